@@ -1,0 +1,61 @@
+/*
+ * buf.h - growable text with a maximum and a sticky failure.
+ *
+ * Put as much as you like and ask once: after the first octet that does not fit, nothing more is
+ * added and buf_ok() is false.  The content is always followed by a NUL that does not count.
+ */
+#ifndef CORE_BUF_H
+#define CORE_BUF_H
+
+#include "core/slice.h"
+
+struct buf {
+    char  *ptr;
+    size_t len;
+    size_t cap;    /* allocated, or the size of the fixed memory */
+    size_t max;    /* len never exceeds it */
+    bool   failed; /* something did not fit */
+    bool   fixed;  /* ptr is the caller's memory: never reallocated, never freed */
+};
+
+/* Grows on the heap up to max octets; nothing is allocated before the first put. */
+void buf_init(struct buf *b, size_t max);
+
+/* Writes into the caller's memory of `size` octets, NUL included. */
+void buf_init_fixed(struct buf *b, char *mem, size_t size);
+
+void buf_fini(struct buf *b);  /* frees; the buf may be used again after buf_init */
+void buf_reset(struct buf *b); /* empty again and not failed; keeps the memory */
+
+void buf_put(struct buf *b, const void *data, size_t len);
+void buf_put_char(struct buf *b, char c);
+void buf_put_slice(struct buf *b, struct slice s);
+void buf_put_str(struct buf *b, const char *text); /* a text of ours, NUL-terminated */
+void buf_put_u64(struct buf *b, uint64_t value);
+void buf_putf(struct buf *b, const char *fmt, ...) PRINTF(2, 3);
+void buf_vputf(struct buf *b, const char *fmt, va_list ap) PRINTF(2, 0);
+
+/* Drops the first n octets (n <= len); the rest moves to the front. */
+void buf_drop(struct buf *b, size_t n);
+void buf_truncate(struct buf *b, size_t len); /* len <= b->len */
+
+static inline bool buf_ok(const struct buf *b)
+{
+    return !b->failed;
+}
+
+static inline struct slice buf_slice(const struct buf *b)
+{
+    return slice_of(b->ptr, b->len);
+}
+
+/*
+ * What a peer sent, made fit for a log line, a page or a reply: printable ASCII except `"` and `\`
+ * is kept, everything else becomes \xNN, and "..." ends what is longer than max octets of input (S7).
+ */
+void buf_put_quoted(struct buf *b, struct slice s, size_t max);
+
+/* The same for a JSON string, with the quotation marks; valid UTF-8 is kept. */
+void buf_put_json(struct buf *b, struct slice s, size_t max);
+
+#endif

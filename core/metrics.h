@@ -1,0 +1,159 @@
+/*
+ * metrics.h - every number glacis counts: one list, one array, one function that prints it.
+ *
+ * The array of a process lies in its slot of the shared memory (state/state.h), so the recorder can
+ * add up all workers without asking them.  Counters only grow; gauges go both ways and are zeroed
+ * with the slot when a process is gone.  Labels come from this list or the configuration, never from a
+ * peer (O3).  A new number is one row here.
+ */
+#ifndef CORE_METRICS_H
+#define CORE_METRICS_H
+
+#include "core/buf.h"
+
+/*  X(NAME, kind, "prometheus_name", "label=\"value\"" or "", "help")
+ *  Rows of one prometheus name must be neighbours; the first one's help is printed. */
+#define METRICS_LIST(X)                                                                              \
+    X(SESSIONS, COUNTER, "glacis_sessions_total", "", "Sessions accepted")                           \
+    X(SESSIONS_NOW, GAUGE, "glacis_sessions", "", "Sessions open now")                               \
+    X(CLOSE_QUIT, COUNTER, "glacis_closes_total", "reason=\"quit\"", "Sessions ended, by reason")    \
+    X(CLOSE_LOST, COUNTER, "glacis_closes_total", "reason=\"lost\"", "")                             \
+    X(CLOSE_TIMEOUT, COUNTER, "glacis_closes_total", "reason=\"timeout\"", "")                       \
+    X(CLOSE_ABUSE, COUNTER, "glacis_closes_total", "reason=\"abuse\"", "")                           \
+    X(CLOSE_ERRORS, COUNTER, "glacis_closes_total", "reason=\"errors\"", "")                         \
+    X(CLOSE_LIMIT, COUNTER, "glacis_closes_total", "reason=\"limit\"", "")                           \
+    X(CLOSE_POLICY, COUNTER, "glacis_closes_total", "reason=\"policy\"", "")                         \
+    X(CLOSE_TLS, COUNTER, "glacis_closes_total", "reason=\"tls\"", "")                               \
+    X(CLOSE_SHUTDOWN, COUNTER, "glacis_closes_total", "reason=\"shutdown\"", "")                     \
+    X(REFUSED_CONNECTIONS, COUNTER, "glacis_connections_refused_total", "limit=\"connections\"",     \
+      "Connections refused at connect, by limit")                                                    \
+    X(REFUSED_PER_CLIENT, COUNTER, "glacis_connections_refused_total", "limit=\"per_client\"", "")   \
+    X(REFUSED_RATE, COUNTER, "glacis_connections_refused_total", "limit=\"rate\"", "")               \
+    X(REFUSED_BANNED, COUNTER, "glacis_connections_refused_total", "limit=\"banned\"", "")           \
+    X(REFUSED_SILENT, COUNTER, "glacis_connections_refused_total", "limit=\"hard\"", "")             \
+    X(ACCEPT_PAUSED, COUNTER, "glacis_accept_pauses_total", "", "Times accepting paused: no descriptors") \
+    X(MESSAGES_ACCEPTED, COUNTER, "glacis_messages_total", "outcome=\"accepted\"",                   \
+      "Messages at their end, by what the client was told")                                          \
+    X(MESSAGES_REJECTED, COUNTER, "glacis_messages_total", "outcome=\"rejected\"", "")               \
+    X(MESSAGES_DEFERRED, COUNTER, "glacis_messages_total", "outcome=\"deferred\"", "")               \
+    X(MESSAGES_UNKNOWN, COUNTER, "glacis_messages_total", "outcome=\"unknown\"", "")                 \
+    X(MESSAGES_ABORTED, COUNTER, "glacis_messages_total", "outcome=\"aborted\"", "")                 \
+    X(MESSAGE_BYTES, COUNTER, "glacis_message_bytes_total", "", "Octets of accepted messages")       \
+    X(DUPLICATES_ANSWERED, COUNTER, "glacis_duplicates_answered_total", "",                          \
+      "Retries answered by the duplicate guard (RFC 1047)")                                          \
+    X(LATE_ACCEPTED, COUNTER, "glacis_late_accepted_total", "",                                      \
+      "Messages the upstream took after their client was gone")                                      \
+    X(RCPT_ACCEPTED, COUNTER, "glacis_recipients_total", "outcome=\"accepted\"", "Recipients, by answer") \
+    X(RCPT_RELAY_DENIED, COUNTER, "glacis_recipients_total", "outcome=\"relay_denied\"", "")         \
+    X(RCPT_REJECTED, COUNTER, "glacis_recipients_total", "outcome=\"rejected\"", "")                 \
+    X(RCPT_DEFERRED, COUNTER, "glacis_recipients_total", "outcome=\"deferred\"", "")                 \
+    X(RCPT_REMEMBERED, COUNTER, "glacis_recipients_total", "outcome=\"remembered\"", "")             \
+    X(RCPT_SECOND_ROUTE, COUNTER, "glacis_recipients_total", "outcome=\"second_route\"", "")         \
+    X(ABUSE_PREGREET, COUNTER, "glacis_abuse_total", "kind=\"pregreet\"", "Protocol abuse, by kind") \
+    X(ABUSE_PIPELINING, COUNTER, "glacis_abuse_total", "kind=\"pipelining\"", "")                    \
+    X(ABUSE_BARE_LF, COUNTER, "glacis_abuse_total", "kind=\"bare_lf\"", "")                          \
+    X(ABUSE_BARE_CR, COUNTER, "glacis_abuse_total", "kind=\"bare_cr\"", "")                          \
+    X(ABUSE_SMUGGLING, COUNTER, "glacis_abuse_total", "kind=\"smuggling\"", "")                      \
+    X(ABUSE_NON_SMTP, COUNTER, "glacis_abuse_total", "kind=\"non_smtp\"", "")                        \
+    X(ABUSE_JUNK, COUNTER, "glacis_abuse_total", "kind=\"junk\"", "")                                \
+    X(ABUSE_LONG_LINE, COUNTER, "glacis_abuse_total", "kind=\"long_line\"", "")                      \
+    X(ABUSE_NUL, COUNTER, "glacis_abuse_total", "kind=\"nul\"", "")                                  \
+    X(ABUSE_RELAY, COUNTER, "glacis_abuse_total", "kind=\"relay\"", "")                              \
+    X(ABUSE_BDAT, COUNTER, "glacis_abuse_total", "kind=\"bdat\"", "")                                \
+    X(ABUSE_STARTTLS, COUNTER, "glacis_abuse_total", "kind=\"starttls_injection\"", "")              \
+    X(ABUSE_LOOP, COUNTER, "glacis_abuse_total", "kind=\"loop\"", "")                                \
+    X(BANS, COUNTER, "glacis_bans_total", "", "Clients banned")                                      \
+    X(BANS_MONITORED, COUNTER, "glacis_bans_monitored_total", "", "Bans not applied: mode is monitor") \
+    X(LIMIT_LINE, COUNTER, "glacis_limit_hits_total", "limit=\"line\"", "Caps reached, by cap")      \
+    X(LIMIT_ERRORS, COUNTER, "glacis_limit_hits_total", "limit=\"errors\"", "")                      \
+    X(LIMIT_RECIPIENTS, COUNTER, "glacis_limit_hits_total", "limit=\"recipients\"", "")              \
+    X(LIMIT_SIZE, COUNTER, "glacis_limit_hits_total", "limit=\"message_size\"", "")                  \
+    X(LIMIT_HEADERS, COUNTER, "glacis_limit_hits_total", "limit=\"headers\"", "")                    \
+    X(LIMIT_MEMORY, COUNTER, "glacis_limit_hits_total", "limit=\"memory\"", "")                      \
+    X(LIMIT_SPOOL, COUNTER, "glacis_limit_hits_total", "limit=\"spool\"", "")                        \
+    X(LIMIT_MESSAGES, COUNTER, "glacis_limit_hits_total", "limit=\"messages_per_session\"", "")      \
+    X(LIMIT_TABLE_FULL, COUNTER, "glacis_limit_hits_total", "limit=\"client_table\"", "")            \
+    X(STRESS, GAUGE, "glacis_stress", "", "1 while command timeouts are shortened")                  \
+    X(MEMORY_USED, GAUGE, "glacis_message_memory_bytes", "", "Message octets in memory")             \
+    X(SPOOL_USED, GAUGE, "glacis_spool_bytes", "", "Message octets in spool files")                  \
+    X(SPOOL_ERRORS, COUNTER, "glacis_spool_errors_total", "", "Spool files that could not be written or read") \
+    X(UP_CONNECTS, COUNTER, "glacis_upstream_connects_total", "", "Upstream connections opened")     \
+    X(UP_CONNECT_FAILURES, COUNTER, "glacis_upstream_connect_failures_total", "", "Upstream connects that failed") \
+    X(UP_REUSED, COUNTER, "glacis_upstream_reuses_total", "", "Leases served by an open connection") \
+    X(UP_STALE, COUNTER, "glacis_upstream_stale_total", "", "Idle connections found dead and replaced") \
+    X(UP_LEASED, GAUGE, "glacis_upstream_connections", "state=\"leased\"", "Upstream connections, by state") \
+    X(UP_IDLE, GAUGE, "glacis_upstream_connections", "state=\"idle\"", "")                           \
+    X(UP_CONNECTING, GAUGE, "glacis_upstream_connections", "state=\"connecting\"", "")               \
+    X(UP_WAITING, GAUGE, "glacis_upstream_waiting", "", "Transactions waiting for an upstream connection") \
+    X(UP_WAIT_TIMEOUTS, COUNTER, "glacis_upstream_wait_timeouts_total", "", "Waits that ended in 451 4.3.2") \
+    X(UP_HELD_BACK, COUNTER, "glacis_upstream_returned_early_total", "", "Leases given back for a slow client") \
+    X(UP_REFUSES_US, COUNTER, "glacis_upstream_refuses_us_total", "", "Refusals of glacis itself: someone must act") \
+    X(UP_PROTOCOL_ERRORS, COUNTER, "glacis_upstream_protocol_errors_total", "", "Malformed or unexpected upstream replies") \
+    X(UP_TIMEOUTS, COUNTER, "glacis_upstream_timeouts_total", "", "Upstream commands without an answer in time") \
+    X(UP_LOST_FINAL, COUNTER, "glacis_upstream_lost_replies_total", "", "Final replies lost after the dot (RFC 1047)") \
+    X(UP_MARKED_DOWN, COUNTER, "glacis_upstream_marked_down_total", "", "Times a server was marked down") \
+    X(UP_PROBES, COUNTER, "glacis_upstream_probes_total", "", "Health probes")                       \
+    X(LOG_DROPPED, COUNTER, "glacis_log_dropped_total", "", "Log lines dropped: the recorder is slow or away") \
+    X(LONGEST_TURN_US, GAUGE, "glacis_longest_turn_microseconds", "", "Longest turn of an event loop in the last seconds") \
+    X(WORKERS, GAUGE, "glacis_workers", "", "Workers of the newest generation that are alive")       \
+    X(WORKERS_DRAINING, GAUGE, "glacis_workers_draining", "", "Workers of older generations")        \
+    X(WORKER_RESTARTS, COUNTER, "glacis_worker_restarts_total", "", "Workers replaced after a crash or a hang") \
+    X(RELOADS, COUNTER, "glacis_reloads_total", "outcome=\"ok\"", "Reloads, by outcome")             \
+    X(RELOADS_FAILED, COUNTER, "glacis_reloads_total", "outcome=\"refused\"", "")                    \
+    X(GENERATION, GAUGE, "glacis_generation", "", "Number of the configuration in force")            \
+    X(PRIVATE_CLIENTS, COUNTER, "glacis_private_clients_total", "", "Sessions of clients on private addresses, not judged by address")
+
+enum metric {
+#define X(name, kind, prom, label, help) M_##name,
+    METRICS_LIST(X)
+#undef X
+    METRIC_COUNT,
+};
+
+enum metric_kind {
+    METRIC_COUNTER = 0,
+    METRIC_GAUGE,
+};
+
+struct metric_info {
+    const char      *name;  /* "glacis_sessions_total" */
+    const char      *label; /* "" or key="value" */
+    const char      *help;
+    enum metric_kind kind;
+};
+extern const struct metric_info metric_table[METRIC_COUNT];
+
+/* Where this process counts: METRIC_COUNT numbers, one writer; NULL points back to a private array. */
+void metrics_use(_Atomic uint64_t *array);
+
+extern _Atomic uint64_t *metrics_array; /* never NULL */
+
+static inline void count_n(enum metric m, uint64_t n)
+{
+    __atomic_fetch_add((uint64_t *)(void *)&metrics_array[m], n, __ATOMIC_RELAXED);
+}
+
+static inline void count(enum metric m)
+{
+    count_n(m, 1);
+}
+
+static inline void gauge_add(enum metric m, int64_t n)
+{
+    count_n(m, (uint64_t)n); /* two's complement: adding -1 subtracts */
+}
+
+static inline void gauge_set(enum metric m, uint64_t value)
+{
+    __atomic_store_n((uint64_t *)(void *)&metrics_array[m], value, __ATOMIC_RELAXED);
+}
+
+static inline uint64_t metric_get(enum metric m)
+{
+    return __atomic_load_n((uint64_t *)(void *)&metrics_array[m], __ATOMIC_RELAXED);
+}
+
+/* Prometheus text format of METRIC_COUNT sums. */
+void metrics_render(struct buf *out, const uint64_t values[METRIC_COUNT]);
+
+#endif

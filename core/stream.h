@@ -1,0 +1,116 @@
+/*
+ * stream.h - non-blocking octets over one descriptor, plain or through a transport (TLS).
+ *
+ * Reading    the loop has one large buffer that all streams read into; what the owner does not
+ *            consume during on_input is kept in a buffer of the stream's own, at most input_max
+ *            octets, and reading stops by itself while that is full.  So an idle stream owns no
+ *            buffer at all.  Octets are read even while the owner waits for something else, which is
+ *            how an end of file is noticed early.
+ *
+ *                 kept from before | just read            stream_input() is both, contiguous
+ *                 ^ consume() moves this edge
+ *
+ * Writing    stream_write() queues small things (replies, commands) and the end of the turn sends
+ *            them in one call.  stream_send() is for message bodies: it gives the kernel what it
+ *            takes now and queues nothing of it.
+ * Callbacks  come from the loop only, never from inside a call of the owner's.  In any of them the
+ *            owner may call stream_close().  At most one of on_error / on_eof each comes once.
+ * Ownership  the stream owns the descriptor and the transport; the owner owns the stream.
+ */
+#ifndef CORE_STREAM_H
+#define CORE_STREAM_H
+
+#include <sys/uio.h>
+
+#include "core/addr.h"
+#include "core/loop.h"
+
+struct stream;
+
+struct stream_events {
+    void (*on_input)(void *arg);          /* stream_input() has grown */
+    void (*on_eof)(void *arg);            /* the peer ended its half; stream_input() may still hold octets */
+    void (*on_error)(void *arg, int err); /* broken (errno value, or 0 for a transport error); nothing follows */
+    void (*on_writable)(void *arg);       /* after a short stream_send(): room again, and the queue is empty */
+    void (*on_flushed)(void *arg);        /* the queue went out completely; may be NULL */
+    void (*on_open)(void *arg);           /* connect done; or handshake done; may be NULL */
+};
+
+/* Four functions between a stream and its descriptor; results as of read(2): > 0 octets, 0 end of
+ * file, STREAM_AGAIN_READ / STREAM_AGAIN_WRITE: would block until the descriptor is so, STREAM_BROKEN. */
+enum {
+    STREAM_AGAIN_READ = -1,
+    STREAM_AGAIN_WRITE = -2,
+    STREAM_BROKEN = -3,
+};
+
+struct transport {
+    ssize_t (*read)(void *state, int fd, void *mem, size_t len);
+    ssize_t (*writev)(void *state, int fd, const struct iovec *iov, int count);
+    int (*handshake)(void *state, int fd); /* 1 done, or one of the above */
+    bool (*pending)(const void *state);    /* octets decoded and not yet read (TLS-20) */
+    void (*close)(void *state, int fd);    /* sends a close alert if it can at once; frees state */
+};
+
+/* Over an accepted or already connected, non-blocking descriptor.  Never NULL. */
+struct stream *stream_new(struct loop *l, int fd, const struct stream_events *ev, void *arg);
+
+/* Starts a connect; on_open or on_error follows from the loop.  NULL with errno if it fails at once. */
+struct stream *stream_connect(struct loop *l, const struct addr *to, const struct stream_events *ev, void *arg) MUST_USE;
+
+/* Replaces callbacks and their argument (an upstream connection changes hands). */
+void stream_set_events(struct stream *s, const struct stream_events *ev, void *arg);
+
+/*
+ * Puts a transport under the stream and starts its handshake; on_open or on_error follows.  There
+ * must be no input (check stream_input() first: TLS-03) and no unsent output.  Takes `state`.
+ */
+void stream_start_transport(struct stream *s, const struct transport *t, void *state);
+void *stream_transport_state(const struct stream *s); /* NULL while plain */
+
+struct slice stream_input(const struct stream *s);           /* valid until consume or the return to the loop */
+void         stream_consume(struct stream *s, size_t n);     /* n <= stream_input().len */
+void         stream_set_input_max(struct stream *s, size_t max); /* default 64 KiB, up to 1 MiB */
+void         stream_pause(struct stream *s);                 /* no reading at all until stream_resume */
+void         stream_resume(struct stream *s);
+bool         stream_at_eof(const struct stream *s);
+
+/* Asks for on_input (from the loop, soon) although nothing new may have arrived: for an owner that
+ * left octets behind and can take them now. */
+void stream_poke(struct stream *s);
+
+void   stream_write(struct stream *s, struct slice data);  /* queued whole, never fails; see stream_queued */
+size_t stream_queued(const struct stream *s);              /* octets accepted and not yet in the kernel */
+void   stream_flush(struct stream *s);                     /* now instead of at the end of the turn */
+
+/*
+ * Gives the queue and then these octets to the kernel; returns how many of *these* it took.  Fewer than
+ * all: on_writable follows when there is room again.  Errors come through on_error, with 0 here.
+ */
+size_t stream_send(struct stream *s, const struct iovec *iov, int count);
+
+/* Octets that went in and out since the start. */
+uint64_t stream_bytes_in(const struct stream *s);
+uint64_t stream_bytes_out(const struct stream *s);
+
+int stream_fd(const struct stream *s); /* for getsockopt and the like; -1 in the sim */
+
+/*
+ * Closes at once, dropping unsent output; no callback follows.  *s is cleared; NULL is allowed.
+ * The memory lives until the end of the turn.
+ */
+void stream_close(struct stream **s);
+
+/*
+ * Closes so that the last reply is read (LIM-13): sends the queue, shuts down writing, reads and drops
+ * for at most drain_ms, closes.  The stream is on its own from here: no callback follows; *s is cleared.
+ */
+void stream_linger(struct stream **s, uint64_t drain_ms);
+
+/* Resets the connection (RST): the other side must not take it for a clean end. */
+void stream_abort(struct stream **s);
+
+/* Lingering streams still alive (a gauge), and the one that must be 0 before loop_free. */
+size_t stream_lingering(void);
+
+#endif

@@ -1,0 +1,37 @@
+/*
+ * table.h - hash table from a slice to a pointer, seeded against collisions.
+ *
+ * Intrusive: the entry lives in the caller's object, which also holds the key (the key must not
+ * change or move while linked).  Grows by doubling; removing never shrinks.  Owns only its buckets.
+ */
+#ifndef CORE_TABLE_H
+#define CORE_TABLE_H
+
+#include "core/slice.h"
+
+struct table_entry {
+    struct table_entry *next;
+    struct slice        key; /* borrowed from the object around it */
+    uint64_t            hash;
+};
+
+struct table {
+    struct table_entry **buckets;
+    size_t               bucket_count; /* a power of two, 0 before the first insert */
+    size_t               len;
+    uint64_t             seed[2];
+};
+
+void table_init(struct table *t); /* takes a random seed */
+void table_fini(struct table *t); /* forgets the entries, frees the buckets */
+
+struct table_entry *table_find(const struct table *t, struct slice key);
+
+/* The key must not be in the table yet; e->key is set from `key`. */
+void table_insert(struct table *t, struct table_entry *e, struct slice key);
+void table_remove(struct table *t, struct table_entry *e); /* must be in the table */
+
+/* SipHash-2-4 of data under a 128-bit key: for anything keyed by what a peer chose. */
+uint64_t siphash(const uint64_t key[2], const void *data, size_t len);
+
+#endif
