@@ -1,0 +1,297 @@
+/*
+ * config.h - every setting: unit, default, limits and why it exists.  Read this file first.
+ *
+ * The file format is YAML (glacis.yaml(5)); a snapshot is loaded completely or not at all, with all its
+ * errors, and is immutable for the life of a process: a reload is a new generation of workers.
+ *
+ * Durations are milliseconds, sizes octets; CONFIG_OFF (no limit, never) is the word `off`.  All text is
+ * NUL-terminated and owned by the snapshot; "" means not set unless a field says otherwise.
+ */
+#ifndef CONFIG_CONFIG_H
+#define CONFIG_CONFIG_H
+
+#include "core/addr.h"
+#include "core/log.h"
+#include "core/slice.h"
+
+#define CONFIG_OFF UINT64_MAX
+
+#define CONFIG_MAX_LISTENERS 16
+#define CONFIG_MAX_UPSTREAMS 32
+#define CONFIG_MAX_SERVERS 16   /* of one upstream */
+#define CONFIG_MAX_WORKERS 16
+#define CONFIG_MAX_DOMAINS 10000
+
+enum config_mode { MODE_ENFORCE = 0, MODE_MONITOR };
+
+enum config_tls_mode { TLS_MODE_STARTTLS = 0, TLS_MODE_IMPLICIT, TLS_MODE_OFF };
+
+struct config_listener {
+    struct addr          address; /* port 0: any free one (tests) */
+    struct slice         text;    /* as written, for messages */
+    bool                 proxy_protocol;
+    bool                 xclient;
+    enum config_tls_mode tls;
+    struct cidr         *trusted; /* who may speak PROXY or XCLIENT here */
+    size_t               trusted_count;
+    int                  line; /* in the file; 0 for a default */
+};
+
+enum config_private { PRIVATE_EXEMPT = 0, PRIVATE_JUDGE };
+
+struct config_server_section {
+    const char            *hostname; /* default: the FQDN of the machine; always has a dot */
+    struct config_listener listen[CONFIG_MAX_LISTENERS];
+    size_t                 listen_count;
+    bool                   listen_given; /* false: the default pair, where a missing family is skipped */
+    unsigned               workers;      /* `auto` is already resolved: 1..CONFIG_MAX_WORKERS */
+    const char            *user;         /* used only when started as root */
+    const char            *state_dir;
+    const char            *spool_dir; /* resolved: state_dir/spool by default */
+    const char            *banner;    /* expanded: text after "220 " */
+    enum config_private    private_clients;
+    uint64_t               greet_delay_ms;   /* 0: none */
+    uint64_t               drain_timeout_ms; /* a stop or reload ends sessions after this, never one that waits for the final reply */
+    bool                   sandbox;
+};
+
+struct config_keypair {
+    const char *certificate; /* path */
+    const char *private_key; /* path */
+    int         line;
+};
+
+#define CONFIG_MAX_KEYPAIRS 32
+
+struct config_tls_section {
+    bool                  enabled; /* the section was given */
+    struct config_keypair pair[CONFIG_MAX_KEYPAIRS]; /* [0] is certificate/private_key, the rest `more` */
+    size_t                pair_count;
+    bool                  required;    /* 530 5.7.0 before MAIL */
+    int                   min_version; /* 0x0301 (TLS 1.0) .. 0x0304 (1.3), as on the wire */
+    const char           *ciphers;     /* "" for the default */
+    uint64_t              handshake_timeout_ms;
+    const char           *not_offered_to; /* "" or "group:NAME" */
+};
+
+enum config_kind { KIND_GENERIC = 0, KIND_EXCHANGE, KIND_GROUPWISE, KIND_POSTFIX, KIND_RSPAMD };
+enum config_balance { BALANCE_FAILOVER = 0, BALANCE_ROUND_ROBIN, BALANCE_LEAST_SESSIONS };
+enum config_up_tls { UP_TLS_OPPORTUNISTIC = 0, UP_TLS_OFF, UP_TLS_REQUIRED, UP_TLS_VERIFY };
+enum config_identity { IDENTITY_NONE = 0, IDENTITY_XCLIENT, IDENTITY_XFORWARD, IDENTITY_PROXY_V1, IDENTITY_PROXY_V2 };
+
+struct config_upstream_server {
+    const char *text;     /* as written: "10.1.1.10:25" or "mail.corp:25"; its label in logs and metrics */
+    const char *host;     /* the name, or the address without port */
+    bool        is_name;  /* to be resolved by our own resolver */
+    struct addr address;  /* family NONE while is_name; the port is always set */
+    int         line;
+};
+
+struct config_upstream {
+    const char                   *name;
+    unsigned                      index; /* of this upstream in config.upstreams */
+    enum config_kind              kind;
+    struct config_upstream_server server[CONFIG_MAX_SERVERS];
+    size_t                        server_count; /* >= 1 */
+    enum config_balance           balance;
+    enum config_up_tls            tls;
+    const char                   *tls_ca;   /* "system" or a path */
+    const char                   *tls_name; /* "" = the server's name */
+    enum config_identity          identity;
+    unsigned                      connections; /* per server, over all workers and generations, probes included */
+    uint64_t                      size;        /* largest message; CONFIG_OFF */
+    uint64_t                      remember_unknown_ms; /* CONFIG_OFF: remember nothing */
+    unsigned                      keep_idle;   /* per server, over all workers */
+    uint64_t                      hold_ms;     /* longest wait of the upstream for a client */
+    uint64_t                      queue_wait_ms;
+    uint64_t                      idle_timeout_ms;
+    uint64_t                      max_age_ms;
+    unsigned                      max_messages; /* per connection; UINT_MAX for off */
+    struct {
+        uint64_t connect_ms, greeting_ms, command_ms, final_reply_ms;
+    } timeouts;
+    struct {
+        uint64_t interval_ms; /* CONFIG_OFF: health is off, a server is never marked down */
+        unsigned fall, rise;
+    } health;
+    struct {
+        unsigned count; /* 0: off */
+        uint64_t per_ms;
+    } rate;
+    int line;
+};
+
+enum config_validate { VALIDATE_LIVE = 0, VALIDATE_FILE, VALIDATE_NONE };
+
+struct config_domain {
+    const char                   *name;       /* lower-case A-labels, without the leading dot */
+    bool                          subdomains; /* ".example.com": any depth below, not itself */
+    const struct config_upstream *upstream;
+    enum config_validate          validate;
+    const char                   *validate_file; /* VALIDATE_FILE: path */
+    struct config_recipients     *recipients;    /* VALIDATE_FILE: its content, loaded */
+    int                           line;
+};
+
+struct config_rate {
+    unsigned count; /* 0: off */
+    uint64_t per_ms;
+};
+
+enum config_newline { NEWLINE_REJECT = 0, NEWLINE_NORMALIZE };
+
+struct config_limits {
+    uint64_t            connections;            /* over all workers; CONFIG_OFF */
+    uint64_t            connections_per_client; /* client: IPv4 address, IPv6 /64 */
+    struct config_rate  connection_rate;
+    struct config_rate  message_rate; /* over it: 451 4.7.1 at RCPT */
+    uint64_t            message_size;
+    unsigned            recipients;           /* per transaction, >= 100; UINT_MAX */
+    unsigned            messages_per_session; /* UINT_MAX for off */
+    unsigned            errors;               /* 500-504 and 555 replies, then 421 */
+    unsigned            refused_recipients;   /* then 421, only with no accepted recipient */
+    uint64_t            command_timeout_ms;   /* silence between commands */
+    uint64_t            command_deadline_ms;  /* one command line */
+    uint64_t            data_timeout_ms;      /* silence within the message */
+    uint64_t            data_deadline_ms;     /* the whole message */
+    uint64_t            session_timeout_ms;
+    unsigned            stress_at_percent; /* of `connections`; 0: off */
+    uint64_t            stress_command_timeout_ms;
+    uint64_t            headers; /* octets of the header section */
+    unsigned            hops;    /* Received lines, then 554 5.4.6 */
+    uint64_t            memory;  /* message octets in memory over all workers */
+    uint64_t            spool_memory; /* of one message; beyond it a file */
+    uint64_t            spool;        /* all files together */
+    unsigned            ban_points;   /* 0: off */
+    uint64_t            ban_within_ms;
+    uint64_t            ban_for_ms;
+    enum config_newline bare_newline;      /* in DATA */
+    enum config_newline bare_newline_bdat; /* in BDAT */
+    uint64_t            duplicate_guard_ms; /* CONFIG_OFF */
+};
+
+struct config_header_add {
+    const char *name;
+    const char *value; /* a template: {client.ip} {client.rdns} {helo.name} {sender.address} {session.id} {server.hostname} ... */
+    int         line;
+};
+
+#define CONFIG_MAX_HEADERS 64
+
+struct config_headers {
+    bool                     received;
+    bool                     authentication_results;
+    const char              *authserv_id; /* resolved: server.hostname by default */
+    const char              *strip_authserv_ids[CONFIG_MAX_HEADERS];
+    size_t                   strip_authserv_count;
+    bool                     received_spf;
+    bool                     verdict; /* the X-Glacis tags */
+    const char              *strip[CONFIG_MAX_HEADERS]; /* names, a final '*' matches any rest; X-Glacis-* is implied */
+    size_t                   strip_count;
+    struct config_header_add add[CONFIG_MAX_HEADERS];
+    size_t                   add_count;
+};
+
+enum config_log_to { LOG_TO_STDOUT = 0, LOG_TO_STDERR, LOG_TO_SYSLOG, LOG_TO_FILE };
+enum config_log_addresses { LOG_ADDRESSES_FULL = 0, LOG_ADDRESSES_DOMAIN, LOG_ADDRESSES_HASH };
+
+struct config_log {
+    enum log_format           format;
+    enum config_log_to        to;
+    const char               *file; /* LOG_TO_FILE: path */
+    enum log_level            level;
+    enum config_log_addresses addresses;
+};
+
+struct config_dns { /* the resolver's settings (dns/dns.h copies them) */
+    struct addr servers[8];
+    size_t      server_count; /* 0: /etc/resolv.conf */
+    uint64_t    timeout_ms;
+    unsigned    attempts;
+    unsigned    cache_entries;
+    uint64_t    cache_min_ttl_ms, cache_max_ttl_ms, cache_negative_ttl_ms, cache_failure_ttl_ms;
+    unsigned    in_flight;
+    uint64_t    self_test_ms; /* CONFIG_OFF: never */
+};
+
+struct config_admin {
+    bool        enabled;
+    struct addr listen;
+    const char *token; /* "" for none; needed for anything but loopback */
+};
+
+struct config_node; /* the parsed file, with positions: config/tree.h */
+
+struct config {
+    const char                  *path; /* of the file */
+    unsigned                     generation;
+    int64_t                      loaded_at_s; /* wall clock */
+    enum config_mode             mode;
+    struct config_server_section server;
+    struct config_tls_section    tls;
+    struct config_upstream       upstreams[CONFIG_MAX_UPSTREAMS];
+    size_t                       upstream_count;
+    struct config_domain        *domains;
+    size_t                       domain_count;
+    struct config_limits         limits;
+    struct {
+        bool chunking;
+        bool smtputf8;
+    } smtp;
+    struct config_headers     headers;
+    struct config_dns         dns;
+    struct config_admin       admin;
+    struct config_log         log;
+    const struct config_node *root; /* lives as long as the snapshot: policy/ compiles its sections from it */
+    struct config_private_data *own; /* memory of the snapshot */
+};
+
+/* What is wrong with a file, or worth a warning; in file order. */
+struct config_error {
+    bool  warning;
+    int   line, column; /* 0 where no place can be named */
+    char *text;         /* a sentence for people, without the position */
+};
+
+struct config_errors {
+    struct config_error *list;
+    size_t               count;
+    size_t               fatal; /* of them are errors, not warnings */
+};
+
+void config_errors_fini(struct config_errors *errs);
+void config_errors_add(struct config_errors *errs, bool warning, int line, int column, const char *fmt, ...) PRINTF(5, 6);
+
+/* "FILE:LINE:COLUMN: error: text", one a line, in file order. */
+void config_errors_print(const struct config_errors *errs, const char *path, struct buf *out);
+
+/*
+ * Loads a snapshot.  NULL if there was any error; `errs` (initialised to zeros by the caller) then holds
+ * all of them.  Warnings do not prevent loading.  Blocking: not for a running loop's process (the
+ * supervisor does it).  path "-" reads standard input.
+ */
+struct config *config_load(const char *path, struct config_errors *errs) MUST_USE;
+
+/* The same from text in memory (tests, fuzzing); `path` only names it. */
+struct config *config_load_text(const char *path, struct slice text, struct config_errors *errs) MUST_USE;
+
+void config_free(struct config *c);
+
+/* The effective configuration as YAML that loads again to the same; secrets are masked. */
+void config_print(const struct config *c, struct buf *out);
+
+/* ---- questions asked of a snapshot ---- */
+
+/*
+ * Which entry of `domains` takes mail for this domain (lower-case A-labels, no final dot)?  The exact name
+ * wins over subdomain entries, the longest of those over the others.  NULL: not ours (RLY-01, RLY-09).
+ */
+const struct config_domain *config_route(const struct config *c, struct slice domain);
+
+/* The home of <postmaster>: the first domain of the file.  NULL if there is none. */
+const struct config_domain *config_postmaster_home(const struct config *c);
+
+/* VALIDATE_FILE: is this address (local part as it came, domain lower-case) in the list? */
+bool config_recipient_known(const struct config_domain *d, struct slice local, struct slice domain);
+
+#endif

@@ -1,0 +1,68 @@
+/*
+ * header.h - the header section at the relay: what is stripped, what is added on top.
+ *
+ * Pure.  Fields are found by one reader (fields end at the first line that is neither field nor
+ * continuation, HDR-10); what stays keeps its octets.  Added lines are one block above the message, our own
+ * Received on top (HDR-17); the body is never touched (HDR-03).
+ */
+#ifndef PROXY_HEADER_H
+#define PROXY_HEADER_H
+
+#include "core/buf.h"
+#include "proxy/envelope.h"
+
+struct header_field {
+    struct slice whole; /* with continuation lines and the last CRLF */
+    struct slice name;  /* without the colon and blanks before it */
+    struct slice value; /* behind the colon, folds included, without the last CRLF */
+};
+
+/* Takes the next field from *rest.  False at the end of the section; *rest then begins at the empty line,
+ * at the first line that is no field (HDR-10), or is empty (HDR-09). */
+bool header_next(struct slice *rest, struct header_field *out);
+
+struct header_rules { /* what the configuration says, borrowed */
+    const struct config_headers *conf;
+    const char                  *hostname;
+};
+
+/* Is it to be taken out: X-Glacis-*, a name of headers.strip, or Authentication-Results with an id of ours
+ * (case, folds, comments, quotes, version: HDR-01)? */
+bool header_stripped(const struct header_field *f, const struct header_rules *rules);
+
+/*
+ * Rewrites the section `head` (which may be longer than the section: only fields are looked at) into *out:
+ * `added` first, then the fields that stay, then, if the first line of the message is no field, an empty
+ * line, so that no body octet becomes a header and no continuation joins ours (HDR-08, -10, -12).  A first
+ * line "From " or ">From " is dropped (HDR-11).  Returns how many octets of `head` are replaced by *out; what
+ * follows is sent as it is.
+ */
+size_t header_rewrite(struct slice head, struct slice added, const struct header_rules *rules, struct buf *out);
+
+/* How many of our own Received fields it has already seen ("by <hostname> with ... id"), RCV-07. */
+unsigned header_own_hops(struct slice head, struct slice hostname);
+
+struct received { /* RFC 5321 4.4, RFC 3848, RFC 6531, RFC 8314 7.4 */
+    struct slice helo;      /* sanitised here (RCV-04) */
+    struct slice rdns;      /* verified name or empty */
+    struct addr  client;
+    struct slice hostname;
+    struct slice id;        /* session id and message number */
+    struct slice single_rcpt; /* the only recipient, or empty: then no `for` */
+    bool         esmtp, tls, utf8;
+    struct slice tls_clause; /* "TLS1.3 ..." text for the comment / tls clause, or empty */
+    int64_t      date_s;    /* wall clock */
+};
+void header_put_received(struct buf *out, const struct received *r);
+
+/* "Name: value" folded at 78 where it can be, never over 998; the value reduced to what may stand in a
+ * field: no CR, LF, NUL; not ASCII is RFC 2047-encoded unless `utf8` (HDR-16). */
+void header_put_field(struct buf *out, struct slice name, struct slice value, bool utf8);
+
+/* An RFC 5322 date in UTC: "Sat, 21 Nov 2026 21:35:00 +0000". */
+void header_put_date(struct buf *out, int64_t date_s);
+
+/* Any field or continuation in `head` with an octet above 127 (UTF-02). */
+bool header_has_8bit(struct slice head);
+
+#endif

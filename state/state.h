@@ -1,0 +1,149 @@
+/*
+ * state.h - what the processes share, and nothing else is.
+ *
+ * One anonymous shared mapping, made by the supervisor before the first fork and inherited by all:
+ *
+ *   slots      one a process (supervisor, recorder, workers): counters, gauges, heartbeat, log ring.
+ *              One writer each.  The supervisor zeroes the gauges of a slot whose process is gone, so
+ *              nothing leaks with a killed process; its counters are kept as part of the sum.
+ *   servers    one record for each upstream server address: connection tickets (each names its owner's
+ *              slot), health, the keywords of its last EHLO.
+ *   clients    a fixed-size table keyed by client address: connections now (by slot), rates, abuse points,
+ *              bans.  Shards with robust locks that are tried a few times and then done without (counted).
+ *   duplicates hashes of messages whose 250 was lost (RFC 1047), when that guard is on.
+ *
+ * Nothing here waits: no call blocks or makes a system call, but for the eventfd that wakes a reader.
+ */
+#ifndef STATE_STATE_H
+#define STATE_STATE_H
+
+#include "config/config.h"
+#include "core/addr.h"
+#include "core/log.h"
+#include "core/metrics.h"
+
+#define STATE_SLOTS 64 /* 0 supervisor, 1 recorder, 2.. workers of up to three generations */
+#define STATE_SERVERS 256
+#define STATE_TICKETS 1024 /* most connections of one server */
+
+enum state_role { ROLE_FREE = 0, ROLE_SUPERVISOR, ROLE_RECORDER, ROLE_WORKER };
+
+struct state; /* handle of a process: the mapping and which slot is ours */
+
+/* ---- made and kept by the supervisor ---- */
+
+/* NULL with a log line if memory cannot be had.  `clients`: entries of the client table. */
+struct state *state_new(size_t clients) MUST_USE;
+void          state_free(struct state *s);
+
+/* Takes a free slot for a process about to be forked; -1 if none is free. */
+int  state_slot_take(struct state *s, enum state_role role, unsigned generation, unsigned index);
+void state_slot_pid(struct state *s, int slot, pid_t pid);
+/* The process is gone: gauges, tickets, its connections in the client table.  Counters stay in the sum. */
+void state_slot_release(struct state *s, int slot);
+/* In the child after fork: from here on this process counts and logs into its slot. */
+void state_slot_enter(struct state *s, int slot);
+
+struct state_slot_info {
+    enum state_role role;
+    unsigned        generation, index;
+    pid_t           pid;
+    bool            draining;
+    uint64_t        heartbeat_ms; /* monotonic; 0: none yet */
+};
+bool state_slot_info(const struct state *s, int slot, struct state_slot_info *out); /* false: free */
+void state_set_draining(struct state *s, int slot);
+
+/* ---- of the calling process ---- */
+
+int  state_my_slot(const struct state *s);
+void state_heartbeat(struct state *s, uint64_t now_ms);
+
+/* Sum over all live slots (gauges) and all that ever were (counters). */
+void     state_metrics_sum(const struct state *s, uint64_t out[METRIC_COUNT]);
+uint64_t state_gauge_sum(const struct state *s, enum metric gauge);
+
+/* ---- log rings: one writer a slot, one reader (the recorder); a full ring drops and counts ---- */
+
+void state_log(struct state *s, enum log_class cls, struct slice line);  /* a complete line */
+/* Takes the next line of any slot into out; false if all are empty.  Recorder only. */
+bool state_log_read(struct state *s, struct buf *out);
+int  state_log_fd(const struct state *s); /* eventfd: readable when something may be there */
+/* A process died in the middle of a write: its ring is set right (supervisor). */
+
+/* ---- upstream servers ---- */
+
+/* Finds or makes the record of a server (by its text); -1 if all STATE_SERVERS are in use.  Supervisor, before fork. */
+int state_server(struct state *s, const char *text);
+
+/* One of `cap` connections to the server, over all processes.  Returns the ticket or -1. */
+int  state_ticket_take(struct state *s, int server, unsigned cap);
+void state_ticket_return(struct state *s, int server, int ticket);
+/* Marks it as idle in a pool, if fewer than keep_idle are; false: close the connection instead. */
+bool state_ticket_idle(struct state *s, int server, int ticket, unsigned keep_idle) MUST_USE;
+void state_ticket_busy(struct state *s, int server, int ticket);
+unsigned state_tickets_used(const struct state *s, int server);
+
+/* Which process waits longest for a connection to this server: monotonic ms of its oldest waiter, 0 none. */
+void     state_waiting_since(struct state *s, int server, uint64_t oldest_ms);
+/* The oldest waiter of any other process; 0: none. */
+uint64_t state_others_waiting_since(const struct state *s, int server);
+/* Wakes the process that waits longest (its eventfd becomes readable); it may find nothing. */
+void     state_wake_waiter(struct state *s, int server);
+int      state_wake_fd(const struct state *s); /* of this process */
+void     state_wake_drain(struct state *s);
+
+struct state_keywords { /* of the server's last EHLO */
+    bool     known;
+    bool     pipelining, eightbitmime, smtputf8, dsn, size_offered, starttls, chunking, xclient, xforward, enhanced;
+    uint64_t size; /* 0: offered without a number or 0 (no fixed limit) */
+    uint64_t at_ms;
+};
+void state_keywords_set(struct state *s, int server, const struct state_keywords *k);
+void state_keywords_get(const struct state *s, int server, struct state_keywords *out);
+
+struct state_health {
+    bool     down;
+    unsigned failures, successes; /* in a row */
+    uint64_t changed_ms;
+    uint64_t next_probe_ms; /* whoever moves it with state_probe_claim does the probe */
+};
+void state_health_get(const struct state *s, int server, struct state_health *out);
+/* One observation; returns true if the server's state changed by it (then the caller logs). fall 0: never down. */
+bool state_health_report(struct state *s, int server, bool ok, unsigned fall, unsigned rise, uint64_t now_ms) MUST_USE;
+/* True for exactly one process when now_ms >= next_probe_ms; the next one is then due interval_ms later. */
+bool state_probe_claim(struct state *s, int server, uint64_t now_ms, uint64_t interval_ms) MUST_USE;
+
+/* ---- rates of an upstream ("2/1s"), over all processes ---- */
+/* 0: go on now; else ms to wait until a slot is free (and nothing is taken). */
+uint64_t state_server_rate(struct state *s, int server, unsigned count, uint64_t per_ms, uint64_t now_ms);
+
+/* ---- clients ---- */
+
+enum admit {
+    ADMIT_OK = 0,
+    ADMIT_PER_CLIENT, /* connections_per_client */
+    ADMIT_RATE,
+    ADMIT_BANNED,
+};
+
+/* Counts one more connection of this client (addr_client), or says why not; then nothing is counted. `until_ms`: of a ban.
+ * If the table's shard cannot be locked or is full of live entries: ADMIT_OK, uncounted (*counted false). */
+enum admit state_client_enter(struct state *s, const struct addr *client, const struct config_limits *lim, uint64_t now_ms, bool *counted);
+void       state_client_leave(struct state *s, const struct addr *client);
+
+/* One more message of the client; false: over limits.message_rate. */
+bool state_client_message(struct state *s, const struct addr *client, const struct config_limits *lim, uint64_t now_ms) MUST_USE;
+
+/* Adds abuse points; true if this made a ban begin. */
+bool state_client_abuse(struct state *s, const struct addr *client, unsigned points, const struct config_limits *lim, uint64_t now_ms) MUST_USE;
+
+unsigned state_client_connections(struct state *s, const struct addr *client);
+
+/* ---- duplicate guard (RFC 1047): 32-octet hashes ---- */
+
+#define STATE_DUP_REPLY_MAX 200
+void state_dup_remember(struct state *s, const uint8_t hash[32], struct slice reply, uint64_t until_ms);
+bool state_dup_find(struct state *s, const uint8_t hash[32], uint64_t now_ms, struct buf *reply);
+
+#endif
