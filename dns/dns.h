@@ -1,0 +1,274 @@
+/*
+ * dns.h - the asynchronous resolver: ask for a name, be called back from the loop.
+ *
+ * Between the caller and the recursive servers stand a cache, the merging of equal questions into one
+ * flight, a cap on what is on the wire with a queue behind it, and the health of each server.
+ *
+ *     dns_query --- cached, illegal, overload ----------------------> ready --- loop ---> callback
+ *         |                                                             ^
+ *         +--> flight (one a name and type) --> server --> answer ------+
+ *                 waiters: struct dns_req                  (struct dns_answer, counted, also in the cache)
+ *
+ * Effect     nothing is delivered inside dns_query(), nor from inside the library that speaks to the
+ *            servers: always from a deferred call of the loop.
+ * Failure    "could not tell" is DNS_TEMPFAIL with a reason.  It is remembered for failure_ttl_s
+ *            (RFC 9520), overload excepted.
+ * Deadline   a question is asked at most `attempts` times of timeout_ms each and waits in the queue no
+ *            longer than that; callers have their own, shorter deadlines and cancel.
+ * Trust      answers must echo our question; only records of the asked name, or at the end of its
+ *            CNAME chain, are used.  `ad` is worth what the way to the server is worth: loopback only.
+ */
+#ifndef DNS_DNS_H
+#define DNS_DNS_H
+
+#include "core/loop.h"
+#include "dns/names.h"
+
+enum dns_type {
+    DNS_TYPE_NONE = 0,
+    DNS_TYPE_A = 1,
+    DNS_TYPE_NS = 2,
+    DNS_TYPE_CNAME = 5,
+    DNS_TYPE_SOA = 6,
+    DNS_TYPE_PTR = 12,
+    DNS_TYPE_MX = 15,
+    DNS_TYPE_TXT = 16,
+    DNS_TYPE_AAAA = 28,
+};
+
+/* What was learned, from the best to the worst: of several, the largest is the overall outcome (E8). */
+enum dns_status {
+    DNS_OK = 0,   /* at least one record */
+    DNS_NODATA,   /* the name exists, the type does not, or nothing of it was usable: see `dropped` */
+    DNS_NXDOMAIN, /* the name does not exist, or is not a legal name */
+    DNS_TEMPFAIL, /* could not tell: see `why` */
+    DNS_STATUS_COUNT,
+};
+
+enum dns_why {
+    DNS_WHY_NONE = 0,
+    DNS_WHY_ILLEGAL,  /* DNS_NXDOMAIN: not a legal name, nobody was asked */
+    DNS_WHY_TIMEOUT,  /* no server answered in time */
+    DNS_WHY_SERVFAIL, /* the servers could not resolve it, or DNSSEC validation failed */
+    DNS_WHY_REFUSED,  /* the servers refuse us, or do not implement the question */
+    DNS_WHY_GARBAGE,  /* an answer that cannot be used: malformed, truncated, a CNAME chain over 10 */
+    DNS_WHY_NETWORK,  /* nothing could be sent: no route, port closed, connection lost */
+    DNS_WHY_OVERLOAD, /* too many questions were waiting, or this one waited too long */
+    DNS_WHY_COUNT,
+};
+
+/* One record.  data is followed by a NUL that does not count. */
+struct dns_record {
+    uint32_t ttl_s;      /* as received */
+    uint16_t preference; /* MX */
+    struct slice data;   /* A: 4 octets, AAAA: 16, network order.  TXT: the strings, joined; any octets.
+                            MX, NS, PTR, CNAME: a name in normal form; SOA: that of its server.  The MX
+                            of RFC 7505 ("no mail") is the empty name.  MX, NS, PTR are hostname_valid(),
+                            others were dropped */
+};
+
+/* An answer: immutable, counted.  Shared by all who asked and by the cache; one memory block. */
+struct dns_answer {
+    uint32_t refs;          /* dns_answer_ref, dns_answer_unref only */
+    uint8_t status;         /* enum dns_status */
+    uint8_t why;            /* enum dns_why */
+    bool ad;                /* the server says: validated by DNSSEC */
+    uint16_t rcode;         /* as received, extended (RFC 6891 6.1.3) */
+    uint16_t dropped;       /* records that were left out: odd octets in a host name, over the cap */
+    uint32_t ttl_s;         /* how long it is kept here: clamped */
+    uint32_t network_us;    /* from the question to the answer; 0 if nobody was asked */
+    uint64_t expires_ms;    /* loop_now() at which it is forgotten */
+    struct addr server;     /* who said so; family NONE if nobody was asked */
+    struct slice canonical; /* end of the CNAME chain, if there was one and it is plain text */
+    size_t size;            /* octets of the whole block */
+    size_t count;           /* of records; > 0 exactly if status is DNS_OK */
+    struct dns_record *records;
+};
+
+struct dns_answer *dns_answer_ref(struct dns_answer *ans); /* returns ans */
+void dns_answer_unref(struct dns_answer *ans);             /* NULL is allowed */
+
+/* An answer without records, for tests and for callers that must make one up.  One reference. */
+struct dns_answer *dns_answer_empty(enum dns_status status, enum dns_why why) MUST_USE;
+
+/* An answer with status DNS_OK and these records, copied; count > 0.  One reference. */
+struct dns_answer *dns_answer_make(const struct dns_record *records, size_t count) MUST_USE;
+
+/* Record i (an A or AAAA) as an address with port 0; family NONE if it is not one. */
+struct addr dns_record_addr(const struct dns_record *rec);
+
+const char *dns_type_text(enum dns_type type);       /* "A", "TXT", ... */
+const char *dns_status_text(enum dns_status status); /* "ok", "nodata", "nxdomain", "tempfail" */
+const char *dns_why_text(enum dns_why why);          /* "timeout", "servfail", ...; "" for NONE */
+
+/* ---- the resolver ---- */
+
+#define DNS_SERVERS_MAX 8
+
+/* 0 in a field that says so takes its default; see dns_settings_default(). */
+struct dns_settings {
+    const struct addr
+        *servers;            /* in order of preference; port 0: 53.  Copied.  Past DNS_SERVERS_MAX: ignored */
+    size_t server_count;     /* 0: those of resolv_conf; none there either: 127.0.0.1 */
+    const char *resolv_conf; /* NULL: /etc/resolv.conf; read in resolver_new only */
+    uint32_t timeout_ms;     /* of one attempt; 0: 2000 */
+    uint32_t attempts;       /* 0: 2 */
+    uint32_t in_flight;      /* questions on the wire at once; 0: 128, which is also what is wise */
+    uint32_t queue_max;      /* questions waiting behind them; 0: 20000 */
+    size_t cache_entries;    /* 0: no cache */
+    size_t cache_bytes;      /* 0: 512 an entry */
+    uint32_t min_ttl_s;
+    uint32_t max_ttl_s;
+    uint32_t negative_ttl_s; /* longest, for DNS_NXDOMAIN and DNS_NODATA (RFC 2308) */
+    uint32_t failure_ttl_s;  /* for DNS_TEMPFAIL (RFC 9520) */
+};
+
+/* The defaults of the configuration reference. */
+struct dns_settings dns_settings_default(void);
+
+struct resolver;
+
+/* Never NULL.  Reads resolv_conf if no server is given.  A changed list of servers is a new resolver. */
+struct resolver *resolver_new(struct loop *l, const struct dns_settings *settings) MUST_USE;
+
+/*
+ * Allowed at any time, also from inside a callback; NULL is allowed.  No callback runs afterwards.
+ * Requests that are still out remain their owners', who drop them with dns_cancel() as ever.  The
+ * memory goes at the end of the turn.
+ */
+void resolver_free(struct resolver *r);
+
+/* How this request was answered, beside what the answer itself says. */
+struct dns_had {
+    bool cached;      /* from memory: nobody was asked for this request */
+    bool merged;      /* joined a question that was already out */
+    uint32_t wait_us; /* from dns_query to the callback */
+};
+
+/* `ans` is borrowed until the callback returns; dns_answer_ref() keeps it.  `had`: the same, no keeping. */
+typedef void (*dns_cb)(struct dns_answer *ans, const struct dns_had *had, void *arg);
+
+struct dns_req;
+
+/*
+ * Asks for one (name, type).
+ *
+ * The callback runs exactly once, from the event loop and never from inside this call, unless
+ * dns_cancel() came first.
+ *
+ * name    labels of any octets separated by dots, with or without a final dot; copied.  A name that is
+ *         not legal is answered DNS_NXDOMAIN, DNS_WHY_ILLEGAL, without asking anyone.
+ * return  a handle the caller owns until the callback runs or dns_cancel() takes it.  Never NULL.
+ */
+struct dns_req *dns_query(struct resolver *r, struct slice name, enum dns_type type, dns_cb cb,
+                          void *arg) MUST_USE;
+
+/* Drops *req and clears it; the callback will not run.  *req may be NULL.  Allowed anywhere. */
+void dns_cancel(struct dns_req **req);
+
+/* ---- numbers ---- */
+
+struct dns_server_stats {
+    struct addr addr;
+    bool up;
+    uint32_t pending;    /* questions it owes us */
+    uint32_t latency_us; /* smoothed; 0 before the first answer */
+    uint64_t sent;
+    uint64_t answered; /* with anything that could be read */
+    uint64_t timeouts;
+    uint64_t failures;    /* SERVFAIL, REFUSED, garbage, network */
+    uint64_t marked_down; /* times */
+};
+
+/* Counters since resolver_new; the second group is what is now. */
+struct dns_stats {
+    uint64_t questions;  /* dns_query calls */
+    uint64_t cache_hits; /* of these */
+    uint64_t merged;     /* of these: joined a flight */
+    uint64_t illegal;    /* of these */
+    uint64_t sent;       /* to servers, repeats and probes included */
+    uint64_t timeouts;   /* attempts, as are the next four */
+    uint64_t servfail;
+    uint64_t refused;
+    uint64_t garbage;
+    uint64_t network;
+    uint64_t overload;  /* questions given up in the queue, or at its end */
+    uint64_t tempfails; /* flights that ended without an answer, for whatever reason */
+
+    size_t in_flight;
+    size_t queued;
+    size_t requests; /* handles that are out */
+    size_t cache_entries;
+    size_t cache_bytes;
+
+    size_t server_count;
+    struct dns_server_stats servers[DNS_SERVERS_MAX];
+};
+
+void resolver_stats(const struct resolver *r, struct dns_stats *out);
+
+/* ---- the self-test: is this resolver fit for lists and SPF? (selftest.c) ---- */
+
+enum dns_check {
+    DNS_CHECK_UDP = 0,  /* a known name, over UDP */
+    DNS_CHECK_TCP,      /* the same over TCP */
+    DNS_CHECK_EDNS,     /* answers over UDP may be large */
+    DNS_CHECK_NXDOMAIN, /* a name that does not exist must not */
+    DNS_CHECK_LIST,     /* the test entry of a list is answered, in 127/8, and not with a refusal */
+    DNS_CHECK_COUNT,
+};
+
+enum dns_grade {
+    DNS_GRADE_OK = 0,
+    DNS_GRADE_WARN,    /* works, worse than it could */
+    DNS_GRADE_BROKEN,  /* SPF or lists cannot be trusted */
+    DNS_GRADE_UNKNOWN, /* could not tell: no answer */
+    DNS_GRADE_COUNT,
+};
+
+struct dns_finding {
+    enum dns_check check;
+    enum dns_grade grade;
+    struct addr server;
+    size_t list;    /* DNS_CHECK_LIST: which of settings.lists */
+    char text[240]; /* a sentence for the operator, NUL-terminated, printable ASCII */
+};
+
+struct dns_selftest_result {
+    enum dns_grade worst; /* BROKEN before UNKNOWN before WARN before OK */
+    size_t count;
+    const struct dns_finding *findings; /* by server, then by check */
+};
+
+#define DNS_SELFTEST_LISTS_MAX 32
+
+struct dns_selftest_settings {
+    struct slice known;        /* a name that surely exists, e.g. "example.org"; its NS are asked for */
+    struct slice absent;       /* a random label is put before it, e.g. "com"; empty: the label alone */
+    const struct slice *lists; /* zones of address lists; their entry for 127.0.0.2 is asked (RFC 5782 5) */
+    const struct slice
+        *list_names; /* what the sentences call them (a zone may hold a key); NULL: the zones */
+    size_t list_count;
+    uint32_t deadline_ms; /* of the whole test; 0: 10000 */
+};
+
+/* `res` is borrowed until the callback returns. */
+typedef void (*dns_selftest_cb)(const struct dns_selftest_result *res, void *arg);
+
+struct dns_selftest;
+
+/*
+ * Tests each server of the resolver by itself, past cache and health.  The callback runs exactly
+ * once, from the loop, unless cancelled first; the resolver may go before the test.
+ */
+struct dns_selftest *dns_selftest_start(const struct resolver *r,
+                                        const struct dns_selftest_settings *settings, dns_selftest_cb cb,
+                                        void *arg) MUST_USE;
+
+/* Drops *test and clears it.  *test may be NULL. */
+void dns_selftest_cancel(struct dns_selftest **test);
+
+const char *dns_check_text(enum dns_check check); /* "udp", "tcp", "edns", "nxdomain", "list" */
+const char *dns_grade_text(enum dns_grade grade); /* "ok", "warn", "broken", "unknown" */
+
+#endif
