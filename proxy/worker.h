@@ -1,0 +1,62 @@
+/*
+ * worker.h - one worker process and the ownership tree.
+ *
+ *   worker -+- config snapshot (immutable for the life of the process)
+ *           +- loop, state (shared memory), upstreams (pools)
+ *           +- listeners --- session -+- stream (client socket, TLS)
+ *                                     +- txn -+- arena   (everything with the message's lifetime)
+ *                                             +- spool
+ *                                             +- relay --- lease of an upstream connection
+ *
+ * One owner each; an object is destroyed by its owner and by nobody else (L1).
+ */
+#ifndef PROXY_WORKER_H
+#define PROXY_WORKER_H
+
+#include "config/config.h"
+#include "core/loop.h"
+#include "core/slab.h"
+#include "state/state.h"
+
+struct upstreams;
+struct listener;
+struct session;
+struct resolver;
+
+struct worker {
+    const struct config *conf;
+    struct loop         *loop;
+    struct state        *state;
+    struct upstreams    *upstreams;
+    struct resolver     *resolver;
+    unsigned             index;      /* 0.. of its generation */
+    unsigned             generation;
+    struct list_node     sessions;   /* all live ones, by session.link */
+    size_t               session_count;
+    struct slab          session_slab;
+    struct listener     *listeners;
+    size_t               listener_count;
+    bool                 draining;   /* no new sessions; the loop stops when the last one is gone */
+    bool                 stress;     /* over limits.stress.at: short command timeout */
+    struct timer         tick;       /* heartbeat, stress, gauges: once a second */
+    struct timer         drain_deadline;
+};
+
+/* A listening socket handed to a worker. */
+struct worker_socket {
+    int                           fd;
+    const struct config_listener *conf;
+};
+
+/*
+ * The whole life of a worker process, after fork: builds everything on conf, serves, drains when asked
+ * (SIGTERM once; the second ends at once), exits.  Returns the exit status.  `supervisor_fd` becomes readable
+ * (end of file) when the supervisor is gone: then the worker drains too.
+ */
+int worker_main(struct state *st, const struct config *conf, unsigned index, unsigned generation,
+                const struct worker_socket *sockets, size_t socket_count, int supervisor_fd);
+
+/* A session ended (called by session.c): counts, and ends the loop of a draining worker with the last one. */
+void worker_session_gone(struct worker *w);
+
+#endif
