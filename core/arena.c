@@ -1,0 +1,132 @@
+/*
+ * arena.c - memory with one lifetime, in blocks that double from 4 KiB to 64 KiB.
+ *
+ *     blocks -> [ newest | data ... free ] -> [ older | data ] -> ...
+ *
+ * Objects come from the newest block; what is larger than half a block gets a block of its own behind
+ * the newest, so that the free rest of that one is not lost.  `used` counts aligned sizes of objects and not
+ * the blocks: the maximum is about what peers ask for.
+ */
+#include "core/arena.h"
+
+#define FIRST_BLOCK ((size_t)4096)
+#define LARGEST_BLOCK ((size_t)65536)
+
+struct arena_block {
+    struct arena_block *next;
+    size_t size; /* octets of data */
+    size_t used;
+    _Alignas(max_align_t) char data[];
+};
+
+void arena_init(struct arena *a, size_t max_bytes)
+{
+    *a = (struct arena){ .max = max_bytes };
+}
+
+void arena_fini(struct arena *a)
+{
+    struct arena_block *block = a->blocks;
+
+    while (block) {
+        struct arena_block *next = block->next;
+
+        free(block);
+        block = next;
+    }
+    a->blocks = NULL;
+    a->used = 0;
+}
+
+/* A peer decides how much is put in, so no memory is an answer and not the end. */
+static struct arena_block *new_block(size_t size)
+{
+    struct arena_block *block = malloc(sizeof(*block) + size);
+
+    if (block) {
+        block->next = NULL;
+        block->size = size;
+        block->used = 0;
+    }
+    return block;
+}
+
+static void push_block(struct arena *a, struct arena_block *block)
+{
+    block->next = a->blocks;
+    a->blocks = block;
+}
+
+static void push_block_second(struct arena *a, struct arena_block *block)
+{
+    if (a->blocks == NULL) {
+        push_block(a, block);
+        return;
+    }
+    block->next = a->blocks->next;
+    a->blocks->next = block;
+}
+
+/* A block with room for size octets, or NULL. */
+static struct arena_block *block_for(struct arena *a, size_t size)
+{
+    struct arena_block *newest = a->blocks;
+    struct arena_block *block;
+    size_t regular;
+
+    if (newest && size <= newest->size - newest->used) {
+        return newest;
+    }
+    regular = newest ? min_size(max_size(newest->size, FIRST_BLOCK) * 2, LARGEST_BLOCK) : FIRST_BLOCK;
+#ifdef GLACIS_POOL_PASSTHROUGH
+    regular = 0; /* every object a malloc of its own: the sanitizer sees each end */
+#endif
+    if (size > regular / 2) {
+        block = new_block(size);
+        if (block) {
+            push_block_second(a, block);
+        }
+        return block;
+    }
+    block = new_block(regular);
+    if (block) {
+        push_block(a, block);
+    }
+    return block;
+}
+
+void *arena_alloc(struct arena *a, size_t size)
+{
+    const size_t align = _Alignof(max_align_t);
+    struct arena_block *block;
+    void *object;
+
+    if (size > SIZE_MAX / 2) {
+        return NULL;
+    }
+    size = (max_size(size, 1) + align - 1) / align * align;
+    if (size > a->max - a->used) {
+        return NULL;
+    }
+    block = block_for(a, size);
+    if (block == NULL) {
+        return NULL;
+    }
+    object = block->data + block->used;
+    block->used += size;
+    a->used += size;
+    return memset(object, 0, size);
+}
+
+struct slice arena_slice(struct arena *a, struct slice s)
+{
+    char *copy = s.len < SIZE_MAX / 2 ? arena_alloc(a, s.len + 1) : NULL;
+
+    if (copy == NULL) {
+        return SLICE_NONE;
+    }
+    if (s.len) {
+        memcpy(copy, s.ptr, s.len);
+    }
+    return slice_of(copy, s.len);
+}

@@ -1,0 +1,65 @@
+/*
+ * base.c - the abort message and memory that is never NULL.
+ *
+ * Nothing a peer sends decides the size of what is allocated here; such memory has a cap and fails
+ * softly (buf.c, arena.c).  Owns nothing.
+ */
+#include "core/base.h"
+
+void bug(const char *file, int line, const char *cond)
+{
+    fprintf(stderr, "glacis: bug at %s:%d: %s\n", file, line, cond);
+    fflush(stderr);
+    abort();
+}
+
+NORETURN static void die_out_of_memory(size_t size)
+{
+    fprintf(stderr, "glacis: out of memory: %zu octets could not be had\n", size);
+    fflush(stderr);
+    abort();
+}
+
+void *xmalloc(size_t size)
+{
+    void *ptr = malloc(size ? size : 1);
+
+    if (ptr == NULL) {
+        die_out_of_memory(size);
+    }
+    return ptr;
+}
+
+void *xcalloc(size_t count, size_t size)
+{
+    size_t total;
+    void *ptr;
+
+    if (mul_overflows(count, size, &total)) {
+        die_out_of_memory(SIZE_MAX);
+    }
+    ptr = calloc(1, total ? total : 1);
+    if (ptr == NULL) {
+        die_out_of_memory(total);
+    }
+    return ptr;
+}
+
+void *xrealloc(void *ptr, size_t size)
+{
+    void *bigger = realloc(ptr, size ? size : 1);
+
+    if (bigger == NULL) {
+        die_out_of_memory(size);
+    }
+    return bigger;
+}
+
+char *xstrdup(const char *text)
+{
+    size_t len = strlen(text);
+    char *copy = xmalloc(len + 1);
+
+    memcpy(copy, text, len + 1);
+    return copy;
+}

@@ -1,0 +1,303 @@
+/*
+ * buf.c - growable text with a maximum, and the two ways to quote what a peer sent.
+ *
+ * Growth doubles from 64 octets to the maximum and one for the NUL.  What no longer fits is cut at
+ * the last octet that does, and from then on nothing is added: half a text must not get an end that
+ * belongs to another one.  Memory that cannot be had counts as "does not fit".
+ */
+#include "core/buf.h"
+
+#define FIRST_CAP 64
+
+void buf_init(struct buf *b, size_t max)
+{
+    *b = (struct buf){ .max = min_size(max, SIZE_MAX - 1) };
+}
+
+void buf_init_fixed(struct buf *b, char *mem, size_t size)
+{
+    BUG_ON(size == 0);
+    *b = (struct buf){ .ptr = mem, .cap = size, .max = size - 1, .fixed = true };
+    mem[0] = '\0';
+}
+
+void buf_fini(struct buf *b)
+{
+    if (!b->fixed) {
+        free(b->ptr);
+    }
+    *b = (struct buf){ .max = b->fixed ? 0 : b->max };
+}
+
+void buf_reset(struct buf *b)
+{
+    b->failed = false;
+    buf_truncate(b, 0);
+}
+
+/* Room for n more octets and the NUL; the caller has compared n with max. */
+static bool make_room(struct buf *b, size_t n)
+{
+    size_t need = b->len + n + 1;
+    size_t cap = b->cap;
+    char *ptr;
+
+    if (need <= cap) {
+        return true;
+    }
+    if (cap > (SIZE_MAX - 1) / 2) {
+        return false;
+    }
+    cap = max_size(max_size(cap * 2, need), FIRST_CAP);
+    cap = max_size(min_size(cap, b->max + 1), need);
+    ptr = realloc(b->ptr, cap);
+    if (ptr == NULL) {
+        return false;
+    }
+    b->ptr = ptr;
+    b->cap = cap;
+    return true;
+}
+
+void buf_put(struct buf *b, const void *data, size_t len)
+{
+    size_t fits = min_size(len, b->max - b->len);
+
+    if (b->failed || len == 0) {
+        return;
+    }
+    if (!make_room(b, fits)) {
+        b->failed = true;
+        return;
+    }
+    memcpy(b->ptr + b->len, data, fits);
+    b->len += fits;
+    b->ptr[b->len] = '\0';
+    b->failed = fits < len;
+}
+
+void buf_put_char(struct buf *b, char c)
+{
+    buf_put(b, &c, 1);
+}
+
+void buf_put_slice(struct buf *b, struct slice s)
+{
+    buf_put(b, s.ptr, s.len);
+}
+
+void buf_put_str(struct buf *b, const char *text)
+{
+    buf_put(b, text, strlen(text));
+}
+
+void buf_put_u64(struct buf *b, uint64_t value)
+{
+    char digits[20];
+    size_t at = sizeof(digits);
+
+    do {
+        digits[--at] = (char)('0' + value % 10);
+        value /= 10;
+    } while (value);
+    buf_put(b, digits + at, sizeof(digits) - at);
+}
+
+void buf_putf(struct buf *b, const char *fmt, ...)
+{
+    va_list ap;
+
+    va_start(ap, fmt);
+    buf_vputf(b, fmt, ap);
+    va_end(ap);
+}
+
+void buf_vputf(struct buf *b, const char *fmt, va_list ap)
+{
+    va_list again;
+    size_t room = b->cap - b->len;
+    int want;
+
+    if (b->failed) {
+        return;
+    }
+    va_copy(again, ap);
+    want = vsnprintf(room ? b->ptr + b->len : NULL, room, fmt, ap);
+    if (want < 0) {
+        b->failed = true;
+    } else if ((size_t)want < room && (size_t)want <= b->max - b->len) {
+        b->len += (size_t)want;
+    } else {
+        size_t fits = min_size((size_t)want, b->max - b->len);
+
+        b->failed = !make_room(b, fits);
+        if (!b->failed) {
+            (void)vsnprintf(b->ptr + b->len, fits + 1, fmt, again);
+            b->len += fits;
+            b->failed = fits < (size_t)want;
+        } else if (room) {
+            b->ptr[b->len] = '\0';
+        }
+    }
+    va_end(again);
+}
+
+void buf_drop(struct buf *b, size_t n)
+{
+    BUG_ON(n > b->len);
+    if (n == 0) {
+        return;
+    }
+    memmove(b->ptr, b->ptr + n, b->len - n);
+    b->len -= n;
+    b->ptr[b->len] = '\0';
+}
+
+void buf_truncate(struct buf *b, size_t len)
+{
+    BUG_ON(len > b->len);
+    b->len = len;
+    if (b->ptr) {
+        b->ptr[len] = '\0';
+    }
+}
+
+static void put_hex(struct buf *b, unsigned char c)
+{
+    static const char hex[] = "0123456789abcdef";
+
+    buf_put_char(b, hex[c >> 4]);
+    buf_put_char(b, hex[c & 15]);
+}
+
+void buf_put_quoted(struct buf *b, struct slice s, size_t max)
+{
+    size_t len = min_size(s.len, max);
+    size_t done = 0;
+
+    while (done < len && !b->failed) {
+        size_t plain = done;
+
+        while (plain < len && ascii_is_print(s.ptr[plain]) && s.ptr[plain] != '"' && s.ptr[plain] != '\\') {
+            plain++;
+        }
+        if (plain > done) {
+            buf_put(b, s.ptr + done, plain - done);
+        }
+        if (plain < len) {
+            buf_put(b, "\\x", 2);
+            put_hex(b, (unsigned char)s.ptr[plain++]);
+        }
+        done = plain;
+    }
+    if (len < s.len) {
+        buf_put(b, "...", 3);
+    }
+}
+
+/*
+ * Octets of the UTF-8 character at the front of s, 0 if there is none (RFC 3629 4: no overlong forms,
+ * no surrogates, nothing above U+10FFFF).
+ */
+static size_t utf8_front(struct slice s)
+{
+    unsigned char c = (unsigned char)s.ptr[0];
+    unsigned char low = 0x80, high = 0xbf; /* range of the second octet */
+    size_t len;
+
+    if (c < 0x80) {
+        return 1;
+    }
+    if (c < 0xc2 || c > 0xf4) {
+        return 0;
+    }
+    len = c < 0xe0 ? 2 : c < 0xf0 ? 3 : 4;
+    if (len > s.len) {
+        return 0;
+    }
+    low = c == 0xe0 ? 0xa0 : c == 0xf0 ? 0x90 : low;
+    high = c == 0xed ? 0x9f : c == 0xf4 ? 0x8f : high;
+    if ((unsigned char)s.ptr[1] < low || (unsigned char)s.ptr[1] > high) {
+        return 0;
+    }
+    for (size_t i = 2; i < len; i++) {
+        if (((unsigned char)s.ptr[i] & 0xc0) != 0x80) {
+            return 0;
+        }
+    }
+    return len;
+}
+
+/* One octet that JSON, a terminal or a reader of ours would not take as it is. */
+static void put_json_escape(struct buf *b, unsigned char c)
+{
+    switch (c) {
+    case '"':
+        buf_put(b, "\\\"", 2);
+        break;
+    case '\\':
+        buf_put(b, "\\\\", 2);
+        break;
+    case '\n':
+        buf_put(b, "\\n", 2);
+        break;
+    case '\r':
+        buf_put(b, "\\r", 2);
+        break;
+    case '\t':
+        buf_put(b, "\\t", 2);
+        break;
+    default:
+        buf_put(b, "\\u00", 4);
+        put_hex(b, c);
+        break;
+    }
+}
+
+/* The character at the front of s; returns its octets. */
+static size_t put_json_char(struct buf *b, struct slice s)
+{
+    unsigned char c = (unsigned char)s.ptr[0];
+    size_t len = utf8_front(s);
+
+    if (len == 0) {
+        buf_put(b, "\\\\x", 3); /* not UTF-8: reads \xNN, as in buf_put_quoted */
+        put_hex(b, c);
+        return 1;
+    }
+    if (len == 1) {
+        put_json_escape(b, c);
+    } else if (c == 0xc2 && (unsigned char)s.ptr[1] < 0xa0) {
+        put_json_escape(b, (unsigned char)s.ptr[1]); /* C1 controls steer terminals */
+    } else {
+        buf_put(b, s.ptr, len);
+    }
+    return len;
+}
+
+void buf_put_json(struct buf *b, struct slice s, size_t max)
+{
+    size_t done = 0;
+
+    buf_put_char(b, '"');
+    while (done < s.len && !b->failed) {
+        size_t plain = done;
+
+        while (plain < s.len && plain < max && ascii_is_print(s.ptr[plain]) && s.ptr[plain] != '"' &&
+               s.ptr[plain] != '\\') {
+            plain++;
+        }
+        if (plain > done) {
+            buf_put(b, s.ptr + done, plain - done);
+            done = plain;
+        } else if (utf8_front(slice_skip(s, done)) > max - done || done >= max) {
+            break; /* never half a character */
+        } else {
+            done += put_json_char(b, slice_skip(s, done));
+        }
+    }
+    if (done < s.len) {
+        buf_put(b, "...", 3);
+    }
+    buf_put_char(b, '"');
+}
