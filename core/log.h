@@ -57,6 +57,9 @@ struct log_line {
     struct buf     b;
     enum log_level level;
     enum log_class cls;
+    bool           cut;       /* a value did not fit: nothing more is added */
+    bool           in_list;   /* between log_list_begin and log_list_end */
+    bool           list_used; /* it has an item */
     char           mem[LOG_LINE_MAX];
 };
 

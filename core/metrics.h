@@ -9,6 +9,8 @@
 #ifndef CORE_METRICS_H
 #define CORE_METRICS_H
 
+#include <stdatomic.h>
+
 #include "core/buf.h"
 
 /*  X(NAME, kind, "prometheus_name", "label=\"value\"" or "", "help")
@@ -130,7 +132,7 @@ extern _Atomic uint64_t *metrics_array; /* never NULL */
 
 static inline void count_n(enum metric m, uint64_t n)
 {
-    __atomic_fetch_add((uint64_t *)(void *)&metrics_array[m], n, __ATOMIC_RELAXED);
+    atomic_fetch_add_explicit(&metrics_array[m], n, memory_order_relaxed);
 }
 
 static inline void count(enum metric m)
@@ -145,12 +147,12 @@ static inline void gauge_add(enum metric m, int64_t n)
 
 static inline void gauge_set(enum metric m, uint64_t value)
 {
-    __atomic_store_n((uint64_t *)(void *)&metrics_array[m], value, __ATOMIC_RELAXED);
+    atomic_store_explicit(&metrics_array[m], value, memory_order_relaxed);
 }
 
 static inline uint64_t metric_get(enum metric m)
 {
-    return __atomic_load_n((uint64_t *)(void *)&metrics_array[m], __ATOMIC_RELAXED);
+    return atomic_load_explicit(&metrics_array[m], memory_order_relaxed);
 }
 
 /* Prometheus text format of METRIC_COUNT sums. */

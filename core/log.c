@@ -1,0 +1,348 @@
+/*
+ * log.c - building one log line, JSON or text, in memory of its own.
+ *
+ *     {"time":"2026-11-21T21:00:00.123Z","level":"info","process":"worker","worker":3,"event":"txn", ...}
+ *     2026-11-21T21:00:00.123Z info txn process=worker worker=3 key=value other="two words" ...
+ *
+ * The last octets of a line are kept back for its end.  A value that does not fit before them is taken out
+ * again, nothing follows it, and the line says "cut":true; so a line is whole JSON whatever peers send.
+ *
+ * Owns       the sink, format and level of the process (the log is the one thing everybody reaches).
+ * Limits     LOG_LINE_MAX a line, LOG_VALUE_MAX octets of one value.
+ */
+#include "core/log.h"
+
+#include <errno.h>
+
+#define END_ROOM 32 /* `],"cut":true}` and the line feed */
+
+static void write_stderr(enum log_level level, enum log_class cls, struct slice line, void *arg)
+{
+    (void)level;
+    (void)cls;
+    (void)arg;
+    while (line.len) {
+        ssize_t n = write(STDERR_FILENO, line.ptr, line.len);
+
+        if (n < 0 && errno != EINTR) {
+            return; /* nobody to tell */
+        }
+        line = slice_skip(line, n > 0 ? (size_t)n : 0);
+    }
+}
+
+static struct {
+    log_sink sink;
+    void *sink_arg;
+    enum log_format format;
+    enum log_level level;
+    char role[16]; /* empty: not said */
+    unsigned index;
+    int64_t second; /* of `stamp` */
+    char stamp[sizeof("2026-11-21T21:00:00")];
+} state = { .sink = write_stderr, .level = LOG_LEVEL_INFO, .second = -1 };
+
+static const struct slice level_names[LOG_LEVEL_COUNT] = {
+    [LOG_LEVEL_ERROR] = SLICE_INIT("error"), [LOG_LEVEL_WARN] = SLICE_INIT("warn"),
+    [LOG_LEVEL_INFO] = SLICE_INIT("info"),   [LOG_LEVEL_DEBUG] = SLICE_INIT("debug"),
+    [LOG_LEVEL_TRACE] = SLICE_INIT("trace"),
+};
+
+void log_set_sink(log_sink sink, void *arg)
+{
+    state.sink = sink ? sink : write_stderr;
+    state.sink_arg = arg;
+}
+
+void log_set_format(enum log_format format)
+{
+    state.format = format;
+}
+
+void log_set_level(enum log_level level)
+{
+    state.level = level;
+}
+
+void log_set_process(const char *role, unsigned index)
+{
+    (void)snprintf(state.role, sizeof(state.role), "%s", role);
+    state.index = index;
+}
+
+bool log_level_from_text(struct slice text, enum log_level *out)
+{
+    *out = LOG_LEVEL_INFO;
+    for (unsigned i = 0; i < LOG_LEVEL_COUNT; i++) {
+        if (slice_eq(text, level_names[i])) {
+            *out = (enum log_level)i;
+            return true;
+        }
+    }
+    return false;
+}
+
+/* The calendar is worked out once a second. */
+static void put_time(struct buf *b)
+{
+    struct timespec ts;
+
+    clock_gettime(CLOCK_REALTIME, &ts);
+    if (ts.tv_sec != state.second) {
+        struct tm tm;
+
+        gmtime_r(&ts.tv_sec, &tm);
+        (void)strftime(state.stamp, sizeof(state.stamp), "%Y-%m-%dT%H:%M:%S", &tm);
+        state.second = ts.tv_sec;
+    }
+    buf_put_str(b, state.stamp);
+    buf_putf(b, ".%03uZ", (unsigned)(ts.tv_nsec / 1000000));
+}
+
+static void begin_json(struct buf *b, enum log_level level, const char *event)
+{
+    buf_put_str(b, "{\"time\":\"");
+    put_time(b);
+    buf_put_str(b, "\",\"level\":\"");
+    buf_put_slice(b, level_names[level]);
+    buf_put_char(b, '"');
+    if (state.role[0]) {
+        buf_putf(b, ",\"process\":\"%s\"", state.role);
+    }
+    if (slice_eq(slice_str(state.role), SLICE("worker"))) {
+        buf_putf(b, ",\"worker\":%u", state.index);
+    }
+    buf_putf(b, ",\"event\":\"%s\"", event);
+}
+
+static void begin_text(struct buf *b, enum log_level level, const char *event)
+{
+    put_time(b);
+    buf_put_char(b, ' ');
+    buf_put_slice(b, level_names[level]);
+    buf_put_char(b, ' ');
+    buf_put_str(b, event);
+    if (state.role[0]) {
+        buf_putf(b, " process=%s", state.role);
+    }
+    if (slice_eq(slice_str(state.role), SLICE("worker"))) {
+        buf_putf(b, " worker=%u", state.index);
+    }
+}
+
+bool log_begin(struct log_line *l, enum log_level level, const char *event)
+{
+    if (level > state.level) {
+        return false;
+    }
+    buf_init_fixed(&l->b, l->mem, sizeof(l->mem));
+    l->b.max = LOG_LINE_MAX - END_ROOM;
+    l->level = level;
+    l->cls = LOG_CLASS_NORMAL;
+    l->cut = false;
+    l->in_list = false;
+    l->list_used = false;
+    if (state.format == LOG_FORMAT_JSON) {
+        begin_json(&l->b, level, event);
+    } else {
+        begin_text(&l->b, level, event);
+    }
+    return true;
+}
+
+void log_class_of(struct log_line *l, enum log_class cls)
+{
+    l->cls = cls;
+}
+
+static void put_key(struct log_line *l, const char *key)
+{
+    if (state.format == LOG_FORMAT_JSON) {
+        buf_put(&l->b, ",\"", 2);
+        buf_put_str(&l->b, key);
+        buf_put(&l->b, "\":", 2);
+    } else {
+        buf_put_char(&l->b, ' ');
+        buf_put_str(&l->b, key);
+        buf_put_char(&l->b, '=');
+    }
+}
+
+/* In a text line, words stand as they are; what is not one is quoted. */
+static void put_word(struct buf *b, struct slice value)
+{
+    bool plain = value.len > 0 && value.len <= LOG_VALUE_MAX;
+
+    for (size_t i = 0; plain && i < value.len; i++) {
+        char c = value.ptr[i];
+
+        plain = c > ' ' && c < 0x7f && c != '"' && c != '\\' && c != ',' && c != '=';
+    }
+    if (plain) {
+        buf_put_slice(b, value);
+        return;
+    }
+    buf_put_char(b, '"');
+    buf_put_quoted(b, value, LOG_VALUE_MAX);
+    buf_put_char(b, '"');
+}
+
+static void put_value(struct log_line *l, struct slice value)
+{
+    if (state.format == LOG_FORMAT_JSON) {
+        buf_put_json(&l->b, value, LOG_VALUE_MAX);
+    } else {
+        put_word(&l->b, value);
+    }
+}
+
+/* What was put since `mark` stays if it is whole; otherwise it goes, and the line is full. */
+static bool keep_or_cut(struct log_line *l, size_t mark)
+{
+    if (buf_ok(&l->b)) {
+        return true;
+    }
+    l->b.failed = false;
+    buf_truncate(&l->b, mark);
+    l->cut = true;
+    return false;
+}
+
+void log_str(struct log_line *l, const char *key, struct slice value)
+{
+    size_t mark = l->b.len;
+
+    if (l->cut) {
+        return;
+    }
+    put_key(l, key);
+    put_value(l, value);
+    (void)keep_or_cut(l, mark);
+}
+
+void log_text(struct log_line *l, const char *key, const char *value)
+{
+    log_str(l, key, slice_str(value));
+}
+
+void log_num(struct log_line *l, const char *key, int64_t value)
+{
+    size_t mark = l->b.len;
+
+    if (l->cut) {
+        return;
+    }
+    put_key(l, key);
+    buf_putf(&l->b, "%" PRId64, value);
+    (void)keep_or_cut(l, mark);
+}
+
+void log_bool(struct log_line *l, const char *key, bool value)
+{
+    size_t mark = l->b.len;
+
+    if (l->cut) {
+        return;
+    }
+    put_key(l, key);
+    buf_put_str(&l->b, value ? "true" : "false");
+    (void)keep_or_cut(l, mark);
+}
+
+void log_ip(struct log_line *l, const char *key, const struct addr *a)
+{
+    char mem[ADDR_TEXT_MAX];
+    struct buf text;
+
+    buf_init_fixed(&text, mem, sizeof(mem));
+    addr_put_ip(&text, a);
+    log_str(l, key, buf_slice(&text));
+}
+
+void log_list_begin(struct log_line *l, const char *key)
+{
+    size_t mark = l->b.len;
+
+    if (l->cut) {
+        return;
+    }
+    put_key(l, key);
+    if (state.format == LOG_FORMAT_JSON) {
+        buf_put_char(&l->b, '[');
+    }
+    l->in_list = keep_or_cut(l, mark);
+    l->list_used = false;
+}
+
+void log_item(struct log_line *l, struct slice value)
+{
+    size_t mark = l->b.len;
+
+    if (l->cut || !l->in_list) {
+        return;
+    }
+    if (l->list_used) {
+        buf_put_char(&l->b, ',');
+    }
+    put_value(l, value);
+    if (keep_or_cut(l, mark)) {
+        l->list_used = true;
+    }
+}
+
+void log_list_end(struct log_line *l)
+{
+    size_t mark = l->b.len;
+
+    if (l->cut || !l->in_list) {
+        return; /* log_end closes a list that was cut */
+    }
+    if (state.format == LOG_FORMAT_JSON) {
+        buf_put_char(&l->b, ']');
+    }
+    l->in_list = !keep_or_cut(l, mark);
+}
+
+void log_end(struct log_line *l)
+{
+    l->b.max = LOG_LINE_MAX - 1;
+    if (state.format == LOG_FORMAT_JSON) {
+        buf_put_str(&l->b, l->in_list ? "]" : "");
+        buf_put_str(&l->b, l->cut ? ",\"cut\":true}" : "}");
+    } else {
+        buf_put_str(&l->b, l->cut ? " cut=true" : "");
+    }
+    buf_put_char(&l->b, '\n');
+    state.sink(l->level, l->cls, buf_slice(&l->b), state.sink_arg);
+}
+
+void log_msg(enum log_level level, const char *event, const char *fmt, ...)
+{
+    struct log_line l;
+    char mem[LOG_VALUE_MAX + 2]; /* one more than a value: log_str shows that it was cut */
+    struct buf text;
+    va_list ap;
+
+    if (!log_begin(&l, level, event)) {
+        return;
+    }
+    buf_init_fixed(&text, mem, sizeof(mem));
+    va_start(ap, fmt);
+    buf_vputf(&text, fmt, ap);
+    va_end(ap);
+    log_str(&l, "msg", buf_slice(&text));
+    log_end(&l);
+}
+
+bool log_allowed(struct log_limit *lim, uint64_t now_ms, uint32_t interval_s, uint32_t *suppressed)
+{
+    *suppressed = 0;
+    if (now_ms < lim->next_ms) {
+        lim->suppressed++;
+        return false;
+    }
+    *suppressed = lim->suppressed;
+    lim->suppressed = 0;
+    lim->next_ms = now_ms + (uint64_t)interval_s * 1000;
+    return true;
+}

@@ -1,0 +1,50 @@
+/*
+ * metrics.c - the table behind metrics.h and its Prometheus text.
+ *
+ * Owns the private array in which a process counts until it is given its slot of the shared memory.
+ */
+#include "core/metrics.h"
+
+const struct metric_info metric_table[METRIC_COUNT] = {
+#define X(name, kind, prom, label, help) { prom, label, help, METRIC_##kind },
+    METRICS_LIST(X)
+#undef X
+};
+
+static _Atomic uint64_t private_array[METRIC_COUNT];
+
+_Atomic uint64_t *metrics_array = private_array;
+
+void metrics_use(_Atomic uint64_t *array)
+{
+    metrics_array = array ? array : private_array;
+}
+
+static void put_sample(struct buf *out, const struct metric_info *m, uint64_t value)
+{
+    buf_put_str(out, m->name);
+    if (m->label[0]) {
+        buf_put_char(out, '{');
+        buf_put_str(out, m->label);
+        buf_put_char(out, '}');
+    }
+    /* a sum of gauges is read while they move, so it may be below 0 for a moment */
+    if (m->kind == METRIC_GAUGE) {
+        buf_putf(out, " %" PRId64 "\n", (int64_t)value);
+    } else {
+        buf_putf(out, " %" PRIu64 "\n", value);
+    }
+}
+
+void metrics_render(struct buf *out, const uint64_t values[METRIC_COUNT])
+{
+    for (size_t i = 0; i < METRIC_COUNT; i++) {
+        const struct metric_info *m = &metric_table[i];
+
+        if (i == 0 || !slice_eq(slice_str(m[-1].name), slice_str(m->name))) {
+            buf_putf(out, "# HELP %s %s\n# TYPE %s %s\n", m->name, m->help, m->name,
+                     m->kind == METRIC_GAUGE ? "gauge" : "counter");
+        }
+        put_sample(out, m, values[i]);
+    }
+}
