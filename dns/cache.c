@@ -1,0 +1,101 @@
+/*
+ * cache.c - what was learned, for as long as it may be believed.
+ *
+ * Expired entries are dropped when they are asked for or when room is needed; nothing sweeps.
+ */
+#include "dns/cache.h"
+
+struct cache_entry {
+    struct table_entry entry;
+    struct list_node lru;
+    struct dns_answer *ans;
+    size_t size; /* octets counted for it */
+    char key[];
+};
+
+void cache_init(struct cache *c, size_t max_entries, size_t max_bytes)
+{
+    *c = (struct cache){ .max_entries = max_entries, .max_bytes = max_bytes };
+    table_init(&c->table);
+    list_init(&c->lru);
+}
+
+static void drop_entry(struct cache *c, struct cache_entry *e)
+{
+    table_remove(&c->table, &e->entry);
+    list_remove(&e->lru);
+    c->bytes -= e->size;
+    dns_answer_unref(e->ans);
+    free(e);
+}
+
+void cache_fini(struct cache *c)
+{
+    while (!list_empty(&c->lru))
+        drop_entry(c, container_of(c->lru.next, struct cache_entry, lru));
+    table_fini(&c->table);
+}
+
+static struct cache_entry *find_entry(const struct cache *c, struct slice key)
+{
+    struct table_entry *te = table_find(&c->table, key);
+
+    return te == NULL ? NULL : container_of(te, struct cache_entry, entry);
+}
+
+struct dns_answer *cache_get(struct cache *c, struct slice key, uint64_t now_ms)
+{
+    struct cache_entry *e = find_entry(c, key);
+
+    if (e == NULL)
+        return NULL;
+    if (e->ans->expires_ms <= now_ms) {
+        drop_entry(c, e);
+        return NULL;
+    }
+    list_remove(&e->lru);
+    list_push_front(&c->lru, &e->lru);
+    return e->ans;
+}
+
+void cache_put(struct cache *c, struct slice key, struct dns_answer *ans, uint64_t now_ms)
+{
+    struct cache_entry *e = find_entry(c, key);
+    size_t size = sizeof(*e) + key.len + ans->size;
+
+    if (e != NULL)
+        drop_entry(c, e);
+    if (c->max_entries == 0 || size > c->max_bytes || ans->expires_ms <= now_ms)
+        return;
+    while (c->table.len >= c->max_entries || c->bytes > c->max_bytes - size) {
+        struct cache_entry *old = container_of(c->lru.prev, struct cache_entry, lru);
+
+        if (old->ans->expires_ms > now_ms)
+            c->evicted += 1;
+        drop_entry(c, old);
+    }
+    e = xmalloc(sizeof(*e) + key.len);
+    memcpy(e->key, key.ptr, key.len);
+    e->ans = dns_answer_ref(ans);
+    e->size = size;
+    c->bytes += size;
+    table_insert(&c->table, &e->entry, slice_of(e->key, key.len));
+    list_node_init(&e->lru);
+    list_push_front(&c->lru, &e->lru);
+}
+
+size_t cache_len(const struct cache *c)
+{
+    return c->table.len;
+}
+
+uint32_t cache_ttl_s(const struct dns_settings *s, const struct dns_answer *ans)
+{
+    uint32_t most = ans->status == DNS_OK ? s->max_ttl_s : s->negative_ttl_s;
+
+    if (ans->why == DNS_WHY_OVERLOAD || ans->why == DNS_WHY_ILLEGAL)
+        return 0;
+    if (ans->status == DNS_TEMPFAIL)
+        return s->failure_ttl_s;
+    return (uint32_t)min_u64(most, max_size(ans->ttl_s, s->min_ttl_s));
+}
