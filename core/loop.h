@@ -36,8 +36,9 @@ struct timer {
     struct loop *loop;
     timer_cb     cb;
     void        *arg;
-    uint64_t     due;  /* ms */
-    uint32_t     slot; /* place in the heap + 1; 0: stopped */
+    uint64_t     due;   /* ms */
+    uint32_t     slot;  /* place in the heap + 1; 0: stopped */
+    uint32_t     order; /* of starting: the earlier one of two that are due together runs first */
 };
 
 void timer_init(struct timer *t, struct loop *l, timer_cb cb, void *arg);
@@ -96,5 +97,11 @@ struct grave {
 };
 
 void loop_bury(struct loop *l, struct grave *g, void (*free_fn)(void *obj), void *obj);
+
+/* ---- the buffer that every stream of the loop reads into; contents hold for one callback ---- */
+
+#define LOOP_READ_SIZE ((size_t)256 * 1024)
+
+char *loop_read_buffer(struct loop *l); /* LOOP_READ_SIZE octets, made at the first call */
 
 #endif

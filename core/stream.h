@@ -37,7 +37,13 @@ struct stream_events {
 };
 
 /* Four functions between a stream and its descriptor; results as of read(2): > 0 octets, 0 end of
- * file, STREAM_AGAIN_READ / STREAM_AGAIN_WRITE: would block until the descriptor is so, STREAM_BROKEN. */
+ * file, STREAM_AGAIN_READ / STREAM_AGAIN_WRITE: would block until the descriptor is so, STREAM_BROKEN.
+ *
+ * writev     what it returns is taken for good.  After AGAIN nothing is taken, and the next call may bring
+ *            other octets: a transport that must repeat the same record keeps it itself and counts it as taken.
+ * pending    also true for octets that were received and are not decoded yet (read-ahead).
+ * close      fd is -1 when no alert may be sent (reset, broken connection): state is freed and nothing else.
+ */
 enum {
     STREAM_AGAIN_READ = -1,
     STREAM_AGAIN_WRITE = -2,

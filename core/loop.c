@@ -1,0 +1,292 @@
+/*
+ * loop.c - the event loop over libevent: poll, clock, deferred calls, burial.
+ *
+ * libevent is asked for readiness only.  Each turn is one pass of event_base_loop() with one timeout event
+ * for the next of our timers; the first callback of the pass reads the clock, so loop_now() is the time at
+ * which the poll returned.  Changes of interest are collected and handed to epoll together
+ * (EPOLL_USE_CHANGELIST), so arming and disarming within a turn costs no system call.
+ *
+ *     poll -> ready watches -> due timers -> [ deferred calls -> end-of-turn hooks ] -> burial
+ *
+ * The bracket repeats while it makes new work, a few rounds at most: a reply that a deferred call wrote
+ * leaves in the same turn, and a chain that never ends cannot hold up the poll.
+ *
+ * Owns       the event base, the timer heap, the streams' read buffer.
+ */
+#include "core/loop.h"
+
+#include <event2/event.h>
+#include <signal.h>
+
+#include "core/timers.h"
+
+#define MAX_ROUNDS 8
+
+struct loop {
+    struct event_base *base;
+    struct event *wakeup; /* the timeout of the poll */
+    uint64_t wakeup_due;  /* ms for which it is armed; TIMERS_NONE: it is not */
+    struct timers timers;
+    struct list_node deferred; /* struct deferred by node */
+    struct list_node at_end;   /* struct deferred by node */
+    struct grave *graves;      /* newest first */
+    char *read_buffer;         /* LOOP_READ_SIZE octets, NULL before first use */
+    uint64_t now_us;           /* start of this turn */
+    uint64_t longest_us;       /* of a turn since it was asked */
+    bool turn_started;         /* the poll has returned */
+    bool stopping;
+};
+
+uint64_t loop_now_us(void)
+{
+    struct timespec ts;
+
+    clock_gettime(CLOCK_MONOTONIC, &ts);
+    return (uint64_t)ts.tv_sec * 1000000 + (uint64_t)ts.tv_nsec / 1000;
+}
+
+int64_t wall_now_s(void)
+{
+    struct timespec ts;
+
+    clock_gettime(CLOCK_REALTIME, &ts);
+    return ts.tv_sec;
+}
+
+uint64_t loop_now(const struct loop *l)
+{
+    return l->now_us / 1000;
+}
+
+struct timers *loop_timers(struct loop *l)
+{
+    return &l->timers;
+}
+
+static void start_turn(struct loop *l)
+{
+    if (!l->turn_started) {
+        l->turn_started = true;
+        l->now_us = loop_now_us();
+    }
+}
+
+static void on_wakeup(evutil_socket_t fd, short what, void *arg)
+{
+    struct loop *l = arg;
+
+    (void)fd;
+    (void)what;
+    l->wakeup_due = TIMERS_NONE;
+    start_turn(l);
+}
+
+/* Writing to a closed connection is an error of that connection, not a signal. */
+static void ignore_sigpipe(void)
+{
+    struct sigaction sa = { .sa_handler = SIG_IGN };
+
+    sigaction(SIGPIPE, &sa, NULL);
+}
+
+struct loop *loop_new(void)
+{
+    struct loop *l = xcalloc(1, sizeof(*l));
+    struct event_config *config = event_config_new();
+
+    BUG_ON(config == NULL);
+    event_config_set_flag(config, EVENT_BASE_FLAG_NOLOCK | EVENT_BASE_FLAG_EPOLL_USE_CHANGELIST);
+    l->base = event_base_new_with_config(config);
+    event_config_free(config);
+    BUG_ON(l->base == NULL);
+    l->wakeup = evtimer_new(l->base, on_wakeup, l);
+    BUG_ON(l->wakeup == NULL);
+    l->wakeup_due = TIMERS_NONE;
+    timers_init(&l->timers);
+    list_init(&l->deferred);
+    list_init(&l->at_end);
+    l->now_us = loop_now_us();
+    ignore_sigpipe();
+    return l;
+}
+
+static void bury(struct loop *l)
+{
+    while (l->graves) {
+        struct grave *g = l->graves;
+
+        l->graves = g->next;
+        g->free_fn(g->obj); /* frees g too */
+    }
+}
+
+void loop_free(struct loop *l)
+{
+    if (l == NULL) {
+        return;
+    }
+    bury(l);
+    BUG_ON(!list_empty(&l->deferred) || !list_empty(&l->at_end));
+    timers_fini(&l->timers);
+    event_free(l->wakeup);
+    event_base_free(l->base);
+    free(l->read_buffer);
+    free(l);
+}
+
+/* Waits until a watch is ready or a timer due, and runs the ready watches. */
+static void poll_once(struct loop *l)
+{
+    uint64_t now = loop_now_us();
+    uint64_t due = timers_next(&l->timers);
+    bool at_once = !list_empty(&l->deferred) || !list_empty(&l->at_end) || due <= now / 1000;
+
+    l->turn_started = false;
+    if (at_once) {
+        event_base_loop(l->base, EVLOOP_NONBLOCK);
+    } else {
+        if (due == TIMERS_NONE && l->wakeup_due != TIMERS_NONE) {
+            evtimer_del(l->wakeup);
+        } else if (due != l->wakeup_due) {
+            uint64_t left = due * 1000 - now;
+            struct timeval tv = { (time_t)(left / 1000000), (suseconds_t)(left % 1000000) };
+
+            evtimer_add(l->wakeup, &tv);
+        }
+        l->wakeup_due = due;
+        event_base_loop(l->base, EVLOOP_ONCE | EVLOOP_NO_EXIT_ON_EMPTY);
+    }
+    start_turn(l);
+}
+
+/* L6: from a local head, so that what is added meanwhile joins the next round. */
+static void run_list(struct list_node *head)
+{
+    struct list_node batch;
+    struct list_node *n;
+
+    list_move_all(head, &batch);
+    while ((n = list_pop(&batch)) != NULL) {
+        struct deferred *d = container_of(n, struct deferred, node);
+
+        d->cb(d->arg);
+    }
+}
+
+static void run_turn(struct loop *l)
+{
+    uint64_t took;
+
+    poll_once(l);
+    timers_run(&l->timers, loop_now(l));
+    for (int i = 0; i < MAX_ROUNDS && !(list_empty(&l->deferred) && list_empty(&l->at_end)); i++) {
+        run_list(&l->deferred);
+        run_list(&l->at_end);
+    }
+    bury(l);
+    took = loop_now_us() - l->now_us;
+    if (took > l->longest_us) {
+        l->longest_us = took;
+    }
+}
+
+void loop_run(struct loop *l)
+{
+    l->stopping = false;
+    while (!l->stopping) {
+        run_turn(l);
+    }
+}
+
+void loop_stop(struct loop *l)
+{
+    l->stopping = true;
+}
+
+uint64_t loop_longest_turn_us(struct loop *l)
+{
+    uint64_t longest = l->longest_us;
+
+    l->longest_us = 0;
+    return longest;
+}
+
+char *loop_read_buffer(struct loop *l)
+{
+    if (l->read_buffer == NULL) {
+        l->read_buffer = xmalloc(LOOP_READ_SIZE);
+    }
+    return l->read_buffer;
+}
+
+static void on_event(evutil_socket_t fd, short what, void *arg)
+{
+    struct watch *w = arg;
+
+    (void)fd;
+    start_turn(w->loop);
+    w->cb((what & EV_READ ? WATCH_READ : 0U) | (what & EV_WRITE ? WATCH_WRITE : 0U), w->arg);
+}
+
+void watch_init(struct watch *w, struct loop *l, int fd, watch_cb cb, void *arg)
+{
+    *w = (struct watch){ .loop = l, .cb = cb, .arg = arg, .fd = fd };
+}
+
+void watch_set(struct watch *w, unsigned wanted)
+{
+    short what = EV_PERSIST;
+
+    if (wanted == w->wanted) {
+        return;
+    }
+    if (w->wanted) {
+        event_del(&w->ev);
+    }
+    w->wanted = wanted;
+    if (wanted == 0) {
+        return;
+    }
+    what = (short)(what | (wanted & WATCH_READ ? EV_READ : 0) | (wanted & WATCH_WRITE ? EV_WRITE : 0));
+    event_assign(&w->ev, w->loop->base, w->fd, what, on_event, w);
+    BUG_ON(event_add(&w->ev, NULL) != 0);
+}
+
+void watch_stop(struct watch *w)
+{
+    watch_set(w, 0);
+}
+
+void deferred_init(struct deferred *d, void (*cb)(void *arg), void *arg)
+{
+    list_node_init(&d->node);
+    d->cb = cb;
+    d->arg = arg;
+}
+
+void loop_defer(struct loop *l, struct deferred *d)
+{
+    if (!list_linked(&d->node)) {
+        list_push_back(&l->deferred, &d->node);
+    }
+}
+
+void deferred_cancel(struct deferred *d)
+{
+    list_remove(&d->node);
+}
+
+void loop_at_end(struct loop *l, struct deferred *d)
+{
+    if (!list_linked(&d->node)) {
+        list_push_back(&l->at_end, &d->node);
+    }
+}
+
+void loop_bury(struct loop *l, struct grave *g, void (*free_fn)(void *obj), void *obj)
+{
+    g->free_fn = free_fn;
+    g->obj = obj;
+    g->next = l->graves;
+    l->graves = g;
+}
