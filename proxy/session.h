@@ -1,0 +1,197 @@
+/*
+ * session.h - one client connection, from accept to close.
+ *
+ *  accept
+ *    |
+ *  BANNER -- 220 --> HELO -- EHLO --> READY -- MAIL --> ENVELOPE -- DATA, 354 --> DATA -- "." --> RELAY
+ *    |                ^                 |  ^               |  |        BDAT        |               |
+ *    |                |      STARTTLS   |  +----- RSET ----+  +- RCPT: stays       | refused       | the final
+ *    |                +------ TLS <-----+  |                                       | here          | reply
+ *    |                                     +---- reply sent, transaction freed <---+---------------+
+ *    +-- 421, 521 --> CLOSED <-- from any phase: QUIT, timeout, end of file, shutdown
+ *
+ * READY means "greeted, no transaction"; ENVELOPE means "s->txn exists".  Waiting is not a phase: while the
+ * upstream, a check or TLS owes an answer a bit in s->waits is set and no line is taken, but octets are still
+ * read (so an end of file is seen).  session_pump() alone takes lines; session_enter() alone changes phase.
+ *
+ * Files      session.c       life: accept, enter, pump, timers, replies, close
+ *            session_cmds.c  the command table: one row and one cmd_ function a verb
+ *            session_rcpt.c  MAIL and RCPT: from the parsed path to the upstream's answer
+ *            session_data.c  DATA and BDAT into the spool, the end of the message, the relay's outcome
+ *            session_log.c   the records: connect, refused recipients, txn, close
+ * Ownership  the worker owns sessions; a session owns its stream and its transaction (txn.h).
+ * Limits     sizeof(struct session) < 1 KiB: an idle connection is this and a stream.
+ */
+#ifndef PROXY_SESSION_H
+#define PROXY_SESSION_H
+
+#include "core/crypto.h"
+#include "core/loop.h"
+#include "core/stream.h"
+#include "proxy/smtp_parse.h"
+#include "proxy/smtp_reply.h"
+#include "proxy/txn.h"
+#include "proxy/worker.h"
+
+enum phase {
+    PHASE_BANNER = 0, /* accepted; nothing said; greet_delay runs */
+    PHASE_HELO,       /* 220 sent; EHLO or HELO wanted; command timeout */
+    PHASE_TLS,        /* STARTTLS answered; the handshake runs; handshake timeout */
+    PHASE_READY,      /* greeted, no transaction; command timeout */
+    PHASE_ENVELOPE,   /* a transaction is open; command timeout */
+    PHASE_DATA,       /* content comes in (DATA, or within a BDAT chunk); data timeouts */
+    PHASE_RELAY,      /* the message is complete and goes upstream; the relay's own deadlines */
+    PHASE_CLOSED,     /* unlinked, everything cancelled; memory valid to the end of the turn */
+    PHASE_COUNT,
+};
+
+enum {
+    WAIT_UPSTREAM = 1, /* relay_rcpt or relay_message owes its callback */
+    WAIT_TLS = 2,      /* the handshake */
+    WAIT_POLICY = 4,   /* a verdict */
+};
+
+enum close_reason {
+    REASON_QUIT = 0,
+    REASON_LOST,     /* end of file or reset by the client */
+    REASON_TIMEOUT,  /* silence, a trickle, or the session's whole time */
+    REASON_ABUSE,    /* protocol abuse that ends a session */
+    REASON_ERRORS,   /* too many errors */
+    REASON_LIMIT,    /* a limit of ours */
+    REASON_POLICY,   /* a rule dropped it */
+    REASON_TLS,      /* no handshake */
+    REASON_SHUTDOWN, /* stop or reload */
+    REASON_COUNT,
+};
+
+/* Protocol abuse that gives points (limits.ban); the points are in session.c and glacis(8). */
+enum abuse {
+    ABUSE_PREGREET = 0,
+    ABUSE_PIPELINING,
+    ABUSE_BARE_LF,
+    ABUSE_BARE_CR,
+    ABUSE_SMUGGLING,
+    ABUSE_NON_SMTP,
+    ABUSE_JUNK,
+    ABUSE_LONG_LINE,
+    ABUSE_NUL,
+    ABUSE_RELAY,
+    ABUSE_BDAT,
+    ABUSE_STARTTLS,
+    ABUSE_COUNT,
+};
+
+enum cmd_result {
+    CMD_REPLIED = 0, /* one reply is queued */
+    CMD_WAITING,     /* a WAIT_ bit is set */
+    CMD_CLOSED,      /* the session is closed; its memory is still valid in this turn */
+};
+
+#define SESSION_MAGIC 0x5e551011u
+#define SESSION_DEAD 0xdeadbeefu
+
+struct session {
+    uint32_t                      magic;
+    enum phase                    phase;
+    struct list_node              link; /* on worker.sessions */
+    struct worker                *worker;
+    const struct config_listener *listener;
+    struct stream                *stream; /* NULL once the client is gone and only the relay goes on */
+    struct txn                   *txn;    /* "in a transaction" is txn != NULL */
+    struct timer                  timer;  /* the nearest deadline of this phase */
+    struct deferred               resume; /* runs session_pump in the next turn */
+    struct grave                  grave;
+    struct addr                   peer, local; /* the client as everybody sees it, and our end */
+
+    unsigned waits;           /* WAIT_ bits */
+    bool     counted;         /* in the client table: leave it at close */
+    bool     exempt;          /* a private client: nothing by address */
+    bool     esmtp;           /* EHLO, not HELO */
+    bool     eof;             /* the client ended its half */
+    bool     skipping;        /* the tail of a too long line is to be dropped */
+    bool     draining;        /* end at the next quiet moment */
+    bool     pregreet;        /* talked before the banner */
+    bool     suspicious;      /* content may follow a refused DATA or BDAT: junk then closes */
+    bool     tls;             /* the stream is encrypted */
+
+    uint64_t started;         /* ms */
+    uint64_t idle_since;      /* last line taken or reply written */
+    uint64_t line_since;      /* first octet of the incomplete line; 0: none */
+    uint64_t data_since, data_last; /* DATA: start, last octet */
+
+    unsigned errors;          /* 500-504, 555 */
+    unsigned idle_commands;   /* NOOP, RSET, VRFY, EHLO since the last message */
+    unsigned refused_rcpt;    /* in this transaction */
+    unsigned messages;        /* begun (MAIL accepted) in this session */
+    unsigned violations;      /* protocol.violations */
+
+    char             *helo;   /* as said, heap; NULL before EHLO */
+    struct smtp_offer offer;  /* what EHLO offered */
+    uint8_t           unconfirmed[SHA256_LEN]; /* duplicate guard: the message whose 250 may not arrive */
+    bool              unconfirmed_set;
+    char              id[ULID_LEN + 1];
+};
+
+_Static_assert(sizeof(struct session) < 1024, "an idle connection must stay small");
+
+static inline struct session *session_of(void *arg)
+{
+    struct session *s = arg;
+
+    BUG_ON(s->magic != SESSION_MAGIC && s->magic != SESSION_DEAD);
+    return s;
+}
+
+/* ---- for the listener and the worker ---- */
+
+/*
+ * Takes an accepted, non-blocking descriptor.  `counted`: state_client_enter counted it.  `exempt`: a private
+ * client to which nothing by address applies.
+ */
+void session_accept(struct worker *w, const struct config_listener *lc, int fd, const struct addr *peer,
+                    const struct addr *local, bool counted, bool exempt);
+
+/* A stop or reload: an idle session gets 421 4.3.2 now, any other at its next quiet moment. */
+void session_drain(struct session *s);
+
+/* The drain timeout: ends it now, except when it waits for the final reply. */
+void session_expire(struct session *s);
+
+/* ---- within the session's files ---- */
+
+void session_enter(struct session *s, enum phase phase);
+void session_pump(struct session *s);
+void session_rearm(struct session *s); /* the timer, after any change of what it watches */
+
+void            session_reply(struct session *s, const struct reply *r, bool ours);
+enum cmd_result session_say(struct session *s, enum reply_id id); /* session_reply of a table row; CMD_REPLIED or CMD_CLOSED */
+
+/* One of our replies, then close so that it is read. */
+enum cmd_result session_end(struct session *s, enum reply_id id, enum close_reason reason);
+
+/* Cancels and releases everything, in one order; nothing is said to the client.  Idempotent. */
+void session_close(struct session *s, enum close_reason reason);
+
+/* Points, counters and a log line; false: the ban it led to closes the session (the caller ends it). */
+void session_abuse(struct session *s, enum abuse what);
+
+/* Ends the open transaction, if any, and returns to READY (or HELO). */
+void session_reset(struct session *s);
+
+enum cmd_result session_command(struct session *s, struct slice line); /* session_cmds.c */
+enum cmd_result cmd_mail(struct session *s, struct slice arg);         /* session_rcpt.c */
+enum cmd_result cmd_rcpt(struct session *s, struct slice arg);
+enum cmd_result cmd_data(struct session *s, struct slice arg);         /* session_data.c */
+enum cmd_result cmd_bdat(struct session *s, struct slice arg);
+/* Takes content from the stream; true: go on pumping, false: nothing to do now. */
+bool session_take_content(struct session *s);
+/* The client vanished while a message was with the relay: does the relay go on without it? */
+bool session_relay_goes_on(struct session *s);
+
+void session_log_connect(struct session *s);
+void session_log_close(struct session *s, enum close_reason reason);
+void session_log_rcpt(struct session *s, const struct recipient *rcpt, struct slice said, const struct reply *r,
+                      const char *by);
+void session_log_txn(struct session *s, const struct reply *r, const char *outcome, bool from_upstream);
+
+#endif
