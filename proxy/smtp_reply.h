@@ -130,6 +130,8 @@ struct reply_parser {
     size_t     bytes;
     char       enhanced[12];
     bool       bad;   /* malformed: reported once the last line or a limit is reached */
+    bool       over;  /* a reply was given out: the next feed begins another */
+    size_t     line_start; /* in text: where the line begins that is not complete yet */
 };
 
 enum reply_status {
@@ -142,7 +144,8 @@ void reply_parser_init(struct reply_parser *p);
 void reply_parser_fini(struct reply_parser *p);
 void reply_parser_reset(struct reply_parser *p);
 
-/* Takes octets; *used says how many belong to this reply (stops behind its last line). */
+/* Takes octets; *used says how many belong to this reply (stops behind its last line).  With REPLY_MORE all
+ * of them were taken: an incomplete line is kept here and is not to be fed again. */
 enum reply_status reply_parser_feed(struct reply_parser *p, struct slice in, size_t *used, struct reply *out) MUST_USE;
 
 #endif
