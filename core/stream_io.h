@@ -1,0 +1,101 @@
+/*
+ * stream_io.h - the inside of a stream; private to stream.c, stream_io.c and stream_linger.c.
+ *
+ * stream_io.c moves octets (input buffer, output queue, system calls) and calls nobody; stream.c decides
+ * when, and makes the callbacks; stream_linger.c is an owner of streams that nobody owns any more.
+ */
+#ifndef CORE_STREAM_IO_H
+#define CORE_STREAM_IO_H
+
+#include "core/stream.h"
+
+#define STREAM_MAGIC 0x5354524dU
+#define STREAM_DEAD 0xdead5354U
+
+enum io_phase {
+    IO_CONNECTING = 0, /* waits for WATCH_WRITE */
+    IO_HANDSHAKING,    /* waits for what the transport wants */
+    IO_OPEN,
+    IO_FAILED, /* on_error is due or was called; nothing moves any more */
+    IO_CLOSED, /* buried at the end of the turn */
+};
+
+/* What the stream owes its owner, or itself, later in this turn; on_soon() pays in this order. */
+enum {
+    DUE_HANDSHAKE = 1,
+    DUE_OPEN = 2,
+    DUE_READ = 4,  /* a read pass without waiting for the descriptor */
+    DUE_INPUT = 8, /* on_input without new octets (stream_poke) */
+    DUE_FLUSHED = 16,
+    DUE_WRITABLE = 32,
+    DUE_ERROR = 64,
+};
+
+struct stream {
+    uint32_t magic;
+    enum io_phase phase;
+    struct loop *loop;
+    struct watch watch;
+    const struct stream_events *ev;
+    void *arg;
+    const struct transport *transport; /* NULL: plain */
+    void *state;                       /* of the transport */
+    struct deferred soon;              /* on_soon() */
+    struct deferred at_end;            /* flush; give back an empty input buffer */
+    struct grave grave;
+
+    char *in; /* what stream_input() shows: in the loop's buffer or in own */
+    size_t in_len;
+    size_t in_max;
+    char *own; /* NULL while nothing is kept */
+    size_t own_cap;
+
+    char *out; /* queue: out_len octets from out_at; NULL when empty */
+    size_t out_at, out_len, out_cap;
+
+    uint64_t bytes_in, bytes_out;
+    int fd;
+    int err;                 /* for on_error */
+    unsigned due;            /* DUE_ bits */
+    unsigned handshake_want; /* WATCH_ bits */
+    uint8_t writes;          /* 0, 1, then Nagle is off */
+    bool in_shared;          /* `in` points into the loop's buffer */
+    bool paused;
+    bool eof;
+    bool read_more;     /* a pass ended early: the transport knows more than the descriptor */
+    bool read_on_write; /* the transport can read when the descriptor is writable */
+    bool write_blocked; /* the kernel is full: waits for the descriptor */
+    bool write_on_read; /* ... to become readable (transport) */
+    bool write_dead;    /* a write failed: no more of them */
+    bool want_writable; /* stream_send() was short */
+};
+
+/* What one look at the descriptor brought. */
+struct io_result {
+    size_t got;
+    ssize_t end; /* 1: there may be more; 0: end of file; or STREAM_AGAIN_..., STREAM_BROKEN */
+};
+
+/* ---- stream_io.c ---- */
+
+/* Reads once behind what is kept (a transport: until the room is full or it has no more). */
+struct io_result io_fill(struct stream *s);
+
+/* Keeps what was not consumed in the stream's own buffer, or gives that back. */
+void io_settle(struct stream *s);
+
+void io_queue(struct stream *s, struct slice data);
+
+/* Sends the queue and then the iov, as far as the kernel takes it.  Returns octets of the iov. */
+size_t io_send(struct stream *s, const struct iovec *iov, int count);
+
+void io_drop_output(struct stream *s);
+void io_free(void *stream); /* what loop_bury calls */
+
+/* ---- stream.c, for stream_linger.c ---- */
+
+void stream_update_watch(struct stream *s);
+void stream_drop_transport(struct stream *s, bool alert);
+void stream_destroy(struct stream *s, bool alert);
+
+#endif
