@@ -36,10 +36,10 @@ enum body_mode { BODY_DATA = 0, BODY_BDAT };
 struct body_counts { /* what was met: for refusals, points and statistics */
     uint64_t octets;      /* given out, canonical */
     uint64_t bare_lf, bare_cr, nul;
-    uint64_t smuggling;   /* dot lines with a wrong end nearby: DAT-10..23 */
+    uint64_t smuggling;   /* dot lines with a wrong end nearby: DAT-10..23; counted in DATA only */
     bool     eight_bit;   /* any octet above 127 */
     bool     text_8bit_header; /* such an octet in the header section */
-    size_t   longest_line;
+    size_t   longest_line; /* without its CRLF */
 };
 
 struct body_reader {
@@ -49,10 +49,16 @@ struct body_reader {
     struct body_counts n;
     /* header section, tracked as it passes */
     bool               in_headers;
-    uint64_t           header_octets; /* up to and including the empty line */
+    uint64_t           header_octets; /* so far; in the end up to and including the empty line, or up to the
+                                         first line that is no field (HDR-10) */
     unsigned           received;      /* Received: fields */
     char               name[12];      /* start of the current field's name */
     size_t             name_len;
+    int                place;         /* where in a header line we are */
+    bool               any_field;     /* so that a continuation continues something */
+    uint64_t           header_line;   /* octets of the header line begun */
+    size_t             line_len;      /* octets of the line begun */
+    bool               refused;       /* put said no: nothing more is put */
 };
 
 /* Where canonical octets go.  False: not taken (budget); feeding goes on but nothing more is put. */
