@@ -54,6 +54,9 @@ struct state_slot_info {
 bool state_slot_info(const struct state *s, int slot, struct state_slot_info *out); /* false: free */
 void state_set_draining(struct state *s, int slot);
 
+/* One number of one slot (gauges of the status command). */
+uint64_t state_slot_metric(const struct state *s, int slot, enum metric m);
+
 /* ---- of the calling process ---- */
 
 int  state_my_slot(const struct state *s);
@@ -75,6 +78,9 @@ int  state_log_fd(const struct state *s); /* eventfd: readable when something ma
 
 /* Finds or makes the record of a server (by its text); -1 if all STATE_SERVERS are in use.  Supervisor, before fork. */
 int state_server(struct state *s, const char *text);
+int state_server_find(const struct state *s, const char *text); /* -1: there is none */
+/* Frees the records for which wanted() says no: no live generation names them any more (supervisor). */
+void state_servers_sweep(struct state *s, bool (*wanted)(void *arg, const char *text), void *arg);
 
 /* One of `cap` connections to the server, over all processes.  Returns the ticket or -1. */
 int  state_ticket_take(struct state *s, int server, unsigned cap);

@@ -1,0 +1,128 @@
+/*
+ * shared.h - the layout of the shared memory; private to state/.
+ *
+ *     +--------+-------+---------+------------+-------------+---------------+-----------+
+ *     | header | slots | servers | duplicates | client locks| client entries| log rings |
+ *     +--------+-------+---------+------------+-------------+---------------+-----------+
+ *                                                             connections: one page-aligned array a slot
+ *
+ * Everything that more than one process writes is an atomic, or lies under a robust lock that is tried
+ * a bounded number of times.  A layout version leads, so that a foreign mapping is never taken for ours.
+ * A process may die between any two instructions: each datum is either one atomic word, or published by
+ * one, or cleared together with its shard by whoever finds the dead owner's lock.
+ */
+#ifndef STATE_SHARED_H
+#define STATE_SHARED_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+
+#include "state/state.h"
+
+#define STATE_MAGIC 0x676c6163u /* "glac" */
+#define STATE_LAYOUT 1u
+
+#define RING_SIZE (256u * 1024u) /* a power of two */
+#define SERVER_TEXT_MAX 272      /* a host name, brackets and a port */
+#define LOCK_TRIES 400           /* some ten microseconds */
+
+#define CLIENT_SHARDS 256
+#define CLIENT_WAYS 8
+#define POINT_BUCKETS 8
+
+#define DUP_SHARDS 16
+#define DUP_WAYS 8
+#define DUP_SETS 512 /* x DUP_WAYS entries */
+
+struct slot {
+    _Atomic uint32_t role; /* enum state_role; written last when taken, first when released */
+    _Atomic uint32_t generation, index;
+    _Atomic int32_t pid;
+    _Atomic uint32_t draining;
+    _Atomic uint64_t heartbeat_ms;
+
+    /* The log ring's edges, in octets ever written and ever read; the octets lie in ring_of(). */
+    _Alignas(64) _Atomic uint64_t head; /* by the slot's process only */
+    _Alignas(64) _Atomic uint64_t tail; /* by the recorder only */
+
+    _Alignas(64) _Atomic uint64_t metrics[METRIC_COUNT];
+};
+
+struct server {
+    _Atomic uint32_t used;
+    char text[SERVER_TEXT_MAX];             /* written before `used` */
+    _Atomic uint32_t widest;                /* largest cap ever asked for: no ticket lies behind it */
+    _Atomic uint32_t ticket[STATE_TICKETS]; /* 0 free; else slot + 1, and TICKET_IDLE */
+    _Atomic uint64_t waiting[STATE_SLOTS];  /* ms of the oldest waiter of each process */
+    _Atomic uint64_t keywords;              /* KEYWORD_ bits */
+    _Atomic uint64_t keywords_size, keywords_at_ms;
+    _Atomic uint64_t health; /* down << 63 | failures << 32 | successes */
+    _Atomic uint64_t changed_ms, next_probe_ms;
+    _Atomic uint64_t rate_tat_us; /* theoretical arrival time of the next one (GCRA) */
+};
+
+#define TICKET_IDLE 0x80000000u
+
+struct client {     /* one cache line, under its shard's lock */
+    uint8_t ip[8];  /* an IPv4 address, or the first 64 bits of an IPv6 one */
+    uint8_t family; /* ADDR_NONE: free */
+    uint32_t epoch; /* number of the newest bucket of points */
+    uint16_t points[POINT_BUCKETS];
+    uint64_t used_ms;
+    uint64_t ban_until_ms;
+    uint64_t connect_tat_us, message_tat_us;
+};
+
+struct shard_lock {
+    _Alignas(64) pthread_mutex_t mutex;
+};
+
+struct duplicate {
+    uint8_t hash[32];
+    uint64_t until_ms; /* 0: free */
+    uint32_t len;
+    char reply[STATE_DUP_REPLY_MAX];
+};
+
+struct shared {
+    uint32_t magic, layout;
+    uint64_t seed[2]; /* of the client table: peers must not choose their set */
+    struct slot slot[STATE_SLOTS];
+    struct server server[STATE_SERVERS];
+    struct shard_lock dup_lock[DUP_SHARDS];
+    struct duplicate dup[DUP_SETS][DUP_WAYS];
+    struct shard_lock client_lock[CLIENT_SHARDS];
+};
+
+struct state {
+    struct shared *sh;
+    size_t mapped;
+    size_t client_sets; /* a multiple of CLIENT_SHARDS; each of CLIENT_WAYS entries */
+    struct client *clients;
+    char *connections; /* STATE_SLOTS arrays of uint16_t, connections_stride octets each */
+    size_t connections_stride;
+    char *rings;
+    int log_fd;
+    int wake_fd[STATE_SLOTS];
+    int my_slot;        /* -1 before state_slot_enter */
+    unsigned next_ring; /* recorder: where the next round of reading starts */
+};
+
+/* servers.c: gives back what a dead process held. */
+void servers_release_slot(struct state *s, int slot);
+
+/* clients.c */
+void clients_release_slot(struct state *s, int slot);
+
+/*
+ * Takes a shard's lock without waiting: false after LOCK_TRIES.  *owner_died: the last owner was killed
+ * while it held the lock, so the caller must clear the shard before it uses it.
+ */
+bool shard_lock(struct shard_lock *l, bool *owner_died) MUST_USE;
+void shard_unlock(struct shard_lock *l);
+void shard_lock_init(struct shard_lock *l);
+
+/* Writes 1 to an eventfd; a full counter is fine, it is readable then anyway. */
+void wake(int fd);
+
+#endif

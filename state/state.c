@@ -1,0 +1,143 @@
+/*
+ * state.c - the shared mapping: made, divided, given back; locks and wake-ups.
+ *
+ * The mapping is anonymous and shared: it lives exactly as long as the processes that inherited it, and
+ * memory that nobody touched costs nothing, so the tables may be generous.
+ */
+#include "state/state.h"
+
+#include <errno.h>
+#include <sys/eventfd.h>
+#include <sys/mman.h>
+
+#include "core/crypto.h"
+#include "state/shared.h"
+
+#define PAGE 4096u
+#define CLIENTS_MIN 4096u
+#define CLIENTS_MAX (4u * 1024u * 1024u)
+
+static size_t round_up(size_t n, size_t unit)
+{
+    return (n + unit - 1) / unit * unit;
+}
+
+void shard_lock_init(struct shard_lock *l)
+{
+    pthread_mutexattr_t attr;
+
+    pthread_mutexattr_init(&attr);
+    pthread_mutexattr_setpshared(&attr, PTHREAD_PROCESS_SHARED);
+    pthread_mutexattr_setrobust(&attr, PTHREAD_MUTEX_ROBUST);
+    BUG_ON(pthread_mutex_init(&l->mutex, &attr) != 0);
+    pthread_mutexattr_destroy(&attr);
+}
+
+bool shard_lock(struct shard_lock *l, bool *owner_died)
+{
+    int err;
+
+    *owner_died = false;
+    for (int i = 0; i < LOCK_TRIES; i++) {
+        err = pthread_mutex_trylock(&l->mutex);
+        if (err == 0)
+            return true;
+        if (err == EOWNERDEAD) {
+            pthread_mutex_consistent(&l->mutex);
+            *owner_died = true;
+            return true;
+        }
+        if (err != EBUSY)
+            return false;
+#if defined(__x86_64__) || defined(__i386__)
+        __builtin_ia32_pause();
+#endif
+    }
+    return false;
+}
+
+void shard_unlock(struct shard_lock *l)
+{
+    pthread_mutex_unlock(&l->mutex);
+}
+
+void wake(int fd)
+{
+    uint64_t one = 1;
+    ssize_t n = write(fd, &one, sizeof(one));
+
+    (void)n; /* EAGAIN: the counter is full, so the reader is about to wake anyway */
+}
+
+static bool open_eventfds(struct state *s)
+{
+    s->log_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+    for (int i = 0; i < STATE_SLOTS; i++)
+        s->wake_fd[i] = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+    for (int i = 0; i < STATE_SLOTS; i++) {
+        if (s->wake_fd[i] < 0)
+            return false;
+    }
+    return s->log_fd >= 0;
+}
+
+static bool map_memory(struct state *s, size_t clients)
+{
+    size_t fixed = round_up(sizeof(struct shared), PAGE);
+    size_t table, rings = (size_t)STATE_SLOTS * RING_SIZE;
+    char *mem;
+
+    clients = min_size(max_size(clients, CLIENTS_MIN), CLIENTS_MAX);
+    s->client_sets = round_up(clients / CLIENT_WAYS, CLIENT_SHARDS);
+    clients = s->client_sets * CLIENT_WAYS;
+    table = round_up(clients * sizeof(struct client), PAGE);
+    s->connections_stride = round_up(clients * sizeof(uint16_t), PAGE);
+    s->mapped = fixed + table + STATE_SLOTS * s->connections_stride + rings;
+    mem = mmap(NULL, s->mapped, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (mem == MAP_FAILED)
+        return false;
+    s->sh = (struct shared *)(void *)mem;
+    s->clients = (struct client *)(void *)(mem + fixed);
+    s->connections = mem + fixed + table;
+    s->rings = s->connections + STATE_SLOTS * s->connections_stride;
+    return true;
+}
+
+struct state *state_new(size_t clients)
+{
+    struct state *s = xcalloc(1, sizeof(*s));
+
+    _Static_assert(sizeof(struct client) == 64, "one cache line");
+    s->my_slot = -1;
+    if (!open_eventfds(s) || !map_memory(s, clients)) {
+        log_msg(LOG_LEVEL_ERROR, "shared_memory", "Shared memory or its descriptors cannot be had: errno %d",
+                errno);
+        state_free(s);
+        return NULL;
+    }
+    s->sh->magic = STATE_MAGIC;
+    s->sh->layout = STATE_LAYOUT;
+    random_bytes(s->sh->seed, sizeof(s->sh->seed));
+    for (size_t i = 0; i < CLIENT_SHARDS; i++)
+        shard_lock_init(&s->sh->client_lock[i]);
+    for (size_t i = 0; i < DUP_SHARDS; i++)
+        shard_lock_init(&s->sh->dup_lock[i]);
+    return s;
+}
+
+void state_free(struct state *s)
+{
+    if (s == NULL)
+        return;
+    if (s->my_slot >= 0)
+        metrics_use(NULL);
+    if (s->log_fd >= 0)
+        close(s->log_fd);
+    for (int i = 0; i < STATE_SLOTS; i++) {
+        if (s->wake_fd[i] >= 0)
+            close(s->wake_fd[i]);
+    }
+    if (s->sh != NULL)
+        munmap(s->sh, s->mapped);
+    free(s);
+}
