@@ -1,0 +1,647 @@
+/*
+ * resolver.c - questions, flights, waiters, answers.
+ *
+ * A question (dns_req) is answered from the cache, joins the flight of its name and type, or starts one.
+ * A flight is on the wire as one try at a time, or waits in the queue while in_flight tries are out.
+ *
+ *     dns_req   owned by the caller; linked into its flight, then into `ready`
+ *     flight    owned by the resolver; dies when it has its answer, or its deadline has passed
+ *     try       one question to one server; owned by the resolver; lives until the server layer calls back,
+ *               because c-ares cannot take a question back.  A try whose flight has died, or that
+ *               never had one (a probe), still feeds cache and health.
+ *
+ * After a failed try the next server is asked; after a timeout also the same one again, `attempts` times in
+ * all; answers such as SERVFAIL are believed once every healthy server gave one.  Nobody waits for a
+ * flight any more: if it is in the queue it is dropped, on the wire it flies on and fills the cache, but is
+ * not tried again.
+ *
+ * Limits   in_flight, queue_max; each flight a deadline; waiters are bounded by those who ask.
+ */
+#include "dns/resolver.h"
+
+#include "core/log.h"
+#include "dns/answer.h"
+
+#define KEY_MAX (2 + WIRE_NAME_MAX)
+#define DEADLINE_SLACK_MS 100 /* the server layer's own timeout comes first */
+
+enum {
+    DEFAULT_TIMEOUT_MS = 2000,
+    DEFAULT_ATTEMPTS = 2,
+    DEFAULT_IN_FLIGHT = 128,
+    DEFAULT_QUEUE = 20000,
+    IN_FLIGHT_MAX = 4096, /* of 65536 ids */
+    BYTES_PER_ENTRY = 512,
+};
+
+struct flight {
+    struct table_entry entry; /* resolver.flights */
+    struct list_node node;    /* resolver.queue or resolver.flying */
+    struct list_node waiters; /* struct dns_req.node */
+    struct timer deadline;    /* of the wait in the queue, then of all tries */
+    struct resolver *r;
+    struct try *try; /* NULL while in the queue */
+    struct wire_question q;
+    unsigned asked;      /* servers_bit of those asked in this round */
+    unsigned timeouts;   /* tries that brought nothing */
+    uint64_t started_us; /* left the queue */
+    size_t key_len;
+    char key[KEY_MAX];
+};
+
+struct
+try {
+    struct list_node node; /* resolver.tries */
+    struct resolver *r;
+    struct server *server;
+    struct flight *flight; /* NULL: nobody waits for this one any more, or it is a probe */
+    struct wire_question q;
+    uint64_t sent_us;
+    bool probe;
+};
+
+struct dns_req {
+    struct list_node node;  /* flight.waiters, resolver.ready or resolver.round */
+    struct resolver *r;     /* NULL: freed before us */
+    struct flight *flight;  /* NULL once answered */
+    struct dns_answer *ans; /* NULL until then; our reference */
+    dns_cb cb;
+    void *arg;
+    struct dns_had had;
+    uint64_t asked_us;
+};
+
+/* ---- names of things ---- */
+
+static size_t make_key(char key[KEY_MAX], const struct wire_question *q)
+{
+    key[0] = (char)(q->type >> 8);
+    key[1] = (char)(q->type & 0xff);
+    memcpy(key + 2, q->name.octets, q->name.len);
+    return 2u + q->name.len;
+}
+
+static uint32_t us_since(uint64_t start_us)
+{
+    return (uint32_t)min_u64(loop_now_us() - start_us, UINT32_MAX);
+}
+
+static uint64_t patience_ms(const struct resolver *r)
+{
+    return (uint64_t)r->settings.attempts * r->settings.timeout_ms + DEADLINE_SLACK_MS;
+}
+
+/* ---- answering requests ---- */
+
+/* Takes the request off its flight and hands it a reference of the answer; called back later. */
+static void make_ready(struct dns_req *req, struct dns_answer *ans)
+{
+    list_remove(&req->node);
+    req->flight = NULL;
+    req->ans = dns_answer_ref(ans);
+    list_push_back(&req->r->ready, &req->node);
+    loop_defer(req->r->loop, &req->r->deliver);
+}
+
+/* The same with an answer of our own making. */
+static void make_ready_with(struct dns_req *req, enum dns_status status, enum dns_why why)
+{
+    struct dns_answer *ans = dns_answer_empty(status, why);
+
+    make_ready(req, ans);
+    dns_answer_unref(ans);
+}
+
+static void call_back(struct dns_req *req)
+{
+    struct dns_answer *ans = req->ans;
+    struct dns_had had = req->had;
+    dns_cb cb = req->cb;
+    void *arg = req->arg;
+
+    had.wait_us = us_since(req->asked_us);
+    req->r->requests -= 1;
+    free(req);
+    cb(ans, &had, arg);
+    dns_answer_unref(ans);
+}
+
+static void on_deliver(void *arg)
+{
+    struct resolver *r = arg;
+    struct list_node *n;
+
+    /* who becomes ready meanwhile joins the next round */
+    list_move_all(&r->ready, &r->round);
+    while (!r->closed && (n = list_pop(&r->round)) != NULL)
+        call_back(container_of(n, struct dns_req, node));
+}
+
+/* ---- flights ---- */
+
+static void leave_queue(struct flight *f)
+{
+    if (f->try == NULL && list_linked(&f->node))
+        f->r->queued -= 1;
+    list_remove(&f->node);
+}
+
+static void flight_free(struct flight *f)
+{
+    timer_stop(&f->deadline);
+    leave_queue(f);
+    table_remove(&f->r->flights, &f->entry);
+    if (f->try != NULL)
+        f->try->flight = NULL;
+    free(f);
+}
+
+/* Everybody who waits gets the answer; the flight is over. */
+static void flight_settle(struct flight *f, struct dns_answer *ans)
+{
+    struct list_node *n;
+
+    while ((n = f->waiters.next) != &f->waiters)
+        make_ready(container_of(n, struct dns_req, node), ans);
+    flight_free(f);
+}
+
+/* Completes the answer with what only we know, and remembers it. */
+static void remember(struct resolver *r, const struct wire_question *q, struct dns_answer *ans)
+{
+    char key[KEY_MAX];
+    uint64_t now = loop_now(r->loop);
+
+    ans->ttl_s = cache_ttl_s(&r->settings, ans);
+    ans->expires_ms = now + (uint64_t)ans->ttl_s * 1000;
+    if (ans->ttl_s > 0)
+        cache_put(&r->cache, slice_of(key, make_key(key, q)), ans, now);
+}
+
+static void flight_fail(struct flight *f, const struct wire_answer *w, const struct server *s)
+{
+    struct dns_answer *ans = answer_new(w);
+
+    f->r->stats.tempfails += 1;
+    if (s != NULL)
+        ans->server = s->addr;
+    if (f->started_us != 0)
+        ans->network_us = us_since(f->started_us);
+    remember(f->r, &f->q, ans);
+    flight_settle(f, ans);
+    dns_answer_unref(ans);
+}
+
+static void on_flight_deadline(void *arg)
+{
+    struct flight *f = arg;
+    struct resolver *r = f->r;
+    struct wire_answer w = { .status = DNS_TEMPFAIL, .why = DNS_WHY_TIMEOUT };
+
+    if (f->try == NULL) {
+        r->stats.overload += 1;
+        w.why = DNS_WHY_OVERLOAD;
+    }
+    flight_fail(f, &w, NULL);
+}
+
+/* ---- tries ---- */
+
+static void on_try(enum cares_status status, struct slice packet, void *arg);
+
+static struct try *try_start(struct resolver *r, struct server *s, struct flight *f,
+                             const struct wire_question *q)
+{
+    struct try *t = xcalloc(1, sizeof(*t));
+
+    t->r = r;
+    t->server = s;
+    t->flight = f;
+    t->q = *q;
+    t->sent_us = loop_now_us();
+    list_node_init(&t->node);
+    list_push_back(&r->tries, &t->node);
+    r->on_wire += 1;
+    r->stats.sent += 1;
+    server_sent(s, loop_now(r->loop));
+    cares_send(s->cares, &t->q, on_try, t);
+    return t;
+}
+
+/* A server that is down gets a copy of this question, if it is time to see how it is. */
+static void probe_with(struct resolver *r, const struct flight *f)
+{
+    struct server *s = servers_due(&r->servers, loop_now(r->loop));
+
+    if (s == NULL || s == f->try->server || r->on_wire >= r->settings.in_flight)
+        return;
+    s->probing = true;
+    try_start(r, s, NULL, &f->q)->probe = true;
+}
+
+static void ask(struct flight *f, struct server *s)
+{
+    f->asked |= servers_bit(&f->r->servers, s);
+    f->try = try_start(f->r, s, f, &f->q);
+}
+
+static void launch(struct flight *f)
+{
+    struct resolver *r = f->r;
+
+    leave_queue(f);
+    list_push_back(&r->flying, &f->node);
+    f->started_us = loop_now_us();
+    timer_start(&f->deadline, patience_ms(r));
+    ask(f, servers_pick(&r->servers, 0, true, loop_now(r->loop)));
+    probe_with(r, f);
+}
+
+static void pump_queue(struct resolver *r)
+{
+    while (r->on_wire < r->settings.in_flight && !list_empty(&r->queue))
+        launch(container_of(r->queue.next, struct flight, node));
+}
+
+/* Who is asked after a failure; NULL: nobody. */
+static struct server *next_server(struct flight *f, enum dns_why why)
+{
+    struct resolver *r = f->r;
+    bool lost = why == DNS_WHY_TIMEOUT || why == DNS_WHY_NETWORK;
+    struct server *s;
+
+    if (why == DNS_WHY_TIMEOUT)
+        f->timeouts += 1;
+    if (list_empty(&f->waiters) || f->timeouts >= r->settings.attempts)
+        return NULL;
+    s = servers_pick(&r->servers, f->asked, lost, loop_now(r->loop));
+    if (s != NULL || why != DNS_WHY_TIMEOUT)
+        return s;
+    f->asked = 0; /* a packet may have got lost: once more from the start */
+    return servers_pick(&r->servers, 0, true, loop_now(r->loop));
+}
+
+static void log_server(const struct server *s, enum dns_why why)
+{
+    struct log_line l;
+    enum log_level level = s->down ? LOG_LEVEL_WARN : LOG_LEVEL_INFO;
+
+    if (!log_begin(&l, level, s->down ? "dns_server_down" : "dns_server_up"))
+        return;
+    log_ip(&l, "server", &s->addr);
+    if (s->down)
+        log_text(&l, "why", dns_why_text(why));
+    log_end(&l);
+}
+
+static void count_failure(struct dns_stats *st, enum dns_why why)
+{
+    switch (why) {
+    case DNS_WHY_TIMEOUT:
+        st->timeouts += 1;
+        break;
+    case DNS_WHY_SERVFAIL:
+        st->servfail += 1;
+        break;
+    case DNS_WHY_REFUSED:
+        st->refused += 1;
+        break;
+    case DNS_WHY_GARBAGE:
+        st->garbage += 1;
+        break;
+    case DNS_WHY_NETWORK:
+        st->network += 1;
+        break;
+    case DNS_WHY_NONE:
+    case DNS_WHY_ILLEGAL:
+    case DNS_WHY_OVERLOAD:
+    case DNS_WHY_COUNT:
+        break;
+    }
+}
+
+static void note_health(struct resolver *r, const struct try *t, const struct wire_answer *w)
+{
+    struct server *s = t->server;
+    bool changed;
+
+    if (t->probe)
+        s->probing = false;
+    if (w->status == DNS_TEMPFAIL) {
+        count_failure(&r->stats, w->why);
+        changed = server_bad(s, w->why, loop_now(r->loop));
+    } else {
+        changed = server_good(s, us_since(t->sent_us));
+    }
+    if (changed)
+        log_server(s, w->why);
+}
+
+/* What came of a try, in the form of an answer. */
+static void read_answer(enum cares_status status, struct slice packet, const struct try *t, struct arena *mem,
+                        struct wire_answer *w)
+{
+    *w = (struct wire_answer){ .status = DNS_TEMPFAIL };
+    switch (status) {
+    case CARES_ANSWER:
+        wire_parse(packet, &t->q, mem, w);
+        break;
+    case CARES_TIMEOUT:
+        w->why = DNS_WHY_TIMEOUT;
+        break;
+    case CARES_NETWORK:
+        w->why = DNS_WHY_NETWORK;
+        break;
+    }
+}
+
+/* An answer that can be believed; its flight may be gone. */
+static void land(struct try *t, const struct wire_answer *w)
+{
+    struct dns_answer *ans = answer_new(w);
+
+    ans->server = t->server->addr;
+    ans->network_us = us_since(t->flight != NULL ? t->flight->started_us : t->sent_us);
+    remember(t->r, &t->q, ans);
+    if (t->flight != NULL)
+        flight_settle(t->flight, ans);
+    dns_answer_unref(ans);
+}
+
+static void on_try(enum cares_status status, struct slice packet, void *arg)
+{
+    struct try *t = arg;
+    struct resolver *r = t->r;
+    struct flight *f = t->flight;
+    struct server *next = NULL;
+    struct wire_answer w;
+    struct arena mem;
+
+    list_remove(&t->node);
+    r->on_wire -= 1;
+    arena_init(&mem, WIRE_ARENA_MAX);
+    read_answer(status, packet, t, &mem, &w);
+    if (status == CARES_ANSWER && !w.has_opt && w.why != DNS_WHY_GARBAGE)
+        cares_saw_no_edns(t->server->cares);
+    note_health(r, t, &w);
+    if (w.status != DNS_TEMPFAIL) {
+        land(t, &w);
+    } else if (f != NULL) {
+        next = next_server(f, w.why);
+        if (next != NULL)
+            ask(f, next);
+        else
+            flight_fail(f, &w, t->server);
+    }
+    arena_fini(&mem);
+    free(t);
+    pump_queue(r);
+}
+
+/* ---- asking ---- */
+
+static struct flight *flight_new(struct resolver *r, const struct wire_question *q, struct slice key)
+{
+    struct flight *f = xcalloc(1, sizeof(*f));
+
+    f->r = r;
+    f->q = *q;
+    f->key_len = key.len;
+    memcpy(f->key, key.ptr, key.len);
+    list_init(&f->waiters);
+    list_node_init(&f->node);
+    timer_init(&f->deadline, r->loop, on_flight_deadline, f);
+    table_insert(&r->flights, &f->entry, slice_of(f->key, key.len));
+    return f;
+}
+
+static void join(struct flight *f, struct dns_req *req)
+{
+    req->flight = f;
+    list_push_back(&f->waiters, &req->node);
+}
+
+static void start_flight(struct dns_req *req, const struct wire_question *q, struct slice key)
+{
+    struct resolver *r = req->r;
+    struct flight *f;
+
+    if (r->on_wire >= r->settings.in_flight && r->queued >= r->settings.queue_max) {
+        r->stats.overload += 1;
+        make_ready_with(req, DNS_TEMPFAIL, DNS_WHY_OVERLOAD);
+        return;
+    }
+    f = flight_new(r, q, key);
+    join(f, req);
+    list_push_back(&r->queue, &f->node);
+    r->queued += 1;
+    timer_start(&f->deadline, patience_ms(r));
+    pump_queue(r);
+}
+
+static void start_request(struct dns_req *req, struct slice name, enum dns_type type)
+{
+    struct resolver *r = req->r;
+    struct wire_question q = { .type = (uint16_t)type };
+    struct table_entry *te;
+    struct dns_answer *ans;
+    struct slice key;
+    char mem[KEY_MAX];
+
+    if (!wire_name_set(&q.name, name)) {
+        r->stats.illegal += 1;
+        make_ready_with(req, DNS_NXDOMAIN, DNS_WHY_ILLEGAL);
+        return;
+    }
+    key = slice_of(mem, make_key(mem, &q));
+    ans = cache_get(&r->cache, key, loop_now(r->loop));
+    if (ans != NULL) {
+        r->stats.cache_hits += 1;
+        req->had.cached = true;
+        make_ready(req, ans);
+        return;
+    }
+    te = table_find(&r->flights, key);
+    if (te != NULL) {
+        r->stats.merged += 1;
+        req->had.merged = true;
+        join(container_of(te, struct flight, entry), req);
+        return;
+    }
+    start_flight(req, &q, key);
+}
+
+/* ---- lifecycle ---- */
+
+/* The request is its owner's alone from here on. */
+static void orphan_all(struct list_node *requests)
+{
+    struct list_node *n;
+
+    while ((n = list_pop(requests)) != NULL) {
+        struct dns_req *req = container_of(n, struct dns_req, node);
+
+        req->r = NULL;
+        req->flight = NULL;
+        dns_answer_unref(req->ans);
+        req->ans = NULL;
+    }
+}
+
+static void free_flights(struct list_node *flights)
+{
+    while (!list_empty(flights)) {
+        struct flight *f = container_of(flights->next, struct flight, node);
+
+        orphan_all(&f->waiters);
+        flight_free(f);
+    }
+}
+
+static struct dns_settings with_defaults(const struct dns_settings *in)
+{
+    struct dns_settings s = *in;
+
+    if (s.timeout_ms == 0)
+        s.timeout_ms = DEFAULT_TIMEOUT_MS;
+    if (s.attempts == 0)
+        s.attempts = DEFAULT_ATTEMPTS;
+    if (s.in_flight == 0)
+        s.in_flight = DEFAULT_IN_FLIGHT;
+    s.in_flight = (uint32_t)min_size(s.in_flight, IN_FLIGHT_MAX);
+    if (s.queue_max == 0)
+        s.queue_max = DEFAULT_QUEUE;
+    if (s.cache_bytes == 0 && mul_overflows(s.cache_entries, BYTES_PER_ENTRY, &s.cache_bytes))
+        s.cache_bytes = SIZE_MAX;
+    s.servers = NULL;
+    s.server_count = 0;
+    s.resolv_conf = NULL;
+    return s;
+}
+
+static void set_servers(struct resolver *r, const struct dns_settings *in)
+{
+    struct addr found[DNS_SERVERS_MAX];
+    const struct addr *list = in->servers;
+    size_t count = min_size(in->server_count, DNS_SERVERS_MAX);
+    struct cares_settings cs = { .timeout_ms = r->settings.timeout_ms };
+
+    if (count == 0) {
+        list = found;
+        count = servers_read_resolv_conf(in->resolv_conf ? in->resolv_conf : "/etc/resolv.conf", found,
+                                         DNS_SERVERS_MAX);
+    }
+    if (count == 0) {
+        count = 1;
+        found[0] = (struct addr){ .family = ADDR_V4, .ip = { 127, 0, 0, 1 } };
+    }
+    for (size_t i = 0; i < count; i++) {
+        struct server *s = &r->servers.list[i];
+
+        server_init(s, &list[i]);
+        if (s->addr.port == 0)
+            s->addr.port = s->stats.addr.port = 53;
+        cs.server = s->addr;
+        s->cares = cares_new(r->loop, &cs);
+    }
+    r->servers.count = count;
+}
+
+struct dns_settings dns_settings_default(void)
+{
+    return (struct dns_settings){
+        .timeout_ms = DEFAULT_TIMEOUT_MS,
+        .attempts = DEFAULT_ATTEMPTS,
+        .in_flight = DEFAULT_IN_FLIGHT,
+        .queue_max = DEFAULT_QUEUE,
+        .cache_entries = 200000,
+        .min_ttl_s = 1,
+        .max_ttl_s = 3600,
+        .negative_ttl_s = 300,
+        .failure_ttl_s = 5,
+    };
+}
+
+struct resolver *resolver_new(struct loop *l, const struct dns_settings *settings)
+{
+    struct resolver *r = xcalloc(1, sizeof(*r));
+
+    r->loop = l;
+    r->settings = with_defaults(settings);
+    set_servers(r, settings);
+    cache_init(&r->cache, r->settings.cache_entries, r->settings.cache_bytes);
+    table_init(&r->flights);
+    list_init(&r->flying);
+    list_init(&r->queue);
+    list_init(&r->tries);
+    list_init(&r->ready);
+    list_init(&r->round);
+    deferred_init(&r->deliver, on_deliver, r);
+    return r;
+}
+
+void resolver_free(struct resolver *r)
+{
+    struct list_node *n;
+
+    if (r == NULL || r->closed)
+        return;
+    r->closed = true;
+    deferred_cancel(&r->deliver);
+    orphan_all(&r->ready);
+    orphan_all(&r->round);
+    free_flights(&r->queue);
+    free_flights(&r->flying);
+    for (size_t i = 0; i < r->servers.count; i++)
+        cares_free(r->servers.list[i].cares);
+    while ((n = list_pop(&r->tries)) != NULL)
+        free(container_of(n, struct try, node));
+    cache_fini(&r->cache);
+    table_fini(&r->flights);
+    loop_bury(r->loop, &r->grave, free, r);
+}
+
+struct dns_req *dns_query(struct resolver *r, struct slice name, enum dns_type type, dns_cb cb, void *arg)
+{
+    struct dns_req *req = xcalloc(1, sizeof(*req));
+
+    req->r = r;
+    req->cb = cb;
+    req->arg = arg;
+    req->asked_us = loop_now_us();
+    list_node_init(&req->node);
+    r->requests += 1;
+    r->stats.questions += 1;
+    start_request(req, name, type);
+    return req;
+}
+
+void dns_cancel(struct dns_req **handle)
+{
+    struct dns_req *req = *handle;
+
+    *handle = NULL;
+    if (req == NULL)
+        return;
+    list_remove(&req->node);
+    if (req->r != NULL)
+        req->r->requests -= 1;
+    /* in the queue for nobody: not worth asking */
+    if (req->flight != NULL && req->flight->try == NULL && list_empty(&req->flight->waiters))
+        flight_free(req->flight);
+    dns_answer_unref(req->ans);
+    free(req);
+}
+
+void resolver_stats(const struct resolver *r, struct dns_stats *out)
+{
+    *out = r->stats;
+    out->in_flight = r->on_wire;
+    out->queued = r->queued;
+    out->requests = r->requests;
+    out->cache_entries = cache_len(&r->cache);
+    out->cache_bytes = r->cache.bytes;
+    out->server_count = r->servers.count;
+    for (size_t i = 0; i < r->servers.count; i++)
+        out->servers[i] = r->servers.list[i].stats;
+}

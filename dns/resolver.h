@@ -1,0 +1,32 @@
+/*
+ * resolver.h - what the files of dns/ know of struct resolver.  Private to dns/.
+ */
+#ifndef DNS_RESOLVER_H
+#define DNS_RESOLVER_H
+
+#include "dns/cache.h"
+#include "dns/cares.h"
+#include "dns/servers.h"
+#include "dns/wire.h"
+
+struct resolver {
+    struct loop *loop;
+    struct dns_settings settings; /* defaults filled in; servers and resolv_conf are not kept */
+    struct servers servers;
+    struct cache cache;
+    struct table flights;    /* struct flight.entry: all that may still be joined */
+    struct list_node flying; /* struct flight.node: a try is out */
+    struct list_node queue;  /* struct flight.node: waiting for their turn, first in, first out */
+    struct list_node tries;  /* struct try.node */
+    struct list_node ready;  /* struct dns_req.node: answered, to be called back */
+    struct list_node round;  /* those being called back now */
+    struct deferred deliver;
+    struct grave grave;
+    size_t on_wire;         /* length of tries */
+    size_t queued;          /* length of queue */
+    size_t requests;        /* handles that are out */
+    bool closed;            /* resolver_free() was called; the memory goes at the end of the turn */
+    struct dns_stats stats; /* the counters; the rest is filled in by resolver_stats() */
+};
+
+#endif
