@@ -18,6 +18,7 @@
  *            session_cmds.c  the command table: one row and one cmd_ function a verb
  *            session_rcpt.c  MAIL and RCPT: from the parsed path to the upstream's answer
  *            session_data.c  DATA and BDAT into the spool, the end of the message, the relay's outcome
+ *            session_tags.c  the header block put on top: Received, tags, headers.add
  *            session_log.c   the records: connect, refused recipients, txn, close
  * Ownership  the worker owns sessions; a session owns its stream and its transaction (txn.h).
  * Limits     sizeof(struct session) < 1 KiB: an idle connection is this and a stream.
@@ -127,6 +128,9 @@ struct session {
 
     char             *helo;   /* as said, heap; NULL before EHLO */
     struct smtp_offer offer;  /* what EHLO offered */
+    bool              eating;      /* octets of a refused BDAT chunk are dropped */
+    enum reply_id     eat_reply;   /* what it is answered, behind its last octet */
+    uint64_t          eat_left;
     uint8_t           unconfirmed[SHA256_LEN]; /* duplicate guard: the message whose 250 may not arrive */
     bool              unconfirmed_set;
     char              id[ULID_LEN + 1];
@@ -187,6 +191,13 @@ enum cmd_result cmd_bdat(struct session *s, struct slice arg);
 bool session_take_content(struct session *s);
 /* The client vanished while a message was with the relay: does the relay go on without it? */
 bool session_relay_goes_on(struct session *s);
+
+/* Drops octets of a refused BDAT chunk; true: go on pumping. */
+bool session_eat(struct session *s);
+/* The lines that go on top of the message: Received, Authentication-Results, tags, headers.add. */
+void session_tags(struct session *s, struct buf *out);
+/* The client is gone without having read its 250: remembered for limits.duplicate_guard (RFC 1047). */
+void session_unconfirmed(struct session *s);
 
 void session_log_connect(struct session *s);
 void session_log_close(struct session *s, enum close_reason reason);

@@ -47,10 +47,8 @@ struct txn {
     enum spool_status  spool_status;
     bool               too_big;
     bool               bdat_last;   /* the chunk now read is the last */
-    bool               bdat_drop;   /* its octets are dropped */
     uint64_t           bdat_left;   /* octets of the chunk still to come */
     uint64_t           bdat_size;   /* of the whole chunk */
-    enum reply_id      bdat_reply;  /* what a dropped chunk is answered */
     struct sha256     *hash;        /* duplicate guard */
     uint8_t            digest[SHA256_LEN];
     bool               digest_set;
@@ -64,7 +62,7 @@ struct txn *txn_new(struct session *s) MUST_USE;
 /* Cancels the relay, gives the spool back, frees all; clears *t.  NULL is allowed. */
 void txn_free(struct txn **t);
 
-/* One more accepted recipient; false: no memory within the arena's maximum. */
-bool txn_add_recipient(struct txn *t, struct recipient *rcpt) MUST_USE;
+/* One more accepted recipient; the caller has asked limits.recipients before. */
+void txn_add_recipient(struct txn *t, struct recipient *rcpt);
 
 #endif

@@ -1,0 +1,21 @@
+/*
+ * template.h - "text {fact} text" in replies, tags and added headers.
+ *
+ * `{{` is a brace; an empty value renders as `-`.  Names are checked at load (template_check), so rendering
+ * cannot meet an unknown one.  Pure; what a value may contain is the business of whoever writes the result
+ * (replies reduce to printable ASCII, headers fold and encode).
+ */
+#ifndef POLICY_TEMPLATE_H
+#define POLICY_TEMPLATE_H
+
+#include "core/buf.h"
+
+/* Puts the value of one name; false if there is no such name. */
+typedef bool (*template_lookup)(void *arg, struct slice name, struct buf *out);
+
+/* False at the first unknown name or unclosed brace; *bad is it (a part of text). */
+bool template_check(struct slice text, bool (*known)(struct slice name), struct slice *bad) MUST_USE;
+
+void template_render(struct slice text, template_lookup lookup, void *arg, struct buf *out);
+
+#endif

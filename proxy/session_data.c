@@ -1,0 +1,473 @@
+/*
+ * session_data.c - DATA and BDAT into the spool, the end of the message, and the relay's outcome.
+ *
+ * Content is always taken to its real end before it is refused, so that the client stays in step (DAT-33,
+ * SIZ-04); then either one of our replies ends it, or it goes to the relay and the upstream's final reply is
+ * ours.  RFC 5321 4.1.1.4, RFC 3030 (BDAT), RFC 1047.
+ *
+ * BDAT: whether a chunk is taken or dropped is decided before its octets are read, and they are always
+ * consumed; a chunk whose length is not known closes the connection (BDT-13).
+ */
+#include "proxy/header.h"
+#include "proxy/session.h"
+
+#define CONTENT_INPUT_MAX (256u << 10) /* read size while content comes in */
+#define COMMAND_INPUT_MAX 65536
+#define OWN_HOPS_MAX 5 /* our own Received lines that make a loop (RCV-07) */
+
+static bool put_content(void *arg, const void *data, size_t len)
+{
+    struct txn          *t = arg;
+    const struct config *conf = t->session->worker->conf;
+
+    if (t->too_big || t->spool_status != SPOOL_OK) {
+        return false;
+    }
+    if (spool_size(t->spool) + len > conf->limits.message_size) {
+        t->too_big = true;
+        return false;
+    }
+    t->spool_status = spool_put(t->spool, data, len);
+    return t->spool_status == SPOOL_OK;
+}
+
+/* The duplicate guard's key: client network, envelope, content as received (reference: limits.duplicate_guard). */
+static void hash_envelope(struct txn *t)
+{
+    struct addr net = addr_network(&t->env.client, 24, 64);
+
+    t->hash = sha256_new();
+    sha256_update(t->hash, net.ip, sizeof(net.ip));
+    sha256_update(t->hash, t->env.sender.ptr, t->env.sender.len);
+    for (size_t i = 0; i < t->env.rcpt_count; i++) {
+        sha256_update(t->hash, "\n", 1);
+        sha256_update(t->hash, t->env.rcpt[i]->address.ptr, t->env.rcpt[i]->address.len);
+    }
+    sha256_update(t->hash, "\n\n", 2);
+}
+
+static void begin_content(struct session *s, enum body_mode mode)
+{
+    struct txn                 *t = s->txn;
+    const struct config_limits *lim = &s->worker->conf->limits;
+    enum config_newline         policy = mode == BODY_DATA ? lim->bare_newline : lim->bare_newline_bdat;
+
+    t->spool = spool_new(s->worker->state, s->worker->conf);
+    body_init(&t->body, mode, policy == NEWLINE_NORMALIZE);
+    if (lim->duplicate_guard_ms != CONFIG_OFF) {
+        hash_envelope(t);
+    }
+    s->data_since = s->data_last = loop_now(s->worker->loop);
+    stream_set_input_max(s->stream, CONTENT_INPUT_MAX);
+}
+
+/* ---- the end ---- */
+
+static bool newline_refused(const struct txn *t)
+{
+    return !t->body.normalize && (t->body.n.bare_lf > 0 || t->body.n.bare_cr > 0);
+}
+
+static void count_newlines(struct session *s)
+{
+    const struct body_counts *n = &s->txn->body.n;
+
+    if (s->txn->body.mode == BODY_BDAT) { /* framed by length: it cannot smuggle, and honest servers send it so */
+        return;
+    }
+    if (n->smuggling > 0) {
+        session_abuse(s, ABUSE_SMUGGLING);
+    } else if (n->bare_lf > 0) {
+        session_abuse(s, ABUSE_BARE_LF);
+    } else if (n->bare_cr > 0) {
+        session_abuse(s, ABUSE_BARE_CR);
+    }
+}
+
+/* Does anything of ours refuse the complete message?  REPLY_OK: no. */
+static enum reply_id judge_content(struct session *s)
+{
+    const struct config_limits *lim = &s->worker->conf->limits;
+    struct txn                 *t = s->txn;
+
+    if (t->too_big) {
+        count(M_LIMIT_SIZE);
+        return REPLY_TOO_BIG;
+    }
+    if (t->spool_status != SPOOL_OK) {
+        return REPLY_NO_MEMORY;
+    }
+    if (newline_refused(t)) {
+        return REPLY_BARE_NEWLINE;
+    }
+    if (t->body.n.nul > 0) {
+        count(M_ABUSE_NUL);
+        return REPLY_NUL_IN_MESSAGE;
+    }
+    if (t->body.header_octets > lim->headers) {
+        count(M_LIMIT_HEADERS);
+        return REPLY_HEADERS_TOO_BIG;
+    }
+    if (t->body.received >= lim->hops) {
+        count(M_ABUSE_LOOP);
+        return REPLY_LOOP;
+    }
+    return REPLY_OK;
+}
+
+/* The header section as one slice: the spool keeps it in memory unless spool_memory is smaller than it. */
+static struct slice header_section(struct txn *t, struct buf *copy)
+{
+    struct slice      head = spool_head(t->spool);
+    enum spool_status status = SPOOL_OK;
+
+    if (head.len >= t->body.header_octets || head.len == spool_size(t->spool)) {
+        return head;
+    }
+    buf_init(copy, SIZE_MAX / 2);
+    while (copy->len < t->body.header_octets && status == SPOOL_OK) {
+        struct slice part = spool_read(t->spool, copy->len, t->body.header_octets - copy->len, &status);
+
+        if (slice_empty(part)) {
+            break;
+        }
+        buf_put_slice(copy, part);
+    }
+    if (status != SPOOL_OK) {
+        t->spool_status = status;
+    }
+    return buf_slice(copy);
+}
+
+static void finish(struct session *s, const struct reply *r, bool ours, const char *outcome)
+{
+    session_log_txn(s, r, outcome, !ours);
+    session_reply(s, r, ours);
+    session_reset(s);
+    s->idle_commands = 0;
+}
+
+/* One of our own refusals ends the message. */
+static void refuse_message(struct session *s, enum reply_id id)
+{
+    bool close_after = id == REPLY_BARE_NEWLINE;
+
+    count(reply_table[id].code >= 500 ? M_MESSAGES_REJECTED : M_MESSAGES_DEFERRED);
+    finish(s, &reply_table[id], true, reply_table[id].code >= 500 ? "rejected" : "deferred");
+    if (close_after && s->stream != NULL) { /* limits.bare_newline: 550 5.6.11, close */
+        stream_linger(&s->stream, 2000);
+        session_close(s, REASON_ABUSE);
+    }
+}
+
+static const char *count_outcome(struct session *s, const struct reply *r)
+{
+    if (reply_is(r, 2)) {
+        count(M_MESSAGES_ACCEPTED);
+        count_n(M_MESSAGE_BYTES, spool_size(s->txn->spool));
+        return "accepted";
+    }
+    if (relay_unknown(s->txn->relay)) {
+        count(M_MESSAGES_UNKNOWN);
+        return "unknown";
+    }
+    count(reply_is(r, 5) ? M_MESSAGES_REJECTED : M_MESSAGES_DEFERRED);
+    return reply_is(r, 5) ? "rejected" : "deferred";
+}
+
+/* A 250 that its client may never read: kept until the client shows that it did (RFC 1047). */
+static void note_unconfirmed(struct session *s, const struct reply *r)
+{
+    if (!s->txn->digest_set || !reply_is(r, 2)) {
+        return;
+    }
+    memcpy(s->unconfirmed, s->txn->digest, sizeof(s->unconfirmed));
+    s->unconfirmed_set = true;
+    if (s->stream == NULL) {
+        session_unconfirmed(s);
+    }
+}
+
+void session_unconfirmed(struct session *s)
+{
+    const struct config_limits *lim = &s->worker->conf->limits;
+
+    if (s->unconfirmed_set && lim->duplicate_guard_ms != CONFIG_OFF) {
+        state_dup_remember(s->worker->state, s->unconfirmed, SLICE("Ok, already delivered"),
+                           loop_now(s->worker->loop) + lim->duplicate_guard_ms);
+    }
+    s->unconfirmed_set = false;
+}
+
+static void on_final_reply(void *arg, const struct reply *r)
+{
+    struct session *s = session_of(arg);
+    bool            ours = !relay_from_upstream(s->txn->relay);
+    const char     *outcome = count_outcome(s, r);
+
+    s->waits &= ~(unsigned)WAIT_UPSTREAM;
+    note_unconfirmed(s, r);
+    if (s->stream == NULL && reply_is(r, 2)) {
+        count(M_LATE_ACCEPTED);
+    }
+    finish(s, r, ours, outcome);
+    if (s->stream == NULL) {
+        session_close(s, REASON_LOST);
+        return;
+    }
+    session_pump(s);
+}
+
+static bool answered_before(struct session *s)
+{
+    struct txn  *t = s->txn;
+    char         mem[STATE_DUP_REPLY_MAX];
+    struct buf   text;
+    struct reply r = { 250, SLICE("2.0.0"), SLICE_NONE };
+
+    if (t->hash == NULL) {
+        return false;
+    }
+    sha256_final(t->hash, t->digest);
+    t->hash = NULL;
+    t->digest_set = true;
+    buf_init_fixed(&text, mem, sizeof(mem));
+    if (!state_dup_find(s->worker->state, t->digest, loop_now(s->worker->loop), &text)) {
+        return false;
+    }
+    count(M_DUPLICATES_ANSWERED);
+    r.text = buf_slice(&text);
+    finish(s, &r, true, "duplicate");
+    return true;
+}
+
+static void send_to_relay(struct session *s)
+{
+    struct txn          *t = s->txn;
+    const struct config *conf = s->worker->conf;
+    struct header_rules  rules = { &conf->headers, conf->server.hostname };
+    struct relay_message msg;
+    struct buf           added, copy = { 0 };
+    struct slice         head = header_section(t, &copy);
+
+    if (t->spool_status != SPOOL_OK ||
+        header_own_hops(head, slice_str(conf->server.hostname)) >= OWN_HOPS_MAX) {
+        buf_fini(&copy);
+        refuse_message(s, t->spool_status != SPOOL_OK ? REPLY_NO_MEMORY : REPLY_LOOP);
+        return;
+    }
+    buf_init(&added, 65536);
+    session_tags(s, &added);
+    msg = (struct relay_message){
+        .skip = header_rewrite(head, buf_slice(&added), &rules, &t->head),
+        .spool = t->spool,
+        .eight_bit = t->body.n.eight_bit,
+        .utf8_headers = t->body.n.text_8bit_header,
+    };
+    msg.head = buf_slice(&t->head);
+    buf_fini(&added);
+    buf_fini(&copy);
+    s->waits |= WAIT_UPSTREAM;
+    session_enter(s, PHASE_RELAY);
+    relay_message(t->relay, &msg, on_final_reply, s);
+}
+
+/* The real end was seen: judge, and hand over or refuse. */
+static void message_complete(struct session *s)
+{
+    enum reply_id id;
+
+    s->txn->content = CONTENT_COMPLETE;
+    s->txn->data_ms = loop_now(s->worker->loop);
+    stream_set_input_max(s->stream, COMMAND_INPUT_MAX);
+    count_newlines(s);
+    id = judge_content(s);
+    if (id != REPLY_OK) {
+        refuse_message(s, id);
+    } else if (!answered_before(s)) {
+        send_to_relay(s);
+    }
+}
+
+bool session_relay_goes_on(struct session *s)
+{
+    return s->txn != NULL && s->txn->relay != NULL && relay_committed(s->txn->relay);
+}
+
+/* ---- DATA ---- */
+
+enum cmd_result cmd_data(struct session *s, struct slice arg)
+{
+    struct txn *t = s->txn;
+    bool        stuffed = !slice_empty(stream_input(s->stream));
+
+    if (!slice_empty(arg)) {
+        return session_say(s, REPLY_SYNTAX);
+    }
+    if (stuffed) { /* content before 354: never run as commands (PIP-02) */
+        session_abuse(s, ABUSE_PIPELINING);
+        return session_end(s, REPLY_PIPELINED_DATA, REASON_ABUSE);
+    }
+    if (t == NULL || t->env.rcpt_count == 0) {
+        s->suspicious = true;
+        return session_say(s, s->phase == PHASE_HELO ? REPLY_SAY_HELLO : REPLY_NO_RECIPIENTS);
+    }
+    if (t->content != CONTENT_NONE) {
+        return session_say(s, REPLY_OUT_OF_ORDER); /* DATA after BDAT (BDT-11) */
+    }
+    s->suspicious = false;
+    begin_content(s, BODY_DATA);
+    t->content = CONTENT_DATA;
+    session_enter(s, PHASE_DATA);
+    return session_say(s, REPLY_START_DATA);
+}
+
+static bool take_data(struct session *s, struct slice in)
+{
+    struct txn *t = s->txn;
+    size_t      used = 0;
+    bool        ended = false;
+
+    body_feed(&t->body, in, put_content, t, &used, &ended);
+    if (t->hash != NULL) {
+        sha256_update(t->hash, in.ptr, used);
+    }
+    stream_consume(s->stream, used);
+    if (ended) {
+        message_complete(s);
+    }
+    return ended;
+}
+
+/* ---- BDAT ---- */
+
+bool session_eat(struct session *s)
+{
+    size_t n = (size_t)min_u64(stream_input(s->stream).len, s->eat_left);
+
+    stream_consume(s->stream, n);
+    s->eat_left -= n;
+    if (n > 0) {
+        s->idle_since = loop_now(s->worker->loop);
+    }
+    if (s->eat_left > 0) {
+        return false;
+    }
+    s->eating = false;
+    s->suspicious = true;
+    session_say(s, s->eat_reply);
+    return s->phase != PHASE_CLOSED;
+}
+
+static enum cmd_result drop_chunk(struct session *s, uint64_t size, enum reply_id id)
+{
+    uint64_t most = s->worker->conf->limits.message_size;
+
+    if (most != CONFIG_OFF && size / 2 > most) {
+        session_abuse(s, ABUSE_BDAT);
+        return session_end(s, id, REASON_ABUSE); /* nobody waits for that much refused content */
+    }
+    if (s->txn != NULL) {
+        s->txn->content = CONTENT_FAILED;
+    }
+    s->eating = true;
+    s->eat_left = size;
+    s->eat_reply = id;
+    session_eat(s);
+    return s->phase == PHASE_CLOSED ? CMD_CLOSED : CMD_REPLIED;
+}
+
+static void chunk_done(struct session *s)
+{
+    struct txn  *t = s->txn;
+    char         mem[64];
+    struct buf   text;
+    struct reply r = { 250, SLICE("2.0.0"), SLICE_NONE };
+
+    if (t->bdat_last) {
+        body_finish(&t->body, put_content, t);
+        message_complete(s);
+        return;
+    }
+    session_enter(s, PHASE_ENVELOPE);
+    if (t->too_big || t->spool_status != SPOOL_OK) {
+        t->content = CONTENT_FAILED;
+        session_say(s, t->too_big ? REPLY_TOO_BIG : REPLY_NO_MEMORY);
+        return;
+    }
+    t->content = CONTENT_BETWEEN;
+    buf_init_fixed(&text, mem, sizeof(mem));
+    buf_put_u64(&text, t->bdat_size);
+    buf_put_str(&text, " octets received");
+    r.text = buf_slice(&text);
+    session_reply(s, &r, true);
+}
+
+enum cmd_result cmd_bdat(struct session *s, struct slice arg)
+{
+    struct txn *t = s->txn;
+    uint64_t    size;
+    bool        last;
+
+    if (!s->worker->conf->smtp.chunking) {
+        return session_end(s, REPLY_NOT_IMPLEMENTED, REASON_ABUSE);
+    }
+    if (!smtp_parse_bdat(arg, &size, &last)) {
+        session_abuse(s, ABUSE_BDAT);
+        return session_end(s, REPLY_BDAT_COUNT, REASON_ABUSE);
+    }
+    if (t == NULL || t->env.rcpt_count == 0) {
+        return drop_chunk(s, size, s->phase == PHASE_HELO ? REPLY_SAY_HELLO : REPLY_NO_RECIPIENTS);
+    }
+    if (t->content == CONTENT_FAILED) {
+        return drop_chunk(s, size, REPLY_BDAT_REFUSED);
+    }
+    if (t->content == CONTENT_NONE) {
+        begin_content(s, BODY_BDAT);
+    }
+    if (t->too_big || spool_size(t->spool) > s->worker->conf->limits.message_size ||
+        size > s->worker->conf->limits.message_size - spool_size(t->spool)) {
+        count(M_LIMIT_SIZE);
+        return drop_chunk(s, size, REPLY_TOO_BIG);
+    }
+    t->content = CONTENT_CHUNK;
+    t->bdat_left = t->bdat_size = size;
+    t->bdat_last = last;
+    s->data_last = loop_now(s->worker->loop);
+    session_enter(s, PHASE_DATA);
+    session_take_content(s);
+    return s->phase == PHASE_CLOSED ? CMD_CLOSED : s->waits != 0 ? CMD_WAITING : CMD_REPLIED;
+}
+
+static bool take_chunk(struct session *s, struct slice in)
+{
+    struct txn *t = s->txn;
+    size_t      used = 0;
+    bool        ended = false;
+
+    in = slice_take(in, (size_t)min_u64(in.len, t->bdat_left));
+    body_feed(&t->body, in, put_content, t, &used, &ended);
+    if (t->hash != NULL) {
+        sha256_update(t->hash, in.ptr, in.len);
+    }
+    stream_consume(s->stream, in.len);
+    t->bdat_left -= in.len;
+    if (t->bdat_left > 0) {
+        return false;
+    }
+    chunk_done(s);
+    return true;
+}
+
+bool session_take_content(struct session *s)
+{
+    struct slice in = stream_input(s->stream);
+    bool         done;
+
+    if (slice_empty(in) && (s->txn->content == CONTENT_DATA || s->txn->bdat_left > 0)) {
+        return false;
+    }
+    s->data_last = loop_now(s->worker->loop);
+    done = s->txn->content == CONTENT_DATA ? take_data(s, in) : take_chunk(s, in);
+    return done && s->phase != PHASE_CLOSED;
+}

@@ -1,0 +1,164 @@
+/*
+ * session_log.c - the records of a session: connect, rcpt (refused ones), txn, close.
+ *
+ * The keys and their order are part of the interface (glacis(8)); `txn` explains one message completely.
+ * Addresses obey log.addresses: full, the domain alone, or a hash that the same address always gives.
+ */
+#include "proxy/session.h"
+
+#define RCPTS_LOGGED 20 /* of one message; the count is always there */
+#define HASH_DIGITS 16
+
+/* An address as log.addresses wants it. */
+static struct slice shown(const struct session *s, struct slice address, struct buf *b)
+{
+    static const char digits[] = "0123456789abcdef";
+    uint8_t           hash[SHA256_LEN];
+    size_t            at = slice_rfind(address, '@');
+
+    switch (s->worker->conf->log.addresses) {
+    case LOG_ADDRESSES_FULL:
+        return address;
+    case LOG_ADDRESSES_DOMAIN:
+        return slice_skip(address, at == address.len ? 0 : at);
+    case LOG_ADDRESSES_HASH:
+        break;
+    }
+    if (slice_empty(address)) {
+        return address;
+    }
+    for (size_t i = 0; i < address.len && i < 512; i++) {
+        buf_put_char(b, ascii_lower(address.ptr[i]));
+    }
+    sha256_of(b->ptr, b->len, hash);
+    buf_reset(b);
+    for (size_t i = 0; i < HASH_DIGITS / 2; i++) {
+        buf_put_char(b, digits[hash[i] >> 4]);
+        buf_put_char(b, digits[hash[i] & 15]);
+    }
+    return buf_slice(b);
+}
+
+static void put_address(const struct session *s, struct log_line *l, const char *key, struct slice address)
+{
+    char       mem[520];
+    struct buf b;
+
+    buf_init_fixed(&b, mem, sizeof(mem));
+    log_str(l, key, shown(s, address, &b));
+}
+
+static void put_reply(struct log_line *l, const struct reply *r)
+{
+    log_num(l, "code", r->code);
+    log_str(l, "enhanced", r->enhanced);
+    log_str(l, "text", slice_take(r->text, 200));
+}
+
+void session_log_connect(struct session *s)
+{
+    struct log_line l;
+
+    if (!log_begin(&l, LOG_LEVEL_INFO, "connect")) {
+        return;
+    }
+    log_text(&l, "session", s->id);
+    log_ip(&l, "client", &s->peer);
+    log_num(&l, "port", s->peer.port);
+    log_str(&l, "listener", s->listener->text);
+    if (s->exempt) {
+        log_bool(&l, "private", true);
+    }
+    log_end(&l);
+}
+
+void session_log_rcpt(struct session *s, const struct recipient *rcpt, struct slice said, const struct reply *r,
+                      const char *by)
+{
+    struct log_line l;
+
+    if (!log_begin(&l, LOG_LEVEL_INFO, "rcpt")) {
+        return;
+    }
+    log_text(&l, "session", s->id);
+    log_ip(&l, "client", &s->peer);
+    log_str(&l, "helo", slice_str(s->helo));
+    put_address(s, &l, "from", s->txn->env.sender);
+    put_address(s, &l, "to", rcpt != NULL && !slice_empty(rcpt->address) ? rcpt->address : said);
+    put_reply(&l, r);
+    log_text(&l, "by", by);
+    log_end(&l);
+}
+
+static void put_recipients(const struct session *s, struct log_line *l)
+{
+    const struct envelope *env = &s->txn->env;
+    char                   mem[520];
+    struct buf             b;
+
+    log_list_begin(l, "to");
+    for (size_t i = 0; i < env->rcpt_count && i < RCPTS_LOGGED; i++) {
+        buf_init_fixed(&b, mem, sizeof(mem));
+        log_item(l, shown(s, env->rcpt[i]->address, &b));
+    }
+    log_list_end(l);
+    log_num(l, "recipients", (int64_t)env->rcpt_count);
+    log_num(l, "refused", s->txn->refused);
+}
+
+void session_log_txn(struct session *s, const struct reply *r, const char *outcome, bool from_upstream)
+{
+    const struct txn *t = s->txn;
+    uint64_t          now = loop_now(s->worker->loop);
+    struct log_line   l;
+
+    if (!log_begin(&l, LOG_LEVEL_INFO, "txn")) {
+        return;
+    }
+    log_class_of(&l, r != NULL && reply_is(r, 2) ? LOG_CLASS_ACCEPTED : LOG_CLASS_NORMAL);
+    log_text(&l, "session", s->id);
+    log_num(&l, "message", t->number);
+    log_ip(&l, "client", &s->peer);
+    log_str(&l, "helo", slice_str(s->helo));
+    put_address(s, &l, "from", t->env.sender);
+    put_recipients(s, &l);
+    log_num(&l, "size", t->spool != NULL ? (int64_t)spool_size(t->spool) : 0);
+    log_text(&l, "outcome", outcome);
+    if (r != NULL) {
+        put_reply(&l, r);
+        log_text(&l, "by", from_upstream ? "upstream" : "glacis");
+    }
+    log_text(&l, "upstream", t->upstream != NULL ? t->upstream->name : "");
+    log_str(&l, "server", t->relay != NULL ? relay_server(t->relay) : SLICE_NONE);
+    log_num(&l, "attempts", t->relay != NULL ? relay_attempts(t->relay) : 0);
+    log_bool(&l, "tls", s->tls);
+    log_num(&l, "ms", (int64_t)(now - t->started));
+    log_num(&l, "relay_ms", t->data_ms != 0 ? (int64_t)(now - t->data_ms) : 0);
+    if (s->stream == NULL) {
+        log_bool(&l, "client_gone", true);
+    }
+    log_end(&l);
+}
+
+static const char *const reason_name[REASON_COUNT] = {
+    [REASON_QUIT] = "quit",     [REASON_LOST] = "lost",     [REASON_TIMEOUT] = "timeout",
+    [REASON_ABUSE] = "abuse",   [REASON_ERRORS] = "errors", [REASON_LIMIT] = "limit",
+    [REASON_POLICY] = "policy", [REASON_TLS] = "tls",       [REASON_SHUTDOWN] = "shutdown",
+};
+
+void session_log_close(struct session *s, enum close_reason reason)
+{
+    struct log_line l;
+
+    if (!log_begin(&l, LOG_LEVEL_INFO, "close")) {
+        return;
+    }
+    log_text(&l, "session", s->id);
+    log_ip(&l, "client", &s->peer);
+    log_text(&l, "reason", reason_name[reason]);
+    log_num(&l, "messages", s->messages);
+    log_num(&l, "errors", s->errors);
+    log_num(&l, "violations", s->violations);
+    log_num(&l, "ms", (int64_t)(loop_now(s->worker->loop) - s->started));
+    log_end(&l);
+}

@@ -1,0 +1,231 @@
+/*
+ * session_rcpt.c - MAIL and RCPT: from the command's argument to the upstream's answer.
+ *
+ * MAIL is answered here: the upstream hears of it with the first good recipient (lazy lease).  RCPT passes
+ * syntax, relay control, the transaction's class and the rate, and then the upstream's answer is our answer.
+ * RFC 5321 4.1.1.2, 4.1.1.3; one transaction, one upstream: a recipient of another class gets 452 4.5.3.
+ */
+#include "proxy/recipient.h"
+#include "proxy/session.h"
+
+static enum reply_id parse_reply(enum parse_status status)
+{
+    switch (status) {
+    case PARSE_OK:
+    case PARSE_SOURCE_ROUTE:
+        return REPLY_OK;
+    case PARSE_SYNTAX:
+    case PARSE_BAD_PARAM:
+        return REPLY_SYNTAX;
+    case PARSE_BAD_SENDER:
+        return REPLY_BAD_SENDER;
+    case PARSE_BAD_RECIPIENT:
+        return REPLY_BAD_RECIPIENT;
+    case PARSE_UTF8_NEEDED:
+        return REPLY_UTF8_NEEDED;
+    case PARSE_BAD_UTF8:
+        return REPLY_BAD_UTF8;
+    case PARSE_UNKNOWN_PARAM:
+        return REPLY_UNKNOWN_PARAM;
+    case PARSE_NO_MEMORY:
+        break;
+    }
+    return REPLY_NO_MEMORY;
+}
+
+/* ---- MAIL ---- */
+
+static enum reply_id open_transaction(struct session *s, struct slice arg)
+{
+    struct txn   *t = s->txn;
+    enum reply_id bad = parse_reply(smtp_parse_mail(arg, &s->offer, &t->arena, &t->env));
+
+    if (bad != REPLY_OK) {
+        return bad;
+    }
+    if (t->env.size_given && s->offer.size_max != 0 && t->env.size > s->offer.size_max) {
+        count(M_LIMIT_SIZE);
+        return REPLY_TOO_BIG;
+    }
+    if (!spool_room(s->worker->state, s->worker->conf, t->env.size)) {
+        return REPLY_NO_MEMORY;
+    }
+    return REPLY_SENDER_OK;
+}
+
+enum cmd_result cmd_mail(struct session *s, struct slice arg)
+{
+    enum reply_id said;
+
+    if (s->phase == PHASE_HELO) {
+        return session_say(s, REPLY_SAY_HELLO);
+    }
+    if (s->phase == PHASE_ENVELOPE) {
+        return session_say(s, REPLY_NESTED_MAIL);
+    }
+    if (s->draining) {
+        return session_end(s, REPLY_SHUTDOWN, REASON_SHUTDOWN);
+    }
+    if (s->messages >= s->worker->conf->limits.messages_per_session) {
+        count(M_LIMIT_MESSAGES);
+        return session_end(s, REPLY_TOO_MANY_MESSAGES, REASON_LIMIT);
+    }
+    s->txn = txn_new(s);
+    said = open_transaction(s, arg);
+    if (said != REPLY_SENDER_OK) {
+        txn_free(&s->txn);
+        return session_say(s, said);
+    }
+    s->messages++;
+    session_enter(s, PHASE_ENVELOPE);
+    return session_say(s, said);
+}
+
+/* ---- RCPT ---- */
+
+/* After any refusal of a recipient: a dictionary attack has only refusals. */
+static enum cmd_result count_refused(struct session *s)
+{
+    s->txn->refused++;
+    if (s->txn->env.rcpt_count == 0 && ++s->refused_rcpt >= s->worker->conf->limits.refused_recipients) {
+        session_abuse(s, ABUSE_JUNK);
+        return session_end(s, REPLY_TOO_MANY_REFUSED, REASON_ERRORS);
+    }
+    return CMD_REPLIED;
+}
+
+static enum cmd_result refuse(struct session *s, const struct recipient *rcpt, struct slice said, enum reply_id id)
+{
+    session_log_rcpt(s, rcpt, said, &reply_table[id], "glacis");
+    count(reply_table[id].code >= 500 ? M_RCPT_REJECTED : M_RCPT_DEFERRED);
+    if (session_say(s, id) == CMD_CLOSED) {
+        return CMD_CLOSED;
+    }
+    return count_refused(s);
+}
+
+static bool already_accepted(const struct txn *t, const struct recipient *rcpt)
+{
+    for (size_t i = 0; i < t->env.rcpt_count; i++) {
+        if (slice_eq(t->env.rcpt[i]->address, rcpt->address)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* One message of the client's rate, counted once a transaction; monitor mode only counts. */
+static bool over_message_rate(struct session *s)
+{
+    const struct config *conf = s->worker->conf;
+
+    if (s->txn->rate_counted || s->exempt || conf->limits.message_rate.count == 0) {
+        return false;
+    }
+    if (state_client_message(s->worker->state, &s->peer, &conf->limits, loop_now(s->worker->loop))) {
+        s->txn->rate_counted = true;
+        return false;
+    }
+    return conf->mode == MODE_ENFORCE;
+}
+
+/* Everything that can be said about the recipient without asking the upstream. */
+static enum reply_id judge_here(struct session *s, struct recipient *rcpt)
+{
+    struct txn   *t = s->txn;
+    enum reply_id id = recipient_route(s->worker->conf, &t->arena, rcpt);
+
+    if (id != REPLY_RCPT_OK) {
+        if (id == REPLY_RELAY_DENIED || id == REPLY_ROUTED_LOCAL) {
+            count(M_RCPT_RELAY_DENIED);
+            session_abuse(s, ABUSE_RELAY);
+        }
+        return id;
+    }
+    if (t->env.rcpt_count > 0 && t->upstream != rcpt->home->upstream) {
+        count(M_RCPT_SECOND_ROUTE);
+        return REPLY_SECOND_ROUTE;
+    }
+    if (over_message_rate(s)) {
+        return REPLY_MESSAGE_RATE;
+    }
+    if (rcpt->home->validate == VALIDATE_FILE && !config_recipient_known(rcpt->home, rcpt->local, rcpt->domain)) {
+        return REPLY_UNKNOWN_USER;
+    }
+    return REPLY_RCPT_OK;
+}
+
+static void on_rcpt_reply(void *arg, const struct reply *r)
+{
+    struct session   *s = session_of(arg);
+    struct txn       *t = s->txn;
+    struct recipient *rcpt = t->asking;
+    bool              ours = !relay_from_upstream(t->relay);
+
+    t->asking = NULL;
+    s->waits &= ~(unsigned)WAIT_UPSTREAM;
+    session_reply(s, r, ours);
+    if (reply_is(r, 2)) {
+        txn_add_recipient(t, rcpt);
+        t->upstream = rcpt->home->upstream;
+        count(M_RCPT_ACCEPTED);
+    } else {
+        count(reply_is(r, 5) ? M_RCPT_REJECTED : M_RCPT_DEFERRED);
+        session_log_rcpt(s, rcpt, rcpt->address, r, ours ? "glacis" : "upstream");
+        if (count_refused(s) == CMD_CLOSED) {
+            return;
+        }
+    }
+    session_pump(s);
+}
+
+static enum cmd_result ask_upstream(struct session *s, struct recipient *rcpt)
+{
+    struct txn *t = s->txn;
+
+    if (t->relay != NULL && t->upstream != rcpt->home->upstream) {
+        relay_free(&t->relay); /* all before were refused: the class is still open */
+    }
+    if (t->relay == NULL) {
+        t->upstream = rcpt->home->upstream;
+        t->relay = relay_new(s->worker->upstreams, t->upstream, &t->env);
+    }
+    t->asking = rcpt;
+    s->waits |= WAIT_UPSTREAM;
+    relay_rcpt(t->relay, rcpt, rcpt->home->validate, on_rcpt_reply, s);
+    return CMD_WAITING;
+}
+
+enum cmd_result cmd_rcpt(struct session *s, struct slice arg)
+{
+    struct txn       *t = s->txn;
+    struct recipient *rcpt;
+    enum reply_id     id;
+
+    if (s->phase != PHASE_ENVELOPE) {
+        return session_say(s, s->phase == PHASE_HELO ? REPLY_SAY_HELLO : REPLY_MAIL_FIRST);
+    }
+    if (t->content != CONTENT_NONE) {
+        return session_say(s, REPLY_OUT_OF_ORDER);
+    }
+    if (t->env.rcpt_count >= s->worker->conf->limits.recipients) {
+        count(M_LIMIT_RECIPIENTS);
+        return session_say(s, REPLY_TOO_MANY_RECIPIENTS);
+    }
+    rcpt = arena_alloc(&t->arena, sizeof(*rcpt));
+    if (rcpt == NULL) {
+        return session_say(s, REPLY_NO_MEMORY);
+    }
+    id = parse_reply(smtp_parse_rcpt(arg, &s->offer, t->env.smtputf8, &t->arena, rcpt));
+    if (id != REPLY_OK) {
+        return refuse(s, NULL, arg, id);
+    }
+    id = judge_here(s, rcpt);
+    if (id != REPLY_RCPT_OK) {
+        return refuse(s, rcpt, arg, id);
+    }
+    if (already_accepted(t, rcpt)) {
+        return session_say(s, REPLY_RCPT_OK);
+    }
+    return ask_upstream(s, rcpt);
+}
