@@ -40,6 +40,8 @@ struct worker {
     bool                 stress;     /* over limits.stress.at: short command timeout */
     struct timer         tick;       /* heartbeat, stress, gauges: once a second */
     struct timer         drain_deadline;
+    size_t               session_max; /* of this process, so that descriptors are left for upstreams */
+    struct log_limit     private_log, monitor_log;
 };
 
 /* A listening socket handed to a worker. */
@@ -49,9 +51,9 @@ struct worker_socket {
 };
 
 /*
- * The whole life of a worker process, after fork: builds everything on conf, serves, drains when asked
- * (SIGTERM once; the second ends at once), exits.  Returns the exit status.  `supervisor_fd` becomes readable
- * (end of file) when the supervisor is gone: then the worker drains too.
+ * The whole life of a worker process, after fork and state_slot_enter(): builds everything on conf, serves,
+ * drains when asked (SIGTERM once; the second ends at once), exits.  Returns the exit status.  `supervisor_fd`
+ * becomes readable (end of file) when the supervisor is gone: then the worker drains too.
  */
 int worker_main(struct state *st, const struct config *conf, unsigned index, unsigned generation,
                 const struct worker_socket *sockets, size_t socket_count, int supervisor_fd);

@@ -1,0 +1,94 @@
+/*
+ * limits.c - admission by client address and by number.
+ *
+ * A client on a private address that came through no trusted proxy is exempt by default: a NAT in front
+ * hides everyone behind one address, and judging it would refuse the world.  It is counted, and said once
+ * a minute.
+ */
+#include "proxy/limits.h"
+
+#include "core/stream.h"
+
+#define RESERVED_DESCRIPTORS 128
+#define FLOOD_PERCENT 110
+
+static bool is_exempt(struct worker *w, const struct addr *client)
+{
+    struct log_line l;
+    uint32_t before;
+
+    if (w->conf->server.private_clients != PRIVATE_EXEMPT || !addr_is_private(client))
+        return false;
+    count(M_PRIVATE_CLIENTS);
+    if (log_allowed(&w->private_log, loop_now(w->loop), 60, &before) &&
+        log_begin(&l, LOG_LEVEL_WARN, "private_client")) {
+        log_ip(&l, "client", client);
+        log_num(&l, "suppressed", before);
+        log_text(&l, "msg",
+                 "A client on a private address is not judged by address; if it is a NAT or a load "
+                 "balancer, use the PROXY protocol so that the real clients are seen");
+        log_end(&l);
+    }
+    return true;
+}
+
+static void log_monitored(struct worker *w, const struct addr *client, enum admit result)
+{
+    struct log_line l;
+    uint32_t before;
+
+    count(M_BANS_MONITORED);
+    if (!log_allowed(&w->monitor_log, loop_now(w->loop), 1, &before) ||
+        !log_begin(&l, LOG_LEVEL_INFO, "refusal_monitored"))
+        return;
+    log_ip(&l, "client", client);
+    log_text(&l, "limit", result == ADMIT_BANNED ? "banned" : "rate");
+    log_num(&l, "suppressed", before);
+    log_end(&l);
+}
+
+struct limits_admission limits_admit(struct worker *w, const struct addr *client)
+{
+    const struct config_limits *lim = &w->conf->limits;
+    struct limits_admission a = { ADMIT_OK, false, is_exempt(w, client) };
+    struct config_limits loose;
+
+    if (a.exempt)
+        return a;
+    a.result = state_client_enter(w->state, client, lim, loop_now(w->loop), &a.counted);
+    if (w->conf->mode != MODE_MONITOR || (a.result != ADMIT_BANNED && a.result != ADMIT_RATE))
+        return a;
+    log_monitored(w, client, a.result);
+    loose = *lim;
+    loose.ban_points = 0;
+    loose.connection_rate.count = 0;
+    a.result = state_client_enter(w->state, client, &loose, loop_now(w->loop), &a.counted);
+    return a;
+}
+
+enum limits_total limits_total(const struct worker *w)
+{
+    uint64_t limit = w->conf->limits.connections;
+    uint64_t sessions = state_gauge_sum(w->state, M_SESSIONS_NOW);
+    uint64_t closing = stream_lingering(); /* 421 said, not yet read: descriptors all the same */
+
+    if (w->session_count + closing >= w->session_max)
+        return closing >= w->session_max / 10 ? LIMITS_FLOOD : LIMITS_FULL;
+    if (limit == CONFIG_OFF || sessions < limit)
+        return LIMITS_ROOM;
+    /* Each worker sees its own lingering ones only, and takes them as typical. */
+    if (sessions + closing * w->conf->server.workers >= limit + limit / 100 * (FLOOD_PERCENT - 100) + 10)
+        return LIMITS_FLOOD;
+    return LIMITS_FULL;
+}
+
+size_t limits_session_max(const struct config *conf, size_t descriptors)
+{
+    size_t upstream = 0, left;
+
+    for (size_t i = 0; i < conf->upstream_count; i++)
+        upstream += conf->upstreams[i].server_count * conf->upstreams[i].connections;
+    upstream = min_size(upstream, descriptors / 4) + RESERVED_DESCRIPTORS;
+    left = descriptors > upstream ? descriptors - upstream : 0;
+    return max_size(left / 4 * 3, 16); /* the fourth quarter is for spool files */
+}

@@ -1,0 +1,28 @@
+/*
+ * limits.h - who may connect: the per-client limits over the shared memory, as the mode of the file says.
+ *
+ * Asked by the listener for the address of the socket, and by the session once a PROXY header or XCLIENT
+ * has named another one.
+ */
+#ifndef PROXY_LIMITS_H
+#define PROXY_LIMITS_H
+
+#include "proxy/worker.h"
+
+struct limits_admission {
+    enum admit result;
+    bool counted; /* state_client_leave() is owed */
+    bool exempt;  /* a private client: nothing by address applies */
+};
+
+/* Counts the client in, or says why not.  In monitor mode bans and rates are counted and logged only. */
+struct limits_admission limits_admit(struct worker *w, const struct addr *client);
+
+/* The whole machine's connections: below the limit, over it (421), or far over it (close without a word). */
+enum limits_total { LIMITS_ROOM = 0, LIMITS_FULL, LIMITS_FLOOD };
+enum limits_total limits_total(const struct worker *w);
+
+/* How many sessions this process may hold so that descriptors are left for upstreams and spool files. */
+size_t limits_session_max(const struct config *conf, size_t descriptors);
+
+#endif

@@ -1,0 +1,222 @@
+/*
+ * worker.c - one worker process: builds everything on the snapshot, serves, drains, ends.
+ *
+ * Once a second it beats (the supervisor kills who does not), looks at the load of all workers and
+ * decides whether command timeouts are shortened.  A drain stops accepting, tells idle sessions, lets the
+ * others finish, and at drain_timeout ends all but those that wait for a final reply, whose own
+ * deadlines hold (DESIGN 3).
+ *
+ * Order of the end: listeners, sessions, lingering replies, upstreams, loop.
+ */
+#include "proxy/worker.h"
+
+#include <signal.h>
+#include <sys/signalfd.h>
+
+#include "core/crypto.h"
+#include "core/stream.h"
+#include "proxy/limits.h"
+#include "proxy/listener.h"
+#include "proxy/pool.h"
+#include "proxy/sandbox.h"
+#include "proxy/session.h"
+
+#define TICK_MS 1000
+#define TICK_DRAINING_MS 50
+#define TURN_WINDOW 10 /* ticks for which the longest turn stays visible */
+#define SESSIONS_KEPT 1024
+
+#define EXIT_CONFIG 78
+
+struct process { /* the worker and what only this file needs */
+    struct worker w;
+    struct watch signals, supervisor;
+    int signal_fd;
+    uint64_t next_beat_ms, next_turn_ms;
+};
+
+static struct process *process_of(struct worker *w)
+{
+    return container_of(w, struct process, w);
+}
+
+static void measure_load(struct worker *w)
+{
+    const struct config_limits *lim = &w->conf->limits;
+    uint64_t sessions = state_gauge_sum(w->state, M_SESSIONS_NOW);
+
+    w->stress = lim->stress_at_percent > 0 && lim->connections != CONFIG_OFF &&
+                sessions * 100 >= lim->connections * lim->stress_at_percent;
+    gauge_set(M_STRESS, w->stress ? 1 : 0);
+}
+
+static void measure_turn(struct process *p, uint64_t now)
+{
+    uint64_t longest = loop_longest_turn_us(p->w.loop);
+
+    if (longest < metric_get(M_LONGEST_TURN_US) && now < p->next_turn_ms)
+        return;
+    gauge_set(M_LONGEST_TURN_US, longest);
+    p->next_turn_ms = now + TURN_WINDOW * TICK_MS;
+}
+
+static void end_if_done(struct worker *w)
+{
+    if (w->draining && w->session_count == 0 && stream_lingering() == 0)
+        loop_stop(w->loop);
+}
+
+static void on_tick(void *arg)
+{
+    struct worker *w = arg;
+    struct process *p = process_of(w);
+    uint64_t now = loop_now(w->loop);
+
+    timer_start(&w->tick, w->draining ? TICK_DRAINING_MS : TICK_MS);
+    end_if_done(w);
+    if (now < p->next_beat_ms)
+        return;
+    p->next_beat_ms = now + TICK_MS - 1;
+    state_heartbeat(w->state, now);
+    measure_load(w);
+    measure_turn(p, now);
+}
+
+/* Calls f for every session; f may close it. */
+static void each_session(struct worker *w, void (*f)(struct session *s))
+{
+    struct list_node *n, *tmp;
+
+    LIST_EACH(&w->sessions, n, tmp)
+    {
+        f(container_of(n, struct session, link));
+    }
+}
+
+static void on_drain_deadline(void *arg)
+{
+    struct worker *w = arg;
+
+    log_msg(LOG_LEVEL_WARN, "drain_timeout",
+            "%zu sessions are ended; those that wait for a final reply go on", w->session_count);
+    each_session(w, session_expire);
+}
+
+static void drain(struct process *p)
+{
+    struct worker *w = &p->w;
+
+    if (w->draining)
+        return;
+    w->draining = true;
+    state_set_draining(w->state, state_my_slot(w->state));
+    log_msg(LOG_LEVEL_INFO, "draining", "%zu sessions are left", w->session_count);
+    for (size_t i = 0; i < w->listener_count; i++)
+        listener_close(&w->listeners[i]);
+    if (w->conf->server.drain_timeout_ms != CONFIG_OFF)
+        timer_start(&w->drain_deadline, w->conf->server.drain_timeout_ms);
+    timer_start(&w->tick, TICK_DRAINING_MS);
+    each_session(w, session_drain);
+}
+
+static void on_signal(unsigned ready, void *arg)
+{
+    struct process *p = arg;
+    struct signalfd_siginfo info;
+
+    (void)ready;
+    while (read(p->signal_fd, &info, sizeof(info)) == (ssize_t)sizeof(info)) {
+        if (p->w.draining)
+            _exit(0); /* the second time: at once; nothing here was promised to anyone */
+        drain(p);
+    }
+}
+
+static void on_supervisor(unsigned ready, void *arg)
+{
+    struct process *p = arg;
+
+    (void)ready;
+    watch_set(&p->supervisor, 0);
+    log_msg(LOG_LEVEL_ERROR, "supervisor_gone", "The supervisor is gone: this worker drains");
+    drain(p);
+}
+
+static int open_signals(void)
+{
+    sigset_t set;
+
+    sigemptyset(&set);
+    sigaddset(&set, SIGTERM);
+    sigprocmask(SIG_SETMASK, &set, NULL);
+    return signalfd(-1, &set, SFD_NONBLOCK | SFD_CLOEXEC);
+}
+
+static void start(struct process *p, const struct worker_socket *sockets, int supervisor_fd)
+{
+    struct worker *w = &p->w;
+
+    watch_init(&p->signals, w->loop, p->signal_fd, on_signal, p);
+    watch_set(&p->signals, WATCH_READ);
+    watch_init(&p->supervisor, w->loop, supervisor_fd, on_supervisor, p);
+    watch_set(&p->supervisor, WATCH_READ);
+    timer_init(&w->tick, w->loop, on_tick, w);
+    timer_init(&w->drain_deadline, w->loop, on_drain_deadline, w);
+    timer_start(&w->tick, 0);
+    for (size_t i = 0; i < w->listener_count; i++)
+        listener_open(&w->listeners[i], w, &sockets[i]);
+}
+
+static void finish(struct process *p)
+{
+    struct worker *w = &p->w;
+
+    for (size_t i = 0; i < w->listener_count; i++)
+        listener_fini(&w->listeners[i]);
+    timer_stop(&w->tick);
+    timer_stop(&w->drain_deadline);
+    watch_stop(&p->signals);
+    watch_stop(&p->supervisor);
+    upstreams_free(&w->upstreams);
+    loop_free(w->loop);
+    slab_fini(&w->session_slab);
+    close(p->signal_fd);
+    free(w->listeners);
+    free(p);
+}
+
+int worker_main(struct state *st, const struct config *conf, unsigned index, unsigned generation,
+                const struct worker_socket *sockets, size_t socket_count, int supervisor_fd)
+{
+    struct process *p = xcalloc(1, sizeof(*p));
+    struct worker *w = &p->w;
+
+    crypto_after_fork();
+    w->conf = conf;
+    w->state = st;
+    w->index = index;
+    w->generation = generation;
+    w->session_max = limits_session_max(conf, sandbox_raise_descriptors());
+    list_init(&w->sessions);
+    slab_init(&w->session_slab, "session", sizeof(struct session), SESSIONS_KEPT);
+    p->signal_fd = open_signals();
+    if (sandbox_enter(conf) != SANDBOX_OK) {
+        log_msg(LOG_LEVEL_ERROR, "sandbox", "Privileges cannot be dropped to the user \"%s\"",
+                conf->server.user);
+        free(p);
+        return EXIT_CONFIG;
+    }
+    w->loop = loop_new();
+    w->upstreams = upstreams_new(w->loop, st, conf);
+    w->listener_count = socket_count;
+    w->listeners = xcalloc(socket_count > 0 ? socket_count : 1, sizeof(*w->listeners));
+    start(p, sockets, supervisor_fd);
+    loop_run(w->loop);
+    finish(p);
+    return 0;
+}
+
+void worker_session_gone(struct worker *w)
+{
+    end_if_done(w);
+}
