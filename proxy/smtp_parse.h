@@ -19,7 +19,7 @@ enum parse_status {
     PARSE_SYNTAX,         /* 501 5.5.4: not the shape of this command */
     PARSE_BAD_SENDER,     /* 501 5.1.7 */
     PARSE_BAD_RECIPIENT,  /* 501 5.1.3 */
-    PARSE_SOURCE_ROUTE,   /* the route was stripped (RFC 5321 appendix C); only a note, the path is good */
+    PARSE_SOURCE_ROUTE,   /* not given: a stripped route (RFC 5321 appendix C) is PARSE_OK and recipient.routed */
     PARSE_UTF8_NEEDED,    /* 553 5.6.7: octets above 127 without the SMTPUTF8 parameter */
     PARSE_BAD_UTF8,       /* 501 5.6.7 / 5.1.3: not UTF-8, or a domain that IDNA refuses */
     PARSE_BAD_PARAM,      /* 501 5.5.4: bad value, or given twice */
