@@ -1,0 +1,362 @@
+/*
+ * spool.c - one message: memory that grows in four steps, then an unlinked file.
+ *
+ *   0        4 K   16 K  64 K   limits.spool_memory          the rest
+ *   |---------|-----|-----|-------------|------------------------------->
+ *   one contiguous block                 file, through one block of IO_BLOCK octets
+ *
+ * The block of the file collects what is to be written and, from the first read on, what was read: a spool
+ * is first only appended to, then only read (an append after a read is possible, and writes the block anew).
+ *
+ * Budgets: the gauges MEMORY_USED and SPOOL_USED of this process say what its spools hold; the sum over all
+ * processes is compared with limits.memory and limits.spool before more is taken.  Two processes may ask at
+ * the same time, so the sum can pass a limit by one step each.  What was charged is given back exactly.
+ *
+ * Owns: memory, the file's descriptor, the charges.  Writing to the file blocks (page cache, an unlinked
+ * file); it is done in large pieces.  Limits: limits.memory, limits.spool, limits.spool_memory.
+ */
+#include "proxy/spool.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+
+#include "core/metrics.h"
+#include "state/state.h"
+
+#define FIRST_STEP 4096u
+#define GROWTH 4u
+#define IO_BLOCK (256u << 10)
+#define SPOOL_STEP IO_BLOCK /* limits.spool is charged in such steps */
+
+struct spool {
+    struct state *st; /* NULL in tests: this process alone counts */
+    const struct config *conf;
+    uint64_t size;
+
+    char *head; /* the first octets */
+    size_t head_len;
+    size_t head_cap;
+
+    int fd;            /* -1: no file yet */
+    uint64_t file_len; /* octets written to it */
+    char *block;       /* IO_BLOCK octets, NULL before the file */
+    uint64_t block_at; /* where in the file the block begins */
+    size_t block_len;  /* octets in it */
+    bool unwritten;    /* the block is not in the file yet */
+
+    uint64_t charged_memory, charged_spool;
+    enum spool_status failed; /* sticky */
+};
+
+/* ---- budgets ---- */
+
+static uint64_t used_now(struct state *st, enum metric gauge)
+{
+    return st != NULL ? state_gauge_sum(st, gauge) : metric_get(gauge);
+}
+
+static bool has_room(struct state *st, enum metric gauge, uint64_t limit, uint64_t more)
+{
+    uint64_t used;
+
+    if (limit == CONFIG_OFF) {
+        return true;
+    }
+    used = used_now(st, gauge);
+    return used <= limit && more <= limit - used;
+}
+
+static bool charge_memory(struct spool *sp, uint64_t more)
+{
+    if (!has_room(sp->st, M_MEMORY_USED, sp->conf->limits.memory, more)) {
+        return false;
+    }
+    gauge_add(M_MEMORY_USED, (int64_t)more);
+    sp->charged_memory += more;
+    return true;
+}
+
+static bool charge_spool(struct spool *sp, uint64_t more)
+{
+    if (!has_room(sp->st, M_SPOOL_USED, sp->conf->limits.spool, more)) {
+        return false;
+    }
+    gauge_add(M_SPOOL_USED, (int64_t)more);
+    sp->charged_spool += more;
+    return true;
+}
+
+bool spool_room(struct state *st, const struct config *c, uint64_t expected)
+{
+    uint64_t in_memory = min_u64(expected, c->limits.spool_memory);
+    uint64_t in_file = expected - in_memory;
+
+    in_memory += in_file > 0 ? IO_BLOCK : 0;
+    if (in_memory < FIRST_STEP) {
+        in_memory = FIRST_STEP;
+    }
+    return has_room(st, M_MEMORY_USED, c->limits.memory, in_memory) &&
+           (in_file == 0 || has_room(st, M_SPOOL_USED, c->limits.spool, in_file));
+}
+
+/* ---- lifecycle ---- */
+
+struct spool *spool_new(struct state *st, const struct config *c)
+{
+    struct spool *sp = xcalloc(1, sizeof(*sp));
+
+    sp->st = st;
+    sp->conf = c;
+    sp->fd = -1;
+    return sp;
+}
+
+void spool_free(struct spool **spp)
+{
+    struct spool *sp = *spp;
+
+    if (sp == NULL) {
+        return;
+    }
+    *spp = NULL;
+    gauge_add(M_MEMORY_USED, -(int64_t)sp->charged_memory);
+    gauge_add(M_SPOOL_USED, -(int64_t)sp->charged_spool);
+    if (sp->fd >= 0) {
+        close(sp->fd);
+    }
+    free(sp->block);
+    free(sp->head);
+    free(sp);
+}
+
+uint64_t spool_size(const struct spool *sp)
+{
+    return sp->size;
+}
+
+struct slice spool_head(const struct spool *sp)
+{
+    return slice_of(sp->head, sp->head_len);
+}
+
+/* ---- memory ---- */
+
+/* Room for `want` octets in the head, if the budget has it. */
+static bool grow_head(struct spool *sp, size_t want)
+{
+    size_t cap = sp->head_cap > 0 ? sp->head_cap : FIRST_STEP;
+    char *grown;
+
+    while (cap < want) {
+        cap *= GROWTH;
+    }
+    cap = (size_t)min_u64(cap, sp->conf->limits.spool_memory);
+    if (cap <= sp->head_cap) {
+        return true;
+    }
+    if (!charge_memory(sp, cap - sp->head_cap)) {
+        return false;
+    }
+    grown = realloc(sp->head, cap);
+    if (grown == NULL) {
+        return false; /* its size was a peer's: softly; the charge goes with the spool */
+    }
+    sp->head = grown;
+    sp->head_cap = cap;
+    return true;
+}
+
+/* Fills the head up; *taken octets of data went there. */
+static enum spool_status put_head(struct spool *sp, const char *data, size_t len, size_t *taken)
+{
+    uint64_t room = sp->conf->limits.spool_memory - min_u64(sp->head_len, sp->conf->limits.spool_memory);
+    size_t n = (size_t)min_u64(len, room);
+
+    *taken = 0;
+    if (n == 0) {
+        return SPOOL_OK;
+    }
+    if (sp->head_cap - sp->head_len < n && !grow_head(sp, sp->head_len + n)) {
+        return SPOOL_NO_MEMORY;
+    }
+    memcpy(sp->head + sp->head_len, data, n);
+    sp->head_len += n;
+    *taken = n;
+    return SPOOL_OK;
+}
+
+/* ---- the file ---- */
+
+static int open_named(const char *dir)
+{
+    struct buf path;
+    int fd;
+
+    buf_init(&path, 4096);
+    buf_put_str(&path, dir);
+    buf_put_str(&path, "/spool-XXXXXX");
+    if (!buf_ok(&path)) {
+        buf_fini(&path);
+        errno = ENAMETOOLONG;
+        return -1;
+    }
+    fd = mkostemp(path.ptr, O_CLOEXEC);
+    if (fd >= 0) {
+        unlink(path.ptr);
+    }
+    buf_fini(&path);
+    return fd;
+}
+
+static enum spool_status open_file(struct spool *sp)
+{
+    const char *dir = sp->conf->server.spool_dir;
+
+    if (!charge_memory(sp, IO_BLOCK)) {
+        return SPOOL_NO_MEMORY;
+    }
+    sp->block = malloc(IO_BLOCK);
+    if (sp->block == NULL) {
+        return SPOOL_NO_MEMORY;
+    }
+    sp->fd = open(dir, O_TMPFILE | O_RDWR | O_CLOEXEC | O_EXCL, 0600);
+    if (sp->fd < 0 && errno != EMFILE && errno != ENFILE) { /* not every file system has O_TMPFILE */
+        sp->fd = open_named(dir);
+    }
+    if (sp->fd < 0) {
+        return errno == ENOSPC || errno == EDQUOT ? SPOOL_NO_SPACE : SPOOL_IO;
+    }
+    return SPOOL_OK;
+}
+
+/* All of it at the end of the file. */
+static enum spool_status write_out(struct spool *sp, const char *data, size_t len)
+{
+    if (sp->charged_spool < sp->file_len + len) {
+        uint64_t more = sp->file_len + len - sp->charged_spool;
+
+        more += SPOOL_STEP - 1 - (more - 1) % SPOOL_STEP;
+        if (!charge_spool(sp, more) && !charge_spool(sp, sp->file_len + len - sp->charged_spool)) {
+            return SPOOL_NO_SPACE;
+        }
+    }
+    while (len > 0) {
+        ssize_t n = pwrite(sp->fd, data, len, (off_t)sp->file_len);
+
+        if (n < 0 && errno == EINTR) {
+            continue;
+        }
+        if (n <= 0) {
+            return n == 0 || errno == ENOSPC || errno == EDQUOT || errno == EFBIG ? SPOOL_NO_SPACE : SPOOL_IO;
+        }
+        sp->file_len += (size_t)n;
+        data += n;
+        len -= (size_t)n;
+    }
+    return SPOOL_OK;
+}
+
+static enum spool_status flush_block(struct spool *sp)
+{
+    enum spool_status status = SPOOL_OK;
+
+    if (sp->unwritten) {
+        status = write_out(sp, sp->block, sp->block_len);
+        sp->unwritten = false;
+    }
+    return status;
+}
+
+static enum spool_status put_file(struct spool *sp, const char *data, size_t len)
+{
+    enum spool_status status = sp->fd < 0 ? open_file(sp) : SPOOL_OK;
+
+    if (status == SPOOL_OK && !sp->unwritten) {
+        sp->block_at = sp->file_len;
+        sp->block_len = 0;
+        sp->unwritten = true;
+    }
+    while (status == SPOOL_OK && len > 0) {
+        size_t n = min_size(len, IO_BLOCK - sp->block_len);
+
+        memcpy(sp->block + sp->block_len, data, n);
+        sp->block_len += n;
+        data += n;
+        len -= n;
+        if (sp->block_len == IO_BLOCK) {
+            status = flush_block(sp);
+            sp->block_at = sp->file_len;
+            sp->block_len = 0;
+            sp->unwritten = true;
+        }
+    }
+    return status;
+}
+
+enum spool_status spool_put(struct spool *sp, const void *data, size_t len)
+{
+    const char *from = data;
+    size_t taken = 0;
+
+    if (sp->failed != SPOOL_OK || len == 0) {
+        return sp->failed;
+    }
+    sp->failed = put_head(sp, from, len, &taken);
+    if (sp->failed == SPOOL_OK && taken < len) {
+        sp->failed = put_file(sp, from + taken, len - taken);
+    }
+    if (sp->failed == SPOOL_OK) {
+        sp->size += len;
+    }
+    return sp->failed;
+}
+
+/* ---- reading ---- */
+
+/* Brings the octets at `at` of the file into the block. */
+static enum spool_status load_block(struct spool *sp, uint64_t at)
+{
+    enum spool_status status = flush_block(sp);
+    size_t want = (size_t)min_u64(IO_BLOCK, sp->file_len - min_u64(at, sp->file_len));
+
+    sp->block_at = at;
+    sp->block_len = 0;
+    while (status == SPOOL_OK && sp->block_len < want) {
+        ssize_t n =
+            pread(sp->fd, sp->block + sp->block_len, want - sp->block_len, (off_t)(at + sp->block_len));
+
+        if (n < 0 && errno == EINTR) {
+            continue;
+        }
+        if (n <= 0) {
+            sp->block_len = 0;
+            return SPOOL_IO;
+        }
+        sp->block_len += (size_t)n;
+    }
+    return status;
+}
+
+struct slice spool_read(struct spool *sp, uint64_t offset, size_t max, enum spool_status *status)
+{
+    uint64_t at;
+    size_t from;
+
+    *status = sp->failed;
+    if (sp->failed != SPOOL_OK || offset >= sp->size || max == 0) {
+        return SLICE_NONE;
+    }
+    if (offset < sp->head_len) {
+        return slice_take(slice_skip(spool_head(sp), (size_t)offset), max);
+    }
+    at = offset - sp->head_len;
+    if (at < sp->block_at || at - sp->block_at >= sp->block_len) {
+        *status = sp->failed = load_block(sp, at);
+        if (sp->failed != SPOOL_OK) {
+            return SLICE_NONE;
+        }
+    }
+    from = (size_t)(at - sp->block_at);
+    return slice_take(slice_of(sp->block + from, sp->block_len - from), max);
+}
