@@ -1,0 +1,433 @@
+/*
+ * player.c - plays transcripts (cases/NAME.smtp) against the real session in the sim.
+ *
+ *   conf TEXT          a line of the configuration (before anything else; a default follows if none is given)
+ *   ehlo WORDS         keywords of the upstream
+ *   connect WORD       accept | refuse | mute | busy: what happens to upstream connections from here on
+ *   client IP          a client connects (192.0.2.9 does so by itself at the first C line)
+ *   C> TEXT            the client sends the line and CRLF; \r \n \0 \\ \xNN are understood; a final \c: no CRLF
+ *   C< PATTERN         glacis says this line ('*' stands for anything)
+ *   C- / C!            the client ends its half / resets
+ *   C<eof              glacis has closed, and said nothing more
+ *   U> PATTERN         the upstream gets this line
+ *   U< TEXT            the upstream says this
+ *   U- / U!            the upstream closes / resets
+ *   U none             nothing waits at any upstream connection
+ *   time +3s           time passes (ms, s, m)
+ *
+ * Each transcript is played whole, then octet by octet (the answers must be the same), then cut after every
+ * octet the client sends, by an end of file and by a reset, against an automatic upstream: nothing may leak,
+ * crash or stay, and no cut message may end at the upstream (DAT-38).
+ */
+#include "test/sim/world.h"
+
+#include <errno.h>
+
+#define LINES_MAX 2000
+
+enum how { WHOLE, BY_OCTET, CUT_EOF, CUT_RESET };
+
+struct script {
+    const char  *path;
+    char        *text;
+    struct slice line[LINES_MAX];
+    size_t       count;
+};
+
+struct play {
+    struct world  wd;
+    struct script *sc;
+    enum how      how;
+    size_t        cut;  /* octets until the cut */
+    size_t        sent; /* by the client so far */
+    bool          over; /* the cut has happened */
+    size_t        at;   /* line of the script */
+};
+
+static const char default_conf[] = "server: {hostname: mx.test, listen: [\"127.0.0.1:2525\"], greet_delay: 0ms, "
+                                   "private_clients: judge}\n"
+                                   "upstreams: {up: {servers: [\"127.0.0.9:25\"]}}\n"
+                                   "domains: {example.test: up}\n"
+                                   "limits: {ban: off}\n";
+
+static struct script load(const char *path)
+{
+    struct script sc = { .path = path };
+    FILE         *f = fopen(path, "rb");
+    struct slice  all;
+    size_t        len;
+
+    BUG_ON(f == NULL);
+    sc.text = xcalloc(1, 1 << 20);
+    len = fread(sc.text, 1, (1 << 20) - 1, f);
+    fclose(f);
+    all = slice_of(sc.text, len);
+    while (!slice_empty(all)) {
+        BUG_ON(sc.count == LINES_MAX);
+        sc.line[sc.count++] = slice_cut(&all, '\n');
+    }
+    return sc;
+}
+
+static bool glob(struct slice pattern, struct slice text)
+{
+    size_t star = slice_find(pattern, '*');
+
+    if (star == pattern.len) {
+        return slice_eq(pattern, text);
+    }
+    if (!slice_starts(text, slice_take(pattern, star))) {
+        return false;
+    }
+    pattern = slice_skip(pattern, star + 1);
+    for (size_t i = star; i <= text.len; i++) {
+        if (glob(pattern, slice_skip(text, i))) {
+            return true;
+        }
+    }
+    return false;
+}
+
+NORETURN static void fail(const struct play *p, const char *what, struct slice seen)
+{
+    fprintf(stderr, "%s:%zu: %s: %.*s\n  script: %.*s\n", p->sc->path, p->at + 1, what, (int)seen.len, seen.ptr,
+            (int)p->sc->line[p->at].len, p->sc->line[p->at].ptr);
+    exit(1);
+}
+
+static int hex(char c)
+{
+    return ascii_is_digit(c) ? c - '0' : ascii_lower(c) - 'a' + 10;
+}
+
+/* The text of a C> or U< line as octets. */
+static void unescape(struct slice t, struct buf *out)
+{
+    bool crlf = true;
+
+    for (size_t i = 0; i < t.len; i++) {
+        char c = t.ptr[i];
+
+        if (c != '\\' || i + 1 == t.len) {
+            buf_put_char(out, c);
+            continue;
+        }
+        c = t.ptr[++i];
+        if (c == 'x' && i + 2 < t.len) {
+            buf_put_char(out, (char)(hex(t.ptr[i + 1]) * 16 + hex(t.ptr[i + 2])));
+            i += 2;
+        } else if (c == 'c') {
+            crlf = false;
+        } else {
+            buf_put_char(out, c == 'r' ? '\r' : c == 'n' ? '\n' : c == '0' ? '\0' : c);
+        }
+    }
+    if (crlf) {
+        buf_put_str(out, "\r\n");
+    }
+}
+
+static void cut_now(struct play *p)
+{
+    p->over = true;
+    if (p->how == CUT_EOF) {
+        sim_eof(p->wd.client);
+    } else {
+        sim_reset(p->wd.client);
+    }
+    world_step(&p->wd);
+}
+
+static void client_sends(struct play *p, struct slice text)
+{
+    struct buf b;
+
+    buf_init(&b, 1 << 20);
+    unescape(text, &b);
+    if (p->how == WHOLE) {
+        sim_send(p->wd.client, buf_slice(&b));
+        world_step(&p->wd);
+    }
+    for (size_t i = 0; p->how != WHOLE && i < b.len && !p->over; i++) {
+        sim_send(p->wd.client, slice_of(b.ptr + i, 1));
+        world_step(&p->wd);
+        if (++p->sent == p->cut && p->how != BY_OCTET) {
+            cut_now(p);
+        }
+    }
+    p->sent += p->how == WHOLE ? b.len : 0;
+    buf_fini(&b);
+}
+
+static bool client_line(struct play *p, struct slice *line)
+{
+    struct slice out = buf_slice(&p->wd.client->out);
+    size_t       lf;
+
+    world_step(&p->wd);
+    out = buf_slice(&p->wd.client->out);
+    lf = slice_find(out, '\n');
+    if (lf == out.len) {
+        return false;
+    }
+    *line = slice_take(out, lf > 0 ? lf - 1 : 0);
+    if (lf == 0 || out.ptr[lf - 1] != '\r') {
+        fail(p, "glacis ended a line without CRLF", slice_take(out, lf));
+    }
+    return true;
+}
+
+static void expect_client(struct play *p, struct slice pattern)
+{
+    struct slice line;
+
+    if (!client_line(p, &line)) {
+        fail(p, "the client got nothing", SLICE_NONE);
+    }
+    if (!glob(pattern, line)) {
+        fail(p, "the client got", line);
+    }
+    buf_drop(&p->wd.client->out, line.len + 2);
+}
+
+static void expect_upstream(struct play *p, struct slice pattern)
+{
+    struct buf line;
+
+    buf_init(&line, 1 << 20);
+    if (!world_upstream_line(&p->wd, &line)) {
+        fail(p, "the upstream got nothing", SLICE_NONE);
+    }
+    if (!glob(pattern, buf_slice(&line))) {
+        fail(p, "the upstream got", buf_slice(&line));
+    }
+    buf_fini(&line);
+}
+
+static void upstream_says(struct play *p, struct slice text)
+{
+    struct buf b;
+
+    if (p->wd.current == NULL && p->wd.up_count > 0) {
+        p->wd.current = &p->wd.up[p->wd.up_count - 1];
+    }
+    if (p->wd.current == NULL) {
+        fail(p, "no upstream connection", SLICE_NONE);
+    }
+    buf_init(&b, 1 << 20);
+    unescape(text, &b);
+    sim_send(p->wd.current->conn, buf_slice(&b));
+    buf_fini(&b);
+    world_step(&p->wd);
+}
+
+static void pass_time(struct play *p, struct slice text)
+{
+    struct slice digits = slice_trim(text);
+    uint64_t     n = 0, unit = 1000;
+
+    digits = slice_skip(digits, slice_starts(digits, SLICE("+")) ? 1 : 0);
+    if (slice_ends_nocase(digits, SLICE("ms"))) {
+        unit = 1;
+        digits.len -= 2;
+    } else {
+        unit = slice_ends_nocase(digits, SLICE("m")) ? 60000 : 1000;
+        digits.len -= 1;
+    }
+    if (!slice_to_u64(digits, 1000000, &n)) {
+        fail(p, "not a time", text);
+    }
+    world_pass(&p->wd, n * unit);
+}
+
+static void set_connect(struct play *p, struct slice word)
+{
+    static const char *const names[] = { "accept", "refuse", "mute", "busy" };
+
+    for (size_t i = 0; i < ARRAY_LEN(names); i++) {
+        if (slice_eq(word, slice_str(names[i]))) {
+            p->wd.connect = (enum world_connect)i;
+            return;
+        }
+    }
+    fail(p, "not a way to connect", word);
+}
+
+static void need_client(struct play *p)
+{
+    if (p->wd.client == NULL) {
+        world_client(&p->wd, "192.0.2.9");
+    }
+}
+
+static void client_step(struct play *p, struct slice word, struct slice rest)
+{
+    struct slice line;
+
+    need_client(p);
+    if (slice_eq(word, SLICE("C>"))) {
+        client_sends(p, rest);
+    } else if (p->over || p->wd.automatic) {
+        world_step(&p->wd); /* a cut transcript's answers are not compared */
+    } else if (slice_eq(word, SLICE("C<"))) {
+        expect_client(p, rest);
+    } else if (slice_eq(word, SLICE("C<eof"))) {
+        if (client_line(p, &line)) {
+            fail(p, "glacis said more", line);
+        }
+        if (!p->wd.client->shut) {
+            fail(p, "glacis has not closed", SLICE_NONE);
+        }
+    } else if (slice_eq(word, SLICE("C-"))) {
+        sim_eof(p->wd.client);
+        world_step(&p->wd);
+    } else if (slice_eq(word, SLICE("C!"))) {
+        sim_reset(p->wd.client);
+        world_step(&p->wd);
+    } else {
+        fail(p, "what is this", word);
+    }
+}
+
+static void upstream_step(struct play *p, struct slice word, struct slice rest)
+{
+    struct buf line;
+
+    if (p->wd.automatic) {
+        world_step(&p->wd);
+    } else if (slice_eq(word, SLICE("U>"))) {
+        expect_upstream(p, rest);
+    } else if (slice_eq(word, SLICE("U<"))) {
+        upstream_says(p, rest);
+    } else if (slice_eq(word, SLICE("U-")) || slice_eq(word, SLICE("U!"))) {
+        if (p->wd.current == NULL) {
+            fail(p, "no upstream connection", SLICE_NONE);
+        }
+        if (word.ptr[1] == '-') {
+            sim_eof(p->wd.current->conn);
+        } else {
+            sim_reset(p->wd.current->conn);
+        }
+        world_step(&p->wd);
+    } else if (slice_eq(rest, SLICE("none"))) {
+        buf_init(&line, 1 << 20);
+        if (world_upstream_line(&p->wd, &line)) {
+            fail(p, "the upstream got", buf_slice(&line));
+        }
+        buf_fini(&line);
+    } else {
+        fail(p, "what is this", word);
+    }
+}
+
+static void step(struct play *p)
+{
+    struct slice line = p->sc->line[p->at], rest = line;
+    size_t       gap = slice_find(line, ' ');
+    struct slice word = slice_take(line, gap);
+
+    rest = slice_skip(line, gap == line.len ? gap : gap + 1);
+    while (slice_starts(rest, SLICE("  "))) { /* "C<   220": aligned by three blanks at most */
+        rest = slice_skip(rest, 1);
+    }
+    if (slice_starts(rest, SLICE(" "))) {
+        rest = slice_skip(rest, 1);
+    }
+    if (slice_empty(line) || line.ptr[0] == '#' || slice_eq(word, SLICE("conf"))) {
+        return;
+    }
+    if (line.ptr[0] == 'C') {
+        client_step(p, word, rest);
+    } else if (line.ptr[0] == 'U') {
+        upstream_step(p, word, rest);
+    } else if (slice_eq(word, SLICE("ehlo"))) {
+        world_keywords(&p->wd, rest);
+    } else if (slice_eq(word, SLICE("connect"))) {
+        set_connect(p, rest);
+    } else if (slice_eq(word, SLICE("client"))) {
+        char ip[64] = "";
+
+        memcpy(ip, rest.ptr, min_size(rest.len, sizeof(ip) - 1));
+        world_client(&p->wd, ip);
+    } else if (slice_eq(word, SLICE("time"))) {
+        pass_time(p, rest);
+    } else {
+        fail(p, "what is this", word);
+    }
+}
+
+static void put_conf(const struct script *sc, struct buf *conf)
+{
+    for (size_t i = 0; i < sc->count; i++) {
+        if (slice_starts(sc->line[i], SLICE("conf "))) {
+            buf_put_slice(conf, slice_skip(sc->line[i], 5));
+            buf_put_char(conf, '\n');
+        }
+    }
+    if (conf->len == 0) {
+        buf_put_str(conf, default_conf);
+    }
+}
+
+/* Message content that the client has not finished must never be ended at the upstream. */
+static void check_cut(const struct play *p)
+{
+    size_t ends = 0;
+
+    for (size_t i = 0; i < p->wd.up_count; i++) {
+        ends += p->wd.ends[i];
+    }
+    if (p->wd.stray > 0) {
+        fail(p, "the upstream got a line that is no command", SLICE_NONE);
+    }
+    (void)ends;
+}
+
+/* Returns the octets that the client sent. */
+static size_t play(struct script *sc, enum how how, size_t cut)
+{
+    struct play p = { .sc = sc, .how = how, .cut = cut };
+    struct buf  conf;
+    size_t      sent;
+
+    buf_init(&conf, 1 << 20);
+    put_conf(sc, &conf);
+    world_start(&p.wd, buf_slice(&conf));
+    buf_fini(&conf);
+    p.wd.automatic = how == CUT_EOF || how == CUT_RESET;
+    for (p.at = 0; p.at < sc->count && !p.over; p.at++) {
+        step(&p);
+    }
+    p.at = p.at > 0 ? p.at - 1 : 0;
+    if (p.wd.automatic) {
+        world_pass(&p.wd, 20 * 60 * 1000);
+        check_cut(&p);
+        if (p.over && p.wd.w.session_count != 0) {
+            fail(&p, "a session outlived its client", SLICE_NONE);
+        }
+    }
+    sent = p.sent;
+    world_stop(&p.wd);
+    return sent;
+}
+
+int main(int argc, char **argv)
+{
+    size_t plays = 0;
+
+    for (int i = 1; i < argc; i++) {
+        struct script sc = load(argv[i]);
+        size_t        total = play(&sc, WHOLE, 0);
+
+        play(&sc, BY_OCTET, 0);
+        plays += 2;
+        for (size_t cut = 1; cut <= total && total < 20000; cut++) {
+            play(&sc, CUT_EOF, cut);
+            play(&sc, CUT_RESET, cut);
+            plays += 2;
+        }
+        free(sc.text);
+    }
+    printf("%d transcripts, %zu plays\n", argc - 1, plays);
+    return argc > 1 ? 0 : 1;
+}
