@@ -255,8 +255,8 @@ static void conclude(struct spf *e, const struct spf_run *run, enum spf_result r
 /* One run of the engine; false: answers are missing. */
 static bool run_once(struct spf *e)
 {
-    struct spf_run run = { .e = e, .budget = MACRO_BUDGET };
-    enum spf_result result = SPF_NONE;
+    struct spf_run run = { .e = e, .match = spf_match_native, .budget = MACRO_BUDGET };
+    enum spf_result result;
 
     if (e->in.client.family == ADDR_NONE || slice_empty(e->domain)) {
         run.problem = "not a domain that could have a record";
@@ -265,12 +265,13 @@ static bool run_once(struct spf *e)
     }
 #ifdef GLACIS_HAVE_LIBSPF2
     if (e->in.engine == SPF_ENGINE_LIBSPF2) {
-        result = spf_eval_libspf2(&run);
-    } else
-#endif
-    {
-        result = spf_eval_native(&run);
+        run.match = spf_match_libspf2;
     }
+#endif
+    result = spf_check_host(&run, (struct spf_frame){ .domain = e->domain, .authorised = true, .top = true });
+#ifdef GLACIS_HAVE_LIBSPF2
+    spf_libspf2_end(&run);
+#endif
     if (run.missing) {
         return false;
     }

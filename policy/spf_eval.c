@@ -1,5 +1,5 @@
 /*
- * spf_eval.c - check_host() of RFC 7208 over the table of facts: the native engine.
+ * spf_eval.c - check_host() of RFC 7208 over the table of facts, and the native engine.
  *
  * One record is walked term by term; an include is a call, a redirect a turn of the loop.  Whatever is not
  * in the table ends the run at once (run->missing), except that all hosts of an mx and all names of a
@@ -10,23 +10,6 @@
  * RFC        7208 4, 5, 6.1
  */
 #include "policy/spf_eval.h"
-
-enum match {
-    MATCH_NO = 0,
-    MATCH_YES,
-    MATCH_TEMP,
-    MATCH_PERM,
-    MATCH_MISSING,
-};
-
-/* One record under evaluation. */
-struct frame {
-    struct slice domain;
-    bool authorised; /* a pass here is a pass of the whole */
-    bool top;        /* not inside of an include */
-};
-
-static enum spf_result check_host(struct spf_run *run, struct frame frame);
 
 static double network_size(const struct spf *e, unsigned bits)
 {
@@ -40,172 +23,172 @@ static double network_size(const struct spf *e, unsigned bits)
 }
 
 /* The prefix length that counts for this client. */
-static unsigned term_bits(const struct spf *e, const struct spf_term *t)
+unsigned spf_term_bits(const struct spf *e, const struct spf_term *t)
 {
     return e->in.client.family == ADDR_V4 ? t->v4_bits : t->v6_bits;
 }
 
 /* The target of a term that asks DNS; counts the term. */
-static enum match take_target(struct spf_run *run, const struct spf_term *t, const struct frame *fr,
-                              struct spf_name *out)
+enum spf_match spf_take_target(struct spf_run *run, const struct spf_term *t, const struct spf_frame *fr,
+                               struct spf_name *out)
 {
     if (!spf_count_term(run)) {
-        return MATCH_PERM;
+        return SPF_MATCH_PERM;
     }
     if (!spf_target(run, t->spec, fr->domain, out)) {
-        return run->missing ? MATCH_MISSING : MATCH_PERM;
+        return run->missing ? SPF_MATCH_MISSING : SPF_MATCH_PERM;
     }
-    return MATCH_YES;
+    return SPF_MATCH_YES;
 }
 
-/* One lookup of a term's own name: no match, or MATCH_YES if there is an answer to look at. */
-static enum match ask(struct spf_run *run, enum spf_type type, const struct spf_name *name,
-                      const struct spf_fact **out)
+/* One lookup of a term's own name: no match, or SPF_MATCH_YES if there is an answer to look at. */
+static enum spf_match ask(struct spf_run *run, enum spf_type type, const struct spf_name *name,
+                          const struct spf_fact **out)
 {
     *out = spf_lookup(run, type, spf_name_slice(name));
     if (*out == NULL) {
-        return MATCH_MISSING;
+        return SPF_MATCH_MISSING;
     }
     if ((*out)->status == SPF_ANSWER_TEMPFAIL) {
         run->problem = "no answer for a name in the record";
-        return MATCH_TEMP;
+        return SPF_MATCH_TEMP;
     }
     if (!spf_count_void(run, *out)) {
-        return MATCH_PERM;
+        return SPF_MATCH_PERM;
     }
-    return (*out)->count > 0 ? MATCH_YES : MATCH_NO;
+    return (*out)->count > 0 ? SPF_MATCH_YES : SPF_MATCH_NO;
 }
 
-static enum match match_a(struct spf_run *run, const struct spf_term *t, const struct frame *fr)
+static enum spf_match match_a(struct spf_run *run, const struct spf_term *t, const struct spf_frame *fr)
 {
     const struct spf_fact *f;
     struct spf_name target;
-    enum match m = take_target(run, t, fr, &target);
+    enum spf_match m = spf_take_target(run, t, fr, &target);
 
-    if (m == MATCH_YES) {
+    if (m == SPF_MATCH_YES) {
         m = ask(run, spf_client_type(run->e), &target, &f);
     }
-    if (m == MATCH_YES) {
-        m = spf_fact_matches(run->e, f, term_bits(run->e, t)) ? MATCH_YES : MATCH_NO;
+    if (m == SPF_MATCH_YES) {
+        m = spf_fact_matches(run->e, f, spf_term_bits(run->e, t)) ? SPF_MATCH_YES : SPF_MATCH_NO;
     }
     return m;
 }
 
-static enum match match_exists(struct spf_run *run, const struct spf_term *t, const struct frame *fr)
+static enum spf_match match_exists(struct spf_run *run, const struct spf_term *t, const struct spf_frame *fr)
 {
     const struct spf_fact *f;
     struct spf_name target;
-    enum match m = take_target(run, t, fr, &target);
+    enum spf_match m = spf_take_target(run, t, fr, &target);
 
-    return m == MATCH_YES ? ask(run, SPF_TYPE_A, &target, &f) : m; /* A also for IPv6: RFC 7208 5.7 */
+    return m == SPF_MATCH_YES ? ask(run, SPF_TYPE_A, &target, &f) : m; /* A also for IPv6: RFC 7208 5.7 */
 }
 
-static enum match match_hosts(struct spf_run *run, const struct spf_fact *mx, unsigned bits)
+static enum spf_match match_hosts(struct spf_run *run, const struct spf_fact *mx, unsigned bits)
 {
     const struct spf_fact *host[SPF_HOSTS_MAX];
-    enum match m = MATCH_NO;
+    enum spf_match m = SPF_MATCH_NO;
 
     for (size_t i = 0; i < mx->count; i++) {
         host[i] = spf_lookup(run, spf_client_type(run->e), mx->records[i].data);
     }
     if (run->missing) {
-        return MATCH_MISSING;
+        return SPF_MATCH_MISSING;
     }
     for (size_t i = 0; i < mx->count; i++) {
         if (spf_fact_matches(run->e, host[i], bits)) {
-            return MATCH_YES;
+            return SPF_MATCH_YES;
         }
     }
     for (size_t i = 0; i < mx->count; i++) {
         if (host[i]->status == SPF_ANSWER_TEMPFAIL) {
             run->problem = "no answer for a host of an mx";
-            m = MATCH_TEMP;
+            m = SPF_MATCH_TEMP;
         } else if (host[i]->status == SPF_ANSWER_NXDOMAIN && !slice_empty(mx->records[i].data) &&
                    !spf_count_void(run, host[i])) {
-            return MATCH_PERM;
+            return SPF_MATCH_PERM;
         }
     }
     return m;
 }
 
-static enum match match_mx(struct spf_run *run, const struct spf_term *t, const struct frame *fr)
+static enum spf_match match_mx(struct spf_run *run, const struct spf_term *t, const struct spf_frame *fr)
 {
     const struct spf_fact *f;
     struct spf_name target;
-    enum match m = take_target(run, t, fr, &target);
+    enum spf_match m = spf_take_target(run, t, fr, &target);
 
-    if (m == MATCH_YES) {
+    if (m == SPF_MATCH_YES) {
         m = ask(run, SPF_TYPE_MX, &target, &f);
     }
-    if (m == MATCH_YES && f->count > SPF_HOSTS_MAX) {
+    if (m == SPF_MATCH_YES && f->count > SPF_HOSTS_MAX) {
         run->problem = "an mx of more than 10 hosts";
-        return MATCH_PERM;
+        return SPF_MATCH_PERM;
     }
-    return m == MATCH_YES ? match_hosts(run, f, term_bits(run->e, t)) : m;
+    return m == SPF_MATCH_YES ? match_hosts(run, f, spf_term_bits(run->e, t)) : m;
 }
 
-static enum match match_ptr(struct spf_run *run, const struct spf_term *t, const struct frame *fr)
+static enum spf_match match_ptr(struct spf_run *run, const struct spf_term *t, const struct spf_frame *fr)
 {
     struct spf_name target;
     struct slice name;
-    enum match m = take_target(run, t, fr, &target);
+    enum spf_match m = spf_take_target(run, t, fr, &target);
 
-    if (m != MATCH_YES) {
+    if (m != SPF_MATCH_YES) {
         return m;
     }
     if (target.len == 0) {
-        return MATCH_NO;
+        return SPF_MATCH_NO;
     }
     if (!spf_validated(run, spf_name_slice(&target), spf_name_slice(&target), &name)) {
-        return MATCH_MISSING;
+        return SPF_MATCH_MISSING;
     }
-    return slice_empty(name) ? MATCH_NO : MATCH_YES;
+    return slice_empty(name) ? SPF_MATCH_NO : SPF_MATCH_YES;
 }
 
-static enum match match_include(struct spf_run *run, const struct spf_term *t, const struct frame *fr)
+static enum spf_match match_include(struct spf_run *run, const struct spf_term *t, const struct spf_frame *fr)
 {
-    struct frame inner = { .authorised = fr->authorised && t->qualifier == '+' };
+    struct spf_frame inner = { .authorised = fr->authorised && t->qualifier == '+' };
     struct spf_name target;
-    enum match m = take_target(run, t, fr, &target);
+    enum spf_match m = spf_take_target(run, t, fr, &target);
 
-    if (m != MATCH_YES) {
+    if (m != SPF_MATCH_YES) {
         return m;
     }
     inner.domain = spf_name_slice(&target);
-    switch (check_host(run, inner)) { /* the table of RFC 7208 5.2 */
+    switch (spf_check_host(run, inner)) { /* the table of RFC 7208 5.2 */
     case SPF_PASS:
-        return MATCH_YES;
+        return SPF_MATCH_YES;
     case SPF_FAIL:
     case SPF_SOFTFAIL:
     case SPF_NEUTRAL:
         run->matched = false;
-        return MATCH_NO;
+        return SPF_MATCH_NO;
     case SPF_TEMPERROR:
-        return MATCH_TEMP;
+        return SPF_MATCH_TEMP;
     case SPF_NONE:
         if (!run->missing) {
             run->problem = "an include without a record";
         }
-        return run->missing ? MATCH_MISSING : MATCH_PERM;
+        return run->missing ? SPF_MATCH_MISSING : SPF_MATCH_PERM;
     case SPF_PERMERROR:
     case SPF_RESULT_COUNT:
-        return MATCH_PERM;
+        return SPF_MATCH_PERM;
     }
-    return MATCH_PERM;
+    return SPF_MATCH_PERM;
 }
 
-static enum match match_term(struct spf_run *run, const struct spf_term *t, const struct frame *fr)
+enum spf_match spf_match_native(struct spf_run *run, const struct spf_term *t, const struct spf_frame *fr)
 {
     const struct spf *e = run->e;
     bool v4 = e->in.client.family == ADDR_V4;
 
     switch (t->kind) {
     case SPF_ALL:
-        return MATCH_YES;
+        return SPF_MATCH_YES;
     case SPF_IP4:
-        return v4 && spf_bits_match(e->in.client.ip, t->ip, t->v4_bits) ? MATCH_YES : MATCH_NO;
+        return v4 && spf_bits_match(e->in.client.ip, t->ip, t->v4_bits) ? SPF_MATCH_YES : SPF_MATCH_NO;
     case SPF_IP6:
-        return !v4 && spf_bits_match(e->in.client.ip, t->ip, t->v6_bits) ? MATCH_YES : MATCH_NO;
+        return !v4 && spf_bits_match(e->in.client.ip, t->ip, t->v6_bits) ? SPF_MATCH_YES : SPF_MATCH_NO;
     case SPF_A:
         return match_a(run, t, fr);
     case SPF_MX:
@@ -219,13 +202,13 @@ static enum match match_term(struct spf_run *run, const struct spf_term *t, cons
     case SPF_REDIRECT:
     case SPF_EXP:
     case SPF_UNKNOWN_MODIFIER:
-        return MATCH_NO;
+        return SPF_MATCH_NO;
     }
-    return MATCH_NO;
+    return SPF_MATCH_NO;
 }
 
 /* Notes which mechanism decided; an include was noted by what is inside of it. */
-static void note_match(struct spf_run *run, const struct spf_term *t, const struct frame *fr)
+static void note_match(struct spf_run *run, const struct spf_term *t, const struct spf_frame *fr)
 {
     if (t->kind != SPF_INCLUDE) {
         bool network = t->kind == SPF_IP4 || t->kind == SPF_IP6 || t->kind == SPF_A || t->kind == SPF_MX;
@@ -233,7 +216,7 @@ static void note_match(struct spf_run *run, const struct spf_term *t, const stru
         run->matched = true;
         run->decided_by = t->text;
         run->decided_kind = t->kind;
-        run->decided_size = network ? network_size(run->e, term_bits(run->e, t)) : 0;
+        run->decided_size = network ? network_size(run->e, spf_term_bits(run->e, t)) : 0;
     }
     if (fr->top) {
         run->mechanism = t->text;
@@ -255,26 +238,27 @@ static enum spf_result result_of(char qualifier)
 }
 
 /* Walks the mechanisms; false: none matched, and redirect= or the default is next. */
-static bool walk(struct spf_run *run, const struct spf_fact *f, const struct frame *fr, enum spf_result *out)
+static bool walk(struct spf_run *run, const struct spf_fact *f, const struct spf_frame *fr,
+                 enum spf_result *out)
 {
     struct slice rest = spf_record_terms(f->record);
     struct spf_term t;
 
     while (spf_term_next(&rest, &t, &run->problem) == SPF_TERM_OK) {
-        switch (match_term(run, &t, fr)) {
-        case MATCH_NO:
+        switch (run->match(run, &t, fr)) {
+        case SPF_MATCH_NO:
             break;
-        case MATCH_YES:
+        case SPF_MATCH_YES:
             note_match(run, &t, fr);
             *out = result_of(t.qualifier);
             return true;
-        case MATCH_TEMP:
+        case SPF_MATCH_TEMP:
             *out = SPF_TEMPERROR;
             return true;
-        case MATCH_PERM:
+        case SPF_MATCH_PERM:
             *out = SPF_PERMERROR;
             return true;
-        case MATCH_MISSING:
+        case SPF_MATCH_MISSING:
             *out = SPF_NONE;
             return true;
         }
@@ -282,7 +266,7 @@ static bool walk(struct spf_run *run, const struct spf_fact *f, const struct fra
     return false;
 }
 
-static enum spf_result check_host(struct spf_run *run, struct frame frame)
+enum spf_result spf_check_host(struct spf_run *run, struct spf_frame frame)
 {
     struct spf_name target;
     const struct spf_fact *f = NULL;
@@ -311,9 +295,4 @@ static enum spf_result check_host(struct spf_run *run, struct frame frame)
         frame.domain = spf_name_slice(&target);
         redirected = true;
     }
-}
-
-enum spf_result spf_eval_native(struct spf_run *run)
-{
-    return check_host(run, (struct frame){ .domain = run->e->domain, .authorised = true, .top = true });
 }

@@ -56,8 +56,32 @@ struct spf_name {
     char text[SPF_NAME_MAX + 1];
 };
 
+/* What one directive said about the client. */
+enum spf_match {
+    SPF_MATCH_NO = 0,
+    SPF_MATCH_YES,
+    SPF_MATCH_TEMP,    /* temperror */
+    SPF_MATCH_PERM,    /* permerror */
+    SPF_MATCH_MISSING, /* run->missing is set */
+};
+
+/* One record under evaluation. */
+struct spf_frame {
+    struct slice domain;
+    bool authorised; /* a pass here is a pass of the whole */
+    bool top;        /* not inside of an include */
+};
+
+struct spf_run;
+
+/* Matches one directive (not a modifier): this is where the engines differ. */
+typedef enum spf_match (*spf_match_fn)(struct spf_run *run, const struct spf_term *t,
+                                       const struct spf_frame *fr);
+
 struct spf_run {
     struct spf *e;
+    spf_match_fn match;
+    void *library; /* libspf2: its server; NULL otherwise */
     unsigned terms;
     unsigned voids;
     size_t budget;           /* octets that macros may still handle */
@@ -113,6 +137,7 @@ enum spf_result spf_open(struct spf_run *run, struct slice domain, bool authoris
 enum spf_type spf_client_type(const struct spf *e);
 /* True if an address of the answer is in the network of the client with this prefix length. */
 bool spf_fact_matches(const struct spf *e, const struct spf_fact *fact, unsigned bits);
+bool spf_name_within(struct slice name, struct slice domain); /* equal or below; both in normal form */
 bool spf_bits_match(const uint8_t *a, const uint8_t *b, unsigned bits);
 
 /*
@@ -125,9 +150,23 @@ bool spf_validated(struct spf_run *run, struct slice domain, struct slice within
 /* The explanation of a fail into verdict.explanation; false: missing. */
 bool spf_explain(struct spf_run *run) MUST_USE;
 
-/* ---- engines ---- */
+/* ---- spf_eval.c: records, and the native engine ---- */
 
-enum spf_result spf_eval_native(struct spf_run *run);
-enum spf_result spf_eval_libspf2(struct spf_run *run); /* only if spf_engine_built() */
+/* check_host() of RFC 7208 4 over the table, matching with run->match. */
+enum spf_result spf_check_host(struct spf_run *run, struct spf_frame frame);
+
+/* The target of a term that asks DNS, and one more term of the ten; SPF_MATCH_YES: go on. */
+enum spf_match spf_take_target(struct spf_run *run, const struct spf_term *t, const struct spf_frame *fr,
+                               struct spf_name *out) MUST_USE;
+
+/* The prefix length that counts for this client. */
+unsigned spf_term_bits(const struct spf *e, const struct spf_term *t);
+
+enum spf_match spf_match_native(struct spf_run *run, const struct spf_term *t, const struct spf_frame *fr);
+
+/* ---- spf_libspf2.c: only if spf_engine_built() ---- */
+
+enum spf_match spf_match_libspf2(struct spf_run *run, const struct spf_term *t, const struct spf_frame *fr);
+void spf_libspf2_end(struct spf_run *run); /* after the run */
 
 #endif

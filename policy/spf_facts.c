@@ -233,8 +233,7 @@ bool spf_fact_matches(const struct spf *e, const struct spf_fact *fact, unsigned
     return false;
 }
 
-/* `name` is `domain` or below it; both are in normal form. */
-static bool is_within(struct slice name, struct slice domain)
+bool spf_name_within(struct slice name, struct slice domain)
 {
     size_t start;
 
@@ -258,10 +257,10 @@ bool spf_validated(struct spf_run *run, struct slice domain, struct slice within
     }
     for (size_t i = 0; i < names->count && i < SPF_HOSTS_MAX; i++) {
         struct slice name = names->records[i].data;
-        unsigned rank = slice_eq(name, domain) ? 3 : is_within(name, domain) ? 2 : 1;
+        unsigned rank = slice_eq(name, domain) ? 3 : spf_name_within(name, domain) ? 2 : 1;
         const struct spf_fact *f;
 
-        if (slice_empty(name) || (!slice_empty(within) && !is_within(name, within))) {
+        if (slice_empty(name) || (!slice_empty(within) && !spf_name_within(name, within))) {
             continue;
         }
         f = spf_lookup(run, spf_client_type(run->e), name);
