@@ -44,6 +44,37 @@ static inline struct slice zone_trim(struct slice name)
     return name.len > 0 && name.ptr[name.len - 1] == '.' ? slice_take(name, name.len - 1) : name;
 }
 
+static inline struct addr zone_addr(const char *text)
+{
+    struct addr a = { .family = ADDR_V4 };
+
+    if (inet_pton(AF_INET, text, a.ip) != 1) {
+        a.family = ADDR_V6;
+        BUG_ON(inet_pton(AF_INET6, text, a.ip) != 1);
+    }
+    return a;
+}
+
+/* Adds a record from text: type A AAAA MX PTR TXT CNAME TIMEOUT.  `addr_mem` keeps addresses: one a zone
+ * entry. */
+static inline void zone_put_text(struct zone *z, uint8_t (*addr_mem)[16], const char *const row[3])
+{
+    static const char *const types[] = { "A", "AAAA", "MX", "PTR", "TXT" };
+    struct zone_entry e = { .name = slice_str(row[0]), .type = ZONE_TIMEOUT, .data = slice_str(row[2]) };
+
+    for (size_t i = 0; i < ARRAY_LEN(types); i++) {
+        e.type = strcmp(row[1], types[i]) == 0 ? (int)i : e.type;
+    }
+    if (e.type == SPF_TYPE_A || e.type == SPF_TYPE_AAAA) {
+        struct addr a = zone_addr(row[2]);
+
+        memcpy(addr_mem[z->count], a.ip, 16);
+        e.data = slice_of(addr_mem[z->count], e.type == SPF_TYPE_A ? 4 : 16);
+    }
+    e.type = strcmp(row[1], "CNAME") == 0 ? ZONE_CNAME : e.type;
+    zone_put(z, e);
+}
+
 /* Answers one name; `mem` is what the records lie in.  One CNAME is followed. */
 static inline struct spf_answer zone_answer(const struct zone *z, const struct spf_want *want,
                                             struct spf_record_data mem[ZONE_ANSWER_MAX])
@@ -130,17 +161,6 @@ static inline struct spf *zone_play_slowly(const struct zone *z, const struct sp
         zone_feed(z, e, &wants[pick]);
     }
     return e;
-}
-
-static inline struct addr zone_addr(const char *text)
-{
-    struct addr a = { .family = ADDR_V4 };
-
-    if (inet_pton(AF_INET, text, a.ip) != 1) {
-        a.family = ADDR_V6;
-        BUG_ON(inet_pton(AF_INET6, text, a.ip) != 1);
-    }
-    return a;
 }
 
 #endif
