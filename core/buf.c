@@ -7,6 +7,8 @@
  */
 #include "core/buf.h"
 
+#include "core/utf8.h"
+
 #define FIRST_CAP 64
 
 void buf_init(struct buf *b, size_t max)
@@ -195,39 +197,6 @@ void buf_put_quoted(struct buf *b, struct slice s, size_t max)
     }
 }
 
-/*
- * Octets of the UTF-8 character at the front of s, 0 if there is none (RFC 3629 4: no overlong forms,
- * no surrogates, nothing above U+10FFFF).
- */
-static size_t utf8_front(struct slice s)
-{
-    unsigned char c = (unsigned char)s.ptr[0];
-    unsigned char low = 0x80, high = 0xbf; /* range of the second octet */
-    size_t len;
-
-    if (c < 0x80) {
-        return 1;
-    }
-    if (c < 0xc2 || c > 0xf4) {
-        return 0;
-    }
-    len = c < 0xe0 ? 2 : c < 0xf0 ? 3 : 4;
-    if (len > s.len) {
-        return 0;
-    }
-    low = c == 0xe0 ? 0xa0 : c == 0xf0 ? 0x90 : low;
-    high = c == 0xed ? 0x9f : c == 0xf4 ? 0x8f : high;
-    if ((unsigned char)s.ptr[1] < low || (unsigned char)s.ptr[1] > high) {
-        return 0;
-    }
-    for (size_t i = 2; i < len; i++) {
-        if (((unsigned char)s.ptr[i] & 0xc0) != 0x80) {
-            return 0;
-        }
-    }
-    return len;
-}
-
 /* One octet that JSON, a terminal or a reader of ours would not take as it is. */
 static void put_json_escape(struct buf *b, unsigned char c)
 {
@@ -258,7 +227,7 @@ static void put_json_escape(struct buf *b, unsigned char c)
 static size_t put_json_char(struct buf *b, struct slice s)
 {
     unsigned char c = (unsigned char)s.ptr[0];
-    size_t len = utf8_front(s);
+    size_t len = utf8_char(s);
 
     if (len == 0) {
         buf_put(b, "\\\\x", 3); /* not UTF-8: reads \xNN, as in buf_put_quoted */
@@ -290,7 +259,7 @@ void buf_put_json(struct buf *b, struct slice s, size_t max)
         if (plain > done) {
             buf_put(b, s.ptr + done, plain - done);
             done = plain;
-        } else if (utf8_front(slice_skip(s, done)) > max - done || done >= max) {
+        } else if (utf8_char(slice_skip(s, done)) > max - done || done >= max) {
             break; /* never half a character */
         } else {
             done += put_json_char(b, slice_skip(s, done));

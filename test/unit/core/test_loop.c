@@ -1,0 +1,298 @@
+/*
+ * test_loop.c - timers, watches, deferred calls and burial over the real loop.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include <sys/socket.h>
+
+#include "core/loop.h"
+#include "core/timers.h"
+
+static struct loop *loop;
+static unsigned calls;
+
+static int setup(void **state)
+{
+    (void)state;
+    loop = loop_new();
+    calls = 0;
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    (void)state;
+    loop_free(loop);
+    return 0;
+}
+
+static void on_stop(void *arg)
+{
+    (void)arg;
+    loop_stop(loop);
+}
+
+static void run_for(uint64_t ms)
+{
+    struct timer t;
+
+    timer_init(&t, loop, on_stop, NULL);
+    timer_start(&t, ms);
+    loop_run(loop);
+}
+
+static int order[64];
+static void note(void *arg)
+{
+    order[calls++] = *(int *)arg;
+}
+
+static void timers_run_in_the_order_they_are_due(void **state)
+{
+    static int ids[] = { 0, 1, 2, 3, 4 };
+    struct timer t[5];
+
+    (void)state;
+    for (size_t i = 0; i < 5; i++) {
+        timer_init(&t[i], loop, note, &ids[i]);
+    }
+    timer_start(&t[0], 20);
+    timer_start(&t[1], 5);
+    timer_start(&t[2], 5); /* the same time: the order of starting */
+    timer_start(&t[3], 1);
+    timer_start(&t[4], 2);
+    timer_start(&t[3], 10); /* restarted later */
+    timer_stop(&t[4]);
+    timer_stop(&t[4]);
+    assert_false(timer_active(&t[4]));
+    run_for(40);
+    assert_int_equal(calls, 4);
+    assert_int_equal(order[0], 1);
+    assert_int_equal(order[1], 2);
+    assert_int_equal(order[2], 3);
+    assert_int_equal(order[3], 0);
+    assert_false(timer_active(&t[0]));
+}
+
+static void the_heap_holds_against_a_plain_model(void **state)
+{
+    static struct timer t[200];
+    struct timers *ts = loop_timers(loop);
+    uint64_t seed = 12345;
+
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LEN(t); i++) {
+        timer_init(&t[i], loop, note, NULL);
+    }
+    for (int step = 0; step < 20000; step++) {
+        struct timer *one;
+        uint64_t earliest = TIMERS_NONE;
+
+        seed = seed * 6364136223846793005u + 1442695040888963407u;
+        one = &t[(seed >> 33) % ARRAY_LEN(t)];
+        if ((seed >> 20) % 3 == 0) {
+            timer_stop(one);
+        } else {
+            timer_start_at(one, (seed >> 40) % 1000);
+        }
+        for (size_t i = 0; i < ARRAY_LEN(t); i++) {
+            earliest = timer_active(&t[i]) ? min_u64(earliest, t[i].due) : earliest;
+        }
+        assert_true(timers_next(ts) == earliest);
+    }
+    for (size_t i = 0; i < ARRAY_LEN(t); i++) {
+        timer_stop(&t[i]);
+    }
+    assert_true(timers_next(ts) == TIMERS_NONE);
+}
+
+static struct timer again;
+static void on_again(void *arg)
+{
+    (void)arg;
+    calls++;
+    timer_start(&again, 0);
+}
+
+static void a_timer_that_starts_itself_does_not_stop_the_loop(void **state)
+{
+    (void)state;
+    timer_init(&again, loop, on_again, NULL);
+    timer_start(&again, 0);
+    run_for(5);
+    assert_true(calls > 2);
+    timer_stop(&again);
+}
+
+static int pair[2];
+static struct watch watch;
+static char seen[16];
+static struct watch *victim;
+
+static void on_readable(unsigned ready, void *arg)
+{
+    (void)arg;
+    assert_int_equal(ready, WATCH_READ);
+    calls++;
+    assert_int_equal(read(pair[0], seen, 1), 1);
+}
+
+static void watches_are_level_triggered_and_stay(void **state)
+{
+    (void)state;
+    assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, pair), 0);
+    watch_init(&watch, loop, pair[0], on_readable, NULL);
+    watch_set(&watch, WATCH_READ);
+    assert_int_equal(write(pair[1], "abc", 3), 3);
+    run_for(10);
+    assert_int_equal(calls, 3);
+    watch_set(&watch, 0);
+    assert_int_equal(write(pair[1], "d", 1), 1);
+    run_for(10);
+    assert_int_equal(calls, 3);
+    watch_set(&watch, WATCH_READ);
+    run_for(10);
+    assert_int_equal(calls, 4);
+    watch_stop(&watch);
+    watch_stop(&watch);
+    close(pair[0]);
+    close(pair[1]);
+}
+
+static void on_writable_kill(unsigned ready, void *arg)
+{
+    (void)arg;
+    assert_int_equal(ready, WATCH_WRITE);
+    calls++;
+    watch_stop(victim);
+    watch_stop(&watch);
+}
+
+static void a_watch_stopped_while_ready_does_not_run(void **state)
+{
+    struct watch other;
+
+    (void)state;
+    assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, pair), 0);
+    watch_init(&watch, loop, pair[0], on_writable_kill, NULL);
+    watch_init(&other, loop, pair[1], on_writable_kill, NULL);
+    victim = &other;
+    watch_set(&watch, WATCH_WRITE);
+    watch_set(&other, WATCH_WRITE);
+    run_for(10);
+    assert_int_equal(calls, 1);
+    close(pair[0]);
+    close(pair[1]);
+}
+
+static struct deferred d1, d2, d3;
+
+static void on_chain(void *arg)
+{
+    note(arg);
+    if (calls < 20) {
+        loop_defer(loop, &d1);
+    }
+}
+
+static void on_cancel_next(void *arg)
+{
+    note(arg);
+    deferred_cancel(&d2);
+    deferred_cancel(&d2);
+}
+
+static void deferred_calls_run_once_and_can_be_cancelled(void **state)
+{
+    static int one = 1, two = 2, three = 3;
+
+    (void)state;
+    deferred_init(&d1, on_cancel_next, &one);
+    deferred_init(&d2, note, &two);
+    deferred_init(&d3, note, &three);
+    loop_at_end(loop, &d3);
+    loop_defer(loop, &d1);
+    loop_defer(loop, &d1);
+    loop_defer(loop, &d2);
+    assert_int_equal(calls, 0);
+    run_for(2);
+    assert_int_equal(calls, 2);
+    assert_int_equal(order[0], 1);
+    assert_int_equal(order[1], 3);
+    calls = 0;
+    deferred_init(&d1, on_chain, &one);
+    loop_defer(loop, &d1);
+    run_for(5);
+    assert_int_equal(calls, 20);
+}
+
+struct corpse {
+    struct grave grave;
+    bool *freed;
+};
+
+static void free_corpse(void *obj)
+{
+    struct corpse *c = obj;
+
+    *c->freed = true;
+    free(c);
+}
+
+static void on_bury(void *arg)
+{
+    struct corpse *c = xcalloc(1, sizeof(*c));
+
+    c->freed = arg;
+    loop_bury(loop, &c->grave, free_corpse, c);
+    assert_false(*(bool *)arg);
+}
+
+static void the_dead_are_buried_at_the_end_of_the_turn(void **state)
+{
+    bool freed = false;
+
+    (void)state;
+    deferred_init(&d1, on_bury, &freed);
+    loop_defer(loop, &d1);
+    run_for(1);
+    assert_true(freed);
+}
+
+static void on_busy(void *arg)
+{
+    (void)arg;
+    usleep(20000);
+}
+
+static void the_longest_turn_is_known(void **state)
+{
+    (void)state;
+    deferred_init(&d1, on_busy, NULL);
+    loop_defer(loop, &d1);
+    run_for(1);
+    assert_true(loop_longest_turn_us(loop) >= 20000);
+    assert_int_equal(loop_longest_turn_us(loop), 0);
+    assert_true(wall_now_s() > 1700000000);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(timers_run_in_the_order_they_are_due, setup, teardown),
+        cmocka_unit_test_setup_teardown(the_heap_holds_against_a_plain_model, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_timer_that_starts_itself_does_not_stop_the_loop, setup, teardown),
+        cmocka_unit_test_setup_teardown(watches_are_level_triggered_and_stay, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_watch_stopped_while_ready_does_not_run, setup, teardown),
+        cmocka_unit_test_setup_teardown(deferred_calls_run_once_and_can_be_cancelled, setup, teardown),
+        cmocka_unit_test_setup_teardown(the_dead_are_buried_at_the_end_of_the_turn, setup, teardown),
+        cmocka_unit_test_setup_teardown(the_longest_turn_is_known, setup, teardown),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
