@@ -1,0 +1,167 @@
+/*
+ * facts.h - what can be known about a client, its transaction and its message: one table, one array.
+ *
+ * Every fact has a name, a type, the stage at which it can first be asked, and the scope after which it is
+ * forgotten (policy-language in the manual).  Values live in one array of a session, because at any time it
+ * has one EHLO, one transaction and one recipient; facts_forget() drops a scope, so a second message can
+ * inherit nothing.
+ *
+ * States     IDLE      nobody has asked
+ *            PENDING   asked; the answer will come (or its deadline)
+ *            UNKNOWN   could not be had (for flags, numbers, text, names; words have `temperror`)
+ *            KNOWN     the value holds
+ */
+#ifndef POLICY_FACTS_H
+#define POLICY_FACTS_H
+
+#include "core/addr.h"
+#include "core/arena.h"
+#include "core/buf.h"
+
+enum fact_type {
+    FACT_FLAG = 0,
+    FACT_WORD,     /* one of the fact's words */
+    FACT_WORDS,    /* a set of texts, joined by ',' */
+    FACT_NAME,     /* host or domain name, lower case */
+    FACT_ADDRESS,  /* mail address */
+    FACT_IP,
+    FACT_NUMBER,   /* thousandths: 2500 is 2.5 (scores); counts are whole thousands */
+    FACT_DURATION, /* ms */
+    FACT_TEXT,
+};
+
+enum fact_scope { /* the shorter-lived ones are forgotten with the longer ones */
+    SCOPE_SESSION = 0,
+    SCOPE_HELO,      /* each EHLO, STARTTLS */
+    SCOPE_TXN,
+    SCOPE_RECIPIENT,
+};
+
+enum fact_stage { STAGE_CONNECT = 0, STAGE_HELO, STAGE_MAIL, STAGE_RCPT, STAGE_MESSAGE };
+
+/*  X(ID, "name", type, stage, scope, "words separated by blanks" or "") */
+#define FACT_LIST(X)                                                                                 \
+    X(CLIENT_IP, "client.ip", FACT_IP, STAGE_CONNECT, SCOPE_SESSION, "")                             \
+    X(CLIENT_PRIVATE, "client.private", FACT_FLAG, STAGE_CONNECT, SCOPE_SESSION, "")                 \
+    X(CLIENT_RDNS, "client.rdns", FACT_NAME, STAGE_CONNECT, SCOPE_SESSION, "")                       \
+    X(CLIENT_IPREV, "client.iprev", FACT_WORD, STAGE_CONNECT, SCOPE_SESSION, "pass fail none temperror permerror") \
+    X(CLIENT_DYNAMIC, "client.dynamic", FACT_FLAG, STAGE_CONNECT, SCOPE_SESSION, "")                 \
+    X(CLIENT_KNOWN_GOOD, "client.known_good", FACT_FLAG, STAGE_MAIL, SCOPE_TXN, "")                  \
+    X(CLIENT_FIRST_SEEN, "client.first_seen", FACT_DURATION, STAGE_CONNECT, SCOPE_SESSION, "")       \
+    X(CLIENT_CONNECTIONS, "client.connections", FACT_NUMBER, STAGE_CONNECT, SCOPE_SESSION, "")       \
+    X(CLIENT_RATE, "client.rate", FACT_NUMBER, STAGE_CONNECT, SCOPE_SESSION, "")                     \
+    X(PROTOCOL_PREGREET, "protocol.pregreet", FACT_FLAG, STAGE_CONNECT, SCOPE_SESSION, "")           \
+    X(PROTOCOL_VIOLATIONS, "protocol.violations", FACT_NUMBER, STAGE_CONNECT, SCOPE_RECIPIENT, "")   \
+    X(REPUTATION_LISTED, "reputation.listed", FACT_FLAG, STAGE_CONNECT, SCOPE_TXN, "")               \
+    X(REPUTATION_SCORE, "reputation.score", FACT_NUMBER, STAGE_CONNECT, SCOPE_TXN, "")               \
+    X(REPUTATION_LISTS, "reputation.lists", FACT_WORDS, STAGE_CONNECT, SCOPE_TXN, "")                \
+    X(REPUTATION_MONITORED, "reputation.monitored", FACT_WORDS, STAGE_CONNECT, SCOPE_TXN, "")        \
+    X(REPUTATION_INCOMPLETE, "reputation.incomplete", FACT_FLAG, STAGE_CONNECT, SCOPE_TXN, "")       \
+    X(REPUTATION_REASON, "reputation.reason", FACT_TEXT, STAGE_CONNECT, SCOPE_TXN, "")               \
+    X(HELO_NAME, "helo.name", FACT_NAME, STAGE_HELO, SCOPE_HELO, "")                                 \
+    X(HELO_KIND, "helo.kind", FACT_WORD, STAGE_HELO, SCOPE_HELO, "fqdn bare literal invalid")        \
+    X(HELO_RESOLVES, "helo.resolves", FACT_WORD, STAGE_HELO, SCOPE_HELO, "pass fail none temperror") \
+    X(HELO_MATCHES, "helo.matches", FACT_FLAG, STAGE_HELO, SCOPE_HELO, "")                           \
+    X(HELO_IMPERSONATES, "helo.impersonates", FACT_FLAG, STAGE_HELO, SCOPE_HELO, "")                 \
+    X(TLS_VERSION, "tls.version", FACT_TEXT, STAGE_HELO, SCOPE_SESSION, "")                          \
+    X(TLS_CIPHER, "tls.cipher", FACT_TEXT, STAGE_HELO, SCOPE_SESSION, "")                            \
+    X(TLS_CLIENT_SUBJECT, "tls.client_subject", FACT_TEXT, STAGE_HELO, SCOPE_SESSION, "")            \
+    X(SENDER_ADDRESS, "sender.address", FACT_ADDRESS, STAGE_MAIL, SCOPE_TXN, "")                     \
+    X(SENDER_LOCAL, "sender.local", FACT_TEXT, STAGE_MAIL, SCOPE_TXN, "")                            \
+    X(SENDER_DOMAIN, "sender.domain", FACT_NAME, STAGE_MAIL, SCOPE_TXN, "")                          \
+    X(SENDER_NULL, "sender.null", FACT_FLAG, STAGE_MAIL, SCOPE_TXN, "")                              \
+    X(SENDER_RESOLVES, "sender.resolves", FACT_WORD, STAGE_MAIL, SCOPE_TXN, "pass fail null_mx temperror none") \
+    X(SPF, "spf", FACT_WORD, STAGE_MAIL, SCOPE_TXN, "pass fail softfail neutral none temperror permerror") \
+    X(SPF_HELO, "spf.helo", FACT_WORD, STAGE_MAIL, SCOPE_HELO, "pass fail softfail neutral none temperror permerror") \
+    X(SPF_WEAK, "spf.weak", FACT_FLAG, STAGE_MAIL, SCOPE_TXN, "")                                    \
+    X(SPF_DOMAIN, "spf.domain", FACT_NAME, STAGE_MAIL, SCOPE_TXN, "")                                \
+    X(SPF_MECHANISM, "spf.mechanism", FACT_TEXT, STAGE_MAIL, SCOPE_TXN, "")                          \
+    X(SPF_EXPLANATION, "spf.explanation", FACT_TEXT, STAGE_MAIL, SCOPE_TXN, "")                      \
+    X(ZERO_DAY_SUSPECT, "zero_day.suspect", FACT_FLAG, STAGE_MAIL, SCOPE_TXN, "")                    \
+    X(ZERO_DAY_FRESH_DOMAIN, "zero_day.fresh_domain", FACT_FLAG, STAGE_MAIL, SCOPE_TXN, "")          \
+    X(ZERO_DAY_FRESH_CLIENT, "zero_day.fresh_client", FACT_FLAG, STAGE_MAIL, SCOPE_TXN, "")          \
+    X(ZERO_DAY_BURST, "zero_day.burst", FACT_FLAG, STAGE_MAIL, SCOPE_TXN, "")                        \
+    X(ZERO_DAY_LISTED, "zero_day.listed", FACT_FLAG, STAGE_MAIL, SCOPE_TXN, "")                      \
+    X(ZERO_DAY_REASONS, "zero_day.reasons", FACT_WORDS, STAGE_MAIL, SCOPE_TXN, "")                   \
+    X(RECIPIENT_ADDRESS, "recipient.address", FACT_ADDRESS, STAGE_RCPT, SCOPE_RECIPIENT, "")         \
+    X(RECIPIENT_LOCAL, "recipient.local", FACT_TEXT, STAGE_RCPT, SCOPE_RECIPIENT, "")                \
+    X(RECIPIENT_DOMAIN, "recipient.domain", FACT_NAME, STAGE_RCPT, SCOPE_RECIPIENT, "")              \
+    X(RECIPIENT_ORIGINAL, "recipient.original", FACT_ADDRESS, STAGE_RCPT, SCOPE_RECIPIENT, "")       \
+    X(RECIPIENT_WILDCARD, "recipient.wildcard", FACT_TEXT, STAGE_RCPT, SCOPE_RECIPIENT, "")          \
+    X(RECIPIENT_COUNT, "recipient.count", FACT_NUMBER, STAGE_RCPT, SCOPE_RECIPIENT, "")              \
+    X(SCORE, "score", FACT_NUMBER, STAGE_RCPT, SCOPE_RECIPIENT, "")                                  \
+    X(MESSAGE_SIZE, "message.size", FACT_NUMBER, STAGE_MESSAGE, SCOPE_TXN, "")                       \
+    X(MESSAGE_FROM_DOMAIN, "message.from_domain", FACT_NAME, STAGE_MESSAGE, SCOPE_TXN, "")           \
+    X(MESSAGE_FROM_LOCAL, "message.from_local", FACT_TEXT, STAGE_MESSAGE, SCOPE_TXN, "")             \
+    X(SESSION_ID, "session.id", FACT_TEXT, STAGE_CONNECT, SCOPE_SESSION, "")
+
+enum fact_id {
+#define X(id, name, type, stage, scope, words) FACT_ID_##id,
+    FACT_LIST(X)
+#undef X
+    FACT_COUNT,
+};
+
+/* `reputation.NAME` of one list is not in the table: its value is asked of reputation.h by list index; the
+ * rules hold it as FACT_COUNT + index. */
+
+struct fact_info {
+    const char     *name;
+    enum fact_type  type;
+    enum fact_stage stage;
+    enum fact_scope scope;
+    const char     *words;
+};
+extern const struct fact_info fact_table[FACT_COUNT];
+
+enum fact_state { FACT_IDLE = 0, FACT_PENDING, FACT_UNKNOWN, FACT_KNOWN };
+
+struct fact_value {
+    uint8_t  state; /* enum fact_state */
+    uint8_t  word;  /* FACT_WORD: index in the fact's words */
+    bool     flag;
+    uint32_t len;   /* of text */
+    union {
+        const char        *text;   /* NAME, ADDRESS, TEXT, WORDS: owned by who set it, for the scope's life */
+        uint64_t           number; /* NUMBER in thousandths (two's complement), DURATION in ms */
+        const struct addr *ip;
+    } u;
+};
+
+_Static_assert(sizeof(struct fact_value) <= 16, "the array is part of every session");
+
+struct facts {
+    struct fact_value v[FACT_COUNT];
+};
+
+/* FACT_COUNT if there is no such fact. */
+enum fact_id fact_by_name(struct slice name);
+
+/* Index of the word among the fact's words, or -1; and back. */
+int          fact_word_index(enum fact_id id, struct slice word);
+struct slice fact_word(enum fact_id id, unsigned index);
+
+/* Forgets everything of this scope and of the shorter-lived ones. */
+void facts_forget(struct facts *f, enum fact_scope scope);
+
+void fact_set_flag(struct facts *f, enum fact_id id, bool value);
+void fact_set_word(struct facts *f, enum fact_id id, unsigned index);
+void fact_set_number(struct facts *f, enum fact_id id, int64_t thousandths);
+void fact_set_duration(struct facts *f, enum fact_id id, uint64_t ms);
+void fact_set_text(struct facts *f, enum fact_id id, struct slice text); /* borrowed for the scope's life */
+void fact_set_ip(struct facts *f, enum fact_id id, const struct addr *ip);
+void fact_set_unknown(struct facts *f, enum fact_id id);
+void fact_set_pending(struct facts *f, enum fact_id id);
+
+static inline struct slice fact_text(const struct fact_value *v)
+{
+    return slice_of(v->u.text, v->len);
+}
+
+/* As it is shown to people and in templates: "pass", "2.5", "192.0.2.1", "5m"; unknown gives nothing. */
+void fact_put(struct buf *out, enum fact_id id, const struct fact_value *v);
+
+/* The value as JSON: true, "pass", 2.5, ["a","b"], null for anything not KNOWN. */
+void fact_put_json(struct buf *out, enum fact_id id, const struct fact_value *v);
+
+#endif

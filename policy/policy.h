@@ -1,0 +1,130 @@
+/*
+ * policy.h - the judgement: all that proxy/ and admin/ see of it.
+ *
+ *   policy        rules, groups, lists of a configuration, compiled; immutable; made before the fork
+ *   policy_worker what a worker shares between its sessions: the resolver, caches
+ *   judge         one session's facts and the questions it has out; follows the session's stages:
+ *
+ *      judge_new (connect: rDNS, early lists are asked) -> judge_helo -> judge_mail -> judge_rcpt ... -> judge_message
+ *
+ * Asking      A fact is asked as early as a rule can need it and no earlier; a rule waits only for what decides
+ *             it, never longer than policy.budget; what is missing then is unknown (or `temperror`), and unknown
+ *             never refuses for good.
+ * Callbacks   judge_rcpt and judge_message answer once, from the loop, never inside the call, unless
+ *             judge_cancel or judge_free came first.
+ * Ownership   the session owns its judge; a verdict is borrowed until the callback returns.
+ */
+#ifndef POLICY_POLICY_H
+#define POLICY_POLICY_H
+
+#include "config/config.h"
+#include "core/loop.h"
+#include "dns/dns.h"
+#include "policy/facts.h"
+#include "state/state.h"
+
+struct policy;        /* compiled, immutable */
+struct policy_worker;
+struct judge;
+
+/*
+ * Compiles groups, reputation, spf, policy and the templates of headers.add from conf->root.  Errors and warnings
+ * (unknown fact, impossible value, unreachable rule, a failed policy.tests entry) with positions.  NULL only if there
+ * was an error.  conf must outlive it.  Reads group files: blocking.
+ */
+struct policy *policy_compile(const struct config *conf, struct config_errors *errs) MUST_USE;
+void           policy_free(struct policy *p);
+
+/* The merged rules as YAML, for `check --print`. */
+void policy_print(const struct policy *p, struct buf *out);
+
+struct policy_worker *policy_worker_new(const struct policy *p, struct loop *loop, struct resolver *r, struct state *st);
+void                  policy_worker_free(struct policy_worker **pw);
+
+/* ---- a session ---- */
+
+struct judge_client {
+    struct addr  ip;        /* as everybody sees it: behind PROXY or XCLIENT the announced one */
+    bool         exempt;    /* client.private holds, and private_clients is exempt */
+    bool         is_private;
+    struct slice rdns;      /* given by XCLIENT or --rdns: then it is not asked; else empty with ptr NULL */
+    const char  *session_id;
+};
+
+struct judge *judge_new(struct policy_worker *pw, const struct judge_client *client);
+void          judge_free(struct judge **j); /* cancels everything; NULL is allowed */
+
+void judge_pregreet(struct judge *j);
+void judge_violations(struct judge *j, unsigned count); /* sampled when a rule asks */
+void judge_tls(struct judge *j, struct slice version, struct slice cipher, struct slice subject);
+void judge_helo(struct judge *j, struct slice name);   /* copied; forgets what depended on the old one */
+
+struct judge_sender {
+    struct slice address; /* local@domain, borrowed for the transaction; empty for the null sender */
+    struct slice local, domain;
+    bool         null;
+};
+void judge_mail(struct judge *j, const struct judge_sender *s); /* opens the transaction: SPF and the like may start */
+void judge_reset(struct judge *j);                              /* the transaction is gone */
+
+struct judge_recipient {
+    struct slice address, local, domain, original; /* borrowed until the answer */
+    unsigned     count;                            /* accepted so far */
+};
+
+enum verdict_action { VERDICT_ACCEPT = 0, VERDICT_BYPASS, VERDICT_REJECT, VERDICT_DEFER, VERDICT_DROP, VERDICT_DIVERT };
+
+struct verdict {
+    enum verdict_action           action;
+    const char                   *rule;     /* name; "default" */
+    unsigned                      code;     /* refusing actions: the reply, text rendered and cleaned; no session id yet */
+    struct slice                  enhanced;
+    struct slice                  text;
+    const struct config_upstream *divert;
+    uint64_t                      tarpit_ms; /* hold the reply back that long (already capped) */
+    bool                          monitored; /* mode: monitor for the file: `action` is what would have been; deliver */
+};
+typedef void (*judge_cb)(void *arg, const struct verdict *v);
+
+void judge_rcpt(struct judge *j, const struct judge_recipient *r, judge_cb cb, void *arg);
+
+struct judge_content {
+    uint64_t     size;
+    struct slice head; /* header section, for message.from_*; borrowed until the answer */
+};
+void judge_message(struct judge *j, const struct judge_content *c, judge_cb cb, void *arg);
+void judge_cancel(struct judge *j); /* the question that is out; idempotent */
+
+/* After an accepted recipient: its tags and score join the transaction (union; highest). */
+void judge_recipient_taken(struct judge *j);
+/* A tag of it names recipient.*: the transaction must stay single-recipient. */
+bool judge_single_recipient(const struct judge *j);
+/* The class of the recipient just judged: a transaction holds one (upstream after divert, bypass). */
+bool judge_bypasses(const struct judge *j);
+
+/* The header fields of the verdict: X-Glacis-Verdict, -Score, -Level, -Tests, rules' tags, Authentication-Results, Received-SPF. */
+void judge_headers(const struct judge *j, struct buf *out);
+
+/* client.rdns if it is known and verified, for Received; else empty. */
+struct slice judge_rdns(const struct judge *j);
+
+/* headers.add, rendered over the facts. */
+void judge_added_headers(const struct judge *j, struct buf *out);
+
+/* Keys for the log's txn and rcpt lines: verdict, rule, score, spf, iprev, lists, monitored rules. */
+void judge_log(const struct judge *j, struct log_line *l);
+
+/* ---- explain: everything that was asked and decided ---- */
+
+enum rule_outcome { RULE_NOT_ASKED = 0, RULE_MATCHED, RULE_NOT, RULE_UNKNOWN, RULE_MONITORED };
+
+size_t            judge_rule_count(const struct judge *j);
+const char       *judge_rule_name(const struct judge *j, size_t i);
+enum rule_outcome judge_rule_outcome(const struct judge *j, size_t i);
+/* Why: the first term that decided it, in words for people. */
+void                judge_rule_why(const struct judge *j, size_t i, struct buf *out);
+const struct facts *judge_facts(const struct judge *j);
+/* Where a fact came from ("dns 127.0.0.1:53", "cache", "given") and how long it took (us); false: not asked. */
+bool judge_fact_source(const struct judge *j, enum fact_id id, struct buf *from, uint64_t *us);
+
+#endif
