@@ -32,7 +32,7 @@ bool header_stripped(const struct header_field *f, const struct header_rules *ru
 
 /*
  * Rewrites the section `head` (which may be longer than the section: only fields are looked at) into *out:
- * `added` first, then the fields that stay, then, if the first line of the message is no field, an empty
+ * `added` first, then the fields that stay, then, if the section ends at a line that is no field, an empty
  * line, so that no body octet becomes a header and no continuation joins ours (HDR-08, -10, -12).  A first
  * line "From " or ">From " is dropped (HDR-11).  Returns how many octets of `head` are replaced by *out; what
  * follows is sent as it is.

@@ -1,0 +1,337 @@
+/*
+ * received.c - header lines of our own: Received, any field with a value from anywhere, dates.
+ *
+ * Nothing a peer said gets out of its place: host names are reduced to the characters of host names, values
+ * to one unfolded text, which is then folded anew or, if it is not ASCII and may not stay so, RFC
+ * 2047-encoded.
+ *
+ * RFC: 5321 4.4, 5322 2.2.3 and 3.3, 2047 2, 3848 (with), 6531 4.3, 8314 7.4 (tls).
+ * Limits: FOLD_AT wished, HARD_MAX at most, without CRLF.
+ */
+#include "core/utf8.h"
+#include "proxy/header.h"
+
+#define FOLD_AT 78
+#define HARD_MAX 990 /* below 998, with room for the blank of a fold and a character */
+#define WORD_MAX 75  /* of an encoded word: RFC 2047 2 */
+#define HOST_MAX 255 /* of a name in Received */
+#define FOR_MAX 320
+
+/* ---- Received ---- */
+
+static bool is_host_char(char c)
+{
+    return ascii_is_alpha(c) || ascii_is_digit(c) || slice_find(SLICE(".:_-"), c) < 4;
+}
+
+/* What the client calls itself: a literal if it is one, else host characters, else '_' (RCV-04). */
+static void put_host(struct buf *out, struct slice name)
+{
+    struct addr literal;
+
+    if (name.len > 2 && name.ptr[0] == '[' && name.ptr[name.len - 1] == ']' &&
+        (addr_parse_ip(slice_of(name.ptr + 1, name.len - 2), &literal) ||
+         (slice_starts_nocase(name, SLICE("[IPv6:")) &&
+          addr_parse_ip(slice_of(name.ptr + 6, name.len - 7), &literal)))) {
+        addr_put_literal(out, &literal);
+        return;
+    }
+    if (name.len == 0) {
+        buf_put_str(out, "unknown");
+    }
+    name = slice_take(name, HOST_MAX);
+    for (size_t i = 0; i < name.len; i++) {
+        buf_put_char(out, is_host_char(name.ptr[i]) ? name.ptr[i] : '_');
+    }
+}
+
+static const char *protocol_of(const struct received *r)
+{
+    if (r->utf8) {
+        return r->tls ? "UTF8SMTPS" : "UTF8SMTP";
+    }
+    if (!r->esmtp) {
+        return "SMTP"; /* RFC 3848 knows no SMTPS */
+    }
+    return r->tls ? "ESMTPS" : "ESMTP";
+}
+
+/* The address of the only recipient, unless it could confuse a reader of the field. */
+static bool can_name(const struct received *r)
+{
+    struct slice s = r->single_rcpt;
+
+    if (s.len == 0 || s.len > FOR_MAX || (utf8_has_8bit(s) && (!r->utf8 || !utf8_valid(s)))) {
+        return false;
+    }
+    for (size_t i = 0; i < s.len; i++) {
+        unsigned char c = (unsigned char)s.ptr[i];
+
+        if (c <= ' ' || c == 0x7f || slice_find(SLICE("\"\\<>();,"), s.ptr[i]) < 8) {
+            return false;
+        }
+    }
+    return true;
+}
+
+static bool is_suite(struct slice word)
+{
+    return slice_starts(word, SLICE("TLS_"));
+}
+
+/* The words of the clause that are a cipher suite (or that are none), blanks between. */
+static void put_clause_words(struct buf *out, struct slice clause, bool suites)
+{
+    bool first = true;
+
+    for (struct slice word = slice_token(&clause); word.len > 0; word = slice_token(&clause)) {
+        if (is_suite(word) != suites) {
+            continue;
+        }
+        if (!first) {
+            buf_put_char(out, ' ');
+        }
+        for (size_t i = 0; i < word.len; i++) {
+            buf_put_char(out, is_host_char(word.ptr[i]) ? word.ptr[i] : '_');
+        }
+        first = false;
+    }
+}
+
+/* "tls TLS_AES_128_GCM_SHA256 (TLS1.3)"; names that are no registered suite stay in the comment. */
+static void put_tls(struct buf *out, struct slice clause)
+{
+    char suite_mem[128], note_mem[128];
+    struct buf suite, note;
+
+    buf_init_fixed(&suite, suite_mem, sizeof(suite_mem));
+    buf_init_fixed(&note, note_mem, sizeof(note_mem));
+    put_clause_words(&suite, clause, true);
+    put_clause_words(&note, clause, false);
+    if (suite.len + note.len == 0) {
+        return;
+    }
+    buf_put_str(out, "\r\n\t");
+    if (suite.len > 0) {
+        buf_put_str(out, "tls ");
+        buf_put_slice(out, buf_slice(&suite));
+    }
+    if (note.len > 0) {
+        buf_put_str(out, suite.len > 0 ? " (" : "(");
+        buf_put_slice(out, buf_slice(&note));
+        buf_put_char(out, ')');
+    }
+}
+
+void header_put_received(struct buf *out, const struct received *r)
+{
+    buf_put_str(out, "Received: from ");
+    put_host(out, r->helo);
+    buf_put_str(out, " (");
+    put_host(out, r->rdns);
+    buf_put_char(out, ' ');
+    addr_put_literal(out, &r->client);
+    buf_put_str(out, ")\r\n\tby ");
+    put_host(out, r->hostname);
+    buf_put_str(out, " with ");
+    buf_put_str(out, protocol_of(r));
+    buf_put_str(out, " id ");
+    put_host(out, r->id);
+    if (can_name(r)) {
+        buf_put_str(out, "\r\n\tfor <");
+        buf_put_slice(out, r->single_rcpt);
+        buf_put_char(out, '>');
+    }
+    if (r->tls) {
+        put_tls(out, r->tls_clause);
+    }
+    buf_put_str(out, ";\r\n\t");
+    header_put_date(out, r->date_s);
+    buf_put_str(out, "\r\n");
+}
+
+/* ---- dates ---- */
+
+#define DAY_S 86400
+
+/* The Gregorian calendar, years counted from March so that the odd day is the last one of a year. */
+static void civil_date(int64_t days, int64_t *year, unsigned *month, unsigned *day)
+{
+    int64_t shifted = days + 719468; /* since 0000-03-01 */
+    int64_t era = shifted / 146097;
+    int64_t of_era = shifted % 146097;
+    int64_t year_of_era = (of_era - of_era / 1460 + of_era / 36524 - of_era / 146096) / 365;
+    int64_t of_year = of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+    unsigned from_march = (unsigned)(5 * of_year + 2) / 153;
+
+    *day = (unsigned)of_year - (153 * from_march + 2) / 5 + 1;
+    *month = from_march < 10 ? from_march + 2 : from_march - 10; /* 0 is January */
+    *year = year_of_era + era * 400 + (*month < 2);
+}
+
+void header_put_date(struct buf *out, int64_t date_s)
+{
+    static const char names[] = "JanFebMarAprMayJunJulAugSepOctNovDec";
+    static const char week[] = "ThuFriSatSunMonTueWed"; /* 1970-01-01 was a Thursday */
+    int64_t s = date_s < 0 ? 0 : date_s;
+    int64_t days, year;
+    unsigned month, day, of_day;
+
+    s = s > 253402300799 ? 253402300799 : s; /* the end of 9999 */
+    days = s / DAY_S;
+    of_day = (unsigned)(s % DAY_S);
+    civil_date(days, &year, &month, &day);
+    buf_put(out, week + days % 7 * 3, 3);
+    buf_putf(out, ", %u ", day);
+    buf_put(out, names + month * 3, 3);
+    buf_putf(out, " %04" PRId64 " %02u:%02u:%02u +0000", year, of_day / 3600, of_day / 60 % 60, of_day % 60);
+}
+
+/* ---- any field ---- */
+
+/* One line of printable text: controls and folds become one blank, octets that are not UTF-8 '?'. */
+static void put_clean(struct buf *out, struct slice value)
+{
+    while (value.len > 0) {
+        size_t n = utf8_char(value);
+        unsigned char c = (unsigned char)value.ptr[0];
+
+        if (n == 0) {
+            buf_put_char(out, '?');
+            n = 1;
+        } else if (c >= ' ' && c != 0x7f) {
+            buf_put(out, value.ptr, n);
+        } else if (out->len > 0 && out->ptr[out->len - 1] != ' ') {
+            buf_put_char(out, ' ');
+        }
+        value = slice_skip(value, n);
+    }
+}
+
+/* A line of the field: what is on it, to know when to fold. */
+struct fold {
+    struct buf *out;
+    size_t column;
+};
+
+static void new_line(struct fold *f)
+{
+    buf_put_str(f->out, "\r\n ");
+    f->column = 1;
+}
+
+static void put_piece(struct fold *f, struct slice s)
+{
+    buf_put_slice(f->out, s);
+    f->column += s.len;
+}
+
+/* A word, cut only where a line would pass the hard limit. */
+static void put_word(struct fold *f, struct slice word)
+{
+    while (word.len > 0) {
+        size_t fits = f->column < HARD_MAX ? HARD_MAX - f->column : 0;
+        size_t n = min_size(word.len, fits);
+
+        while (n > 0 && n < word.len && ((unsigned char)word.ptr[n] & 0xc0) == 0x80) {
+            n--; /* not within a character */
+        }
+        put_piece(f, slice_take(word, n));
+        word = slice_skip(word, n);
+        if (word.len > 0) {
+            new_line(f);
+        }
+    }
+}
+
+/* Folds before blanks only, so that unfolding gives the same text (RFC 5322 2.2.3). */
+static void put_folded(struct fold *f, struct slice text)
+{
+    while (text.len > 0) {
+        size_t blanks = 0, word;
+
+        while (blanks < text.len && text.ptr[blanks] == ' ') {
+            blanks++;
+        }
+        word = slice_find(slice_skip(text, blanks), ' ');
+        if (blanks > 0 && f->column > 1 && f->column + blanks + word > FOLD_AT) {
+            buf_put_str(f->out, "\r\n");
+            f->column = 0;
+        }
+        put_word(f, slice_take(text, min_size(blanks, HARD_MAX / 2)));
+        put_word(f, slice_take(slice_skip(text, blanks), word));
+        text = slice_skip(text, blanks + word);
+    }
+}
+
+/* One character of an encoded word (RFC 2047 4.2, the set that is safe everywhere). */
+static void put_q(struct buf *b, struct slice character)
+{
+    static const char hex[] = "0123456789ABCDEF";
+
+    for (size_t i = 0; i < character.len; i++) {
+        char c = character.ptr[i];
+        unsigned char octet = (unsigned char)c;
+
+        if (ascii_is_alpha(c) || ascii_is_digit(c) || slice_find(SLICE("!*+-/"), c) < 5) {
+            buf_put_char(b, c);
+        } else if (c == ' ') {
+            buf_put_char(b, '_');
+        } else {
+            buf_put_char(b, '=');
+            buf_put_char(b, hex[octet >> 4]);
+            buf_put_char(b, hex[octet & 15]);
+        }
+    }
+}
+
+static void put_encoded(struct fold *f, struct slice text)
+{
+    static const struct slice begin = SLICE_INIT("=?utf-8?Q?"), end = SLICE_INIT("?=");
+
+    buf_put_char(f->out, ' ');
+    f->column++;
+    while (text.len > 0) {
+        char mem[WORD_MAX + 1];
+        struct buf word;
+
+        buf_init_fixed(&word, mem, sizeof(mem));
+        buf_put_slice(&word, begin);
+        /* 12: a character of four octets at most */
+        while (text.len > 0 && word.len + 12 + end.len <= WORD_MAX) {
+            size_t n = max_size(utf8_char(text), 1);
+
+            put_q(&word, slice_take(text, n));
+            text = slice_skip(text, n);
+        }
+        buf_put_slice(&word, end);
+        if (f->column + word.len > FOLD_AT && f->column > 1) {
+            new_line(f);
+        }
+        put_piece(f, buf_slice(&word));
+        if (text.len > 0) {
+            new_line(f);
+        }
+    }
+}
+
+void header_put_field(struct buf *out, struct slice name, struct slice value, bool utf8)
+{
+    struct fold f = { .out = out };
+    struct buf clean;
+    struct slice text;
+
+    buf_init(&clean, value.len + 1);
+    put_clean(&clean, value);
+    text = slice_trim(buf_slice(&clean));
+    put_piece(&f, name);
+    put_piece(&f, SLICE(":"));
+    if (text.len > 0 && (utf8 || !utf8_has_8bit(text))) {
+        put_piece(&f, SLICE(" "));
+        put_folded(&f, text);
+    } else if (text.len > 0) {
+        put_encoded(&f, text);
+    }
+    buf_put_str(out, "\r\n");
+    buf_fini(&clean);
+}
