@@ -1,0 +1,78 @@
+/*
+ * tls.h - TLS on a stream, in both directions; the only folder that sees SSL_*.
+ *
+ *   contexts   of a configuration: certificates (several, by key type and SNI), versions, ciphers, ticket keys.
+ *              Made once a process from files that the supervisor has read and checked; immutable.
+ *   transport  a struct transport for core/stream.h over one SSL object.
+ *   describe   what was negotiated, for facts, Received and logs.
+ *
+ * Keys       the supervisor reads certificates and keys before the fork (workers may not read them after the drop of
+ *            privileges): tls_material holds their octets, and a digest to see a change (certificates live).
+ * Tickets    keys rotate and are shared by the workers through the shared memory given to tls_server_new.
+ * RFC        3207, 8446, 8996, 8314; RFC 7435 (opportunistic).
+ */
+#ifndef TLS_TLS_H
+#define TLS_TLS_H
+
+#include "config/config.h"
+#include "core/stream.h"
+
+/* ---- material: read by the supervisor ---- */
+
+struct tls_material; /* octets of all pairs, checked to match */
+
+/*
+ * Reads and checks every pair of conf->tls: readable, key matches certificate, not expired.  NULL with errors
+ * (positions from the configuration) otherwise; a pair that expires within 14 days is a warning.  Blocking.
+ */
+struct tls_material *tls_material_load(const struct config *conf, struct config_errors *errs) MUST_USE;
+void                 tls_material_free(struct tls_material *m);
+
+/* Do the files differ from what was read (contents, so that symlink swaps are seen)?  Blocking. */
+bool tls_material_changed(const struct tls_material *m);
+
+struct tls_expiry {
+    const char *path;
+    int64_t     not_after_s; /* wall clock */
+};
+size_t tls_material_expiry(const struct tls_material *m, struct tls_expiry *out, size_t max);
+
+/* ---- inbound ---- */
+
+#define TLS_TICKET_SHARE 256 /* octets of shared memory for the ticket keys, zeroed before first use */
+
+struct tls_server;
+
+/* `ticket_share`: TLS_TICKET_SHARE octets that all workers map.  NULL with errors if OpenSSL refuses something. */
+struct tls_server *tls_server_new(const struct config *conf, const struct tls_material *m, void *ticket_share,
+                                  struct config_errors *errs) MUST_USE;
+void               tls_server_free(struct tls_server *t);
+
+/* Starts the server side on a stream (stream_start_transport); on_open or on_error follows. */
+void tls_accept(struct tls_server *t, struct stream *s);
+
+/* ---- outbound ---- */
+
+struct tls_client; /* one an upstream of the configuration: CA, name, resumption cache */
+
+struct tls_client *tls_client_new(const struct config_upstream *up, struct config_errors *errs) MUST_USE;
+void               tls_client_free(struct tls_client *t);
+
+/* Starts the client side.  `server`: its name or address text, for SNI and verification (tls_name wins). */
+void tls_connect(struct tls_client *t, struct stream *s, const char *server);
+
+/* ---- what came of it ---- */
+
+struct tls_info {
+    const char *version;  /* "TLS1.3" */
+    const char *cipher;   /* "TLS_AES_256_GCM_SHA384" */
+    char        subject[256]; /* of the peer's certificate, cleaned; "" without one */
+    bool        resumed;
+    bool        verified;     /* outbound: chain and name were good */
+};
+bool tls_info(const struct stream *s, struct tls_info *out); /* false: the stream is plain */
+
+/* A sentence about the last failed handshake of this stream, for the log; never NULL. */
+const char *tls_error(const struct stream *s);
+
+#endif
