@@ -12,6 +12,12 @@
 #define FIRST_BLOCK ((size_t)4096)
 #define LARGEST_BLOCK ((size_t)65536)
 
+#ifdef GLACIS_POOL_PASSTHROUGH
+#define SHARES_BLOCKS false /* every object a malloc of its own: the sanitizer sees each end */
+#else
+#define SHARES_BLOCKS true
+#endif
+
 struct arena_block {
     struct arena_block *next;
     size_t size; /* octets of data */
@@ -78,10 +84,7 @@ static struct arena_block *block_for(struct arena *a, size_t size)
         return newest;
     }
     regular = newest ? min_size(max_size(newest->size, FIRST_BLOCK) * 2, LARGEST_BLOCK) : FIRST_BLOCK;
-#ifdef GLACIS_POOL_PASSTHROUGH
-    regular = 0; /* every object a malloc of its own: the sanitizer sees each end */
-#endif
-    if (size > regular / 2) {
+    if (!SHARES_BLOCKS || size > regular / 2) {
         block = new_block(size);
         if (block) {
             push_block_second(a, block);

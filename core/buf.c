@@ -124,6 +124,7 @@ void buf_vputf(struct buf *b, const char *fmt, va_list ap)
         return;
     }
     va_copy(again, ap);
+    /* NOLINTNEXTLINE(clang-analyzer-valist.Uninitialized): the caller has started it */
     want = vsnprintf(room ? b->ptr + b->len : NULL, room, fmt, ap);
     if (want < 0) {
         b->failed = true;
