@@ -43,7 +43,7 @@ struct config_server_section {
     const char            *hostname; /* default: the FQDN of the machine; always has a dot */
     struct config_listener listen[CONFIG_MAX_LISTENERS];
     size_t                 listen_count;
-    bool                   listen_given; /* false: the default pair, where a missing family is skipped */
+    bool                   listen_given; /* false: the default pair (or the same written out), where a missing family is skipped */
     unsigned               workers;      /* `auto` is already resolved: 1..CONFIG_MAX_WORKERS */
     const char            *user;         /* used only when started as root */
     const char            *state_dir;
@@ -72,6 +72,11 @@ struct config_tls_section {
     const char           *ciphers;     /* "" for the default */
     uint64_t              handshake_timeout_ms;
     const char           *not_offered_to; /* "" or "group:NAME" */
+};
+
+struct config_rate {
+    unsigned count; /* 0: off */
+    uint64_t per_ms;
 };
 
 enum config_kind { KIND_GENERIC = 0, KIND_EXCHANGE, KIND_GROUPWISE, KIND_POSTFIX, KIND_RSPAMD };
@@ -114,10 +119,7 @@ struct config_upstream {
         uint64_t interval_ms; /* CONFIG_OFF: health is off, a server is never marked down */
         unsigned fall, rise;
     } health;
-    struct {
-        unsigned count; /* 0: off */
-        uint64_t per_ms;
-    } rate;
+    struct config_rate rate; /* messages per server */
     int line;
 };
 
@@ -131,11 +133,6 @@ struct config_domain {
     const char                   *validate_file; /* VALIDATE_FILE: path */
     struct config_recipients     *recipients;    /* VALIDATE_FILE: its content, loaded */
     int                           line;
-};
-
-struct config_rate {
-    unsigned count; /* 0: off */
-    uint64_t per_ms;
 };
 
 enum config_newline { NEWLINE_REJECT = 0, NEWLINE_NORMALIZE };
@@ -220,6 +217,8 @@ struct config_admin {
     const char *token; /* "" for none; needed for anything but loopback */
 };
 
+enum config_backend { BACKEND_EMBEDDED = 0, BACKEND_REDIS };
+
 struct config_node; /* the parsed file, with positions: config/tree.h */
 
 struct config {
@@ -242,6 +241,9 @@ struct config {
     struct config_dns         dns;
     struct config_admin       admin;
     struct config_log         log;
+    struct {
+        enum config_backend backend;
+    } state;
     const struct config_node *root; /* lives as long as the snapshot: policy/ compiles its sections from it */
     struct config_private_data *own; /* memory of the snapshot */
 };
@@ -257,6 +259,7 @@ struct config_errors {
     struct config_error *list;
     size_t               count;
     size_t               fatal; /* of them are errors, not warnings */
+    bool                 unreadable; /* the file itself could not be read */
 };
 
 void config_errors_fini(struct config_errors *errs);
@@ -271,6 +274,12 @@ void config_errors_print(const struct config_errors *errs, const char *path, str
  * supervisor does it).  path "-" reads standard input.
  */
 struct config *config_load(const char *path, struct config_errors *errs) MUST_USE;
+
+/*
+ * Without a file: one upstream, the servers of GLACIS_UPSTREAM ("10.1.1.10:25"), for the domains of
+ * GLACIS_DOMAINS ("example.com, .example.com").  Errors are about the environment then.
+ */
+struct config *config_load_default(struct config_errors *errs) MUST_USE;
 
 /* The same from text in memory (tests, fuzzing); `path` only names it. */
 struct config *config_load_text(const char *path, struct slice text, struct config_errors *errs) MUST_USE;

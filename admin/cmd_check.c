@@ -1,0 +1,149 @@
+/*
+ * cmd_check.c - glacis check: is this file good, and what does it say with all defaults filled in?
+ *
+ * The loading is config/'s; here are the command line, the further checks of a loaded snapshot (one row
+ * each in checks[]: certificates and policy tests will be rows) and the exit code.
+ */
+#include "admin/admin.h"
+
+#include <getopt.h>
+#include <sysexits.h>
+
+#define OUTPUT_MAX ((size_t)64 << 20)
+
+struct request {
+    const char *path; /* NULL: the built-in file, from the environment */
+    bool print;
+};
+
+/*
+ * A check of a snapshot that loaded.  It adds errors and warnings like the loader does; the positions it
+ * knows are those in the snapshot (`line`).
+ */
+typedef void (*check_fn)(const struct config *c, struct config_errors *errs);
+
+/* A warning that belongs to no single key: the file lets everybody in who is on a private address. */
+static void check_private_clients(const struct config *c, struct config_errors *errs)
+{
+    if (c->server.private_clients == PRIVATE_JUDGE) {
+        config_errors_add(
+            errs, true, 0, 0,
+            "server.private_clients is judge: behind a NAT every client shares one address, and one bad "
+            "client may ban them all");
+    }
+}
+
+static const check_fn checks[] = {
+    check_private_clients,
+};
+
+static const char usage[] = "usage: glacis check [-c FILE] [--print]\n"
+                            "  -c, --config FILE  the configuration (- is standard input); without it the\n"
+                            "                     built-in one from GLACIS_UPSTREAM and GLACIS_DOMAINS\n"
+                            "      --print        write the effective configuration to standard output\n"
+                            "      --online       not in this version\n";
+
+/* EX_OK to go on, otherwise the exit code; -1 when the help was asked for. */
+static int parse_arguments(int argc, char **argv, struct request *rq)
+{
+    static const struct option options[] = {
+        { "config", required_argument, NULL, 'c' },
+        { "print", no_argument, NULL, 'p' },
+        { "online", no_argument, NULL, 'o' },
+        { "help", no_argument, NULL, 'h' },
+        { NULL, 0, NULL, 0 },
+    };
+    int opt;
+
+    optind = 1;
+    while ((opt = getopt_long(argc, argv, "c:h", options, NULL)) != -1) {
+        if (opt == 'c') {
+            rq->path = optarg;
+        } else if (opt == 'p') {
+            rq->print = true;
+        } else if (opt == 'o') {
+            fputs("glacis check: --online: not in this version\n", stderr);
+            return EX_USAGE;
+        } else if (opt == 'h') {
+            fputs(usage, stdout);
+            return -1;
+        } else {
+            fputs(usage, stderr);
+            return EX_USAGE;
+        }
+    }
+    if (optind < argc) {
+        fprintf(stderr, "glacis check: unexpected argument %s\n%s", argv[optind], usage);
+        return EX_USAGE;
+    }
+    return EX_OK;
+}
+
+static void put_stream(FILE *to, const struct buf *b)
+{
+    if (b->len > 0) {
+        (void)fwrite(b->ptr, 1, b->len, to);
+    }
+}
+
+static void print_errors(const struct config_errors *errs, const char *path)
+{
+    struct buf out;
+
+    buf_init(&out, OUTPUT_MAX);
+    config_errors_print(errs, path, &out);
+    put_stream(stderr, &out);
+    buf_fini(&out);
+}
+
+static void print_config(const struct config *c)
+{
+    struct buf out;
+
+    buf_init(&out, OUTPUT_MAX);
+    config_print(c, &out);
+    put_stream(stdout, &out);
+    buf_fini(&out);
+}
+
+/* "FILE: ok": on standard error when standard output is the configuration. */
+static void print_summary(const struct request *rq, const char *path, size_t warnings)
+{
+    FILE *to = rq->print ? stderr : stdout;
+
+    if (warnings == 0) {
+        fprintf(to, "%s: ok\n", path);
+    } else {
+        fprintf(to, "%s: ok, %zu warning%s\n", path, warnings, warnings == 1 ? "" : "s");
+    }
+}
+
+int cmd_check(int argc, char **argv)
+{
+    struct request rq = { NULL, false };
+    struct config_errors errs = { .count = 0 };
+    struct config *c;
+    const char *path;
+    int code = parse_arguments(argc, argv, &rq);
+
+    if (code != EX_OK) {
+        return code < 0 ? EX_OK : code;
+    }
+    path = rq.path != NULL ? rq.path : "built-in";
+    c = rq.path != NULL ? config_load(rq.path, &errs) : config_load_default(&errs);
+    for (size_t i = 0; c != NULL && i < ARRAY_LEN(checks); i++) {
+        checks[i](c, &errs);
+    }
+    print_errors(&errs, path);
+    if (c == NULL || errs.fatal > 0) {
+        code = errs.unreadable ? EX_NOINPUT : EX_CONFIG;
+    } else {
+        print_summary(&rq, path, errs.count);
+        if (rq.print) {
+            print_config(c);
+        }
+    }
+    config_free(c);
+    config_errors_fini(&errs);
+    return code;
+}

@@ -1,0 +1,277 @@
+/*
+ * apply.c - walks a mapping of the file beside the table of keys and sets what it finds.
+ *
+ * Knows the shape of the file (mappings, `off` for a mapping, required keys, what is not in this version)
+ * and nothing of single types: those are the setters' (scalars.c, lists.c, upstreams.c, domains.c).
+ * Every key of the file ends in exactly one of: set, one error.
+ */
+#include "config/load.h"
+
+#include "config/values.h"
+
+#define PATH_TEXT_MAX 300
+
+const char *quote_text(struct quoted *q, struct slice s)
+{
+    struct buf b;
+
+    buf_init_fixed(&b, q->text, sizeof(q->text));
+    buf_put_quoted(&b, s, 60);
+    return q->text;
+}
+
+void load_error(struct load *l, const struct config_node *at, const char *fmt, ...)
+{
+    struct buf text;
+    va_list ap;
+
+    buf_init(&text, 2000);
+    va_start(ap, fmt);
+    buf_vputf(&text, fmt, ap);
+    va_end(ap);
+    config_errors_add(l->errs, false, at != NULL ? at->line : 0, at != NULL ? at->column : 0, "%s",
+                      text.len > 0 ? text.ptr : "");
+    buf_fini(&text);
+}
+
+void load_expected(struct load *l, const struct value *v, const struct config_node *found, const char *what)
+{
+    struct quoted q;
+
+    if (found->bad) {
+        return;
+    }
+    if (found->kind != NODE_SCALAR) {
+        load_error(l, found, "%s: expected %s, found %s", v->shown, what, config_node_kind_name(found));
+    } else if (slice_empty(found->text)) {
+        load_error(l, found, "%s: expected %s, found nothing", v->shown, what);
+    } else if (v->key->type == KEY_SECRET) {
+        load_error(l, found, "%s: expected %s", v->shown, what);
+    } else {
+        load_error(l, found, "%s: expected %s, found `%s`", v->shown, what, quote_text(&q, found->text));
+    }
+}
+
+void *load_memory(struct load *l, size_t size)
+{
+    void *mem = arena_alloc(l->arena, size);
+
+    BUG_ON(mem == NULL); /* the tree has its own maximum, all that is made from it is counted */
+    return mem;
+}
+
+const char *load_text(struct load *l, struct slice s)
+{
+    char *copy = load_memory(l, s.len + 1);
+
+    if (s.len > 0) {
+        memcpy(copy, s.ptr, s.len);
+    }
+    return copy;
+}
+
+static void apply_scalar(struct load *l, const struct value *v)
+{
+    char mem[400];
+    struct buf why;
+
+    buf_init_fixed(&why, mem, sizeof(mem));
+    if (v->node->bad) {
+        return;
+    }
+    if (v->node->kind != NODE_SCALAR || !set_scalar(l, v, v->node->text, &why)) {
+        if (v->node->kind != NODE_SCALAR && why.len == 0) {
+            buf_put_str(&why, "one value");
+        }
+        load_expected(l, v, v->node, mem);
+    }
+}
+
+static bool is_allowed_now(struct load *l, const struct value *v)
+{
+    unsigned index;
+    struct quoted q;
+
+    if (key_ready(v->key->later) || v->node->kind != NODE_SCALAR || v->node->bad ||
+        value_parse_choice(v->node->text, v->key->now, &index) ||
+        (slice_empty(v->node->text) && v->key->now[0] == '\0')) {
+        return true;
+    }
+    load_error(l, v->node, "%s: `%s` is not in this version", v->shown, quote_text(&q, v->node->text));
+    return false;
+}
+
+static void apply_value(struct load *l, const struct value *v)
+{
+    if (v->key->now != NULL && !is_allowed_now(l, v)) {
+        return;
+    }
+    if (is_scalar_key(v->key->type)) {
+        apply_scalar(l, v);
+    } else if (v->key->type == KEY_LISTEN) {
+        set_listen(l, v);
+    } else if (v->key->type == KEY_KEYPAIRS) {
+        set_keypairs(l, v);
+    } else if (v->key->type == KEY_FIELDS) {
+        set_fields(l, v);
+    } else if (v->key->type == KEY_UPSTREAMS) {
+        set_upstreams(l, v);
+    } else if (is_list_key(v->key->type)) {
+        set_list(l, v);
+    } /* KEY_DOMAINS: load_domains(), when the upstreams are known; KEY_TREE: config.root has it */
+}
+
+static void apply_key_text(struct load *l, const struct key *k, const char *shown, void *base)
+{
+    struct config_node node = { .kind = NODE_SCALAR, .text = slice_str(k->def) };
+    struct value v = { k, shown, &node, base };
+    char mem[400];
+    struct buf text, why;
+
+    buf_init(&text, CONFIG_TREE_MAX_SCALAR);
+    buf_init_fixed(&why, mem, sizeof(mem));
+    if (config_expand(slice_str(k->def), &text, &why)) {
+        node.text = buf_slice(&text);
+        apply_value(l, &v);
+    } else {
+        load_error(l, NULL, "%s: %s", shown, mem);
+    }
+    buf_fini(&text);
+}
+
+void apply_defaults(struct load *l, const char *scope, void *base)
+{
+    size_t count;
+    const struct key *k = key_table(&count);
+
+    for (size_t i = 0; i < count; i++) {
+        if (k[i].def != NULL && slice_eq(key_scope(k[i].path), slice_str(scope))) {
+            apply_key_text(l, &k[i], k[i].path, base);
+        }
+    }
+}
+
+void apply_text(struct load *l, const struct place *at, const char *name, const char *text)
+{
+    char mem[PATH_TEXT_MAX];
+    struct buf path;
+
+    buf_init_fixed(&path, mem, sizeof(mem));
+    buf_putf(&path, "%s.%s", at->path, name);
+    const struct key *found = key_find(buf_slice(&path));
+    BUG_ON(found == NULL);
+    struct key k = *found;
+    k.def = text;
+    apply_key_text(l, &k, at->shown, at->base);
+}
+
+/* `off` where a mapping stands: it is meant for one of its keys. */
+static void apply_switch(struct load *l, const struct value *v, const char *path)
+{
+    char mem[PATH_TEXT_MAX];
+    struct buf sub;
+    struct value off = *v;
+
+    if (!config_node_is(v->node, "off")) {
+        load_expected(l, v, v->node, "a mapping or `off`");
+        return;
+    }
+    buf_init_fixed(&sub, mem, sizeof(mem));
+    buf_putf(&sub, "%s.%s", path, v->key->choices);
+    off.key = key_find(buf_slice(&sub));
+    BUG_ON(off.key == NULL);
+    apply_value(l, &off);
+}
+
+static bool is_key_name(struct slice s)
+{
+    bool ok = s.len > 0 && s.len < 64;
+
+    for (size_t i = 0; i < s.len && ok; i++) {
+        ok = (s.ptr[i] >= 'a' && s.ptr[i] <= 'z') || s.ptr[i] == '_' || ascii_is_digit(s.ptr[i]);
+    }
+    return ok;
+}
+
+static void report_unknown(struct load *l, const struct place *at, const struct config_node *child)
+{
+    char mem[PATH_TEXT_MAX];
+    struct buf near;
+    struct quoted q;
+    const char *hint;
+
+    buf_init_fixed(&near, mem, sizeof(mem));
+    hint = key_nearest(slice_str(at->path), child->key, &near);
+    config_errors_add(l->errs, false, child->key_line, child->key_column, "unknown key `%s`%s%s%s%s%s",
+                      quote_text(&q, child->key), at->shown[0] != '\0' ? " in " : "", at->shown,
+                      hint != NULL ? "; did you mean `" : "", hint != NULL ? hint : "",
+                      hint != NULL ? "`?" : "");
+}
+
+static void apply_child(struct load *l, const struct place *at, const struct config_node *child)
+{
+    char path_mem[PATH_TEXT_MAX], shown_mem[PATH_TEXT_MAX];
+    struct buf path, shown;
+    const struct key *k;
+    struct config_node key_place = *child;
+
+    buf_init_fixed(&path, path_mem, sizeof(path_mem));
+    buf_init_fixed(&shown, shown_mem, sizeof(shown_mem));
+    buf_putf(&path, "%s%s" SLICE_FMT, at->path, at->path[0] != '\0' ? "." : "", SLICE_ARG(child->key));
+    buf_putf(&shown, "%s%s" SLICE_FMT, at->shown, at->shown[0] != '\0' ? "." : "", SLICE_ARG(child->key));
+    k = is_key_name(child->key) ? key_find(buf_slice(&path)) : NULL;
+    struct value v = { k, shown_mem, child, at->base };
+    if (!is_key_name(child->key) || (k == NULL && !key_is_section(buf_slice(&path)))) {
+        report_unknown(l, at, child);
+    } else if (k != NULL ? key_refused(k) : key_section_refused(buf_slice(&path))) {
+        key_place.line = child->key_line;
+        key_place.column = child->key_column;
+        load_error(l, &key_place, "%s: not in this version", shown_mem);
+    } else if (k != NULL && k->type == KEY_SWITCH && child->kind != NODE_MAPPING) {
+        apply_switch(l, &v, path_mem);
+    } else if (k != NULL && k->type != KEY_SWITCH) {
+        apply_value(l, &v);
+    } else if (child->kind != NODE_MAPPING) {
+        load_error(l, child, "%s: expected a mapping, found %s", shown_mem,
+                   child->kind == NODE_SCALAR && slice_empty(child->text) ? "nothing"
+                                                                          : config_node_kind_name(child));
+    } else {
+        struct place below = { path_mem, shown_mem, at->base };
+
+        apply_mapping(l, &below, child);
+    }
+}
+
+/* Is the row a key directly in this mapping?  Then `name` is its own name. */
+static bool is_key_of(const struct key *k, const struct place *at, struct slice *name)
+{
+    struct slice full = slice_str(k->path), path = slice_str(at->path);
+
+    if (!slice_empty(path) &&
+        (full.len <= path.len || !slice_starts(full, path) || full.ptr[path.len] != '.')) {
+        return false;
+    }
+    *name = slice_skip(full, slice_empty(path) ? 0 : path.len + 1);
+    return slice_find(*name, '.') == name->len;
+}
+
+void apply_mapping(struct load *l, const struct place *at, const struct config_node *node)
+{
+    const struct config_node *child;
+    size_t count;
+    const struct key *k = key_table(&count);
+
+    CONFIG_NODE_EACH(node, child)
+    {
+        apply_child(l, at, child);
+    }
+    for (size_t i = 0; i < count; i++) {
+        struct slice name;
+
+        if ((k[i].flags & KEY_REQUIRED) != 0 && is_key_of(&k[i], at, &name) &&
+            config_node_get(node, name.ptr) == NULL) {
+            config_errors_add(l->errs, false, node->key_line, node->key_column, "%s%s%s is missing: %s",
+                              at->shown, at->shown[0] != '\0' ? "." : "", name.ptr, k[i].help);
+        }
+    }
+}

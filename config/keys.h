@@ -1,0 +1,119 @@
+/*
+ * keys.h - the table of keys: one row for every key of the file (code-guide C3).
+ *
+ * Private to config/ and its tests.  Parser, defaults, printing, the reference file and the man page are
+ * made from it or compared with it.  A path is the keys joined by dots; `*` stands for a name of the user's
+ * (upstreams.*.tls) and `[]` for the entries of a list of mappings (server.listen[].tls).
+ */
+#ifndef CONFIG_KEYS_H
+#define CONFIG_KEYS_H
+
+#include "config/config.h"
+
+enum key_type {
+    KEY_BOOL = 0,        /* bool */
+    KEY_DURATION,        /* uint64_t, milliseconds */
+    KEY_SIZE,            /* uint64_t, octets */
+    KEY_COUNT,           /* unsigned */
+    KEY_COUNT_64,        /* uint64_t */
+    KEY_PERCENT,         /* unsigned */
+    KEY_RATE,            /* struct config_rate */
+    KEY_CHOICE,          /* an enum, the value is the position in `choices` */
+    KEY_CHOICE_BOOL,     /* bool, the same with two */
+    KEY_TEXT,            /* const char * */
+    KEY_PATH,            /* const char *, absolute, "" for none */
+    KEY_HOSTNAME,        /* const char *, lower case, with a dot */
+    KEY_SECRET,          /* const char *, masked wherever it is shown */
+    KEY_BANNER,          /* const char *, expanded by config.c */
+    KEY_DOMAIN_UPSTREAM, /* domains.*.upstream: its name */
+    KEY_VALIDATE,        /* config_domain: live | file:PATH | none */
+    KEY_VERSION,         /* nothing: must be 1 */
+    KEY_WORKERS,         /* unsigned, auto */
+    KEY_TLS_VERSION,     /* int, as on the wire */
+    KEY_CIPHERS,         /* const char *, "" for `default` */
+    KEY_CA,              /* const char *, "system" or a path */
+    KEY_GROUP,           /* const char *, "" or group:NAME */
+    KEY_LOG_TO,          /* struct config_log: to and file */
+    KEY_ADMIN_LISTEN,    /* struct config_admin: enabled and listen */
+    KEY_ENDPOINT,        /* struct config_listener: address and text */
+    KEY_LISTEN,          /* server.listen */
+    KEY_CIDRS,           /* struct config_listener: trusted */
+    KEY_SERVERS,         /* struct config_upstream: server */
+    KEY_KEYPAIRS,        /* tls.more */
+    KEY_RESOLVERS,       /* struct config_dns: servers */
+    KEY_FIELD_NAMES,     /* struct config_headers: strip */
+    KEY_AUTHSERV_IDS,    /* struct config_headers: strip_authserv_ids */
+    KEY_FIELDS,          /* struct config_headers: add */
+    KEY_UPSTREAMS,       /* the mapping of upstreams */
+    KEY_DOMAINS,         /* the mapping of domains */
+    KEY_SWITCH,          /* a mapping, or `off`, which is `off` for its key named in `choices` */
+    KEY_TREE,            /* kept as it is for policy/ */
+};
+
+enum key_flags {
+    KEY_OFF_ZERO = 1, /* `off` is allowed and is 0 */
+    KEY_OFF_MAX = 2,  /* `off` is allowed and is CONFIG_OFF or UINT_MAX */
+    KEY_REQUIRED = 4, /* where the mapping around it is given */
+};
+
+/* The work a key waits for; key_ready() says what is done. */
+enum key_work {
+    WORK_NONE = 0,
+    WORK_TLS,          /* TLS inbound: tls, server.listen[].tls */
+    WORK_UPSTREAM_TLS, /* required and verified TLS outbound */
+    WORK_TRUSTED,      /* PROXY protocol and XCLIENT inbound */
+    WORK_IDENTITY,     /* XCLIENT, XFORWARD, PROXY outbound */
+    WORK_NAMES,        /* upstream servers by name */
+    WORK_POLICY,       /* groups, rules, lists, SPF, history */
+    WORK_AUTH_RESULTS, /* Authentication-Results, Received-SPF */
+    WORK_RECIPIENTS,
+    WORK_EMAIL_CHECK,
+    WORK_DKIM,
+    WORK_REDIS,
+    WORK_HISTORY,
+    WORK_COUNT,
+};
+
+struct key {
+    const char *path;
+    enum key_type type;
+    unsigned flags;
+    size_t offset;   /* in the struct of the mapping: see key_scope() */
+    const char *def; /* as text, ${NAME:-x} allowed; NULL: none */
+    uint64_t min, max;
+    const char *choices; /* "a|b|c" */
+    const char *help;
+    enum key_work later; /* the work it waits for */
+    const char *now;     /* until then only these values, "a|b"; NULL: the key is refused */
+};
+
+const struct key *key_table(size_t *count);
+
+/* NULL if there is none. */
+const struct key *key_find(struct slice path);
+
+/* Is it the path of a mapping with keys of its own? */
+bool key_is_section(struct slice path);
+
+/* Is nothing at or below this path accepted in this version? */
+bool key_section_refused(struct slice path);
+
+/* Is this work in this version? */
+bool key_ready(enum key_work work);
+
+/* Is the key refused, whatever its value? */
+bool key_refused(const struct key *k);
+
+/*
+ * The part of a path that names the struct its offset is in: "upstreams.*.timeouts.connect" gives
+ * "upstreams.*" (struct config_upstream), "limits.hops" gives "" (struct config).
+ */
+struct slice key_scope(const char *path);
+
+/*
+ * What may have been meant by the unknown `name` in the section `path` ("" for the top): a key beside it,
+ * or the full path of a key of that very name elsewhere.  NULL if nothing comes near.
+ */
+const char *key_nearest(struct slice path, struct slice name, struct buf *out);
+
+#endif

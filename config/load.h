@@ -1,0 +1,137 @@
+/*
+ * load.h - one load of a file in progress: what the files of config/ share.  Private to config/.
+ *
+ *     config.c -> yaml.c (tree) -> apply.c (walks tree and table) -> scalars.c, lists.c, upstreams.c (set)
+ *              -> domains.c -> validate.c (rules that span keys)
+ *
+ * Setters never stop the load: they report and leave the default in place.
+ */
+#ifndef CONFIG_LOAD_H
+#define CONFIG_LOAD_H
+
+#include "config/keys.h"
+#include "config/tree.h"
+#include "core/table.h"
+
+#define LOAD_TREE_MAX ((size_t)128 << 20)  /* the tree: said to be too large beyond it */
+#define LOAD_ARENA_MAX ((size_t)512 << 20) /* with what is made from it, whose counts are all limited */
+
+struct domain_entry {
+    struct table_entry entry; /* key: "example.com" or ".example.com" */
+    const struct config_domain *domain;
+};
+
+/* What a snapshot owns beside its struct. */
+struct config_private_data {
+    struct arena arena;           /* tree, texts, lists */
+    struct table domains;         /* of domain_entry */
+    struct domain_entry *entries; /* config.domain_count */
+};
+
+struct load {
+    struct config *c;
+    struct config_errors *errs;
+    struct arena *arena;
+};
+
+struct place {         /* a mapping with keys of the table */
+    const char *path;  /* in the table: "upstreams.*" */
+    const char *shown; /* to people: "upstreams.exchange" */
+    void *base;        /* the struct its keys are in */
+};
+
+struct value { /* one key with its value */
+    const struct key *key;
+    const char *shown;              /* "upstreams.exchange.tls" */
+    const struct config_node *node; /* line 0: a default */
+    void *base;                     /* the struct of the key's scope */
+};
+
+/* Where the key's field is. */
+static inline void *value_field(const struct value *v)
+{
+    return (char *)v->base + v->key->offset;
+}
+
+/* A text from a file made fit for a sentence, shortened. */
+struct quoted {
+    char text[260];
+};
+const char *quote_text(struct quoted *q, struct slice s);
+
+/* ---- apply.c ---- */
+
+void load_error(struct load *l, const struct config_node *at, const char *fmt, ...) PRINTF(3, 4);
+
+/* "KEY: expected WHAT, found `TEXT`". */
+void load_expected(struct load *l, const struct value *v, const struct config_node *found, const char *what);
+
+/* A NUL-terminated copy that lives with the snapshot. */
+const char *load_text(struct load *l, struct slice s);
+void *load_memory(struct load *l, size_t size); /* zeroed */
+
+void apply_defaults(struct load *l, const char *scope, void *base);
+void apply_mapping(struct load *l, const struct place *at, const struct config_node *node);
+
+/* Sets one key from text, as if the file had it at `at` (presets). */
+void apply_text(struct load *l, const struct place *at, const char *name, const char *text);
+
+/* ---- scalars.c: keys with one text ---- */
+
+/* False with what is expected in `why`. */
+bool set_scalar(struct load *l, const struct value *v, struct slice text, struct buf *why) MUST_USE;
+
+/* The file's text for what is set: what set_scalar reads back to the same. */
+void put_scalar(const struct key *k, const void *base, struct buf *out);
+
+bool is_scalar_key(enum key_type type);
+
+/* Replaces {server.hostname}; "{{" is a brace.  False with what is expected in `why`. */
+bool banner_expand(struct slice text, const char *hostname, struct buf *out, struct buf *why) MUST_USE;
+
+/* Is a template of headers.add in order?  False with what is expected in `why`. */
+bool template_check(struct slice text, struct buf *why) MUST_USE;
+
+/* ---- lists.c, upstreams.c, domains.c ---- */
+
+void set_list(struct load *l, const struct value *v);
+void put_list(const struct key *k, const void *base, struct buf *out); /* as a YAML flow list */
+bool is_list_key(enum key_type type);
+
+void set_listen(struct load *l, const struct value *v);
+void set_keypairs(struct load *l, const struct value *v);
+void set_fields(struct load *l, const struct value *v);
+void set_servers(struct load *l, const struct value *v);
+void set_upstreams(struct load *l, const struct value *v);
+
+/* After the upstreams are known. */
+void load_domains(struct load *l, const struct config_node *node);
+
+/* domains.*.validate with file:PATH: reads the files.  All texts of `domains` are set. */
+void load_recipients(struct load *l);
+void free_recipients(struct config_recipients *r);
+
+/* The upstream of this name; NULL after reporting, with the nearest name. */
+const struct config_upstream *find_upstream(struct load *l, const char *shown,
+                                            const struct config_node *name);
+
+/* Calls `take` for each entry of a list of texts; a scalar is split at commas. */
+typedef void (*item_fn)(struct load *l, const struct value *v, const struct config_node *item);
+void each_text(struct load *l, const struct value *v, item_fn take);
+
+/* ---- machine.c ---- */
+
+/* GLACIS_HOSTNAME, else the FQDN; lower case.  "" if nothing usable is known. */
+const char *machine_hostname(struct load *l);
+
+/* The name without a domain, or "localhost". */
+const char *machine_shortname(struct load *l);
+
+/* What `workers: auto` is: min(CPU affinity, cgroup quota rounded up, 8), at least 1. */
+unsigned machine_workers(void);
+
+/* ---- validate.c ---- */
+
+void validate(struct load *l);
+
+#endif

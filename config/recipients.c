@@ -1,0 +1,193 @@
+/*
+ * recipients.c - files of known recipients (domains.*.validate: file:PATH) and the look-up in them.
+ *
+ * One entry a line: an address, or @domain for every address in it; blanks around it and what follows a `#`
+ * at the start of a line or after a blank are ignored.  Kept as the file's text in lower case with a hash
+ * table over it: local parts are compared without regard to ASCII case, as the servers behind do.
+ *
+ * Owns: text, entries and table of each file, until config_free().
+ * Limits: RECIPIENTS_MAX entries, FILE_MAX_BYTES octets, LINE_MAX_BYTES a line; ten errors a file.
+ */
+#include "config/load.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <sys/stat.h>
+
+#define FILE_MAX_BYTES ((size_t)64 << 20)
+#define LINE_MAX_BYTES 320 /* 64 + @ + 255 (RFC 5321 4.5.3.1) */
+#define RECIPIENTS_MAX 1000000
+#define ERRORS_PER_FILE 10
+
+struct config_recipients {
+    struct table table; /* of entries; keys are in `text` */
+    struct table_entry *entries;
+    size_t count, cap;
+    struct buf text;
+};
+
+struct source { /* a file being read */
+    struct load *l;
+    const struct config_domain *d;
+    size_t line;
+    unsigned errors;
+};
+
+static void report(struct source *s, const char *sentence, struct slice found)
+{
+    struct quoted q;
+
+    if (s->errors++ < ERRORS_PER_FILE) {
+        config_errors_add(s->l->errs, false, s->d->line, 1, "domains.%s%s.validate: %s:%zu: %s, found `%s`",
+                          s->d->subdomains ? "." : "", s->d->name, s->d->validate_file, s->line, sentence,
+                          quote_text(&q, found));
+    }
+}
+
+static struct slice without_comment(struct slice line)
+{
+    for (size_t i = 0; i < line.len; i++) {
+        if (line.ptr[i] == '#' && (i == 0 || line.ptr[i - 1] == ' ' || line.ptr[i - 1] == '\t')) {
+            return slice_take(line, i);
+        }
+    }
+    return line;
+}
+
+static bool is_entry(struct slice s)
+{
+    size_t at = slice_rfind(s, '@');
+    bool ok = s.len <= LINE_MAX_BYTES && hostname_valid(slice_skip(s, at + 1));
+
+    for (size_t i = 0; i < s.len && ok; i++) {
+        ok = (unsigned char)s.ptr[i] > 0x20 && s.ptr[i] != 0x7f;
+    }
+    return ok;
+}
+
+static void add_entry(struct config_recipients *r, struct slice entry)
+{
+    if (r->count == r->cap) {
+        return; /* cannot be: there is an entry for each line */
+    }
+    if (table_find(&r->table, entry) == NULL) {
+        table_insert(&r->table, &r->entries[r->count++], entry);
+    }
+}
+
+static void take_lines(struct source *s, struct config_recipients *r)
+{
+    struct slice rest = buf_slice(&r->text);
+
+    while (!slice_empty(rest)) {
+        struct slice line = slice_cut(&rest, '\n');
+
+        s->line++;
+        if (line.len > 0 && line.ptr[line.len - 1] == '\r') {
+            line.len--;
+        }
+        line = slice_trim(without_comment(line));
+        if (slice_empty(line)) {
+            continue;
+        }
+        if (is_entry(line)) {
+            add_entry(r, line);
+        } else {
+            report(s, "expected an address or @domain", line);
+        }
+    }
+}
+
+/* All of the file in lower case; false with a sentence. */
+static bool read_lowered(const char *path, struct buf *out, struct buf *why)
+{
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    char block[16384];
+    ssize_t n = fd >= 0 ? 0 : -1;
+
+    while (fd >= 0 && buf_ok(out) && (n = read(fd, block, sizeof(block))) > 0) {
+        for (ssize_t i = 0; i < n; i++) {
+            block[i] = ascii_lower(block[i]);
+        }
+        buf_put(out, block, (size_t)n);
+    }
+    if (n < 0) {
+        buf_putf(why, "cannot be read: %s", strerror(errno));
+    } else if (!buf_ok(out)) {
+        buf_put_str(why, "larger than 64 MiB");
+    }
+    if (fd >= 0) {
+        close(fd);
+    }
+    return why->len == 0;
+}
+
+static struct config_recipients *load_file(struct load *l, const struct config_domain *d)
+{
+    struct config_recipients *r = xcalloc(1, sizeof(*r));
+    struct source s = { l, d, 0, 0 };
+    char mem[300];
+    struct buf why;
+    size_t lines = 1;
+
+    table_init(&r->table);
+    buf_init(&r->text, FILE_MAX_BYTES);
+    buf_init_fixed(&why, mem, sizeof(mem));
+    if (!read_lowered(d->validate_file, &r->text, &why)) {
+        config_errors_add(l->errs, false, d->line, 1, "domains.%s%s.validate: %s: %s",
+                          d->subdomains ? "." : "", d->name, d->validate_file, mem);
+        return r;
+    }
+    for (size_t i = 0; i < r->text.len; i++) {
+        lines += r->text.ptr[i] == '\n';
+    }
+    if (lines > RECIPIENTS_MAX) {
+        config_errors_add(l->errs, false, d->line, 1, "domains.%s%s.validate: %s: more than %d lines",
+                          d->subdomains ? "." : "", d->name, d->validate_file, RECIPIENTS_MAX);
+        return r;
+    }
+    r->cap = lines;
+    r->entries = xcalloc(lines, sizeof(*r->entries));
+    take_lines(&s, r);
+    return r;
+}
+
+void load_recipients(struct load *l)
+{
+    for (size_t i = 0; i < l->c->domain_count; i++) {
+        struct config_domain *d = &l->c->domains[i];
+
+        if (d->validate == VALIDATE_FILE) {
+            d->recipients = load_file(l, d);
+        }
+    }
+}
+
+void free_recipients(struct config_recipients *r)
+{
+    if (r == NULL) {
+        return;
+    }
+    table_fini(&r->table);
+    free(r->entries);
+    buf_fini(&r->text);
+    free(r);
+}
+
+bool config_recipient_known(const struct config_domain *d, struct slice local, struct slice domain)
+{
+    char mem[LINE_MAX_BYTES + 1];
+    struct buf address;
+
+    if (d->recipients == NULL || local.len + domain.len + 1 > LINE_MAX_BYTES) {
+        return false;
+    }
+    buf_init_fixed(&address, mem, sizeof(mem));
+    for (size_t i = 0; i < local.len; i++) {
+        buf_put_char(&address, ascii_lower(local.ptr[i]));
+    }
+    buf_put_char(&address, '@');
+    buf_put_slice(&address, domain);
+    return table_find(&d->recipients->table, buf_slice(&address)) != NULL ||
+           table_find(&d->recipients->table, slice_skip(buf_slice(&address), local.len)) != NULL;
+}

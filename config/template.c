@@ -1,0 +1,82 @@
+/*
+ * template.c - {name} in the banner and in headers.add.
+ *
+ * `{{` is a brace.  The names of headers.add are rendered for each message by the relay; here they are only
+ * checked, so that a mistyped name is an error of the file and never a hole in a header.
+ */
+#include "config/load.h"
+
+static const char *const header_names[] = {
+    "client.ip",     "client.rdns", "helo.name",       "sender.address",
+    "sender.domain", "session.id",  "server.hostname",
+};
+
+/* *rest begins behind "{".  False if there is no "}". */
+static bool take_name(struct slice *rest, struct slice *name)
+{
+    size_t end = slice_find(*rest, '}');
+
+    *name = slice_take(*rest, end);
+    if (end == rest->len) {
+        return false;
+    }
+    *rest = slice_skip(*rest, end + 1);
+    return true;
+}
+
+bool banner_expand(struct slice text, const char *hostname, struct buf *out, struct buf *why)
+{
+    while (!slice_empty(text)) {
+        struct slice name;
+        size_t brace = slice_find(text, '{');
+
+        buf_put_slice(out, slice_take(text, brace));
+        text = slice_skip(text, brace);
+        if (slice_starts(text, SLICE("{{"))) {
+            buf_put_char(out, '{');
+            text = slice_skip(text, 2);
+        } else if (!slice_empty(text)) {
+            text = slice_skip(text, 1);
+            if (!take_name(&text, &name) || !slice_eq(name, SLICE("server.hostname"))) {
+                buf_put_str(why, "a text in which {server.hostname} is the only name in braces");
+                return false;
+            }
+            buf_put_str(out, hostname);
+        }
+    }
+    return true;
+}
+
+static bool is_header_name(struct slice name)
+{
+    for (size_t i = 0; i < ARRAY_LEN(header_names); i++) {
+        if (slice_eq(name, slice_str(header_names[i]))) {
+            return true;
+        }
+    }
+    return false;
+}
+
+bool template_check(struct slice text, struct buf *why)
+{
+    bool ok = slice_find(text, '\n') == text.len && text.len <= 900;
+
+    if (!ok) {
+        buf_put_str(why, "a text of one line and at most 900 octets");
+    }
+    while (ok && slice_find(text, '{') < text.len) {
+        struct slice name;
+
+        text = slice_skip(text, slice_find(text, '{') + 1);
+        if (slice_starts(text, SLICE("{"))) {
+            text = slice_skip(text, 1);
+        } else if (!take_name(&text, &name) || !is_header_name(name)) {
+            ok = false;
+            buf_put_str(why, "a text with only these names in braces: ");
+            for (size_t i = 0; i < ARRAY_LEN(header_names); i++) {
+                buf_putf(why, "%s{%s}", i > 0 ? " " : "", header_names[i]);
+            }
+        }
+    }
+    return ok;
+}

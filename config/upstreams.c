@@ -1,0 +1,173 @@
+/*
+ * upstreams.c - the mapping of upstreams: presets of their kinds, their servers.
+ *
+ * Order for each: the table's defaults, the preset of its kind, then the keys that are given.
+ */
+#include "config/load.h"
+
+#include "config/values.h"
+
+struct preset {
+    enum config_kind kind;
+    const char *name; /* of the key in upstreams.* */
+    const char *text;
+};
+
+/* What these servers can take as they are delivered. */
+static const struct preset presets[] = {
+    { KIND_EXCHANGE, "connections", "18" }, /* its receive connectors allow 20 from one address */
+    { KIND_EXCHANGE, "size", "36MiB" },
+    { KIND_GROUPWISE, "connections", "8" },
+    { KIND_GROUPWISE, "rate", "2/1s" },
+};
+
+static void take_server(struct load *l, const struct value *v, const struct config_node *item)
+{
+    struct config_upstream *u = v->base;
+    struct config_upstream_server s = { .line = item->line };
+    struct slice host;
+    uint16_t port;
+
+    if (addr_parse_endpoint(item->text, &s.address) && s.address.port != 0) {
+        char mem[ADDR_TEXT_MAX];
+        struct buf ip;
+
+        buf_init_fixed(&ip, mem, sizeof(mem));
+        addr_put_ip(&ip, &s.address);
+        s.host = load_text(l, buf_slice(&ip));
+    } else if (value_parse_name_port(item->text, &host, &port)) {
+        if (!key_ready(WORK_NAMES)) {
+            load_error(l, item, "%s: server names are not in this version; give an address", v->shown);
+            return;
+        }
+        s.address = (struct addr){ .port = port };
+        s.is_name = true;
+        s.host = load_text(l, host);
+    } else {
+        load_expected(l, v, item, "an address with its port, such as 10.1.1.10:25 or [2001:db8::1]:25");
+        return;
+    }
+    s.text = load_text(l, item->text);
+    for (size_t i = 0; i < u->server_count; i++) {
+        if (slice_eq_nocase(slice_str(u->server[i].text), item->text)) {
+            load_error(l, item, "%s: %s is given twice", v->shown, s.text);
+            return;
+        }
+    }
+    if (u->server_count == CONFIG_MAX_SERVERS) {
+        load_error(l, item, "%s: at most %d servers", v->shown, CONFIG_MAX_SERVERS);
+        return;
+    }
+    u->server[u->server_count++] = s;
+}
+
+void set_servers(struct load *l, const struct value *v)
+{
+    struct config_upstream *u = v->base;
+    size_t before = l->errs->fatal;
+
+    u->server_count = 0;
+    each_text(l, v, take_server);
+    if (u->server_count == 0 && l->errs->fatal == before && !v->node->bad) {
+        load_error(l, v->node, "%s: at least one server is needed", v->shown);
+    }
+}
+
+static bool is_upstream_name(struct slice s)
+{
+    bool ok = s.len > 0 && s.len <= 63;
+
+    for (size_t i = 0; i < s.len && ok; i++) {
+        char c = s.ptr[i];
+
+        ok = ascii_is_alpha(c) || ascii_is_digit(c) || c == '-' || c == '_';
+    }
+    return ok;
+}
+
+static void apply_preset(struct load *l, const struct place *at, const struct config_node *node)
+{
+    const struct key *k = key_find(SLICE("upstreams.*.kind"));
+    const struct config_node *given = config_node_get(node, "kind");
+    unsigned kind;
+
+    if (given == NULL || given->kind != NODE_SCALAR || !value_parse_choice(given->text, k->choices, &kind)) {
+        return;
+    }
+    for (size_t i = 0; i < ARRAY_LEN(presets); i++) {
+        if (presets[i].kind == (enum config_kind)kind) {
+            apply_text(l, at, presets[i].name, presets[i].text);
+        }
+    }
+}
+
+static void take_upstream(struct load *l, const struct value *v, const struct config_node *node)
+{
+    struct config_upstream *u = &l->c->upstreams[l->c->upstream_count];
+    char mem[200];
+    struct buf shown;
+    struct quoted q;
+    struct place at = { "upstreams.*", mem, u };
+
+    if (!is_upstream_name(node->key)) {
+        config_errors_add(l->errs, false, node->key_line, node->key_column,
+                          "%s: `%s` cannot be a name; letters, digits, - and _ can (at most 63)", v->shown,
+                          quote_text(&q, node->key));
+        return;
+    }
+    if (l->c->upstream_count == CONFIG_MAX_UPSTREAMS) {
+        load_error(l, node, "%s: at most %d upstreams", v->shown, CONFIG_MAX_UPSTREAMS);
+        return;
+    }
+    buf_init_fixed(&shown, mem, sizeof(mem));
+    buf_putf(&shown, "upstreams." SLICE_FMT, SLICE_ARG(node->key));
+    *u = (struct config_upstream){ .index = (unsigned)l->c->upstream_count++, .line = node->key_line };
+    u->name = load_text(l, node->key);
+    apply_defaults(l, at.path, u);
+    if (node->kind != NODE_MAPPING) {
+        load_expected(l, &(struct value){ v->key, mem, node, u }, node, "a mapping");
+        return;
+    }
+    apply_preset(l, &at, node);
+    apply_mapping(l, &at, node);
+    if (config_node_get(node, "keep_idle") == NULL && u->keep_idle > u->connections) {
+        u->keep_idle = u->connections;
+    }
+}
+
+void set_upstreams(struct load *l, const struct value *v)
+{
+    const struct config_node *child;
+
+    if (v->node->kind != NODE_MAPPING || v->node->count == 0) {
+        load_expected(l, v, v->node, "a mapping of names to upstreams, at least one");
+        return;
+    }
+    CONFIG_NODE_EACH(v->node, child)
+    {
+        take_upstream(l, v, child);
+    }
+}
+
+const struct config_upstream *find_upstream(struct load *l, const char *shown, const struct config_node *name)
+{
+    const struct config *c = l->c;
+    const char *near = NULL;
+    unsigned best = (unsigned)-1;
+    struct quoted q;
+
+    for (size_t i = 0; i < c->upstream_count; i++) {
+        unsigned distance;
+
+        if (slice_eq(name->text, slice_str(c->upstreams[i].name))) {
+            return &c->upstreams[i];
+        }
+        if (value_similar(name->text, slice_str(c->upstreams[i].name), &distance) && distance < best) {
+            best = distance;
+            near = c->upstreams[i].name;
+        }
+    }
+    load_error(l, name, "%s: there is no upstream `%s`%s%s%s", shown, quote_text(&q, name->text),
+               near != NULL ? "; did you mean `" : "", near != NULL ? near : "", near != NULL ? "`?" : "");
+    return NULL;
+}

@@ -1,0 +1,247 @@
+/*
+ * values.c - parsing and writing the values of the file (values.h).
+ */
+#include "config/values.h"
+
+#include <limits.h>
+
+struct unit {
+    struct slice name;
+    uint64_t factor;
+};
+
+static const struct unit time_units[] = {
+    /* the larger first */
+    { SLICE_INIT("d"), 86400000 }, { SLICE_INIT("h"), 3600000 }, { SLICE_INIT("m"), 60000 },
+    { SLICE_INIT("s"), 1000 },     { SLICE_INIT("ms"), 1 },
+};
+
+static const struct unit size_units[] = {
+    /* the larger first; what is written uses the first four and "" */
+    { SLICE_INIT("TiB"), 1ull << 40 },
+    { SLICE_INIT("GiB"), 1ull << 30 },
+    { SLICE_INIT("MiB"), 1ull << 20 },
+    { SLICE_INIT("KiB"), 1ull << 10 },
+    { SLICE_INIT("TB"), 1000000000000ull },
+    { SLICE_INIT("GB"), 1000000000ull },
+    { SLICE_INIT("MB"), 1000000ull },
+    { SLICE_INIT("kB"), 1000ull },
+    { SLICE_INIT(""), 1 },
+};
+
+static struct slice take_digits(struct slice *s)
+{
+    size_t n = 0;
+    struct slice digits;
+
+    while (n < s->len && ascii_is_digit(s->ptr[n])) {
+        n++;
+    }
+    digits = slice_take(*s, n);
+    *s = slice_skip(*s, n);
+    return digits;
+}
+
+static struct slice take_letters(struct slice *s)
+{
+    size_t n = 0;
+    struct slice letters;
+
+    while (n < s->len && ascii_is_alpha(s->ptr[n])) {
+        n++;
+    }
+    letters = slice_take(*s, n);
+    *s = slice_skip(*s, n);
+    return letters;
+}
+
+bool value_parse_duration(struct slice text, uint64_t *ms)
+{
+    uint64_t total = 0;
+    size_t from = 0; /* units must become smaller */
+
+    *ms = 0;
+    do {
+        struct slice digits = take_digits(&text), unit = take_letters(&text);
+        uint64_t n;
+        size_t u = from;
+
+        while (u < ARRAY_LEN(time_units) && !slice_eq(unit, time_units[u].name)) {
+            u++;
+        }
+        if (u == ARRAY_LEN(time_units) || !slice_to_u64(digits, UINT32_MAX, &n)) {
+            return false;
+        }
+        from = u + 1;
+        total += n * time_units[u].factor; /* below 5 * 2^32 * 2^27 */
+    } while (!slice_empty(text));
+    *ms = total;
+    return true;
+}
+
+void value_put_duration(struct buf *out, uint64_t ms)
+{
+    if (ms == 0) {
+        buf_put_str(out, "0s");
+    }
+    for (size_t u = 0; u < ARRAY_LEN(time_units); u++) {
+        if (ms >= time_units[u].factor) {
+            buf_put_u64(out, ms / time_units[u].factor);
+            buf_put_slice(out, time_units[u].name);
+            ms %= time_units[u].factor;
+        }
+    }
+}
+
+bool value_parse_size(struct slice text, uint64_t *octets)
+{
+    struct slice digits = take_digits(&text);
+    uint64_t n;
+
+    *octets = 0;
+    if (!slice_to_u64(digits, UINT64_MAX - 1, &n)) {
+        return false;
+    }
+    for (size_t u = 0; u < ARRAY_LEN(size_units); u++) {
+        if (slice_eq(text, size_units[u].name)) {
+            return !__builtin_mul_overflow(n, size_units[u].factor, octets) && *octets != CONFIG_OFF;
+        }
+    }
+    return false;
+}
+
+void value_put_size(struct buf *out, uint64_t octets)
+{
+    size_t u = 0;
+
+    while (u < 4 && (octets < size_units[u].factor || octets % size_units[u].factor != 0)) {
+        u++;
+    }
+    if (u < 4) {
+        buf_put_u64(out, octets / size_units[u].factor);
+        buf_put_slice(out, size_units[u].name);
+    } else {
+        buf_put_u64(out, octets);
+    }
+}
+
+bool value_parse_percent(struct slice text, unsigned *percent)
+{
+    uint64_t n;
+
+    *percent = 0;
+    if (text.len < 2 || text.ptr[text.len - 1] != '%' ||
+        !slice_to_u64(slice_take(text, text.len - 1), 100, &n)) {
+        return false;
+    }
+    *percent = (unsigned)n;
+    return true;
+}
+
+bool value_parse_rate(struct slice text, struct config_rate *rate)
+{
+    struct slice count = slice_cut(&text, '/');
+    uint64_t n;
+
+    *rate = (struct config_rate){ 0, 0 };
+    if (!slice_to_u64(count, 1000000000, &n) || n == 0 || !value_parse_duration(text, &rate->per_ms) ||
+        rate->per_ms < 1000) {
+        return false;
+    }
+    rate->count = (unsigned)n;
+    return true;
+}
+
+void value_put_rate(struct buf *out, const struct config_rate *rate)
+{
+    buf_put_u64(out, rate->count);
+    buf_put_char(out, '/');
+    value_put_duration(out, rate->per_ms);
+}
+
+/* A name whose last label is all digits is a mistyped address (RFC 1123 2.1). */
+static bool looks_numeric(struct slice host)
+{
+    struct slice last = slice_skip(host, slice_rfind(host, '.') == host.len ? 0 : slice_rfind(host, '.') + 1);
+    struct slice rest = last;
+
+    (void)take_digits(&rest);
+    return slice_empty(rest);
+}
+
+bool value_parse_name_port(struct slice text, struct slice *host, uint16_t *port)
+{
+    size_t colon = slice_rfind(text, ':');
+    uint64_t n;
+
+    *host = slice_take(text, colon);
+    *port = 0;
+    if (colon == text.len || !hostname_valid(*host) || looks_numeric(*host) ||
+        !slice_to_u64(slice_skip(text, colon + 1), UINT16_MAX, &n) || n == 0) {
+        return false;
+    }
+    *port = (uint16_t)n;
+    return true;
+}
+
+bool value_parse_choice(struct slice text, const char *choices, unsigned *index)
+{
+    struct slice rest = slice_str(choices);
+
+    for (*index = 0; !slice_empty(rest); (*index)++) {
+        if (slice_eq(slice_cut(&rest, '|'), text)) {
+            return true;
+        }
+    }
+    *index = 0;
+    return false;
+}
+
+struct slice value_choice_text(const char *choices, unsigned index)
+{
+    struct slice rest = slice_str(choices);
+
+    while (index-- > 0) {
+        (void)slice_cut(&rest, '|');
+    }
+    return slice_cut(&rest, '|');
+}
+
+#define LONGEST 63
+
+static unsigned min_of(unsigned a, unsigned b)
+{
+    return a < b ? a : b;
+}
+
+unsigned value_distance(struct slice a, struct slice b)
+{
+    unsigned rows[3][LONGEST + 1]; /* of two octets back, of the last, of this one */
+
+    if (a.len > LONGEST || b.len > LONGEST) {
+        return UINT_MAX;
+    }
+    for (unsigned j = 0; j <= b.len; j++) {
+        rows[1][j] = rows[0][j] = j;
+    }
+    for (unsigned i = 1; i <= a.len; i++) {
+        unsigned *back = rows[(i + 2) % 3], *last = rows[i % 3], *row = rows[(i + 1) % 3];
+
+        row[0] = i;
+        for (unsigned j = 1; j <= b.len; j++) {
+            char ca = ascii_lower(a.ptr[i - 1]), cb = ascii_lower(b.ptr[j - 1]);
+
+            row[j] = min_of(min_of(last[j], row[j - 1]) + 1, last[j - 1] + (ca != cb));
+            if (i > 1 && j > 1 && ca == ascii_lower(b.ptr[j - 2]) && cb == ascii_lower(a.ptr[i - 2])) {
+                row[j] = min_of(row[j], back[j - 2] + 1);
+            }
+        }
+    }
+    return rows[(a.len + 1) % 3][b.len];
+}
+
+bool value_similar(struct slice a, struct slice b, unsigned *distance)
+{
+    *distance = value_distance(a, b);
+    return *distance <= (a.len < 4 ? 1u : a.len < 8 ? 2u : 3u) && *distance < b.len;
+}

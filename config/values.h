@@ -1,0 +1,48 @@
+/*
+ * values.h - the small languages of values: durations, sizes, percentages, rates, endpoints.
+ *
+ * Pure.  Each parser takes the whole text, and each formatter writes what its parser reads back to the same
+ * value.  `off` is no part of any of them: the caller knows whether it is allowed.  policy/ may include this.
+ */
+#ifndef CONFIG_VALUES_H
+#define CONFIG_VALUES_H
+
+#include "config/config.h"
+
+/* "500ms", "9m30s": numbers with ms, s, m, h or d, the larger first; a unit is required. */
+bool value_parse_duration(struct slice text, uint64_t *ms) MUST_USE;
+void value_put_duration(struct buf *out, uint64_t ms);
+
+/* Octets alone, or with KiB MiB GiB TiB (1024) or kB MB GB TB (1000). */
+bool value_parse_size(struct slice text, uint64_t *octets) MUST_USE;
+void value_put_size(struct buf *out, uint64_t octets);
+
+/* "80%": 0..100. */
+bool value_parse_percent(struct slice text, unsigned *percent) MUST_USE;
+
+/* "60/1m": a count of at least 1 in a duration of at least 1 s. */
+bool value_parse_rate(struct slice text, struct config_rate *rate) MUST_USE;
+void value_put_rate(struct buf *out, const struct config_rate *rate);
+
+/* "host.name:25": a name that is no address, and a port 1..65535. */
+bool value_parse_name_port(struct slice text, struct slice *host, uint16_t *port) MUST_USE;
+
+/* The position of `text` in "a|b|c". */
+bool value_parse_choice(struct slice text, const char *choices, unsigned *index) MUST_USE;
+struct slice value_choice_text(const char *choices, unsigned index);
+
+/* What is expected, for messages. */
+#define VALUE_DURATION_HELP "a duration such as 500ms, 5s, 10m, 2h or 7d"
+#define VALUE_SIZE_HELP "a size such as 64KiB, 50MiB or a number of octets"
+#define VALUE_RATE_HELP "a rate such as 60/1m"
+
+/*
+ * The number of single edits (insert, delete, replace, swap of neighbours) between two short texts, ASCII
+ * case ignored; texts over 63 octets are unlike everything.  For "did you mean".
+ */
+unsigned value_distance(struct slice a, struct slice b);
+
+/* Is `b` so near to `a` that it was probably meant? */
+bool value_similar(struct slice a, struct slice b, unsigned *distance);
+
+#endif

@@ -1,0 +1,339 @@
+/*
+ * yaml.c - libyaml's events into a tree (tree.h); the only file that sees libyaml.
+ *
+ * One pass, a stack of open collections, no recursion.  The subset is on purpose: one document, scalars,
+ * lists and mappings.  Anchors, aliases and tags are refused, so a small file cannot unfold into a large
+ * one.  An error of YAML itself ends the reading, since what follows cannot be trusted; everything else
+ * (duplicate keys, unset variables, refused features) is noted and the reading goes on.
+ *
+ * Limits: CONFIG_TREE_MAX_* of tree.h, and the arena's maximum.
+ */
+#include "config/tree.h"
+
+#include <yaml.h>
+
+#include "core/table.h"
+
+struct keyed_node { /* a node and its entry in the keys of the mapping around it */
+    struct config_node node;
+    struct table_entry entry;
+};
+
+struct frame { /* an open collection */
+    struct config_node *node;
+    struct config_node *last; /* child so far */
+    struct table keys;        /* of a mapping */
+    struct slice key;         /* of the value to come */
+    int key_line, key_column;
+    bool has_key;
+};
+
+struct builder {
+    struct arena *arena;
+    struct config_errors *errs;
+    struct frame stack[CONFIG_TREE_MAX_DEPTH];
+    size_t depth;
+    size_t nodes;
+    struct config_node *root;
+    struct buf text; /* of one scalar */
+    bool stop;
+};
+
+static int line_of(const yaml_mark_t *m)
+{
+    return (int)m->line + 1;
+}
+
+static int column_of(const yaml_mark_t *m)
+{
+    return (int)m->column + 1;
+}
+
+static void stop_at(struct builder *b, const yaml_mark_t *m, const char *sentence)
+{
+    config_errors_add(b->errs, false, line_of(m), column_of(m), "%s", sentence);
+    b->stop = true;
+}
+
+static struct frame *top_of(struct builder *b)
+{
+    return b->depth > 0 ? &b->stack[b->depth - 1] : NULL;
+}
+
+static bool has_control(struct slice s)
+{
+    for (size_t i = 0; i < s.len; i++) {
+        unsigned char c = (unsigned char)s.ptr[i];
+
+        if ((c < 0x20 && c != '\n' && c != '\t') || c == 0x7f) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* The scalar as written, then with the environment in it. */
+static bool take_text(struct builder *b, const yaml_event_t *e, struct config_node *n)
+{
+    struct slice given = slice_of(e->data.scalar.value, e->data.scalar.length);
+    char mem[400];
+    struct buf why;
+
+    n->raw = n->text = arena_slice(b->arena, given);
+    if (has_control(given)) {
+        config_errors_add(b->errs, false, line_of(&e->start_mark), column_of(&e->start_mark),
+                          "control characters are not allowed in values");
+        n->raw = n->text = SLICE("?");
+        n->bad = true;
+        return true;
+    }
+    if (n->raw.ptr == NULL || slice_find(given, '$') == given.len) {
+        return n->raw.ptr != NULL;
+    }
+    buf_init_fixed(&why, mem, sizeof(mem));
+    buf_reset(&b->text);
+    if (!config_expand(given, &b->text, &why)) {
+        config_errors_add(b->errs, false, line_of(&e->start_mark), column_of(&e->start_mark), "%s", mem);
+        n->bad = true;
+        return true;
+    }
+    if (has_control(buf_slice(&b->text))) {
+        config_errors_add(b->errs, false, line_of(&e->start_mark), column_of(&e->start_mark),
+                          "the environment variable holds control characters");
+        n->bad = true;
+        return true;
+    }
+    n->text = arena_slice(b->arena, buf_slice(&b->text));
+    return n->text.ptr != NULL;
+}
+
+/* A new node below the open collection, or the root. */
+static struct config_node *add_node(struct builder *b, enum config_node_kind kind, const yaml_event_t *e)
+{
+    struct frame *up = top_of(b);
+    struct keyed_node *k = arena_alloc(b->arena, sizeof(*k));
+
+    if (k == NULL || ++b->nodes > CONFIG_TREE_MAX_NODES) {
+        stop_at(b, &e->start_mark, "the file is too large: too many values");
+        return NULL;
+    }
+    k->node.kind = kind;
+    k->node.line = k->node.key_line = line_of(&e->start_mark);
+    k->node.column = k->node.key_column = column_of(&e->start_mark);
+    if (up == NULL) {
+        b->root = &k->node;
+        return &k->node;
+    }
+    if (up->node->kind == NODE_MAPPING) {
+        k->node.key = up->key;
+        k->node.key_line = up->key_line;
+        k->node.key_column = up->key_column;
+        up->has_key = false;
+        if (table_find(&up->keys, up->key) != NULL) {
+            return &k->node; /* a duplicate was reported at its key: kept out of the tree */
+        }
+        table_insert(&up->keys, &k->entry, k->node.key);
+    }
+    if (up->last != NULL) {
+        up->last->next = &k->node;
+    } else {
+        up->node->first = &k->node;
+    }
+    up->last = &k->node;
+    up->node->count++;
+    return &k->node;
+}
+
+static void take_key(struct builder *b, struct frame *up, const yaml_event_t *e)
+{
+    struct config_node key = { .line = 0 };
+    struct table_entry *first;
+
+    if (!take_text(b, e, &key)) {
+        stop_at(b, &e->start_mark, "the file is too large");
+        return;
+    }
+    up->key = key.text;
+    up->has_key = true;
+    up->key_line = line_of(&e->start_mark);
+    up->key_column = column_of(&e->start_mark);
+    first = table_find(&up->keys, up->key);
+    if (first != NULL) {
+        char mem[200];
+        struct buf name;
+
+        buf_init_fixed(&name, mem, sizeof(mem));
+        buf_put_quoted(&name, up->key, 60);
+        config_errors_add(b->errs, false, up->key_line, up->key_column,
+                          "duplicate key `%s`; it was given in line %d", mem,
+                          container_of(first, struct keyed_node, entry)->node.key_line);
+    }
+}
+
+static void on_scalar(struct builder *b, const yaml_event_t *e)
+{
+    struct frame *up = top_of(b);
+    struct config_node *n;
+
+    if (up != NULL && up->node->kind == NODE_MAPPING && !up->has_key) {
+        take_key(b, up, e);
+        return;
+    }
+    n = add_node(b, NODE_SCALAR, e);
+    if (n != NULL && !take_text(b, e, n)) {
+        stop_at(b, &e->start_mark, "the file is too large");
+    }
+}
+
+static void on_collection(struct builder *b, enum config_node_kind kind, const yaml_event_t *e)
+{
+    struct frame *up = top_of(b);
+    struct config_node *n;
+
+    if (up != NULL && up->node->kind == NODE_MAPPING && !up->has_key) {
+        stop_at(b, &e->start_mark, "a key must be a plain word, not a list or a mapping");
+        return;
+    }
+    if (b->depth == CONFIG_TREE_MAX_DEPTH) {
+        stop_at(b, &e->start_mark, "nested too deeply");
+        return;
+    }
+    n = add_node(b, kind, e);
+    if (n != NULL) {
+        struct frame *f = &b->stack[b->depth++];
+
+        *f = (struct frame){ .node = n };
+        table_init(&f->keys);
+    }
+}
+
+static void on_end(struct builder *b)
+{
+    table_fini(&b->stack[--b->depth].keys);
+}
+
+static void refuse_extras(struct builder *b, const yaml_event_t *e, const yaml_char_t *anchor,
+                          const yaml_char_t *tag)
+{
+    int line = line_of(&e->start_mark), column = column_of(&e->start_mark);
+
+    if (anchor != NULL) {
+        config_errors_add(b->errs, false, line, column,
+                          "anchors and aliases (& and *) are not used here; write the value out");
+    }
+    if (tag != NULL) {
+        config_errors_add(b->errs, false, line, column, "tags (!) are not used here; write the value alone");
+    }
+}
+
+static void on_document(struct builder *b, const yaml_event_t *e)
+{
+    if (b->root != NULL) {
+        stop_at(b, &e->start_mark, "a second document (`---`) begins here; only one is read");
+    }
+}
+
+static void take_event(struct builder *b, const yaml_event_t *e)
+{
+    switch (e->type) {
+    case YAML_SCALAR_EVENT:
+        refuse_extras(b, e, e->data.scalar.anchor, e->data.scalar.tag);
+        on_scalar(b, e);
+        break;
+    case YAML_SEQUENCE_START_EVENT:
+        refuse_extras(b, e, e->data.sequence_start.anchor, e->data.sequence_start.tag);
+        on_collection(b, NODE_SEQUENCE, e);
+        break;
+    case YAML_MAPPING_START_EVENT:
+        refuse_extras(b, e, e->data.mapping_start.anchor, e->data.mapping_start.tag);
+        on_collection(b, NODE_MAPPING, e);
+        break;
+    case YAML_SEQUENCE_END_EVENT:
+    case YAML_MAPPING_END_EVENT:
+        on_end(b);
+        break;
+    case YAML_ALIAS_EVENT:
+        stop_at(b, &e->start_mark, "anchors and aliases (& and *) are not used here; write the value out");
+        break;
+    case YAML_DOCUMENT_START_EVENT:
+        on_document(b, e);
+        break;
+    case YAML_NO_EVENT:
+    case YAML_STREAM_START_EVENT:
+    case YAML_STREAM_END_EVENT:
+    case YAML_DOCUMENT_END_EVENT:
+        break;
+    }
+}
+
+static void report_yaml(struct builder *b, const yaml_parser_t *p)
+{
+    const char *problem = p->problem != NULL ? p->problem : "out of memory";
+
+    b->stop = true;
+    if (p->error == YAML_READER_ERROR) {
+        config_errors_add(b->errs, false, line_of(&p->mark), column_of(&p->mark), "not UTF-8 text: %s",
+                          problem);
+        return;
+    }
+    if (p->context != NULL && p->context_mark.line != p->problem_mark.line) {
+        config_errors_add(b->errs, false, line_of(&p->problem_mark), column_of(&p->problem_mark),
+                          "not YAML: %s (%s that begins in line %d)", problem, p->context,
+                          line_of(&p->context_mark));
+        return;
+    }
+    config_errors_add(b->errs, false, line_of(&p->problem_mark), column_of(&p->problem_mark), "not YAML: %s",
+                      problem);
+}
+
+static void read_events(struct builder *b, yaml_parser_t *p)
+{
+    bool end = false;
+
+    while (!b->stop && !end) {
+        yaml_event_t e;
+
+        if (!yaml_parser_parse(p, &e)) {
+            report_yaml(b, p);
+            return;
+        }
+        end = e.type == YAML_STREAM_END_EVENT;
+        take_event(b, &e);
+        yaml_event_delete(&e);
+    }
+}
+
+const struct config_node *config_tree_parse(struct slice text, struct arena *arena,
+                                            struct config_errors *errs)
+{
+    struct builder b = { .arena = arena, .errs = errs };
+    yaml_parser_t p;
+
+    if (text.len > CONFIG_TREE_MAX_BYTES) {
+        config_errors_add(errs, false, 0, 0, "the file is larger than 4 MiB");
+        return NULL;
+    }
+    if (!yaml_parser_initialize(&p)) {
+        config_errors_add(errs, false, 0, 0, "out of memory");
+        return NULL;
+    }
+    buf_init(&b.text, CONFIG_TREE_MAX_SCALAR);
+    yaml_parser_set_encoding(&p, YAML_UTF8_ENCODING);
+    yaml_parser_set_input_string(&p, (const unsigned char *)(text.len > 0 ? text.ptr : ""), text.len);
+    read_events(&b, &p);
+    yaml_parser_delete(&p);
+    while (b.depth > 0) {
+        on_end(&b);
+    }
+    buf_fini(&b.text);
+    if (b.stop) {
+        return NULL;
+    }
+    if (b.root == NULL) { /* an empty file */
+        b.root = arena_alloc(arena, sizeof(*b.root));
+    }
+    if (b.root != NULL && b.root->kind == NODE_SCALAR && slice_empty(b.root->text)) {
+        b.root->kind = NODE_MAPPING;
+    }
+    return b.root;
+}
