@@ -1,0 +1,1 @@
+"""The cases of 20-protocol.py; see harness.py."""
