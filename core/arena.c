@@ -84,7 +84,7 @@ static struct arena_block *block_for(struct arena *a, size_t size)
         return newest;
     }
     regular = newest ? min_size(max_size(newest->size, FIRST_BLOCK) * 2, LARGEST_BLOCK) : FIRST_BLOCK;
-    if (!SHARES_BLOCKS || size > regular / 2) {
+    if (size > regular / 2 || !SHARES_BLOCKS) {
         block = new_block(size);
         if (block) {
             push_block_second(a, block);
