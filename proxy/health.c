@@ -1,0 +1,177 @@
+/*
+ * health.c - probes: is a server there, and what does it offer?
+ *
+ * A probe is a connection like any other, with a ticket, that says EHLO and QUIT.  One worker does each:
+ * whoever moves the server's next time in the shared state.  What connections for mail meet counts the same.
+ * With `health: off` nothing is ever marked down, and probes only learn the keywords.
+ *
+ * upstreams_keywords(): only what every upstream's known servers have; an upstream of which none is known
+ * offers nothing (CAP-09, CAP-10).
+ */
+#include "proxy/upstream.h"
+
+#define LEARN_MS 300000U     /* health off: keywords again */
+#define RETRY_FIRST_MS 1000U /* while nothing is known; doubles */
+#define RETRY_MOST_MS 60000U
+#define SLEEP_LEAST_MS 20U
+#define SLEEP_MOST_MS 30000U
+#define SIZE_ALLOWANCE 4096U /* what we add to a message */
+
+static bool health_off(const struct pool_server *s)
+{
+    return s->pool->conf->health.interval_ms == CONFIG_OFF;
+}
+
+static uint64_t interval_of(const struct pool_server *s)
+{
+    uint64_t regular = health_off(s) ? LEARN_MS : s->pool->conf->health.interval_ms;
+    struct state_keywords k;
+
+    state_keywords_get(s->pool->ups->state, s->index, &k);
+    if (k.known) {
+        return regular;
+    }
+    return min_u64(regular,
+                   min_u64(RETRY_MOST_MS, (uint64_t)RETRY_FIRST_MS << (s->tries < 6 ? s->tries : 6)));
+}
+
+static void probe(struct pool_server *s)
+{
+    int ticket = state_ticket_take(s->pool->ups->state, s->index, s->pool->conf->connections);
+
+    if (ticket < 0) {
+        return; /* all connections are at work: that is an answer too */
+    }
+    count(M_UP_PROBES);
+    s->tries++;
+    pool_connect(s, ticket, NULL);
+}
+
+/* When the next probe of any server is due. */
+static uint64_t sleep_ms(const struct upstreams *ups, uint64_t now)
+{
+    uint64_t wait = SLEEP_MOST_MS;
+
+    for (size_t i = 0; i < ups->pool_count; i++) {
+        for (size_t k = 0; k < ups->pool[i].server_count; k++) {
+            struct state_health h;
+
+            state_health_get(ups->state, ups->pool[i].server[k].index, &h);
+            wait = min_u64(wait, h.next_probe_ms > now ? h.next_probe_ms - now : 0);
+        }
+    }
+    return wait < SLEEP_LEAST_MS ? SLEEP_LEAST_MS : wait;
+}
+
+static void on_probe_time(void *arg)
+{
+    struct upstreams *ups = arg;
+    uint64_t now = loop_now(ups->loop);
+
+    for (size_t i = 0; i < ups->pool_count; i++) {
+        for (size_t k = 0; k < ups->pool[i].server_count; k++) {
+            struct pool_server *s = &ups->pool[i].server[k];
+
+            if (state_probe_claim(ups->state, s->index, now, interval_of(s))) {
+                probe(s);
+            }
+        }
+    }
+    timer_start(&ups->probe, sleep_ms(ups, now));
+}
+
+void health_start(struct upstreams *ups)
+{
+    timer_init(&ups->probe, ups->loop, on_probe_time, ups);
+    timer_start(&ups->probe, 0);
+}
+
+void health_stop(struct upstreams *ups)
+{
+    timer_stop(&ups->probe);
+}
+
+static void log_change(struct pool_server *s, const struct state_health *h)
+{
+    struct log_line l;
+
+    if (log_begin(&l, h->down ? LOG_LEVEL_WARN : LOG_LEVEL_INFO, h->down ? "upstream_down" : "upstream_up")) {
+        log_text(&l, "upstream", s->pool->conf->name);
+        log_text(&l, "server", s->conf->text);
+        log_num(&l, h->down ? "failures" : "successes", (int64_t)(h->down ? h->failures : h->successes));
+        log_end(&l);
+    }
+}
+
+void health_observe(struct pool_server *s, bool ok)
+{
+    struct upstreams *ups = s->pool->ups;
+    struct state_health h;
+
+    if (ok) {
+        s->tries = 0;
+    }
+    if (!state_health_report(ups->state, s->index, ok, health_off(s) ? 0 : s->pool->conf->health.fall,
+                             s->pool->conf->health.rise, loop_now(ups->loop))) {
+        return;
+    }
+    state_health_get(ups->state, s->index, &h);
+    if (h.down) {
+        count(M_UP_MARKED_DOWN);
+    }
+    log_change(s, &h);
+    pool_wake(s->pool);
+}
+
+/* ---- what may be offered ---- */
+
+static void least_size(uint64_t *size, uint64_t other)
+{
+    if (other && other != CONFIG_OFF && (*size == 0 || other < *size)) {
+        *size = other;
+    }
+}
+
+static void add_server(const struct state_keywords *k, struct relay_keywords *out)
+{
+    out->eightbitmime = out->eightbitmime && k->eightbitmime;
+    out->smtputf8 = out->smtputf8 && k->smtputf8;
+    out->dsn = out->dsn && k->dsn;
+    if (k->size_offered && k->size) {
+        least_size(&out->size, k->size > SIZE_ALLOWANCE ? k->size - SIZE_ALLOWANCE : 1);
+    }
+}
+
+static void add_pool(const struct pool *p, struct relay_keywords *out)
+{
+    bool any = false;
+
+    least_size(&out->size, p->conf->size);
+    for (size_t i = 0; i < p->server_count; i++) {
+        struct state_keywords k;
+
+        state_keywords_get(p->ups->state, p->server[i].index, &k);
+        if (k.known) {
+            any = true;
+            add_server(&k, out);
+        }
+    }
+    if (!any) {
+        out->eightbitmime = out->smtputf8 = out->dsn = false;
+    }
+}
+
+void upstreams_keywords(struct upstreams *ups, struct relay_keywords *out)
+{
+    uint64_t now = loop_now(ups->loop);
+
+    if (ups->keywords_until_ms <= now) {
+        ups->keywords = (struct relay_keywords){ .eightbitmime = true, .smtputf8 = true, .dsn = true };
+        least_size(&ups->keywords.size, ups->conf->limits.message_size);
+        for (size_t i = 0; i < ups->pool_count; i++) {
+            add_pool(&ups->pool[i], &ups->keywords);
+        }
+        ups->keywords_until_ms = now + 1000;
+    }
+    *out = ups->keywords;
+}

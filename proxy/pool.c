@@ -1,0 +1,581 @@
+/*
+ * pool.c - the connections of a worker: made, kept, cleaned up; what upstream.c reports.
+ *
+ * Every connection is on one list of its server and holds one of the server's tickets from before its connect
+ * until it is closed, QUIT included.  A connection that becomes free goes to the idle list first; the
+ * dispatch, later in the turn, gives it to a waiter, keeps it, or says QUIT.
+ *
+ * Owns: connections, the servers' envelope tickets through leases.  Limits: max_age, max_messages, keep_idle.
+ */
+#include "proxy/pool.h"
+
+#include <errno.h>
+
+#include "proxy/unknown.h"
+#include "proxy/upstream.h"
+
+#define WAIT_POLL_MS 50U
+#define IDLE_POLL_MS 100U
+#define LOG_INTERVAL_S 60U
+#define CONNECT_ALL_MS 25000U /* all connects of one lease */
+#define SCRATCH_MAX ((size_t)1024 * 1024 * 4)
+
+/* ---- lists ---- */
+
+static void count_list(enum pool_list list, int64_t n)
+{
+    switch (list) {
+    case POOL_CONNECTING:
+        gauge_add(M_UP_CONNECTING, n);
+        break;
+    case POOL_IDLE:
+        gauge_add(M_UP_IDLE, n);
+        break;
+    case POOL_LEASED:
+        gauge_add(M_UP_LEASED, n);
+        break;
+    case POOL_NONE:
+    case POOL_CLOSING:
+    case POOL_LIST_COUNT:
+        break;
+    }
+}
+
+void pool_move(struct upstream *u, enum pool_list to)
+{
+    struct pool_server *s = u->server;
+
+    if (u->list != POOL_NONE) {
+        list_remove(&u->link);
+        s->count[u->list]--;
+        count_list(u->list, -1);
+    }
+    u->list = to;
+    if (to != POOL_NONE) {
+        list_push_front(&s->list[to], &u->link);
+        s->count[to]++;
+        count_list(to, 1);
+    }
+}
+
+static struct upstream *upstream_at(struct list_node *n)
+{
+    return container_of(n, struct upstream, link);
+}
+
+void pool_wake(struct pool *p)
+{
+    loop_defer(p->ups->loop, &p->dispatch);
+}
+
+static bool too_old(const struct upstream *u)
+{
+    const struct config_upstream *c = u->server->pool->conf;
+
+    return loop_now(u->server->pool->ups->loop) - u->born_ms >= c->max_age_ms ||
+           u->messages >= c->max_messages;
+}
+
+static void say_quit(struct upstream *u)
+{
+    pool_move(u, POOL_CLOSING);
+    upstream_quit(u);
+}
+
+struct upstream *pool_take_idle(struct pool_server *s)
+{
+    while (!list_empty(&s->list[POOL_IDLE])) {
+        struct upstream *u = upstream_at(s->list[POOL_IDLE].next);
+
+        if (!upstream_usable(u)) {
+            count(M_UP_STALE);
+            upstream_drop(u);
+        } else if (too_old(u)) {
+            say_quit(u);
+        } else {
+            if (u->ticket_idle) {
+                state_ticket_busy(s->pool->ups->state, s->index, u->ticket);
+                u->ticket_idle = false;
+            }
+            return u;
+        }
+    }
+    return NULL;
+}
+
+/* ---- failures of the way to a server ---- */
+
+static const char *failure_text(const struct upstream_failure *f)
+{
+    if (f->state == UP_CONNECT) {
+        return f->why == UP_TIMEOUT ? "connect timeout" : "connect failed";
+    }
+    switch (f->why) {
+    case UP_TIMEOUT:
+        return "no answer in time";
+    case UP_MALFORMED:
+        return "not an SMTP reply";
+    case UP_GOES_AWAY:
+    case UP_REFUSAL:
+        return "refused";
+    case UP_REFUSES_US:
+        return f->state == UP_HELO ? "EHLO and HELO refused" : "MAIL or RCPT refused for us";
+    case UP_LOST:
+    case UP_STALE:
+    case UP_EARLY:
+    case UP_SPOOL:
+    case UP_WHY_COUNT:
+        break;
+    }
+    return "connection lost";
+}
+
+static void log_path_failure(struct pool_server *s, const struct upstream_failure *f)
+{
+    bool us = f->why == UP_REFUSES_US;
+    struct log_line l;
+    uint32_t suppressed;
+
+    if (!log_allowed(us ? &s->refuse_log : &s->path_log, loop_now(s->pool->ups->loop), LOG_INTERVAL_S,
+                     &suppressed) ||
+        !log_begin(&l, us ? LOG_LEVEL_ERROR : LOG_LEVEL_WARN,
+                   us ? "upstream_refuses_us" : "upstream_connect")) {
+        return;
+    }
+    log_text(&l, "upstream", s->pool->conf->name);
+    log_text(&l, "server", s->conf->text);
+    log_text(&l, "why", failure_text(f));
+    if (f->err) {
+        log_text(&l, "error", strerror(f->err));
+    }
+    if (f->reply) {
+        log_num(&l, "code", (int64_t)f->reply->code);
+        log_str(&l, "text", f->reply->text);
+    }
+    log_num(&l, "suppressed", (int64_t)suppressed);
+    log_end(&l);
+}
+
+void pool_refuses_us(struct pool_server *s, const struct upstream_failure *failure)
+{
+    count(M_UP_REFUSES_US);
+    log_path_failure(s, failure);
+}
+
+/* The lease, if there is one, goes on to the next server. */
+static void path_failed(struct pool_server *s, struct lease *l, const struct upstream_failure *f,
+                        uint64_t spent_ms)
+{
+    if (f->why == UP_REFUSES_US) {
+        pool_refuses_us(s, f);
+    } else {
+        count(M_UP_CONNECT_FAILURES);
+        log_path_failure(s, f);
+    }
+    health_observe(s, false);
+    if (l == NULL) {
+        return;
+    }
+    l->u = NULL;
+    l->tried |= 1U << (s - s->pool->server);
+    l->refused = l->refused || f->why == UP_REFUSES_US;
+    l->connect_ms += f->state == UP_CONNECT ? spent_ms : 0;
+    pool_enqueue(l);
+}
+
+void pool_connect(struct pool_server *s, int ticket, struct lease *l)
+{
+    struct upstreams *ups = s->pool->ups;
+    uint64_t budget = s->pool->conf->timeouts.connect_ms;
+    struct upstream *u;
+
+    if (l) {
+        budget = min_u64(budget, CONNECT_ALL_MS - min_u64(l->connect_ms, CONNECT_ALL_MS));
+    }
+    u = upstream_connect(s, ticket, budget);
+    if (u == NULL) {
+        struct upstream_failure f = { UP_LOST, UP_CONNECT, errno, NULL };
+
+        state_ticket_return(ups->state, s->index, ticket);
+        path_failed(s, l, &f, 0);
+        return;
+    }
+    u->lease = l;
+    u->probe = l == NULL;
+    if (l) {
+        l->u = u;
+    }
+    pool_move(u, POOL_CONNECTING);
+}
+
+/* ---- what upstream.c reports ---- */
+
+void pool_greeted(struct upstream *u)
+{
+    struct pool_server *s = u->server;
+    struct upstreams *ups = s->pool->ups;
+    struct lease *l = u->lease;
+
+    u->ext.at_ms = loop_now(ups->loop);
+    state_keywords_set(ups->state, s->index, &u->ext);
+    health_observe(s, true);
+    if (u->probe) {
+        say_quit(u);
+    } else if (l) {
+        pool_move(u, POOL_LEASED);
+        lease_end(l, LEASE_OK);
+    } else {
+        pool_clean(u);
+    }
+}
+
+void pool_clean(struct upstream *u)
+{
+    struct upstreams *ups = u->server->pool->ups;
+
+    u->idle_ms = loop_now(ups->loop);
+    u->was_idle = true;
+    pool_move(u, POOL_IDLE);
+    pool_wake(u->server->pool);
+}
+
+static void wake_others(struct pool_server *s)
+{
+    struct state *st = s->pool->ups->state;
+
+    if (state_others_waiting_since(st, s->index)) {
+        state_wake_waiter(st, s->index);
+    }
+}
+
+void pool_lost(struct upstream *u, const struct upstream_failure *f)
+{
+    struct pool_server *s = u->server;
+    struct lease *l = u->lease;
+    bool idle = u->list == POOL_IDLE;
+
+    u->lease = NULL;
+    pool_move(u, POOL_NONE);
+    state_ticket_return(s->pool->ups->state, s->index, u->ticket);
+    wake_others(s);
+    pool_wake(s->pool);
+    if (f == NULL) {
+        return;
+    }
+    if (!u->greeted) {
+        path_failed(s, l, f, loop_now(s->pool->ups->loop) - u->born_ms);
+    } else if (l) {
+        const struct upstream_events *ev = l->ev;
+        void *arg = l->arg;
+
+        l->u = NULL;
+        pool_release(l);
+        ev->on_failed(arg, f);
+    } else if (idle && f->why != UP_STALE) {
+        count(M_UP_STALE);
+    }
+}
+
+/* ---- the dispatch: first the queue, then what is left over ---- */
+
+static bool tickets_gone(const struct pool_server *s)
+{
+    return state_tickets_used(s->pool->ups->state, s->index) >= s->pool->conf->connections;
+}
+
+/* An older waiter in another process needs a ticket more than we need this connection. */
+static bool others_first(const struct pool_server *s)
+{
+    const struct pool *p = s->pool;
+    uint64_t others = state_others_waiting_since(p->ups->state, s->index);
+    uint64_t ours = list_empty(&p->waiting) ? 0 : container_of(p->waiting.next, struct lease, age)->since_ms;
+
+    return others && (ours == 0 || others < ours) && tickets_gone(s);
+}
+
+/* PROXY identity belongs to one client for ever. */
+static bool bound_to_client(const struct pool *p)
+{
+    return p->conf->identity == IDENTITY_PROXY_V1 || p->conf->identity == IDENTITY_PROXY_V2;
+}
+
+static void give_way(struct pool_server *s)
+{
+    struct list_node *last = s->list[POOL_IDLE].prev; /* the one that was idle longest */
+
+    if (last != &s->list[POOL_IDLE] && others_first(s)) {
+        say_quit(upstream_at(last));
+    }
+}
+
+static void settle(struct upstream *u)
+{
+    struct pool_server *s = u->server;
+    struct upstreams *ups = s->pool->ups;
+
+    if (!ups->draining && !too_old(u) && !bound_to_client(s->pool) &&
+        state_ticket_idle(ups->state, s->index, u->ticket, s->pool->conf->keep_idle)) {
+        u->ticket_idle = true;
+    } else {
+        say_quit(u);
+    }
+}
+
+static void on_dispatch(void *arg)
+{
+    struct pool *p = arg;
+    struct list_node *n, *tmp;
+    bool idle = false;
+
+    for (size_t i = 0; i < p->server_count; i++) {
+        struct pool_server *s = &p->server[i];
+
+        give_way(s);
+        LIST_EACH(&s->list[POOL_IDLE], n, tmp)
+        {
+            if (bound_to_client(p)) {
+                say_quit(upstream_at(n));
+            }
+        }
+    }
+    pool_dispatch(p);
+    for (size_t i = 0; i < p->server_count; i++) {
+        struct pool_server *s = &p->server[i];
+
+        LIST_EACH(&s->list[POOL_IDLE], n, tmp)
+        {
+            if (!upstream_at(n)->ticket_idle) {
+                settle(upstream_at(n));
+            }
+        }
+        idle = idle || s->count[POOL_IDLE];
+    }
+    pool_publish(p);
+    if (idle && !timer_active(&p->ups->idle_poll)) {
+        timer_start(&p->ups->idle_poll, IDLE_POLL_MS);
+    }
+    if (!list_empty(&p->waiting) && !timer_active(&p->ups->wait_poll)) {
+        timer_start(&p->ups->wait_poll, WAIT_POLL_MS);
+    }
+}
+
+static void on_rate(void *arg)
+{
+    pool_wake(arg);
+}
+
+static void wake_waiting(struct upstreams *ups)
+{
+    for (size_t i = 0; i < ups->pool_count; i++) {
+        if (!list_empty(&ups->pool[i].waiting)) {
+            pool_wake(&ups->pool[i]);
+        }
+    }
+}
+
+static void on_wait_poll(void *arg)
+{
+    wake_waiting(arg);
+}
+
+static void on_wake(unsigned ready, void *arg)
+{
+    struct upstreams *ups = arg;
+
+    (void)ready;
+    state_wake_drain(ups->state);
+    wake_waiting(ups);
+}
+
+static size_t expire_idle(struct pool_server *s)
+{
+    uint64_t now = loop_now(s->pool->ups->loop);
+    struct list_node *n, *tmp;
+
+    LIST_EACH(&s->list[POOL_IDLE], n, tmp)
+    {
+        struct upstream *u = upstream_at(n);
+
+        if (s->pool->ups->draining || now - u->idle_ms >= s->pool->conf->idle_timeout_ms || too_old(u)) {
+            say_quit(u);
+        }
+    }
+    give_way(s);
+    return s->count[POOL_IDLE];
+}
+
+static void on_idle_poll(void *arg)
+{
+    struct upstreams *ups = arg;
+    size_t left = 0;
+
+    for (size_t i = 0; i < ups->pool_count; i++) {
+        for (size_t k = 0; k < ups->pool[i].server_count; k++) {
+            left += expire_idle(&ups->pool[i].server[k]);
+        }
+    }
+    if (left) {
+        timer_start(&ups->idle_poll, IDLE_POLL_MS);
+    }
+}
+
+/* ---- the whole ---- */
+
+/* The share of envelopes has tickets of its own: a second record, beside the server's. */
+static int envelope_record(struct state *st, const char *server)
+{
+    struct buf name;
+    int index;
+
+    buf_init(&name, 1024);
+    buf_put_str(&name, server);
+    buf_put_str(&name, "#envelopes");
+    index = buf_ok(&name) ? state_server(st, name.ptr) : -1;
+    buf_fini(&name);
+    return index;
+}
+
+void upstreams_register(struct state *st, const struct config *conf)
+{
+    for (size_t i = 0; i < conf->upstream_count; i++) {
+        for (size_t k = 0; k < conf->upstreams[i].server_count; k++) {
+            (void)state_server(st, conf->upstreams[i].server[k].text);
+        }
+    }
+    for (size_t i = 0; i < conf->upstream_count; i++) { /* after all that are needed more */
+        for (size_t k = 0; k < conf->upstreams[i].server_count; k++) {
+            (void)envelope_record(st, conf->upstreams[i].server[k].text);
+        }
+    }
+}
+
+static void init_server(struct pool *p, struct pool_server *s, const struct config_upstream_server *conf)
+{
+    s->pool = p;
+    s->conf = conf;
+    s->address = conf->address;
+    s->index = state_server(p->ups->state, conf->text);
+    s->envelope_index = envelope_record(p->ups->state, conf->text);
+    for (size_t i = 0; i < POOL_LIST_COUNT; i++) {
+        list_init(&s->list[i]);
+    }
+}
+
+static void init_pool(struct upstreams *ups, struct pool *p, const struct config_upstream *conf)
+{
+    p->ups = ups;
+    p->conf = conf;
+    for (size_t i = 0; i < LEASE_KIND_COUNT; i++) {
+        list_init(&p->turn[i]);
+    }
+    list_init(&p->retry);
+    list_init(&p->waiting);
+    table_init(&p->clients);
+    deferred_init(&p->dispatch, on_dispatch, p);
+    timer_init(&p->rate, ups->loop, on_rate, p);
+    for (size_t i = 0; i < conf->server_count; i++) {
+        struct pool_server *s = &p->server[p->server_count];
+
+        init_server(p, s, &conf->server[i]);
+        if (s->index >= 0) {
+            p->server_count++;
+        } else {
+            log_msg(LOG_LEVEL_ERROR, "upstream_servers", "too many servers, not used: %s",
+                    conf->server[i].text);
+        }
+    }
+}
+
+struct upstreams *upstreams_new(struct loop *loop, struct state *st, const struct config *conf)
+{
+    struct upstreams *ups = xcalloc(1, sizeof(*ups));
+    int fd = state_wake_fd(st);
+
+    ups->loop = loop;
+    ups->state = st;
+    ups->conf = conf;
+    ups->pool_count = conf->upstream_count;
+    ups->pool = xcalloc(max_size(conf->upstream_count, 1), sizeof(*ups->pool));
+    ups->unknown = unknown_new(UNKNOWN_MAX);
+    buf_init(&ups->scratch, SCRATCH_MAX);
+    timer_init(&ups->wait_poll, loop, on_wait_poll, ups);
+    timer_init(&ups->idle_poll, loop, on_idle_poll, ups);
+    for (size_t i = 0; i < conf->upstream_count; i++) {
+        init_pool(ups, &ups->pool[i], &conf->upstreams[i]);
+    }
+    ups->has_wake = fd >= 0;
+    if (ups->has_wake) {
+        watch_init(&ups->wake, loop, fd, on_wake, ups);
+        watch_set(&ups->wake, WATCH_READ);
+    }
+    health_start(ups);
+    return ups;
+}
+
+void upstreams_drain(struct upstreams *ups)
+{
+    ups->draining = true;
+    health_stop(ups);
+    if (!timer_active(&ups->idle_poll)) {
+        timer_start(&ups->idle_poll, 0);
+    }
+}
+
+void upstreams_resolved(struct upstreams *ups, const char *text, const struct addr *address)
+{
+    for (size_t i = 0; i < ups->pool_count; i++) {
+        for (size_t k = 0; k < ups->pool[i].server_count; k++) {
+            struct pool_server *s = &ups->pool[i].server[k];
+
+            if (s->conf->is_name && slice_eq(slice_str(s->conf->text), slice_str(text))) {
+                s->address = *address;
+                s->address.port = s->conf->address.port;
+            }
+        }
+    }
+}
+
+static void close_server(struct pool_server *s)
+{
+    for (size_t i = POOL_CONNECTING; i < POOL_LIST_COUNT; i++) {
+        while (!list_empty(&s->list[i])) {
+            struct upstream *u = upstream_at(s->list[i].next);
+
+            if (u->state == UP_READY && u->list != POOL_CLOSING) {
+                upstream_quit(u);
+                stream_flush(u->stream);
+            }
+            upstream_drop(u);
+        }
+    }
+}
+
+void upstreams_free(struct upstreams **ups)
+{
+    struct upstreams *u = *ups;
+
+    if (u == NULL) {
+        return;
+    }
+    health_stop(u);
+    for (size_t i = 0; i < u->pool_count; i++) {
+        struct pool *p = &u->pool[i];
+
+        for (size_t k = 0; k < p->server_count; k++) {
+            close_server(&p->server[k]);
+        }
+        deferred_cancel(&p->dispatch);
+        timer_stop(&p->rate);
+        table_fini(&p->clients);
+    }
+    timer_stop(&u->wait_poll);
+    timer_stop(&u->idle_poll);
+    if (u->has_wake) {
+        watch_stop(&u->wake);
+    }
+    unknown_free(&u->unknown);
+    buf_fini(&u->scratch);
+    free(u->pool);
+    free(u);
+    *ups = NULL;
+}

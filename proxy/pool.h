@@ -1,0 +1,210 @@
+/*
+ * pool.h - connections to upstream servers: lent, kept, counted, waited for.
+ *
+ *   upstreams -+- pool (one an upstream of the configuration)
+ *              |    +- server -+- connecting  \
+ *              |    |          +- idle         | each connection (struct upstream) is on exactly one list;
+ *              |    |          +- leased       | pool_move() alone relinks it (T7)
+ *              |    |          +- closing     /
+ *              |    +- clients with waiting leases, served in turn
+ *              +- unknown: refused recipients that are remembered
+ *
+ * A lease is one relay's wish for a connection and then its right to one:
+ *
+ *      queued --> connecting --> held --> (released)
+ *        ^            | the server fails: the next one, in the order of `balance`
+ *        +------------+
+ *
+ * Shares     a server has `connections` tickets over all processes (state.h).  At most half of them, at least
+ *            one, serve envelopes; at most two envelopes of one client are served by a process.  Complete
+ * bodies come first; within a kind clients take turns, and each client's leases come in order. Processes  the
+ * oldest waiter is published; who has a free connection gives it up for an older waiter elsewhere. Callbacks
+ * of a lease run from the loop, never inside pool_lease() or pool_release().
+ */
+#ifndef PROXY_POOL_H
+#define PROXY_POOL_H
+
+#include "core/loop.h"
+#include "core/table.h"
+#include "proxy/envelope.h"
+#include "proxy/relay.h"
+#include "state/state.h"
+
+struct pool;
+struct unknown;
+struct upstream;
+struct upstream_events;
+struct upstream_failure;
+
+enum pool_list {
+    POOL_NONE = 0, /* new, or gone */
+    POOL_CONNECTING,
+    POOL_IDLE,
+    POOL_LEASED, /* or being cleaned by RSET for the next one */
+    POOL_CLOSING,
+    POOL_LIST_COUNT,
+};
+
+struct pool_server {
+    struct pool *pool;
+    const struct config_upstream_server *conf;
+    struct addr address;                    /* family NONE: a name that is not resolved */
+    int index;                              /* its record in the shared state */
+    int envelope_index;                     /* the record whose tickets are the envelope share, or -1 */
+    struct list_node list[POOL_LIST_COUNT]; /* by upstream.link; the newest in front */
+    size_t count[POOL_LIST_COUNT];
+    unsigned envelopes;          /* envelope leases of this process */
+    unsigned tries;              /* probes in a row without an answer */
+    struct log_limit path_log;   /* upstream_connect */
+    struct log_limit refuse_log; /* upstream_refuses_us */
+};
+
+enum lease_kind {
+    LEASE_BODY = 0, /* a complete message: comes first */
+    LEASE_ENVELOPE,
+    LEASE_KIND_COUNT,
+};
+
+struct pool {
+    struct upstreams *ups;
+    const struct config_upstream *conf;
+    struct pool_server server[CONFIG_MAX_SERVERS];
+    size_t server_count;
+    size_t next;                             /* round_robin: where to begin */
+    struct list_node turn[LEASE_KIND_COUNT]; /* clients that wait, by pool_client.turn[kind] */
+    struct list_node retry;                  /* leases whose server failed: before all others */
+    struct list_node waiting;                /* all queued leases, the oldest first, by lease.age */
+    struct table clients;
+    struct deferred dispatch;
+    struct timer rate;     /* a message may start then */
+    uint64_t published_ms; /* what state_waiting_since was told */
+};
+
+struct upstreams {
+    struct loop *loop;
+    struct state *state;
+    const struct config *conf;
+    struct pool *pool; /* one an upstream, same index */
+    size_t pool_count;
+    struct unknown *unknown;
+    struct buf scratch; /* for building commands; empty between uses */
+    struct watch wake;
+    struct timer wait_poll;         /* while somebody waits: other processes may have closed a connection */
+    struct timer idle_poll;         /* while connections are idle: ages, and waiters elsewhere */
+    struct timer probe;             /* health.c */
+    struct relay_keywords keywords; /* computed at most once a second */
+    uint64_t keywords_until_ms;
+    bool draining;
+    bool has_wake;
+};
+
+/* Makes the records of all servers in the shared state.  Supervisor, before the workers are forked. */
+void upstreams_register(struct state *st, const struct config *conf);
+
+/* All pools of a worker; probes begin at once.  Everything is borrowed.  Never NULL. */
+struct upstreams *upstreams_new(struct loop *loop, struct state *st, const struct config *conf) MUST_USE;
+
+/* No more probes, and nothing is kept idle from here on.  Leases go on. */
+void upstreams_drain(struct upstreams *ups);
+
+/* All relays must be gone.  Says QUIT on what is open, without waiting.  NULL is allowed; *ups is cleared. */
+void upstreams_free(struct upstreams **ups);
+
+/* The address of a server that is configured by name, for all its pools; family NONE: not known any more. */
+void upstreams_resolved(struct upstreams *ups, const char *text, const struct addr *address);
+
+/* ---- leases: for relay.c ---- */
+
+enum lease_status {
+    LEASE_OK = 0,
+    LEASE_UNREACHABLE, /* all servers are down or failing */
+    LEASE_REFUSES_US,  /* a server answered 5xx to EHLO and HELO */
+    LEASE_BUSY,        /* queue_wait is over */
+};
+
+/* OK: lease->u may be used, with lease->ev as its events.  Else the lease is as released. */
+typedef void (*lease_cb)(void *arg, enum lease_status status);
+
+struct pool_client { /* who waits or has an envelope lease; in pool.clients */
+    struct table_entry entry;
+    uint8_t key[32];
+    struct list_node turn[LEASE_KIND_COUNT];
+    struct list_node queue[LEASE_KIND_COUNT]; /* leases, by lease.link */
+    unsigned envelopes;                       /* envelope leases held or connecting */
+    unsigned leases;                          /* all of them: the entry goes with the last */
+    bool exempt;
+};
+
+struct lease {         /* embedded in its owner; lease_init first */
+    struct pool *pool; /* NULL: not in use */
+    struct pool_client *client;
+    enum lease_kind kind;
+    struct list_node link; /* in client->queue or pool->retry */
+    struct list_node age;  /* in pool->waiting */
+    struct upstream *u;    /* connecting for it, or held */
+    bool held;
+    bool fresh;   /* no idle connection, please: one was stale */
+    bool refused; /* one of the tried servers refuses us */
+    bool rated;   /* the upstream's rate was asked: not again for the next server */
+    bool share;   /* counts as an envelope of its server and client */
+    struct pool_server *share_server;
+    int share_ticket; /* at share_server->envelope_index, or -1 */
+    uint32_t tried;   /* servers that failed, by bit */
+    uint64_t since_ms;
+    uint64_t connect_ms; /* spent in connects so far */
+    uint64_t path_until_ms;
+    struct timer timer; /* queue_wait */
+    lease_cb cb;
+    const struct upstream_events *ev; /* of the connection while it is held */
+    void *arg;
+};
+
+struct lease_wish {
+    enum lease_kind kind;
+    const struct envelope *env; /* borrowed during the call: whose turn it is */
+    bool fresh;
+};
+
+void lease_init(struct lease *l, struct upstreams *ups, lease_cb cb, const struct upstream_events *ev,
+                void *arg);
+void pool_lease(struct pool *p, struct lease *l, const struct lease_wish *wish);
+
+/* In any state, idempotent.  A held connection is cleaned (RSET) and kept, or closed if content had begun. */
+void pool_release(struct lease *l);
+
+/* A held envelope lease goes on to DATA: it leaves the share.  False: `rate` says not now (nothing is
+ * changed). */
+bool pool_promote(struct lease *l) MUST_USE;
+
+/* ---- what upstream.c reports ---- */
+
+void pool_greeted(struct upstream *u); /* EHLO is done, for the first time */
+void pool_clean(struct upstream *u);   /* ready and nobody's: after RSET */
+void pool_lost(struct upstream *u, const struct upstream_failure *failure); /* it is closed; u is buried */
+
+/* A server refuses us (RPL-15): counted, and logged as an error that someone must see. */
+void pool_refuses_us(struct pool_server *s, const struct upstream_failure *failure);
+
+/* ---- within the folder ---- */
+
+void pool_move(struct upstream *u, enum pool_list to);
+void pool_wake(struct pool *p); /* something became free: asks the queue, from the loop */
+
+/* pool_queue.c */
+void pool_dispatch(struct pool *p);
+void pool_enqueue(struct lease *l);
+void pool_unqueue(struct lease *l);
+void pool_publish(struct pool *p);
+void lease_end(struct lease *l, enum lease_status status);
+void lease_drop_share(struct lease *l);
+void lease_forget(struct lease *l);
+struct upstream *pool_take_idle(struct pool_server *s);
+void pool_connect(struct pool_server *s, int ticket, struct lease *l);
+
+/* health.c */
+void health_start(struct upstreams *ups);
+void health_stop(struct upstreams *ups);
+/* One connection reached, or did not reach, the end of its EHLO. */
+void health_observe(struct pool_server *s, bool ok);
+
+#endif

@@ -1,0 +1,571 @@
+/*
+ * relay.c - one transaction at one upstream: what is asked, what is repeated, what the client is told.
+ *
+ *   relay_rcpt ----> lease (envelope) -> MAIL + RCPT ---> answer -+-> RCPT on the same connection ...
+ *                                                                 +-> `hold` is over: given back
+ *   relay_message -> still held, and exactly env->rcpt accepted on it: DATA
+ *                    else: the whole envelope again, on it or on a new lease (body): DATA, or 451
+ *
+ * A connection that dies while nothing is asked of it is as if it had been given back.  One that was dead
+ * already when it was lent is replaced by a new one, once, and nobody hears of it.
+ *
+ * Answers are given from the loop: what is known at once waits in `pending` for a deferred call.
+ *
+ * Owns: the lease, copies of replies.  Memory lasts until the end of the turn in which it is freed.
+ */
+#include "proxy/relay.h"
+
+#include "proxy/relay_map.h"
+#include "proxy/unknown.h"
+#include "proxy/upstream.h"
+
+#define SIZE_ALLOWANCE 4096U /* what we add to a message of which only the declared size is known */
+
+enum relay_op {
+    OP_NONE = 0,
+    OP_RCPT,
+    OP_MESSAGE,
+};
+
+struct relay {
+    struct upstreams *ups;
+    struct pool *pool;
+    const struct config_upstream *to;
+    const struct envelope *env;
+    struct lease lease;
+    struct timer hold;
+
+    enum relay_op op;
+    bool starting; /* inside relay_rcpt or relay_message: answers must wait */
+    relay_cb cb;
+    void *arg;
+    struct deferred later;
+    struct reply *pending;         /* the answer that waits */
+    const struct recipient *asked; /* OP_RCPT */
+    struct relay_message msg;      /* OP_MESSAGE */
+
+    const struct recipient **open; /* accepted in the open transaction of the held connection */
+    size_t open_count, open_cap;
+    struct reply *mail_refusal; /* mapped: the answer to each RCPT from then on */
+    bool asked_live;            /* at least one recipient was asked at RCPT */
+    bool replaced;              /* a dead connection was: not again */
+
+    size_t refused;              /* of the repeated envelope */
+    struct reply *first_refusal; /* mapped */
+    bool mixed;                  /* they are not of one class */
+    bool about_us;               /* one of them was */
+
+    struct slice server;
+    unsigned attempts;
+    bool unknown;
+    bool from_upstream;
+    struct grave grave;
+};
+
+/* ---- answers ---- */
+
+static void deliver(struct relay *r, const struct reply *reply)
+{
+    relay_cb cb = r->cb;
+
+    r->op = OP_NONE;
+    r->cb = NULL;
+    cb(r->arg, reply);
+}
+
+static void on_later(void *arg)
+{
+    struct relay *r = arg;
+    struct reply *reply = r->pending;
+
+    r->pending = NULL;
+    deliver(r, reply);
+    reply_free(&reply);
+}
+
+static void answer(struct relay *r, const struct reply *reply, bool from_upstream)
+{
+    r->from_upstream = from_upstream;
+    if (r->lease.held && r->to->hold_ms != CONFIG_OFF) {
+        timer_start(&r->hold, r->to->hold_ms);
+    }
+    if (r->starting) {
+        reply_free(&r->pending);
+        r->pending = reply_copy(reply);
+        loop_defer(r->ups->loop, &r->later);
+    } else {
+        deliver(r, reply);
+    }
+}
+
+static void answer_with(struct relay *r, enum reply_id id)
+{
+    answer(r, &reply_table[id], false);
+}
+
+/* ---- the connection ---- */
+
+static void give_back(struct relay *r)
+{
+    timer_stop(&r->hold);
+    r->open_count = 0;
+    pool_release(&r->lease);
+}
+
+static void on_hold(void *arg)
+{
+    count(M_UP_HELD_BACK);
+    give_back(arg);
+}
+
+static void take_lease(struct relay *r, bool fresh)
+{
+    struct lease_wish wish = { r->op == OP_MESSAGE ? LEASE_BODY : LEASE_ENVELOPE, r->env, fresh };
+
+    pool_lease(r->pool, &r->lease, &wish);
+}
+
+static void note_refusal_of_us(struct relay *r, enum up_state state, const struct reply *reply)
+{
+    struct upstream_failure f = { UP_REFUSES_US, state, 0, reply };
+
+    pool_refuses_us(r->lease.u->server, &f);
+}
+
+static void remember(struct relay *r, const struct recipient *rcpt, const struct reply *reply)
+{
+    uint64_t ttl = r->to->remember_unknown_ms;
+
+    if (ttl != CONFIG_OFF && unknown_worthy(reply)) {
+        remember_unknown(r->ups->unknown, r->to->index, rcpt->address, reply, loop_now(r->ups->loop) + ttl);
+    }
+}
+
+static void add_open(struct relay *r, const struct recipient *rcpt)
+{
+    if (r->open_count == r->open_cap) {
+        r->open_cap = r->open_cap ? r->open_cap * 2 : 4;
+        r->open = xrealloc(r->open, r->open_cap * sizeof(const struct recipient *));
+    }
+    r->open[r->open_count++] = rcpt;
+}
+
+/* Has the open transaction exactly the recipients that the client was told are accepted? */
+static bool open_is_complete(const struct relay *r)
+{
+    if (r->open_count != r->env->rcpt_count) {
+        return false;
+    }
+    for (size_t i = 0; i < r->open_count; i++) {
+        if (!slice_eq(r->open[i]->address, r->env->rcpt[i]->address)) {
+            return false;
+        }
+    }
+    return true;
+}
+
+/* ---- RCPT ---- */
+
+static void refuse_utf8_sender(struct relay *r)
+{
+    struct reply no = reply_table[REPLY_NEEDS_UTF8_RCPT];
+
+    no.code = 550;
+    give_back(r);
+    answer(r, &no, false);
+}
+
+static void ask_rcpt(struct relay *r)
+{
+    struct upstream *u = r->lease.u;
+    struct up_envelope op = { .rcpt = &r->asked, .count = 1 };
+
+    if (r->asked->utf8 && !u->ext.smtputf8) {
+        answer_with(r, REPLY_NEEDS_UTF8_RCPT);
+        return;
+    }
+    if (r->env->sender_utf8 && !u->ext.smtputf8) {
+        refuse_utf8_sender(r);
+        return;
+    }
+    if (u->state != UP_OPEN) {
+        r->open_count = 0;
+        op.env = r->env;
+        op.size = r->env->size_given ? r->env->size + SIZE_ALLOWANCE : 0;
+        op.eight_bit = r->env->body == BODY_8BITMIME;
+        op.utf8 = r->env->smtputf8;
+    }
+    upstream_envelope(u, &op);
+}
+
+static void take_rcpt_answer(struct relay *r, const struct reply *reply)
+{
+    struct reply told;
+
+    switch (map_reply(UP_RCPT, reply, &told)) {
+    case MAP_ACCEPTED:
+        add_open(r, r->asked);
+        break;
+    case MAP_REFUSED:
+        remember(r, r->asked, reply);
+        break;
+    case MAP_REFUSES_US:
+        note_refusal_of_us(r, UP_RCPT, reply);
+        break;
+    case MAP_GOES_AWAY:
+    case MAP_NONSENSE:
+        break;
+    }
+    answer(r, &told, true);
+}
+
+/* ---- the message ---- */
+
+static bool any_rcpt_utf8(const struct envelope *env)
+{
+    for (size_t i = 0; i < env->rcpt_count; i++) {
+        if (env->rcpt[i]->utf8) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* Can this server take it?  If not, the client has its answer. */
+static bool refuse_content(struct relay *r)
+{
+    const struct state_keywords *ext = &r->lease.u->ext;
+    enum reply_id no;
+
+    if (!ext->smtputf8 && r->env->sender_utf8) {
+        refuse_utf8_sender(r);
+        return true;
+    }
+    if (!ext->smtputf8 && any_rcpt_utf8(r->env)) {
+        no = REPLY_NEEDS_UTF8_RCPT;
+    } else if (!ext->smtputf8 && r->msg.utf8_headers && r->env->smtputf8) {
+        no = REPLY_NEEDS_UTF8_HEADERS;
+    } else if (r->msg.eight_bit && !ext->eightbitmime && r->to->kind != KIND_GROUPWISE) {
+        no = REPLY_NEEDS_8BITMIME;
+    } else {
+        return false;
+    }
+    give_back(r);
+    answer_with(r, no);
+    return true;
+}
+
+static uint64_t message_size(const struct relay *r)
+{
+    uint64_t spooled = spool_size(r->msg.spool);
+
+    return r->msg.head.len + (spooled > r->msg.skip ? spooled - r->msg.skip : 0);
+}
+
+/* The whole envelope, from the start. */
+static void repeat_envelope(struct relay *r)
+{
+    struct up_envelope op = {
+        .env = r->env,
+        .rcpt = (const struct recipient *const *)r->env->rcpt,
+        .count = r->env->rcpt_count,
+        .size = message_size(r),
+        .eight_bit = r->env->body == BODY_8BITMIME || r->msg.eight_bit,
+        .utf8 = r->env->smtputf8,
+    };
+
+    if (refuse_content(r)) {
+        return;
+    }
+    r->open_count = 0;
+    r->refused = 0;
+    r->mixed = r->about_us = false;
+    reply_free(&r->first_refusal);
+    upstream_envelope(r->lease.u, &op);
+}
+
+static void take_repeated_refusal(struct relay *r, size_t i, const struct reply *reply)
+{
+    struct reply told;
+
+    if (map_reply(UP_RCPT, reply, &told) == MAP_REFUSES_US) {
+        note_refusal_of_us(r, UP_RCPT, reply);
+        r->about_us = true;
+    }
+    remember(r, r->env->rcpt[i], reply);
+    r->refused++;
+    if (r->first_refusal == NULL) {
+        r->first_refusal = reply_copy(&told);
+    }
+    r->mixed = r->mixed || r->first_refusal->code / 100 != told.code / 100;
+}
+
+/*
+ * All recipients are answered.  One that is refused now was accepted towards the client, so the message
+ * cannot be refused for ever, and never goes to a subset; only if nobody was asked at RCPT and all are
+ * refused alike is that the answer.
+ */
+static void end_repeat(struct relay *r)
+{
+    struct reply *first = r->first_refusal;
+    bool agreed = !r->asked_live && r->refused == r->env->rcpt_count && !r->mixed;
+
+    if (r->refused == 0) {
+        upstream_data(r->lease.u, &r->msg);
+        return;
+    }
+    r->first_refusal = NULL;
+    give_back(r);
+    if (r->about_us) {
+        answer_with(r, REPLY_UP_REFUSES_US);
+    } else if (agreed) {
+        answer(r, first, true);
+    } else {
+        answer_with(r, REPLY_UP_CHANGED);
+    }
+    reply_free(&first);
+}
+
+static void begin_message(struct relay *r)
+{
+    struct upstream *u = r->lease.u;
+
+    timer_stop(&r->hold);
+    if (!r->lease.held) {
+        take_lease(r, false);
+    } else if (!pool_promote(&r->lease)) { /* the rate: not while a connection is held for it */
+        give_back(r);
+        take_lease(r, false);
+    } else if (u->state != UP_OPEN || !open_is_complete(r)) {
+        repeat_envelope(r);
+    } else if (!refuse_content(r)) {
+        upstream_data(u, &r->msg);
+    }
+}
+
+/* ---- what the pool and the connection say ---- */
+
+static void on_lease(void *arg, enum lease_status status)
+{
+    static const enum reply_id why[] = {
+        [LEASE_UNREACHABLE] = REPLY_UP_UNREACHABLE,
+        [LEASE_REFUSES_US] = REPLY_UP_REFUSES_US,
+        [LEASE_BUSY] = REPLY_UP_BUSY,
+    };
+    struct relay *r = arg;
+
+    if (status != LEASE_OK) {
+        answer_with(r, why[status]);
+        return;
+    }
+    r->attempts++;
+    r->server = slice_str(r->lease.u->server->conf->text);
+    if (r->op == OP_MESSAGE) {
+        repeat_envelope(r);
+    } else {
+        ask_rcpt(r);
+    }
+}
+
+static void on_rcpt(void *arg, size_t i, const struct reply *reply)
+{
+    struct relay *r = arg;
+
+    if (r->op == OP_RCPT) {
+        take_rcpt_answer(r, reply);
+        return;
+    }
+    if (!reply_is(reply, 2)) {
+        take_repeated_refusal(r, i, reply);
+    }
+    if (i + 1 == r->env->rcpt_count) {
+        end_repeat(r);
+    }
+}
+
+static void on_mail_refused(void *arg, const struct reply *reply)
+{
+    struct relay *r = arg;
+    struct reply told;
+
+    if (map_reply(UP_MAIL, reply, &told) == MAP_REFUSES_US) {
+        note_refusal_of_us(r, UP_MAIL, reply);
+    }
+    reply_free(&r->mail_refusal);
+    r->mail_refusal = reply_copy(&told);
+    give_back(r);
+    answer(r, r->mail_refusal, true);
+}
+
+static void on_final(void *arg, enum up_state state, const struct reply *reply)
+{
+    struct relay *r = arg;
+    struct reply told;
+
+    (void)map_reply(state, reply, &told);
+    give_back(r);
+    answer(r, &told, true);
+}
+
+static void log_unknown(const struct relay *r, const struct upstream_failure *f)
+{
+    struct log_line l;
+
+    count(M_UP_LOST_FINAL);
+    if (log_begin(&l, LOG_LEVEL_WARN, "outcome_unknown")) {
+        log_text(&l, "session", r->env->session_id ? r->env->session_id : "");
+        log_text(&l, "upstream", r->to->name);
+        log_str(&l, "server", r->server);
+        log_text(&l, "why", f->why == UP_TIMEOUT ? "timeout" : f->why == UP_MALFORMED ? "malformed" : "lost");
+        log_end(&l);
+    }
+}
+
+/* The lease is gone already. */
+static void on_failed(void *arg, const struct upstream_failure *f)
+{
+    struct relay *r = arg;
+    struct reply told;
+
+    timer_stop(&r->hold);
+    r->open_count = 0;
+    if (r->op == OP_NONE || r->pending) {
+        return; /* nothing was asked of it: the next question takes another */
+    }
+    if (f->why == UP_STALE && !r->replaced) {
+        r->replaced = true;
+        take_lease(r, true);
+        return;
+    }
+    if (f->state == UP_FINAL && (f->why == UP_LOST || f->why == UP_TIMEOUT || f->why == UP_MALFORMED)) {
+        r->unknown = true;
+        log_unknown(r, f);
+    }
+    map_failure(f, &told);
+    answer(r, &told, f->reply != NULL);
+}
+
+static const struct upstream_events events = {
+    .on_rcpt = on_rcpt,
+    .on_mail_refused = on_mail_refused,
+    .on_final = on_final,
+    .on_failed = on_failed,
+};
+
+/* ---- the public face ---- */
+
+struct relay *relay_new(struct upstreams *ups, const struct config_upstream *to, const struct envelope *env)
+{
+    struct relay *r = xcalloc(1, sizeof(*r));
+
+    r->ups = ups;
+    r->pool = &ups->pool[to->index];
+    r->to = to;
+    r->env = env;
+    lease_init(&r->lease, ups, on_lease, &events, r);
+    timer_init(&r->hold, ups->loop, on_hold, r);
+    deferred_init(&r->later, on_later, r);
+    return r;
+}
+
+static void begin(struct relay *r, enum relay_op op, relay_cb cb, void *arg)
+{
+    BUG_ON(r->op != OP_NONE);
+    r->op = op;
+    r->cb = cb;
+    r->arg = arg;
+    r->from_upstream = false;
+}
+
+static void begin_rcpt(struct relay *r, enum config_validate validate)
+{
+    uint64_t now = loop_now(r->ups->loop);
+    const struct reply *known = NULL;
+
+    timer_stop(&r->hold);
+    if (r->to->remember_unknown_ms != CONFIG_OFF) {
+        known = unknown_find(r->ups->unknown, r->to->index, r->asked->address, now);
+    }
+    if (known) {
+        answer(r, known, true);
+    } else if (validate != VALIDATE_LIVE) {
+        answer_with(r, REPLY_RCPT_OK);
+    } else if (r->mail_refusal) {
+        answer(r, r->mail_refusal, true);
+    } else {
+        r->asked_live = true;
+        if (r->lease.held) {
+            ask_rcpt(r);
+        } else {
+            take_lease(r, false);
+        }
+    }
+}
+
+void relay_rcpt(struct relay *r, const struct recipient *rcpt, enum config_validate validate, relay_cb cb,
+                void *arg)
+{
+    begin(r, OP_RCPT, cb, arg);
+    r->asked = rcpt;
+    r->starting = true;
+    begin_rcpt(r, validate);
+    r->starting = false;
+}
+
+void relay_message(struct relay *r, const struct relay_message *msg, relay_cb cb, void *arg)
+{
+    begin(r, OP_MESSAGE, cb, arg);
+    r->msg = *msg;
+    r->starting = true;
+    begin_message(r);
+    r->starting = false;
+}
+
+bool relay_committed(const struct relay *r)
+{
+    return r->op == OP_MESSAGE && r->lease.held && r->lease.u->state == UP_FINAL;
+}
+
+struct slice relay_server(const struct relay *r)
+{
+    return r->server;
+}
+
+unsigned relay_attempts(const struct relay *r)
+{
+    return r->attempts;
+}
+
+bool relay_unknown(const struct relay *r)
+{
+    return r->unknown;
+}
+
+bool relay_from_upstream(const struct relay *r)
+{
+    return r->from_upstream;
+}
+
+static void free_relay(void *obj)
+{
+    struct relay *r = obj;
+
+    reply_free(&r->pending);
+    reply_free(&r->mail_refusal);
+    reply_free(&r->first_refusal);
+    free(r->open);
+    free(r);
+}
+
+void relay_free(struct relay **r)
+{
+    struct relay *it = *r;
+
+    if (it == NULL) {
+        return;
+    }
+    *r = NULL;
+    deferred_cancel(&it->later);
+    give_back(it);
+    loop_bury(it->ups->loop, &it->grave, free_relay, it);
+}

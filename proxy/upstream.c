@@ -1,0 +1,707 @@
+/*
+ * upstream.c - the SMTP client: enter() sends, on_reply() decides (the diagram is in upstream.h).
+ *
+ * One deadline at a time, that of the state.  A command is sent only while nothing unread has come in
+ * (RPL-08), except where replies are owed to pipelined ones.  Whatever goes wrong ends in fail(), once: the
+ * stream is closed, the pool told.  A connection whose holder left in the middle of an envelope reads what it
+ * is still owed, resets the transaction and goes back to the pool by itself.
+ *
+ * RFC: 5321 3.3, 4.1.1, 4.5.3.2; 2920 3.1.  TLS, XCLIENT and the like belong between EHLO and READY.
+ */
+#include "proxy/upstream.h"
+
+#include <errno.h>
+#include <sys/socket.h>
+
+#include "proxy/relay_map.h"
+
+#define UPSTREAM_MAGIC 0x55505354U
+#define UPSTREAM_DEAD 0x44454144U
+
+#define SHORT_COMMAND_MS 60000U /* EHLO, HELO, RSET */
+#define DATA_COMMAND_MS 100000U
+#define BODY_BLOCKED_MS 170000U
+#define QUIT_MS 2000U
+
+#define CAN_WRITE_AHEAD(u) ((u)->ext.pipelining)
+
+static void enter(struct upstream *u, enum up_state state);
+
+static struct upstream *upstream_of(void *arg)
+{
+    struct upstream *u = arg;
+
+    BUG_ON(u->magic != UPSTREAM_MAGIC);
+    return u;
+}
+
+static const struct config_upstream *conf_of(const struct upstream *u)
+{
+    return u->server->pool->conf;
+}
+
+static void free_upstream(void *obj)
+{
+    struct upstream *u = obj;
+
+    reply_parser_fini(&u->parser);
+    reply_free(&u->mail_refusal);
+    u->magic = UPSTREAM_DEAD;
+    free(u);
+}
+
+/* ---- the end ---- */
+
+/* Closes and reports; u is buried.  Content without its dot is cut off by a reset, never ended. */
+static void finish(struct upstream *u, const struct upstream_failure *f)
+{
+    struct loop *l = u->server->pool->ups->loop;
+    enum up_state was = u->state;
+
+    u->state = UP_CLOSED;
+    timer_stop(&u->timer);
+    if (was == UP_BODY || was == UP_DATA) {
+        stream_abort(&u->stream);
+    } else {
+        stream_close(&u->stream);
+    }
+    pool_lost(u, f);
+    loop_bury(l, &u->grave, free_upstream, u);
+}
+
+static void count_failure(enum up_why why)
+{
+    switch (why) {
+    case UP_TIMEOUT:
+        count(M_UP_TIMEOUTS);
+        break;
+    case UP_MALFORMED:
+        count(M_UP_PROTOCOL_ERRORS);
+        break;
+    case UP_STALE:
+        count(M_UP_STALE);
+        break;
+    case UP_LOST:
+    case UP_GOES_AWAY:
+    case UP_REFUSAL:
+    case UP_REFUSES_US:
+    case UP_EARLY:
+    case UP_SPOOL:
+    case UP_WHY_COUNT:
+        break;
+    }
+}
+
+static bool dead_from_the_start(const struct upstream *u, enum up_why why)
+{
+    return u->was_idle && (why == UP_LOST || why == UP_GOES_AWAY || (why == UP_MALFORMED && u->owed == 0));
+}
+
+static void fail_with(struct upstream *u, enum up_why why, int err, const struct reply *reply)
+{
+    struct upstream_failure f = { why, u->state, err, reply };
+
+    if (u->state == UP_CLOSED) {
+        return;
+    }
+    if (u->state == UP_QUIT) {
+        finish(u, NULL);
+        return;
+    }
+    if (dead_from_the_start(u, why)) {
+        f.why = UP_STALE;
+    }
+    if (u->mail_refusal && u->lease) { /* the answer is known; that the connection is gone changes nothing */
+        u->lease->ev->on_mail_refused(u->lease->arg, u->mail_refusal);
+    }
+    if (u->state != UP_CLOSED) {
+        count_failure(f.why);
+        finish(u, &f);
+    }
+}
+
+static void fail(struct upstream *u, enum up_why why)
+{
+    fail_with(u, why, 0, NULL);
+}
+
+static void on_deadline(void *arg)
+{
+    fail(upstream_of(arg), UP_TIMEOUT);
+}
+
+/* ---- sending ---- */
+
+static uint64_t at_most(uint64_t configured, uint64_t most)
+{
+    return min_u64(configured, most);
+}
+
+/* Sends what is in the scratch buffer: so many commands.  False: the connection has failed over it. */
+static bool send_scratch(struct upstream *u, unsigned commands)
+{
+    struct buf *b = &u->server->pool->ups->scratch;
+    bool whole = buf_ok(b);
+
+    if (u->owed == 0 && (u->parsing || stream_input(u->stream).len > 0)) {
+        buf_reset(b);
+        fail(u, UP_MALFORMED);
+        return false;
+    }
+    if (whole) {
+        stream_write(u->stream, buf_slice(b));
+        u->owed += commands;
+    }
+    buf_reset(b);
+    if (!whole) {
+        fail(u, UP_SPOOL);
+    }
+    return whole;
+}
+
+static void send_line(struct upstream *u, const char *verb, const char *arg, uint64_t deadline_ms)
+{
+    struct buf *b = &u->server->pool->ups->scratch;
+
+    buf_put_str(b, verb);
+    buf_put_str(b, arg);
+    buf_put_str(b, "\r\n");
+    if (send_scratch(u, 1)) {
+        timer_start(&u->timer, deadline_ms);
+    }
+}
+
+static unsigned put_rcpts(struct upstream *u, struct buf *b)
+{
+    unsigned n = 0;
+
+    while (u->rcpt_sent < u->op.count && (n == 0 || CAN_WRITE_AHEAD(u))) {
+        upstream_put_rcpt(b, u->op.rcpt[u->rcpt_sent++], &u->ext);
+        n++;
+    }
+    return n;
+}
+
+/* MAIL alone, or with PIPELINING all that can go in one write. */
+static void send_envelope(struct upstream *u, bool with_rset)
+{
+    struct buf *b = &u->server->pool->ups->scratch;
+    unsigned n = 1;
+
+    if (with_rset) {
+        buf_put_str(b, "RSET\r\n");
+        n++;
+    }
+    upstream_put_mail(b, &u->op, &u->ext);
+    if (CAN_WRITE_AHEAD(u)) {
+        n += put_rcpts(u, b);
+    }
+    if (send_scratch(u, n)) {
+        timer_start(&u->timer, conf_of(u)->timeouts.command_ms);
+    }
+}
+
+static void send_rcpts(struct upstream *u)
+{
+    struct buf *b = &u->server->pool->ups->scratch;
+
+    if (send_scratch(u, put_rcpts(u, b))) {
+        timer_start(&u->timer, conf_of(u)->timeouts.command_ms);
+    }
+}
+
+static void drive_body(struct upstream *u)
+{
+    switch (body_send(&u->body, u->stream)) {
+    case BODY_SENT:
+        enter(u, UP_FINAL);
+        break;
+    case BODY_WAIT:
+        timer_start(&u->timer, BODY_BLOCKED_MS);
+        break;
+    case BODY_UNREADABLE:
+        fail(u, UP_SPOOL);
+        break;
+    }
+}
+
+static void begin_body(struct upstream *u)
+{
+    if (u->parsing || stream_input(u->stream).len > 0) { /* "354 go, 250 early" */
+        fail(u, UP_MALFORMED);
+        return;
+    }
+    u->messages++;
+    u->early = false;
+    body_begin(&u->body, u->msg);
+    drive_body(u);
+}
+
+/* ---- the two switches ---- */
+
+static void enter(struct upstream *u, enum up_state state)
+{
+    const struct config_upstream *c = conf_of(u);
+    const char *hostname = u->server->pool->ups->conf->server.hostname;
+
+    u->state = state;
+    switch (state) {
+    case UP_CONNECT:
+        break;
+    case UP_GREETING:
+        u->owed = 1;
+        timer_start(&u->timer, c->timeouts.greeting_ms);
+        break;
+    case UP_EHLO:
+        send_line(u, "EHLO ", hostname, at_most(c->timeouts.command_ms, SHORT_COMMAND_MS));
+        break;
+    case UP_HELO:
+        send_line(u, "HELO ", hostname, at_most(c->timeouts.command_ms, SHORT_COMMAND_MS));
+        break;
+    case UP_READY:
+        timer_stop(&u->timer);
+        break;
+    case UP_RSET:
+        u->op_sent = u->op_waits && CAN_WRITE_AHEAD(u);
+        if (u->op_sent) {
+            send_envelope(u, true);
+        } else {
+            send_line(u, "RSET", "", at_most(c->timeouts.command_ms, SHORT_COMMAND_MS));
+        }
+        break;
+    case UP_MAIL:
+        u->op_waits = false;
+        if (!u->op_sent) {
+            send_envelope(u, false);
+        }
+        u->op_sent = false;
+        break;
+    case UP_RCPT:
+        if (u->rcpt_sent == u->rcpt_answered) {
+            send_rcpts(u);
+        }
+        break;
+    case UP_OPEN:
+        timer_stop(&u->timer);
+        break;
+    case UP_DATA:
+        send_line(u, "DATA", "", at_most(c->timeouts.command_ms, DATA_COMMAND_MS));
+        break;
+    case UP_BODY:
+        begin_body(u);
+        break;
+    case UP_FINAL:
+        u->early = u->parsing || stream_input(u->stream).len > 0;
+        u->owed = 1;
+        timer_start(&u->timer, c->timeouts.final_reply_ms);
+        break;
+    case UP_QUIT:
+        send_line(u, "QUIT", "", QUIT_MS);
+        break;
+    case UP_CLOSED:
+    case UP_STATE_COUNT:
+        break;
+    }
+}
+
+static void greeted(struct upstream *u)
+{
+    enter(u, UP_READY);
+    u->greeted = true;
+    pool_greeted(u);
+}
+
+static void on_hello_reply(struct upstream *u, const struct reply *r)
+{
+    if (r->code == 250) {
+        if (u->state == UP_EHLO) {
+            upstream_learn(r->text, &u->ext);
+        }
+        greeted(u);
+    } else if (!reply_is(r, 5)) {
+        fail_with(u, UP_REFUSAL, 0, r);
+    } else if (u->state == UP_EHLO) {
+        enter(u, UP_HELO);
+    } else {
+        fail_with(u, UP_REFUSES_US, 0, r);
+    }
+}
+
+/* MAIL and RCPT are answered completely, and MAIL was refused or nobody is interested any more. */
+static void end_envelope(struct upstream *u)
+{
+    struct reply *refusal = u->mail_refusal;
+
+    u->mail_refusal = NULL;
+    if (refusal == NULL) {
+        enter(u, UP_OPEN);
+        if (u->lease == NULL) {
+            enter(u, UP_RSET);
+        }
+        return;
+    }
+    enter(u, UP_READY);
+    if (u->lease) {
+        u->lease->ev->on_mail_refused(u->lease->arg, refusal);
+    } else {
+        pool_clean(u);
+    }
+    reply_free(&refusal);
+}
+
+static void on_mail_reply(struct upstream *u, const struct reply *r)
+{
+    struct reply told;
+
+    switch (map_reply(UP_MAIL, r, &told)) {
+    case MAP_ACCEPTED:
+        if (u->lease == NULL && u->owed == 0) {
+            end_envelope(u);
+        } else {
+            enter(u, UP_RCPT);
+        }
+        break;
+    case MAP_REFUSED:
+    case MAP_REFUSES_US:
+        reply_free(&u->mail_refusal);
+        u->mail_refusal = reply_copy(r);
+        if (u->owed == 0) {
+            end_envelope(u);
+        } else {
+            u->state = UP_RCPT; /* the answers to what went with it are of no interest */
+        }
+        break;
+    case MAP_GOES_AWAY:
+        fail_with(u, UP_GOES_AWAY, 0, r);
+        break;
+    case MAP_NONSENSE:
+        fail(u, UP_MALFORMED);
+        break;
+    }
+}
+
+/* An answer to op.rcpt[i] that counts. */
+static void take_rcpt_reply(struct upstream *u, const struct reply *r)
+{
+    size_t i = u->rcpt_answered++;
+    bool last = u->rcpt_answered == u->op.count;
+
+    timer_start(&u->timer, conf_of(u)->timeouts.command_ms);
+    if (last || (u->lease == NULL && u->owed == 0)) {
+        end_envelope(u);
+    } else {
+        enter(u, UP_RCPT);
+    }
+    if (u->state != UP_CLOSED && u->lease) {
+        u->lease->ev->on_rcpt(u->lease->arg, i, r);
+    }
+}
+
+static void on_rcpt_reply(struct upstream *u, const struct reply *r)
+{
+    struct reply told;
+
+    if (u->mail_refusal) {
+        if (u->owed == 0) {
+            end_envelope(u);
+        }
+        return;
+    }
+    switch (map_reply(UP_RCPT, r, &told)) {
+    case MAP_ACCEPTED:
+    case MAP_REFUSED:
+    case MAP_REFUSES_US:
+        take_rcpt_reply(u, r);
+        break;
+    case MAP_GOES_AWAY:
+        fail_with(u, UP_GOES_AWAY, 0, r);
+        break;
+    case MAP_NONSENSE:
+        fail(u, UP_MALFORMED);
+        break;
+    }
+}
+
+static void on_rset_reply(struct upstream *u, const struct reply *r)
+{
+    if (r->code == 421) {
+        fail_with(u, UP_GOES_AWAY, 0, r);
+    } else if (r->code != 250) {
+        fail(u, UP_MALFORMED);
+    } else if (u->op_waits && (u->lease || u->op_sent)) {
+        enter(u, UP_MAIL);
+    } else {
+        u->op_waits = false;
+        enter(u, UP_READY);
+        pool_clean(u);
+    }
+}
+
+/* A refusal of DATA leaves the transaction open, a final reply ends it. */
+static void on_message_reply(struct upstream *u, const struct reply *r)
+{
+    enum up_state was = u->state;
+    struct reply told;
+
+    switch (map_reply(was, r, &told)) {
+    case MAP_ACCEPTED:
+        if (was == UP_DATA) {
+            enter(u, UP_BODY);
+            return;
+        }
+        if (u->early) {
+            fail(u, UP_MALFORMED);
+            return;
+        }
+        break;
+    case MAP_REFUSED:
+    case MAP_REFUSES_US:
+        break;
+    case MAP_GOES_AWAY:
+        fail_with(u, UP_GOES_AWAY, 0, r);
+        return;
+    case MAP_NONSENSE:
+        fail(u, UP_MALFORMED);
+        return;
+    }
+    u->msg = NULL;
+    enter(u, was == UP_DATA ? UP_OPEN : UP_READY);
+    u->lease->ev->on_final(u->lease->arg, was, r);
+}
+
+static void on_reply(struct upstream *u, const struct reply *r)
+{
+    bool asked = u->owed > 0;
+
+    u->owed -= asked ? 1 : 0;
+    if (asked && r->code != 421) {
+        u->was_idle = false;
+    }
+    switch (u->state) {
+    case UP_CONNECT:
+    case UP_CLOSED:
+    case UP_STATE_COUNT:
+        break;
+    case UP_GREETING:
+        if (r->code == 220) {
+            enter(u, UP_EHLO);
+        } else {
+            fail_with(u, UP_REFUSAL, 0, r);
+        }
+        break;
+    case UP_EHLO:
+    case UP_HELO:
+        on_hello_reply(u, r);
+        break;
+    case UP_READY: /* nothing was asked */
+    case UP_OPEN:
+        fail_with(u, r->code == 421 ? UP_GOES_AWAY : UP_MALFORMED, 0, r->code == 421 ? r : NULL);
+        break;
+    case UP_RSET:
+        on_rset_reply(u, r);
+        break;
+    case UP_MAIL:
+        on_mail_reply(u, r);
+        break;
+    case UP_RCPT:
+        on_rcpt_reply(u, r);
+        break;
+    case UP_DATA:
+    case UP_FINAL:
+        on_message_reply(u, r);
+        break;
+    case UP_BODY: /* before the dot: only a refusal makes sense, and then the connection is of no use */
+        if (reply_is(r, 4) || reply_is(r, 5)) {
+            fail_with(u, UP_EARLY, 0, r);
+        } else {
+            fail(u, UP_MALFORMED);
+        }
+        break;
+    case UP_QUIT:
+        finish(u, NULL);
+        break;
+    }
+}
+
+/* ---- from the stream ---- */
+
+/* Takes all complete replies. */
+static void pump(struct upstream *u)
+{
+    while (u->state != UP_CLOSED && stream_input(u->stream).len > 0) {
+        struct reply r;
+        size_t used = 0;
+        enum reply_status st;
+
+        if (!u->parsing) {
+            reply_parser_reset(&u->parser);
+        }
+        u->parsing = true;
+        st = reply_parser_feed(&u->parser, stream_input(u->stream), &used, &r);
+        stream_consume(u->stream, used);
+        if (st == REPLY_MORE) {
+            return;
+        }
+        u->parsing = false;
+        if (st == REPLY_BAD) {
+            fail(u, UP_MALFORMED);
+            return;
+        }
+        on_reply(u, &r);
+    }
+}
+
+static void on_input(void *arg)
+{
+    pump(upstream_of(arg));
+}
+
+static void on_eof(void *arg)
+{
+    struct upstream *u = upstream_of(arg);
+
+    pump(u);
+    fail(u, UP_LOST);
+}
+
+static void on_error(void *arg, int err)
+{
+    struct upstream *u = upstream_of(arg);
+
+    if (u->state != UP_CONNECT) {
+        pump(u);
+    }
+    fail_with(u, UP_LOST, err, NULL);
+}
+
+static void on_writable(void *arg)
+{
+    struct upstream *u = upstream_of(arg);
+
+    if (u->state == UP_BODY) {
+        drive_body(u);
+    }
+}
+
+static void on_open(void *arg)
+{
+    struct upstream *u = upstream_of(arg);
+
+    if (u->state == UP_CONNECT) {
+        count(M_UP_CONNECTS);
+        enter(u, UP_GREETING);
+    }
+}
+
+static const struct stream_events events = {
+    .on_input = on_input,
+    .on_eof = on_eof,
+    .on_error = on_error,
+    .on_writable = on_writable,
+    .on_open = on_open,
+};
+
+/* ---- the public face ---- */
+
+struct upstream *upstream_connect(struct pool_server *s, int ticket, uint64_t connect_ms)
+{
+    struct loop *l = s->pool->ups->loop;
+    struct upstream *u = xcalloc(1, sizeof(*u));
+
+    u->magic = UPSTREAM_MAGIC;
+    u->server = s;
+    u->ticket = ticket;
+    u->born_ms = loop_now(l);
+    list_node_init(&u->link);
+    timer_init(&u->timer, l, on_deadline, u);
+    reply_parser_init(&u->parser);
+    if (s->address.family == ADDR_NONE) {
+        errno = EADDRNOTAVAIL; /* a name that is not resolved */
+    } else {
+        u->stream = stream_connect(l, &s->address, &events, u);
+    }
+    if (u->stream == NULL) {
+        free_upstream(u);
+        return NULL;
+    }
+    stream_set_input_max(u->stream, REPLY_UPSTREAM_BYTES);
+    enter(u, UP_CONNECT);
+    timer_start(&u->timer, connect_ms);
+    return u;
+}
+
+void upstream_envelope(struct upstream *u, const struct up_envelope *op)
+{
+    u->op = *op;
+    u->rcpt_sent = u->rcpt_answered = 0;
+    reply_free(&u->mail_refusal);
+    u->op_sent = false;
+    u->op_waits = op->env != NULL;
+    if (op->env == NULL) {
+        enter(u, UP_RCPT);
+    } else if (u->state == UP_OPEN) {
+        enter(u, UP_RSET);
+    } else {
+        enter(u, UP_MAIL);
+    }
+}
+
+void upstream_data(struct upstream *u, const struct relay_message *msg)
+{
+    u->msg = msg;
+    enter(u, UP_DATA);
+}
+
+void upstream_let_go(struct upstream *u)
+{
+    switch (u->state) {
+    case UP_READY:
+        pool_clean(u);
+        break;
+    case UP_OPEN:
+        enter(u, UP_RSET);
+        break;
+    case UP_DATA:
+    case UP_BODY:
+    case UP_FINAL:
+        finish(u, NULL);
+        break;
+    case UP_CONNECT: /* goes on by itself */
+    case UP_GREETING:
+    case UP_EHLO:
+    case UP_HELO:
+    case UP_RSET:
+    case UP_MAIL:
+    case UP_RCPT:
+    case UP_QUIT:
+    case UP_CLOSED:
+    case UP_STATE_COUNT:
+        break;
+    }
+}
+
+void upstream_quit(struct upstream *u)
+{
+    enter(u, UP_QUIT);
+}
+
+void upstream_drop(struct upstream *u)
+{
+    if (u->state != UP_CLOSED) {
+        finish(u, NULL);
+    }
+}
+
+bool upstream_usable(struct upstream *u)
+{
+    int fd = stream_fd(u->stream);
+    char octet;
+
+    if (u->state != UP_READY || u->parsing || stream_input(u->stream).len > 0 || stream_at_eof(u->stream)) {
+        return false;
+    }
+    /* What the kernel has and the loop has not: one look is cheaper than a transaction on a dead connection.
+     */
+    return fd < 0 ||
+           (recv(fd, &octet, 1, MSG_PEEK | MSG_DONTWAIT) < 0 && (errno == EAGAIN || errno == EWOULDBLOCK));
+}

@@ -1,0 +1,167 @@
+/*
+ * upstream.h - one SMTP connection to an upstream server, as its client (RFC 5321).
+ *
+ *   CONNECT -> GREETING -> EHLO [-> HELO] -> READY <----------------------------- final reply
+ *                                             |  ^                                   |
+ *                      (identity, TLS: here)  |  +-- RSET <-- OPEN                   |
+ *                                             v               ^  |                   |
+ *                                            MAIL --> RCPT ---+  +--> DATA --> BODY --> FINAL
+ *   QUIT -> CLOSED; CLOSED from any
+ *
+ * READY is without a transaction: idle, or lent and not yet used.  OPEN is within one, and nothing is owed.
+ * With PIPELINING, MAIL and all RCPT go in one write, and the states only follow the replies.  DATA is never
+ * pipelined (PIP-12).
+ *
+ * RPL-08: input that nobody asked for ends the connection; a command is never sent over unread input, so
+ * "354 go, 250 early" cannot count.
+ *
+ * Ownership  the pool owns the connection; a lease holds it and hears its events.  Failure closes it, tells
+ * the pool, and the pool tells the holder; the memory lives until the end of the turn.
+ */
+#ifndef PROXY_UPSTREAM_H
+#define PROXY_UPSTREAM_H
+
+#include "core/stream.h"
+#include "proxy/pool.h"
+#include "proxy/relay.h"
+
+enum up_state {
+    UP_CONNECT = 0,
+    UP_GREETING,
+    UP_EHLO,
+    UP_HELO,
+    UP_READY,
+    UP_RSET,
+    UP_MAIL,
+    UP_RCPT,
+    UP_OPEN,
+    UP_DATA,  /* DATA was sent, 354 is owed */
+    UP_BODY,  /* content is on its way; the dot is not yet */
+    UP_FINAL, /* the dot is out */
+    UP_QUIT,
+    UP_CLOSED,
+    UP_STATE_COUNT,
+};
+
+enum up_why {
+    UP_LOST = 0, /* end of file or error */
+    UP_TIMEOUT,
+    UP_MALFORMED,  /* no reply, or not one to this command */
+    UP_GOES_AWAY,  /* 421 */
+    UP_STALE,      /* the first command on a connection that had been idle met a dead one */
+    UP_REFUSAL,    /* a greeting that is not 220, EHLO and HELO refused */
+    UP_REFUSES_US, /* 5xx to EHLO and to HELO */
+    UP_EARLY,      /* 4xx or 5xx inside content */
+    UP_SPOOL,      /* our own copy of the message could not be read */
+    UP_WHY_COUNT,
+};
+
+struct upstream_failure {
+    enum up_why why;
+    enum up_state state;       /* where it happened */
+    int err;                   /* errno, or 0 */
+    const struct reply *reply; /* GOES_AWAY, EARLY, REFUSAL: what was said, borrowed; else NULL */
+};
+
+/* What the holder hears.  From the loop, or from inside upstream_envelope() and upstream_data() (on_failed
+ * only: the connection was found unusable before the command). */
+struct upstream_events {
+    /* MAIL was accepted, and this is the answer to op.rcpt[i].  With the last one the state is OPEN. */
+    void (*on_rcpt)(void *arg, size_t i, const struct reply *reply);
+    void (*on_mail_refused)(void *arg,
+                            const struct reply *reply); /* all replies are in, the state is READY */
+    void (*on_final)(void *arg, enum up_state state,
+                     const struct reply *reply); /* state: UP_DATA (refused) or UP_FINAL */
+    void (*on_failed)(void *arg, const struct upstream_failure *failure); /* the lease is gone with it */
+};
+
+struct up_envelope {
+    const struct envelope *env;          /* NULL: no MAIL, only more recipients for the open transaction */
+    const struct recipient *const *rcpt; /* borrowed until the last answer */
+    size_t count;                        /* >= 1 */
+    uint64_t size;                       /* for SIZE=; 0: not said */
+    bool eight_bit;                      /* say BODY=8BITMIME */
+    bool utf8;                           /* say SMTPUTF8 */
+};
+
+#define UP_BODY_IOVS 60 /* one call of the stream's */
+
+struct up_body { /* upstream_body.c */
+    const struct relay_message *msg;
+    struct slice chunk; /* read and not yet in the window */
+    uint64_t offset;    /* in the spool, behind chunk */
+    bool head_taken;
+    bool chunk_lent; /* the window points into what spool_read gave */
+    bool dot_placed; /* the final dot is in the window */
+    char last[2];    /* of what is in the window */
+    struct iovec iov[UP_BODY_IOVS];
+    int first, count; /* the window: iov[first..count) is still to be sent */
+};
+
+struct upstream {
+    unsigned magic;
+    struct list_node link; /* on server->list[list] */
+    enum pool_list list;
+    struct pool_server *server;
+    struct lease *lease; /* whose it is; NULL: nobody's */
+    int ticket;          /* of the server's connections */
+    bool ticket_idle;
+    struct stream *stream;
+    enum up_state state;
+    struct timer timer; /* the deadline of the state */
+    struct reply_parser parser;
+    bool parsing; /* a reply has begun */
+    bool greeted;
+    bool probe;                /* EHLO and QUIT only */
+    bool was_idle;             /* lent from the pool, and no reply yet */
+    bool op_waits;             /* op begins when RSET was answered */
+    bool op_sent;              /* ... and is sent already, pipelined */
+    bool early;                /* a reply began before the dot was out */
+    struct state_keywords ext; /* of this connection's EHLO; all false after HELO (CAP-04) */
+    unsigned owed;             /* replies to what was sent */
+    unsigned messages;         /* content begun */
+    uint64_t born_ms;
+    uint64_t idle_ms; /* since when */
+    struct up_envelope op;
+    size_t rcpt_sent, rcpt_answered;
+    struct reply *mail_refusal;
+    const struct relay_message *msg;
+    struct up_body body;
+    struct grave grave;
+};
+
+/*
+ * Connects to the server, holding the ticket.  on_failed / pool_greeted follow from the loop.  NULL if it
+ * fails at once: the ticket is still the caller's.
+ */
+struct upstream *upstream_connect(struct pool_server *s, int ticket, uint64_t connect_ms) MUST_USE;
+
+/* MAIL and recipients, or more recipients: see struct up_envelope.  An open transaction is reset first when
+ * MAIL is wanted.  State READY or OPEN. */
+void upstream_envelope(struct upstream *u, const struct up_envelope *op);
+
+/* DATA, content, dot.  State OPEN with at least one accepted recipient.  msg is borrowed until on_final. */
+void upstream_data(struct upstream *u, const struct relay_message *msg);
+
+void upstream_let_go(struct upstream *u); /* its holder left: RSET, close, or nothing */
+void upstream_quit(struct upstream *u);   /* READY: QUIT, waited for a moment; then pool_lost */
+void upstream_drop(struct upstream *u);   /* closes at once; pool_lost without a failure follows inside */
+bool upstream_usable(struct upstream *u); /* READY: nothing has come in, and the end was not seen */
+
+/* ---- upstream_cmd.c: pure ---- */
+
+void upstream_put_mail(struct buf *out, const struct up_envelope *op, const struct state_keywords *ext);
+void upstream_put_rcpt(struct buf *out, const struct recipient *r, const struct state_keywords *ext);
+void upstream_learn(struct slice ehlo_text, struct state_keywords *out); /* at_ms is left 0 */
+
+/* ---- upstream_body.c ---- */
+
+enum body_status {
+    BODY_SENT = 0, /* all of it, the dot included */
+    BODY_WAIT,     /* on_writable follows */
+    BODY_UNREADABLE,
+};
+void body_begin(struct up_body *b, const struct relay_message *msg);
+enum body_status body_send(struct up_body *b, struct stream *s) MUST_USE;
+
+#endif
