@@ -9,7 +9,7 @@
  *   - It has no memory of dead servers: a channel has one server and one try; who asks decides about more.
  *   - Its own encoder has escapes, its generator of ids is weak: both are ours, over ares_send.
  *   - One UDP socket lives as long as the channel, so a forger would only have to guess the id: to a
- *     server that is not on loopback a new channel, with a new port, is opened every minute.
+ *     server that is not on loopback a new channel, with a new port, is opened now and then (renew_ms).
  *   - A channel loses EDNS for good after one FORMERR: see cares_saw_no_edns().
  *   - ares_timeout() walks all questions: a coarse tick while something is out is cheaper.
  *   - Without a complete set of options it reads files; all are given, also for later channels.
@@ -29,7 +29,6 @@
 #include "core/crypto.h"
 
 #define TICK_MS 50
-#define CHANNEL_AGE_MS 60000
 #define NO_EDNS_PAUSE_MS 60000
 #define DNS_PORT 53
 #define SOCKET_BUFFER (512 * 1024)
@@ -245,20 +244,12 @@ static void reap_channels(struct cares *c)
     }
 }
 
-static bool is_loopback(const struct addr *a)
-{
-    static const uint8_t one[16] = { 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1 };
-
-    return a->family == ADDR_V4 ? a->ip[0] == 127 : memcmp(a->ip, one, sizeof(one)) == 0;
-}
-
 /* The channel for the next question; NULL if none can be opened. */
 static struct channel *current_channel(struct cares *c)
 {
     uint64_t now = loop_now(c->loop);
 
-    if (c->newest != NULL && !is_loopback(&c->settings.server) &&
-        now - c->newest->born_ms >= CHANNEL_AGE_MS) {
+    if (c->newest != NULL && c->settings.renew_ms > 0 && now - c->newest->born_ms >= c->settings.renew_ms) {
         c->newest = NULL;
         reap_channels(c);
     }

@@ -23,6 +23,7 @@ enum cares_status {
 struct cares_settings {
     struct addr server;  /* port 0: 53 */
     uint32_t timeout_ms; /* of one question; it may double when a truncated answer is asked again by TCP */
+    uint32_t renew_ms;   /* a new channel, so a new source port, after this time; 0: never */
     bool tcp;            /* TCP only: for the self-test */
 };
 

@@ -11,7 +11,8 @@
  *               never had one (a probe), still feeds cache and health.
  *
  * After a failed try the next server is asked; after a timeout also the same one again, `attempts` times in
- * all; answers such as SERVFAIL are believed once every healthy server gave one.  Nobody waits for a
+ * all; when nothing could be sent to anyone, after a pause; answers such as SERVFAIL are believed once
+ * every healthy server gave one.  Nobody waits for a
  * flight any more: if it is in the queue it is dropped, on the wire it flies on and fills the cache, but is
  * not tried again.
  *
@@ -19,28 +20,23 @@
  */
 #include "dns/resolver.h"
 
-#include "core/log.h"
 #include "dns/answer.h"
 
 #define KEY_MAX (2 + WIRE_NAME_MAX)
+#define RENEW_MS 60000 /* how long a forger may guess at one port of ours */
+#define LOG_PAUSE_S 10
+#define NETWORK_PAUSE_MS 500  /* before the only server is asked again that could not be reached */
 #define DEADLINE_SLACK_MS 100 /* the server layer's own timeout comes first */
-
-enum {
-    DEFAULT_TIMEOUT_MS = 2000,
-    DEFAULT_ATTEMPTS = 2,
-    DEFAULT_IN_FLIGHT = 128,
-    DEFAULT_QUEUE = 20000,
-    IN_FLIGHT_MAX = 4096, /* of 65536 ids */
-    BYTES_PER_ENTRY = 512,
-};
 
 struct flight {
     struct table_entry entry; /* resolver.flights */
     struct list_node node;    /* resolver.queue or resolver.flying */
     struct list_node waiters; /* struct dns_req.node */
     struct timer deadline;    /* of the wait in the queue, then of all tries */
+    struct timer pause;       /* active: nothing could be sent, to be asked again */
     struct resolver *r;
-    struct try *try; /* NULL while in the queue */
+    struct try *try; /* NULL in the queue and in the pause */
+    bool queued;     /* on resolver.queue, otherwise on resolver.flying */
     struct wire_question q;
     unsigned asked;      /* servers_bit of those asked in this round */
     unsigned timeouts;   /* tries that brought nothing */
@@ -141,14 +137,16 @@ static void on_deliver(void *arg)
 
 static void leave_queue(struct flight *f)
 {
-    if (f->try == NULL && list_linked(&f->node))
+    if (f->queued)
         f->r->queued -= 1;
+    f->queued = false;
     list_remove(&f->node);
 }
 
 static void flight_free(struct flight *f)
 {
     timer_stop(&f->deadline);
+    timer_stop(&f->pause);
     leave_queue(f);
     table_remove(&f->r->flights, &f->entry);
     if (f->try != NULL)
@@ -198,7 +196,7 @@ static void on_flight_deadline(void *arg)
     struct resolver *r = f->r;
     struct wire_answer w = { .status = DNS_TEMPFAIL, .why = DNS_WHY_TIMEOUT };
 
-    if (f->try == NULL) {
+    if (f->queued) {
         r->stats.overload += 1;
         w.why = DNS_WHY_OVERLOAD;
     }
@@ -251,7 +249,8 @@ static void launch(struct flight *f)
 
     leave_queue(f);
     list_push_back(&r->flying, &f->node);
-    f->started_us = loop_now_us();
+    if (f->started_us == 0)
+        f->started_us = loop_now_us();
     timer_start(&f->deadline, patience_ms(r));
     ask(f, servers_pick(&r->servers, 0, true, loop_now(r->loop)));
     probe_with(r, f);
@@ -261,6 +260,30 @@ static void pump_queue(struct resolver *r)
 {
     while (r->on_wire < r->settings.in_flight && !list_empty(&r->queue))
         launch(container_of(r->queue.next, struct flight, node));
+}
+
+/* A resolver that is being restarted is back soon: the flight waits, then queues up again in front. */
+static void on_pause_over(void *arg)
+{
+    struct flight *f = arg;
+
+    list_remove(&f->node);
+    list_push_front(&f->r->queue, &f->node);
+    f->queued = true;
+    f->r->queued += 1;
+    f->asked = 0;
+    pump_queue(f->r);
+}
+
+/* True if the flight waits to be asked again. */
+static bool pause_flight(struct flight *f, enum dns_why why)
+{
+    struct resolver *r = f->r;
+
+    if (why != DNS_WHY_NETWORK || list_empty(&f->waiters) || ++f->timeouts >= r->settings.attempts)
+        return false;
+    timer_start(&f->pause, min_u64(NETWORK_PAUSE_MS, r->settings.timeout_ms / 2));
+    return true;
 }
 
 /* Who is asked after a failure; NULL: nobody. */
@@ -281,16 +304,23 @@ static struct server *next_server(struct flight *f, enum dns_why why)
     return servers_pick(&r->servers, 0, true, loop_now(r->loop));
 }
 
-static void log_server(const struct server *s, enum dns_why why)
+/* A server that flaps is written down once in a while: each "up" follows the "down" it belongs to. */
+static void log_server(struct server *s, enum dns_why why, uint64_t now_ms)
 {
     struct log_line l;
-    enum log_level level = s->down ? LOG_LEVEL_WARN : LOG_LEVEL_INFO;
+    uint32_t kept_back = 0;
 
-    if (!log_begin(&l, level, s->down ? "dns_server_down" : "dns_server_up"))
+    if (s->down ? !log_allowed(&s->log_limit, now_ms, LOG_PAUSE_S, &kept_back) : !s->down_logged)
+        return;
+    s->down_logged = s->down;
+    if (!log_begin(&l, s->down ? LOG_LEVEL_WARN : LOG_LEVEL_INFO,
+                   s->down ? "dns_server_down" : "dns_server_up"))
         return;
     log_ip(&l, "server", &s->addr);
-    if (s->down)
+    if (s->down) {
         log_text(&l, "why", dns_why_text(why));
+        log_num(&l, "suppressed", kept_back);
+    }
     log_end(&l);
 }
 
@@ -334,7 +364,7 @@ static void note_health(struct resolver *r, const struct try *t, const struct wi
         changed = server_good(s, us_since(t->sent_us));
     }
     if (changed)
-        log_server(s, w->why);
+        log_server(s, w->why, loop_now(r->loop));
 }
 
 /* What came of a try, in the form of an answer. */
@@ -388,9 +418,10 @@ static void on_try(enum cares_status status, struct slice packet, void *arg)
         land(t, &w);
     } else if (f != NULL) {
         next = next_server(f, w.why);
+        f->try = NULL;
         if (next != NULL)
             ask(f, next);
-        else
+        else if (!pause_flight(f, w.why))
             flight_fail(f, &w, t->server);
     }
     arena_fini(&mem);
@@ -411,6 +442,7 @@ static struct flight *flight_new(struct resolver *r, const struct wire_question 
     list_init(&f->waiters);
     list_node_init(&f->node);
     timer_init(&f->deadline, r->loop, on_flight_deadline, f);
+    timer_init(&f->pause, r->loop, on_pause_over, f);
     table_insert(&r->flights, &f->entry, slice_of(f->key, key.len));
     return f;
 }
@@ -434,6 +466,7 @@ static void start_flight(struct dns_req *req, const struct wire_question *q, str
     f = flight_new(r, q, key);
     join(f, req);
     list_push_back(&r->queue, &f->node);
+    f->queued = true;
     r->queued += 1;
     timer_start(&f->deadline, patience_ms(r));
     pump_queue(r);
@@ -498,25 +531,11 @@ static void free_flights(struct list_node *flights)
     }
 }
 
-static struct dns_settings with_defaults(const struct dns_settings *in)
+static bool is_loopback(const struct addr *a)
 {
-    struct dns_settings s = *in;
+    static const uint8_t one[16] = { [15] = 1 };
 
-    if (s.timeout_ms == 0)
-        s.timeout_ms = DEFAULT_TIMEOUT_MS;
-    if (s.attempts == 0)
-        s.attempts = DEFAULT_ATTEMPTS;
-    if (s.in_flight == 0)
-        s.in_flight = DEFAULT_IN_FLIGHT;
-    s.in_flight = (uint32_t)min_size(s.in_flight, IN_FLIGHT_MAX);
-    if (s.queue_max == 0)
-        s.queue_max = DEFAULT_QUEUE;
-    if (s.cache_bytes == 0 && mul_overflows(s.cache_entries, BYTES_PER_ENTRY, &s.cache_bytes))
-        s.cache_bytes = SIZE_MAX;
-    s.servers = NULL;
-    s.server_count = 0;
-    s.resolv_conf = NULL;
-    return s;
+    return a->family == ADDR_V4 ? a->ip[0] == 127 : memcmp(a->ip, one, sizeof(one)) == 0;
 }
 
 static void set_servers(struct resolver *r, const struct dns_settings *in)
@@ -542,24 +561,10 @@ static void set_servers(struct resolver *r, const struct dns_settings *in)
         if (s->addr.port == 0)
             s->addr.port = s->stats.addr.port = 53;
         cs.server = s->addr;
+        cs.renew_ms = is_loopback(&s->addr) ? 0 : RENEW_MS;
         s->cares = cares_new(r->loop, &cs);
     }
     r->servers.count = count;
-}
-
-struct dns_settings dns_settings_default(void)
-{
-    return (struct dns_settings){
-        .timeout_ms = DEFAULT_TIMEOUT_MS,
-        .attempts = DEFAULT_ATTEMPTS,
-        .in_flight = DEFAULT_IN_FLIGHT,
-        .queue_max = DEFAULT_QUEUE,
-        .cache_entries = 200000,
-        .min_ttl_s = 1,
-        .max_ttl_s = 3600,
-        .negative_ttl_s = 300,
-        .failure_ttl_s = 5,
-    };
 }
 
 struct resolver *resolver_new(struct loop *l, const struct dns_settings *settings)
@@ -567,7 +572,7 @@ struct resolver *resolver_new(struct loop *l, const struct dns_settings *setting
     struct resolver *r = xcalloc(1, sizeof(*r));
 
     r->loop = l;
-    r->settings = with_defaults(settings);
+    r->settings = settings_fill(settings);
     set_servers(r, settings);
     cache_init(&r->cache, r->settings.cache_entries, r->settings.cache_bytes);
     table_init(&r->flights);

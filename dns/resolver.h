@@ -29,4 +29,7 @@ struct resolver {
     struct dns_stats stats; /* the counters; the rest is filled in by resolver_stats() */
 };
 
+/* The settings with defaults for what is 0; the lists of servers are not copied (settings.c). */
+struct dns_settings settings_fill(const struct dns_settings *in);
+
 #endif

@@ -14,7 +14,7 @@
 #ifndef DNS_SERVERS_H
 #define DNS_SERVERS_H
 
-#include "core/loop.h"
+#include "core/log.h"
 #include "dns/dns.h"
 
 #define SERVER_DOWN_SCORE 20
@@ -31,8 +31,10 @@ struct server {
     bool down;
     bool probing; /* a probe is out */
     uint32_t backoff_ms;
-    uint64_t retry_at_ms;     /* while down: no probe before */
-    uint64_t silent_since_ms; /* when the first question since its last answer left; 0: owes nothing */
+    uint64_t retry_at_ms;       /* while down: no probe before */
+    uint64_t silent_since_ms;   /* when the first question since its last answer left; 0: owes nothing */
+    struct log_limit log_limit; /* for `down`, by the resolver */
+    bool down_logged;
     struct dns_server_stats stats;
 };
 

@@ -336,12 +336,12 @@ static void on_server_accept(unsigned ready UNUSED, void *arg)
         close(fd);
 }
 
-/* UDP and TCP on the same free port. */
-static void server_start(struct test_server *s, struct loop *l)
+/* UDP and TCP on the same port; 0: a free one. */
+static void server_start_at(struct test_server *s, struct loop *l, uint16_t port)
 {
     struct sockaddr_in sin = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
     socklen_t len = sizeof(sin);
-    int size = 4 << 20;
+    int size = 4 << 20, on = 1;
 
     *s = (struct test_server){ .loop = l };
     list_init(&s->delayed);
@@ -350,7 +350,8 @@ static void server_start(struct test_server *s, struct loop *l)
     for (int i = 0; i < 50; i++) {
         s->udp = socket(AF_INET, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
         s->tcp = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-        sin.sin_port = 0;
+        sin.sin_port = htons(port);
+        setsockopt(s->tcp, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
         BUG_ON(bind(s->udp, (struct sockaddr *)&sin, sizeof(sin)) != 0);
         BUG_ON(getsockname(s->udp, (struct sockaddr *)&sin, &len) != 0);
         if (bind(s->tcp, (struct sockaddr *)&sin, sizeof(sin)) == 0)
@@ -365,6 +366,11 @@ static void server_start(struct test_server *s, struct loop *l)
     watch_set(&s->udp_watch, WATCH_READ);
     watch_init(&s->tcp_watch, l, s->tcp, on_server_accept, s);
     watch_set(&s->tcp_watch, WATCH_READ);
+}
+
+static void server_start(struct test_server *s, struct loop *l)
+{
+    server_start_at(s, l, 0);
 }
 
 static void server_stop(struct test_server *s)

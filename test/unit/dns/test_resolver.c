@@ -516,6 +516,45 @@ static void no_server_at_all_is_a_quick_failure(void **state)
     drop(&q);
 }
 
+static void on_back_again(void *arg)
+{
+    struct test_server *s = arg;
+    struct loop *l = s->loop;
+    struct addr at = s->addr;
+
+    server_start_at(s, l, at.port);
+}
+
+static void a_server_that_restarts_is_asked_again(void **state)
+{
+    struct bench *b = *state;
+    struct asked q[3] = { 0 };
+    struct timer back;
+
+    open_resolver(b, 1, NULL);
+    server_stop(&b->one);
+    timer_init(&back, b->loop, on_back_again, &b->one);
+    timer_start(&back, 40); /* within the pause, which is half the timeout */
+    ask(b, &q[0], SLICE("host.test"), DNS_TYPE_A);
+    wait_for(b, 1);
+    assert_int_equal(q[0].ans->status, DNS_OK);
+    drop(&q[0]);
+
+    /* in the pause: cancelled, and freed */
+    server_stop(&b->one);
+    ask(b, &q[1], SLICE("b1.test"), DNS_TYPE_A);
+    ask(b, &q[2], SLICE("b1.test"), DNS_TYPE_A);
+    wait_ms(b, 30);
+    dns_cancel(&q[1].req);
+    dns_cancel(&q[2].req);
+    ask(b, &q[1], SLICE("b2.test"), DNS_TYPE_A);
+    wait_ms(b, 30);
+    assert_int_equal(stats(b).in_flight, 0);
+    resolver_free(b->r);
+    b->r = NULL;
+    drop(&q[1]);
+}
+
 /* ---- cancelling and freeing ---- */
 
 static void a_cancelled_question_is_not_delivered_in_any_state(void **state)
@@ -691,6 +730,7 @@ int main(void)
         TEST(the_next_server_is_asked_after_a_failure),
         TEST(what_all_servers_say_is_believed),
         TEST(no_server_at_all_is_a_quick_failure),
+        TEST(a_server_that_restarts_is_asked_again),
         TEST(a_cancelled_question_is_not_delivered_in_any_state),
         TEST(a_callback_may_cancel_another_and_ask_again),
         TEST(the_resolver_may_be_freed_with_everything_out),
