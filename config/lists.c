@@ -274,7 +274,7 @@ void set_fields(struct load *l, const struct value *v)
                 l->errs, false, child->key_line, child->key_column,
                 "%s: `%s` is not the name of a header field that can be added (X-Glacis-* is ours)", v->shown,
                 quote_text(&q, child->key));
-        } else if (child->kind != NODE_SCALAR || !template_check(child->text, &why)) {
+        } else if (child->kind != NODE_SCALAR || !added_header_check(child->text, &why)) {
             load_expected(l, v, child, why.len > 0 ? mem : "a text");
         } else if (has_room(l, v, child, h->add_count, CONFIG_MAX_HEADERS)) {
             h->add[h->add_count++] = (struct config_header_add){ load_text(l, child->key),

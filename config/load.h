@@ -90,7 +90,7 @@ bool is_scalar_key(enum key_type type);
 bool banner_expand(struct slice text, const char *hostname, struct buf *out, struct buf *why) MUST_USE;
 
 /* Is a template of headers.add in order?  False with what is expected in `why`. */
-bool template_check(struct slice text, struct buf *why) MUST_USE;
+bool added_header_check(struct slice text, struct buf *why) MUST_USE;
 
 /* ---- lists.c, upstreams.c, domains.c ---- */
 

@@ -8,7 +8,7 @@
 
 static const char *const header_names[] = {
     "client.ip",     "client.rdns", "helo.name",       "sender.address",
-    "sender.domain", "session.id",  "server.hostname",
+    "sender.domain", "session.id",  "server.hostname", "recipient.count", "message.size",
 };
 
 /* *rest begins behind "{".  False if there is no "}". */
@@ -57,7 +57,7 @@ static bool is_header_name(struct slice name)
     return false;
 }
 
-bool template_check(struct slice text, struct buf *why)
+bool added_header_check(struct slice text, struct buf *why)
 {
     bool ok = slice_find(text, '\n') == text.len && text.len <= 900;
 
