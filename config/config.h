@@ -43,7 +43,7 @@ struct config_server_section {
     const char            *hostname; /* default: the FQDN of the machine; always has a dot */
     struct config_listener listen[CONFIG_MAX_LISTENERS];
     size_t                 listen_count;
-    bool                   listen_given; /* false: the default pair (or the same written out), where a missing family is skipped */
+    bool                   listen_given; /* false: the default pair, where a missing family is skipped */
     unsigned               workers;      /* `auto` is already resolved: 1..CONFIG_MAX_WORKERS */
     const char            *user;         /* used only when started as root */
     const char            *state_dir;
