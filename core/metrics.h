@@ -95,6 +95,19 @@
     X(UP_LOST_FINAL, COUNTER, "glacis_upstream_lost_replies_total", "", "Final replies lost after the dot (RFC 1047)") \
     X(UP_MARKED_DOWN, COUNTER, "glacis_upstream_marked_down_total", "", "Times a server was marked down") \
     X(UP_PROBES, COUNTER, "glacis_upstream_probes_total", "", "Health probes")                       \
+    X(DNS_QUESTIONS, COUNTER, "glacis_dns_questions_total", "", "Names asked for, by whatever check")           \
+    X(DNS_CACHE_HITS, COUNTER, "glacis_dns_cache_hits_total", "", "Of these: answered from the cache")         \
+    X(DNS_SENT, COUNTER, "glacis_dns_sent_total", "", "Questions sent to DNS servers, repeats and probes included") \
+    X(DNS_TIMEOUTS, COUNTER, "glacis_dns_failures_total", "why=\"timeout\"", "Attempts that failed, by reason") \
+    X(DNS_SERVFAIL, COUNTER, "glacis_dns_failures_total", "why=\"servfail\"", "")                              \
+    X(DNS_REFUSED, COUNTER, "glacis_dns_failures_total", "why=\"refused\"", "")                                \
+    X(DNS_GARBAGE, COUNTER, "glacis_dns_failures_total", "why=\"garbage\"", "")                                \
+    X(DNS_NETWORK, COUNTER, "glacis_dns_failures_total", "why=\"network\"", "")                                \
+    X(DNS_OVERLOAD, COUNTER, "glacis_dns_failures_total", "why=\"overload\"", "")                              \
+    X(DNS_TEMPFAILS, COUNTER, "glacis_dns_tempfails_total", "", "Names that no DNS server could tell about")   \
+    X(DNS_IN_FLIGHT, GAUGE, "glacis_dns_in_flight", "", "Questions at DNS servers now")                        \
+    X(DNS_QUEUED, GAUGE, "glacis_dns_queued", "", "Questions waiting for their turn")                          \
+    X(DNS_SERVERS_DOWN, GAUGE, "glacis_dns_servers_down", "", "DNS servers marked down, summed over workers")  \
     X(LOG_DROPPED, COUNTER, "glacis_log_dropped_total", "", "Log lines dropped: the recorder is slow or away") \
     X(LONGEST_TURN_US, GAUGE, "glacis_longest_turn_microseconds", "", "Longest turn of an event loop in the last seconds") \
     X(WORKERS, GAUGE, "glacis_workers", "", "Workers of the newest generation that are alive")       \
