@@ -8,6 +8,7 @@
 #define ADMIN_ADMIN_H
 
 #include "config/config.h"
+#include "state/state.h"
 
 /*
  * glacis check -c FILE [--print]: loads the file and says everything that is wrong with it.
@@ -16,5 +17,23 @@
  * cannot be read, 64 (EX_USAGE).  --print writes the effective configuration to standard output.
  */
 int cmd_check(int argc, char **argv);
+
+/*
+ * glacis reload [-c FILE | --control PATH]: the running one takes its file again.
+ *
+ * 0 once the new workers serve (or when they are queued behind a drain), 69 when nobody answers, 78 with
+ * every error when the file is refused, 66 when FILE cannot be read.
+ */
+int cmd_reload(int argc, char **argv);
+
+/* glacis status [--json] [-c FILE | --control PATH]: what the running one is doing.  0, 69, 66. */
+int cmd_status(int argc, char **argv);
+
+/*
+ * The whole life of the recorder process, after fork, state_slot_enter() and the user change: writes the log,
+ * serves metrics and health on admin_fd (-1: none).  Ends after SIGTERM once the rings are empty; when
+ * supervisor_fd reads end of file it stays until no worker is left.  Returns the exit status.
+ */
+int recorder_main(struct state *st, const struct config *conf, int admin_fd, int supervisor_fd);
 
 #endif

@@ -116,6 +116,7 @@ static void drain(struct process *p)
     if (w->conf->server.drain_timeout_ms != CONFIG_OFF)
         timer_start(&w->drain_deadline, w->conf->server.drain_timeout_ms);
     timer_start(&w->tick, TICK_DRAINING_MS);
+    upstreams_drain(w->upstreams);
     each_session(w, session_drain);
 }
 

@@ -1,0 +1,200 @@
+/*
+ * log_writer.c - rings to standard output, standard error, a file or syslog; a thread of its own.
+ *
+ * Lines are taken in batches and written whole.  A file that cannot be written is tried again with each
+ * batch; what was in the batch is lost and counted.  The thread never logs itself (it would write into a ring
+ * whose writer is another thread): the main thread asks for its newest error.
+ */
+#include "admin/log_writer.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <sys/stat.h>
+#include <syslog.h>
+
+#define BATCH_BYTES (64 * 1024)
+#define POLL_MS 500
+
+struct log_writer {
+    struct state *st;
+    const struct config_log *log;
+    pthread_t thread;
+    int fd; /* -1: syslog, or a file that could not be opened */
+    bool owned;
+    _Atomic bool stop, reopen;
+    _Atomic int error;
+};
+
+static void open_target(struct log_writer *w)
+{
+    if (w->owned && w->fd >= 0)
+        close(w->fd);
+    w->owned = false;
+    w->fd = -1;
+    switch (w->log->to) {
+    case LOG_TO_STDOUT:
+        w->fd = STDOUT_FILENO;
+        break;
+    case LOG_TO_STDERR:
+        w->fd = STDERR_FILENO;
+        break;
+    case LOG_TO_SYSLOG:
+        openlog("glacis", LOG_PID | LOG_NDELAY, LOG_MAIL);
+        break;
+    case LOG_TO_FILE:
+        w->fd = open(w->log->file, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0640);
+        w->owned = true;
+        if (w->fd < 0)
+            w->error = errno;
+        break;
+    }
+}
+
+static bool write_all(struct log_writer *w, struct slice text)
+{
+    while (text.len > 0) {
+        ssize_t n = write(w->fd, text.ptr, text.len);
+
+        if (n < 0 && errno == EAGAIN) { /* somebody made our standard output non-blocking */
+            struct pollfd p = { w->fd, POLLOUT, 0 };
+
+            (void)poll(&p, 1, POLL_MS);
+            if (w->stop)
+                return false;
+            continue;
+        }
+        if (n < 0 && errno != EINTR) {
+            w->error = errno;
+            return false;
+        }
+        text = slice_skip(text, n > 0 ? (size_t)n : 0);
+    }
+    return true;
+}
+
+/* The level is in every line, in either format, near its front. */
+static int priority_of(struct slice line)
+{
+    struct slice front = slice_take(line, 80);
+
+    if (memmem(front.ptr, front.len, "error", 5) != NULL)
+        return LOG_ERR;
+    if (memmem(front.ptr, front.len, "warn", 4) != NULL)
+        return LOG_WARNING;
+    if (memmem(front.ptr, front.len, "debug", 5) != NULL || memmem(front.ptr, front.len, "trace", 5) != NULL)
+        return LOG_DEBUG;
+    return LOG_INFO;
+}
+
+static void write_batch(struct log_writer *w, struct slice batch, size_t lines)
+{
+    if (w->log->to == LOG_TO_SYSLOG) {
+        while (batch.len > 0) {
+            struct slice line = slice_cut(&batch, '\n');
+
+            syslog(priority_of(line), SLICE_FMT, SLICE_ARG(line));
+        }
+        return;
+    }
+    if (w->fd < 0)
+        open_target(w);
+    if (w->fd < 0 || !write_all(w, batch))
+        count_n(M_LOG_DROPPED, lines);
+}
+
+/* Lines from the rings until the batch is full or the rings are empty; how many. */
+static size_t take_batch(struct log_writer *w, struct buf *batch)
+{
+    size_t lines = 0;
+
+    buf_reset(batch);
+    while (batch->len + LOG_LINE_MAX + 1 <= BATCH_BYTES && state_log_read(w->st, batch)) {
+        if (batch->ptr[batch->len - 1] != '\n')
+            buf_put_char(batch, '\n');
+        lines++;
+    }
+    return lines;
+}
+
+static void sleep_until_woken(struct log_writer *w)
+{
+    struct pollfd p = { state_log_fd(w->st), POLLIN, 0 };
+    uint64_t n;
+
+    if (poll(&p, 1, POLL_MS) > 0)
+        (void)!read(p.fd, &n, sizeof(n));
+}
+
+static void *run(void *arg)
+{
+    struct log_writer *w = arg;
+    struct buf batch;
+
+    buf_init(&batch, BATCH_BYTES);
+    open_target(w);
+    for (;;) {
+        size_t lines;
+
+        if (atomic_exchange(&w->reopen, false))
+            open_target(w);
+        lines = take_batch(w, &batch);
+        if (lines > 0)
+            write_batch(w, buf_slice(&batch), lines);
+        else if (w->stop)
+            break;
+        else
+            sleep_until_woken(w);
+    }
+    buf_fini(&batch);
+    if (w->owned && w->fd >= 0)
+        close(w->fd);
+    return NULL;
+}
+
+struct log_writer *log_writer_start(struct state *st, const struct config_log *log)
+{
+    struct log_writer *w = xcalloc(1, sizeof(*w));
+
+    w->st = st;
+    w->log = log;
+    w->fd = -1;
+    if (pthread_create(&w->thread, NULL, run, w) == 0)
+        return w;
+    free(w);
+    return NULL;
+}
+
+static void nudge(struct log_writer *w)
+{
+    uint64_t one = 1;
+
+    (void)!write(state_log_fd(w->st), &one, sizeof(one));
+}
+
+void log_writer_reopen(struct log_writer *w)
+{
+    w->reopen = true;
+    nudge(w);
+}
+
+bool log_writer_stop(struct log_writer *w, unsigned wait_ms)
+{
+    struct timespec until;
+
+    w->stop = true;
+    nudge(w);
+    clock_gettime(CLOCK_REALTIME, &until);
+    until.tv_sec += (time_t)(wait_ms / 1000) + 1;
+    if (pthread_timedjoin_np(w->thread, NULL, &until) != 0)
+        return false;
+    free(w);
+    return true;
+}
+
+int log_writer_error(struct log_writer *w)
+{
+    return atomic_exchange(&w->error, 0);
+}

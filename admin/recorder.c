@@ -1,0 +1,287 @@
+/*
+ * recorder.c - the process that writes the log and answers for metrics and health.
+ *
+ * Two threads: the log writer, which may block, and this one, which serves HTTP and beats.  Health is judged
+ * from the workers' heartbeats alone, so a slow disk never makes a healthy proxy look dead.
+ *
+ *     /metrics   Prometheus text; asks for the token if one is configured
+ *     /healthz   200 if every worker of the generation in force has beaten within 10 s
+ *     /readyz    200 if one of them also accepts, and at least one server of any upstream is not marked down:
+ * with none at all, mail could only be deferred, and a balancer should prefer another proxy
+ *
+ * The health pages need no token: they say one word.
+ */
+#include <errno.h>
+#include <poll.h>
+#include <signal.h>
+#include <sys/signalfd.h>
+
+#include "admin/admin.h"
+#include "admin/http.h"
+#include "admin/log_writer.h"
+
+#define TURN_MS 1000
+#define FRESH_MS 10000
+#define STOP_MS 3000
+
+struct recorder {
+    struct state *st;
+    const struct config *conf;
+    struct log_writer *writer;
+    struct http *http;
+    struct log_limit write_errors;
+    int signal_fd;
+    int supervisor_fd;
+    bool orphaned; /* the supervisor is gone: ends with the last worker */
+    bool stop;
+};
+
+static uint64_t now_ms(void)
+{
+    struct timespec ts;
+
+    clock_gettime(CLOCK_MONOTONIC, &ts);
+    return (uint64_t)ts.tv_sec * 1000 + (uint64_t)ts.tv_nsec / 1000000;
+}
+
+/* ---- health ---- */
+
+struct workers_seen {
+    unsigned fresh, stale, accepting; /* of the generation in force */
+};
+
+static struct workers_seen look_at_workers(const struct recorder *r)
+{
+    struct workers_seen seen = { 0, 0, 0 };
+    uint64_t generation = state_gauge_sum(r->st, M_GENERATION), now = now_ms();
+
+    for (int i = 0; i < STATE_SLOTS; i++) {
+        struct state_slot_info info;
+
+        if (!state_slot_info(r->st, i, &info) || info.role != ROLE_WORKER || info.generation != generation)
+            continue;
+        if (info.heartbeat_ms == 0)
+            continue; /* just started in the place of another */
+        if (now > info.heartbeat_ms + FRESH_MS) {
+            seen.stale++;
+            continue;
+        }
+        seen.fresh++;
+        seen.accepting += !info.draining;
+    }
+    return seen;
+}
+
+static bool is_up(const struct recorder *r, const char *server)
+{
+    struct state_health h;
+
+    state_health_get(r->st, state_server_find(r->st, server), &h);
+    return !h.down;
+}
+
+static bool some_server_up(const struct recorder *r)
+{
+    for (size_t i = 0; i < r->conf->upstream_count; i++) {
+        for (size_t k = 0; k < r->conf->upstreams[i].server_count; k++) {
+            if (is_up(r, r->conf->upstreams[i].server[k].text))
+                return true;
+        }
+    }
+    return false;
+}
+
+static void answer_health(struct http_reply *out, bool good, const char *bad)
+{
+    out->status = good ? 200 : 503;
+    buf_put_str(&out->body, good ? "ok\n" : bad);
+}
+
+/* ---- metrics ---- */
+
+static void put_label(struct buf *b, const char *name, const char *value)
+{
+    buf_putf(b, "%s=\"", name);
+    for (const char *p = value; *p != '\0'; p++) {
+        if (*p == '"' || *p == '\\')
+            buf_put_char(b, '\\');
+        buf_put_char(b, *p == '\n' ? ' ' : *p);
+    }
+    buf_put_char(b, '"');
+}
+
+typedef uint64_t (*server_value)(const struct recorder *r, const struct config_upstream *u,
+                                 const char *server);
+
+static uint64_t value_up(const struct recorder *r, const struct config_upstream *u, const char *server)
+{
+    (void)u;
+    return is_up(r, server) ? 1 : 0;
+}
+
+static uint64_t value_open(const struct recorder *r, const struct config_upstream *u, const char *server)
+{
+    (void)u;
+    return state_tickets_used(r->st, state_server_find(r->st, server));
+}
+
+static uint64_t value_limit(const struct recorder *r, const struct config_upstream *u, const char *server)
+{
+    (void)r;
+    (void)server;
+    return u->connections;
+}
+
+static const struct {
+    const char *name, *help;
+    server_value value;
+} server_gauges[] = {
+    { "glacis_upstream_server_up", "1 unless the server is marked down", value_up },
+    { "glacis_upstream_server_connections", "Connections to the server, over all workers", value_open },
+    { "glacis_upstream_server_connections_limit", "The most connections the server may get", value_limit },
+};
+
+static void put_servers(const struct recorder *r, struct buf *b)
+{
+    for (size_t g = 0; g < ARRAY_LEN(server_gauges); g++) {
+        buf_putf(b, "# HELP %s %s\n# TYPE %s gauge\n", server_gauges[g].name, server_gauges[g].help,
+                 server_gauges[g].name);
+        for (size_t i = 0; i < r->conf->upstream_count; i++) {
+            const struct config_upstream *u = &r->conf->upstreams[i];
+
+            for (size_t k = 0; k < u->server_count; k++) {
+                buf_putf(b, "%s{", server_gauges[g].name);
+                put_label(b, "upstream", u->name);
+                buf_put_char(b, ',');
+                put_label(b, "server", u->server[k].text);
+                buf_putf(b, "} %" PRIu64 "\n", server_gauges[g].value(r, u, u->server[k].text));
+            }
+        }
+    }
+}
+
+static void put_metrics(const struct recorder *r, struct buf *b)
+{
+    uint64_t values[METRIC_COUNT];
+
+    state_metrics_sum(r->st, values);
+    metrics_render(b, values);
+    buf_put_str(b, "# HELP glacis_build_info The version that runs\n# TYPE glacis_build_info gauge\n");
+    buf_put_str(b, "glacis_build_info{version=\"" GLACIS_VERSION "\"} 1\n");
+    buf_put_str(
+        b, "# HELP glacis_config_loaded_seconds When the configuration in force was loaded, in Unix time\n"
+           "# TYPE glacis_config_loaded_seconds gauge\n");
+    buf_putf(b, "glacis_config_loaded_seconds %" PRId64 "\n", r->conf->loaded_at_s);
+    buf_put_str(b,
+                "# HELP glacis_monitor_mode 1 while the mode is monitor\n# TYPE glacis_monitor_mode gauge\n");
+    buf_putf(b, "glacis_monitor_mode %d\n", r->conf->mode == MODE_MONITOR);
+    put_servers(r, b);
+}
+
+static void on_request(void *arg, struct slice path, bool authorized, struct http_reply *out)
+{
+    const struct recorder *r = arg;
+    struct workers_seen seen = look_at_workers(r);
+
+    if (slice_eq(path, SLICE("/healthz"))) {
+        answer_health(out, seen.fresh > 0 && seen.stale == 0, "a worker does not answer\n");
+    } else if (slice_eq(path, SLICE("/readyz"))) {
+        answer_health(out, seen.accepting > 0 && some_server_up(r),
+                      seen.accepting > 0 ? "all servers of all upstreams are down\n" : "no worker accepts\n");
+    } else if (!authorized) {
+        out->status = 401;
+        buf_put_str(&out->body, "a token is needed: Authorization: Bearer ...\n");
+    } else if (slice_eq(path, SLICE("/metrics"))) {
+        out->status = 200;
+        out->type = "text/plain; version=0.0.4; charset=utf-8";
+        put_metrics(r, &out->body);
+    } else {
+        buf_put_str(&out->body, "/metrics /healthz /readyz\n");
+    }
+}
+
+/* ---- the process ---- */
+
+static bool open_signals(struct recorder *r)
+{
+    sigset_t set;
+
+    (void)signal(SIGUSR1, SIG_DFL); /* blocked, so that it arrives by the descriptor */
+    sigemptyset(&set);
+    sigaddset(&set, SIGTERM);
+    sigaddset(&set, SIGUSR1);
+    sigprocmask(SIG_SETMASK, &set, NULL); /* the thread inherits it */
+    r->signal_fd = signalfd(-1, &set, SFD_NONBLOCK | SFD_CLOEXEC);
+    return r->signal_fd >= 0;
+}
+
+static void read_signals(struct recorder *r)
+{
+    struct signalfd_siginfo info;
+
+    while (read(r->signal_fd, &info, sizeof(info)) == (ssize_t)sizeof(info)) {
+        if (info.ssi_signo == SIGUSR1)
+            log_writer_reopen(r->writer);
+        else
+            r->stop = true;
+    }
+}
+
+static bool workers_left(const struct recorder *r)
+{
+    for (int i = 0; i < STATE_SLOTS; i++) {
+        struct state_slot_info info;
+
+        if (state_slot_info(r->st, i, &info) && info.role == ROLE_WORKER && info.pid > 0 &&
+            (kill(info.pid, 0) == 0 || errno == EPERM))
+            return true;
+    }
+    return false;
+}
+
+static void look_after_supervisor(struct recorder *r)
+{
+    struct pollfd p = { r->supervisor_fd, POLLIN, 0 };
+
+    if (!r->orphaned && poll(&p, 1, 0) > 0) {
+        r->orphaned = true;
+        log_msg(LOG_LEVEL_ERROR, "supervisor_gone",
+                "The supervisor is gone: the recorder ends with the last worker");
+    }
+    if (r->orphaned && !workers_left(r))
+        r->stop = true;
+}
+
+static void report_write_errors(struct recorder *r)
+{
+    int err = log_writer_error(r->writer);
+    uint32_t before;
+
+    if (err != 0 && log_allowed(&r->write_errors, now_ms(), 10, &before))
+        log_msg(LOG_LEVEL_ERROR, "log_write", "Log lines cannot be written: %s", strerror(err));
+}
+
+int recorder_main(struct state *st, const struct config *conf, int admin_fd, int supervisor_fd)
+{
+    struct recorder r = { .st = st, .conf = conf, .supervisor_fd = supervisor_fd };
+    bool stuck;
+
+    if (!open_signals(&r) || (r.writer = log_writer_start(st, &conf->log)) == NULL)
+        return 71;
+    r.http = http_new(admin_fd, r.signal_fd, conf->admin.token, on_request, &r);
+    if (r.http == NULL)
+        return 71;
+    while (!r.stop) {
+        state_heartbeat(st, now_ms());
+        http_turn(r.http, TURN_MS);
+        read_signals(&r);
+        look_after_supervisor(&r);
+        report_write_errors(&r);
+    }
+    http_free(r.http);
+    close(r.signal_fd);
+    stuck = !log_writer_stop(r.writer, STOP_MS);
+    if (stuck)
+        _exit(0); /* a target that takes nothing: there is no one to tell */
+    return 0;
+}

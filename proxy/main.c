@@ -1,0 +1,125 @@
+/*
+ * main.c - the command line: subcommands and options; hands over at once.
+ */
+#include <getopt.h>
+#include <stdio.h>
+
+#include "admin/admin.h"
+#include "admin/control.h"
+#include "proxy/supervisor.h"
+
+#define EXIT_USAGE 64
+#define EXIT_NOINPUT 66
+
+static const char usage[] = "usage: glacis COMMAND [OPTIONS]\n"
+                            "\n"
+                            "  run      serve mail: the proxy itself\n"
+                            "  check    judge a configuration file, with every error\n"
+                            "  reload   ask the running glacis to take its file again\n"
+                            "  status   what the running glacis is doing\n"
+                            "  version  print the version\n"
+                            "\n"
+                            "glacis COMMAND --help explains a command.\n";
+
+static const char usage_run[] =
+    "usage: glacis run [-c FILE] [--ready-file PATH]\n"
+    "\n"
+    "Serves in the foreground until SIGTERM.\n"
+    "\n"
+    "  -c, --config FILE    the configuration (default: " CONTROL_CONFIG ").  Without a file the\n"
+    "                       environment may say all: GLACIS_UPSTREAM=10.1.1.10:25\n"
+    "                       GLACIS_DOMAINS=example.com\n"
+    "  --ready-file PATH    written once every listener accepts: one `name address:port` a line\n"
+    "  -h, --help           this text\n"
+    "\n"
+    "SIGHUP reloads, SIGUSR1 opens the log file again, SIGTERM drains and ends (the second one at once).\n";
+
+/* The file that is meant, or NULL if the environment says all.  False: neither is there. */
+static bool find_config(const char **path)
+{
+    if (*path != NULL)
+        return true;
+    if (access(CONTROL_CONFIG, F_OK) == 0) {
+        *path = CONTROL_CONFIG;
+        return true;
+    }
+    return getenv("GLACIS_UPSTREAM") != NULL;
+}
+
+static int cmd_run(int argc, char **argv)
+{
+    static const struct option options[] = { { "config", required_argument, NULL, 'c' },
+                                             { "ready-file", required_argument, NULL, 'r' },
+                                             { "help", no_argument, NULL, 'h' },
+                                             { NULL, 0, NULL, 0 } };
+    struct supervisor_options o = { NULL, NULL };
+    int opt;
+
+    while ((opt = getopt_long(argc, argv, "c:h", options, NULL)) != -1) {
+        switch (opt) {
+        case 'c':
+            o.config_path = optarg;
+            break;
+        case 'r':
+            o.ready_file = optarg;
+            break;
+        case 'h':
+            fputs(usage_run, stdout);
+            return 0;
+        default:
+            fputs(usage_run, stderr);
+            return EXIT_USAGE;
+        }
+    }
+    if (optind < argc) {
+        fprintf(stderr, "glacis run: what is \"%s\"?\n%s", argv[optind], usage_run);
+        return EXIT_USAGE;
+    }
+    if (!find_config(&o.config_path)) {
+        fputs("glacis run: there is no " CONTROL_CONFIG
+              "; name a file with -c FILE, or set GLACIS_UPSTREAM and "
+              "GLACIS_DOMAINS\n",
+              stderr);
+        return EXIT_NOINPUT;
+    }
+    return supervisor_run(&o);
+}
+
+static int cmd_version(int argc, char **argv)
+{
+    (void)argc;
+    (void)argv;
+    puts("glacis " GLACIS_VERSION);
+    return 0;
+}
+
+static int cmd_help(int argc, char **argv)
+{
+    (void)argc;
+    (void)argv;
+    fputs(usage, stdout);
+    return 0;
+}
+
+static const struct {
+    const char *name;
+    int (*run)(int argc, char **argv);
+} commands[] = {
+    { "run", cmd_run },       { "check", cmd_check },     { "reload", cmd_reload },
+    { "status", cmd_status }, { "version", cmd_version }, { "--version", cmd_version },
+    { "help", cmd_help },     { "--help", cmd_help },     { "-h", cmd_help },
+};
+
+int main(int argc, char **argv)
+{
+    if (argc < 2) {
+        fputs(usage, stderr);
+        return EXIT_USAGE;
+    }
+    for (size_t i = 0; i < ARRAY_LEN(commands); i++) {
+        if (strcmp(argv[1], commands[i].name) == 0)
+            return commands[i].run(argc - 1, argv + 1);
+    }
+    fprintf(stderr, "glacis: there is no command \"%s\"\n\n%s", argv[1], usage);
+    return EXIT_USAGE;
+}

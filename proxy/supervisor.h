@@ -1,0 +1,16 @@
+/*
+ * supervisor.h - the first process: sockets, shared memory, generations of workers, the recorder.
+ */
+#ifndef PROXY_SUPERVISOR_H
+#define PROXY_SUPERVISOR_H
+
+struct supervisor_options {
+    const char *config_path; /* NULL: no file, the environment says all (GLACIS_UPSTREAM) */
+    const char *ready_file;  /* NULL: none */
+};
+
+/* The whole life of the supervisor; returns the exit status (sysexits).  Says errors of the start on stderr.
+ */
+int supervisor_run(const struct supervisor_options *options);
+
+#endif

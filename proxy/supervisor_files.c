@@ -1,0 +1,256 @@
+/*
+ * supervisor_files.c - the state directory, the last good configuration, the ready file.
+ *
+ * The state directory belongs to the unprivileged user, so as root nothing in it is followed or trusted:
+ * files are made under a new name and renamed, links are not followed, and a last good file counts only if it
+ * is our own.
+ */
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <sys/stat.h>
+
+#include "admin/control.h"
+#include "proxy/supervisor_parts.h"
+
+#define LAST_GOOD "last-good.yaml"
+#define PATH_BYTES 4096
+#define FILE_BYTES (64u * 1024u * 1024u)
+
+static struct buf path_of(const char *dir, const char *name)
+{
+    struct buf b;
+
+    buf_init(&b, PATH_BYTES);
+    buf_putf(&b, "%s/%s", dir, name);
+    return b;
+}
+
+/* ---- folders ---- */
+
+static bool make_parents(const char *path)
+{
+    char *copy = xstrdup(path);
+    bool ok = true;
+
+    for (char *p = copy + 1; ok && *p != '\0'; p++) {
+        if (*p != '/')
+            continue;
+        *p = '\0';
+        ok = mkdir(copy, 0755) == 0 || errno == EEXIST || errno == EROFS;
+        *p = '/';
+    }
+    free(copy);
+    return ok;
+}
+
+/* Empty, or with what an earlier run as root left there: then it may be handed over. */
+static bool looks_like_ours(int fd)
+{
+    DIR *d = fdopendir(dup(fd));
+    struct dirent *e;
+    bool empty = true, ours = false;
+
+    while (d != NULL && (e = readdir(d)) != NULL) {
+        if (strcmp(e->d_name, ".") == 0 || strcmp(e->d_name, "..") == 0)
+            continue;
+        empty = false;
+        ours = ours || strcmp(e->d_name, "spool") == 0 || strcmp(e->d_name, LAST_GOOD) == 0;
+    }
+    if (d != NULL)
+        closedir(d);
+    return empty || ours;
+}
+
+static void hand_over(int fd, const char *path, bool made, const struct sandbox_user *u)
+{
+    struct stat st;
+
+    if (!u->drop || fstat(fd, &st) != 0 || st.st_uid == u->uid)
+        return;
+    if (!made && (st.st_uid != 0 || !looks_like_ours(fd))) {
+        log_msg(LOG_LEVEL_WARN, "state_dir",
+                "%s belongs to another user and holds other things, so it is not handed over; chown it if "
+                "workers "
+                "cannot use it",
+                path);
+        return;
+    }
+    if (fchown(fd, u->uid, u->gid) != 0)
+        log_msg(LOG_LEVEL_WARN, "state_dir", "%s cannot be handed over: %s", path, strerror(errno));
+}
+
+static bool make_folder(const char *path, mode_t mode, const struct sandbox_user *u, struct buf *why)
+{
+    bool made;
+    int fd;
+
+    (void)make_parents(path);
+    made = mkdir(path, mode) == 0;
+    if (!made && errno != EEXIST) {
+        buf_putf(why, "Cannot make the folder %s: %s (server.state_dir, server.spool_dir)", path,
+                 strerror(errno));
+        return false;
+    }
+    fd = open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    if (fd < 0) {
+        buf_putf(why, "Cannot use the folder %s: %s (server.state_dir, server.spool_dir)", path,
+                 strerror(errno));
+        return false;
+    }
+    hand_over(fd, path, made, u);
+    close(fd);
+    return true;
+}
+
+bool files_make_log(const struct config *conf)
+{
+    struct sandbox_user u;
+    struct stat st;
+    int fd;
+
+    if (conf->log.to != LOG_TO_FILE)
+        return true;
+    if (sandbox_user_find(conf->server.user, &u) != SANDBOX_OK)
+        return false;
+    fd = open(conf->log.file, O_WRONLY | O_CREAT | O_APPEND | O_NOFOLLOW | O_CLOEXEC, 0640);
+    if (fd < 0)
+        return false;
+    if (u.drop && fstat(fd, &st) == 0 && S_ISREG(st.st_mode) && st.st_nlink == 1 && st.st_uid == 0)
+        (void)!fchown(fd, u.uid, u.gid);
+    close(fd);
+    return true;
+}
+
+bool files_prepare(const struct config *conf, struct buf *why)
+{
+    struct sandbox_user u;
+
+    if (sandbox_user_find(conf->server.user, &u) != SANDBOX_OK) {
+        buf_putf(why,
+                 "server.user: there is no user \"%s\" on this machine. Make it with `useradd --system "
+                 "--no-create-home --shell /usr/sbin/nologin %s`, name another one, or set `server: {user: "
+                 "root}` to go on as root",
+                 conf->server.user, conf->server.user);
+        return false;
+    }
+    if (!make_folder(conf->server.state_dir, 0750, &u, why) ||
+        !make_folder(conf->server.spool_dir, 0700, &u, why))
+        return false;
+    if (!files_make_log(conf)) {
+        buf_putf(why, "Cannot open the log file %s: %s", conf->log.file, strerror(errno));
+        return false;
+    }
+    return true;
+}
+
+/* ---- files ---- */
+
+static bool read_descriptor(int fd, struct buf *out)
+{
+    char mem[16384];
+    ssize_t n;
+
+    while ((n = read(fd, mem, sizeof(mem))) != 0) {
+        if (n < 0 && errno != EINTR)
+            return false;
+        if (n > 0)
+            buf_put(out, mem, (size_t)n);
+    }
+    return buf_ok(out);
+}
+
+bool files_read(const char *path, struct buf *out)
+{
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    bool ok = fd >= 0 && read_descriptor(fd, out);
+
+    if (fd >= 0)
+        close(fd);
+    return ok;
+}
+
+/* Under a new name in the same folder, then renamed: a reader sees the old one or the new one. */
+static bool write_file(const char *path, struct slice text, mode_t mode)
+{
+    struct buf temp;
+    int fd;
+    bool ok;
+
+    buf_init(&temp, PATH_BYTES);
+    buf_putf(&temp, "%s.%ld.tmp", path, (long)getpid());
+    if (!buf_ok(&temp)) {
+        buf_fini(&temp);
+        return false;
+    }
+    (void)unlink(temp.ptr);
+    fd = open(temp.ptr, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, mode);
+    ok = fd >= 0 && write(fd, text.ptr, text.len) == (ssize_t)text.len;
+    if (fd >= 0)
+        ok = close(fd) == 0 && ok;
+    ok = ok && rename(temp.ptr, path) == 0;
+    if (!ok)
+        (void)unlink(temp.ptr);
+    buf_fini(&temp);
+    return ok;
+}
+
+void files_keep_good(const struct config *conf, struct slice text)
+{
+    struct buf path = path_of(conf->server.state_dir, LAST_GOOD);
+
+    if (text.len > 0 && !write_file(path.ptr, text, 0600))
+        log_msg(LOG_LEVEL_WARN, "last_good", "%s cannot be written: %s", path.ptr, strerror(errno));
+    buf_fini(&path);
+}
+
+bool files_last_good(const char *config_path, struct buf *text)
+{
+    struct buf dir, path;
+    struct stat st;
+    int fd = -1;
+    bool ok = false;
+
+    buf_init(&dir, PATH_BYTES);
+    if (!control_state_dir(config_path, &dir))
+        buf_put_str(&dir, CONTROL_STATE_DIR);
+    path = path_of(dir.ptr, LAST_GOOD);
+    if (buf_ok(&path))
+        fd = open(path.ptr, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
+    if (fd >= 0) {
+        ok =
+            fstat(fd, &st) == 0 && S_ISREG(st.st_mode) && st.st_uid == geteuid() && read_descriptor(fd, text);
+        close(fd);
+    }
+    buf_fini(&path);
+    buf_fini(&dir);
+    return ok;
+}
+
+static void put_ready_line(struct buf *b, const char *name, const struct bound *at)
+{
+    if (at == NULL)
+        return;
+    buf_putf(b, "%s ", name);
+    addr_put_endpoint(b, &at->real);
+    buf_put_char(b, '\n');
+}
+
+bool files_write_ready(const struct supervisor *sup, const struct config *conf)
+{
+    struct buf b;
+    bool ok;
+
+    if (sup->options.ready_file == NULL)
+        return true;
+    buf_init(&b, 64 * 1024);
+    for (size_t i = 0; i < conf->server.listen_count; i++) {
+        bool implicit = conf->server.listen[i].tls == TLS_MODE_IMPLICIT;
+
+        put_ready_line(&b, implicit ? "smtps" : "smtp", sockets_find(&sup->sockets, conf, i));
+    }
+    put_ready_line(&b, "admin", sockets_find_admin(&sup->sockets, conf));
+    ok = write_file(sup->options.ready_file, buf_slice(&b), 0644);
+    buf_fini(&b);
+    return ok;
+}

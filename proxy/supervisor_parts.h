@@ -1,0 +1,179 @@
+/*
+ * supervisor_parts.h - what the files of the supervisor share; private to them.
+ *
+ *   supervisor.c          start, the poll loop, signals, stop
+ *   supervisor_workers.c  forks, reaps, replaces; generations from starting to drained
+ *   supervisor_reload.c   a new file: loaded, refused or made the next generation
+ *   supervisor_sockets.c  the listening sockets
+ *   supervisor_control.c  the control socket: reload, status
+ *   supervisor_files.c    state directory, last good file, ready file
+ *   supervisor_notify.c   systemd's notification socket
+ *
+ * A generation's life:   STARTING -- all workers beat --> CURRENT -- a newer one is --> DRAINING --> freed
+ *                            +-- they do not come up: abandoned, the current one stays
+ */
+#ifndef PROXY_SUPERVISOR_PARTS_H
+#define PROXY_SUPERVISOR_PARTS_H
+
+#include "config/config.h"
+#include "proxy/sandbox.h"
+#include "proxy/supervisor.h"
+#include "proxy/worker.h"
+#include "state/state.h"
+
+#define GENERATIONS 4 /* one starting, one current, two draining */
+#define DRAINING_MAX 2
+#define ADDRESSES 64 /* listeners of all live generations, and the admin's */
+#define WORKER_SOCKETS (CONFIG_MAX_LISTENERS * CONFIG_MAX_WORKERS)
+#define CONTROL_CLIENTS 8
+#define CONTROL_LINE 128
+
+enum { /* sysexits */
+       EXIT_USAGE = 64,
+       EXIT_UNAVAILABLE = 69,
+       EXIT_SOFTWARE = 70,
+       EXIT_OSERR = 71,
+       EXIT_CANTCREAT = 73,
+       EXIT_CONFIG = 78,
+};
+
+/* ---- sockets ---- */
+
+struct bound {          /* the sockets of one address */
+    struct addr wanted; /* as in the file */
+    struct addr real;   /* with the port that the kernel gave */
+    unsigned ordinal;   /* of listeners with the same `wanted` (port 0 twice) */
+    bool admin;
+    int fd[CONFIG_MAX_WORKERS];
+    size_t count; /* fixed at first bind */
+};
+
+struct sockets {
+    struct bound item[ADDRESSES];
+    size_t count;
+};
+
+/* Takes what systemd passed (LISTEN_FDS); matched by address in sockets_bind(). */
+void sockets_inherit(struct sockets *s);
+/* Binds what is not bound yet.  False: nothing has changed, and `why` says address and cause. */
+bool sockets_bind(struct sockets *s, const struct config *c, struct buf *why) MUST_USE;
+/* Closes what none of these snapshots (NULLs allowed) names. */
+void sockets_keep(struct sockets *s, const struct config *const *confs, size_t count);
+void sockets_close_all(struct sockets *s);
+/* Those of worker `index`; returns how many. */
+size_t sockets_of_worker(const struct sockets *s, const struct config *c, unsigned index,
+                         struct worker_socket out[WORKER_SOCKETS]);
+/* In a child: closes all but these. */
+void sockets_close_others(struct sockets *s, const struct worker_socket *mine, size_t count, int admin_fd);
+/* Of listener i of the file; NULL if its family was skipped. */
+const struct bound *sockets_find(const struct sockets *s, const struct config *c, size_t listener);
+const struct bound *sockets_find_admin(const struct sockets *s, const struct config *c);
+
+/* ---- processes ---- */
+
+struct child {
+    pid_t pid; /* 0: not running */
+    int slot;  /* -1: none */
+    uint64_t started_ms;
+    uint64_t restart_ms; /* when it is to be forked again; 0: not */
+    unsigned crashes;    /* in a row, each soon after its start */
+    bool killed;         /* by us, because it hung */
+};
+
+enum generation_phase { GENERATION_STARTING = 0, GENERATION_CURRENT, GENERATION_DRAINING };
+
+struct generation {
+    unsigned number;
+    enum generation_phase phase;
+    struct config *conf;
+    struct child worker[CONFIG_MAX_WORKERS];
+    size_t workers;
+    unsigned failures; /* workers that ended before the generation was up */
+    int last_status;
+    uint64_t since_ms;
+};
+
+struct control_client {
+    int fd; /* -1: free */
+    char line[CONTROL_LINE];
+    size_t len;
+    uint64_t deadline_ms;
+    unsigned waits_for; /* generation whose start it wants to hear of; 0: none */
+};
+
+struct supervisor {
+    struct supervisor_options options;
+    struct state *state;
+    struct sockets sockets;
+    struct generation *generation[GENERATIONS]; /* NULL: free */
+    struct config *pending;                     /* waits until an older generation has drained */
+    unsigned last_number;
+    struct child recorder;
+    bool recorder_stopping;
+    uint64_t recorder_kill_ms;
+    int signal_fd;
+    int alive[2]; /* a pipe nobody writes: its end of file tells the children that we are gone */
+    int control_fd;
+    dev_t control_dev;
+    ino_t control_ino;
+    char *control_path;
+    struct control_client client[CONTROL_CLIENTS];
+    int notify_fd; /* -1: not under systemd */
+    uint64_t watchdog_ms, watchdog_next_ms;
+    uint64_t now_ms, tick_ms, grace_until_ms;
+    int64_t started_s;
+    bool ready, stopping, at_once;
+    uint64_t stop_kill_ms;
+    int exit_status;
+};
+
+uint64_t supervisor_clock(void);
+
+/* supervisor_workers.c */
+struct generation *generation_in(const struct supervisor *sup, enum generation_phase phase);
+bool generation_start(struct supervisor *sup, struct config *conf);
+void generations_reap(struct supervisor *sup);
+void generations_tick(struct supervisor *sup);
+void generations_drain(struct supervisor *sup); /* all of them: a stop */
+void generations_signal(struct supervisor *sup, int sig);
+bool generations_alive(const struct supervisor *sup);
+unsigned generations_draining(const struct supervisor *sup);
+void recorder_start(struct supervisor *sup);
+void recorder_stop(struct supervisor *sup);
+
+/* supervisor_reload.c */
+struct config *supervisor_load(struct supervisor *sup, struct config_errors *errs, struct buf *text);
+void supervisor_log_errors(const struct config_errors *errs, const char *path);
+/* client: who asked by the control socket, or NULL. */
+void supervisor_reload(struct supervisor *sup, struct control_client *client);
+void supervisor_reload_pending(struct supervisor *sup);
+/* Called when a generation has become the current one, or was given up. */
+void supervisor_generation_up(struct supervisor *sup, struct generation *g);
+void supervisor_generation_failed(struct supervisor *sup, struct generation *g);
+
+/* supervisor_control.c */
+bool control_open(struct supervisor *sup, const struct config *conf);
+void control_close(struct supervisor *sup); /* and removes the socket if it is still ours */
+void control_close_in_child(struct supervisor *sup);
+void control_accept(struct supervisor *sup);
+void control_read(struct supervisor *sup, struct control_client *c);
+void control_answer(struct control_client *c, struct slice text); /* and closes */
+void control_tick(struct supervisor *sup);
+void control_generation(struct supervisor *sup, unsigned number,
+                        struct slice text); /* to those who wait for it */
+
+/* supervisor_files.c */
+bool files_prepare(const struct config *conf, struct buf *why) MUST_USE;
+bool files_make_log(const struct config *conf);
+bool files_read(const char *path, struct buf *out) MUST_USE;
+void files_keep_good(const struct config *conf, struct slice text);
+/* The last good file beside this one; false if there is none that can be trusted. */
+bool files_last_good(const char *config_path, struct buf *text) MUST_USE;
+bool files_write_ready(const struct supervisor *sup, const struct config *conf) MUST_USE;
+
+/* supervisor_notify.c */
+void notify_open(struct supervisor *sup);
+void notify_send(const struct supervisor *sup, const char *text);
+void notify_tick(struct supervisor *sup);
+
+#endif

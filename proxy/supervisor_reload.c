@@ -1,0 +1,170 @@
+/*
+ * supervisor_reload.c - a new file becomes the next generation, or changes nothing and says why.
+ *
+ * The file is loaded and judged here, its new addresses are bound here; only then are workers started.  While
+ * an older generation starts, or two drain, the newest good file waits; one that comes later takes its place.
+ */
+#include <errno.h>
+
+#include "core/slice.h"
+#include "proxy/supervisor_parts.h"
+
+#define TEXT_MAX (64u * 1024u * 1024u)
+#define ANSWER_MAX (64u * 1024u)
+
+struct config *supervisor_load(struct supervisor *sup, struct config_errors *errs, struct buf *text)
+{
+    const char *path = sup->options.config_path;
+
+    if (path == NULL)
+        return config_load_default(errs);
+    if (strcmp(path, "-") == 0 || !files_read(path, text))
+        return config_load(path, errs); /* says what is wrong with the path */
+    return config_load_text(path, buf_slice(text), errs);
+}
+
+void supervisor_log_errors(const struct config_errors *errs, const char *path)
+{
+    for (size_t i = 0; i < errs->count; i++) {
+        const struct config_error *e = &errs->list[i];
+        struct log_line l;
+
+        if (!log_begin(&l, e->warning ? LOG_LEVEL_WARN : LOG_LEVEL_ERROR, "config"))
+            continue;
+        log_text(&l, "file", path != NULL ? path : "environment");
+        log_num(&l, "line", e->line);
+        log_num(&l, "column", e->column);
+        log_str(&l, "msg", slice_str(e->text));
+        log_end(&l);
+    }
+}
+
+static void answer(struct control_client *client, struct slice text)
+{
+    if (client != NULL)
+        control_answer(client, text);
+}
+
+/* Loaded, its user known, its addresses bound; NULL if not, and then all is said. */
+static struct config *load_and_bind(struct supervisor *sup, struct buf *said)
+{
+    struct config_errors errs = { 0 };
+    struct config *conf;
+    struct buf text, why;
+
+    buf_init(&text, TEXT_MAX);
+    buf_init(&why, ANSWER_MAX);
+    conf = supervisor_load(sup, &errs, &text);
+    supervisor_log_errors(&errs, sup->options.config_path);
+    if (conf == NULL) {
+        config_errors_print(&errs, sup->options.config_path, said);
+    } else if (!files_prepare(conf, &why) || !sockets_bind(&sup->sockets, conf, &why)) {
+        log_msg(LOG_LEVEL_ERROR, "config", SLICE_FMT, SLICE_ARG(buf_slice(&why)));
+        buf_put_slice(said, buf_slice(&why));
+        buf_put_char(said, '\n');
+        config_free(conf);
+        conf = NULL;
+    } else {
+        files_keep_good(conf, buf_slice(&text));
+    }
+    config_errors_fini(&errs);
+    buf_fini(&why);
+    buf_fini(&text);
+    return conf;
+}
+
+static bool may_start(const struct supervisor *sup)
+{
+    return generation_in(sup, GENERATION_STARTING) == NULL && generations_draining(sup) < DRAINING_MAX;
+}
+
+static void reloaded(struct supervisor *sup, struct config *conf, struct control_client *client)
+{
+    struct buf said;
+
+    conf->generation = ++sup->last_number;
+    if (may_start(sup) && generation_start(sup, conf)) {
+        if (client != NULL)
+            client->waits_for = conf->generation;
+        return;
+    }
+    if (sup->pending != NULL)
+        config_free(sup->pending);
+    sup->pending = conf;
+    log_msg(LOG_LEVEL_INFO, "reload_waits", "Generation %u starts when an older one has drained",
+            conf->generation);
+    buf_init(&said, ANSWER_MAX);
+    buf_putf(&said, "ok generation %u starts when an older one has drained\n", conf->generation);
+    answer(client, buf_slice(&said));
+    buf_fini(&said);
+}
+
+void supervisor_reload(struct supervisor *sup, struct control_client *client)
+{
+    struct config *conf;
+    struct buf said;
+
+    if (sup->stopping) {
+        answer(client, SLICE("error\nglacis is stopping\n"));
+        return;
+    }
+    notify_send(sup, "RELOADING=1");
+    buf_init(&said, ANSWER_MAX);
+    buf_put_str(&said, "error\n");
+    conf = load_and_bind(sup, &said);
+    if (conf == NULL) {
+        count(M_RELOADS_FAILED);
+        log_msg(LOG_LEVEL_ERROR, "reload_refused",
+                "The new configuration is refused; the old one stays in force");
+        answer(client, buf_slice(&said));
+        notify_send(sup, "READY=1");
+    } else {
+        reloaded(sup, conf, client);
+    }
+    buf_fini(&said);
+}
+
+void supervisor_reload_pending(struct supervisor *sup)
+{
+    struct config *conf = sup->pending;
+
+    if (conf == NULL || sup->stopping || !may_start(sup))
+        return;
+    sup->pending = NULL;
+    if (!generation_start(sup, conf))
+        sup->pending = conf;
+}
+
+void supervisor_generation_up(struct supervisor *sup, struct generation *g)
+{
+    struct buf said;
+
+    if (!files_write_ready(sup, g->conf))
+        log_msg(LOG_LEVEL_ERROR, "ready_file", "%s cannot be written: %s", sup->options.ready_file,
+                strerror(errno));
+    notify_send(sup, "READY=1");
+    if (sup->ready)
+        count(M_RELOADS);
+    log_msg(LOG_LEVEL_INFO, sup->ready ? "reloaded" : "ready", "Generation %u serves with %zu workers",
+            g->number, g->workers);
+    sup->ready = true;
+    buf_init(&said, ANSWER_MAX);
+    buf_putf(&said, "ok generation %u\n", g->number);
+    control_generation(sup, g->number, buf_slice(&said));
+    buf_fini(&said);
+}
+
+void supervisor_generation_failed(struct supervisor *sup, struct generation *g)
+{
+    log_msg(LOG_LEVEL_ERROR, "generation_failed", "The workers of generation %u do not come up (%u ended)",
+            g->number, g->failures);
+    control_generation(sup, g->number,
+                       SLICE("error\nThe new workers do not come up; the old ones serve on\n"));
+    if (generation_in(sup, GENERATION_CURRENT) != NULL) {
+        count(M_RELOADS_FAILED);
+        notify_send(sup, "READY=1");
+        return;
+    }
+    sup->exit_status = EXIT_SOFTWARE;
+    sup->stopping = true;
+}
