@@ -165,6 +165,7 @@ start_glacis() {
     kill -0 $glacis_pid 2>/dev/null || fail "glacis ended at its start"
     smtp_port=$(grep -v '^admin ' "$work/$name.ready" | sed -n 's/.*:\([0-9]*\)$/\1/p' | head -n 1)
     admin_port=$(port_of "$work/$name.ready" admin)
+    export smtp_port admin_port
 }
 
 glacis_is_ready() {
@@ -189,7 +190,7 @@ start_smtp_sink() {
     if [ "$(id -u)" = 0 ]; then
         set -- -u root "$@"
     fi
-    (cd "$sink_dir" && exec smtp-sink -c -d "%M." "$@" "127.0.0.1:$sink_port" 1000) >"$sink_dir.log" 2>&1 &
+    (cd "$sink_dir" && exec smtp-sink -d "%M." "$@" "127.0.0.1:$sink_port" 1000) >"$sink_dir.log" 2>&1 &
     sink_pid=$!
     started $sink_pid
     wait_for 10 listens "$sink_port" || fail "smtp-sink did not start"
@@ -197,7 +198,7 @@ start_smtp_sink() {
 
 # messages: how many messages the sink has stored.
 messages() {
-    find "$sink_dir" -type f \( -name '*.json' -o -name '*.[0-9]*' -o -name '[0-9]*.[0-9a-f]*' \) ! -name '*.tmp' ! -name '*.eml' | wc -l
+    find "$sink_dir" -type f ! -name ready ! -name '*.eml' ! -name '*.tmp' | wc -l
 }
 
 # at_least N: the sink has stored that many.

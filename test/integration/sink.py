@@ -111,6 +111,7 @@ class Sink:
         self.directory = directory
         self.rules_file = rules_file
         self.keep = keep              # octets and messages stay in memory
+        self.on_message = None        # called with each message that is taken, in the sink's thread
         self.rules = []
         self.messages = []
         self.connections = []
@@ -165,13 +166,23 @@ class Sink:
     def fresh(self):
         """Ends all connections, so that the next message needs a new one."""
         async def end():
-            for conn in self.connections:
+            for conn in list(self.connections):
                 if conn.open:
                     conn.writer.close()
         self._call(end())
         self.wait(lambda: not any(c.open for c in self.connections), 5)
 
+    def cut(self, share, rng):
+        """Resets some of the connections, wherever they are."""
+        async def end():
+            for conn in self.connections:
+                if conn.open and rng.random() < share:
+                    conn.writer.transport.abort()
+        self._call(end())
+
     def stop(self):
+        if self._loop.is_closed() or not self._thread.is_alive():
+            return
         self.pause()
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join(5)
@@ -451,6 +462,8 @@ class Sink:
             if self.keep:
                 self.messages.append(msg)
             self._change.notify_all()
+        if self.on_message:
+            self.on_message(msg)
         if not self.directory:
             return
         base = os.path.join(self.directory, "%06d" % number)

@@ -1,0 +1,174 @@
+#!/bin/sh
+# 11-postfix.sh - a real Postfix as sender -> glacis -> a real Postfix as receiver, delivered to a maildir.
+# Two instances in private directories; both are stopped at the end.
+. "$(dirname "$0")/lib.sh"
+need_root
+need postfix postconf sendmail
+id postfix >/dev/null 2>&1 || skip "there is no user postfix"
+
+# instance NAME: a private Postfix in $work/NAME; further main.cf lines on standard input.
+instance() {
+    dir=$work/$1
+    mkdir -p "$dir/etc" "$dir/queue" "$dir/data"
+    chown postfix "$dir/data"
+    {
+        cat <<CF
+compatibility_level = 3.6
+config_directory = $dir/etc
+queue_directory = $dir/queue
+data_directory = $dir/data
+multi_instance_enable = yes
+multi_instance_name = postfix-$1
+maillog_file = $work/$1.log
+maillog_file_prefixes = $work
+inet_protocols = ipv4
+mynetworks = 127.0.0.0/8
+alias_maps =
+alias_database =
+local_recipient_maps =
+smtputf8_enable = no
+biff = no
+debugger_command =
+notify_classes =
+mydestination =
+CF
+        cat
+    } >"$dir/etc/main.cf"
+    cp /etc/postfix/dynamicmaps.cf "$dir/etc/" 2>/dev/null || :
+    cat >"$dir/etc/master.cf" <<CF
+$2 inet n - n - - smtpd
+pickup unix n - n 60 1 pickup
+cleanup unix n - n - 0 cleanup
+qmgr unix n - n 300 1 qmgr
+rewrite unix - - n - - trivial-rewrite
+bounce unix - - n - 0 bounce
+defer unix - - n - 0 bounce
+trace unix - - n - 0 bounce
+verify unix - - n - 1 verify
+flush unix n - n 1000? 0 flush
+proxymap unix - - n - - proxymap
+smtp unix - - n - - smtp
+error unix - - n - - error
+retry unix - - n - - error
+discard unix - - n - - discard
+virtual unix - n n - - virtual
+anvil unix - - n - 1 anvil
+scache unix - - n - 1 scache
+tlsmgr unix - - n 1000? 1 tlsmgr
+showq unix n - n - - showq
+postlog unix-dgram n - n - 1 postlogd
+CF
+}
+
+at_end="stop_receiver stop_sender"
+stop_receiver() {
+    postfix -c "$work/receiver/etc" stop >/dev/null 2>&1 || :
+}
+stop_sender() {
+    postfix -c "$work/sender/etc" stop >/dev/null 2>&1 || :
+}
+
+sink_port=$(free_port)
+mkdir -p "$work/mail"
+chown postfix "$work/mail"
+uid=$(id -u postfix)
+gid=$(id -g postfix)
+instance receiver "127.0.0.1:$sink_port" <<CF
+myhostname = inner.example.test
+virtual_mailbox_domains = example.test
+virtual_mailbox_base = $work/mail
+virtual_mailbox_maps = inline:{ {bob@example.test=bob/}, {carol@example.test=carol/}, {dave@example.test=dave/} }
+virtual_minimum_uid = 1
+virtual_uid_maps = static:$uid
+virtual_gid_maps = static:$gid
+smtpd_relay_restrictions = reject_unauth_destination
+smtpd_recipient_restrictions = reject_unlisted_recipient
+message_size_limit = 52428800
+virtual_mailbox_limit = 0
+CF
+postfix -c "$work/receiver/etc" start >"$work/start.log" 2>&1 || fail "the receiving Postfix: $(cat "$work/start.log")"
+wait_for 15 listens "$sink_port" || fail "the receiving Postfix listens"
+
+write_config "$work/glacis.yaml" <<YAML
+limits: {message_size: 40MiB}
+YAML
+start_glacis "$work/glacis.yaml"
+knows_keywords() {
+    "$HERE/mail.py" make eightbit "$work/probe.eml" &&
+        swaks --server 127.0.0.1:"$smtp_port" --quit-after EHLO 2>/dev/null | grep -q 8BITMIME
+}
+if command -v swaks >/dev/null; then
+    wait_for 10 knows_keywords || fail "8BITMIME is offered"
+fi
+
+sender_port=$(free_port)
+instance sender "127.0.0.1:$sender_port" <<CF
+myhostname = outer.elsewhere.invalid
+relayhost = [127.0.0.1]:$smtp_port
+message_size_limit = 52428800
+default_destination_recipient_limit = 50
+minimal_backoff_time = 1s
+maximal_backoff_time = 5s
+queue_run_delay = 1s
+virtual_alias_maps =
+relay_domains =
+local_transport = error:no local mail
+CF
+postfix -c "$work/sender/etc" start >"$work/start.log" 2>&1 || fail "the sending Postfix: $(cat "$work/start.log")"
+wait_for 15 listens "$sender_port" || fail "the sending Postfix listens"
+
+send() {
+    # send FILE RECIPIENTS...
+    file=$1
+    shift
+    MAIL_CONFIG=$work/sender/etc sendmail -C "$work/sender/etc" -i -f alice@elsewhere.invalid "$@" <"$file"
+}
+count() {
+    find "$work/mail/$1" -path '*/new/*' -type f 2>/dev/null | wc -l
+}
+has() {
+    [ "$(count "$1")" -ge "$2" ]
+}
+
+# bodies are compared: Postfix itself adds and completes headers, so the body alone is the client's
+body() {
+    "$PYTHON" - "$1" <<'PY'
+import hashlib, re, sys
+data = open(sys.argv[1], "rb").read().replace(b"\r\n", b"\n")
+print(hashlib.sha256(data.split(b"\n\n", 1)[1]).hexdigest())
+PY
+}
+
+"$HERE/mail.py" make plain "$work/plain.eml"
+"$HERE/mail.py" make eightbit "$work/eightbit.eml"
+"$HERE/mail.py" make dots "$work/dots.eml"
+"$HERE/mail.py" make big "$work/big.eml" 20
+n=0
+for kind in plain eightbit dots big; do
+    tr -d '\r' <"$work/$kind.eml" >"$work/$kind.lf"
+    [ $kind != eightbit ] || cp "$work/eightbit.eml" "$work/eightbit.crlf"
+    send "$work/$kind.lf" bob@example.test carol@example.test || fail "sendmail takes $kind"
+    n=$((n + 1))
+    wait_for 30 has bob $n || fail "$kind arrived: $(tail -n 5 "$work/sender.log")"
+    wait_for 30 has carol $n || fail "$kind arrived for the second recipient"
+    got=$(find "$work/mail/bob" -path '*/new/*' -type f -printf '%T@ %p\n' | sort -n | tail -n 1 | cut -d' ' -f 2)
+    [ "$(body "$got")" = "$(body "$work/$kind.lf")" ] || fail "$kind: the body's SHA-256 is the same"
+    grep -q "by mx.glacis.test" "$got" || fail "$kind: Received of glacis"
+    ok "Postfix -> glacis -> Postfix -> maildir: $kind, two recipients, same SHA-256"
+done
+
+i=0
+while [ $i -lt 50 ]; do
+    send "$work/plain.lf" dave@example.test
+    i=$((i + 1))
+done
+wait_for 60 has dave 50 || fail "50 messages in a row: $(count dave)"
+[ "$(count dave)" -eq 50 ] || fail "exactly 50: $(count dave)"
+ok "50 messages in a row, each once"
+
+send "$work/plain.lf" nobody@example.test
+undelivered() {
+    grep -q 'to=<nobody@example.test>.*status=bounced.*550 5.1.1' "$work/sender.log"
+}
+wait_for 20 undelivered || fail "the unknown user is refused at RCPT with the receiver's own answer: $(grep nobody "$work/sender.log" | tail -n 3)"
+ok "an unknown user: the receiver's own 550 5.1.1 reaches the sending Postfix"

@@ -1,0 +1,313 @@
+#!/usr/bin/python3
+"""40-processes.py - the supervisor: reload, stop, crashes, sockets, users, PID 1, health and metrics."""
+import os
+import pwd
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+# pylint: disable=wrong-import-position
+from checks import Skip, must, run, shows
+from client import Client, Lost, wait_for
+
+MESSAGE = b"Subject: x\r\n\r\nhello\r\n"
+
+
+def deliver(glacis, sink, client=None):
+    had = len(sink.messages)
+    c = client or Client(glacis.smtp)
+    if client is None:
+        c.hello()
+    codes = [r.code for r in c.envelope()] + [c.data(MESSAGE).code]
+    must(codes == ["250", "250", "250"], "a message accepted", codes)
+    must(len(sink.messages) == had + 1, "one more at the upstream", len(sink.messages) - had)
+    return c
+
+
+def status_of(pid):
+    with open("/proc/%d/status" % pid, encoding="latin-1") as f:
+        return dict(l.split(":\t", 1) for l in f.read().splitlines() if ":\t" in l)
+
+
+@shows("the ready file names each listener with its port; the admin listener has health and metrics")
+def ready_and_health(w):
+    sink = w.sink()
+    g = w.glacis(w.config(sink))
+    must(set(g.addresses) == {"smtp", "admin"}, "smtp and admin", g.addresses)
+    must(g.http("/healthz")[0] == 200, "/healthz 200", g.http("/healthz"))
+    wait_for(lambda: g.http("/readyz")[0] == 200, 10, "/readyz 200")
+    deliver(g, sink)
+    must(g.http("/nothing")[0] == 404, "404 for the rest", g.http("/nothing"))
+    wait_for(lambda: g.metrics().get('glacis_messages_total{outcome="accepted"}') == 1, 5, "one message counted")
+    text = g.http("/metrics")[1]
+    for line in text.splitlines():
+        must(line == "" or re.fullmatch(r"# (HELP|TYPE) .*|[a-z_0-9]+(\{[^}]*\})? [-+0-9.eE]+", line), "Prometheus text", line)
+    must(g.metrics().get("glacis_workers") == 2, "2 workers", g.metrics().get("glacis_workers"))
+    must(g.stop() == 0, "exit status 0", g.process.returncode)
+
+
+@shows("a good reload: new generation, the open session goes on under the old one, new sessions see the new file")
+def good_reload(w):
+    sink = w.sink()
+    g = w.glacis(w.config(sink))
+    old = Client(g.smtp)
+    old.hello()
+    old.envelope()
+    g.write(w.config(sink, "limits: {message_size: 123456}"))
+    g.signal(signal.SIGHUP)
+
+    def new_size():
+        with Client(g.smtp) as c:
+            return "SIZE 123456" in c.hello().text
+    wait_for(new_size, 10, "the new limit")
+    must(old.data(MESSAGE).code == "250", "the old session finishes")
+    must(g.metrics().get('glacis_reloads_total{outcome="ok"}', 0) >= 1, "counted", g.metrics())
+    answer = subprocess.run([g.program, "reload", "-c", g.path], capture_output=True, timeout=20, check=False)
+    must(answer.returncode == 0, "glacis reload succeeds", answer)
+
+
+@shows("a bad reload changes nothing and says why, by signal and by the command")
+def bad_reload(w):
+    sink = w.sink()
+    g = w.glacis(w.config(sink))
+    good = w.config(sink)
+    g.write(good + "\nno_such_section: 1\n")
+    answer = subprocess.run([g.program, "reload", "-c", g.path], capture_output=True, text=True, timeout=20, check=False)
+    said = answer.stdout + answer.stderr
+    must(answer.returncode != 0 and "no_such_section" in said, "refused, naming the key", (answer.returncode, said))
+    g.signal(signal.SIGHUP)
+    wait_for(lambda: g.metrics().get('glacis_reloads_total{outcome="refused"}', 0) >= 2, 5, "two refusals counted")
+    must("no_such_section" in g.log_text(), "logged")
+    deliver(g, sink)
+
+
+@shows("SIGTERM drains: an idle session gets 421, one in DATA finishes, then exit 0")
+def drain(w):
+    sink = w.sink()
+    g = w.glacis(w.config(sink))
+    idle = Client(g.smtp)
+    idle.hello()
+    busy = Client(g.smtp)
+    busy.hello()
+    busy.envelope()
+    must(busy.cmd("DATA").code == "354", "354")
+    busy.send(MESSAGE[:10])
+    g.signal(signal.SIGTERM)
+    must(idle.reply(10).code == "421", "421 for the idle session")
+
+    def refused():
+        try:
+            Client(g.smtp, timeout=1).close()
+            return False
+        except (OSError, Lost):
+            return True
+    wait_for(refused, 10, "no new sessions")
+    busy.send(MESSAGE[10:] + b".\r\n")
+    must(busy.reply().code == "250", "the message is finished")
+    busy.close()
+    must(g.process.wait(20) == 0, "exit 0", g.process.returncode)
+    must(len(sink.messages) == 1, "delivered once", len(sink.messages))
+
+
+@shows("a second SIGTERM ends at once; nothing half is delivered")
+def second_sigterm(w):
+    sink = w.sink()
+    g = w.glacis(w.config(sink))
+    busy = Client(g.smtp)
+    busy.hello()
+    busy.envelope()
+    busy.cmd("DATA")
+    busy.send(MESSAGE)
+    g.signal(signal.SIGTERM)
+    time.sleep(0.5)
+    must(g.process.poll() is None, "still draining")
+    g.signal(signal.SIGTERM)
+    g.process.wait(5)
+    must(not sink.messages, "nothing delivered")
+
+
+@shows("a session that waits for the final reply is not cut by SIGTERM")
+def drain_waits_for_final_reply(w):
+    sink = w.sink()
+    g = w.glacis(w.config(sink, server="drain_timeout: 1s"))
+    sink.rules = [{"at": "DOT", "delay": 3}]
+    c = Client(g.smtp)
+    c.hello()
+    c.envelope()
+    c.cmd("DATA")
+    c.send(MESSAGE + b".\r\n")
+    must(sink.wait(lambda: sink.commands("DATA"), 5), "DATA at the upstream")
+    g.signal(signal.SIGTERM)
+    must(c.reply(10).code == "250", "250 after the drain timeout")
+
+
+@shows("a killed worker is replaced; connections in the backlog are served")
+def worker_replaced(w):
+    sink = w.sink()
+    g = w.glacis(w.config(sink, workers=1))
+    first = g.children("glacis-worker")
+    must(len(first) == 1, "one worker", first)
+    os.kill(first[0], signal.SIGSTOP)      # so that connections wait in the backlog
+    waiting = []
+    for _ in range(5):
+        waiting.append(socket.create_connection(g.smtp, 5))
+    os.kill(first[0], signal.SIGKILL)
+    for s in waiting:
+        s.settimeout(15)
+        must(s.recv(100).startswith(b"220 "), "the waiting connection is greeted")
+        s.close()
+    second = wait_for(lambda: g.children("glacis-worker"), 5, "a new worker")
+    must(second != first, "another process", (first, second))
+    deliver(g, sink)
+    wait_for(lambda: g.metrics().get("glacis_worker_restarts_total", 0) >= 1, 5, "counted")
+
+
+@shows("a killed recorder is replaced; mail flows meanwhile, the log goes on")
+def recorder_replaced(w):
+    sink = w.sink()
+    g = w.glacis(w.config(sink))
+    old = g.children("glacis-recorder")
+    must(len(old) == 1, "one recorder", old)
+    os.kill(old[0], signal.SIGKILL)
+    deliver(g, sink)
+    new = wait_for(lambda: [p for p in g.children("glacis-recorder") if p not in old], 10, "a new recorder")
+    must(len(new) == 1, "one", new)
+    wait_for(lambda: g.http("/healthz")[0] == 200, 10, "/healthz")
+    deliver(g, sink)
+    wait_for(lambda: len(g.events("txn")) >= 1, 5, "txn lines")
+
+
+@shows("the supervisor killed: workers finish and go, nothing stays behind")
+def supervisor_killed(w):
+    sink = w.sink()
+    g = w.glacis(w.config(sink))
+    children = g.children()
+    c = Client(g.smtp)
+    c.hello()
+    c.envelope()
+    c.cmd("DATA")
+    g.process.kill()
+    g.process.wait(5)
+    c.send(MESSAGE + b".\r\n")
+    must(c.reply().code == "250", "the session finishes")
+    c.close()
+    wait_for(lambda: not any(os.path.exists("/proc/%d" % p) and status_of(p)["State"][0] != "Z" for p in children), 15,
+             "the end of its children")
+
+
+@shows("the control socket answers `glacis status`; it is private to its owner")
+def control_socket(w):
+    sink = w.sink()
+    g = w.glacis(w.config(sink))
+    path = os.path.join(g.dir, "state", "control")
+    must(os.stat(path).st_mode & 0o077 == 0, "no access for others", oct(os.stat(path).st_mode))
+    answer = subprocess.run([g.program, "status", "-c", g.path], capture_output=True, text=True, timeout=20, check=False)
+    must(answer.returncode == 0 and answer.stdout, "a status", answer)
+
+
+@shows("started as root, workers and recorder drop to server.user, with no_new_privs and no capabilities")
+def drops_user(w):
+    if os.getuid() != 0:
+        raise Skip("needs root")
+    user = "nobody"
+    sink = w.sink()
+    g = w.glacis(w.config(sink).replace("user: root", "user: " + user))
+    uid = pwd.getpwnam(user).pw_uid
+    for pid in g.children():
+        s = status_of(pid)
+        must(s["Uid"].split() == [str(uid)] * 4, "uid %d" % uid, s["Uid"])
+        must(s["NoNewPrivs"].strip() == "1", "no_new_privs", s["NoNewPrivs"])
+        must(int(s["CapEff"], 16) == 0, "no capabilities", s["CapEff"])
+    deliver(g, sink)
+
+
+@shows("an unknown server.user is an error")
+def unknown_user(w):
+    if os.getuid() != 0:
+        raise Skip("needs root")
+    sink = w.sink()
+    g = w.glacis(w.config(sink).replace("user: root", "user: no-such-user"), start=False)
+    answer = subprocess.run([g.program, "run", "-c", g.path], capture_output=True, text=True, timeout=20, check=False)
+    must(answer.returncode not in (0, None) and "no-such-user" in answer.stdout + answer.stderr, "refused by name", answer)
+
+
+@shows("as PID 1 of its own namespace it serves, reaps and ends on SIGTERM")
+def pid_one(w):
+    if os.getuid() != 0 or not shutil.which("unshare") or \
+       subprocess.run(["unshare", "--pid", "--fork", "--mount-proc", "true"], check=False, capture_output=True).returncode:
+        raise Skip("unshare --pid is not permitted here")
+    sink = w.sink()
+    g = w.glacis(w.config(sink), start=False)
+    with open(g.log_path, "ab") as log:
+        g.process = subprocess.Popen(["unshare", "--pid", "--fork", "--mount-proc", "--kill-child", g.program, "run", "-c",
+                                      g.path, "--ready-file", g.ready], stdout=log, stderr=log, start_new_session=True)
+    wait_for(lambda: os.path.exists(g.ready), 15, "ready")
+    g.read_ready()
+    deliver(g, sink)
+    inner = g.children()
+    must(len(inner) == 1, "one process under unshare", inner)
+    os.kill(inner[0], signal.SIGTERM)
+    must(g.process.wait(20) == 0, "exit 0 after SIGTERM", g.process.returncode)
+
+
+LAUNCHER = """
+import os, socket, sys
+address = sys.argv[1]
+s = socket.socket(); s.bind(("127.0.0.1", int(address))); s.listen(64)
+fd = s.fileno()
+if fd != 3:
+    os.dup2(fd, 3)
+os.set_inheritable(3, True)
+os.environ.update(LISTEN_FDS="1", LISTEN_PID=str(os.getpid()))
+os.execv(sys.argv[2], sys.argv[2:])
+"""
+
+
+@shows("socket activation: a listener passed by the parent (LISTEN_FDS) is used, by several workers")
+def socket_activation(w):
+    sink = w.sink()
+    probe = socket.socket()
+    probe.bind(("127.0.0.1", 0))
+    port = probe.getsockname()[1]
+    probe.close()
+    g = w.glacis(w.config(sink).replace('"127.0.0.1:0"]', '"127.0.0.1:%d"]' % port), start=False)
+    with open(g.log_path, "ab") as log:
+        g.process = subprocess.Popen([sys.executable, "-c", LAUNCHER, str(port), g.program, "run", "-c", g.path,
+                                      "--ready-file", g.ready], stdout=log, stderr=log, start_new_session=True)
+    wait_for(lambda: os.path.exists(g.ready), 15, "ready")
+    g.read_ready()
+    must(g.smtp[1] == port, "the passed port", g.smtp)
+    for _ in range(4):
+        deliver(g, sink).close()
+    g.signal(signal.SIGHUP)
+    time.sleep(0.5)
+    deliver(g, sink).close()
+
+
+@shows("a port in use is an error that names the address; nothing is left running")
+def port_in_use(w):
+    sink = w.sink()
+    g = w.glacis(w.config(sink).replace('listen: ["127.0.0.1:0"]', 'listen: ["127.0.0.1:%d"]' % sink.port), start=False)
+    answer = subprocess.run([g.program, "run", "-c", g.path], capture_output=True, text=True, timeout=20, check=False)
+    said = answer.stdout + answer.stderr
+    must(answer.returncode != 0 and str(sink.port) in said, "refused, naming the port", (answer.returncode, said))
+
+
+@shows("two instances: the second one beside the first by SO_REUSEPORT is refused or serves; the first keeps its socket")
+def two_instances(w):
+    sink = w.sink()
+    a = w.glacis(w.config(sink), name="a")
+    b = w.glacis(w.config(sink), name="b")
+    deliver(a, sink)
+    deliver(b, sink)
+    must(b.stop() == 0, "the second ends well")
+    deliver(a, sink)
+
+
+if __name__ == "__main__":
+    run()

@@ -1,0 +1,194 @@
+#!/usr/bin/python3
+"""60-limits.py - memory stays within its budget: many idle connections, 500 slow ones, full spools.
+
+LIMITS_IDLE (default 2000) idle connections; the long mode is LIMITS_IDLE=10000.
+"""
+import os
+import resource
+import sys
+import threading
+import time
+
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+# pylint: disable=wrong-import-position
+from checks import Skip, must, run, shows
+from client import Client, Lost, stuff, wait_for
+
+IDLE = int(os.environ.get("LIMITS_IDLE", "2000"))
+MESSAGE = b"Subject: x\r\n\r\nhello\r\n"
+
+
+def pss_kib(glacis):
+    """Proportional memory of the workers."""
+    total = 0
+    for pid in glacis.children("glacis-worker"):
+        with open("/proc/%d/smaps_rollup" % pid, encoding="ascii") as f:
+            total += sum(int(l.split()[1]) for l in f if l.startswith("Pss:"))
+    return total
+
+
+def sanitized(glacis):
+    with open("/proc/%d/maps" % glacis.process.pid, encoding="latin-1") as f:
+        text = f.read()
+    return "asan" in text or glacis.process.pid and any(
+        "libasan" in l or "7fff7000-" in l for l in text.splitlines())
+
+
+def room_for(count):
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft < count:
+        if hard < count:
+            try:
+                resource.setrlimit(resource.RLIMIT_NOFILE, (count, count))
+                return
+            except (ValueError, OSError):
+                raise Skip("only %d descriptors allowed, %d needed" % (hard, count)) from None
+        resource.setrlimit(resource.RLIMIT_NOFILE, (count, hard))
+
+
+@shows("%d idle connections: bounded memory for each, and mail flows beside them" % IDLE)
+def idle_connections(w):
+    room_for(IDLE + 500)
+    sink = w.sink()
+    g = w.glacis(w.config(sink, "limits: {connections: 30000, connections_per_client: off}\nlog: {level: warn}"))
+    with Client(g.smtp) as c:
+        c.hello()
+        c.envelope()
+        must(c.data(MESSAGE).code == "250", "a message")
+    before = pss_kib(g)
+    crowd = [Client(g.smtp, source="127.0.1.%d" % (1 + i % 200)) for i in range(IDLE)]
+    for c in crowd[::10]:
+        must(c.hello().code == "250", "EHLO")
+    each = (pss_kib(g) - before) / IDLE
+    print("    %.2f KiB a connection (workers, PSS)" % each)
+    if not sanitized(g):
+        must(each < 8, "under 8 KiB for each", each)
+    started = time.monotonic()
+    with Client(g.smtp) as c:
+        c.hello()
+        c.envelope()
+        must(c.data(MESSAGE).code == "250", "a message beside them")
+    must(time.monotonic() - started < 3, "without delay", time.monotonic() - started)
+    must(g.metrics().get("glacis_sessions", 0) >= IDLE, "counted", g.metrics().get("glacis_sessions"))
+    for c in crowd:
+        c.close()
+    wait_for(lambda: g.metrics().get("glacis_sessions", 1) == 0, 10, "all gone")
+
+
+@shows("500 slow connections, each inside a message, with 20 upstream connections: all delivered, budgets hold")
+def slow_connections(w):
+    room_for(3000)
+    sink = w.sink()
+    g = w.glacis(w.config(sink, """
+limits: {connections_per_client: off, memory: 16MiB, spool_memory: 16KiB}
+log: {level: warn}
+""").replace("    tls: off", "    tls: off\n    hold: 100ms\n    connections: 20"))
+    content = b"Subject: slow\r\n\r\n" + (b"0123456789" * 7 + b"\r\n") * 500
+    wire = stuff(content) + b".\r\n"
+    clients = [Client(g.smtp) for _ in range(500)]
+    for c in clients:
+        c.send(b"EHLO slow.example.net\r\n")
+    for c in clients:
+        must(c.reply().code == "250", "EHLO")
+    parts = [b"MAIL FROM:<alice@elsewhere.invalid>\r\nRCPT TO:<bob@example.test>\r\nDATA\r\n"]
+    for c in clients:
+        c.send(parts[0])
+    for c in clients:
+        must([c.reply(60).code for _ in range(3)] == ["250", "250", "354"], "envelope")
+    peak = 0
+    for at in range(0, len(wire), len(wire) // 8 + 1):
+        for c in clients:
+            c.send(wire[at:at + len(wire) // 8 + 1])
+        peak = max(peak, g.metrics().get("glacis_message_memory_bytes", 0))
+    codes = [c.reply(120).code for c in clients]
+    must(codes == ["250"] * 500, "500 accepted", {x: codes.count(x) for x in set(codes)})
+    must(peak <= 16 * 1048576, "message memory within limits.memory", peak)
+    must(len(sink.messages) == 500 and all(m.data.endswith(content) for m in sink.messages), "500 whole messages",
+         len(sink.messages))
+    must(g.metrics().get("glacis_message_memory_bytes") == 0 and g.metrics().get("glacis_spool_bytes") == 0,
+         "budgets given back", [g.metrics().get(k) for k in ("glacis_message_memory_bytes", "glacis_spool_bytes")])
+
+
+@shows("limits.memory and limits.spool full: 452 4.3.1, nothing lost, well again afterwards")
+def budgets_full(w):
+    sink = w.sink()
+    g = w.glacis(w.config(sink, """
+limits: {memory: 1MiB, spool: 2MiB, spool_memory: 64KiB, message_size: 8MiB}
+""", workers=1))
+    content = b"Subject: big\r\n\r\n" + (b"x" * 76 + b"\r\n") * 16000
+    held = []
+    codes = []
+    for _ in range(4):
+        c = Client(g.smtp)
+        c.hello()
+        replies = [r.code for r in c.envelope()]
+        if replies != ["250", "250"]:
+            codes += [r for r in replies if r != "250"]
+            continue
+        go = c.cmd("DATA").code
+        if go != "354":
+            codes.append(go)
+            continue
+        c.sock.settimeout(20)
+        c.send(content[:1200000])
+        held.append(c)
+    late = Client(g.smtp)
+    late.hello()
+    replies = late.envelope()
+    final = []
+    for c in held:
+        c.send(content[1200000:] + b".\r\n")
+        final.append(c.reply())
+    said = codes + [r.code for r in final] + [r.code for r in replies]
+    must("452" in said, "452 for some", said)
+    for r in final:
+        must(r.code in ("250", "452"), "250 or 452", str(r))
+    must(len(sink.messages) == [r.code for r in final].count("250"), "as many as acknowledged", len(sink.messages))
+    for c in held:
+        c.close()
+    with Client(g.smtp) as c:
+        c.hello()
+        c.envelope()
+        must(c.data(MESSAGE).code == "250", "well again")
+
+
+@shows("out of descriptors: accepting pauses, sessions go on, nobody is lost for good")
+def descriptors(w):
+    sink = w.sink()
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    g = w.glacis(w.config(sink, "limits: {connections_per_client: off}", workers=1), start=False)
+    try:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (min(200, soft), min(200, hard)))
+        g.start()
+    finally:
+        try:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+        except (ValueError, OSError):
+            pass
+    import socket  # pylint: disable=import-outside-toplevel
+    inside = Client(g.smtp)
+    inside.hello()
+    crowd = []
+    for _ in range(260):
+        s = socket.create_connection(g.smtp, 5)
+        crowd.append(s)
+    time.sleep(0.3)
+    cpu = time.monotonic()
+    must(inside.cmd("NOOP").code == "250", "the session goes on")
+    must(time.monotonic() - cpu < 2, "at once")
+    for s in crowd:
+        s.close()
+
+    def served():
+        try:
+            with Client(g.smtp, timeout=5) as c:
+                c.hello()
+                return [r.code for r in c.envelope()] == ["250", "250"] and c.data(MESSAGE).code == "250"
+        except Lost:
+            return False
+    wait_for(served, 15, "a message afterwards")
+    assert threading
+
+
+if __name__ == "__main__":
+    run()

@@ -1,0 +1,154 @@
+#!/usr/bin/python3
+"""70-log.py - the log: one `txn` line for each message that explains it, escaping, addresses, lengths."""
+import json
+import os
+import re
+import sys
+
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+# pylint: disable=wrong-import-position
+from checks import must, run, shows
+from client import Client, wait_for
+
+MESSAGE = b"Subject: secret-subject\r\n\r\nsecret-body\r\n"
+KEYS = ["time", "level", "event", "session", "message", "client", "helo", "from", "to", "recipients", "refused", "size",
+        "outcome", "code", "enhanced", "text", "by", "upstream", "server", "attempts", "tls", "ms", "relay_ms"]
+
+
+def session(g, sender="alice@elsewhere.invalid", rcpts=("bob@example.test",), helo="client.example.net", content=MESSAGE):
+    with Client(g.smtp) as c:
+        c.hello(helo)
+        c.envelope(rcpts, sender)
+        reply = c.data(content)
+        c.cmd("QUIT")
+        return reply
+
+
+def txns(g, count):
+    wait_for(lambda: len(g.events("txn")) >= count, 5, "%d txn lines" % count)
+    return g.events("txn")
+
+
+@shows("a session is connect, txn, close; txn has every key, in order, and the id of the Received line")
+def one_line_a_message(w):
+    sink = w.sink()
+    g = w.glacis(w.config(sink))
+    session(g, rcpts=("bob@example.test", "carol@example.test", "x@elsewhere.invalid"))
+    txn = txns(g, 1)[0]
+    missing = [k for k in KEYS if k not in txn]
+    must(not missing, "all keys", missing)
+    order = [k for k in txn if k in KEYS]
+    must(order == KEYS, "in this order: %s" % KEYS, order)
+    must(txn["from"] == "alice@elsewhere.invalid" and txn["to"] == ["bob@example.test", "carol@example.test"], "envelope", txn)
+    must(txn["recipients"] == 2 and txn["refused"] == 1 and txn["code"] == 250 and txn["outcome"] == "accepted", "fate", txn)
+    must(txn["by"] == "upstream" and txn["upstream"] == "inner" and txn["server"] == "127.0.0.1:%d" % sink.port, "where", txn)
+    must(txn["session"].encode() in sink.messages[0].data.split(b"\r\n\r\n")[0], "its id in Received", sink.messages[0].data[:300])
+    wait_for(lambda: g.events("close"), 5, "a close line")
+    names = [e["event"] for e in g.events() if e.get("session") == txn["session"]]
+    must(names[0] == "connect" and names[-1] == "close" and names.count("txn") == 1, "connect ... txn ... close", names)
+    close = [e for e in g.events("close") if e["session"] == txn["session"]][0]
+    must(close["reason"] == "quit" and close["messages"] == 1, "quit, 1 message", close)
+
+
+@shows("each fate has its line: refused by us, by the upstream, deferred, unknown, client gone")
+def fates(w):
+    sink = w.sink()
+    g = w.glacis(w.config(sink, "limits: {message_size: 10000}").replace(
+        "    tls: off", "    tls: off\n    health: off\n    timeouts: {final_reply: 2s}"))
+    session(g, content=b"X: y\r\n\r\nbare\nlf\r\n")
+    sink.rules = [{"at": "DOT", "nth": 1, "reply": "554 5.6.0 no \"quotes\""}, {"at": "DOT", "nth": 2, "reply": "451 4.3.0 later"},
+                  {"at": "DOT", "nth": 3, "then": "close", "take": True}]
+    for _ in range(3):
+        session(g)
+    lines = txns(g, 4)
+    must([(t["code"], t["by"]) for t in lines] == [(550, "glacis"), (554, "upstream"), (451, "upstream"), (451, "glacis")],
+         "codes and who said them", [(t["code"], t["by"]) for t in lines])
+    must([t["outcome"] for t in lines] == ["rejected", "rejected", "deferred", "unknown"], "outcomes", [t["outcome"] for t in lines])
+    must(lines[1]["text"] == 'no "quotes"', "the upstream's text", lines[1]["text"])
+
+
+@shows("everything from a peer is escaped: one event is one line of valid JSON, printable, under 4 kB")
+def escaping(w):
+    sink = w.sink()
+    g = w.glacis(w.config(sink, "log: {level: debug}"))
+    for line in (b"EHLO \x1b[31m\x07\xff\"}\\n{\"event\":\"forged\"}", b"MAIL FROM:<\"a\\\"b\"@x.example>", b"BOGUS \xe2\x80\xa8 \x9b",
+                 b"EHLO " + b"x" * 1900, b"RCPT TO:<" + b"y" * 1900 + b"@elsewhere.invalid>"):
+        with Client(g.smtp) as c:
+            c.hello()
+            c.cmd(line)
+            c.cmd("QUIT")
+    session(g, helo="after.example.net", rcpts=["u%d@example.test" % i for i in range(100)])
+    txns(g, 1)
+    with open(g.log_path, "rb") as f:
+        raw = f.read()
+    for line in raw.splitlines():
+        must(len(line) < 4096, "under 4096 octets", len(line))
+        must(all(0x20 <= o <= 0x7e for o in line), "printable ASCII", line)
+        event = json.loads(line)
+        must(event.get("event") != "forged", "no forged event", line)
+
+
+@shows("no subject, no content, no credentials in the log, at any level")
+def no_content(w):
+    sink = w.sink()
+    g = w.glacis(w.config(sink, "log: {level: debug}"))
+    with Client(g.smtp) as c:
+        c.hello()
+        c.cmd("AUTH PLAIN c2VjcmV0LWxvZ2lu")
+        c.cmd("XCLIENT LOGIN=secret-login")
+        c.cmd("QUIT")
+    session(g)
+    txns(g, 1)
+    for word in ("secret-subject", "secret-body", "c2VjcmV0", "secret-login"):
+        must(word not in g.log_text(), "no %s" % word, g.log_text())
+
+
+def addresses(w, how):
+    sink = w.sink()
+    g = w.glacis(w.config(sink, "log: {addresses: %s}" % how))
+    session(g, sender="Alice.Person@elsewhere.invalid", rcpts=("bob.person@example.test", "nobody.person@elsewhere.invalid"))
+    session(g, sender="alice.person@elsewhere.invalid")
+    return g, txns(g, 2)
+
+
+@shows("log.addresses: domain hides local parts, hash gives the same word for the same address")
+def hidden_addresses(w):
+    g, lines = addresses(w, "domain")
+    must("person" not in g.log_text().lower(), "no local part", re.findall(r".*person.*", g.log_text())[:2])
+    must(lines[0]["from"].endswith("@elsewhere.invalid"), "the domain", lines[0])
+    g.stop()
+    w.programs.clear()
+    g = w.glacis(w.config(w.sinks[0], "log: {addresses: hash}"), name="h")
+    session(g, sender="Alice.Person@elsewhere.invalid", rcpts=("bob.person@example.test",))
+    session(g, sender="alice.person@elsewhere.invalid")
+    lines = txns(g, 2)
+    must("person" not in g.log_text().lower() and "elsewhere" not in lines[0]["from"], "no address", lines[0])
+    must(lines[0]["from"] == lines[1]["from"] and lines[0]["from"], "the same hash", [l["from"] for l in lines])
+
+
+@shows("log.to: file:PATH; SIGUSR1 opens it again after a rotation; text format is key=value")
+def files(w):
+    import signal  # pylint: disable=import-outside-toplevel
+    sink = w.sink()
+    path = os.path.join(w.dir, "out.log")
+    g = w.glacis(w.config(sink, "log: {to: \"file:%s\", format: text}" % path))
+    session(g)
+
+    def holds(text):
+        def look():
+            try:
+                with open(path, encoding="utf-8") as f:
+                    return text in f.read()
+            except OSError:
+                return False
+        return look
+    wait_for(holds("event=txn"), 5, "a txn line in the file")
+    os.rename(path, path + ".1")
+    g.signal(signal.SIGUSR1)
+    wait_for(lambda: os.path.exists(path), 5, "a new file")
+    session(g)
+    wait_for(holds("event=txn"), 5, "a txn line in the new file")
+
+
+if __name__ == "__main__":
+    run()

@@ -1,0 +1,128 @@
+"""checks.py - the small runner of the Python integration tests: each check is a sentence and a function.
+
+A check gets a fresh directory; it fails by raising, and skips by raising Skip.  At the end stands
+`N passed, N failed, N skipped`; the exit status is 1 if any failed, 77 if all were skipped.
+"""
+import os
+import re
+import shutil
+import sys
+import tempfile
+import time
+import traceback
+
+from client import Glacis
+from sink import Sink
+
+CHECKS = []
+
+
+class Skip(Exception):
+    """Cannot be shown here; the reason."""
+
+
+def shows(text):
+    """Registers a check."""
+    def register(function):
+        CHECKS.append((text, function))
+        return function
+    return register
+
+
+def must(condition, expected, seen=""):
+    if not condition:
+        raise AssertionError("expected %s; seen %s" % (expected, seen if seen != "" else "otherwise"))
+
+
+class World:
+    """One check's directory, sinks and glacis; all ended by close()."""
+
+    def __init__(self, directory):
+        self.dir = directory
+        self.sinks = []
+        self.programs = []
+
+    def sink(self, **options):
+        sink = Sink(**options).start()
+        self.sinks.append(sink)
+        return sink
+
+    def config(self, sink, more="", server="", workers=2):
+        """YAML of a working minimum; `server` are further lines of that section, `more` of the top."""
+        return """server:
+  hostname: mx.glacis.test
+  listen: ["127.0.0.1:0"]
+  user: root
+  state_dir: {dir}/state
+  greet_delay: 0ms
+  workers: %d
+%s
+upstreams:
+  inner:
+    servers: ["127.0.0.1:%d"]
+    tls: off
+domains:
+  example.test: inner
+admin: {listen: "127.0.0.1:0"}
+%s
+""" % (workers, "".join("  %s\n" % l for l in server.splitlines()), sink.port, more)
+
+    def glacis(self, config, start=True, name="g", **options):
+        g = Glacis(os.path.join(self.dir, name), config, **options)
+        self.programs.append(g)
+        return g.start() if start else g
+
+    def close(self):
+        problems = []
+        for g in self.programs:
+            g.stop()
+            text = g.log_text()
+            if re.search("AddressSanitizer|LeakSanitizer|runtime error:", text):
+                problems.append("a sanitizer report:\n" + text[-4000:])
+        for sink in self.sinks:
+            sink.stop()
+            if sink.violations:
+                problems.append("breaches of protocol at the sink: %s" % sink.violations[:3])
+        return problems
+
+    def logs(self):
+        return "\n".join(g.log_text()[-3000:] for g in self.programs)
+
+
+def run():
+    """Runs all checks, or those whose sentence or function holds an argument of the command line."""
+    program = os.path.abspath(os.environ.get("GLACIS", "build/glacis"))
+    if not os.path.exists(program):
+        print("skipped: no program at %s" % program)
+        sys.exit(77)
+    os.environ["GLACIS"] = program
+    count = {"passed": 0, "failed": 0, "skipped": 0}
+    for text, function in CHECKS:
+        if sys.argv[1:] and not any(a in text or a in function.__name__ for a in sys.argv[1:]):
+            continue
+        directory = tempfile.mkdtemp(prefix="glacis-it-")
+        os.chmod(directory, 0o755)
+        world = World(directory)
+        started = time.monotonic()
+        outcome, detail = "passed", ""
+        try:
+            function(world)
+        except Skip as e:
+            outcome, detail = "skipped", str(e)
+        except Exception as e:  # pylint: disable=broad-except
+            outcome = "failed"
+            detail = "%s: %s\n%s\n%s" % (type(e).__name__, e, traceback.format_exc(limit=-4), world.logs())
+        try:
+            problems = world.close()
+        except Exception as e:  # pylint: disable=broad-except
+            problems = ["at the end: %s" % e]
+        if problems and outcome == "passed":
+            outcome, detail = "failed", "\n".join(problems)
+        count[outcome] += 1
+        print("%s - %s (%.1f s)%s" % (outcome, text, time.monotonic() - started,
+                                      "\n    " + detail.replace("\n", "\n    ") if detail else ""), flush=True)
+        shutil.rmtree(directory, ignore_errors=True)
+    print("%(passed)d passed, %(failed)d failed, %(skipped)d skipped" % count)
+    if count["failed"]:
+        sys.exit(1)
+    sys.exit(0 if count["passed"] else 77)
