@@ -20,6 +20,7 @@
  */
 #include "dns/resolver.h"
 
+#include "core/metrics.h"
 #include "dns/answer.h"
 
 #define KEY_MAX (2 + WIRE_NAME_MAX)
@@ -37,6 +38,7 @@ struct flight {
     struct resolver *r;
     struct try *try; /* NULL in the queue and in the pause */
     bool queued;     /* on resolver.queue, otherwise on resolver.flying */
+    bool overdue;    /* the deadline has passed, one more turn is given */
     struct wire_question q;
     unsigned asked;      /* servers_bit of those asked in this round */
     unsigned timeouts;   /* tries that brought nothing */
@@ -85,6 +87,54 @@ static uint32_t us_since(uint64_t start_us)
 static uint64_t patience_ms(const struct resolver *r)
 {
     return (uint64_t)r->settings.attempts * r->settings.timeout_ms + DEADLINE_SLACK_MS;
+}
+
+/* ---- numbers ---- */
+
+/* Shares `now` out to the metrics; called wherever it has changed. */
+static void show_load(const struct resolver *r)
+{
+    size_t down = 0;
+
+    for (size_t i = 0; i < r->servers.count; i++)
+        down += r->servers.list[i].down;
+    gauge_set(M_DNS_IN_FLIGHT, r->on_wire);
+    gauge_set(M_DNS_QUEUED, r->queued);
+    gauge_set(M_DNS_SERVERS_DOWN, down);
+}
+
+static void count_failure(struct dns_stats *st, enum dns_why why)
+{
+    switch (why) {
+    case DNS_WHY_TIMEOUT:
+        st->timeouts += 1;
+        count(M_DNS_TIMEOUTS);
+        break;
+    case DNS_WHY_SERVFAIL:
+        st->servfail += 1;
+        count(M_DNS_SERVFAIL);
+        break;
+    case DNS_WHY_REFUSED:
+        st->refused += 1;
+        count(M_DNS_REFUSED);
+        break;
+    case DNS_WHY_GARBAGE:
+        st->garbage += 1;
+        count(M_DNS_GARBAGE);
+        break;
+    case DNS_WHY_NETWORK:
+        st->network += 1;
+        count(M_DNS_NETWORK);
+        break;
+    case DNS_WHY_OVERLOAD:
+        st->overload += 1;
+        count(M_DNS_OVERLOAD);
+        break;
+    case DNS_WHY_NONE:
+    case DNS_WHY_ILLEGAL:
+    case DNS_WHY_COUNT:
+        break;
+    }
 }
 
 /* ---- answering requests ---- */
@@ -181,6 +231,7 @@ static void flight_fail(struct flight *f, const struct wire_answer *w, const str
     struct dns_answer *ans = answer_new(w);
 
     f->r->stats.tempfails += 1;
+    count(M_DNS_TEMPFAILS);
     if (s != NULL)
         ans->server = s->addr;
     if (f->started_us != 0)
@@ -196,8 +247,14 @@ static void on_flight_deadline(void *arg)
     struct resolver *r = f->r;
     struct wire_answer w = { .status = DNS_TEMPFAIL, .why = DNS_WHY_TIMEOUT };
 
+    /* after a long turn the answer may have been read already and wait for its deferred call */
+    if (f->try != NULL && !f->overdue) {
+        f->overdue = true;
+        timer_start(&f->deadline, 1);
+        return;
+    }
     if (f->queued) {
-        r->stats.overload += 1;
+        count_failure(&r->stats, DNS_WHY_OVERLOAD);
         w.why = DNS_WHY_OVERLOAD;
     }
     flight_fail(f, &w, NULL);
@@ -221,6 +278,7 @@ static struct try *try_start(struct resolver *r, struct server *s, struct flight
     list_push_back(&r->tries, &t->node);
     r->on_wire += 1;
     r->stats.sent += 1;
+    count(M_DNS_SENT);
     server_sent(s, loop_now(r->loop));
     cares_send(s->cares, &t->q, on_try, t);
     return t;
@@ -260,6 +318,7 @@ static void pump_queue(struct resolver *r)
 {
     while (r->on_wire < r->settings.in_flight && !list_empty(&r->queue))
         launch(container_of(r->queue.next, struct flight, node));
+    show_load(r);
 }
 
 /* A resolver that is being restarted is back soon: the flight waits, then queues up again in front. */
@@ -322,32 +381,6 @@ static void log_server(struct server *s, enum dns_why why, uint64_t now_ms)
         log_num(&l, "suppressed", kept_back);
     }
     log_end(&l);
-}
-
-static void count_failure(struct dns_stats *st, enum dns_why why)
-{
-    switch (why) {
-    case DNS_WHY_TIMEOUT:
-        st->timeouts += 1;
-        break;
-    case DNS_WHY_SERVFAIL:
-        st->servfail += 1;
-        break;
-    case DNS_WHY_REFUSED:
-        st->refused += 1;
-        break;
-    case DNS_WHY_GARBAGE:
-        st->garbage += 1;
-        break;
-    case DNS_WHY_NETWORK:
-        st->network += 1;
-        break;
-    case DNS_WHY_NONE:
-    case DNS_WHY_ILLEGAL:
-    case DNS_WHY_OVERLOAD:
-    case DNS_WHY_COUNT:
-        break;
-    }
 }
 
 static void note_health(struct resolver *r, const struct try *t, const struct wire_answer *w)
@@ -459,7 +492,7 @@ static void start_flight(struct dns_req *req, const struct wire_question *q, str
     struct flight *f;
 
     if (r->on_wire >= r->settings.in_flight && r->queued >= r->settings.queue_max) {
-        r->stats.overload += 1;
+        count_failure(&r->stats, DNS_WHY_OVERLOAD);
         make_ready_with(req, DNS_TEMPFAIL, DNS_WHY_OVERLOAD);
         return;
     }
@@ -490,6 +523,7 @@ static void start_request(struct dns_req *req, struct slice name, enum dns_type 
     ans = cache_get(&r->cache, key, loop_now(r->loop));
     if (ans != NULL) {
         r->stats.cache_hits += 1;
+        count(M_DNS_CACHE_HITS);
         req->had.cached = true;
         make_ready(req, ans);
         return;
@@ -603,6 +637,8 @@ void resolver_free(struct resolver *r)
         free(container_of(n, struct try, node));
     cache_fini(&r->cache);
     table_fini(&r->flights);
+    r->on_wire = r->servers.count = 0;
+    show_load(r);
     loop_bury(r->loop, &r->grave, free, r);
 }
 
@@ -617,6 +653,7 @@ struct dns_req *dns_query(struct resolver *r, struct slice name, enum dns_type t
     list_node_init(&req->node);
     r->requests += 1;
     r->stats.questions += 1;
+    count(M_DNS_QUESTIONS);
     start_request(req, name, type);
     return req;
 }
@@ -632,8 +669,10 @@ void dns_cancel(struct dns_req **handle)
     if (req->r != NULL)
         req->r->requests -= 1;
     /* in the queue for nobody: not worth asking */
-    if (req->flight != NULL && req->flight->try == NULL && list_empty(&req->flight->waiters))
+    if (req->flight != NULL && req->flight->try == NULL && list_empty(&req->flight->waiters)) {
         flight_free(req->flight);
+        show_load(req->r);
+    }
     dns_answer_unref(req->ans);
     free(req);
 }

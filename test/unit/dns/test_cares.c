@@ -55,7 +55,7 @@ static void run_ms(struct bench *b, unsigned ms)
 
 static void open_cares(struct bench *b, uint32_t renew_ms, bool tcp)
 {
-    struct cares_settings s = { .timeout_ms = 100, .renew_ms = renew_ms, .tcp = tcp };
+    struct cares_settings s = { .timeout_ms = 200, .renew_ms = renew_ms, .tcp = tcp };
 
     s.server = b->server.addr;
     b->c = cares_new(b->loop, &s);
@@ -91,7 +91,7 @@ static void every_question_gets_its_callback_later(void **state)
     send_one(b, "host.test");
     send_one(b, "silent.test");
     assert_int_equal(b->answers + b->timeouts + b->errors, 0);
-    run_ms(b, 250);
+    run_ms(b, 450);
     assert_int_equal(b->answers, 1);
     assert_int_equal(b->timeouts, 1);
 }
@@ -105,7 +105,7 @@ static void a_closed_port_is_a_network_error_and_not_inline(void **state)
     send_one(b, "host.test");
     send_one(b, "host.test");
     assert_int_equal(b->errors, 0);
-    run_ms(b, 200);
+    run_ms(b, 400);
     /* the kernel reports the closed port once: who sent before may have to wait for the timeout */
     assert_true(b->errors >= 1);
     assert_int_equal(b->errors + b->timeouts, 2);
@@ -119,7 +119,7 @@ static void ids_in_flight_differ(void **state)
     open_cares(b, 0, false);
     for (int i = 0; i < 400; i++)
         assert_int_equal(seen[send_one(b, "silent.test")]++, 0);
-    run_ms(b, 250);
+    run_ms(b, 450);
     assert_int_equal(b->timeouts, 400);
     /* and are given back */
     send_one(b, "host.test");
@@ -143,7 +143,7 @@ static void a_renewed_channel_has_a_new_port_and_the_old_one_drains(void **state
     run_ms(b, 10);
     assert_int_not_equal(b->server.last_port, port);
     assert_int_equal(b->answers, 2);
-    run_ms(b, 200);
+    run_ms(b, 400);
     assert_int_equal(b->timeouts, 1);
     assert_int_equal(cares_channels(b->c), 1);
 }

@@ -8,6 +8,7 @@
 
 #include <cmocka.h>
 
+#include "core/metrics.h"
 #include "dns/dns.h"
 #include "dns/resolver.h"
 #include "test/unit/dns/server.h"
@@ -364,6 +365,8 @@ static void five_thousand_at_once_stay_under_the_cap(void **state)
     assert_true(b->one.most_pending <= 128);
     assert_true(st.cache_entries <= 1000 && st.cache_bytes <= 300000);
     assert_int_equal(st.requests + st.in_flight + st.queued, 0);
+    assert_int_equal(metric_get(M_DNS_QUEUED) + metric_get(M_DNS_IN_FLIGHT), 0);
+    assert_true(metric_get(M_DNS_SENT) >= st.sent);
     free(q);
 }
 
