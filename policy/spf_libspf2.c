@@ -347,6 +347,9 @@ static enum spf_match prepare(struct view *v)
     if (m != SPF_MATCH_YES || kind == SPF_INCLUDE) {
         return m;
     }
+    if (kind == SPF_PTR && v->target.len == 0) {
+        return SPF_MATCH_NO; /* nothing is below a name that cannot be */
+    }
     if (kind == SPF_PTR) {
         v->fact = spf_lookup(run, SPF_TYPE_PTR, run->e->reverse);
     } else {
