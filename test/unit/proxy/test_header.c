@@ -1,0 +1,466 @@
+/*
+ * test_header.c - stripping, rewriting, Received, folded values, dates.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "proxy/header.h"
+#include "proxy/line.h"
+
+#define REQUIRE(cond, label)                                                                                 \
+    do {                                                                                                     \
+        if (!(cond)) {                                                                                       \
+            fail_msg("%s: %s", label, #cond);                                                                \
+        }                                                                                                    \
+    } while (0)
+
+#define S(text) SLICE_INIT(text)
+
+static const struct config_headers conf = {
+    .authserv_id = "mx.example.test",
+    .strip_authserv_ids = { "inner.example.test" },
+    .strip_authserv_count = 1,
+    .strip = { "X-Spam-*", "X-Exact" },
+    .strip_count = 2,
+};
+static const struct header_rules rules = { &conf, "host.example.test" };
+
+/* ---- one field ---- */
+
+struct strip_row {
+    const char *label;
+    struct slice field;
+    bool want;
+};
+
+#define AR "Authentication-Results"
+
+static const struct strip_row strip_rows[] = {
+    { "ours", S(AR ": mx.example.test; spf=pass\r\n"), true },
+    { "in another case", S("AUTHENTICATION-results: MX.Example.TEST; spf=pass\r\n"), true },
+    { "with a version", S(AR ": mx.example.test 1; spf=pass\r\n"), true },
+    { "without results", S(AR ": mx.example.test\r\n"), true },
+    { "right behind the colon", S(AR ":mx.example.test;none\r\n"), true },
+    { "blanks before the colon", S(AR " \t: mx.example.test; none\r\n"), true },
+    { "folded", S(AR ":\r\n mx.example.test;\r\n\tspf=pass\r\n"), true },
+    { "a comment before", S(AR ": (a (nested \\) one)) mx.example.test; none\r\n"), true },
+    { "a folded comment before", S(AR ": (a\r\n b)\r\n\tmx.example.test; none\r\n"), true },
+    { "a comment right behind", S(AR ": mx.example.test(c); none\r\n"), true },
+    { "quoted", S(AR ": \"mx.example.test\"; none\r\n"), true },
+    { "quoted with quoted pairs", S(AR ": \"m\\x.exam\\ple.test\" 1; none\r\n"), true },
+    { "quoted with a fold", S(AR ": \"mx.exa\r\n mple.test\"; none\r\n"), false },
+    { "a final dot", S(AR ": mx.example.test.; none\r\n"), true },
+    { "the host name", S(AR ": host.example.test; none\r\n"), true },
+    { "a host inside", S(AR ": inner.example.test; none\r\n"), true },
+    { "a foreign id", S(AR ": mx.foreign.test; spf=pass\r\n"), false },
+    { "a longer id", S(AR ": mx.example.test.foreign.test; none\r\n"), false },
+    { "ours as a comment of a foreign id", S(AR ": (mx.example.test) foreign.test; none\r\n"), false },
+    { "ours later in a foreign one", S(AR ": foreign.test; mx.example.test; none\r\n"), false },
+    { "an open comment is nobody's", S(AR ": (mx.example.test; spf=pass\r\n"), true },
+    { "an open quote is nobody's", S(AR ": \"mx.example.test; spf=pass\r\n"), true },
+    { "empty is nobody's", S(AR ": ; spf=pass\r\n"), true },
+    { "another field", S("Authentication-Results-Original: mx.example.test; none\r\n"), false },
+    { "ARC sets are never broken", S("ARC-Authentication-Results: i=1; mx.example.test; none\r\n"), false },
+    { "a prefix", S("x-spam-flag: NO\r\n"), true },
+    { "the prefix alone", S("X-Spam-: NO\r\n"), true },
+    { "less than the prefix", S("X-Spam: NO\r\n"), false },
+    { "a name", S("x-exact : 1\r\n 2\r\n"), true },
+    { "a longer name", S("X-Exactly: 1\r\n"), false },
+    { "our own tags", S("x-glacis-Verdict: accept\r\n"), true },
+    { "an attacker's idea", S("__proto__: ${jndi:ldap://x} %s%n\r\n"), false },
+};
+
+static void forged_fields_are_known_in_any_disguise(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LEN(strip_rows); i++) {
+        struct slice rest = strip_rows[i].field;
+        struct header_field f;
+
+        REQUIRE(header_next(&rest, &f), strip_rows[i].label);
+        REQUIRE(rest.len == 0, strip_rows[i].label);
+        REQUIRE(header_stripped(&f, &rules) == strip_rows[i].want, strip_rows[i].label);
+    }
+}
+
+/* ---- the section ---- */
+
+struct rewrite_row {
+    const char *label;
+    struct slice in, want; /* whole messages */
+};
+
+#define OWN "Received: us\r\n"
+
+static const struct rewrite_row rewrite_rows[] = {
+    { "what stays keeps its octets", S("A:b\r\nc : d \r\n\te\r\n\r\nX-Exact: body\r\n"),
+      S(OWN "A:b\r\nc : d \r\n\te\r\n\r\nX-Exact: body\r\n") },
+    { "first, middle, last are stripped",
+      S("X-Exact: 1\r\n 2\r\nA: b\r\nx-exact: 1\r\nB: c\r\nX-EXACT: 9\r\n\r\nx\r\n"),
+      S(OWN "A: b\r\nB: c\r\n\r\nx\r\n") },
+    { "the only one is stripped", S("X-Exact: 1\r\n\r\nx\r\n"), S(OWN "\r\nx\r\n") },
+    { "HDR-08: an empty line first", S("\r\nX-Exact: body\r\n"), S(OWN "\r\nX-Exact: body\r\n") },
+    { "HDR-09: no empty line", S("A: b\r\nX-Exact: 1\r\n"), S(OWN "A: b\r\n") },
+    { "DAT-05: no content", S(""), S(OWN) },
+    { "HDR-10: the first line is no field", S("Hello\r\nX-Exact: body\r\n"),
+      S(OWN "\r\nHello\r\nX-Exact: body\r\n") },
+    { "a later line is no field", S("A: b\r\nHello\r\nX-Exact: 1\r\n"),
+      S(OWN "A: b\r\n\r\nHello\r\nX-Exact: 1\r\n") },
+    { "HDR-11: a mailbox line", S("From x Mon Jan 1 00:00:00\r\nA: b\r\n\r\nx\r\n"),
+      S(OWN "A: b\r\n\r\nx\r\n") },
+    { "HDR-11: a quoted mailbox line", S(">From x Mon\r\nA: b\r\n\r\nx\r\n"), S(OWN "A: b\r\n\r\nx\r\n") },
+    { "a mailbox line and nothing else", S("From x Mon\r\n"), S(OWN) },
+    { "From with a blank is a field", S("From : x\r\n\r\n"), S(OWN "From : x\r\n\r\n") },
+    { "HDR-12: the first line begins with a blank", S(" by evil\r\nA: b\r\n\r\n"),
+      S(OWN "\r\n by evil\r\nA: b\r\n\r\n") },
+    { "HDR-12: the first line begins with a tab", S("\tby evil\r\n"), S(OWN "\r\n\tby evil\r\n") },
+    { "HDR-14: odd names hide nothing", S("\x80\x01: x\r\n: y\r\nX-Exact: 1\r\n\r\n"),
+      S(OWN "\x80\x01: x\r\n: y\r\n\r\n") },
+    { "HDR-14: NUL in a name hides nothing", S("A\0B: x\r\nX-Exact: 1\r\n\r\n"), S(OWN "A\0B: x\r\n\r\n") },
+    { "HDR-20: a fold within a name", S("A: b\r\nX-Ex\r\n act: 1\r\n\r\n"),
+      S(OWN "A: b\r\n\r\nX-Ex\r\n act: 1\r\n\r\n") },
+    { "a blank within a name", S("A: b\r\nX- Exact: 1\r\nB: c\r\n\r\n"),
+      S(OWN "A: b\r\n\r\nX- Exact: 1\r\nB: c\r\n\r\n") },
+    { "a continuation of blanks", S("A: b\r\n \r\nX-Exact: 1\r\n\r\n"), S(OWN "A: b\r\n \r\n\r\n") },
+    { "trailing blanks and case stay", S("sUbJeCt:  x \t\r\n\r\n"), S(OWN "sUbJeCt:  x \t\r\n\r\n") },
+};
+
+static void rewrite(struct slice message, struct buf *out)
+{
+    struct slice added = SLICE(OWN);
+    size_t n = header_rewrite(message, added, &rules, out);
+
+    buf_put_slice(out, slice_skip(message, n));
+}
+
+static void sections_are_rewritten_without_touching_the_body(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LEN(rewrite_rows); i++) {
+        struct buf out;
+
+        buf_init(&out, 1 << 16);
+        rewrite(rewrite_rows[i].in, &out);
+        REQUIRE(slice_eq(buf_slice(&out), rewrite_rows[i].want), rewrite_rows[i].label);
+        buf_fini(&out);
+    }
+}
+
+static void a_name_of_5000_octets_hides_nothing(void **state)
+{
+    struct buf in, out;
+
+    (void)state;
+    buf_init(&in, 1 << 16);
+    buf_init(&out, 1 << 16);
+    for (int i = 0; i < 5000; i++) {
+        buf_put_char(&in, 'N');
+    }
+    buf_put_str(&in, ": x\r\nX-Exact: 1\r\n\r\n");
+    rewrite(buf_slice(&in), &out);
+    assert_int_equal(out.len, in.len - 12 + sizeof(OWN) - 1);
+    buf_fini(&in);
+    buf_fini(&out);
+}
+
+static bool drop(void *arg, const void *data, size_t len)
+{
+    (void)arg;
+    (void)data;
+    (void)len;
+    return true;
+}
+
+/* line.c and header.c must agree about where a section ends. */
+static void both_readers_agree_where_the_section_ends(void **state)
+{
+    static const char *const pieces[] = { "A",    "From", ">From", ":",        " ",    "\t",
+                                          "\r\n", "\r\n", "x",     "Received", "\x80", "\r\n\r\n" };
+    uint64_t seed = 12345;
+
+    (void)state;
+    for (unsigned round = 0; round < 50000; round++) {
+        struct body_reader r;
+        struct buf in, out;
+        struct header_field f;
+        struct slice rest;
+        size_t used, end;
+        unsigned received = 0;
+        bool ended;
+
+        buf_init(&in, 4096);
+        buf_init(&out, 8192);
+        for (unsigned i = 0; i < 1 + round % 14; i++) {
+            seed = seed * 6364136223846793005u + 1442695040888963407u;
+            buf_put_str(&in, pieces[(seed >> 33) % ARRAY_LEN(pieces)]);
+        }
+        buf_put_str(&in, "\r\n");
+        body_init(&r, BODY_BDAT, false);
+        body_feed(&r, buf_slice(&in), drop, NULL, &used, &ended);
+        end = header_rewrite(buf_slice(&in), SLICE_NONE, &rules, &out);
+        rest = slice_skip(buf_slice(&in), end);
+        end += slice_starts(rest, SLICE("\r\n")) ? 2 : 0;
+        if (end != r.header_octets) {
+            fail_msg("%s: %zu, not %zu", in.ptr, (size_t)r.header_octets, end);
+        }
+        for (rest = buf_slice(&in); header_next(&rest, &f);) {
+            received += slice_eq_nocase(f.name, SLICE("Received"));
+        }
+        assert_true(r.received >= received); /* more behind a mailbox line */
+        buf_fini(&in);
+        buf_fini(&out);
+    }
+}
+
+static void own_hops_are_counted(void **state)
+{
+    struct slice host = SLICE("mx.example.test");
+
+    (void)state;
+    assert_int_equal(
+        header_own_hops(SLICE("Received: from a (b [192.0.2.1])\r\n\tby MX.example.test with ESMTP id 1;\r\n"
+                              "\tSat\r\nReceived: from x by other.test id 2; Sat\r\n"
+                              "received : from y\r\n by mx.example.test\r\n id 3; Sat\r\n\r\n"
+                              "Received: by mx.example.test id 4; body\r\n"),
+                        host),
+        2);
+    assert_int_equal(header_own_hops(SLICE("Received: by mx.example.test.evil id 1; Sat\r\n"), host), 0);
+    assert_int_equal(header_own_hops(SLICE("Received: by mx.example.test; Sat\r\n"), host), 0);
+    assert_int_equal(header_own_hops(SLICE(""), host), 0);
+}
+
+static void octets_above_127_are_seen_in_headers_only(void **state)
+{
+    (void)state;
+    assert_true(header_has_8bit(SLICE("A: b\r\nB: \xc3\xa4\r\n\r\n")));
+    assert_true(header_has_8bit(SLICE("A: b\r\n \xc3\xa4\r\n\r\n")));
+    assert_false(header_has_8bit(SLICE("A: b\r\n\r\n\xc3\xa4\r\n")));
+    assert_false(header_has_8bit(SLICE("")));
+}
+
+/* ---- what we write ---- */
+
+static struct addr address(struct slice text)
+{
+    struct addr a = { 0 };
+
+    assert_true(addr_parse_ip(text, &a));
+    return a;
+}
+
+static void check_received(const struct received *r, struct slice want)
+{
+    struct buf out;
+
+    buf_init(&out, 4096);
+    header_put_received(&out, r);
+    if (!slice_eq(buf_slice(&out), want)) {
+        fail_msg("%s", out.ptr);
+    }
+    buf_fini(&out);
+}
+
+static void received_says_who_where_and_how(void **state)
+{
+    struct received r = {
+        .helo = SLICE("client.test"),
+        .rdns = SLICE("rdns.test"),
+        .client = address(SLICE("192.0.2.1")),
+        .hostname = SLICE("mx.example.test"),
+        .id = SLICE("01J.1"),
+        .single_rcpt = SLICE("bob@example.test"),
+        .esmtp = true,
+        .date_s = 1795296900,
+    };
+
+    (void)state;
+    check_received(
+        &r,
+        SLICE("Received: from client.test (rdns.test [192.0.2.1])\r\n\tby mx.example.test with ESMTP id 01J.1"
+              "\r\n\tfor <bob@example.test>;\r\n\tSat, 21 Nov 2026 21:35:00 +0000\r\n"));
+    r.tls = true;
+    r.tls_clause = SLICE("TLS1.3 TLS_AES_256_GCM_SHA384");
+    r.client = address(SLICE("2001:db8::1"));
+    r.rdns = SLICE_NONE;
+    r.helo = SLICE("[ipv6:2001:DB8::0:1]");
+    r.single_rcpt = SLICE_NONE;
+    check_received(
+        &r,
+        SLICE("Received: from [IPv6:2001:db8::1] (unknown [IPv6:2001:db8::1])\r\n\tby mx.example.test with "
+              "ESMTPS id 01J.1\r\n\ttls TLS_AES_256_GCM_SHA384 (TLS1.3);\r\n\t"
+              "Sat, 21 Nov 2026 21:35:00 +0000\r\n"));
+    r.tls_clause = SLICE("TLS1.2 ECDHE-RSA(x)\r\nEvil: y");
+    r.utf8 = true;
+    r.helo = SLICE("a) by evil (\r\nX: \xc3\xa4");
+    check_received(
+        &r,
+        SLICE("Received: from a__by_evil____X:___ (unknown [IPv6:2001:db8::1])\r\n\tby mx.example.test with "
+              "UTF8SMTPS id 01J.1\r\n\t(TLS1.2 ECDHE-RSA_x___Evil: y);\r\n\t"
+              "Sat, 21 Nov 2026 21:35:00 +0000\r\n"));
+}
+
+static void received_names_no_recipient_that_could_confuse(void **state)
+{
+    static const struct slice bad[] = { S("\"a b\"@b.test"), S("a;b@b.test"), S("\xc3\xa4@b.test"),
+                                        S("a>b@b.test") };
+    struct received r = { .hostname = SLICE("mx.test"), .id = SLICE("1"), .client = { .family = ADDR_V4 } };
+
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LEN(bad); i++) {
+        r.single_rcpt = bad[i];
+        check_received(
+            &r, SLICE("Received: from unknown (unknown [0.0.0.0])\r\n\tby mx.test with SMTP id 1;\r\n\t"
+                      "Thu, 1 Jan 1970 00:00:00 +0000\r\n"));
+    }
+}
+
+struct date_row {
+    int64_t date_s;
+    struct slice want;
+};
+
+static const struct date_row date_rows[] = {
+    { 0, S("Thu, 1 Jan 1970 00:00:00 +0000") },
+    { -5, S("Thu, 1 Jan 1970 00:00:00 +0000") },
+    { 951782400, S("Tue, 29 Feb 2000 00:00:00 +0000") },
+    { 951868799, S("Tue, 29 Feb 2000 23:59:59 +0000") },
+    { 951868800, S("Wed, 1 Mar 2000 00:00:00 +0000") },
+    { 1709164800, S("Thu, 29 Feb 2024 00:00:00 +0000") },
+    { 1735689599, S("Tue, 31 Dec 2024 23:59:59 +0000") },
+    { 1735689600, S("Wed, 1 Jan 2025 00:00:00 +0000") },
+    { 4107542400, S("Mon, 1 Mar 2100 00:00:00 +0000") },
+    { INT64_MAX, S("Fri, 31 Dec 9999 23:59:59 +0000") },
+};
+
+static void dates_follow_the_calendar(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LEN(date_rows); i++) {
+        char mem[64];
+        struct buf out;
+
+        buf_init_fixed(&out, mem, sizeof(mem));
+        header_put_date(&out, date_rows[i].date_s);
+        REQUIRE(slice_eq(buf_slice(&out), date_rows[i].want), mem);
+    }
+}
+
+struct field_row {
+    const char *label;
+    struct slice value;
+    bool utf8;
+    struct slice want;
+};
+
+#define W9 "123456789 "
+
+static const struct field_row field_rows[] = {
+    { "short", S("a b"), false, S("X: a b\r\n") },
+    { "empty", S(""), false, S("X:\r\n") },
+    { "blanks alone", S(" \t\r\n"), false, S("X:\r\n") },
+    { "line ends and NUL", S("a\r\nEvil: b\0c\x7f"), false, S("X: a Evil: b c\r\n") },
+    { "folded at 78", S(W9 W9 W9 W9 W9 W9 W9 W9 "end"), false,
+      S("X: " W9 W9 W9 W9 W9 W9 "123456789\r\n 123456789 end\r\n") },
+    { "UTF-8 encoded",
+      S("Gr\xc3\xbc\xc3\x9f"
+        "e = x"),
+      false, S("X: =?utf-8?Q?Gr=C3=BC=C3=9Fe_=3D_x?=\r\n") },
+    { "UTF-8 kept",
+      S("Gr\xc3\xbc\xc3\x9f"
+        "e"),
+      true,
+      S("X: Gr\xc3\xbc\xc3\x9f"
+        "e\r\n") },
+    { "not UTF-8",
+      S("a\xff"
+        "b"),
+      true, S("X: a?b\r\n") },
+};
+
+static void values_are_reduced_folded_and_encoded(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LEN(field_rows); i++) {
+        struct buf out;
+
+        buf_init(&out, 4096);
+        header_put_field(&out, SLICE("X"), field_rows[i].value, field_rows[i].utf8);
+        if (!slice_eq(buf_slice(&out), field_rows[i].want)) {
+            fail_msg("%s: %s", field_rows[i].label, out.ptr);
+        }
+        buf_fini(&out);
+    }
+}
+
+/* Every line is short enough, and no line is blanks alone or begins a field of its own. */
+static void check_lines(struct slice s, size_t max)
+{
+    bool first = true;
+
+    while (s.len > 0) {
+        struct slice line = slice_cut(&s, '\n');
+
+        assert_true(line.len > 0 && line.ptr[line.len - 1] == '\r');
+        line.len--;
+        assert_true(line.len <= max);
+        assert_true(first || line.ptr[0] == ' ');
+        assert_true(slice_trim(line).len > 0);
+        first = false;
+    }
+}
+
+static void long_values_stay_within_the_line_limits(void **state)
+{
+    struct buf value, out;
+
+    (void)state;
+    buf_init(&value, 1 << 20);
+    buf_init(&out, 1 << 20);
+    for (size_t i = 0; i < 5000; i++) {
+        buf_put_char(&value, 'x');
+    }
+    header_put_field(&out, SLICE("X-Long"), buf_slice(&value), false);
+    check_lines(buf_slice(&out), 998);
+    for (size_t i = 0; i < 3000; i++) {
+        buf_put_str(&value, i % 7 == 0 ? " \xe2\x82\xac" : "\xe2\x82\xac");
+    }
+    buf_reset(&out);
+    header_put_field(&out, SLICE("X-Long"), buf_slice(&value), true);
+    check_lines(buf_slice(&out), 998);
+    buf_reset(&out);
+    header_put_field(&out, SLICE("X-Long"), buf_slice(&value), false);
+    check_lines(buf_slice(&out), 78);
+    buf_reset(&value);
+    buf_put_char(&value, 'a');
+    for (size_t i = 0; i < 3000; i++) {
+        buf_put_char(&value, ' ');
+    }
+    buf_put_char(&value, 'b');
+    buf_reset(&out);
+    header_put_field(&out, SLICE("X-Long"), buf_slice(&value), false);
+    check_lines(buf_slice(&out), 998);
+    buf_fini(&value);
+    buf_fini(&out);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(forged_fields_are_known_in_any_disguise),
+        cmocka_unit_test(sections_are_rewritten_without_touching_the_body),
+        cmocka_unit_test(a_name_of_5000_octets_hides_nothing),
+        cmocka_unit_test(both_readers_agree_where_the_section_ends),
+        cmocka_unit_test(own_hops_are_counted),
+        cmocka_unit_test(octets_above_127_are_seen_in_headers_only),
+        cmocka_unit_test(received_says_who_where_and_how),
+        cmocka_unit_test(received_names_no_recipient_that_could_confuse),
+        cmocka_unit_test(dates_follow_the_calendar),
+        cmocka_unit_test(values_are_reduced_folded_and_encoded),
+        cmocka_unit_test(long_values_stay_within_the_line_limits),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
