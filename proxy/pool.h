@@ -101,6 +101,10 @@ struct upstreams {
 /* Makes the records of all servers in the shared state.  Supervisor, before the workers are forked. */
 void upstreams_register(struct state *st, const struct config *conf);
 
+/* Is this the name of a record that upstreams_register() made for this configuration?  (A sweep keeps those.)
+ */
+bool upstreams_use_record(const struct config *conf, const char *record);
+
 /* All pools of a worker; probes begin at once.  Everything is borrowed.  Never NULL. */
 struct upstreams *upstreams_new(struct loop *loop, struct state *st, const struct config *conf) MUST_USE;
 

@@ -23,8 +23,6 @@
 #define BODY_BLOCKED_MS 170000U
 #define QUIT_MS 2000U
 
-#define CAN_WRITE_AHEAD(u) ((u)->ext.pipelining)
-
 static void enter(struct upstream *u, enum up_state state);
 
 static struct upstream *upstream_of(void *arg)
@@ -97,7 +95,7 @@ static bool dead_from_the_start(const struct upstream *u, enum up_why why)
     return u->was_idle && (why == UP_LOST || why == UP_GOES_AWAY || (why == UP_MALFORMED && u->owed == 0));
 }
 
-static void fail_with(struct upstream *u, enum up_why why, int err, const struct reply *reply)
+void upstream_fail(struct upstream *u, enum up_why why, int err, const struct reply *reply)
 {
     struct upstream_failure f = { why, u->state, err, reply };
 
@@ -122,7 +120,12 @@ static void fail_with(struct upstream *u, enum up_why why, int err, const struct
 
 static void fail(struct upstream *u, enum up_why why)
 {
-    fail_with(u, why, 0, NULL);
+    upstream_fail(u, why, 0, NULL);
+}
+
+static uint64_t at_most(uint64_t configured, uint64_t most)
+{
+    return min_u64(configured, most);
 }
 
 static void on_deadline(void *arg)
@@ -130,85 +133,7 @@ static void on_deadline(void *arg)
     fail(upstream_of(arg), UP_TIMEOUT);
 }
 
-/* ---- sending ---- */
-
-static uint64_t at_most(uint64_t configured, uint64_t most)
-{
-    return min_u64(configured, most);
-}
-
-/* Sends what is in the scratch buffer: so many commands.  False: the connection has failed over it. */
-static bool send_scratch(struct upstream *u, unsigned commands)
-{
-    struct buf *b = &u->server->pool->ups->scratch;
-    bool whole = buf_ok(b);
-
-    if (u->owed == 0 && (u->parsing || stream_input(u->stream).len > 0)) {
-        buf_reset(b);
-        fail(u, UP_MALFORMED);
-        return false;
-    }
-    if (whole) {
-        stream_write(u->stream, buf_slice(b));
-        u->owed += commands;
-    }
-    buf_reset(b);
-    if (!whole) {
-        fail(u, UP_SPOOL);
-    }
-    return whole;
-}
-
-static void send_line(struct upstream *u, const char *verb, const char *arg, uint64_t deadline_ms)
-{
-    struct buf *b = &u->server->pool->ups->scratch;
-
-    buf_put_str(b, verb);
-    buf_put_str(b, arg);
-    buf_put_str(b, "\r\n");
-    if (send_scratch(u, 1)) {
-        timer_start(&u->timer, deadline_ms);
-    }
-}
-
-static unsigned put_rcpts(struct upstream *u, struct buf *b)
-{
-    unsigned n = 0;
-
-    while (u->rcpt_sent < u->op.count && (n == 0 || CAN_WRITE_AHEAD(u))) {
-        upstream_put_rcpt(b, u->op.rcpt[u->rcpt_sent++], &u->ext);
-        n++;
-    }
-    return n;
-}
-
-/* MAIL alone, or with PIPELINING all that can go in one write. */
-static void send_envelope(struct upstream *u, bool with_rset)
-{
-    struct buf *b = &u->server->pool->ups->scratch;
-    unsigned n = 1;
-
-    if (with_rset) {
-        buf_put_str(b, "RSET\r\n");
-        n++;
-    }
-    upstream_put_mail(b, &u->op, &u->ext);
-    if (CAN_WRITE_AHEAD(u)) {
-        n += put_rcpts(u, b);
-    }
-    if (send_scratch(u, n)) {
-        timer_start(&u->timer, conf_of(u)->timeouts.command_ms);
-    }
-}
-
-static void send_rcpts(struct upstream *u)
-{
-    struct buf *b = &u->server->pool->ups->scratch;
-
-    if (send_scratch(u, put_rcpts(u, b))) {
-        timer_start(&u->timer, conf_of(u)->timeouts.command_ms);
-    }
-}
+/* ---- the message ---- */
 
 static void drive_body(struct upstream *u)
 {
@@ -253,39 +178,39 @@ static void enter(struct upstream *u, enum up_state state)
         timer_start(&u->timer, c->timeouts.greeting_ms);
         break;
     case UP_EHLO:
-        send_line(u, "EHLO ", hostname, at_most(c->timeouts.command_ms, SHORT_COMMAND_MS));
+        upstream_send_line(u, "EHLO ", hostname, at_most(c->timeouts.command_ms, SHORT_COMMAND_MS));
         break;
     case UP_HELO:
-        send_line(u, "HELO ", hostname, at_most(c->timeouts.command_ms, SHORT_COMMAND_MS));
+        upstream_send_line(u, "HELO ", hostname, at_most(c->timeouts.command_ms, SHORT_COMMAND_MS));
         break;
     case UP_READY:
         timer_stop(&u->timer);
         break;
     case UP_RSET:
-        u->op_sent = u->op_waits && CAN_WRITE_AHEAD(u);
+        u->op_sent = u->op_waits && u->ext.pipelining;
         if (u->op_sent) {
-            send_envelope(u, true);
+            upstream_send_envelope(u, true);
         } else {
-            send_line(u, "RSET", "", at_most(c->timeouts.command_ms, SHORT_COMMAND_MS));
+            upstream_send_line(u, "RSET", "", at_most(c->timeouts.command_ms, SHORT_COMMAND_MS));
         }
         break;
     case UP_MAIL:
         u->op_waits = false;
         if (!u->op_sent) {
-            send_envelope(u, false);
+            upstream_send_envelope(u, false);
         }
         u->op_sent = false;
         break;
     case UP_RCPT:
         if (u->rcpt_sent == u->rcpt_answered) {
-            send_rcpts(u);
+            upstream_send_rcpts(u);
         }
         break;
     case UP_OPEN:
         timer_stop(&u->timer);
         break;
     case UP_DATA:
-        send_line(u, "DATA", "", at_most(c->timeouts.command_ms, DATA_COMMAND_MS));
+        upstream_send_line(u, "DATA", "", at_most(c->timeouts.command_ms, DATA_COMMAND_MS));
         break;
     case UP_BODY:
         begin_body(u);
@@ -296,7 +221,7 @@ static void enter(struct upstream *u, enum up_state state)
         timer_start(&u->timer, c->timeouts.final_reply_ms);
         break;
     case UP_QUIT:
-        send_line(u, "QUIT", "", QUIT_MS);
+        upstream_send_line(u, "QUIT", "", QUIT_MS);
         break;
     case UP_CLOSED:
     case UP_STATE_COUNT:
@@ -319,11 +244,11 @@ static void on_hello_reply(struct upstream *u, const struct reply *r)
         }
         greeted(u);
     } else if (!reply_is(r, 5)) {
-        fail_with(u, UP_REFUSAL, 0, r);
+        upstream_fail(u, UP_REFUSAL, 0, r);
     } else if (u->state == UP_EHLO) {
         enter(u, UP_HELO);
     } else {
-        fail_with(u, UP_REFUSES_US, 0, r);
+        upstream_fail(u, UP_REFUSES_US, 0, r);
     }
 }
 
@@ -372,7 +297,7 @@ static void on_mail_reply(struct upstream *u, const struct reply *r)
         }
         break;
     case MAP_GOES_AWAY:
-        fail_with(u, UP_GOES_AWAY, 0, r);
+        upstream_fail(u, UP_GOES_AWAY, 0, r);
         break;
     case MAP_NONSENSE:
         fail(u, UP_MALFORMED);
@@ -414,7 +339,7 @@ static void on_rcpt_reply(struct upstream *u, const struct reply *r)
         take_rcpt_reply(u, r);
         break;
     case MAP_GOES_AWAY:
-        fail_with(u, UP_GOES_AWAY, 0, r);
+        upstream_fail(u, UP_GOES_AWAY, 0, r);
         break;
     case MAP_NONSENSE:
         fail(u, UP_MALFORMED);
@@ -425,7 +350,7 @@ static void on_rcpt_reply(struct upstream *u, const struct reply *r)
 static void on_rset_reply(struct upstream *u, const struct reply *r)
 {
     if (r->code == 421) {
-        fail_with(u, UP_GOES_AWAY, 0, r);
+        upstream_fail(u, UP_GOES_AWAY, 0, r);
     } else if (r->code != 250) {
         fail(u, UP_MALFORMED);
     } else if (u->op_waits && (u->lease || u->op_sent)) {
@@ -458,7 +383,7 @@ static void on_message_reply(struct upstream *u, const struct reply *r)
     case MAP_REFUSES_US:
         break;
     case MAP_GOES_AWAY:
-        fail_with(u, UP_GOES_AWAY, 0, r);
+        upstream_fail(u, UP_GOES_AWAY, 0, r);
         return;
     case MAP_NONSENSE:
         fail(u, UP_MALFORMED);
@@ -486,7 +411,7 @@ static void on_reply(struct upstream *u, const struct reply *r)
         if (r->code == 220) {
             enter(u, UP_EHLO);
         } else {
-            fail_with(u, UP_REFUSAL, 0, r);
+            upstream_fail(u, UP_REFUSAL, 0, r);
         }
         break;
     case UP_EHLO:
@@ -495,7 +420,7 @@ static void on_reply(struct upstream *u, const struct reply *r)
         break;
     case UP_READY: /* nothing was asked */
     case UP_OPEN:
-        fail_with(u, r->code == 421 ? UP_GOES_AWAY : UP_MALFORMED, 0, r->code == 421 ? r : NULL);
+        upstream_fail(u, r->code == 421 ? UP_GOES_AWAY : UP_MALFORMED, 0, r->code == 421 ? r : NULL);
         break;
     case UP_RSET:
         on_rset_reply(u, r);
@@ -512,7 +437,7 @@ static void on_reply(struct upstream *u, const struct reply *r)
         break;
     case UP_BODY: /* before the dot: only a refusal makes sense, and then the connection is of no use */
         if (reply_is(r, 4) || reply_is(r, 5)) {
-            fail_with(u, UP_EARLY, 0, r);
+            upstream_fail(u, UP_EARLY, 0, r);
         } else {
             fail(u, UP_MALFORMED);
         }
@@ -571,7 +496,7 @@ static void on_error(void *arg, int err)
     if (u->state != UP_CONNECT) {
         pump(u);
     }
-    fail_with(u, UP_LOST, err, NULL);
+    upstream_fail(u, UP_LOST, err, NULL);
 }
 
 static void on_writable(void *arg)

@@ -148,6 +148,15 @@ void upstream_quit(struct upstream *u);   /* READY: QUIT, waited for a moment; t
 void upstream_drop(struct upstream *u);   /* closes at once; pool_lost without a failure follows inside */
 bool upstream_usable(struct upstream *u); /* READY: nothing has come in, and the end was not seen */
 
+/* The connection has failed: closes it, tells the pool, which tells the holder.  Once; then CLOSED. */
+void upstream_fail(struct upstream *u, enum up_why why, int err, const struct reply *reply);
+
+/* ---- upstream_send.c: each may end in upstream_fail() ---- */
+
+void upstream_send_line(struct upstream *u, const char *verb, const char *arg, uint64_t deadline_ms);
+void upstream_send_envelope(struct upstream *u, bool with_rset); /* MAIL, and what may go with it */
+void upstream_send_rcpts(struct upstream *u);                    /* the next, or all that are left */
+
 /* ---- upstream_cmd.c: pure ---- */
 
 void upstream_put_mail(struct buf *out, const struct up_envelope *op, const struct state_keywords *ext);

@@ -1,0 +1,302 @@
+/*
+ * fake_smtp.h - an SMTP server that does what a test says, in the same loop.
+ *
+ * A rule names an event ("GREETING", a verb, "BODY", ".") and what to answer instead of the usual; it may
+ * hold for the n-th such event only, or for lines that contain a text.  Everything received is kept: command
+ * lines as
+ * "<connection>:<line>\n", the last content exactly as it was on the wire.
+ */
+#ifndef TEST_UNIT_PROXY_FAKE_SMTP_H
+#define TEST_UNIT_PROXY_FAKE_SMTP_H
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <netinet/in.h>
+
+#include "core/stream.h"
+
+#define FAKE_RULES 16
+#define FAKE_CONNS 64
+
+enum fake_do {
+    DO_SAY = 0,
+    DO_SAY_CLOSE, /* then close */
+    DO_CLOSE,
+    DO_RESET,
+    DO_MUTE,
+};
+
+struct fake_rule {
+    const char *event;
+    const char *reply; /* raw, CRLF included */
+    enum fake_do act;
+    unsigned nth;         /* the n-th matching event, counted from 1; 0: each */
+    const char *contains; /* in the line; NULL: any */
+    unsigned seen;
+};
+
+struct fake;
+
+struct fake_conn {
+    struct fake *f;
+    struct stream *s;
+    unsigned number;
+    bool in_data;
+};
+
+struct fake {
+    struct loop *loop;
+    int fd;
+    struct watch watch;
+    struct addr addr;
+    const char *ehlo; /* keyword lines */
+    struct fake_rule rule[FAKE_RULES];
+    size_t rules;
+    struct fake_conn conn[FAKE_CONNS];
+    unsigned accepted, open, most_open, messages, quits;
+    struct buf lines, content, before;
+    void (*on_message)(void *arg);
+    void *arg;
+};
+
+static inline void fake_gone(struct fake_conn *c)
+{
+    if (c->s) {
+        stream_close(&c->s);
+        c->f->open--;
+    }
+}
+
+static inline void fake_rule_add(struct fake *f, struct fake_rule r)
+{
+    BUG_ON(f->rules == FAKE_RULES);
+    f->rule[f->rules++] = r;
+}
+
+static inline bool fake_has(struct slice s, const char *text)
+{
+    return s.len && memmem(s.ptr, s.len, text, strlen(text)) != NULL;
+}
+
+/* Answers the event: by a rule, or as usual.  True if it was as usual. */
+static inline bool fake_answer(struct fake_conn *c, const char *event, struct slice line, const char *usual)
+{
+    struct fake *f = c->f;
+
+    for (size_t i = 0; i < f->rules; i++) {
+        struct fake_rule *r = &f->rule[i];
+
+        if (strcmp(r->event, event) != 0 || (r->contains && !fake_has(line, r->contains))) {
+            continue;
+        }
+        r->seen++;
+        if (r->nth && r->seen != r->nth) {
+            continue;
+        }
+        if (r->act == DO_SAY || r->act == DO_SAY_CLOSE) {
+            stream_write(c->s, slice_str(r->reply));
+        }
+        if (r->act == DO_SAY_CLOSE) {
+            stream_flush(c->s);
+        }
+        if (r->act == DO_RESET) {
+            stream_abort(&c->s);
+            f->open--;
+        } else if (r->act == DO_CLOSE || r->act == DO_SAY_CLOSE) {
+            fake_gone(c);
+        }
+        return false;
+    }
+    if (usual) {
+        stream_write(c->s, slice_str(usual));
+    }
+    return true;
+}
+
+static inline void fake_command(struct fake_conn *c, struct slice line)
+{
+    struct fake *f = c->f;
+
+    buf_putf(&f->lines, "%u:%.*s\n", c->number, (int)line.len, line.ptr);
+    if (slice_starts(line, SLICE("EHLO"))) {
+        char text[512];
+
+        snprintf(text, sizeof(text), "250-fake greets\r\n%s250 HELP\r\n", f->ehlo);
+        fake_answer(c, "EHLO", line, text);
+    } else if (slice_starts(line, SLICE("HELO"))) {
+        fake_answer(c, "HELO", line, "250 fake\r\n");
+    } else if (slice_starts(line, SLICE("MAIL"))) {
+        fake_answer(c, "MAIL", line, "250 2.1.0 sender fine\r\n");
+    } else if (slice_starts(line, SLICE("RCPT"))) {
+        fake_answer(c, "RCPT", line, "250 2.1.5 rcpt fine\r\n");
+    } else if (slice_starts(line, SLICE("RSET"))) {
+        fake_answer(c, "RSET", line, "250 2.0.0 reset\r\n");
+    } else if (slice_starts(line, SLICE("DATA"))) {
+        c->in_data = fake_answer(c, "DATA", line, "354 go\r\n");
+        buf_reset(&f->content);
+    } else if (slice_starts(line, SLICE("QUIT"))) {
+        f->quits++;
+        if (fake_answer(c, "QUIT", line, "221 bye\r\n")) {
+            stream_flush(c->s);
+            fake_gone(c);
+        }
+    } else {
+        stream_write(c->s, SLICE("500 what\r\n"));
+    }
+}
+
+/* Content up to CRLF.CRLF; the commands behind it stay. */
+static inline bool fake_content(struct fake_conn *c)
+{
+    struct fake *f = c->f;
+    struct slice in = stream_input(c->s);
+    size_t before = f->content.len;
+    const char *end;
+    size_t from = before >= 4 ? before - 4 : 0;
+
+    if (before == 0 && !fake_answer(c, "BODY", in, NULL) && c->s == NULL) {
+        return false;
+    }
+    buf_put_slice(&f->content, in);
+    end = memmem(f->content.ptr + from, f->content.len - from, "\r\n.\r\n", 5);
+    if (slice_starts(buf_slice(&f->content), SLICE(".\r\n"))) {
+        end = f->content.ptr - 2;
+    }
+    if (end == NULL) {
+        stream_consume(c->s, in.len);
+        return false;
+    }
+    stream_consume(c->s, (size_t)(end + 5 - f->content.ptr) - before);
+    buf_truncate(&f->content, (size_t)(end + 5 - f->content.ptr));
+    c->in_data = false;
+    f->messages++;
+    fake_answer(c, ".", SLICE_NONE, "250 2.0.0 queued as 42\r\n");
+    if (f->on_message) {
+        f->on_message(f->arg);
+    }
+    return c->s != NULL;
+}
+
+static inline void fake_on_input(void *arg)
+{
+    struct fake_conn *c = arg;
+
+    while (c->s && stream_input(c->s).len > 0) {
+        struct slice in = stream_input(c->s);
+        const char *end;
+
+        if (c->in_data) {
+            if (!fake_content(c)) {
+                return;
+            }
+            continue;
+        }
+        end = memmem(in.ptr, in.len, "\r\n", 2);
+        if (end == NULL) {
+            return;
+        }
+        fake_command(c, slice_of(in.ptr, (size_t)(end - in.ptr)));
+        if (c->s) {
+            stream_consume(c->s, (size_t)(end - in.ptr) + 2);
+        }
+    }
+}
+
+static inline void fake_on_end(void *arg)
+{
+    fake_gone(arg);
+}
+
+static inline void fake_on_error(void *arg, int err)
+{
+    (void)err;
+    fake_gone(arg);
+}
+
+static inline void fake_on_writable(void *arg)
+{
+    (void)arg;
+}
+
+static const struct stream_events fake_events = {
+    .on_input = fake_on_input,
+    .on_eof = fake_on_end,
+    .on_error = fake_on_error,
+    .on_writable = fake_on_writable,
+};
+
+static inline void fake_accept(unsigned ready, void *arg)
+{
+    struct fake *f = arg;
+    int fd = accept4(f->fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+    struct fake_conn *c;
+
+    (void)ready;
+    if (fd < 0) {
+        return;
+    }
+    c = &f->conn[f->accepted % FAKE_CONNS];
+    BUG_ON(c->s != NULL);
+    f->accepted++;
+    f->open++;
+    f->most_open = f->open > f->most_open ? f->open : f->most_open;
+    *c = (struct fake_conn){ .f = f, .number = f->accepted };
+    c->s = stream_new(f->loop, fd, &fake_events, c);
+    stream_set_input_max(c->s, (size_t)1024 * 1024);
+    fake_answer(c, "GREETING", SLICE_NONE, "220 fake ESMTP\r\n");
+}
+
+static inline void fake_listen(struct fake *f)
+{
+    struct sockaddr_in sa = { .sin_family = AF_INET,
+                              .sin_addr.s_addr = htonl(INADDR_LOOPBACK),
+                              .sin_port = htons(f->addr.port) };
+    socklen_t len = sizeof(sa);
+    int on = 1;
+
+    f->fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    BUG_ON(f->fd < 0);
+    setsockopt(f->fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
+    BUG_ON(bind(f->fd, (struct sockaddr *)&sa, sizeof(sa)) != 0 || listen(f->fd, 64) != 0);
+    BUG_ON(getsockname(f->fd, (struct sockaddr *)&sa, &len) != 0);
+    f->addr = addr_from_sockaddr((struct sockaddr *)&sa);
+    watch_init(&f->watch, f->loop, f->fd, fake_accept, f);
+    watch_set(&f->watch, WATCH_READ);
+}
+
+static inline void fake_deaf(struct fake *f) /* connects are refused from here on */
+{
+    watch_stop(&f->watch);
+    close(f->fd);
+    f->fd = -1;
+}
+
+static inline void fake_init(struct fake *f, struct loop *l)
+{
+    *f = (struct fake){
+        .loop = l,
+        .ehlo = "250-PIPELINING\r\n250-8BITMIME\r\n250-DSN\r\n250-SMTPUTF8\r\n250-SIZE 20000000\r\n"
+    };
+    buf_init(&f->lines, (size_t)1024 * 1024);
+    buf_init(&f->content, (size_t)16 * 1024 * 1024);
+    fake_listen(f);
+}
+
+static inline void fake_close_all(struct fake *f)
+{
+    for (size_t i = 0; i < FAKE_CONNS; i++) {
+        fake_gone(&f->conn[i]);
+    }
+}
+
+static inline void fake_fini(struct fake *f)
+{
+    fake_close_all(f);
+    if (f->fd >= 0) {
+        fake_deaf(f);
+    }
+    buf_fini(&f->lines);
+    buf_fini(&f->content);
+}
+
+#endif
