@@ -519,6 +519,24 @@ static void no_server_at_all_is_a_quick_failure(void **state)
     drop(&q);
 }
 
+static void an_ipv6_server_is_spoken_to(void **state)
+{
+    struct bench *b = *state;
+    struct asked q = { .b = b };
+    struct dns_settings s = dns_settings_default();
+    struct addr a = { .family = ADDR_V6, .port = b->one.addr.port, .ip = { [15] = 1 } };
+
+    s.servers = &a;
+    s.server_count = 1;
+    s.timeout_ms = 150;
+    b->r = resolver_new(b->loop, &s);
+    get(b, &q, "host.test", DNS_TYPE_A); /* nobody listens there */
+    assert_int_equal(q.ans->status, DNS_TEMPFAIL);
+    assert_int_equal(q.ans->server.family, ADDR_V6);
+    assert_int_equal(b->one.udp_queries, 0);
+    drop(&q);
+}
+
 static void on_back_again(void *arg)
 {
     struct test_server *s = arg;
@@ -733,6 +751,7 @@ int main(void)
         TEST(the_next_server_is_asked_after_a_failure),
         TEST(what_all_servers_say_is_believed),
         TEST(no_server_at_all_is_a_quick_failure),
+        TEST(an_ipv6_server_is_spoken_to),
         TEST(a_server_that_restarts_is_asked_again),
         TEST(a_cancelled_question_is_not_delivered_in_any_state),
         TEST(a_callback_may_cancel_another_and_ask_again),
