@@ -350,7 +350,8 @@ void session_pump(struct session *s)
         return;
     }
     if (!more && s->eof && takes_input(s)) {
-        session_close(s, REASON_LOST); /* all that was complete has been answered (L10a) */
+        stream_linger(&s->stream, LINGER_MS); /* all that was complete has been answered (L10a) */
+        session_close(s, REASON_LOST);
         return;
     }
     if (more && takes_input(s)) {

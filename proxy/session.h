@@ -112,7 +112,6 @@ struct session {
     bool     skipping;        /* the tail of a too long line is to be dropped */
     bool     draining;        /* end at the next quiet moment */
     bool     pregreet;        /* talked before the banner */
-    bool     suspicious;      /* content may follow a refused DATA or BDAT: junk then closes */
     bool     tls;             /* the stream is encrypted */
 
     uint64_t started;         /* ms */
@@ -125,6 +124,7 @@ struct session {
     unsigned refused_rcpt;    /* in this transaction */
     unsigned messages;        /* begun (MAIL accepted) in this session */
     unsigned violations;      /* protocol.violations */
+    unsigned suspicious;      /* content may follow a refused DATA or a BDAT: so much junk closes; 0: none expected */
 
     char             *helo;   /* as said, heap; NULL before EHLO */
     struct smtp_offer offer;  /* what EHLO offered */

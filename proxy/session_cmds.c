@@ -199,7 +199,7 @@ static enum cmd_result unknown_command(struct session *s, struct slice verb)
         session_abuse(s, ABUSE_NON_SMTP);
         return session_end(s, REPLY_NOT_SMTP, REASON_ABUSE);
     }
-    if (s->suspicious) { /* content sent behind a DATA or BDAT that was refused: never run it as commands */
+    if (s->suspicious > 0 && --s->suspicious == 0) { /* content is being read as commands (PIP-02, BDT-23) */
         session_abuse(s, ABUSE_PIPELINING);
         return session_end(s, REPLY_PIPELINED_DATA, REASON_ABUSE);
     }
@@ -211,9 +211,10 @@ enum cmd_result session_command(struct session *s, struct slice line)
     struct slice          arg, verb = smtp_verb(line, &arg);
     const struct command *c = find_command(verb);
 
-    if (c == NULL) {
+    if (c == NULL || line.ptr[0] == ' ' || line.ptr[0] == '\t') {
         return unknown_command(s, verb);
     }
+    s->suspicious = 0;
     if (!(c->phases & (1u << s->phase))) {
         return session_say(s, REPLY_OUT_OF_ORDER);
     }

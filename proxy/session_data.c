@@ -309,13 +309,13 @@ enum cmd_result cmd_data(struct session *s, struct slice arg)
         return session_end(s, REPLY_PIPELINED_DATA, REASON_ABUSE);
     }
     if (t == NULL || t->env.rcpt_count == 0) {
-        s->suspicious = true;
+        s->suspicious = 1;
         return session_say(s, s->phase == PHASE_HELO ? REPLY_SAY_HELLO : REPLY_NO_RECIPIENTS);
     }
     if (t->content != CONTENT_NONE) {
         return session_say(s, REPLY_OUT_OF_ORDER); /* DATA after BDAT (BDT-11) */
     }
-    s->suspicious = false;
+    s->suspicious = 0;
     begin_content(s, BODY_DATA);
     t->content = CONTENT_DATA;
     session_enter(s, PHASE_DATA);
@@ -354,7 +354,7 @@ bool session_eat(struct session *s)
         return false;
     }
     s->eating = false;
-    s->suspicious = true;
+    s->suspicious = 1;
     session_say(s, s->eat_reply);
     return s->phase != PHASE_CLOSED;
 }
@@ -384,6 +384,7 @@ static void chunk_done(struct session *s)
     struct buf   text;
     struct reply r = { 250, SLICE("2.0.0"), SLICE_NONE };
 
+    s->suspicious = 2; /* what follows a chunk that was announced too small is content (BDT-23) */
     if (t->bdat_last) {
         body_finish(&t->body, put_content, t);
         message_complete(s);
