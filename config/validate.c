@@ -165,10 +165,11 @@ static void check_upstream(struct load *l, const struct on_upstream *on)
         }
     }
     for (size_t i = 0; i < l->c->domain_count; i++) {
-        used = used || l->c->domains[i].upstream == u;
+        used = used || l->c->domains[i].upstream == u || l->c->domains[i].upstream == NULL;
     }
     if (!used) {
-        config_errors_add(l->errs, true, u->line, 1, "upstreams.%s: no domain uses it", u->name);
+        config_errors_add(l->errs, true, u->line, on->node != NULL ? on->node->key_column : 1,
+                          "upstreams.%s: no domain uses it", u->name);
     }
 }
 

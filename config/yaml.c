@@ -29,6 +29,7 @@ struct frame { /* an open collection */
 };
 
 struct builder {
+    struct slice source;
     struct arena *arena;
     struct config_errors *errs;
     struct frame stack[CONFIG_TREE_MAX_DEPTH];
@@ -266,6 +267,16 @@ static void take_event(struct builder *b, const yaml_event_t *e)
     }
 }
 
+/* The most frequent mistake of all deserves its own words. */
+static bool is_tab(struct slice text, const yaml_mark_t *m)
+{
+    for (size_t line = 0; line < m->line; line++) {
+        (void)slice_cut(&text, '\n');
+    }
+    text = slice_take(text, slice_find(text, '\n'));
+    return m->column < text.len && text.ptr[m->column] == '\t';
+}
+
 static void report_yaml(struct builder *b, const yaml_parser_t *p)
 {
     const char *problem = p->problem != NULL ? p->problem : "out of memory";
@@ -274,6 +285,10 @@ static void report_yaml(struct builder *b, const yaml_parser_t *p)
     if (p->error == YAML_READER_ERROR) {
         config_errors_add(b->errs, false, line_of(&p->mark), column_of(&p->mark), "not UTF-8 text: %s",
                           problem);
+        return;
+    }
+    if (is_tab(b->source, &p->problem_mark)) {
+        stop_at(b, &p->problem_mark, "not YAML: a tab cannot indent; use blanks");
         return;
     }
     if (p->context != NULL && p->context_mark.line != p->problem_mark.line) {
@@ -306,7 +321,7 @@ static void read_events(struct builder *b, yaml_parser_t *p)
 const struct config_node *config_tree_parse(struct slice text, struct arena *arena,
                                             struct config_errors *errs)
 {
-    struct builder b = { .arena = arena, .errs = errs };
+    struct builder b = { .source = text, .arena = arena, .errs = errs };
     yaml_parser_t p;
 
     if (text.len > CONFIG_TREE_MAX_BYTES) {
