@@ -386,6 +386,7 @@ void spf_feed(struct spf *e, const struct spf_want *want, const struct spf_answe
     }
     if (f->want.type == SPF_TYPE_TXT) {
         spf_select(f);
+        f->tried = arena_alloc(&e->arena, SPF_RECORD_TERMS_MAX / 8);
     }
 }
 

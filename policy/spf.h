@@ -104,11 +104,14 @@ struct spf_answer {
 /* ---- input and verdict ---- */
 
 /*
- * A pass is weak if the mechanism that decided is `all`; or if its network (ip4, ip6, a/n, mx/n) is larger
- * than a network of weak_bits; or if all networks of `+` ip4 and ip6 terms in the records that were
- * opened on authorised ways (the domain's own, redirects, includes that count as pass) are so in sum, terms
- * behind the deciding one included.  Only networks of the client's family count.  What exists:, ptr and
- * macros may authorise cannot be measured and is not counted; nor are networks counted once that overlap.
+ * A pass is weak if
+ *   - the mechanism that decided, inside of includes too, is `all`; or
+ *   - its network (ip4, ip6, a/n, mx/n) is larger than one of weak_bits; or
+ *   - all networks of `+` ip4 and ip6 terms are so in sum, over the records that were opened on authorised
+ * ways: the domain's own, those of redirects, those of `+` includes.  Terms behind the one that decided count
+ *     too; networks that overlap count each.
+ * Only networks of the client's family count.  What exists, ptr, macros and records that were not opened may
+ * authorise cannot be measured.
  */
 struct spf_input {
     struct addr client; /* an IPv4-mapped IPv6 address is treated as IPv4 (RFC 7208 5) */

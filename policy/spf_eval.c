@@ -242,10 +242,12 @@ static bool walk(struct spf_run *run, const struct spf_fact *f, const struct spf
                  enum spf_result *out)
 {
     struct slice rest = spf_record_terms(f->record);
+    struct spf_frame at = *fr;
     struct spf_term t;
 
-    while (spf_term_next(&rest, &t, &run->problem) == SPF_TERM_OK) {
-        switch (run->match(run, &t, fr)) {
+    at.tried = f->tried;
+    for (; spf_term_next(&rest, &t, &run->problem) == SPF_TERM_OK; at.index++) {
+        switch (run->match(run, &t, &at)) {
         case SPF_MATCH_NO:
             break;
         case SPF_MATCH_YES:

@@ -33,6 +33,7 @@ struct spf_fact {
     enum spf_selection selection;    /* TXT */
     struct slice record;             /* SPF_SELECT_ONE */
     struct spf_summary summary;      /* of it */
+    uint64_t *tried;                 /* a bit a term: an engine's note, see spf_libspf2.c */
 };
 
 struct spf {
@@ -70,6 +71,8 @@ struct spf_frame {
     struct slice domain;
     bool authorised; /* a pass here is a pass of the whole */
     bool top;        /* not inside of an include */
+    size_t index;    /* of the term that is being matched */
+    uint64_t *tried; /* of the fact of this record; NULL: no room for notes */
 };
 
 struct spf_run;

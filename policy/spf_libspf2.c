@@ -15,6 +15,9 @@
  *       "-mx:%{d2}/24"  ->  "v=spf1 -mx:t.invalid/24"     MX of t.invalid:  h0.invalid, h1.invalid
  *                                                         A of h0.invalid:  the addresses in the table
  *
+ * A run of the library costs some microseconds, and each step walks the records again; so an ip4 or ip6 that
+ * did not match is noted in the fact of its record and not tried again.
+ *
  * What it does then is compile the directive, compare addresses and names, and map results.  It refuses
  * the prefix length 0, which becomes `all` here, or an answer that matches.
  *
@@ -389,15 +392,26 @@ static bool count_voids(const struct view *v, enum spf_match m)
     return true;
 }
 
+/* The note of this term; NULL: it is not one that gets a note. */
+static uint64_t *note_of(const struct spf_term *t, const struct spf_frame *fr)
+{
+    bool network = t->kind == SPF_IP4 || t->kind == SPF_IP6;
+
+    return network && fr->tried != NULL ? &fr->tried[fr->index / 64] : NULL;
+}
+
 enum spf_match spf_match_libspf2(struct spf_run *run, const struct spf_term *t, const struct spf_frame *fr)
 {
+    uint64_t *note = note_of(t, fr);
+    uint64_t bit = UINT64_C(1) << fr->index % 64;
     struct view v = { .run = run, .term = t, .frame = fr };
     struct library *lib = get_library(run);
     char text[DIRECTIVE_MAX];
     enum spf_match m;
     struct buf b;
 
-    if (t->kind == SPF_REDIRECT || t->kind == SPF_EXP || t->kind == SPF_UNKNOWN_MODIFIER) {
+    if (t->kind == SPF_REDIRECT || t->kind == SPF_EXP || t->kind == SPF_UNKNOWN_MODIFIER ||
+        (note != NULL && (*note & bit) != 0)) {
         return SPF_MATCH_NO;
     }
     m = prepare(&v);
@@ -417,6 +431,9 @@ enum spf_match spf_match_libspf2(struct spf_run *run, const struct spf_term *t, 
     }
     if (m == SPF_MATCH_TEMP && t->kind != SPF_INCLUDE) {
         run->problem = "no answer for a name in the record";
+    }
+    if (m == SPF_MATCH_NO && note != NULL) {
+        *note |= bit;
     }
     if (m == SPF_MATCH_NO && t->kind == SPF_INCLUDE) {
         run->matched = false; /* what decided inside does not decide here */
