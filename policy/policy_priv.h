@@ -1,0 +1,32 @@
+/*
+ * policy_priv.h - what the files of policy/ share about a compiled configuration.  Private to policy/.
+ *
+ *     policy.c      makes and frees struct policy; calls the loaders in this order:
+ *                   list names -> groups.c -> rules_load.c -> (lists_load.c, settings of spf) ->
+ * policy_tests.c verdict.c     rules_evaluate(): pure; the engine calls it in a loop (policy/verdict.h):
+ *
+ *         evaluate -> EVAL_NEEDS fact -> the engine asks and waits -> the fact is set -> evaluate -> ... ->
+ * EVAL_DONE
+ *
+ * Facts as the rules see them are numbered 0..FACT_COUNT-1 (facts.h), then FACT_COUNT + i for
+ * `reputation.NAME` of the i-th entry of reputation.lists, in the order of the file.
+ *
+ * The whole is immutable after policy_compile() and shared by all workers of a generation.
+ */
+#ifndef POLICY_POLICY_PRIV_H
+#define POLICY_POLICY_PRIV_H
+
+#include "policy/policy.h"
+#include "policy/rules.h"
+
+#define POLICY_ARENA_MAX ((size_t)512 << 20)
+
+struct policy {
+    const struct config *conf; /* borrowed: outlives this */
+    struct arena arena;        /* plain data of all compiled parts */
+    struct rules rules;        /* rules.h: both blocks, groups, settings of the section `policy` */
+
+    /* Parts compiled by other files; each has its own _load and _free, called by policy.c. */
+};
+
+#endif
