@@ -1,0 +1,42 @@
+/*
+ * kill_midway.h - a forked process that works on the shared memory until it is killed in the middle of it.
+ */
+#ifndef TEST_UNIT_STATE_KILL_MIDWAY_H
+#define TEST_UNIT_STATE_KILL_MIDWAY_H
+
+#include <signal.h>
+#include <sys/wait.h>
+
+#include "state/state.h"
+
+typedef void (*busy_work)(struct state *s, unsigned round);
+
+/* Forks into a new worker slot, which it returns; the child does `work` for ever. */
+static inline int fork_busy(struct state *s, busy_work work, pid_t *pid)
+{
+    int slot = state_slot_take(s, ROLE_WORKER, 1, 0);
+
+    *pid = fork();
+    if (*pid == 0) {
+        state_slot_enter(s, slot);
+        for (unsigned round = 0;; round++)
+            work(s, round);
+    }
+    return slot;
+}
+
+static inline void kill_and_reap(struct state *s, pid_t pid, int slot)
+{
+    kill(pid, SIGKILL);
+    waitpid(pid, NULL, 0);
+    state_slot_release(s, slot);
+}
+
+static inline void pause_us(long us)
+{
+    struct timespec ts = { 0, us * 1000 };
+
+    nanosleep(&ts, NULL);
+}
+
+#endif
