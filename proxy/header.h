@@ -23,7 +23,7 @@ bool header_next(struct slice *rest, struct header_field *out);
 
 struct header_rules { /* what the configuration says, borrowed */
     const struct config_headers *conf;
-    const char                  *hostname;
+    const char *hostname;
 };
 
 /* Is it to be taken out: X-Glacis-*, a name of headers.strip, or Authentication-Results with an id of ours
@@ -37,21 +37,22 @@ bool header_stripped(const struct header_field *f, const struct header_rules *ru
  * line "From " or ">From " is dropped (HDR-11).  Returns how many octets of `head` are replaced by *out; what
  * follows is sent as it is.
  */
-size_t header_rewrite(struct slice head, struct slice added, const struct header_rules *rules, struct buf *out);
+size_t header_rewrite(struct slice head, struct slice added, const struct header_rules *rules,
+                      struct buf *out);
 
 /* How many of our own Received fields it has already seen ("by <hostname> with ... id"), RCV-07. */
 unsigned header_own_hops(struct slice head, struct slice hostname);
 
-struct received { /* RFC 5321 4.4, RFC 3848, RFC 6531, RFC 8314 7.4 */
-    struct slice helo;      /* sanitised here (RCV-04) */
-    struct slice rdns;      /* verified name or empty */
-    struct addr  client;
+struct received {      /* RFC 5321 4.4, RFC 3848, RFC 6531, RFC 8314 7.4 */
+    struct slice helo; /* sanitised here (RCV-04) */
+    struct slice rdns; /* verified name or empty */
+    struct addr client;
     struct slice hostname;
-    struct slice id;        /* session id and message number */
+    struct slice id;          /* session id and message number */
     struct slice single_rcpt; /* the only recipient, or empty: then no `for` */
-    bool         esmtp, tls, utf8;
+    bool esmtp, tls, utf8;
     struct slice tls_clause; /* "TLS1.3 ..." text for the comment / tls clause, or empty */
-    int64_t      date_s;    /* wall clock */
+    int64_t date_s;          /* wall clock */
 };
 void header_put_received(struct buf *out, const struct received *r);
 

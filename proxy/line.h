@@ -34,31 +34,32 @@ enum line_status line_next(struct slice in, bool *skipping, struct slice *line, 
 enum body_mode { BODY_DATA = 0, BODY_BDAT };
 
 struct body_counts { /* what was met: for refusals, points and statistics */
-    uint64_t octets;      /* given out, canonical */
+    uint64_t octets; /* given out, canonical */
     uint64_t bare_lf, bare_cr, nul;
-    uint64_t smuggling;   /* dot lines with a wrong end nearby: DAT-10..23; counted in DATA only */
-    bool     eight_bit;   /* any octet above 127 */
-    bool     text_8bit_header; /* such an octet in the header section */
-    size_t   longest_line; /* without its CRLF */
+    uint64_t smuggling;    /* dot lines with a wrong end nearby: DAT-10..23; counted in DATA only */
+    bool eight_bit;        /* any octet above 127 */
+    bool text_8bit_header; /* such an octet in the header section */
+    size_t longest_line;   /* without its CRLF */
 };
 
 struct body_reader {
-    enum body_mode     mode;
-    bool               normalize; /* bare CR or LF becomes CRLF; else they are counted and dropped or kept out: see body_feed */
-    int                state;
+    enum body_mode mode;
+    bool normalize; /* bare CR or LF becomes CRLF; else they are counted and dropped or kept out: see
+                       body_feed */
+    int state;
     struct body_counts n;
     /* header section, tracked as it passes */
-    bool               in_headers;
-    uint64_t           header_octets; /* so far; in the end up to and including the empty line, or up to the
-                                         first line that is no field (HDR-10) */
-    unsigned           received;      /* Received: fields */
-    char               name[12];      /* start of the current field's name */
-    size_t             name_len;
-    int                place;         /* where in a header line we are */
-    bool               any_field;     /* so that a continuation continues something */
-    uint64_t           header_line;   /* octets of the header line begun */
-    size_t             line_len;      /* octets of the line begun */
-    bool               refused;       /* put said no: nothing more is put */
+    bool in_headers;
+    uint64_t header_octets; /* so far; in the end up to and including the empty line, or up to the
+                               first line that is no field (HDR-10) */
+    unsigned received;      /* Received: fields */
+    char name[12];          /* start of the current field's name */
+    size_t name_len;
+    int place;            /* where in a header line we are */
+    bool any_field;       /* so that a continuation continues something */
+    uint64_t header_line; /* octets of the header line begun */
+    size_t line_len;      /* octets of the line begun */
+    bool refused;         /* put said no: nothing more is put */
 };
 
 /* Where canonical octets go.  False: not taken (budget); feeding goes on but nothing more is put. */
@@ -69,9 +70,9 @@ void body_init(struct body_reader *r, enum body_mode mode, bool normalize);
 /*
  * Takes octets of the message.  DATA: *ended becomes true at CRLF.CRLF and *used stops behind it; what
  * follows is the next command.  BDAT: all octets are taken; the caller counts chunks and calls body_finish
- * at LAST.  Whatever comes in, only CRLF line ends are put: without `normalize` a bare CR or LF is put as CRLF
- * too, because the message is going to be refused by its counts anyway and must stay harmless until then.
- * Large stretches of clean lines are put in one piece: this is the path that every octet takes.
+ * at LAST.  Whatever comes in, only CRLF line ends are put: without `normalize` a bare CR or LF is put as
+ * CRLF too, because the message is going to be refused by its counts anyway and must stay harmless until
+ * then. Large stretches of clean lines are put in one piece: this is the path that every octet takes.
  */
 void body_feed(struct body_reader *r, struct slice in, body_put put, void *arg, size_t *used, bool *ended);
 

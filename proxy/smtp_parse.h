@@ -16,21 +16,22 @@ struct slice smtp_verb(struct slice line, struct slice *arg);
 
 enum parse_status {
     PARSE_OK = 0,
-    PARSE_SYNTAX,         /* 501 5.5.4: not the shape of this command */
-    PARSE_BAD_SENDER,     /* 501 5.1.7 */
-    PARSE_BAD_RECIPIENT,  /* 501 5.1.3 */
-    PARSE_SOURCE_ROUTE,   /* not given: a stripped route (RFC 5321 appendix C) is PARSE_OK and recipient.routed */
-    PARSE_UTF8_NEEDED,    /* 553 5.6.7: octets above 127 without the SMTPUTF8 parameter */
-    PARSE_BAD_UTF8,       /* 501 5.6.7 / 5.1.3: not UTF-8, or a domain that IDNA refuses */
-    PARSE_BAD_PARAM,      /* 501 5.5.4: bad value, or given twice */
-    PARSE_UNKNOWN_PARAM,  /* 555 5.5.4 */
-    PARSE_NO_MEMORY,      /* 452 4.3.1: the arena is full */
+    PARSE_SYNTAX,        /* 501 5.5.4: not the shape of this command */
+    PARSE_BAD_SENDER,    /* 501 5.1.7 */
+    PARSE_BAD_RECIPIENT, /* 501 5.1.3 */
+    PARSE_SOURCE_ROUTE,  /* not given: a stripped route (RFC 5321 appendix C) is PARSE_OK and recipient.routed
+                          */
+    PARSE_UTF8_NEEDED,   /* 553 5.6.7: octets above 127 without the SMTPUTF8 parameter */
+    PARSE_BAD_UTF8,      /* 501 5.6.7 / 5.1.3: not UTF-8, or a domain that IDNA refuses */
+    PARSE_BAD_PARAM,     /* 501 5.5.4: bad value, or given twice */
+    PARSE_UNKNOWN_PARAM, /* 555 5.5.4 */
+    PARSE_NO_MEMORY,     /* 452 4.3.1: the arena is full */
 };
 
 /* Which extensions this session was offered: parameters of others are unknown (ADR-07). */
 struct smtp_offer {
-    bool     esmtp; /* EHLO, not HELO */
-    bool     size, eightbitmime, smtputf8, dsn;
+    bool esmtp; /* EHLO, not HELO */
+    bool size, eightbitmime, smtputf8, dsn;
     uint64_t size_max; /* 0: no limit */
 };
 
@@ -48,8 +49,8 @@ enum parse_status smtp_parse_mail(struct slice arg, const struct smtp_offer *off
  * "TO:<path> params".  Fills one recipient.  `utf8` is env->smtputf8.  <postmaster> alone gives
  * local "postmaster" and an empty domain.
  */
-enum parse_status smtp_parse_rcpt(struct slice arg, const struct smtp_offer *offer, bool utf8, struct arena *a,
-                                  struct recipient *out) MUST_USE;
+enum parse_status smtp_parse_rcpt(struct slice arg, const struct smtp_offer *offer, bool utf8,
+                                  struct arena *a, struct recipient *out) MUST_USE;
 
 /* "n" or "n LAST" in any case.  False: the count is not known, so the connection must close (BDT-13). */
 bool smtp_parse_bdat(struct slice arg, uint64_t *count, bool *last) MUST_USE;
@@ -58,8 +59,8 @@ bool smtp_parse_bdat(struct slice arg, uint64_t *count, bool *last) MUST_USE;
 bool xtext_valid(struct slice s);
 void xtext_put(struct buf *b, struct slice s);
 
-/* Local parts that could make another server relay: '%', '!', '|' anywhere, '/' in front, an '@' inside quotes
- * (RLY-02, -03, -06). */
+/* Local parts that could make another server relay: '%', '!', '|' anywhere, '/' in front, an '@' inside
+ * quotes (RLY-02, -03, -06). */
 bool local_part_routes(struct slice local);
 
 /* An address literal "[192.0.2.1]" or "[IPv6:2001:db8::1]". */

@@ -26,10 +26,10 @@ enum spool_status {
 bool spool_room(struct state *st, const struct config *c, uint64_t expected);
 
 struct spool *spool_new(struct state *st, const struct config *c);
-void          spool_free(struct spool **sp); /* gives the budgets back; NULL is allowed */
+void spool_free(struct spool **sp); /* gives the budgets back; NULL is allowed */
 
 enum spool_status spool_put(struct spool *sp, const void *data, size_t len);
-uint64_t          spool_size(const struct spool *sp);
+uint64_t spool_size(const struct spool *sp);
 
 /* The part in memory: from offset 0.  Valid until spool_free. */
 struct slice spool_head(const struct spool *sp);
