@@ -1,6 +1,5 @@
 /*
- * authres.h - Authentication-Results (RFC 8601) and Received-SPF (RFC 7208 9.1): what was found out, as
- * header fields.
+ * authres.h - what was found out, as Authentication-Results (RFC 8601) and Received-SPF (RFC 7208 9.1).
  *
  * Pure text.  What came from outside (HELO, MAIL FROM, names) is checked against its grammar and left out if
  * it does not pass; it cannot end a value, a line or a comment.  Explanations of domains and texts of

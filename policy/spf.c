@@ -1,10 +1,11 @@
 /*
  * spf.c - one SPF evaluation from its input to its verdict: new, step, feed, free.
  *
- * Owns       an arena that holds the input, the facts and nothing else; 512 KiB at most, far above what an
- * honest evaluation needs (about 4 KiB).  What does not fit is a name without an answer: temperror. Cost a
- * step walks the records again; RFC 7208's ten terms bound the steps to about thirty. RFC
- * 7208 2.3, 2.4, 4.1, 4.3, 7.2
+ * Owns       an arena that holds the input and the facts and nothing else; 512 KiB at most, far above
+ *            what an honest evaluation needs (about 4 KiB).  A name that does not fit has no answer:
+ *            temperror.
+ * Cost       a step walks the records again; the ten terms bound the steps to about thirty.
+ * RFC        7208 2.3, 2.4, 4.1, 4.3, 7.2
  */
 #include "policy/spf.h"
 

@@ -16,9 +16,9 @@
  *            10 hosts of an mx (more: permerror), 10 names of a client (more are ignored).  A record is at
  *            most 8 KiB and 512 terms; an expanded name 253 octets; an explanation 1 KiB.
  *            The 20 seconds are the caller's.
- * Void       counted: no address of an `a`, `exists` or mx host that does not exist, no MX.  Not counted:
- * names that belong to the client (PTR), an mx host that exists without an address of this family, and exp=
- * (RFC 7208 6.2).
+ * Void       counted: no address of an `a` or `exists`, no MX, an mx host that does not exist.  Not counted:
+ *            names that belong to the client (PTR), an mx host that exists without an address of
+ *            this family, and exp= (RFC 7208 6.2).
  */
 #ifndef POLICY_SPF_H
 #define POLICY_SPF_H
@@ -107,9 +107,9 @@ struct spf_answer {
  * A pass is weak if
  *   - the mechanism that decided, inside of includes too, is `all`; or
  *   - its network (ip4, ip6, a/n, mx/n) is larger than one of weak_bits; or
- *   - all networks of `+` ip4 and ip6 terms are so in sum, over the records that were opened on authorised
- * ways: the domain's own, those of redirects, those of `+` includes.  Terms behind the one that decided count
- *     too; networks that overlap count each.
+ *   - all networks of `+` ip4 and ip6 terms are so in sum, over the records opened on authorised ways:
+ *     the domain's own, those of redirects, those of `+` includes.  Terms behind the one that decided
+ *     count too; networks that overlap count each.
  * Only networks of the client's family count.  What exists, ptr, macros and records that were not opened may
  * authorise cannot be measured.
  */

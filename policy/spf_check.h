@@ -1,9 +1,9 @@
 /*
- * spf_check.h - one SPF check over the resolver: asks for what the evaluation (spf.h) wants, under a
- * deadline.
+ * spf_check.h - one SPF check over the resolver: asks for what the evaluation wants, under a deadline.
  *
- *     spf_check_start --- spf_step --> wants --- dns_query, all at once --> answers --> spf_step ... -->
- * callback
+ *     spf_check_start --- spf_step --> 0 ---------------------------- loop --> callback
+ *                            ^         n: dns_query, all at once                  ^
+ *                            +------------- last answer            deadline ------+
  *
  * Effect     the callback runs exactly once, from the loop and never from inside spf_check_start(), unless
  *            spf_check_cancel() came first.  At the deadline the result is temperror (RFC 7208 4.6.4).

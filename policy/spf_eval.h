@@ -5,8 +5,8 @@
  *     struct spf_fact  one name and type: wanted, then known and pinned
  *     struct spf_run   one run of an engine over the table; made anew by each step
  *
- * An engine fills run->decided and friends and returns a result; if run->missing is set on return, the result
- * is thrown away and what was noted as wanted is fetched.
+ * Records are walked in one place (spf_eval.c); the engines differ in how they match one directive.  If
+ * run->missing is set at the end of a run, its result is thrown away and what is wanted is fetched.
  */
 #ifndef POLICY_SPF_EVAL_H
 #define POLICY_SPF_EVAL_H

@@ -5,9 +5,9 @@
  * nothing a peer wrote reaches it but numbers:
  *
  *   - our parser has accepted the whole record before (RFC 7208 4.6);
- *   - each directive is rewritten, with names of ours ("t.invalid", "h3.invalid") in the place of targets,
- * hosts and names of the client, and given to the library as a record of its own; our expander makes the
- * target;
+ *   - each directive is rewritten, with names of ours ("t.invalid", "h3.invalid") in the place of
+ *     targets, hosts and names of the client, and given to the library as a record of its own; our
+ *     expander makes the target;
  *   - its look-ups are answered from the table, where everything it may ask for is before it runs;
  *   - its view of an include is the result that check_host() had for the included record;
  *   - redirect=, exp= and unknown modifiers never reach it; the limits are ours.

@@ -1,6 +1,5 @@
 /*
- * fuzz_spf.c - any zone, any sender: SPF must end, in the same verdict whatever the order of answers and the
- * engine.
+ * fuzz_spf.c - any zone, any sender: one verdict, whatever the order of answers and the engine.
  *
  * The input is text: client address, sender, HELO, then one record a line: a letter for the type (T A 6 M P C
  * X), a letter for the name ("a" is a.test; "!" the client's reverse name), then the data.

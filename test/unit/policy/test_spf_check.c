@@ -1,6 +1,5 @@
 /*
- * test_spf_check.c - the driver of SPF over a resolver of our own: asks, feeds, keeps its deadline, can be
- * cancelled.
+ * test_spf_check.c - the driver of SPF: asks, feeds, keeps its deadline, can be cancelled.
  *
  * dns_query() and dns_cancel() are replaced at link time: questions are answered from the loop, or never.
  */

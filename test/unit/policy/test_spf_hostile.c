@@ -1,6 +1,5 @@
 /*
- * test_spf_hostile.c - records published to hurt who evaluates them: each engine must live, be right and be
- * quick.
+ * test_spf_hostile.c - records published to hurt: each engine must live, be right and be quick.
  *
  * The first group is what libspf2 1.2.10 dies or hangs of, or gets wrong, when it is given the records as
  * they are; the second aims at limits of ours.
