@@ -9,8 +9,24 @@
 #include <sysexits.h>
 
 #include "admin/control.h"
+#include "config/config.h"
 
 #define PATH_BYTES 4096
+
+/* What a good file says counts; a bad one is looked through for the key alone. */
+static bool put_state_dir(const char *path, struct buf *out)
+{
+    struct config_errors errs = { 0 };
+    struct config *conf = config_load(path, &errs);
+    bool loaded = conf != NULL;
+
+    if (loaded) {
+        buf_put_str(out, conf->server.state_dir);
+        config_free(conf);
+    }
+    config_errors_fini(&errs);
+    return loaded || control_state_dir(path, out);
+}
 
 /* The path of the control socket from the state_dir of the file. */
 static int find_socket(struct control_request *req, const char *config, const char *control)
@@ -21,7 +37,7 @@ static int find_socket(struct control_request *req, const char *config, const ch
     }
     if (config == NULL && access(CONTROL_CONFIG, R_OK) != 0)
         buf_put_str(&req->path, CONTROL_STATE_DIR); /* a container: no file at all */
-    else if (!control_state_dir(config != NULL ? config : CONTROL_CONFIG, &req->path)) {
+    else if (!put_state_dir(config != NULL ? config : CONTROL_CONFIG, &req->path)) {
         fprintf(stderr,
                 "glacis %s: %s does not say where server.state_dir is; name the socket with --control PATH\n",
                 req->name, config != NULL ? config : CONTROL_CONFIG);

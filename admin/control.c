@@ -29,16 +29,18 @@ static bool read_all(int fd, struct buf *out)
     return buf_ok(out);
 }
 
-/* The value of "state_dir: x" on a line of its own or within braces, quotes taken off. */
+/* The value of "state_dir: x", on a line of its own or within braces; quotes are taken off. */
 static bool value_of_line(struct slice line, struct slice *value)
 {
     static const struct slice key = SLICE_INIT("state_dir:");
-    size_t hash;
+    const char *at;
+    size_t end = 0;
 
     line = slice_trim(line);
-    if (!slice_starts(line, key))
+    at = line.len > 0 ? memmem(line.ptr, line.len, key.ptr, key.len) : NULL;
+    if (at == NULL || line.ptr[0] == '#' || (at > line.ptr && memchr(" \t{,", at[-1], 4) == NULL))
         return false;
-    line = slice_trim(slice_skip(line, key.len));
+    line = slice_trim(slice_skip(line, (size_t)(at - line.ptr) + key.len));
     if (line.len >= 2 && (line.ptr[0] == '"' || line.ptr[0] == '\'')) {
         char quote = line.ptr[0];
 
@@ -46,8 +48,9 @@ static bool value_of_line(struct slice line, struct slice *value)
         *value = slice_take(line, slice_find(line, quote));
         return true;
     }
-    hash = slice_find(line, '#');
-    *value = slice_trim(slice_take(line, hash));
+    while (end < line.len && memchr(",}#", line.ptr[end], 3) == NULL)
+        end++;
+    *value = slice_trim(slice_take(line, end));
     return true;
 }
 

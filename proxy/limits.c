@@ -11,6 +11,7 @@
 
 #define RESERVED_DESCRIPTORS 128
 #define FLOOD_PERCENT 110
+#define FLOOD_LEAST 64 /* above a small limit */
 
 static bool is_exempt(struct worker *w, const struct addr *client)
 {
@@ -77,7 +78,8 @@ enum limits_total limits_total(const struct worker *w)
     if (limit == CONFIG_OFF || sessions < limit)
         return LIMITS_ROOM;
     /* Each worker sees its own lingering ones only, and takes them as typical. */
-    if (sessions + closing * w->conf->server.workers >= limit + limit / 100 * (FLOOD_PERCENT - 100) + 10)
+    if (sessions + closing * w->conf->server.workers >=
+        limit + limit / 100 * (FLOOD_PERCENT - 100) + FLOOD_LEAST)
         return LIMITS_FLOOD;
     return LIMITS_FULL;
 }

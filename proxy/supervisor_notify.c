@@ -42,6 +42,19 @@ void notify_send(const struct supervisor *sup, const char *text)
         (void)send(sup->notify_fd, text, strlen(text), MSG_NOSIGNAL | MSG_DONTWAIT);
 }
 
+void notify_reloading(const struct supervisor *sup)
+{
+    char mem[80];
+    struct buf b;
+    struct timespec ts;
+
+    clock_gettime(CLOCK_MONOTONIC, &ts);
+    buf_init_fixed(&b, mem, sizeof(mem));
+    buf_putf(&b, "RELOADING=1\nMONOTONIC_USEC=%" PRIu64,
+             (uint64_t)ts.tv_sec * 1000000 + (uint64_t)ts.tv_nsec / 1000);
+    notify_send(sup, b.ptr);
+}
+
 void notify_tick(struct supervisor *sup)
 {
     if (sup->watchdog_ms == 0 || sup->now_ms < sup->watchdog_next_ms)

@@ -174,6 +174,7 @@ bool files_write_ready(const struct supervisor *sup, const struct config *conf) 
 /* supervisor_notify.c */
 void notify_open(struct supervisor *sup);
 void notify_send(const struct supervisor *sup, const char *text);
+void notify_reloading(const struct supervisor *sup);
 void notify_tick(struct supervisor *sup);
 
 #endif

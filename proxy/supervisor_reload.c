@@ -108,7 +108,7 @@ void supervisor_reload(struct supervisor *sup, struct control_client *client)
         answer(client, SLICE("error\nglacis is stopping\n"));
         return;
     }
-    notify_send(sup, "RELOADING=1");
+    notify_reloading(sup);
     buf_init(&said, ANSWER_MAX);
     buf_put_str(&said, "error\n");
     conf = load_and_bind(sup, &said);
@@ -135,6 +135,24 @@ void supervisor_reload_pending(struct supervisor *sup)
         sup->pending = conf;
 }
 
+static void log_listeners(const struct supervisor *sup, const struct config *conf)
+{
+    for (size_t i = 0; i < conf->server.listen_count; i++) {
+        const struct bound *at = sockets_find(&sup->sockets, conf, i);
+        struct log_line l;
+        char mem[ADDR_TEXT_MAX];
+        struct buf text;
+
+        if (at == NULL || !log_begin(&l, LOG_LEVEL_INFO, "listening"))
+            continue;
+        buf_init_fixed(&text, mem, sizeof(mem));
+        addr_put_endpoint(&text, &at->real);
+        log_str(&l, "address", buf_slice(&text));
+        log_num(&l, "sockets", (int64_t)at->count);
+        log_end(&l);
+    }
+}
+
 void supervisor_generation_up(struct supervisor *sup, struct generation *g)
 {
     struct buf said;
@@ -145,6 +163,8 @@ void supervisor_generation_up(struct supervisor *sup, struct generation *g)
     notify_send(sup, "READY=1");
     if (sup->ready)
         count(M_RELOADS);
+    else
+        log_listeners(sup, g->conf);
     log_msg(LOG_LEVEL_INFO, sup->ready ? "reloaded" : "ready", "Generation %u serves with %zu workers",
             g->number, g->workers);
     sup->ready = true;
