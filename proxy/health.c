@@ -35,6 +35,15 @@ static uint64_t interval_of(const struct pool_server *s)
                    min_u64(RETRY_MOST_MS, (uint64_t)RETRY_FIRST_MS << (s->tries < 6 ? s->tries : 6)));
 }
 
+/* Without health a probe is only for the keywords: a connection for mail may have brought them. */
+static bool nothing_to_learn(const struct pool_server *s, uint64_t now)
+{
+    struct state_keywords k;
+
+    state_keywords_get(s->pool->ups->state, s->index, &k);
+    return health_off(s) && k.known && now - k.at_ms < LEARN_MS / 2;
+}
+
 static void probe(struct pool_server *s)
 {
     int ticket = state_ticket_take(s->pool->ups->state, s->index, s->pool->conf->connections);
@@ -72,7 +81,7 @@ static void on_probe_time(void *arg)
         for (size_t k = 0; k < ups->pool[i].server_count; k++) {
             struct pool_server *s = &ups->pool[i].server[k];
 
-            if (state_probe_claim(ups->state, s->index, now, interval_of(s))) {
+            if (state_probe_claim(ups->state, s->index, now, interval_of(s)) && !nothing_to_learn(s, now)) {
                 probe(s);
             }
         }

@@ -555,9 +555,7 @@ void upstreams_drain(struct upstreams *ups)
 {
     ups->draining = true;
     health_stop(ups);
-    if (!timer_active(&ups->idle_poll)) {
-        timer_start(&ups->idle_poll, 0);
-    }
+    timer_start(&ups->idle_poll, 0);
 }
 
 void upstreams_resolved(struct upstreams *ups, const char *text, const struct addr *address)

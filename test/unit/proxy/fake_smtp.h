@@ -96,8 +96,8 @@ static inline bool fake_answer(struct fake_conn *c, const char *event, struct sl
         if (r->act == DO_SAY || r->act == DO_SAY_CLOSE) {
             stream_write(c->s, slice_str(r->reply));
         }
-        if (r->act == DO_SAY_CLOSE) {
-            stream_flush(c->s);
+        if (r->act == DO_SAY_CLOSE || r->act == DO_CLOSE) {
+            stream_flush(c->s); /* earlier replies of the group too */
         }
         if (r->act == DO_RESET) {
             stream_abort(&c->s);
