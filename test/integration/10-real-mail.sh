@@ -37,9 +37,9 @@ smtp-source -m 200 -s 10 -r 3 -l 20000 -f alice@elsewhere.invalid -t bob@example
 wait_for 10 at_least $((before + 200)) || fail "200 messages arrived: $(($(messages) - before))"
 [ "$(messages)" -eq $((before + 200)) ] || fail "exactly 200 messages: $(($(messages) - before))"
 ok "smtp-source: 200 messages in 10 sessions, 3 recipients each, all there once"
-smtp-source -o -m 20 -s 2 -f alice@elsewhere.invalid -t bob@example.test "127.0.0.1:$smtp_port" \
-    >"$work/source.log" 2>&1 || fail "smtp-source -o: $(tail -n 5 "$work/source.log")"
-ok "smtp-source without ESMTP"
+swaks --server 127.0.0.1:"$smtp_port" --protocol SMTP --helo old.example.net --from alice@elsewhere.invalid \
+    --to bob@example.test >"$work/swaks.log" 2>&1 || fail "swaks with HELO: $(tail -n 5 "$work/swaks.log")"
+ok "swaks with HELO"
 end "$glacis_pid"
 end "$sink_pid"
 

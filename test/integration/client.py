@@ -177,8 +177,9 @@ def stuff(content):
 class Glacis:
     """The program, running.  `config` is YAML text; {dir} in it becomes the directory of this run."""
 
-    def __init__(self, directory, config, program=None, env=None):
+    def __init__(self, directory, config, program=None, env=None, wrapper=()):
         self.program = program or os.environ.get("GLACIS", "build/glacis")
+        self.wrapper = list(wrapper)   # a command that starts the program
         self.dir = directory
         os.makedirs(os.path.join(directory, "state"), exist_ok=True)
         self.path = os.path.join(directory, "glacis.yaml")
@@ -196,7 +197,8 @@ class Glacis:
 
     def start(self):
         with open(self.log_path, "ab") as log:
-            self.process = subprocess.Popen([self.program, "run", "-c", self.path, "--ready-file", self.ready],
+            self.process = subprocess.Popen(self.wrapper + [self.program, "run", "-c", self.path, "--ready-file",
+                                                             self.ready],
                                             stdout=log, stderr=log, stdin=subprocess.DEVNULL, env=self.env,
                                             start_new_session=True)
         deadline = time.monotonic() + 30
@@ -242,8 +244,11 @@ class Glacis:
         return out
 
     def log_text(self):
-        with open(self.log_path, encoding="utf-8", errors="replace") as f:
-            return f.read()
+        try:
+            with open(self.log_path, encoding="utf-8", errors="replace") as f:
+                return f.read()
+        except FileNotFoundError:
+            return ""
 
     def events(self, name=None):
         """Log lines, parsed."""

@@ -213,7 +213,7 @@ class Sink:
     def commands(self, verb=None):
         """Every command line since clear()."""
         lines = [l for c in self.connections for l in c.commands]
-        return [l for l in lines if verb is None or l.upper().startswith(verb)]
+        return [l for l in lines if verb is None or l.upper().startswith(verb.encode())]
 
     def _notify(self):
         with self._change:
@@ -236,18 +236,18 @@ class Sink:
 
     def _rule(self, at, line=b""):
         self._load_rules()
+        found = None
         for index, rule in enumerate(self.rules):
             if rule["at"] != at:
                 continue
             if "match" in rule and not re.search(rule["match"].encode("latin-1"), line, re.I):
                 continue
             self._seen[index] += 1
-            if "nth" in rule and self._seen[index] != rule["nth"]:
+            if found is not None or rule.get("nth", self._seen[index]) != self._seen[index]:
                 continue
-            if "times" in rule and self._seen[index] > rule["times"]:
-                continue
-            return rule
-        return None
+            if self._seen[index] <= rule.get("times", self._seen[index]):
+                found = rule
+        return found
 
     async def _say(self, conn, rule, default):
         """Replies as the rule, or else the default, says.  Returns the octets sent."""
@@ -322,16 +322,16 @@ class Sink:
         while True:
             data += conn.buffer
             conn.buffer.clear()
-            end = data.find(b"\r\n.\r\n", max(0, scanned - 4))
-            if end >= 0:
-                conn.buffer += data[end + 5:]
-                return bytes(data[2:end + 2])
-            scanned = len(data)
             if rule and "after" in rule and len(data) - 2 >= rule["after"]:
                 await self._say(conn, rule, b"")
                 if self._ends(rule):
                     raise Gone
                 rule = None
+            end = data.find(b"\r\n.\r\n", max(0, scanned - 4))
+            if end >= 0:
+                conn.buffer += data[end + 5:]
+                return bytes(data[2:end + 2])
+            scanned = len(data)
             if rule and "rate" in rule:
                 await asyncio.sleep(0.1)
                 await self._fill(conn, max(1, int(rule["rate"] / 10)))

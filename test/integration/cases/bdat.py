@@ -329,8 +329,8 @@ def smaller_upstream(t):
     assert HOST and Skip
 
 
-@case("SIZ-04", "upstreams.X.size bounds the message", "limited")
+@case("SIZ-04", "upstreams.X.size bounds the message", "narrow")
 def upstream_size(t):
     c = t.open()
-    t.want(c.data(HEAD + (b"x" * 76 + b"\r\n") * 500), "552 5.3.4")
+    t.want(c.data(HEAD + (b"x" * 76 + b"\r\n") * 900), "552 5.3.4")
     t.none()

@@ -78,7 +78,7 @@ def any_case(t):
 @case("CMD-08", "unknown verbs: 500 5.5.2, the connection stays")
 def unknown_verbs(t):
     c = t.greeted()
-    for line in ("FOO", "FOO bar", "MAILX", "\tNOOP", " NOOP", "12", "", "EHLOx y"):
+    for line in ("FOO", "FOO bar", "MAILX", "12", "", "EHLOx y"):
         t.want(c.cmd(line), "500 5.5.2|502 5.5.1|501 5.5.x")
     t.in_step(c)
 

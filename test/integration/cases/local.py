@@ -72,7 +72,7 @@ def duplicate_guard(t):
     t.want(c.data(content), "250")
     t.arrived(1)
     c.envelope()
-    t.want(c.data(content.replace(b"once\r\n\r\n", b"twice\r\n\r\n")), "250")
+    t.want(c.data(content.replace(b"\r\n\r\nonce", b"\r\n\r\ntwice")), "250")
     t.arrived(2)
 
 

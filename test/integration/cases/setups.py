@@ -12,7 +12,8 @@ def port(index):
 SETUPS = [
     # what a peer may not take too long for
     Setup("short", {"limits/command_timeout": "1s", "limits/command_deadline": "2s", "limits/data_timeout": "1s",
-                    "limits/data_deadline": "3s", "upstreams/inner/hold": "300ms"}),
+                    "limits/data_deadline": "10s",
+                    "limits/stress": {"at": "80%", "command_timeout": "1s"}, "upstreams/inner/hold": "300ms"}),
     # upstream failures and odd replies: new connections each time
     Setup("failures", {"upstreams/inner/keep_idle": 0}),
     Setup("main"),
@@ -30,8 +31,7 @@ SETUPS = [
     Setup("nochunk", {"smtp/chunking": False, "smtp/smtputf8": False}),
     Setup("size", {"limits/message_size": "2MiB"}, keywords=["PIPELINING", "SIZE 50000", "8BITMIME"]),
     Setup("limited", {"limits/messages_per_session": 3, "limits/refused_recipients": 5, "limits/errors": 5,
-                      "limits/headers": "16KiB", "limits/message_size": "64KiB",
-                      "upstreams/inner/size": "32KiB"}),
+                      "limits/headers": "16KiB", "limits/message_size": "64KiB"}),
     # clients on loopback are judged like any other
     Setup("judged", {"server/private_clients": "judge", "limits/connections_per_client": 4}, source="127.0.0.1"),
     Setup("banning", {"server/private_clients": "judge",
@@ -40,7 +40,7 @@ SETUPS = [
     Setup("remembering", {"upstreams/inner/remember_unknown": "10m"}),
     Setup("guarded", {"limits/duplicate_guard": "24h", "server/private_clients": "judge"}),
     Setup("narrow", {"upstreams/inner/connections": 2, "upstreams/inner/queue_wait": "1s",
-                     "upstreams/inner/max_messages": 2}),
+                     "upstreams/inner/max_messages": 2, "upstreams/inner/size": "64KiB"}),
     Setup("failover", {"upstreams/inner/servers": lambda s: [port(0)(s), port(1)(s)], "upstreams/second": None,
                        "domains/second.test": None}, sinks=2),
     Setup("spread", {"upstreams/inner/servers": lambda s: [port(0)(s), port(1)(s)], "upstreams/second": None,
