@@ -658,6 +658,17 @@ struct dns_req *dns_query(struct resolver *r, struct slice name, enum dns_type t
     return req;
 }
 
+/* In the queue for nobody: not worth asking. */
+static void drop_if_unwanted(struct flight *f)
+{
+    struct resolver *r = f->r;
+
+    if (f->try == NULL && list_empty(&f->waiters)) {
+        flight_free(f);
+        show_load(r);
+    }
+}
+
 void dns_cancel(struct dns_req **handle)
 {
     struct dns_req *req = *handle;
@@ -668,11 +679,8 @@ void dns_cancel(struct dns_req **handle)
     list_remove(&req->node);
     if (req->r != NULL)
         req->r->requests -= 1;
-    /* in the queue for nobody: not worth asking */
-    if (req->flight != NULL && req->flight->try == NULL && list_empty(&req->flight->waiters)) {
-        flight_free(req->flight);
-        show_load(req->r);
-    }
+    if (req->flight != NULL)
+        drop_if_unwanted(req->flight);
     dns_answer_unref(req->ans);
     free(req);
 }

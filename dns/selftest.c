@@ -404,7 +404,7 @@ static void add_server(struct dns_selftest *t, const struct dns_selftest_setting
 /* Probes are in groups, one a server, in the order of add_server(). */
 static void send_all(struct dns_selftest *t)
 {
-    size_t per_server = t->probe_count / t->server_count;
+    size_t per_server = 3 + t->list_count;
 
     for (size_t i = 0; i < t->probe_count; i++) {
         struct probe *p = &t->probes[i];

@@ -272,8 +272,10 @@ static bool note_soa(struct parse *p, const struct rr *rr)
 
     if (p->has_soa)
         return true;
-    if (!read_name(p->msg, &r, &name) || !read_name(p->msg, &r, &name))
-        return false;
+    for (int i = 0; i < 2; i++) {
+        if (!read_name(p->msg, &r, &name))
+            return false;
+    }
     for (int i = 0; i < 5; i++)
         minimum = reader_u32(&r);
     if (r.failed || (const char *)r.ptr != rr->rdata.ptr + rr->rdata.len)
