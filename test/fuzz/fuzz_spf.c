@@ -13,7 +13,7 @@
  */
 #include <stdint.h>
 
-#include "policy/spf.h"
+#include "policy/authres.h"
 #include "test/unit/policy/spf_fixture.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
@@ -129,12 +129,48 @@ static void must_agree(const struct spf_verdict *a, const struct spf_verdict *b)
     BUG_ON(strcmp(a->explanation, b->explanation) != 0);
 }
 
+/* Header fields: lines of at most 998 octets, folded, printable, ended by CRLF. */
+static void must_be_fields(struct slice text)
+{
+    while (!slice_empty(text)) {
+        struct slice line = slice_cut(&text, '\n');
+
+        BUG_ON(line.len > 999 || line.len < 2 || line.ptr[line.len - 1] != '\r');
+        for (size_t i = 0; i + 1 < line.len; i++) {
+            BUG_ON(!ascii_is_print(line.ptr[i]));
+        }
+        BUG_ON(!slice_empty(text) && text.ptr[0] != ' ' && !slice_starts(text, SLICE("Received-SPF: ")));
+    }
+}
+
+static void write_fields(const struct spf_input *in, const struct spf_verdict *v)
+{
+    struct authres a = {
+        .authserv_id = SLICE("mx.test"),
+        .client = in->client,
+        .sender = in->sender,
+        .helo = in->helo,
+        .spf = v,
+        .iprev = SLICE("pass"),
+        .rdns = in->helo,
+    };
+    struct buf b;
+
+    buf_init(&b, 64 * 1024);
+    authres_put(&b, &a);
+    authres_put_received_spf(&b, &a);
+    BUG_ON(!buf_ok(&b));
+    must_be_fields(buf_slice(&b));
+    buf_fini(&b);
+}
+
 static void play(const struct scene *s, struct spf_input *in, uint32_t seed)
 {
     struct spf *fast = zone_play(&s->zone, in);
     struct spf *slow = zone_play_slowly(&s->zone, in, seed);
 
     must_be_sound(spf_verdict(fast));
+    write_fields(in, spf_verdict(fast));
     must_agree(spf_verdict(fast), spf_verdict(slow));
     if (spf_engine_built(SPF_ENGINE_LIBSPF2)) {
         struct spf *other;
