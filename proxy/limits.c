@@ -74,7 +74,7 @@ enum limits_total limits_total(const struct worker *w)
     uint64_t closing = stream_lingering(); /* 421 said, not yet read: descriptors all the same */
 
     if (w->session_count + closing >= w->session_max)
-        return closing >= w->session_max / 10 ? LIMITS_FLOOD : LIMITS_FULL;
+        return closing > w->session_max / 4 ? LIMITS_FLOOD : LIMITS_FULL;
     if (limit == CONFIG_OFF || sessions < limit)
         return LIMITS_ROOM;
     /* Each worker sees its own lingering ones only, and takes them as typical. */
