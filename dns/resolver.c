@@ -24,7 +24,6 @@
 #include "dns/answer.h"
 
 #define KEY_MAX (2 + WIRE_NAME_MAX)
-#define RENEW_MS 60000 /* how long a forger may guess at one port of ours */
 #define LOG_PAUSE_S 10
 #define NETWORK_PAUSE_MS 500  /* before the only server is asked again that could not be reached */
 #define DEADLINE_SLACK_MS 100 /* the server layer's own timeout comes first */
@@ -565,49 +564,13 @@ static void free_flights(struct list_node *flights)
     }
 }
 
-static bool is_loopback(const struct addr *a)
-{
-    static const uint8_t one[16] = { [15] = 1 };
-
-    return a->family == ADDR_V4 ? a->ip[0] == 127 : memcmp(a->ip, one, sizeof(one)) == 0;
-}
-
-static void set_servers(struct resolver *r, const struct dns_settings *in)
-{
-    struct addr found[DNS_SERVERS_MAX];
-    const struct addr *list = in->servers;
-    size_t count = min_size(in->server_count, DNS_SERVERS_MAX);
-    struct cares_settings cs = { .timeout_ms = r->settings.timeout_ms };
-
-    if (count == 0) {
-        list = found;
-        count = servers_read_resolv_conf(in->resolv_conf ? in->resolv_conf : "/etc/resolv.conf", found,
-                                         DNS_SERVERS_MAX);
-    }
-    if (count == 0) {
-        count = 1;
-        found[0] = (struct addr){ .family = ADDR_V4, .ip = { 127, 0, 0, 1 } };
-    }
-    for (size_t i = 0; i < count; i++) {
-        struct server *s = &r->servers.list[i];
-
-        server_init(s, &list[i]);
-        if (s->addr.port == 0)
-            s->addr.port = s->stats.addr.port = 53;
-        cs.server = s->addr;
-        cs.renew_ms = is_loopback(&s->addr) ? 0 : RENEW_MS;
-        s->cares = cares_new(r->loop, &cs);
-    }
-    r->servers.count = count;
-}
-
 struct resolver *resolver_new(struct loop *l, const struct dns_settings *settings)
 {
     struct resolver *r = xcalloc(1, sizeof(*r));
 
     r->loop = l;
     r->settings = settings_fill(settings);
-    set_servers(r, settings);
+    settings_open_servers(r, settings);
     cache_init(&r->cache, r->settings.cache_entries, r->settings.cache_bytes);
     table_init(&r->flights);
     list_init(&r->flying);

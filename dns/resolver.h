@@ -32,4 +32,7 @@ struct resolver {
 /* The settings with defaults for what is 0; the lists of servers are not copied (settings.c). */
 struct dns_settings settings_fill(const struct dns_settings *in);
 
+/* Fills r->servers and opens one connection to each; r->settings must be set.  May read resolv.conf. */
+void settings_open_servers(struct resolver *r, const struct dns_settings *in);
+
 #endif

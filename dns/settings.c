@@ -1,7 +1,9 @@
 /*
- * settings.c - the defaults of the resolver's settings.
+ * settings.c - from the settings to a resolver: defaults, servers.
  */
 #include "dns/resolver.h"
+
+#define RENEW_MS 60000 /* how long a forger may guess at one port of ours */
 
 enum {
     DEFAULT_TIMEOUT_MS = 2000,
@@ -47,4 +49,40 @@ struct dns_settings settings_fill(const struct dns_settings *in)
     s.server_count = 0;
     s.resolv_conf = NULL;
     return s;
+}
+
+static bool is_loopback(const struct addr *a)
+{
+    static const uint8_t one[16] = { [15] = 1 };
+
+    return a->family == ADDR_V4 ? a->ip[0] == 127 : memcmp(a->ip, one, sizeof(one)) == 0;
+}
+
+void settings_open_servers(struct resolver *r, const struct dns_settings *in)
+{
+    struct addr found[DNS_SERVERS_MAX];
+    const struct addr *list = in->servers;
+    size_t count = min_size(in->server_count, DNS_SERVERS_MAX);
+    struct cares_settings cs = { .timeout_ms = r->settings.timeout_ms };
+
+    if (count == 0) {
+        list = found;
+        count = servers_read_resolv_conf(in->resolv_conf ? in->resolv_conf : "/etc/resolv.conf", found,
+                                         DNS_SERVERS_MAX);
+    }
+    if (count == 0) {
+        count = 1;
+        found[0] = (struct addr){ .family = ADDR_V4, .ip = { 127, 0, 0, 1 } };
+    }
+    for (size_t i = 0; i < count; i++) {
+        struct server *s = &r->servers.list[i];
+
+        server_init(s, &list[i]);
+        if (s->addr.port == 0)
+            s->addr.port = s->stats.addr.port = 53;
+        cs.server = s->addr;
+        cs.renew_ms = is_loopback(&s->addr) ? 0 : RENEW_MS;
+        s->cares = cares_new(r->loop, &cs);
+    }
+    r->servers.count = count;
 }
