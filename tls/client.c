@@ -1,0 +1,118 @@
+/*
+ * client.c - TLS towards upstreams: what is verified, and resumption.
+ *
+ * `opportunistic` and `required` encrypt without asking who it is (RFC 7435: a server in the same house, often with a
+ * certificate of its own making); `verify` wants a chain to tls_ca and the server's name in the certificate.  The
+ * last session ticket of each upstream is kept and tried again.
+ */
+#include <openssl/err.h>
+#include <openssl/x509v3.h>
+
+#include "tls/tls_priv.h"
+
+struct tls_client {
+    SSL_CTX     *ctx;
+    SSL_SESSION *session; /* of the last connection that gave one */
+    char        *name;    /* tls_name, or NULL: the server's own */
+    bool         verify;
+};
+
+static int on_new_session(SSL *ssl, SSL_SESSION *session)
+{
+    struct tls_session *t = SSL_get_app_data(ssl);
+
+    if (t == NULL || t->client == NULL) {
+        return 0;
+    }
+    SSL_SESSION_free(t->client->session);
+    t->client->session = session;
+    return 1; /* the reference is ours now */
+}
+
+static bool load_ca(SSL_CTX *ctx, const char *ca)
+{
+    if (slice_eq(slice_str(ca), SLICE("system"))) {
+        return SSL_CTX_set_default_verify_paths(ctx) == 1;
+    }
+    return SSL_CTX_load_verify_file(ctx, ca) == 1;
+}
+
+struct tls_client *tls_client_new(const struct config_upstream *up, struct config_errors *errs)
+{
+    struct tls_client *t = xcalloc(1, sizeof(*t));
+
+    t->ctx = SSL_CTX_new(TLS_client_method());
+    BUG_ON(t->ctx == NULL);
+    t->verify = up->tls == UP_TLS_VERIFY;
+    SSL_CTX_set_mode(t->ctx, SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER |
+                                 SSL_MODE_RELEASE_BUFFERS);
+    SSL_CTX_set_read_ahead(t->ctx, 1);
+    SSL_CTX_set_options(t->ctx, SSL_OP_NO_RENEGOTIATION | SSL_OP_NO_COMPRESSION);
+    SSL_CTX_set_session_cache_mode(t->ctx, SSL_SESS_CACHE_CLIENT | SSL_SESS_CACHE_NO_INTERNAL);
+    SSL_CTX_sess_set_new_cb(t->ctx, on_new_session);
+    if (t->verify) {
+        SSL_CTX_set_min_proto_version(t->ctx, TLS1_2_VERSION);
+        SSL_CTX_set_verify(t->ctx, SSL_VERIFY_PEER, NULL);
+        if (!load_ca(t->ctx, up->tls_ca)) {
+            config_errors_add(errs, false, up->line, 1, "upstream %s: the certificates of tls_ca (%s) cannot be loaded",
+                              up->name, up->tls_ca);
+            ERR_clear_error();
+            tls_client_free(t);
+            return NULL;
+        }
+    } else {
+        SSL_CTX_set_min_proto_version(t->ctx, TLS1_VERSION); /* an old server encrypted is better than one in clear */
+        SSL_CTX_set_cipher_list(t->ctx, "DEFAULT:@SECLEVEL=0");
+        SSL_CTX_set_verify(t->ctx, SSL_VERIFY_NONE, NULL);
+    }
+    if (up->tls_name != NULL && up->tls_name[0] != '\0') {
+        t->name = xstrdup(up->tls_name);
+    }
+    return t;
+}
+
+void tls_client_free(struct tls_client *t)
+{
+    if (t == NULL) {
+        return;
+    }
+    SSL_SESSION_free(t->session);
+    SSL_CTX_free(t->ctx);
+    free(t->name);
+    free(t);
+}
+
+/* SNI and the name to be verified; an address has no SNI (RFC 6066 3). */
+static void set_name(struct tls_client *t, SSL *ssl, const char *server)
+{
+    const char *name = t->name != NULL ? t->name : server;
+    struct addr ip;
+
+    if (addr_parse_ip(slice_str(name), &ip)) {
+        if (t->verify) {
+            X509_VERIFY_PARAM_set1_ip_asc(SSL_get0_param(ssl), name);
+        }
+        return;
+    }
+    SSL_set_tlsext_host_name(ssl, name);
+    if (t->verify) {
+        SSL_set_hostflags(ssl, X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS);
+        SSL_set1_host(ssl, name);
+    }
+}
+
+void tls_connect(struct tls_client *t, struct stream *s, const char *server)
+{
+    SSL                *ssl = SSL_new(t->ctx);
+    struct tls_session *session;
+
+    BUG_ON(ssl == NULL);
+    SSL_set_connect_state(ssl);
+    set_name(t, ssl, server);
+    if (t->session != NULL) {
+        SSL_set_session(ssl, t->session);
+    }
+    session = tls_session_new(ssl);
+    session->client = t;
+    stream_start_transport(s, &tls_transport, session);
+}

@@ -1,0 +1,118 @@
+/*
+ * tickets.c - session tickets whose keys all workers share and that change by themselves (TLS-17, RFC 5077 5.5).
+ *
+ * Three keys lie in the shared memory: the current one, the one before it (still accepted), and the place of the
+ * next.  Whoever first meets a key older than TICKET_LIFE_S makes the next one and moves the index; the others see
+ * the index and never the making, because the place written to is two lives away from use.
+ */
+#include <openssl/core_names.h>
+#include <openssl/evp.h>
+#include <stdatomic.h>
+
+#include "core/loop.h"
+#include "tls/tls_priv.h"
+
+#define TICKET_LIFE_S (12 * 3600)
+#define KEYS 3
+
+struct ticket_key {
+    uint8_t name[16];
+    uint8_t cipher[16]; /* AES-128-CBC */
+    uint8_t mac[16];    /* HMAC-SHA-256 */
+    int64_t made_s;
+};
+
+struct ticket_share {
+    _Atomic uint32_t  state; /* 0 empty, 1 being filled, 2 in use */
+    _Atomic uint32_t  current;
+    _Atomic uint32_t  rotating;
+    struct ticket_key key[KEYS];
+};
+
+_Static_assert(sizeof(struct ticket_share) <= TLS_TICKET_SHARE, "the ticket keys must fit their place");
+
+static void make_key(struct ticket_key *k)
+{
+    random_bytes(k->name, sizeof(k->name));
+    random_bytes(k->cipher, sizeof(k->cipher));
+    random_bytes(k->mac, sizeof(k->mac));
+    k->made_s = wall_now_s();
+}
+
+/* False while another worker makes the first key: then there are no tickets for a moment. */
+static bool ready(struct ticket_share *s)
+{
+    uint32_t empty = 0;
+
+    if (atomic_load(&s->state) == 2) {
+        return true;
+    }
+    if (!atomic_compare_exchange_strong(&s->state, &empty, 1)) {
+        return false;
+    }
+    for (int i = 0; i < KEYS; i++) {
+        make_key(&s->key[i]);
+    }
+    atomic_store(&s->state, 2);
+    return true;
+}
+
+static struct ticket_key *current_key(struct ticket_share *s)
+{
+    uint32_t at = atomic_load(&s->current) % KEYS;
+    uint32_t idle = 0;
+
+    if (wall_now_s() - s->key[at].made_s > TICKET_LIFE_S && atomic_compare_exchange_strong(&s->rotating, &idle, 1)) {
+        make_key(&s->key[(at + 1) % KEYS]);
+        atomic_store(&s->current, (at + 1) % KEYS);
+        atomic_store(&s->rotating, 0);
+        at = (at + 1) % KEYS;
+    }
+    return &s->key[at];
+}
+
+static bool use_key(const struct ticket_key *k, const uint8_t *iv, EVP_CIPHER_CTX *cipher, EVP_MAC_CTX *mac, int encrypt)
+{
+    char       digest[] = "SHA256";
+    uint8_t    secret[sizeof(k->mac)];
+    OSSL_PARAM params[3];
+
+    memcpy(secret, k->mac, sizeof(secret));
+    params[0] = OSSL_PARAM_construct_octet_string(OSSL_MAC_PARAM_KEY, secret, sizeof(secret));
+    params[1] = OSSL_PARAM_construct_utf8_string(OSSL_MAC_PARAM_DIGEST, digest, 0);
+    params[2] = OSSL_PARAM_construct_end();
+    return EVP_CipherInit_ex(cipher, EVP_aes_128_cbc(), NULL, k->cipher, iv, encrypt) == 1 &&
+           EVP_MAC_CTX_set_params(mac, params) == 1;
+}
+
+/* OpenSSL's callback: 1 the key is set, 2 set and the ticket should be renewed, 0 none, -1 failure. */
+static int on_ticket(SSL *ssl, unsigned char *name, unsigned char *iv, EVP_CIPHER_CTX *cipher, EVP_MAC_CTX *mac,
+                     int encrypt)
+{
+    struct ticket_share *s = SSL_CTX_get_app_data(SSL_get_SSL_CTX(ssl));
+    struct ticket_key   *now;
+
+    if (!ready(s)) {
+        return 0;
+    }
+    now = current_key(s);
+    if (encrypt) {
+        random_bytes(iv, EVP_MAX_IV_LENGTH);
+        memcpy(name, now->name, sizeof(now->name));
+        return use_key(now, iv, cipher, mac, 1) ? 1 : -1;
+    }
+    for (int i = 0; i < KEYS; i++) {
+        const struct ticket_key *k = &s->key[i];
+
+        if (memcmp(name, k->name, sizeof(k->name)) == 0 && wall_now_s() - k->made_s <= 2 * TICKET_LIFE_S) {
+            return !use_key(k, iv, cipher, mac, 0) ? -1 : k == now ? 1 : 2;
+        }
+    }
+    return 0;
+}
+
+void tls_tickets_use(SSL_CTX *ctx, void *share)
+{
+    SSL_CTX_set_app_data(ctx, share);
+    SSL_CTX_set_tlsext_ticket_key_evp_cb(ctx, on_ticket);
+}

@@ -1,0 +1,48 @@
+/*
+ * tls_priv.h - shared by the files of tls/; nobody else includes it.
+ */
+#ifndef TLS_TLS_PRIV_H
+#define TLS_TLS_PRIV_H
+
+#include <openssl/ssl.h>
+
+#include "core/crypto.h"
+#include "tls/tls.h"
+
+#define TLS_RECORD_MAX 16384 /* plain octets of one record (RFC 8446 5.1) */
+
+/* One pair as the supervisor read it. */
+struct tls_pair {
+    struct buf     certificate; /* PEM: leaf first, then its chain */
+    struct buf     key;         /* PEM */
+    const char    *certificate_path, *key_path;
+    uint8_t        digest[SHA256_LEN]; /* of both files' octets */
+    int64_t        not_after_s;
+};
+
+struct tls_material {
+    struct tls_pair pair[CONFIG_MAX_KEYPAIRS];
+    size_t          count;
+};
+
+/* The state behind a stream (transport.c). */
+struct tls_session {
+    SSL               *ssl;
+    struct tls_client *client; /* outbound: where a session for resumption goes; else NULL */
+    char              *held;   /* plain octets of a record that must be repeated; NULL: none */
+    size_t             held_len;
+    char               error[160];
+    bool               broken;
+};
+
+extern const struct transport tls_transport;
+
+struct tls_session *tls_session_new(SSL *ssl);
+
+/* What OpenSSL says went wrong last, as text without line breaks; clears its queue. */
+void tls_reason(char *mem, size_t size, const char *fallback);
+
+/* Session tickets with keys in shared memory (tickets.c). */
+void tls_tickets_use(SSL_CTX *ctx, void *share);
+
+#endif
