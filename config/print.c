@@ -26,49 +26,6 @@ static void put_indent(struct buf *out, unsigned steps)
     }
 }
 
-static void put_tree(struct buf *out, const struct config_node *node, unsigned indent);
-
-static void put_child(struct buf *out, const struct config_node *node, unsigned indent)
-{
-    if (node->kind == NODE_SCALAR) {
-        buf_put_char(out, ' ');
-        if (slice_eq(node->raw, node->text)) {
-            config_node_put_scalar(out, node->text);
-        } else { /* has ${NAME}: as it was written, in double quotes */
-            buf_put_char(out, '"');
-            for (size_t i = 0; i < node->raw.len; i++) {
-                buf_put_str(out, node->raw.ptr[i] == '"' || node->raw.ptr[i] == '\\' ? "\\" : "");
-                buf_put_char(out, node->raw.ptr[i]);
-            }
-            buf_put_char(out, '"');
-        }
-        buf_put_char(out, '\n');
-    } else if (node->count == 0) {
-        buf_put_str(out, node->kind == NODE_MAPPING ? " {}\n" : " []\n");
-    } else {
-        buf_put_char(out, '\n');
-        put_tree(out, node, indent + 1);
-    }
-}
-
-/* Recursion ends at CONFIG_TREE_MAX_DEPTH. */
-static void put_tree(struct buf *out, const struct config_node *node, unsigned indent)
-{
-    const struct config_node *child;
-
-    CONFIG_NODE_EACH(node, child)
-    {
-        put_indent(out, indent);
-        if (node->kind == NODE_MAPPING) {
-            config_node_put_scalar(out, child->key);
-            buf_put_char(out, ':');
-        } else {
-            buf_put_char(out, '-');
-        }
-        put_child(out, child, indent);
-    }
-}
-
 /* Opens the mappings above the last name of `path`, which is relative to the scope; returns that name. */
 static struct slice open_sections(struct printer *p, struct slice path)
 {
@@ -208,7 +165,7 @@ static void put_scope(struct printer *p, const struct config *c)
         buf_put_slice(p->out, name);
         buf_put_char(p->out, ':');
         if (k[i].type == KEY_TREE) {
-            put_child(p->out, config_node_find(c->root, k[i].path), (unsigned)p->depth);
+            config_node_put(p->out, config_node_find(c->root, k[i].path), (unsigned)p->depth);
         } else {
             put_value(p, &k[i], c);
         }

@@ -98,14 +98,36 @@ static void take_lines(struct source *s, struct config_recipients *r)
     }
 }
 
+/* Only a regular file: opening or reading anything else may wait for ever. */
+static int open_regular(const char *path, struct buf *why)
+{
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+    struct stat st;
+
+    if (fd < 0 || fstat(fd, &st) != 0) {
+        buf_putf(why, "cannot be read: %s", strerror(errno));
+    } else if (!S_ISREG(st.st_mode)) {
+        buf_put_str(why, "not a regular file");
+    } else {
+        return fd;
+    }
+    if (fd >= 0) {
+        close(fd);
+    }
+    return -1;
+}
+
 /* All of the file in lower case; false with a sentence. */
 static bool read_lowered(const char *path, struct buf *out, struct buf *why)
 {
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    int fd = open_regular(path, why);
     char block[16384];
-    ssize_t n = fd >= 0 ? 0 : -1;
+    ssize_t n = 0;
 
-    while (fd >= 0 && buf_ok(out) && (n = read(fd, block, sizeof(block))) > 0) {
+    if (fd < 0) {
+        return false;
+    }
+    while (buf_ok(out) && (n = read(fd, block, sizeof(block))) > 0) {
         for (ssize_t i = 0; i < n; i++) {
             block[i] = ascii_lower(block[i]);
         }
@@ -116,9 +138,7 @@ static bool read_lowered(const char *path, struct buf *out, struct buf *why)
     } else if (!buf_ok(out)) {
         buf_put_str(why, "larger than 64 MiB");
     }
-    if (fd >= 0) {
-        close(fd);
-    }
+    close(fd);
     return why->len == 0;
 }
 

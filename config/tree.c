@@ -159,3 +159,65 @@ void config_node_put_scalar(struct buf *out, struct slice text)
     }
     buf_put_char(out, '"');
 }
+
+/* Query keys of list services are the first label of a zone. */
+static size_t query_key_len(const struct config_node *node)
+{
+    size_t len = slice_find(node->text, '.');
+
+    for (size_t i = 0; i < len; i++) {
+        if (!ascii_is_alpha(node->text.ptr[i]) && !ascii_is_digit(node->text.ptr[i])) {
+            return 0;
+        }
+    }
+    return slice_eq(node->key, SLICE("zone")) && len >= 20 ? len : 0;
+}
+
+static void put_node_scalar(struct buf *out, const struct config_node *node)
+{
+    size_t key_len = query_key_len(node);
+
+    if (!slice_eq(node->raw, node->text)) { /* has ${NAME}: as it was written, in double quotes */
+        buf_put_char(out, '"');
+        for (size_t i = 0; i < node->raw.len; i++) {
+            char c = node->raw.ptr[i];
+
+            buf_put_str(out, c == '"' || c == '\\' || c == '\n' || c == '\t' ? "\\" : "");
+            buf_put_char(out, (char)(c == '\n' ? 'n' : c == '\t' ? 't' : c));
+        }
+        buf_put_char(out, '"');
+    } else if (key_len > 0) {
+        buf_put_str(out, "\"***");
+        buf_put_slice(out, slice_skip(node->text, key_len));
+        buf_put_char(out, '"');
+    } else {
+        config_node_put_scalar(out, node->text);
+    }
+}
+
+/* Recursion ends at CONFIG_TREE_MAX_DEPTH. */
+void config_node_put(struct buf *out, const struct config_node *node, unsigned indent)
+{
+    const struct config_node *child;
+
+    if (node->kind == NODE_SCALAR) {
+        buf_put_char(out, ' ');
+        put_node_scalar(out, node);
+        buf_put_char(out, '\n');
+        return;
+    }
+    buf_put_str(out, node->count > 0 ? "\n" : node->kind == NODE_MAPPING ? " {}\n" : " []\n");
+    CONFIG_NODE_EACH(node, child)
+    {
+        for (unsigned i = 0; i <= indent; i++) {
+            buf_put_str(out, "  ");
+        }
+        if (node->kind == NODE_MAPPING) {
+            config_node_put_scalar(out, child->key);
+            buf_put_char(out, ':');
+        } else {
+            buf_put_char(out, '-');
+        }
+        config_node_put(out, child, indent + 1);
+    }
+}

@@ -73,4 +73,11 @@ bool config_expand(struct slice text, struct buf *out, struct buf *why) MUST_USE
 /* A scalar as YAML text that reads back to the same: quoted where needed, "${" written as "$${". */
 void config_node_put_scalar(struct buf *out, struct slice text);
 
+/*
+ * What stands behind `key:` or `-` in a block at `indent` steps of two blanks: the node as YAML with its line
+ * ends.  Scalars with ${NAME} are written with it, so what the environment holds stays there; the first
+ * label of a `zone` is masked if it looks like a query key (20 or more letters and digits).
+ */
+void config_node_put(struct buf *out, const struct config_node *node, unsigned indent);
+
 #endif

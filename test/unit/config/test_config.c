@@ -42,19 +42,20 @@ static void the_smallest_file_has_all_defaults(void **state)
 
 static void given_keys_are_set(void **state)
 {
-    struct config *c = load_good("version: 1\nmode: monitor\n"
-                                 "server:\n"
-                                 "  hostname: MX9.Test.Example\n"
-                                 "  listen: [\"127.0.0.1:0\", {address: \"[::1]:2525\", tls: \"off\"}]\n"
-                                 "  workers: 3\n  user: mail\n  state_dir: /tmp/s\n  spool_dir: /tmp/x\n"
-                                 "  banner: \"{server.hostname} says {{hello\"\n"
-                                 "  private_clients: judge\n  greet_delay: off\n  sandbox: false\n" UP
-                                 "limits: {connections: off, recipients: off, stress: off, ban: off, message_rate: 300/1h,\n"
-                                 "         duplicate_guard: 24h, bare_newline: normalize}\n"
-                                 "dns: {servers: [\"192.0.2.53\", \"[2001:db8::53]:5353\"], self_test: off, cache: {entries: 500}}\n"
-                                 "headers: {strip: [X-A, \"X-B-*\"], add: {X-C: \"{client.ip} {{\"}, strip_authserv_ids: mx2.test}\n"
-                                 "admin: {listen: off}\n"
-                                 "log: {format: text, to: \"file:/var/log/g\", level: debug, addresses: hash}\n");
+    struct config *c = load_good(
+        "version: 1\nmode: monitor\n"
+        "server:\n"
+        "  hostname: MX9.Test.Example\n"
+        "  listen: [\"127.0.0.1:0\", {address: \"[::1]:2525\", tls: \"off\"}]\n"
+        "  workers: 3\n  user: mail\n  state_dir: /tmp/s\n  spool_dir: /tmp/x\n"
+        "  banner: \"{server.hostname} says {{hello\"\n"
+        "  private_clients: judge\n  greet_delay: off\n  sandbox: false\n" UP
+        "limits: {connections: off, recipients: off, stress: off, ban: off, message_rate: 300/1h,\n"
+        "         duplicate_guard: 24h, bare_newline: normalize}\n"
+        "dns: {servers: [\"192.0.2.53\", \"[2001:db8::53]:5353\"], self_test: off, cache: {entries: 500}}\n"
+        "headers: {strip: [X-A, \"X-B-*\"], add: {X-C: \"{client.ip} {{\"}, strip_authserv_ids: mx2.test}\n"
+        "admin: {listen: off}\n"
+        "log: {format: text, to: \"file:/var/log/g\", level: debug, addresses: hash}\n");
 
     (void)state;
     assert_int_equal(c->mode, MODE_MONITOR);
@@ -97,12 +98,13 @@ static void given_keys_are_set(void **state)
 
 static void kinds_set_other_defaults_and_given_keys_win(void **state)
 {
-    struct config *c = load_good("upstreams:\n"
-                                 "  e: {kind: exchange, servers: \"192.0.2.1:25\"}\n"
-                                 "  f: {servers: \"192.0.2.2:25\", size: off, connections: 3, kind: exchange}\n"
-                                 "  g: {kind: groupwise, servers: \"192.0.2.3:25\"}\n"
-                                 "  h: {servers: \"192.0.2.4:25, [2001:db8::4]:26\", health: off, max_messages: off}\n"
-                                 "domains: {a.example: e, b.example: f, c.example: g, d.example: h}\n");
+    struct config *c =
+        load_good("upstreams:\n"
+                  "  e: {kind: exchange, servers: \"192.0.2.1:25\"}\n"
+                  "  f: {servers: \"192.0.2.2:25\", size: off, connections: 3, kind: exchange}\n"
+                  "  g: {kind: groupwise, servers: \"192.0.2.3:25\"}\n"
+                  "  h: {servers: \"192.0.2.4:25, [2001:db8::4]:26\", health: off, max_messages: off}\n"
+                  "domains: {a.example: e, b.example: f, c.example: g, d.example: h}\n");
 
     (void)state;
     assert_int_equal(c->upstreams[0].connections, 18);
@@ -168,7 +170,8 @@ static void mail_is_routed_by_the_longest_name(void **state)
 
 static void domains_may_be_one_text_when_there_is_one_upstream(void **state)
 {
-    struct config *c = load_good("upstreams: {u: {servers: [\"192.0.2.1:25\"]}}\ndomains: \" a.example, .a.example ,b.example\"\n");
+    struct config *c = load_good(
+        "upstreams: {u: {servers: [\"192.0.2.1:25\"]}}\ndomains: \" a.example, .a.example ,b.example\"\n");
 
     (void)state;
     assert_int_equal(c->domain_count, 3);
@@ -182,7 +185,7 @@ static void domains_may_be_one_text_when_there_is_one_upstream(void **state)
 
 static void many_domains_load_and_too_many_do_not(void **state)
 {
-    struct buf     text, said;
+    struct buf text, said;
     struct config *c;
 
     (void)state;
@@ -208,45 +211,60 @@ static void what_cannot_work_together_is_said(void **state)
         const char *label;
         const char *text;
         const char *said;
-        bool        loads;
+        bool loads;
     } rows[] = {
         { "listeners twice", UP "server: {listen: [\"0.0.0.0:25\", \"0.0.0.0:25\"]}\n",
           "f:3:1: error: server.listen: 0.0.0.0:25 is given twice\n", false },
         { "port 0 twice is fine", UP "server: {listen: [\"127.0.0.1:0\", \"127.0.0.1:0\"]}\n", "", true },
-        { "admin on a listener", UP "server: {listen: [\"127.0.0.1:25\"]}\nadmin: {listen: \"127.0.0.1:25\"}\n",
+        { "admin on a listener",
+          UP "server: {listen: [\"127.0.0.1:25\"]}\nadmin: {listen: \"127.0.0.1:25\"}\n",
           "f:4:17: error: admin.listen: the address is in server.listen too\n", false },
         { "admin beyond loopback", UP "admin: {listen: \"0.0.0.0:8025\"}\n",
           "f:3:17: error: admin.listen: anything but a loopback address needs admin.token\n", false },
-        { "admin beyond loopback with a token", UP "admin: {listen: \"0.0.0.0:8025\", token: t0ken}\n", "", true },
+        { "admin beyond loopback with a token", UP "admin: {listen: \"0.0.0.0:8025\", token: t0ken}\n", "",
+          true },
         { "admin on IPv6 loopback", UP "admin: {listen: \"[::1]:8025\"}\n", "", true },
         { "upstream is us", "upstreams: {u: {servers: [\"127.0.0.1:25\"]}}\ndomains: {a.example: u}\n",
-          "f:1:1: warning: upstreams.u.servers: 127.0.0.1:25 is this proxy itself: mail would go round in a circle\n", true },
+          "f:1:1: warning: upstreams.u.servers: 127.0.0.1:25 is this proxy itself: mail would go round in a "
+          "circle\n",
+          true },
         { "slow final reply",
-          "upstreams:\n  u: {servers: \"192.0.2.1:25\", timeouts: {final_reply: 10m, command: 5m}}\ndomains: {a.example: u}\n",
-          "f:2:42: warning: upstreams.u.timeouts: final_reply is not below the 10 minutes that clients wait (RFC 5321 "
+          "upstreams:\n  u: {servers: \"192.0.2.1:25\", timeouts: {final_reply: 10m, command: 5m}}\ndomains: "
+          "{a.example: u}\n",
+          "f:2:42: warning: upstreams.u.timeouts: final_reply is not below the 10 minutes that clients wait "
+          "(RFC 5321 "
           "4.5.3.2.6): mail may arrive twice\n"
-          "f:2:42: warning: upstreams.u.timeouts: command is not below the 5 minutes that clients wait (RFC 5321 "
+          "f:2:42: warning: upstreams.u.timeouts: command is not below the 5 minutes that clients wait (RFC "
+          "5321 "
           "4.5.3.2.3)\n",
           true },
         { "hold and ages",
-          "upstreams:\n  u:\n    servers: \"192.0.2.1:25\"\n    hold: 50s\n    max_age: 10s\ndomains: {a.example: u}\n",
-          "f:4:11: warning: upstreams.u.hold: not below idle_timeout: the server may close a connection that is held\n"
-          "f:5:14: warning: upstreams.u.max_age: not above idle_timeout, which then never ends a connection\n",
+          "upstreams:\n  u:\n    servers: \"192.0.2.1:25\"\n    hold: 50s\n    max_age: 10s\ndomains: "
+          "{a.example: u}\n",
+          "f:4:11: warning: upstreams.u.hold: not below idle_timeout: the server may close a connection that "
+          "is held\n"
+          "f:5:14: warning: upstreams.u.max_age: not above idle_timeout, which then never ends a "
+          "connection\n",
           true },
         { "idle beyond connections",
-          "upstreams:\n  u:\n    servers: \"192.0.2.1:25\"\n    connections: 2\n    keep_idle: 3\ndomains: {a.example: u}\n",
+          "upstreams:\n  u:\n    servers: \"192.0.2.1:25\"\n    connections: 2\n    keep_idle: 3\ndomains: "
+          "{a.example: u}\n",
           "f:5:16: error: upstreams.u.keep_idle: more than `connections`\n", false },
         { "unused upstream",
-          "upstreams:\n  u: {servers: \"192.0.2.1:25\"}\n  v: {servers: \"192.0.2.2:25\"}\ndomains: {a.example: u}\n",
+          "upstreams:\n  u: {servers: \"192.0.2.1:25\"}\n  v: {servers: \"192.0.2.2:25\"}\ndomains: "
+          "{a.example: u}\n",
           "f:3:3: warning: upstreams.v: no domain uses it\n", true },
         { "limits",
-          UP "limits:\n  spool_memory: 1GiB\n  message_size: 5GiB\n  data_timeout: 1h\n  command_timeout: 1h\n"
-             "  session_timeout: 10m\n  stress: {command_timeout: 1h}\n  connections: 10\n  connections_per_client: 50\n",
+          UP
+          "limits:\n  spool_memory: 1GiB\n  message_size: 5GiB\n  data_timeout: 1h\n  command_timeout: 1h\n"
+          "  session_timeout: 10m\n  stress: {command_timeout: 1h}\n  connections: 10\n  "
+          "connections_per_client: 50\n",
           "f:4:17: error: limits.spool_memory: more than limits.memory\n"
           "f:5:17: warning: limits.message_size: more than limits.spool: such a message never fits\n"
           "f:6:17: warning: limits.data_timeout: more than limits.data_deadline, which comes first\n"
           "f:7:20: warning: limits.command_timeout: more than limits.session_timeout, which comes first\n"
-          "f:11:27: warning: limits.connections_per_client: more than limits.connections, which comes first\n",
+          "f:11:27: warning: limits.connections_per_client: more than limits.connections, which comes "
+          "first\n",
           false },
         { "stress", UP "limits: {command_timeout: 5s}\n",
           "f:3:9: warning: limits.stress.command_timeout: more than limits.command_timeout\n", true },
@@ -294,7 +312,7 @@ static void temp_fini(struct temp *t)
 
 static struct config *load_with_recipients(const struct temp *t, struct buf *said)
 {
-    struct buf     text;
+    struct buf text;
     struct config *c;
 
     buf_init(&text, 4000);
@@ -311,23 +329,25 @@ static void recipients_come_from_files(void **state)
 {
     static const struct {
         const char *local, *domain;
-        bool        known;
+        bool known;
     } rows[] = {
-        { "alice", "a.example", true },  { "ALICE", "a.example", true },  { "Bob", "a.example", true },
-        { "bob", "a.example", true },    { "carol", "a.example", true },  { "nobody", "a.example", false },
-        { "anyone", "b.example", true }, { "x y", "b.example", true },    { "tag#1", "a.example", true },
+        { "alice", "a.example", true },  { "ALICE", "a.example", true },   { "Bob", "a.example", true },
+        { "bob", "a.example", true },    { "carol", "a.example", true },   { "nobody", "a.example", false },
+        { "anyone", "b.example", true }, { "x y", "b.example", true },     { "tag#1", "a.example", true },
         { "", "a.example", false },      { "alice@a.example", "", false }, { "anyone", "c.example", false },
     };
-    struct temp                 t;
-    struct buf                  said;
-    struct config              *c;
+    struct temp t;
+    struct buf said;
+    struct config *c;
     const struct config_domain *d;
-    char                        long_local[400];
+    char long_local[400];
 
     (void)state;
     temp_init(&t);
-    write_file(t.file, "# people\nalice@a.example\n  BOB@A.Example  # the builder\r\ncarol@a.example\nalice@a.example\n\n"
-                       "tag#1@a.example\n@b.example");
+    write_file(
+        t.file,
+        "# people\nalice@a.example\n  BOB@A.Example  # the builder\r\ncarol@a.example\nalice@a.example\n\n"
+        "tag#1@a.example\n@b.example");
     c = load_with_recipients(&t, &said);
     assert_non_null(c);
     d = config_route(c, SLICE("a.example"));
@@ -345,10 +365,19 @@ static void recipients_come_from_files(void **state)
     temp_fini(&t);
 }
 
+static void expect_not_regular(void)
+{
+    assert_true(said_exactly("device",
+                             "upstreams: {u: {servers: [\"192.0.2.1:25\"]}}\ndomains: {a.example: {validate: "
+                             "\"file:/dev/null\"}}\n",
+                             "f:2:1: error: domains.a.example.validate: /dev/null: not a regular file\n",
+                             false));
+}
+
 static void bad_lines_of_a_recipients_file_are_named(void **state)
 {
     struct temp t;
-    struct buf  said, want;
+    struct buf said, want;
 
     (void)state;
     temp_init(&t);
@@ -359,7 +388,9 @@ static void bad_lines_of_a_recipients_file_are_named(void **state)
         static const char *const found[] = { "alice", "bob@", "c d@a.example" };
 
         for (int j = 0; j < 3; j++) {
-            buf_putf(&want, "f:%d:1: error: domains.%c.example.validate: %s:%d: expected an address or @domain, found `%s`\n",
+            buf_putf(&want,
+                     "f:%d:1: error: domains.%c.example.validate: %s:%d: expected an address or @domain, "
+                     "found `%s`\n",
                      3 + i, 'a' + i, t.file, j + 1, found[j]);
         }
     }
@@ -370,14 +401,15 @@ static void bad_lines_of_a_recipients_file_are_named(void **state)
     assert_null(load_with_recipients(&t, &said));
     assert_non_null(strstr(said.ptr, ": cannot be read: No such file or directory\n"));
     buf_fini(&said);
+    expect_not_regular();
     temp_fini(&t);
 }
 
 static void files_are_loaded_or_said_to_be_unreadable(void **state)
 {
-    struct temp          t;
+    struct temp t;
     struct config_errors errs = { .count = 0 };
-    struct config       *c;
+    struct config *c;
 
     (void)state;
     temp_init(&t);
@@ -405,15 +437,16 @@ static void files_are_loaded_or_said_to_be_unreadable(void **state)
 static void without_a_file_the_environment_is_enough(void **state)
 {
     struct config_errors errs = { .count = 0 };
-    struct config       *c;
+    struct config *c;
 
     (void)state;
     unsetenv("GLACIS_UPSTREAM");
     unsetenv("GLACIS_DOMAINS");
     assert_null(config_load_default(&errs));
-    assert_string_equal(errs.list[0].text,
-                        "there is no configuration file: name one with -c, or set GLACIS_UPSTREAM (such as 10.1.1.10:25) and "
-                        "GLACIS_DOMAINS (such as example.com,example.org)");
+    assert_string_equal(
+        errs.list[0].text,
+        "there is no configuration file: name one with -c, or set GLACIS_UPSTREAM (such as 10.1.1.10:25) and "
+        "GLACIS_DOMAINS (such as example.com,example.org)");
     config_errors_fini(&errs);
     setenv("GLACIS_UPSTREAM", "10.1.1.10:25", 1);
     setenv("GLACIS_DOMAINS", "example.com,example.org", 1);
@@ -435,13 +468,14 @@ static void without_a_file_the_environment_is_enough(void **state)
 static void the_host_name_is_found_or_made_up_with_a_warning(void **state)
 {
     struct config_errors errs = { .count = 0 };
-    struct config       *c;
+    struct config *c;
 
     (void)state;
     setenv("GLACIS_HOSTNAME", "short", 1);
     assert_null(config_load_text("f", slice_str(UP), &errs));
-    assert_string_equal(errs.list[0].text,
-                        "GLACIS_HOSTNAME: expected a host name with a dot, such as mx1.example.com, found `short`");
+    assert_string_equal(
+        errs.list[0].text,
+        "GLACIS_HOSTNAME: expected a host name with a dot, such as mx1.example.com, found `short`");
     config_errors_fini(&errs);
     unsetenv("GLACIS_HOSTNAME");
     c = config_load_text("f", slice_str(UP), &errs);

@@ -8,8 +8,8 @@
 
 static void read_file(const char *path, struct buf *out)
 {
-    FILE  *f = fopen(path, "r");
-    char   block[4096];
+    FILE *f = fopen(path, "r");
+    char block[4096];
     size_t n;
 
     if (f == NULL) {
@@ -24,7 +24,7 @@ static void read_file(const char *path, struct buf *out)
 
 static void rows_are_sound(void **state)
 {
-    size_t            count;
+    size_t count;
     const struct key *k = key_table(&count);
 
     (void)state;
@@ -37,7 +37,8 @@ static void rows_are_sound(void **state)
             fail_msg("%s is there twice", k[i].path);
         }
         if ((number && k[i].max == 0) || (choice && k[i].choices == NULL) || k[i].help[0] == '\0' ||
-            ((k[i].flags & KEY_REQUIRED) != 0 && k[i].def != NULL) || (k[i].now != NULL && k[i].later == WORK_NONE)) {
+            ((k[i].flags & KEY_REQUIRED) != 0 && k[i].def != NULL) ||
+            (k[i].now != NULL && k[i].later == WORK_NONE)) {
             fail_msg("%s: limits, choices, help, default or `now` do not fit", k[i].path);
         }
     }
@@ -61,13 +62,14 @@ static void scopes_and_sections_are_told_from_the_path(void **state)
 static const struct config_node *find_row(const struct config_node *n, struct slice path)
 {
     const struct config_node *child, *found = NULL;
-    struct slice              name;
+    struct slice name;
 
     if (slice_empty(path)) {
         return n;
     }
     if (n->kind == NODE_SEQUENCE) {
-        CONFIG_NODE_EACH (n, child) {
+        CONFIG_NODE_EACH(n, child)
+        {
             found = found != NULL || child->kind != NODE_MAPPING ? found : find_row(child, path);
         }
         return found;
@@ -77,7 +79,8 @@ static const struct config_node *find_row(const struct config_node *n, struct sl
     if (n->kind != NODE_MAPPING) {
         return NULL;
     }
-    CONFIG_NODE_EACH (n, child) {
+    CONFIG_NODE_EACH(n, child)
+    {
         if (found == NULL && (slice_eq(name, SLICE("*")) || slice_eq(name, child->key))) {
             found = find_row(child, path);
         }
@@ -94,7 +97,8 @@ static void put_value(const struct config_node *n, struct buf *out)
         buf_put_slice(out, n->raw);
         return;
     }
-    CONFIG_NODE_EACH (n, child) {
+    CONFIG_NODE_EACH(n, child)
+    {
         buf_put_str(out, child != n->first ? ", " : "");
         if (child->kind == NODE_MAPPING) {
             put_value(child->first, out); /* the long form of a listener begins with its address */
@@ -138,12 +142,12 @@ static void check_default(const struct key *k, const struct config_node *n)
 
 static void the_reference_shows_every_key_with_its_default(void **state)
 {
-    struct buf                text, full;
-    struct arena              arena;
-    struct config_errors      errs = { .count = 0 };
+    struct buf text, full;
+    struct arena arena;
+    struct config_errors errs = { .count = 0 };
     const struct config_node *now, *all;
-    size_t                    count;
-    const struct key         *k = key_table(&count);
+    size_t count;
+    const struct key *k = key_table(&count);
 
     (void)state;
     read_file("config/glacis.reference.yaml", &text);
@@ -188,9 +192,9 @@ static void shipped_files_load_in_silence(void **state)
 /* What the page says about a key: from its .It to the next. */
 static struct slice entry_of(struct slice page, const char *path)
 {
-    char       mem[200];
+    char mem[200];
     struct buf head;
-    char      *at, *end;
+    char *at, *end;
 
     buf_init_fixed(&head, mem, sizeof(mem));
     buf_putf(&head, "\n.It Ic %s\n", path);
@@ -207,7 +211,7 @@ static struct slice entry_of(struct slice page, const char *path)
 static bool says(struct slice text, const char *words)
 {
     struct buf joined;
-    bool       found;
+    bool found;
 
     buf_init(&joined, 1u << 16);
     for (size_t i = 0; i < text.len; i++) {
@@ -220,10 +224,10 @@ static bool says(struct slice text, const char *words)
 
 static void the_manual_page_has_every_key_and_no_other(void **state)
 {
-    struct buf        page, words;
-    size_t            count, items = 0;
+    struct buf page, words;
+    size_t count, items = 0;
     const struct key *k = key_table(&count);
-    struct slice      rest;
+    struct slice rest;
 
     (void)state;
     read_file("config/glacis.yaml.5", &page);

@@ -10,8 +10,8 @@ static void put_fields(const struct config *c, struct buf *b)
 {
     const struct config_limits *m = &c->limits;
 
-    buf_putf(b, "%d %s %s %s %s %s %d ", (int)c->mode, c->server.hostname, c->server.user, c->server.state_dir,
-             c->server.spool_dir, c->server.banner, c->server.listen_given);
+    buf_putf(b, "%d %s %s %s %s %s %d ", (int)c->mode, c->server.hostname, c->server.user,
+             c->server.state_dir, c->server.spool_dir, c->server.banner, c->server.listen_given);
     for (size_t i = 0; i < c->server.listen_count; i++) {
         addr_put_endpoint(b, &c->server.listen[i].address);
         buf_putf(b, " %d %d %d %zu ", c->server.listen[i].proxy_protocol, c->server.listen[i].xclient,
@@ -22,34 +22,39 @@ static void put_fields(const struct config *c, struct buf *b)
     for (size_t i = 0; i < c->upstream_count; i++) {
         const struct config_upstream *u = &c->upstreams[i];
 
-        buf_putf(b, "%s %d %d %d %s %s %d %u %" PRIu64 " %" PRIu64 " %u ", u->name, (int)u->kind, (int)u->balance, (int)u->tls,
-                 u->tls_ca, u->tls_name, (int)u->identity, u->connections, u->size, u->remember_unknown_ms, u->keep_idle);
-        buf_putf(b, "%" PRIu64 " %" PRIu64 " %" PRIu64 " %" PRIu64 " %u ", u->hold_ms, u->queue_wait_ms, u->idle_timeout_ms,
-                 u->max_age_ms, u->max_messages);
-        buf_putf(b, "%" PRIu64 " %" PRIu64 " %" PRIu64 " %" PRIu64 " ", u->timeouts.connect_ms, u->timeouts.greeting_ms,
-                 u->timeouts.command_ms, u->timeouts.final_reply_ms);
-        buf_putf(b, "%" PRIu64 " %u %u %u %" PRIu64, u->health.interval_ms, u->health.fall, u->health.rise, u->rate.count,
-                 u->rate.per_ms);
+        buf_putf(b, "%s %d %d %d %s %s %d %u %" PRIu64 " %" PRIu64 " %u ", u->name, (int)u->kind,
+                 (int)u->balance, (int)u->tls, u->tls_ca, u->tls_name, (int)u->identity, u->connections,
+                 u->size, u->remember_unknown_ms, u->keep_idle);
+        buf_putf(b, "%" PRIu64 " %" PRIu64 " %" PRIu64 " %" PRIu64 " %u ", u->hold_ms, u->queue_wait_ms,
+                 u->idle_timeout_ms, u->max_age_ms, u->max_messages);
+        buf_putf(b, "%" PRIu64 " %" PRIu64 " %" PRIu64 " %" PRIu64 " ", u->timeouts.connect_ms,
+                 u->timeouts.greeting_ms, u->timeouts.command_ms, u->timeouts.final_reply_ms);
+        buf_putf(b, "%" PRIu64 " %u %u %u %" PRIu64, u->health.interval_ms, u->health.fall, u->health.rise,
+                 u->rate.count, u->rate.per_ms);
         for (size_t j = 0; j < u->server_count; j++) {
             buf_putf(b, " %s %s", u->server[j].text, u->server[j].host);
         }
         buf_put_char(b, '\n');
     }
     for (size_t i = 0; i < c->domain_count; i++) {
-        buf_putf(b, "%s %d %s %d %s\n", c->domains[i].name, c->domains[i].subdomains, c->domains[i].upstream->name,
-                 (int)c->domains[i].validate, c->domains[i].validate_file);
+        buf_putf(b, "%s %d %s %d %s\n", c->domains[i].name, c->domains[i].subdomains,
+                 c->domains[i].upstream->name, (int)c->domains[i].validate, c->domains[i].validate_file);
     }
-    buf_putf(b, "%" PRIu64 " %" PRIu64 " %u/%" PRIu64 " %u/%" PRIu64 " %" PRIu64 " %u %u %u %u ", m->connections,
-             m->connections_per_client, m->connection_rate.count, m->connection_rate.per_ms, m->message_rate.count,
-             m->message_rate.per_ms, m->message_size, m->recipients, m->messages_per_session, m->errors, m->refused_recipients);
-    buf_putf(b, "%" PRIu64 " %" PRIu64 " %" PRIu64 " %" PRIu64 " %" PRIu64 " %u %" PRIu64 " ", m->command_timeout_ms,
-             m->command_deadline_ms, m->data_timeout_ms, m->data_deadline_ms, m->session_timeout_ms, m->stress_at_percent,
-             m->stress_command_timeout_ms);
-    buf_putf(b, "%" PRIu64 " %u %" PRIu64 " %" PRIu64 " %" PRIu64 " %u %" PRIu64 " %" PRIu64 " %d %d %" PRIu64 "\n", m->headers,
-             m->hops, m->memory, m->spool_memory, m->spool, m->ban_points, m->ban_within_ms, m->ban_for_ms,
-             (int)m->bare_newline, (int)m->bare_newline_bdat, m->duplicate_guard_ms);
+    buf_putf(b, "%" PRIu64 " %" PRIu64 " %u/%" PRIu64 " %u/%" PRIu64 " %" PRIu64 " %u %u %u %u ",
+             m->connections, m->connections_per_client, m->connection_rate.count, m->connection_rate.per_ms,
+             m->message_rate.count, m->message_rate.per_ms, m->message_size, m->recipients,
+             m->messages_per_session, m->errors, m->refused_recipients);
+    buf_putf(b, "%" PRIu64 " %" PRIu64 " %" PRIu64 " %" PRIu64 " %" PRIu64 " %u %" PRIu64 " ",
+             m->command_timeout_ms, m->command_deadline_ms, m->data_timeout_ms, m->data_deadline_ms,
+             m->session_timeout_ms, m->stress_at_percent, m->stress_command_timeout_ms);
+    buf_putf(b,
+             "%" PRIu64 " %u %" PRIu64 " %" PRIu64 " %" PRIu64 " %u %" PRIu64 " %" PRIu64 " %d %d %" PRIu64
+             "\n",
+             m->headers, m->hops, m->memory, m->spool_memory, m->spool, m->ban_points, m->ban_within_ms,
+             m->ban_for_ms, (int)m->bare_newline, (int)m->bare_newline_bdat, m->duplicate_guard_ms);
     buf_putf(b, "%d %d %d %d %s %d %d ", c->smtp.chunking, c->smtp.smtputf8, c->headers.received,
-             c->headers.authentication_results, c->headers.authserv_id, c->headers.received_spf, c->headers.verdict);
+             c->headers.authentication_results, c->headers.authserv_id, c->headers.received_spf,
+             c->headers.verdict);
     for (size_t i = 0; i < c->headers.strip_count; i++) {
         buf_putf(b, "%s ", c->headers.strip[i]);
     }
@@ -62,9 +67,10 @@ static void put_fields(const struct config *c, struct buf *b)
     for (size_t i = 0; i < c->dns.server_count; i++) {
         addr_put_endpoint(b, &c->dns.servers[i]);
     }
-    buf_putf(b, "\n%" PRIu64 " %u %u %" PRIu64 " %" PRIu64 " %" PRIu64 " %" PRIu64 " %u %" PRIu64 "\n", c->dns.timeout_ms,
-             c->dns.attempts, c->dns.cache_entries, c->dns.cache_min_ttl_ms, c->dns.cache_max_ttl_ms,
-             c->dns.cache_negative_ttl_ms, c->dns.cache_failure_ttl_ms, c->dns.in_flight, c->dns.self_test_ms);
+    buf_putf(b, "\n%" PRIu64 " %u %u %" PRIu64 " %" PRIu64 " %" PRIu64 " %" PRIu64 " %u %" PRIu64 "\n",
+             c->dns.timeout_ms, c->dns.attempts, c->dns.cache_entries, c->dns.cache_min_ttl_ms,
+             c->dns.cache_max_ttl_ms, c->dns.cache_negative_ttl_ms, c->dns.cache_failure_ttl_ms,
+             c->dns.in_flight, c->dns.self_test_ms);
     buf_putf(b, "%d %d %d %s %d %d ", (int)c->log.format, (int)c->log.to, (int)c->log.level, c->log.file,
              (int)c->log.addresses, c->admin.enabled);
     addr_put_endpoint(b, &c->admin.listen);
@@ -76,26 +82,33 @@ static void what_is_printed_loads_to_an_equal_snapshot(void **state)
         UP,
         "server:\n  hostname: MX9.Test.Example\n"
         "  listen: [\"127.0.0.1:0\", {address: \"[::1]:2525\", tls: \"off\"}]\n"
-        "  workers: 3\n  user: mail\n  state_dir: \"/tmp/a b\"\n  banner: \"{server.hostname} ${GLACIS_ODD} {{x\"\n"
+        "  workers: 3\n  user: mail\n  state_dir: \"/tmp/a b\"\n  banner: \"{server.hostname} ${GLACIS_ODD} "
+        "{{x\"\n"
         "  private_clients: judge\n  greet_delay: off\n  sandbox: false\nmode: monitor\n" UP
         "limits: {connections: off, recipients: off, stress: off, ban: off, message_rate: 300/1h,\n"
-        "         duplicate_guard: 24h, bare_newline: normalize, message_size: 36000000, data_timeout: 1500ms}\n"
-        "dns: {servers: [\"192.0.2.53\", \"[2001:db8::53]:5353\"], self_test: off, cache: {entries: 500, min_ttl: 0s}}\n"
-        "headers: {strip: [X-A, \"X-B-*\"], add: {X-C: \"{client.ip} {{ \\\" \\\\ ${GLACIS_ODD}\"}, strip_authserv_ids: mx2}\n"
+        "         duplicate_guard: 24h, bare_newline: normalize, message_size: 36000000, data_timeout: "
+        "1500ms}\n"
+        "dns: {servers: [\"192.0.2.53\", \"[2001:db8::53]:5353\"], self_test: off, cache: {entries: 500, "
+        "min_ttl: 0s}}\n"
+        "headers: {strip: [X-A, \"X-B-*\"], add: {X-C: \"{client.ip} {{ \\\" \\\\ ${GLACIS_ODD}\"}, "
+        "strip_authserv_ids: mx2}\n"
         "admin: {listen: off}\nsmtp: {chunking: false, smtputf8: false}\n"
         "log: {format: text, to: \"file:/var/log/g x\", level: debug, addresses: hash}\n",
         "upstreams:\n  e: {kind: exchange, servers: \"192.0.2.1:25\"}\n"
         "  f: {servers: \"192.0.2.2:25\", size: off, connections: 3, kind: exchange}\n"
-        "  g: {kind: groupwise, servers: \"192.0.2.3:25\", health: off, remember_unknown: off, keep_idle: off, max_age: off}\n"
-        "  h: {servers: \"192.0.2.4:25, [2001:db8::4]:26\", rate: off, max_messages: off, balance: round_robin, tls: off}\n"
-        "domains: {a.example: e, .a.example: f, c.example: {upstream: g, validate: none}, d.example: h, 1e3: h}\n",
+        "  g: {kind: groupwise, servers: \"192.0.2.3:25\", health: off, remember_unknown: off, keep_idle: "
+        "off, max_age: off}\n"
+        "  h: {servers: \"192.0.2.4:25, [2001:db8::4]:26\", rate: off, max_messages: off, balance: "
+        "round_robin, tls: off}\n"
+        "domains: {a.example: e, .a.example: f, c.example: {upstream: g, validate: none}, d.example: h, 1e3: "
+        "h}\n",
     };
 
     (void)state;
     setenv("GLACIS_ODD", "$${{x} y", 1);
     for (size_t i = 0; i < ARRAY_LEN(files); i++) {
         struct config *a = load_good(files[i]), *b;
-        struct buf     printed, again, fields_a, fields_b;
+        struct buf printed, again, fields_a, fields_b;
 
         buf_init(&printed, 1u << 20);
         buf_init(&again, 1u << 20);
@@ -120,7 +133,7 @@ static void what_is_printed_loads_to_an_equal_snapshot(void **state)
 static void a_token_is_masked_and_the_mask_does_not_load(void **state)
 {
     struct config *c = load_good(UP "admin: {token: s3cret-t0ken}\n");
-    struct buf     printed, said;
+    struct buf printed, said;
 
     (void)state;
     buf_init(&printed, 1u << 20);

@@ -287,6 +287,63 @@ static void scalars_are_written_so_that_they_read_back(void **state)
     }
 }
 
+static void trees_are_written_so_that_they_read_back(void **state)
+{
+    static const char *const rows[] = {
+        "r:\n  - a: [1, {b: c}, [], {}]\n    d: \"x: \\\"y\\\"\"\n  - - e\n    - f\n"
+        "  - \"${GLACIS_TEST}.zen\\n\"\n  - {zone: \"${GLACIS_TEST}.zen\"}\n",
+        "x: y\n\"- z\": {k: [a, b]}\n",
+    };
+
+    (void)state;
+    setenv("GLACIS_TEST", "value", 1);
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        struct config_errors errs = { .count = 0 };
+        struct arena arena;
+        struct buf yaml, a, b;
+        const struct config_node *root, *again;
+
+        arena_init(&arena, 1u << 20);
+        buf_init(&yaml, 10000);
+        buf_init(&a, 10000);
+        buf_init(&b, 10000);
+        root = config_tree_parse(slice_str(rows[i]), &arena, &errs);
+        assert_non_null(root);
+        buf_put_str(&yaml, "top:");
+        config_node_put(&yaml, root, 0);
+        again = config_tree_parse(buf_slice(&yaml), &arena, &errs);
+        assert_int_equal(errs.count, 0);
+        show(root, &a);
+        show(config_node_get(again, "top"), &b);
+        assert_string_equal(a.ptr, b.ptr);
+        assert_null(strstr(yaml.ptr, "value"));
+        buf_fini(&yaml);
+        buf_fini(&a);
+        buf_fini(&b);
+        arena_fini(&arena);
+    }
+}
+
+static void a_query_key_in_a_zone_is_masked(void **state)
+{
+    struct config_errors errs = { .count = 0 };
+    struct arena arena;
+    struct buf yaml;
+    const struct config_node *root;
+
+    (void)state;
+    arena_init(&arena, 1u << 20);
+    buf_init(&yaml, 10000);
+    root = config_tree_parse(
+        SLICE("zone: abcdefghij0123456789abcdef.zen.dq.example\nother: abcdefghij0123456789abcdef.x\n"),
+        &arena, &errs);
+    config_node_put(&yaml, root, 0);
+    assert_string_equal(yaml.ptr,
+                        "\n  zone: \"***.zen.dq.example\"\n  other: abcdefghij0123456789abcdef.x\n");
+    buf_fini(&yaml);
+    arena_fini(&arena);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -298,6 +355,8 @@ int main(void)
         cmocka_unit_test(a_value_from_the_environment_is_bounded),
         cmocka_unit_test(nodes_are_found_by_path_with_their_places),
         cmocka_unit_test(scalars_are_written_so_that_they_read_back),
+        cmocka_unit_test(trees_are_written_so_that_they_read_back),
+        cmocka_unit_test(a_query_key_in_a_zone_is_masked),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
