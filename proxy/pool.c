@@ -120,6 +120,8 @@ static const char *failure_text(const struct upstream_failure *f)
         return "refused";
     case UP_REFUSES_US:
         return f->state == UP_HELO ? "EHLO and HELO refused" : "MAIL or RCPT refused for us";
+    case UP_NO_TLS:
+        return "no TLS";
     case UP_LOST:
     case UP_STALE:
     case UP_EARLY:
@@ -178,7 +180,11 @@ static void path_failed(struct pool_server *s, struct lease *l, const struct ups
     }
     l->u = NULL;
     l->tried |= 1U << (s - s->pool->server);
-    l->refused = l->refused || f->why == UP_REFUSES_US;
+    if (f->why == UP_REFUSES_US) {
+        l->worst = LEASE_REFUSES_US;
+    } else if (f->why == UP_NO_TLS && l->worst == LEASE_UNREACHABLE) {
+        l->worst = LEASE_NO_TLS;
+    }
     l->connect_ms += f->state == UP_CONNECT ? spent_ms : 0;
     pool_enqueue(l);
 }

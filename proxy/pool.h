@@ -123,6 +123,7 @@ enum lease_status {
     LEASE_OK = 0,
     LEASE_UNREACHABLE, /* all servers are down or failing */
     LEASE_REFUSES_US,  /* a server answered 5xx to EHLO and HELO */
+    LEASE_NO_TLS,      /* a server has no TLS, which is demanded */
     LEASE_BUSY,        /* queue_wait is over */
 };
 
@@ -147,10 +148,10 @@ struct lease {         /* embedded in its owner; lease_init first */
     struct list_node age;  /* in pool->waiting */
     struct upstream *u;    /* connecting for it, or held */
     bool held;
-    bool fresh;   /* no idle connection, please: one was stale */
-    bool refused; /* one of the tried servers refuses us */
-    bool rated;   /* the upstream's rate was asked: not again for the next server */
-    bool share;   /* counts as an envelope of its server and client */
+    bool fresh;              /* no idle connection, please: one was stale */
+    enum lease_status worst; /* what to say when all servers have failed */
+    bool rated;              /* the upstream's rate was asked: not again for the next server */
+    bool share;              /* counts as an envelope of its server and client */
     struct pool_server *share_server;
     int share_ticket; /* at share_server->envelope_index, or -1 */
     uint32_t tried;   /* servers that failed, by bit */

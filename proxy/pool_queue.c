@@ -15,6 +15,7 @@
 #define CONNECT_ALL_MS 25000U
 #define PATH_MS 120000U /* all attempts of one lease, greetings included */
 #define REQUEUE_MS 1000U
+#define QUEUE_MOST_MS 3600000U /* queue_wait, if it is longer or off */
 
 enum try {
     TRY_DONE = 0, /* served, or ended */
@@ -64,7 +65,7 @@ void pool_enqueue(struct lease *l)
 {
     struct pool *p = l->pool;
     uint64_t now = loop_now(p->ups->loop);
-    uint64_t until = l->since_ms + p->conf->queue_wait_ms;
+    uint64_t until = l->since_ms + min_u64(p->conf->queue_wait_ms, QUEUE_MOST_MS);
     struct list_node *at;
 
     lease_drop_share(l);
@@ -317,7 +318,7 @@ static enum try try_lease(struct pool *p, struct lease *l)
     enum try result = TRY_FULL;
 
     if (n == 0 || l->connect_ms >= CONNECT_ALL_MS || loop_now(p->ups->loop) >= l->path_until_ms) {
-        lease_end(l, l->refused ? LEASE_REFUSES_US : LEASE_UNREACHABLE);
+        lease_end(l, l->worst);
         return TRY_DONE;
     }
     for (size_t i = 0; i < n; i++) {
@@ -430,12 +431,12 @@ void pool_lease(struct pool *p, struct lease *l, const struct lease_wish *wish)
     l->client->leases++;
     l->kind = wish->kind;
     l->fresh = wish->fresh;
-    l->refused = false;
+    l->worst = LEASE_UNREACHABLE;
     l->rated = wish->fresh; /* the stale connection's message was counted */
     l->tried = 0;
     l->since_ms = now;
     l->connect_ms = 0;
-    l->path_until_ms = now + p->conf->queue_wait_ms + PATH_MS;
+    l->path_until_ms = now + min_u64(p->conf->queue_wait_ms, QUEUE_MOST_MS) + PATH_MS;
     pool_enqueue(l);
 }
 

@@ -350,6 +350,7 @@ static void on_lease(void *arg, enum lease_status status)
     static const enum reply_id why[] = {
         [LEASE_UNREACHABLE] = REPLY_UP_UNREACHABLE,
         [LEASE_REFUSES_US] = REPLY_UP_REFUSES_US,
+        [LEASE_NO_TLS] = REPLY_UP_TLS,
         [LEASE_BUSY] = REPLY_UP_BUSY,
     };
     struct relay *r = arg;

@@ -79,6 +79,8 @@ static enum reply_id reply_for(const struct upstream_failure *f)
         return REPLY_UP_UNREACHABLE;
     case UP_REFUSES_US:
         return REPLY_UP_REFUSES_US;
+    case UP_NO_TLS:
+        return REPLY_UP_TLS;
     case UP_EARLY:
         return REPLY_UP_LOST;
     case UP_SPOOL:

@@ -83,6 +83,7 @@ static void count_failure(enum up_why why)
     case UP_GOES_AWAY:
     case UP_REFUSAL:
     case UP_REFUSES_US:
+    case UP_NO_TLS:
     case UP_EARLY:
     case UP_SPOOL:
     case UP_WHY_COUNT:
@@ -229,8 +230,21 @@ static void enter(struct upstream *u, enum up_state state)
     }
 }
 
+/* Mail that must go through TLS never goes in clear. */
+static bool tls_is_missing(const struct upstream *u)
+{
+    enum config_up_tls wanted = conf_of(u)->tls;
+
+    return (wanted == UP_TLS_REQUIRED || wanted == UP_TLS_VERIFY) &&
+           stream_transport_state(u->stream) == NULL;
+}
+
 static void greeted(struct upstream *u)
 {
+    if (tls_is_missing(u)) {
+        upstream_fail(u, UP_NO_TLS, 0, NULL);
+        return;
+    }
     enter(u, UP_READY);
     u->greeted = true;
     pool_greeted(u);

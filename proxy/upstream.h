@@ -51,6 +51,7 @@ enum up_why {
     UP_STALE,      /* the first command on a connection that had been idle met a dead one */
     UP_REFUSAL,    /* a greeting that is not 220, EHLO and HELO refused */
     UP_REFUSES_US, /* 5xx to EHLO and to HELO */
+    UP_NO_TLS,     /* the configuration demands TLS and there is none (UTL-03) */
     UP_EARLY,      /* 4xx or 5xx inside content */
     UP_SPOOL,      /* our own copy of the message could not be read */
     UP_WHY_COUNT,

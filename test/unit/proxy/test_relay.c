@@ -246,6 +246,23 @@ static void ehlo_and_helo_refused_is_about_us(void **state)
     world_fini(&w);
 }
 
+static void mail_that_demands_tls_never_goes_in_clear(void **state)
+{
+    struct world w;
+    struct mail m;
+
+    (void)state;
+    world_init(&w, 1);
+    world_up(&w)->tls = UP_TLS_REQUIRED;
+    world_go(&w);
+    mail_init(&m, &w, "192.0.2.1");
+    assert_int_equal(rcpt(&m, "a@corp.test"), 451);
+    assert_string_equal(m.enhanced, "4.7.0");
+    assert_int_equal(count_lines(&w.fake[0], "MAIL"), 0);
+    mail_fini(&m);
+    world_fini(&w);
+}
+
 static void refusal_of_mail_answers_all_recipients(void **state)
 {
     struct world w;
@@ -581,6 +598,7 @@ int main(void)
         cmocka_unit_test(refused_connect_is_4_4_1_and_recovers),
         cmocka_unit_test(ehlo_refused_means_helo_without_parameters),
         cmocka_unit_test(ehlo_and_helo_refused_is_about_us),
+        cmocka_unit_test(mail_that_demands_tls_never_goes_in_clear),
         cmocka_unit_test(refusal_of_mail_answers_all_recipients),
         cmocka_unit_test(refusal_of_mail_survives_the_connection),
         cmocka_unit_test(lost_final_reply_is_unknown_and_logged),

@@ -1,0 +1,19 @@
+/*
+ * upstream_names.h - servers that are configured by name get their address here.
+ *
+ * Each name is asked for at start (A, then AAAA), again when its TTL is over, and soon after a failure; what
+ * was known stays in use until something better is.  Several addresses: the first of the answer.
+ */
+#ifndef PROXY_UPSTREAM_NAMES_H
+#define PROXY_UPSTREAM_NAMES_H
+
+#include "proxy/pool.h"
+
+struct resolver;
+struct upstream_names;
+
+/* Begins to ask, if any server is a name.  Both are borrowed until upstream_names_free.  Never NULL. */
+struct upstream_names *upstream_names_new(struct upstreams *ups, struct resolver *resolver) MUST_USE;
+void upstream_names_free(struct upstream_names **n); /* NULL is allowed */
+
+#endif
