@@ -1,0 +1,237 @@
+/*
+ * test_cmd_check.c - glacis check: exit codes and what goes to which stream.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+#include <fcntl.h>
+
+#include "admin/admin.h"
+
+#define GOOD "upstreams: {u: {servers: [\"192.0.2.1:25\"]}}\ndomains: {a.example: u}\n"
+
+struct ran { /* a command and what it wrote */
+    int code;
+    struct buf out, err;
+    char dir[40];
+    char file[60]; /* the configuration */
+};
+
+static void read_back(FILE *f, struct buf *into)
+{
+    char block[4096];
+    size_t n;
+
+    buf_init(into, 1u << 20);
+    buf_put_str(into, "");
+    rewind(f);
+    while ((n = fread(block, 1, sizeof(block), f)) > 0) {
+        buf_put(into, block, n);
+    }
+}
+
+/* Runs with standard output and error in files. */
+static void run_captured(struct ran *r, int argc, char **argv)
+{
+    FILE *out = tmpfile(), *err = tmpfile();
+    int saved_out = dup(STDOUT_FILENO), saved_err = dup(STDERR_FILENO);
+
+    assert_non_null(out);
+    assert_non_null(err);
+    fflush(stdout);
+    fflush(stderr);
+    dup2(fileno(out), STDOUT_FILENO);
+    dup2(fileno(err), STDERR_FILENO);
+    r->code = cmd_check(argc, argv);
+    fflush(stdout);
+    fflush(stderr);
+    dup2(saved_out, STDOUT_FILENO);
+    dup2(saved_err, STDERR_FILENO);
+    close(saved_out);
+    close(saved_err);
+    read_back(out, &r->out);
+    read_back(err, &r->err);
+    fclose(out);
+    fclose(err);
+}
+
+static void ran_init(struct ran *r, const char *text)
+{
+    struct buf b;
+    FILE *f;
+
+    memcpy(r->dir, "/tmp/glacis-check-XXXXXX", 25);
+    assert_non_null(mkdtemp(r->dir));
+    buf_init_fixed(&b, r->file, sizeof(r->file));
+    buf_putf(&b, "%s/f.yaml", r->dir);
+    f = fopen(r->file, "w");
+    assert_non_null(f);
+    fputs(text, f);
+    fclose(f);
+}
+
+static void ran_fini(struct ran *r)
+{
+    buf_fini(&r->out);
+    buf_fini(&r->err);
+    unlink(r->file);
+    rmdir(r->dir);
+}
+
+static const char *text_of(const struct buf *b)
+{
+    return b->len > 0 ? b->ptr : "";
+}
+
+/* FILE in `want` stands for the path of the file. */
+static void expect_text(const struct ran *r, const struct buf *got, const char *want)
+{
+    struct buf full;
+    struct slice rest = slice_str(want);
+
+    buf_init(&full, 1u << 20);
+    buf_put_str(&full, "");
+    while (!slice_empty(rest)) {
+        if (slice_starts(rest, SLICE("FILE"))) {
+            buf_put_str(&full, r->file);
+            rest = slice_skip(rest, 4);
+        } else {
+            buf_put_char(&full, rest.ptr[0]);
+            rest = slice_skip(rest, 1);
+        }
+    }
+    assert_string_equal(text_of(got), text_of(&full));
+    buf_fini(&full);
+}
+
+static void exit_codes_and_streams_are_as_promised(void **state)
+{
+    static const struct {
+        const char *label;
+        const char *text;
+        int code;
+        const char *out, *err;
+    } rows[] = {
+        { "good", GOOD, 0, "FILE: ok\n", "" },
+        { "errors", "upstreams: {u: {servers: [\"192.0.2.1:25\"]}}\ndomains: {a.example: v}\nmode: x\n", 78,
+          "",
+          "FILE:2:22: error: domains.a.example: there is no upstream `v`\n"
+          "FILE:3:7: error: mode: expected enforce or monitor, found `x`\n" },
+        { "a warning", "upstreams: {u: {servers: [\"127.0.0.1:25\"]}}\ndomains: {a.example: u}\n", 0,
+          "FILE: ok, 1 warning\n",
+          "FILE:1:1: warning: upstreams.u.servers: 127.0.0.1:25 is this proxy itself: mail would go round in "
+          "a circle\n" },
+        { "two warnings",
+          "server: {private_clients: judge}\nupstreams: {u: {servers: [\"127.0.0.1:25\"]}}\ndomains: "
+          "{a.example: u}\n",
+          0, "FILE: ok, 2 warnings\n",
+          "FILE:2:1: warning: upstreams.u.servers: 127.0.0.1:25 is this proxy itself: mail would go round in "
+          "a circle\n"
+          "FILE: warning: server.private_clients is judge: behind a NAT every client shares one address, and "
+          "one bad client "
+          "may ban them all\n" },
+    };
+
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        struct ran r;
+
+        ran_init(&r, rows[i].text);
+        run_captured(&r, 3, (char *[]){ (char[]){ "check" }, (char[]){ "-c" }, r.file, NULL });
+        if (r.code != rows[i].code) {
+            print_error("%s: exit code %d\n%s", rows[i].label, r.code, text_of(&r.err));
+        }
+        assert_int_equal(r.code, rows[i].code);
+        expect_text(&r, &r.out, rows[i].out);
+        expect_text(&r, &r.err, rows[i].err);
+        ran_fini(&r);
+    }
+}
+
+static void print_writes_a_file_that_loads(void **state)
+{
+    struct ran r;
+    struct config_errors errs = { .count = 0 };
+    struct config *c;
+
+    (void)state;
+    ran_init(&r, GOOD);
+    run_captured(&r, 4,
+                 (char *[]){ (char[]){ "check" }, (char[]){ "--print" }, (char[]){ "-c" }, r.file, NULL });
+    assert_int_equal(r.code, 0);
+    expect_text(&r, &r.err, "FILE: ok\n");
+    c = config_load_text("printed", buf_slice(&r.out), &errs);
+    assert_non_null(c);
+    config_free(c);
+    ran_fini(&r);
+}
+
+static void unreadable_files_and_wrong_usage_have_codes_of_their_own(void **state)
+{
+    struct ran r;
+
+    (void)state;
+    ran_init(&r, GOOD);
+    unlink(r.file);
+    run_captured(&r, 3, (char *[]){ (char[]){ "check" }, (char[]){ "-c" }, r.file, NULL });
+    assert_int_equal(r.code, 66);
+    expect_text(&r, &r.err, "FILE: error: cannot be read: No such file or directory\n");
+    ran_fini(&r);
+    ran_init(&r, GOOD);
+    run_captured(&r, 2, (char *[]){ (char[]){ "check" }, (char[]){ "--nonsense" }, NULL });
+    assert_int_equal(r.code, 64);
+    ran_fini(&r);
+    ran_init(&r, GOOD);
+    run_captured(&r, 2, (char *[]){ (char[]){ "check" }, r.file, NULL });
+    assert_int_equal(r.code, 64);
+    ran_fini(&r);
+    ran_init(&r, GOOD);
+    run_captured(&r, 2, (char *[]){ (char[]){ "check" }, (char[]){ "--online" }, NULL });
+    assert_int_equal(r.code, 64);
+    expect_text(&r, &r.err, "glacis check: --online: not in this version\n");
+    ran_fini(&r);
+    ran_init(&r, GOOD);
+    run_captured(&r, 2, (char *[]){ (char[]){ "check" }, (char[]){ "--help" }, NULL });
+    assert_int_equal(r.code, 0);
+    assert_true(slice_starts(buf_slice(&r.out), SLICE("usage: glacis check ")));
+    ran_fini(&r);
+}
+
+static void without_a_file_the_environment_is_checked(void **state)
+{
+    struct ran r;
+
+    (void)state;
+    ran_init(&r, GOOD);
+    run_captured(&r, 1, (char *[]){ (char[]){ "check" }, NULL });
+    assert_int_equal(r.code, 78);
+    ran_fini(&r);
+    setenv("GLACIS_UPSTREAM", "10.1.1.10:25", 1);
+    setenv("GLACIS_DOMAINS", "example.com, .example.com", 1);
+    ran_init(&r, GOOD);
+    run_captured(&r, 1, (char *[]){ (char[]){ "check" }, NULL });
+    assert_int_equal(r.code, 0);
+    expect_text(&r, &r.out, "built-in: ok\n");
+    ran_fini(&r);
+    unsetenv("GLACIS_UPSTREAM");
+    unsetenv("GLACIS_DOMAINS");
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(exit_codes_and_streams_are_as_promised),
+        cmocka_unit_test(print_writes_a_file_that_loads),
+        cmocka_unit_test(unreadable_files_and_wrong_usage_have_codes_of_their_own),
+        cmocka_unit_test(without_a_file_the_environment_is_checked),
+    };
+
+    setenv("GLACIS_HOSTNAME", "mx.test.example", 1);
+    unsetenv("GLACIS_ADMIN_TOKEN");
+    unsetenv("GLACIS_UPSTREAM");
+    unsetenv("GLACIS_DOMAINS");
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
