@@ -79,11 +79,34 @@ static void set_hostname(struct load *l)
         made_mem);
 }
 
+/* It must fit a reply line of 512 octets (RFC 5321 4.5.3.1.5) and begin with the host's name (4.3.1). */
+static void set_banner(struct load *l)
+{
+    struct config_server_section *s = &l->c->server;
+    const struct config_node *at = config_node_find(l->c->root, "server.banner");
+    struct slice first;
+    struct buf b, why;
+    char mem[5000], why_mem[200];
+
+    buf_init_fixed(&b, mem, sizeof(mem));
+    buf_init_fixed(&why, why_mem, sizeof(why_mem));
+    if (!banner_expand(slice_str(s->banner), s->hostname, &b, &why) || b.len > 500) {
+        load_error(l, at, "server.banner: longer than 500 octets with the host name in it");
+        return;
+    }
+    first = buf_slice(&b);
+    if (!slice_eq_nocase(slice_token(&first), slice_str(s->hostname))) {
+        config_errors_add(l->errs, true, at != NULL ? at->line : 0, at != NULL ? at->column : 0,
+                          "server.banner: does not begin with {server.hostname}, as RFC 5321 4.3.1 wants it");
+    }
+    s->banner = load_text(l, buf_slice(&b));
+}
+
 static void derive(struct load *l)
 {
     struct config_server_section *s = &l->c->server;
-    struct buf b, why;
-    char mem[5000], why_mem[200];
+    struct buf b;
+    char mem[5000];
 
     if (s->hostname[0] == '\0') {
         set_hostname(l);
@@ -93,11 +116,7 @@ static void derive(struct load *l)
         buf_putf(&b, "%s/spool", s->state_dir);
         s->spool_dir = load_text(l, buf_slice(&b));
     }
-    buf_init_fixed(&b, mem, sizeof(mem));
-    buf_init_fixed(&why, why_mem, sizeof(why_mem));
-    if (banner_expand(slice_str(s->banner), s->hostname, &b, &why)) {
-        s->banner = load_text(l, buf_slice(&b));
-    }
+    set_banner(l);
     if (l->c->headers.authserv_id[0] == '\0') {
         l->c->headers.authserv_id = s->hostname;
     }

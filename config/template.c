@@ -7,8 +7,8 @@
 #include "config/load.h"
 
 static const char *const header_names[] = {
-    "client.ip",     "client.rdns", "helo.name",       "sender.address",
-    "sender.domain", "session.id",  "server.hostname", "recipient.count", "message.size",
+    "client.ip",  "client.rdns",     "helo.name",       "sender.address", "sender.domain",
+    "session.id", "server.hostname", "recipient.count", "message.size",
 };
 
 /* *rest begins behind "{".  False if there is no "}". */

@@ -5,6 +5,8 @@
 
 #define UP "upstreams: {u: {servers: [\"192.0.2.1:25\"]}}\ndomains: {a.example: u}\n"
 
+#define LABEL "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
+
 static void the_smallest_file_has_all_defaults(void **state)
 {
     struct config *c = load_good(UP);
@@ -213,6 +215,14 @@ static void what_cannot_work_together_is_said(void **state)
         const char *said;
         bool loads;
     } rows[] = {
+        { "banner without the name", UP "server: {banner: \"ESMTP here\"}\n",
+          "f:3:18: warning: server.banner: does not begin with {server.hostname}, as RFC 5321 4.3.1 wants "
+          "it\n",
+          true },
+        { "banner too long",
+          UP "server: {hostname: \"" LABEL "." LABEL "." LABEL
+             ".example\", banner: \"{server.hostname} {server.hostname} {server.hostname}\"}\n",
+          "f:3:213: error: server.banner: longer than 500 octets with the host name in it\n", false },
         { "listeners twice", UP "server: {listen: [\"0.0.0.0:25\", \"0.0.0.0:25\"]}\n",
           "f:3:1: error: server.listen: 0.0.0.0:25 is given twice\n", false },
         { "port 0 twice is fine", UP "server: {listen: [\"127.0.0.1:0\", \"127.0.0.1:0\"]}\n", "", true },
