@@ -55,8 +55,9 @@ struct fake {
     struct fake_conn conn[FAKE_CONNS];
     unsigned accepted, open, most_open, messages, quits;
     struct buf lines, content, before;
-    void (*on_message)(void *arg);
-    void *arg;
+    unsigned chaos;             /* percent of the answers that are random */
+    uint64_t seed;              /* of them */
+    unsigned accepted_messages; /* dots that were answered as usual */
 };
 
 static inline void fake_gone(struct fake_conn *c)
@@ -78,6 +79,49 @@ static inline bool fake_has(struct slice s, const char *text)
     return s.len && memmem(s.ptr, s.len, text, strlen(text)) != NULL;
 }
 
+static inline unsigned fake_random(struct fake *f, unsigned below)
+{
+    f->seed = f->seed * 6364136223846793005U + 1442695040888963407U;
+    return (unsigned)(f->seed >> 33) % below;
+}
+
+static inline void fake_act(struct fake_conn *c, const struct fake_rule *r)
+{
+    if (r->act == DO_SAY || r->act == DO_SAY_CLOSE) {
+        stream_write(c->s, slice_str(r->reply));
+    }
+    if (r->act == DO_SAY_CLOSE || r->act == DO_CLOSE) {
+        stream_flush(c->s); /* earlier replies of the group too */
+    }
+    if (r->act == DO_RESET) {
+        stream_abort(&c->s);
+        c->f->open--;
+    } else if (r->act == DO_CLOSE || r->act == DO_SAY_CLOSE) {
+        fake_gone(c);
+    }
+}
+
+/* Anything but an acceptance of a message. */
+static inline bool fake_chaos(struct fake_conn *c, const char *event)
+{
+    static const char *const says[] = {
+        "421 4.3.2 bye\r\n",  "450 4.2.1 later\r\n", "550 5.1.1 no\r\n", "554-5.7.1 a\r\n554 5.7.1 b\r\n",
+        "503 5.5.1 what\r\n", "nonsense\r\n",        "354 go\r\n",       "35",
+        "220 hi\r\n",         "550 5.7.57 you\r\n",
+    };
+    struct fake *f = c->f;
+    struct fake_rule r = { 0 };
+
+    if (fake_random(f, 100) >= f->chaos) {
+        return false;
+    }
+    (void)event;
+    r.act = (enum fake_do)fake_random(f, 5);
+    r.reply = says[fake_random(f, ARRAY_LEN(says))];
+    fake_act(c, &r);
+    return true;
+}
+
 /* Answers the event: by a rule, or as usual.  True if it was as usual. */
 static inline bool fake_answer(struct fake_conn *c, const char *event, struct slice line, const char *usual)
 {
@@ -93,18 +137,10 @@ static inline bool fake_answer(struct fake_conn *c, const char *event, struct sl
         if (r->nth && r->seen != r->nth) {
             continue;
         }
-        if (r->act == DO_SAY || r->act == DO_SAY_CLOSE) {
-            stream_write(c->s, slice_str(r->reply));
-        }
-        if (r->act == DO_SAY_CLOSE || r->act == DO_CLOSE) {
-            stream_flush(c->s); /* earlier replies of the group too */
-        }
-        if (r->act == DO_RESET) {
-            stream_abort(&c->s);
-            f->open--;
-        } else if (r->act == DO_CLOSE || r->act == DO_SAY_CLOSE) {
-            fake_gone(c);
-        }
+        fake_act(c, r);
+        return false;
+    }
+    if (f->chaos && fake_chaos(c, event)) {
         return false;
     }
     if (usual) {
@@ -170,10 +206,7 @@ static inline bool fake_content(struct fake_conn *c)
     buf_truncate(&f->content, (size_t)(end + 5 - f->content.ptr));
     c->in_data = false;
     f->messages++;
-    fake_answer(c, ".", SLICE_NONE, "250 2.0.0 queued as 42\r\n");
-    if (f->on_message) {
-        f->on_message(f->arg);
-    }
+    f->accepted_messages += fake_answer(c, ".", SLICE_NONE, "250 2.0.0 queued as 42\r\n") ? 1 : 0;
     return c->s != NULL;
 }
 
@@ -235,8 +268,11 @@ static inline void fake_accept(unsigned ready, void *arg)
     if (fd < 0) {
         return;
     }
-    c = &f->conn[f->accepted % FAKE_CONNS];
-    BUG_ON(c->s != NULL);
+    c = &f->conn[0];
+    while (c->s != NULL) {
+        c++;
+        BUG_ON(c == f->conn + FAKE_CONNS);
+    }
     f->accepted++;
     f->open++;
     f->most_open = f->open > f->most_open ? f->open : f->most_open;
