@@ -8,8 +8,7 @@
 #include <stdio.h>
 #include <sysexits.h>
 
-#include "admin/control.h"
-#include "config/config.h"
+#include "admin/admin.h"
 
 #define PATH_BYTES 4096
 

@@ -3,7 +3,7 @@
  *
  * A unix address holds 107 octets of path; a longer one is reached through /proc/self/fd of its folder.
  */
-#include "admin/control.h"
+#include "admin/admin.h"
 
 #include <errno.h>
 #include <fcntl.h>

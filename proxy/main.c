@@ -5,7 +5,6 @@
 #include <stdio.h>
 
 #include "admin/admin.h"
-#include "admin/control.h"
 #include "proxy/supervisor.h"
 
 #define EXIT_USAGE 64

@@ -20,7 +20,7 @@
 #include <sys/prctl.h>
 #include <sys/signalfd.h>
 
-#include "admin/control.h"
+#include "admin/admin.h"
 #include "proxy/supervisor_parts.h"
 
 #define TICK_MS 1000

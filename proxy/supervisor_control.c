@@ -12,7 +12,7 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 
-#include "admin/control.h"
+#include "admin/admin.h"
 #include "proxy/supervisor_parts.h"
 
 #define CLIENT_MS 5000

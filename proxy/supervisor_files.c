@@ -10,7 +10,7 @@
 #include <fcntl.h>
 #include <sys/stat.h>
 
-#include "admin/control.h"
+#include "admin/admin.h"
 #include "proxy/supervisor_parts.h"
 
 #define LAST_GOOD "last-good.yaml"

@@ -59,25 +59,25 @@ static bool same_client(const struct client *a, const struct client *b)
 /* Connections over all processes. */
 static unsigned connections(const struct state *s, size_t entry)
 {
+    uint64_t slots = s->sh->taken;
     unsigned n = 0;
 
-    for (int i = 0; i < STATE_SLOTS; i++) {
-        if (s->sh->slot[i].role == ROLE_WORKER)
-            n += *count_of(s, i, entry);
-    }
+    while (slots != 0)
+        n += *count_of(s, next_slot(&slots), entry);
     return n;
 }
 
 static void clear_shard(struct state *s, size_t shard)
 {
     size_t n = s->client_sets / CLIENT_SHARDS * CLIENT_WAYS;
+    uint64_t slots = s->sh->taken;
 
     memset(&s->clients[shard * n], 0, n * sizeof(struct client));
-    for (int i = 0; i < STATE_SLOTS; i++) {
-        if (s->sh->slot[i].role != ROLE_WORKER)
-            continue;
+    while (slots != 0) {
+        int slot = next_slot(&slots);
+
         for (size_t e = 0; e < n; e++)
-            *count_of(s, i, shard * n + e) = 0;
+            *count_of(s, slot, shard * n + e) = 0;
     }
 }
 

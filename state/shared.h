@@ -86,7 +86,8 @@ struct duplicate {
 
 struct shared {
     uint32_t magic, layout;
-    uint64_t seed[2]; /* of the client table: peers must not choose their set */
+    _Atomic uint64_t taken; /* one bit a slot */
+    uint64_t seed[2];       /* of the client table: peers must not choose their set */
     struct slot slot[STATE_SLOTS];
     struct server server[STATE_SERVERS];
     struct shard_lock dup_lock[DUP_SHARDS];
@@ -107,6 +108,17 @@ struct state {
     int my_slot;        /* -1 before state_slot_enter */
     unsigned next_ring; /* recorder: where the next round of reading starts */
 };
+
+_Static_assert(STATE_SLOTS == 64, "one bit each in `taken`");
+
+/* Takes the lowest slot out of a set of bits. */
+static inline int next_slot(uint64_t *set)
+{
+    int slot = __builtin_ctzll(*set);
+
+    *set &= *set - 1;
+    return slot;
+}
 
 /* servers.c: gives back what a dead process held. */
 void servers_release_slot(struct state *s, int slot);

@@ -34,6 +34,7 @@ int state_slot_take(struct state *s, enum state_role role, unsigned generation, 
         slot->draining = 0;
         slot->heartbeat_ms = 0;
         slot->role = (uint32_t)role;
+        s->sh->taken |= 1ULL << i;
         return i;
     }
     return -1;
@@ -60,6 +61,7 @@ void state_slot_release(struct state *s, int slot)
     sl->heartbeat_ms = 0;
     sl->pid = 0;
     sl->role = ROLE_FREE;
+    s->sh->taken &= ~(1ULL << slot);
     servers_release_slot(s, slot); /* last: it wakes those who wait for what was held */
 }
 
@@ -110,14 +112,15 @@ uint64_t state_slot_metric(const struct state *s, int slot, enum metric m)
     return slot_valid(slot) ? s->sh->slot[slot].metrics[m] : 0;
 }
 
-uint64_t state_gauge_sum(const struct state *s, enum metric gauge)
+static uint64_t sum_of(const struct state *s, enum metric m, uint64_t slots)
 {
     uint64_t sum = 0;
 
-    for (int i = 0; i < STATE_SLOTS; i++) {
-        uint64_t v = atomic_load_explicit(&s->sh->slot[i].metrics[gauge], memory_order_relaxed);
+    while (slots != 0) {
+        int slot = next_slot(&slots);
+        uint64_t v = atomic_load_explicit(&s->sh->slot[slot].metrics[m], memory_order_relaxed);
 
-        if (takes_maximum(gauge))
+        if (takes_maximum(m))
             sum = v > sum ? v : sum;
         else
             sum += v;
@@ -125,8 +128,13 @@ uint64_t state_gauge_sum(const struct state *s, enum metric gauge)
     return sum;
 }
 
+uint64_t state_gauge_sum(const struct state *s, enum metric gauge)
+{
+    return sum_of(s, gauge, s->sh->taken); /* a free slot's gauges are 0 */
+}
+
 void state_metrics_sum(const struct state *s, uint64_t out[METRIC_COUNT])
 {
     for (int m = 0; m < METRIC_COUNT; m++)
-        out[m] = state_gauge_sum(s, (enum metric)m);
+        out[m] = sum_of(s, (enum metric)m, UINT64_MAX);
 }
