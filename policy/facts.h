@@ -10,6 +10,8 @@
  *            PENDING   asked; the answer will come (or its deadline)
  *            UNKNOWN   could not be had (for flags, numbers, text, names; words have `temperror`)
  *            KNOWN     the value holds
+ *            SOFT      the value holds for rules without a final action; for others it is as good as IDLE (late
+ *                      lists are asked for them alone)
  */
 #ifndef POLICY_FACTS_H
 #define POLICY_FACTS_H
@@ -114,7 +116,7 @@ struct fact_info {
 };
 extern const struct fact_info fact_table[FACT_COUNT];
 
-enum fact_state { FACT_IDLE = 0, FACT_PENDING, FACT_UNKNOWN, FACT_KNOWN };
+enum fact_state { FACT_IDLE = 0, FACT_PENDING, FACT_UNKNOWN, FACT_KNOWN, FACT_SOFT };
 
 struct fact_value {
     uint8_t  state; /* enum fact_state */
