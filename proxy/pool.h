@@ -72,8 +72,8 @@ struct pool {
     size_t server_count;
     size_t next;                             /* round_robin: where to begin */
     struct list_node turn[LEASE_KIND_COUNT]; /* clients that wait, by pool_client.turn[kind] */
-    struct list_node retry;                  /* leases whose server failed: before all others */
-    struct list_node waiting;                /* all queued leases, the oldest first, by lease.age */
+    struct list_node retry;   /* leases whose server failed or connection was dead: before all others */
+    struct list_node waiting; /* all queued leases, the oldest first, by lease.age */
     struct table clients;
     struct deferred dispatch;
     struct timer rate;     /* a message may start then */

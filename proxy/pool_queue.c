@@ -1,9 +1,10 @@
 /*
  * pool_queue.c - leases: who waits, whose turn it is, on which server.
  *
- * Leases whose server failed are tried first, then complete bodies, then envelopes; within a kind the clients
- * take turns.  One failed attempt for lack of room ends the round for its kind: nobody overtakes.  Delivering
- * a lease runs its owner's code, which may change every list here, so the search begins anew after each.
+ * Leases whose server failed, or whose connection was dead, are tried first, then complete bodies, then
+ * envelopes; within a kind the clients take turns.  One failed attempt for lack of room ends the round for
+ * its kind: nobody overtakes.  Delivering a lease runs its owner's code, which may change every list here, so
+ * the search begins anew after each.
  *
  * Limits: an envelope needs one of half the server's `connections` (at least one), counted over all processes
  * by tickets of their own, and its client may have two here.
@@ -69,7 +70,7 @@ void pool_enqueue(struct lease *l)
     struct list_node *at;
 
     lease_drop_share(l);
-    if (l->tried) {
+    if (l->tried || l->fresh) {
         list_push_back(&p->retry, &l->link);
     } else {
         list_push_back(&l->client->queue[l->kind], &l->link);
