@@ -172,8 +172,6 @@ static void enter(struct upstream *u, enum up_state state)
 
     u->state = state;
     switch (state) {
-    case UP_CONNECT:
-        break;
     case UP_GREETING:
         u->owed = 1;
         timer_start(&u->timer, c->timeouts.greeting_ms);
@@ -185,6 +183,7 @@ static void enter(struct upstream *u, enum up_state state)
         upstream_send_line(u, "HELO ", hostname, at_most(c->timeouts.command_ms, SHORT_COMMAND_MS));
         break;
     case UP_READY:
+    case UP_OPEN:
         timer_stop(&u->timer);
         break;
     case UP_RSET:
@@ -207,9 +206,6 @@ static void enter(struct upstream *u, enum up_state state)
             upstream_send_rcpts(u);
         }
         break;
-    case UP_OPEN:
-        timer_stop(&u->timer);
-        break;
     case UP_DATA:
         upstream_send_line(u, "DATA", "", at_most(c->timeouts.command_ms, DATA_COMMAND_MS));
         break;
@@ -224,6 +220,7 @@ static void enter(struct upstream *u, enum up_state state)
     case UP_QUIT:
         upstream_send_line(u, "QUIT", "", QUIT_MS);
         break;
+    case UP_CONNECT:
     case UP_CLOSED:
     case UP_STATE_COUNT:
         break;
