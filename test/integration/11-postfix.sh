@@ -60,7 +60,7 @@ postlog unix-dgram n - n - 1 postlogd
 CF
 }
 
-at_end="stop_receiver stop_sender"
+at_end="$at_end stop_receiver stop_sender"
 stop_receiver() {
     postfix -c "$work/receiver/etc" stop >/dev/null 2>&1 || :
 }

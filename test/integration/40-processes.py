@@ -114,6 +114,25 @@ def drain(w):
     must(len(sink.messages) == 1, "delivered once", len(sink.messages))
 
 
+@shows("SIGTERM or SIGINT to the whole process group (a terminal, a service manager) drains all the same")
+def group_signals(w):
+    for number in (signal.SIGTERM, signal.SIGINT):
+        sink = w.sink()
+        g = w.glacis(w.config(sink), name="g%d" % number)
+        busy = Client(g.smtp)
+        busy.hello()
+        busy.envelope()
+        busy.cmd("DATA")
+        os.killpg(g.process.pid, number)
+        time.sleep(0.5)
+        busy.send(MESSAGE + b".\r\n")
+        must(busy.reply().code == "250", "the message is finished after signal %d" % number)
+        busy.close()
+        must(g.process.wait(20) == 0, "exit 0", g.process.returncode)
+        must(len(sink.messages) == 1, "delivered once", len(sink.messages))
+        must(g.events("txn"), "and logged: the recorder ends last", g.log_text()[-1500:])
+
+
 @shows("a second SIGTERM ends at once; nothing half is delivered")
 def second_sigterm(w):
     sink = w.sink()

@@ -15,7 +15,7 @@ case ${GLACIS:=$ROOT/build/glacis} in
 esac
 HERE=$ROOT/test/integration
 PYTHON=/usr/bin/python3
-export GLACIS PYTHON
+export GLACIS PYTHON HERE
 PATH=$PATH:/usr/sbin:/sbin
 export PYTHONDONTWRITEBYTECODE=1
 
@@ -23,6 +23,7 @@ work=$(mktemp -d "${TMPDIR:-/tmp}/glacis-it.XXXXXX")
 chmod 755 "$work"
 pids=""     # processes that this test started, newest first
 passed=0
+at_end=""   # functions that cleanup calls
 
 # say TEXT...
 say() {
@@ -78,13 +79,13 @@ cleanup() {
         for log in "$work"/*.log; do
             [ -s "$log" ] || continue
             say "---- $(basename "$log") (its end)"
-            tail -n 60 "$log" | cut -c 1-600
+            tail -n 40 "$log" | cut -c 1-600
         done
     fi
     for pid in $pids; do
         end "$pid"
     done
-    for hook in ${at_end:-}; do
+    for hook in $at_end; do
         $hook || :
     done
     if grep -lE 'AddressSanitizer|LeakSanitizer|runtime error:' "$work"/*.log >/dev/null 2>&1; then
