@@ -38,6 +38,9 @@ void           policy_free(struct policy *p);
 /* The merged rules as YAML, for `check --print`. */
 void policy_print(const struct policy *p, struct buf *out);
 
+/* The files that groups were read from, to be watched: the i-th, or NULL behind the last. */
+const char *policy_group_file(const struct policy *p, size_t i);
+
 struct policy_worker *policy_worker_new(const struct policy *p, struct loop *loop, struct resolver *r, struct state *st);
 void                  policy_worker_free(struct policy_worker **pw);
 

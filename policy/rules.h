@@ -65,6 +65,7 @@ struct group {
     struct set set; /* what the uses need of the entries */
     struct group_entry *entry;
     size_t count, cap;
+    bool ended;    /* there was an entry whose last day is over */
     bool standing; /* one of the five that the preset uses: may be empty */
     unsigned uses; /* bit n: a term of enum fact_type n names it */
     bool named;    /* by a rule of the file or by another section: not only by the preset */
@@ -104,6 +105,7 @@ struct rule_reply {
     unsigned code;         /* 450 */
     struct slice enhanced; /* "4.1.8" */
     struct slice text;     /* template */
+    struct slice soft;     /* "4.1.8": the enhanced code once the refusal became temporary */
 };
 
 struct reply_choice {           /* one text, or one for each word of a fact */
@@ -136,6 +138,7 @@ struct rule {
     int line, column;
     /* for printing: the nodes in force after `override` */
     const struct config_node *node, *then_node, *reply_node;
+    bool then_preset, reply_preset; /* these two are of the preset */
 };
 
 enum rule_block { BLOCK_ENVELOPE = 0, BLOCK_MESSAGE, BLOCK_COUNT };
@@ -173,6 +176,9 @@ struct rules {
     size_t file_count;
 };
 
+/* What a refusing action says without a reply of its own. */
+struct rule_reply reply_default(enum action a);
+
 /* The group of this name, or NULL. */
 struct group *rules_group(const struct rules *r, struct slice name);
 
@@ -187,6 +193,6 @@ bool rules_load(struct policy *p, struct config_errors *errs) MUST_USE;
 void rules_free(struct policy *p);
 
 /* policy.tests (policy_tests.c): a failed one is an error at its place. */
-void rules_run_tests(const struct policy *p, struct config_errors *errs);
+void rules_run_tests(struct policy *p, struct config_errors *errs);
 
 #endif

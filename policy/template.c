@@ -31,13 +31,13 @@ static bool next_piece(struct slice *text, struct slice *piece, bool *is_name, b
     return true;
 }
 
-bool template_check(struct slice text, bool (*known)(struct slice name), struct slice *bad)
+bool template_valid(struct slice text, template_known known, void *arg, struct slice *bad)
 {
     struct slice piece;
-    bool         is_name, broken;
+    bool is_name, broken;
 
     while (next_piece(&text, &piece, &is_name, &broken)) {
-        if (broken || (is_name && !known(piece))) {
+        if (broken || (is_name && !known(arg, piece))) {
             *bad = piece;
             return false;
         }
@@ -48,7 +48,7 @@ bool template_check(struct slice text, bool (*known)(struct slice name), struct 
 void template_render(struct slice text, template_lookup lookup, void *arg, struct buf *out)
 {
     struct slice piece;
-    bool         is_name, broken;
+    bool is_name, broken;
 
     while (next_piece(&text, &piece, &is_name, &broken)) {
         size_t before = out->len;

@@ -1,7 +1,7 @@
 /*
  * template.h - "text {fact} text" in replies, tags and added headers.
  *
- * `{{` is a brace; an empty value renders as `-`.  Names are checked at load (template_check), so rendering
+ * `{{` is a brace; an empty value renders as `-`.  Names are checked at load (template_valid), so rendering
  * cannot meet an unknown one.  Pure; what a value may contain is the business of whoever writes the result
  * (replies reduce to printable ASCII, headers fold and encode).
  */
@@ -13,8 +13,12 @@
 /* Puts the value of one name; false if there is no such name. */
 typedef bool (*template_lookup)(void *arg, struct slice name, struct buf *out);
 
-/* False at the first unknown name or unclosed brace; *bad is it (a part of text). */
-bool template_check(struct slice text, bool (*known)(struct slice name), struct slice *bad) MUST_USE;
+/*
+ * Are all names known and all braces closed?  False at the first that is not; *bad is it (a part of text).
+ * The callback may note what it is asked.
+ */
+typedef bool (*template_known)(void *arg, struct slice name);
+bool template_valid(struct slice text, template_known known, void *arg, struct slice *bad) MUST_USE;
 
 void template_render(struct slice text, template_lookup lookup, void *arg, struct buf *out);
 

@@ -1,0 +1,155 @@
+/*
+ * policy_print.c - the merged rules as the section `policy` of a file that loads to the same (check --print).
+ *
+ * The preset's rules appear under `rules`, as they are after `override`.  Conditions are printed from the
+ * file's own tree; ${NAME} stays unreplaced, so secrets do not appear.
+ */
+#include "config/values.h"
+#include "policy/policy_priv.h"
+
+#define REPLY_PRINT_MAX 5000
+
+static void put_indent(struct buf *out, unsigned steps)
+{
+    while (steps-- > 0) {
+        buf_put_str(out, "  ");
+    }
+}
+
+static void put_scalar(struct buf *out, const struct config_node *node)
+{
+    if (slice_eq(node->raw, node->text)) {
+        config_node_put_scalar(out, node->text);
+        return;
+    }
+    buf_put_char(out, '"');
+    for (size_t i = 0; i < node->raw.len; i++) {
+        buf_put_str(out, node->raw.ptr[i] == '"' || node->raw.ptr[i] == '\\' ? "\\" : "");
+        buf_put_char(out, node->raw.ptr[i]);
+    }
+    buf_put_char(out, '"');
+}
+
+static void put_children(struct buf *out, const struct config_node *node, unsigned indent);
+
+/* What follows "key:" or "-": as deep as the tree of the file allows. */
+static void put_node(struct buf *out, const struct config_node *node, unsigned indent)
+{
+    if (node->kind == NODE_SCALAR) {
+        buf_put_char(out, ' ');
+        put_scalar(out, node);
+        buf_put_char(out, '\n');
+    } else if (node->count == 0) {
+        buf_put_str(out, node->kind == NODE_MAPPING ? " {}\n" : " []\n");
+    } else {
+        buf_put_char(out, '\n');
+        put_children(out, node, indent + 1);
+    }
+}
+
+static void put_children(struct buf *out, const struct config_node *node, unsigned indent)
+{
+    const struct config_node *child;
+
+    CONFIG_NODE_EACH(node, child)
+    {
+        put_indent(out, indent);
+        if (node->kind == NODE_MAPPING) {
+            config_node_put_scalar(out, child->key);
+            buf_put_char(out, ':');
+        } else {
+            buf_put_char(out, '-');
+        }
+        put_node(out, child, indent);
+    }
+}
+
+static void put_key(struct buf *out, const char *key, const struct config_node *node)
+{
+    if (node != NULL) {
+        buf_putf(out, "      %s:", key);
+        put_node(out, node, 3);
+    }
+}
+
+static bool refuses(const struct rule *rule)
+{
+    return rule->final == ACTION_REJECT || rule->final == ACTION_DEFER || rule->final == ACTION_DROP;
+}
+
+/* A text of the preset under an action of another class: its code was changed, so it is not in the tree. */
+static void put_reply(struct buf *out, const struct rule *rule)
+{
+    const struct rule_reply *r = &rule->reply.any;
+    char mem[REPLY_PRINT_MAX];
+    struct buf text;
+
+    if (rule->reply_node == NULL || !refuses(rule)) {
+        return;
+    }
+    if (rule->reply_node->kind == NODE_MAPPING || !rule->reply_preset) {
+        put_key(out, "reply", rule->reply_node);
+        return;
+    }
+    buf_init_fixed(&text, mem, sizeof(mem));
+    buf_putf(&text, "%u " SLICE_FMT " " SLICE_FMT, r->code, SLICE_ARG(r->enhanced), SLICE_ARG(r->text));
+    buf_put_str(out, "      reply: ");
+    config_node_put_scalar(out, buf_slice(&text));
+    buf_put_char(out, '\n');
+}
+
+static void put_rule(struct buf *out, const struct rule *rule)
+{
+    buf_putf(out, "    - name: %s\n", rule->name);
+    put_key(out, "when", config_node_get(rule->node, "when"));
+    put_key(out, "then", rule->then_node);
+    put_reply(out, rule);
+    if (rule->monitor) {
+        buf_put_str(out, "      mode: monitor\n");
+    }
+    if (rule->share != 100) {
+        buf_putf(out, "      enforce_share: %u%%\n", rule->share);
+    }
+}
+
+static void put_block(struct buf *out, const char *key, const struct block *b)
+{
+    buf_putf(out, "  %s:%s\n", key, b->count == 0 ? " []" : "");
+    for (size_t i = 0; i < b->count; i++) {
+        put_rule(out, &b->rule[i]);
+    }
+}
+
+void policy_print(const struct policy *p, struct buf *out)
+{
+    static const char *const fallbacks[] = {
+        [ACTION_NONE] = "accept",   [ACTION_ACCEPT] = "accept", [ACTION_BYPASS] = "accept",
+        [ACTION_REJECT] = "reject", [ACTION_DEFER] = "defer",   [ACTION_DROP] = "defer",
+        [ACTION_DIVERT] = "accept",
+    };
+    const struct rules *r = &p->rules;
+    const struct config_node *tests = config_node_find(p->conf->root, "policy.tests");
+    const struct config_node *contact = config_node_find(p->conf->root, "policy.contact");
+
+    buf_put_str(out, "policy:\n  preset: none\n");
+    put_block(out, "rules", &r->block[BLOCK_ENVELOPE]);
+    put_block(out, "message_rules", &r->block[BLOCK_MESSAGE]);
+    buf_putf(out, "  default: %s\n", fallbacks[r->fallback]);
+    buf_putf(out, "  reject_at: %s\n", r->reject_at == REJECT_AT_EARLIEST ? "earliest" : "recipient");
+    buf_put_str(out, "  budget:\n    mail: ");
+    value_put_duration(out, r->budget_mail_ms);
+    buf_put_str(out, "\n    message: ");
+    value_put_duration(out, r->budget_message_ms);
+    buf_put_str(out, "\n  contact:");
+    if (contact != NULL) {
+        put_node(out, contact, 1);
+    } else {
+        buf_put_str(out, " \"\"\n");
+    }
+    buf_put_str(out, "  tests:");
+    if (tests != NULL) {
+        put_node(out, tests, 1);
+    } else {
+        buf_put_str(out, " []\n");
+    }
+}

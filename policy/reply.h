@@ -1,0 +1,32 @@
+/*
+ * reply.h - texts of rules with facts in them: replies to clients, values of tags.
+ *
+ * What a peer can put into a fact is made harmless here, once: a reply is printable ASCII, at most
+ * REPLY_FACT_MAX octets of each fact, in lines of at most REPLY_LINE_WIDTH; a tag is one line.
+ */
+#ifndef POLICY_REPLY_H
+#define POLICY_REPLY_H
+
+#include "policy/rules.h"
+
+#define REPLY_FACT_MAX 200
+#define REPLY_LINE_WIDTH 450 /* with code, enhanced code and session id a line stays below 500 */
+#define REPLY_TEXT_MAX 4000
+#define TAG_VALUE_MAX 900
+
+struct text_facts {
+    const struct rules *rules;
+    const struct facts *facts;
+    const struct fact_value *lists; /* reputation.NAME; NULL: none known */
+};
+
+/* Is it a name for templates?  *fact is it, or RULE_NO_FACT for server.hostname and policy.contact. */
+bool reply_name_known(const struct rules *r, struct slice name, unsigned *fact);
+
+/* The text alone, without codes; lines are joined by '\n'. */
+void reply_render(const struct text_facts *t, struct slice text, struct buf *out);
+
+/* One line without control characters; UTF-8 of facts becomes `?`. */
+void tag_render(const struct text_facts *t, struct slice text, struct buf *out);
+
+#endif

@@ -1,0 +1,62 @@
+/*
+ * rules_parts.h - what the loaders of rules share: groups.c, cond_load.c, actions_load.c, rules_load.c,
+ * rules_warn.c.
+ *
+ * Loaders never stop: they report and go on, so that all errors of a file appear at once.
+ */
+#ifndef POLICY_RULES_PARTS_H
+#define POLICY_RULES_PARTS_H
+
+#include "policy/policy_priv.h"
+
+struct rules_load {
+    struct rules *r;
+    struct arena *arena;
+    struct config_errors *errs;
+    const struct config *conf;
+    bool preset;           /* nodes are of the embedded preset: their places mean nothing to the reader */
+    enum rule_block block; /* being loaded; BLOCK_COUNT: a test, where facts of both may stand */
+    const char *name;      /* of the rule being loaded, for messages */
+};
+
+/* A text made fit for a sentence, shortened. */
+struct quoted {
+    char text[260];
+};
+const char *rules_quote(struct quoted *q, struct slice s);
+
+/* At the node's value; `at` may be NULL. */
+void rules_error(struct rules_load *l, const struct config_node *at, const char *fmt, ...) PRINTF(3, 4);
+void rules_warning(struct rules_load *l, const struct config_node *at, const char *fmt, ...) PRINTF(3, 4);
+void rules_key_error(struct rules_load *l, const struct config_node *at, const char *fmt, ...) PRINTF(3, 4);
+
+/* Zeroed; never NULL (the arena is larger than any file can fill, or the process ends). */
+void *rules_memory(struct rules_load *l, size_t size);
+struct slice rules_text(struct rules_load *l, struct slice s); /* a copy with a NUL */
+
+/* Reports a key of the mapping that is not in "a|b|c". */
+void rules_check_keys(struct rules_load *l, const struct config_node *node, const char *keys);
+
+/* ---- groups.c ---- */
+
+void groups_load(struct rules_load *l);  /* reads them, files included */
+void groups_build(struct rules_load *l); /* when all uses are known: their sets */
+struct group *groups_use(struct rules_load *l, const struct config_node *at, struct slice name);
+
+/* ---- cond_load.c ---- */
+
+/* NULL for an empty mapping. */
+struct cond *cond_load(struct rules_load *l, const struct config_node *node);
+
+/* The fact of this name, or RULE_NO_FACT after reporting at the key. */
+unsigned cond_fact(struct rules_load *l, const struct config_node *at, struct slice name);
+
+/* ---- actions_load.c ---- */
+
+void actions_load(struct rules_load *l, struct rule *rule);
+
+/* ---- rules_warn.c ---- */
+
+void rules_warn(struct rules_load *l);
+
+#endif
