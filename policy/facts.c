@@ -131,7 +131,7 @@ static void put_words(struct buf *out, struct slice words)
 
 void fact_put(struct buf *out, enum fact_id id, const struct fact_value *v)
 {
-    if (v->state != FACT_KNOWN) {
+    if (v->state != FACT_KNOWN && v->state != FACT_SOFT) {
         return;
     }
     switch (fact_table[id].type) {
@@ -178,7 +178,7 @@ void fact_put_json(struct buf *out, enum fact_id id, const struct fact_value *v)
 {
     enum fact_type type = fact_table[id].type;
 
-    if (v->state != FACT_KNOWN) {
+    if (v->state != FACT_KNOWN && v->state != FACT_SOFT) {
         buf_put_str(out, "null");
     } else if (type == FACT_WORDS) {
         put_json_words(out, fact_text(v));

@@ -1,0 +1,526 @@
+/*
+ * reputation.c - asking reputation lists for one session (reputation.h).
+ *
+ * A slot is one list with one subject: at most one question, under the list's own timeout.  Its state is
+ * asked for, never pushed: on_change only says that something is new, once a turn.
+ */
+#include "policy/reputation.h"
+
+#include "policy/check.h"
+
+struct slot {
+    struct reputation_run *run;
+    const struct reputation_list *list;
+    size_t index; /* of the list */
+    enum list_subject subject;
+    enum list_state state;
+    struct dns_req *req;
+    struct timer timeout;
+    int64_t weight;
+    uint64_t started_us;
+    struct origin origin;
+};
+
+struct subject {
+    bool known;
+    char *name; /* NULL: there is none; not of SUBJECT_CLIENT */
+};
+
+enum reason_state { REASON_UNASKED = 0, REASON_PENDING, REASON_DONE };
+
+struct reputation_run {
+    struct reputation_setup setup;
+    void (*on_change)(void *arg);
+    void *arg;
+    struct deferred changed;
+    struct addr client;
+    struct subject subject[SUBJECT_COUNT];
+    unsigned kinds; /* RUN_ bits that are wanted */
+
+    enum reason_state reason_state;
+    const struct slot *reason_slot;
+    struct dns_req *reason_req;
+    struct timer reason_timeout;
+    char reason[REPUTATION_REASON_MAX + 1];
+    size_t reason_len;
+
+    size_t count;
+    struct slot slot[];
+};
+
+/* ---- one answer ---- */
+
+static bool in_range(const struct list_range *r, const uint8_t ip[4])
+{
+    for (unsigned i = 0; i < 4; i++) {
+        if (ip[i] < r->low[i] || ip[i] > r->high[i]) {
+            return false;
+        }
+    }
+    return true;
+}
+
+static bool is_error(const struct reputation_list *list, const uint8_t ip[4])
+{
+    if (ip[0] != 127 || (ip[1] == 255 && ip[2] == 255)) {
+        return true;
+    }
+    for (size_t i = 0; i < list->error_count; i++) {
+        if (in_range(&list->errors[i], ip)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* The largest weight of the ranges it is in; false: in none. */
+static bool weigh(const struct reputation_list *list, const uint8_t ip[4], int64_t *weight)
+{
+    bool found = false;
+
+    for (size_t i = 0; i < list->answer_count; i++) {
+        if (in_range(&list->answers[i], ip) && (!found || list->answers[i].weight > *weight)) {
+            *weight = list->answers[i].weight;
+            found = true;
+        }
+    }
+    return found;
+}
+
+enum list_result reputation_judge(const struct reputation_list *list, const struct dns_answer *ans,
+                                  int64_t *weight)
+{
+    enum list_result result = LIST_NO;
+
+    *weight = 0;
+    if (ans->status == DNS_TEMPFAIL) {
+        return LIST_ERROR;
+    }
+    for (size_t i = 0; ans->status == DNS_OK && i < ans->count; i++) {
+        struct addr a = dns_record_addr(&ans->records[i]);
+        int64_t here = 0;
+
+        if (a.family != ADDR_V4 || is_error(list, a.ip)) {
+            *weight = 0;
+            return LIST_ERROR;
+        }
+        if (weigh(list, a.ip, &here)) {
+            *weight = result == LIST_NO || here > *weight ? here : *weight;
+            result = LIST_HIT;
+        }
+    }
+    return result;
+}
+
+/* ---- questions ---- */
+
+static void tell(struct reputation_run *run)
+{
+    loop_defer(run->setup.loop, &run->changed);
+}
+
+static unsigned kind_of(const struct reputation_list *list)
+{
+    return list->ask == LIST_EARLY ? RUN_EARLY : list->ask == LIST_LATE ? RUN_LATE : RUN_BACKGROUND;
+}
+
+static bool is_awaited(const struct slot *s)
+{
+    return s->list->ask != LIST_BACKGROUND;
+}
+
+static void finish(struct slot *s, enum list_state state)
+{
+    timer_stop(&s->timeout);
+    dns_cancel(&s->req);
+    s->state = state;
+    s->origin.us = loop_now_us() - s->started_us;
+    tell(s->run);
+}
+
+static void on_answer(struct dns_answer *ans, const struct dns_had *had, void *arg)
+{
+    static const enum list_state states[] = {
+        [LIST_NO] = LIST_NOT_LISTED,
+        [LIST_HIT] = LIST_LISTED,
+        [LIST_ERROR] = LIST_FAILED,
+    };
+    struct slot *s = arg;
+
+    s->req = NULL;
+    origin_note(&s->origin, ans, had);
+    finish(s, states[reputation_judge(s->list, ans, &s->weight)]);
+}
+
+static void on_timeout(void *arg)
+{
+    finish(arg, LIST_FAILED);
+}
+
+/* The name to ask; false: the list cannot have it. */
+static bool put_question(const struct slot *s, struct buf *out)
+{
+    const struct reputation_run *run = s->run;
+    const char *name = run->subject[s->subject].name;
+
+    if (s->subject == SUBJECT_CLIENT) {
+        return (run->client.family == ADDR_V4 ? s->list->ipv4 : s->list->ipv6) &&
+               dns_put_list_name(out, &run->client, s->list->zone);
+    }
+    return name != NULL && dns_put_domain_list_name(out, slice_str(name), s->list->zone);
+}
+
+static void start_slot(struct slot *s)
+{
+    struct reputation_run *run = s->run;
+    char mem[2 * DNS_NAME_MAX + 8];
+    struct buf name;
+
+    if (s->state != LIST_UNASKED || !run->subject[s->subject].known || !run->setup.wanted[s->index] ||
+        (run->kinds & kind_of(s->list)) == 0) {
+        return;
+    }
+    buf_init_fixed(&name, mem, sizeof(mem));
+    if (!put_question(s, &name)) {
+        s->state = LIST_NOT_LISTED;
+        return;
+    }
+    s->state = LIST_PENDING;
+    s->weight = 0;
+    s->origin = (struct origin){ .asked = true };
+    s->started_us = loop_now_us();
+    timer_start(&s->timeout, s->list->timeout_ms);
+    s->req = dns_query(run->setup.resolver, buf_slice(&name), DNS_TYPE_A, on_answer, s);
+}
+
+static void start_all(struct reputation_run *run)
+{
+    for (size_t i = 0; i < run->count; i++) {
+        start_slot(&run->slot[i]);
+    }
+}
+
+static void forget_slot(struct slot *s)
+{
+    timer_stop(&s->timeout);
+    dns_cancel(&s->req);
+    s->state = LIST_UNASKED;
+    s->weight = 0;
+    s->origin = (struct origin){ .asked = false };
+}
+
+static void forget_reason(struct reputation_run *run)
+{
+    timer_stop(&run->reason_timeout);
+    dns_cancel(&run->reason_req);
+    run->reason_state = REASON_UNASKED;
+    run->reason_slot = NULL;
+    run->reason_len = 0;
+}
+
+/* ---- the run ---- */
+
+static void on_changed(void *arg)
+{
+    struct reputation_run *run = arg;
+
+    run->on_change(run->arg);
+}
+
+static void on_reason_timeout(void *arg)
+{
+    struct reputation_run *run = arg;
+
+    dns_cancel(&run->reason_req);
+    run->reason_state = REASON_DONE;
+    tell(run);
+}
+
+struct reputation_run *reputation_run_new(const struct reputation_setup *setup, void (*on_change)(void *arg),
+                                          void *arg)
+{
+    const struct reputation *rep = setup->rep;
+    struct reputation_run *run = xcalloc(1, sizeof(*run) + rep->slot_count * sizeof(run->slot[0]));
+
+    run->setup = *setup;
+    run->on_change = on_change;
+    run->arg = arg;
+    deferred_init(&run->changed, on_changed, run);
+    timer_init(&run->reason_timeout, setup->loop, on_reason_timeout, run);
+    for (size_t i = 0; i < rep->count; i++) {
+        for (unsigned s = 0; s < SUBJECT_COUNT && rep->list[i].mode != LIST_OFF; s++) {
+            if ((rep->list[i].subjects & (1u << s)) != 0) {
+                struct slot *slot = &run->slot[run->count++];
+
+                *slot = (struct slot){
+                    .run = run, .list = &rep->list[i], .index = i, .subject = (enum list_subject)s
+                };
+                timer_init(&slot->timeout, setup->loop, on_timeout, slot);
+            }
+        }
+    }
+    return run;
+}
+
+void reputation_run_free(struct reputation_run **run)
+{
+    struct reputation_run *r = *run;
+
+    if (r == NULL) {
+        return;
+    }
+    *run = NULL;
+    for (size_t i = 0; i < r->count; i++) {
+        forget_slot(&r->slot[i]);
+    }
+    forget_reason(r);
+    deferred_cancel(&r->changed);
+    for (unsigned s = 0; s < SUBJECT_COUNT; s++) {
+        free(r->subject[s].name);
+    }
+    free(r);
+}
+
+void reputation_set_client(struct reputation_run *run, const struct addr *ip)
+{
+    run->client = *ip;
+    run->subject[SUBJECT_CLIENT].known = true;
+    start_all(run);
+}
+
+void reputation_set_subject(struct reputation_run *run, enum list_subject s, struct slice name)
+{
+    reputation_drop_subject(run, s);
+    run->subject[s].known = true;
+    run->subject[s].name = slice_empty(name) ? NULL : slice_dup(name);
+    start_all(run);
+}
+
+void reputation_drop_subject(struct reputation_run *run, enum list_subject s)
+{
+    for (size_t i = 0; i < run->count; i++) {
+        if (run->slot[i].subject == s) {
+            forget_slot(&run->slot[i]);
+        }
+    }
+    if (run->reason_slot != NULL && run->reason_slot->subject == s) {
+        forget_reason(run);
+    }
+    free(run->subject[s].name);
+    run->subject[s] = (struct subject){ .known = false };
+}
+
+void reputation_want(struct reputation_run *run, unsigned kinds)
+{
+    run->kinds |= kinds;
+    start_all(run);
+}
+
+void reputation_unwant(struct reputation_run *run, unsigned kinds)
+{
+    run->kinds &= ~kinds;
+}
+
+void reputation_expire(struct reputation_run *run)
+{
+    for (size_t i = 0; i < run->count; i++) {
+        if (run->slot[i].state == LIST_PENDING && is_awaited(&run->slot[i])) {
+            finish(&run->slot[i], LIST_FAILED);
+        }
+    }
+    if (run->reason_state == REASON_PENDING) {
+        timer_stop(&run->reason_timeout);
+        on_reason_timeout(run);
+    }
+}
+
+bool reputation_waiting(const struct reputation_run *run, unsigned kinds)
+{
+    for (size_t i = 0; i < run->count; i++) {
+        const struct slot *s = &run->slot[i];
+
+        if (s->state == LIST_PENDING && is_awaited(s) && (kinds & kind_of(s->list)) != 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+bool reputation_has_unasked_late(const struct reputation_run *run)
+{
+    for (size_t i = 0; i < run->count; i++) {
+        const struct slot *s = &run->slot[i];
+        bool absent = s->subject != SUBJECT_CLIENT && run->subject[s->subject].known &&
+                      run->subject[s->subject].name == NULL;
+
+        if (s->state == LIST_UNASKED && s->list->ask == LIST_LATE && !absent && run->setup.wanted[s->index]) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* ---- what came of it ---- */
+
+enum list_state reputation_list_state(const struct reputation_run *run, size_t list, int64_t *weight)
+{
+    /* of several subjects the strongest one counts: LISTED, then PENDING, FAILED, NOT_LISTED, UNASKED */
+    static const unsigned rank[] = {
+        [LIST_UNASKED] = 0, [LIST_NOT_LISTED] = 1, [LIST_FAILED] = 2, [LIST_PENDING] = 3, [LIST_LISTED] = 4,
+    };
+    enum list_state state = LIST_UNASKED;
+
+    *weight = 0;
+    for (size_t i = 0; i < run->count; i++) {
+        const struct slot *s = &run->slot[i];
+
+        if (s->index != list) {
+            continue;
+        }
+        if (s->state == LIST_LISTED && (state != LIST_LISTED || s->weight > *weight)) {
+            *weight = s->weight;
+        }
+        state = rank[s->state] > rank[state] ? s->state : state;
+    }
+    return state;
+}
+
+bool reputation_list_source(const struct reputation_run *run, size_t list, struct buf *from, uint64_t *us)
+{
+    const struct slot *slowest = NULL;
+
+    for (size_t i = 0; i < run->count; i++) {
+        const struct slot *s = &run->slot[i];
+
+        if (s->index == list && s->origin.asked && (slowest == NULL || s->origin.us > slowest->origin.us)) {
+            slowest = s;
+        }
+    }
+    if (slowest == NULL) {
+        return false;
+    }
+    origin_put(&slowest->origin, from);
+    *us = slowest->origin.us;
+    return true;
+}
+
+static void add_list(const struct reputation_run *run, size_t i, struct reputation_sum *sum)
+{
+    const struct reputation_list *list = &run->setup.rep->list[i];
+    int64_t weight;
+    enum list_state state = reputation_list_state(run, i, &weight);
+    bool missing = state == LIST_FAILED || (state == LIST_PENDING && list->ask != LIST_BACKGROUND);
+
+    sum->score += weight;
+    sum->low += weight;
+    sum->high += weight;
+    sum->incomplete = sum->incomplete || missing;
+    if (missing && list->ask != LIST_BACKGROUND) {
+        sum->low += list->weight_min;
+        sum->high += list->weight_max;
+    }
+    if (list->zero_day) {
+        sum->zero_day = sum->zero_day || state == LIST_LISTED;
+        sum->zero_day_known = sum->zero_day_known && !missing;
+    }
+}
+
+void reputation_sum(const struct reputation_run *run, struct reputation_sum *out)
+{
+    *out = (struct reputation_sum){ .zero_day_known = true };
+    for (size_t i = 0; i < run->setup.rep->count; i++) {
+        if (run->setup.rep->list[i].mode == LIST_ENFORCE) {
+            add_list(run, i, out);
+        }
+    }
+    out->zero_day_known = out->zero_day_known || out->zero_day;
+}
+
+void reputation_put_lists(const struct reputation_run *run, bool monitored, struct buf *out)
+{
+    const struct reputation *rep = run->setup.rep;
+    int64_t weight;
+
+    for (size_t i = 0; i < rep->count; i++) {
+        enum list_mode mode = rep->list[i].mode;
+
+        if (mode == (monitored ? LIST_MONITOR : LIST_ENFORCE) &&
+            reputation_list_state(run, i, &weight) == LIST_LISTED && weight > 0) {
+            buf_put_str(out, out->len > 0 ? "," : "");
+            buf_put_slice(out, rep->list[i].name);
+        }
+    }
+}
+
+/* ---- the list's own text ---- */
+
+/* Printable ASCII in one line; a text that repeats the key of the zone is not shown at all. */
+static void take_reason(struct reputation_run *run, struct slice text)
+{
+    const struct reputation_list *list = run->reason_slot->list;
+    struct slice key = slice_take(list->zone, slice_find(list->zone, '.'));
+    struct buf b;
+
+    buf_init_fixed(&b, run->reason, sizeof(run->reason));
+    for (size_t i = 0; i < text.len && b.len < REPUTATION_REASON_MAX; i++) {
+        bool blank = (unsigned char)text.ptr[i] <= ' ';
+
+        if (!blank) {
+            buf_put_char(&b, ascii_is_print(text.ptr[i]) ? text.ptr[i] : '?');
+        } else if (b.len > 0 && b.ptr[b.len - 1] != ' ') {
+            buf_put_char(&b, ' ');
+        }
+    }
+    run->reason_len = slice_trim(buf_slice(&b)).len;
+    if (!slice_eq(list->zone, list->shown) && key.len > 0 && memmem(run->reason, b.len, key.ptr, key.len)) {
+        run->reason_len = 0;
+    }
+}
+
+static void on_reason(struct dns_answer *ans, const struct dns_had *had, void *arg)
+{
+    struct reputation_run *run = arg;
+
+    (void)had;
+    run->reason_req = NULL;
+    timer_stop(&run->reason_timeout);
+    run->reason_state = REASON_DONE;
+    if (ans->status == DNS_OK && ans->count > 0) {
+        take_reason(run, ans->records[0].data);
+    }
+    tell(run);
+}
+
+bool reputation_ask_reason(struct reputation_run *run)
+{
+    char mem[2 * DNS_NAME_MAX + 8];
+    struct buf name;
+
+    if (run->reason_state != REASON_UNASKED) {
+        return true;
+    }
+    buf_init_fixed(&name, mem, sizeof(mem));
+    for (size_t i = 0; i < run->count; i++) {
+        const struct slot *s = &run->slot[i];
+
+        if (s->state == LIST_LISTED && s->weight > 0 && s->list->mode == LIST_ENFORCE && s->list->reason &&
+            put_question(s, &name)) {
+            run->reason_slot = s;
+            run->reason_state = REASON_PENDING;
+            timer_start(&run->reason_timeout, s->list->timeout_ms);
+            run->reason_req = dns_query(run->setup.resolver, buf_slice(&name), DNS_TYPE_TXT, on_reason, run);
+            return true;
+        }
+    }
+    return false;
+}
+
+bool reputation_reason_pending(const struct reputation_run *run)
+{
+    return run->reason_state == REASON_PENDING;
+}
+
+struct slice reputation_reason(const struct reputation_run *run)
+{
+    return slice_of(run->reason, run->reason_state == REASON_DONE ? run->reason_len : 0);
+}

@@ -1,0 +1,136 @@
+/*
+ * reputation.h - reputation lists (DNSBL, DNSWL, domain lists): compiled, and asked for one session.
+ *
+ * Compiled    policy_compile() makes struct reputation from the section of that name (lists_load.c); immutable.
+ * A run       one session's questions (reputation.c).  A list has one slot for each subject it looks up; a slot
+ *             is asked once its subject is known, and is forgotten with it:
+ *
+ *                 reputation_run_new -> reputation_set_subject, reputation_want ... -> on_change -> reputation_sum
+ *                                                    ^-- new HELO, new sender: reputation_drop_subject
+ *
+ * Late        lists with `ask: late` are asked only after reputation_want(RUN_LATE).
+ * Nobody      waits for monitoring and background lists: reputation_waiting() does not count them.
+ * Errors      an answer outside 127/8, in 127.255.255.0/24 or in error_answers is no listing: the whole answer is
+ *             an error, like a timeout.
+ * Keys        zone is what is asked; shown is what people may see of it.
+ *
+ * RFC     5782
+ */
+#ifndef POLICY_REPUTATION_H
+#define POLICY_REPUTATION_H
+
+#include "config/tree.h"
+#include "core/arena.h"
+#include "core/loop.h"
+#include "dns/dns.h"
+
+#define REPUTATION_LISTS_MAX 100
+#define REPUTATION_REASON_MAX 200 /* octets of a list's own text */
+
+enum list_subject { SUBJECT_CLIENT = 0, SUBJECT_HELO, SUBJECT_SENDER, SUBJECT_RDNS, SUBJECT_COUNT };
+enum list_mode { LIST_ENFORCE = 0, LIST_MONITOR, LIST_OFF };
+enum list_ask { LIST_EARLY = 0, LIST_LATE, LIST_BACKGROUND };
+
+struct list_range { /* of answers: each octet between two bounds */
+    uint8_t low[4], high[4];
+    int64_t weight; /* thousandths; not of error_answers */
+};
+
+struct reputation_list {
+    struct slice name;
+    struct slice zone;  /* as asked: may hold a key */
+    struct slice shown; /* as shown */
+    unsigned subjects;  /* bit n: enum list_subject n */
+    struct list_range *answers, *errors;
+    size_t answer_count, error_count;
+    int64_t weight_min, weight_max; /* what a hit may bring, 0 included */
+    bool ipv4, ipv6;
+    enum list_mode mode;
+    enum list_ask ask;
+    uint64_t timeout_ms;
+    bool reason;   /* its text goes into replies */
+    bool zero_day; /* a hit is zero_day.listed */
+    bool probe;    /* it has the test entries of RFC 5782 */
+    size_t slot;   /* of its first subject; the others follow */
+    int line, column;
+};
+
+struct reputation {
+    int64_t threshold; /* thousandths */
+    struct reputation_list *list;
+    size_t count; /* in the order of the file: fact FACT_COUNT + i */
+    size_t slot_count;
+    bool by_subject[SUBJECT_COUNT]; /* some list that is not off looks it up */
+};
+
+/* What one answer of a list means. */
+enum list_result { LIST_NO = 0, LIST_HIT, LIST_ERROR };
+
+/* `weight` is the largest of the answers that are in a range; pure. */
+enum list_result reputation_judge(const struct reputation_list *list, const struct dns_answer *ans,
+                                  int64_t *weight);
+
+/* ---- a run ---- */
+
+struct reputation_run;
+
+enum { RUN_EARLY = 1, RUN_LATE = 2, RUN_BACKGROUND = 4 };
+
+struct reputation_setup {
+    const struct reputation *rep;
+    struct loop *loop;
+    struct resolver *resolver;
+    const bool *wanted; /* rep->count of them: is the list worth asking at all?  borrowed */
+};
+
+/* `on_change` comes from the loop after an answer or a time-out, once for several of one turn. */
+struct reputation_run *reputation_run_new(const struct reputation_setup *setup, void (*on_change)(void *arg),
+                                          void *arg) MUST_USE;
+void reputation_run_free(struct reputation_run **run); /* cancels everything; NULL inside is allowed */
+
+void reputation_set_client(struct reputation_run *run, const struct addr *ip);
+/* Empty: there is none, so no list can have it.  Copied. */
+void reputation_set_subject(struct reputation_run *run, enum list_subject s, struct slice name);
+/* It is another one from now on: answers about it are forgotten, questions dropped. */
+void reputation_drop_subject(struct reputation_run *run, enum list_subject s);
+
+/* Lists of these kinds are to be asked: RUN_ bits, added to those of before. */
+void reputation_want(struct reputation_run *run, unsigned kinds);
+void reputation_unwant(struct reputation_run *run, unsigned kinds); /* for subjects that come later */
+
+/* The time is over: what is awaited ends without an answer. */
+void reputation_expire(struct reputation_run *run);
+
+/* Does some slot of these lists await an answer that somebody waits for?  `kinds` as for reputation_want. */
+bool reputation_waiting(const struct reputation_run *run, unsigned kinds);
+
+/* Is there a late list that may still be asked (its subject is there or may come)? */
+bool reputation_has_unasked_late(const struct reputation_run *run);
+
+enum list_state { LIST_UNASKED = 0, LIST_PENDING, LIST_NOT_LISTED, LIST_LISTED, LIST_FAILED };
+
+/* Of one list, over all its subjects. */
+enum list_state reputation_list_state(const struct reputation_run *run, size_t list, int64_t *weight);
+
+/* How long it took, who said so; false: not asked. */
+bool reputation_list_source(const struct reputation_run *run, size_t list, struct buf *from, uint64_t *us);
+
+struct reputation_sum {
+    int64_t score;       /* of what answered; enforcing lists */
+    int64_t low, high;   /* with what lists without an answer might have brought */
+    bool incomplete;     /* an enforcing list that was asked gave no answer */
+    bool zero_day;       /* a list with zero_day has it */
+    bool zero_day_known; /* all such lists answered */
+};
+void reputation_sum(const struct reputation_run *run, struct reputation_sum *out);
+
+/* Names of lists with a hit, joined by ',': enforcing ones with a positive weight, or monitoring ones. */
+void reputation_put_lists(const struct reputation_run *run, bool monitored, struct buf *out);
+
+/* Asks the TXT of the first enforcing list with a positive hit and `reason: txt`.  False: there is none. */
+bool reputation_ask_reason(struct reputation_run *run);
+bool reputation_reason_pending(const struct reputation_run *run);
+/* Cleaned: printable ASCII, one line; empty if it was not asked or there is none. */
+struct slice reputation_reason(const struct reputation_run *run);
+
+#endif
