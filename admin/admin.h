@@ -58,4 +58,11 @@ bool control_ask(const char *path, const char *line, unsigned timeout_s, struct 
  */
 int recorder_main(struct state *st, const struct config *conf, int admin_fd, int supervisor_fd);
 
+/*
+ * Completes a loaded snapshot with all that is made from it: certificates are read and checked, the policy is compiled
+ * and its tests are run; everything is attached to it and freed with it.  False with errors (positions from the
+ * file) if anything is wrong: then the caller frees the snapshot.  Blocking.
+ */
+bool snapshot_complete(struct config *c, struct config_errors *errs) MUST_USE;
+
 #endif

@@ -40,6 +40,11 @@ void config_free(struct config *c)
     if (c == NULL) {
         return;
     }
+    while (c->own->attached_count > 0) {
+        size_t last = --c->own->attached_count;
+
+        c->own->attached[last].free_fn(c->own->attached[last].obj);
+    }
     for (size_t i = 0; i < c->domain_count; i++) {
         free_recipients(c->domains[i].recipients);
     }
@@ -47,6 +52,13 @@ void config_free(struct config *c)
     arena_fini(&c->own->arena);
     free(c->own);
     free(c);
+}
+
+void config_attach(struct config *c, void *obj, void (*free_fn)(void *obj))
+{
+    BUG_ON(c->own->attached_count == CONFIG_ATTACHED_MAX);
+    c->own->attached[c->own->attached_count].obj = obj;
+    c->own->attached[c->own->attached_count++].free_fn = free_fn;
 }
 
 /* GLACIS_HOSTNAME and the machine's name come where the file says nothing. */

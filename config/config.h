@@ -219,6 +219,8 @@ struct config_admin {
 
 enum config_backend { BACKEND_EMBEDDED = 0, BACKEND_REDIS };
 
+struct policy;
+struct tls_material;
 struct config_node; /* the parsed file, with positions: config/tree.h */
 
 struct config {
@@ -245,6 +247,8 @@ struct config {
         enum config_backend backend;
     } state;
     const struct config_node *root; /* lives as long as the snapshot: policy/ compiles its sections from it */
+    const struct policy       *policy;       /* compiled by policy/ (admin/snapshot.c); NULL before */
+    const struct tls_material *tls_material; /* read by tls/; NULL without `tls:` */
     struct config_private_data *own; /* memory of the snapshot */
 };
 
@@ -285,6 +289,9 @@ struct config *config_load_default(struct config_errors *errs) MUST_USE;
 struct config *config_load_text(const char *path, struct slice text, struct config_errors *errs) MUST_USE;
 
 void config_free(struct config *c);
+
+/* Something made from the snapshot that lives as long as it: config_free calls free_fn(obj), the last one first. */
+void config_attach(struct config *c, void *obj, void (*free_fn)(void *obj));
 
 /* The effective configuration as YAML that loads again to the same; secrets are masked. */
 void config_print(const struct config *c, struct buf *out);

@@ -22,10 +22,17 @@ struct domain_entry {
 };
 
 /* What a snapshot owns beside its struct. */
+#define CONFIG_ATTACHED_MAX 8
+
 struct config_private_data {
     struct arena arena;           /* tree, texts, lists */
     struct table domains;         /* of domain_entry */
     struct domain_entry *entries; /* config.domain_count */
+    struct {
+        void *obj;
+        void (*free_fn)(void *obj);
+    } attached[CONFIG_ATTACHED_MAX]; /* config_attach, in order */
+    size_t attached_count;
 };
 
 struct load {

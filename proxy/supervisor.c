@@ -58,7 +58,7 @@ static struct config *fall_back(struct supervisor *sup, const struct config_erro
 
     buf_init(&text, TEXT_MAX);
     if (path != NULL && files_last_good(path, &text))
-        conf = config_load_text(path, buf_slice(&text), &again);
+        conf = supervisor_complete(config_load_text(path, buf_slice(&text), &again), &again);
     if (conf != NULL) {
         supervisor_log_errors(errs, path);
         log_msg(LOG_LEVEL_ERROR, "config_fallback",

@@ -15,6 +15,7 @@
 #ifndef PROXY_SUPERVISOR_PARTS_H
 #define PROXY_SUPERVISOR_PARTS_H
 
+#include "admin/admin.h"
 #include "config/config.h"
 #include "proxy/sandbox.h"
 #include "proxy/supervisor.h"
@@ -143,6 +144,8 @@ void recorder_stop(struct supervisor *sup);
 
 /* supervisor_reload.c */
 struct config *supervisor_load(struct supervisor *sup, struct config_errors *errs, struct buf *text);
+/* With certificates and policy; frees it and gives NULL if they are not good. */
+struct config *supervisor_complete(struct config *conf, struct config_errors *errs);
 void supervisor_log_errors(const struct config_errors *errs, const char *path);
 /* client: who asked by the control socket, or NULL. */
 void supervisor_reload(struct supervisor *sup, struct control_client *client);

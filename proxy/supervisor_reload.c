@@ -12,15 +12,28 @@
 #define TEXT_MAX (64u * 1024u * 1024u)
 #define ANSWER_MAX (64u * 1024u)
 
-struct config *supervisor_load(struct supervisor *sup, struct config_errors *errs, struct buf *text)
+static struct config *load(const char *path, struct config_errors *errs, struct buf *text)
 {
-    const char *path = sup->options.config_path;
 
     if (path == NULL)
         return config_load_default(errs);
     if (strcmp(path, "-") == 0 || !files_read(path, text))
         return config_load(path, errs); /* says what is wrong with the path */
     return config_load_text(path, buf_slice(text), errs);
+}
+
+struct config *supervisor_complete(struct config *conf, struct config_errors *errs)
+{
+    if (conf != NULL && !snapshot_complete(conf, errs)) {
+        config_free(conf);
+        return NULL;
+    }
+    return conf;
+}
+
+struct config *supervisor_load(struct supervisor *sup, struct config_errors *errs, struct buf *text)
+{
+    return supervisor_complete(load(sup->options.config_path, errs, text), errs);
 }
 
 void supervisor_log_errors(const struct config_errors *errs, const char *path)

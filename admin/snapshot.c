@@ -1,0 +1,32 @@
+/*
+ * snapshot.c - a configuration with all that is made from it; what `check` judges is what the supervisor runs.
+ *
+ * Workers inherit the result by fork: they read no certificate, key or group file of their own.
+ */
+#include "admin/admin.h"
+#include "tls/tls.h"
+
+static void free_material(void *obj)
+{
+    tls_material_free(obj);
+}
+
+static void read_certificates(struct config *c, struct config_errors *errs)
+{
+    struct tls_material *m;
+
+    if (!c->tls.enabled) {
+        return;
+    }
+    m = tls_material_load(c, errs);
+    if (m != NULL) {
+        c->tls_material = m;
+        config_attach(c, m, free_material);
+    }
+}
+
+bool snapshot_complete(struct config *c, struct config_errors *errs)
+{
+    read_certificates(c, errs);
+    return errs->fatal == 0;
+}
