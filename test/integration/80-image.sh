@@ -86,8 +86,8 @@ echo 0 >/proc/sys/net/ipv4/ip_unprivileged_port_start
 cd "$work"
 "$PYTHON" "$HERE/sink.py" --listen 127.0.0.1:2526 --dir "$work/mail" --ready-file "$work/sink.ready" &
 sink=$!
-as_glacis() {
-    chroot "$image" /usr/bin/setpriv --reuid 10025 --regid 10025 --clear-groups --no-new-privs --bounding-set=-all "$@"
+as_glacis() { # takes the place of the shell that calls it
+    exec chroot "$image" /usr/bin/setpriv --reuid 10025 --regid 10025 --clear-groups --no-new-privs --bounding-set=-all "$@"
 }
 GLACIS_DOMAINS=example.test GLACIS_UPSTREAM=127.0.0.1:2526 as_glacis \
     /usr/local/bin/glacis run --ready-file /var/lib/glacis/ready &
@@ -103,7 +103,7 @@ if swaks --server 127.0.0.1:25 --helo client.example.net --from alice@example.ne
     echo "it relays"
     exit 1
 fi
-as_glacis /bin/bash -c "exec 3<>/dev/tcp/127.0.0.1/8025 && printf 'GET /healthz HTTP/1.0\r\n\r\n' >&3 && IFS= read -r status <&3 && [[ \$status == *' 200 '* ]]"
+(as_glacis /bin/bash -c "exec 3<>/dev/tcp/127.0.0.1/8025 && printf 'GET /healthz HTTP/1.0\r\n\r\n' >&3 && IFS= read -r status <&3 && [[ \$status == *' 200 '* ]]")
 echo "healthy"
 kill $proxy
 wait $proxy
