@@ -338,6 +338,8 @@ static bool apply(struct walk *w, const struct rule *rule, struct rule_trace *t)
 
     w->final = rule->final != ACTION_NONE && !monitored;
     a = rule->when != NULL ? ask(w, rule->when) : both(NULL, TRUTH_TRUE);
+    w->final = rule->final != ACTION_NONE;
+    a = rule->when != NULL ? ask(w, rule->when) : both(NULL, TRUTH_TRUE);
     *t = (struct rule_trace){ .term = a.term, .negated = a.negated, .score = w->score };
     if (monitored) {
         record(w, &a, t);
