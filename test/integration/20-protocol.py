@@ -26,6 +26,9 @@ LOCK = threading.Lock()
 def run_setup(setup, cases, directory, results):
     """All cases of one setup."""
     started = time.monotonic()
+    if not setup.possible():
+        results.extend((c[0], "skipped") for c in cases)
+        return
     try:
         setup.start(directory)
     except Exception as e:  # pylint: disable=broad-except

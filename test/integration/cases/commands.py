@@ -503,3 +503,14 @@ def backlog_is_bounded(t):
     t.true(codes[:2] == ["250", "250"] and codes[-1] == "250", "in order to the end", (codes[:3], codes[-3:]))
     t.true(codes[2:-1].count("250") == 99 and codes[2:-1].count("452") == 2901, "100 accepted, 452 for the rest",
            {x: codes.count(x) for x in set(codes)})
+
+
+@case("PIP-15", "commands behind a RCPT that waits for the upstream are answered behind it")
+def one_at_a_time(t):
+    t.script({"at": "RCPT", "delay": 0.4})
+    c = t.greeted()
+    c.send(TXN + b"NOOP\r\nVRFY x\r\nRSET\r\n")
+    t.want(c.reply(), "250 2.1.0")
+    t.true(c.quiet(0.2), "nothing overtakes the RCPT", c.buffer)
+    t.want(c.reply(), "250 2.1.5")
+    t.wants([c.reply() for _ in range(3)], ["250", "252|502", "250"])

@@ -273,3 +273,21 @@ def header_octets_untouched(t):
     content = (b"sUbJect:  odd   spacing \t \r\n\tfolded with a tab\r\n  and blanks  \r\nX-Empty:\r\nx-B: 2\r\nX-A: 1\r\n"
                b"TO : <bob@example.test>\r\nX-Long: " + b"w" * 1200 + b"\r\n\r\nbody \t\r\n")
     t.same(t.deliver(content), content)
+
+
+@case("DAT-33", "after a refusal for bare newlines the next message of a new session passes", "content")
+def usable_after_a_refusal(t):
+    c = t.open()
+    t.want(wire_message(t, HEAD + b"a\nb\r\n.\r\n", c), "550 5.6.11")
+    t.ends_or_in_step(c)
+    t.same(t.deliver(), MESSAGE)
+
+
+@table([("DAT-40", "%s: the upstream gets no end of data" % w, act) for w, act in
+        (("RSET after BDAT", "rset"), ("QUIT after BDAT", "quit"), ("EHLO after BDAT", "ehlo"))], "content")
+def no_end_without_the_clients(t, act):
+    c = t.open()
+    t.want(c.bdat(HEAD + b"body\r\n"), "250")
+    t.want(c.cmd({"rset": "RSET", "quit": "QUIT", "ehlo": "EHLO again.example.net"}[act]), "250|221")
+    t.none(c)
+    t.true(not t.sink.commands("DATA"), "no DATA", t.sink.commands())

@@ -7,6 +7,7 @@ side by side.  After every case the sink must have seen no breach of protocol an
 import json
 import os
 import re
+import socket
 import time
 import traceback
 
@@ -241,6 +242,16 @@ class Setup:
             else:
                 node[keys[-1]] = value
         return json.dumps(base, indent=1)
+
+    def possible(self):
+        """Does this machine have the address that the clients come from?"""
+        family = socket.AF_INET6 if ":" in self.source else socket.AF_INET
+        try:
+            with socket.socket(family) as s:
+                s.bind((self.source, 0))
+        except OSError:
+            return False
+        return True
 
     def start(self, directory):
         directory = os.path.join(directory, self.name)

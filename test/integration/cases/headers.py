@@ -249,3 +249,21 @@ def own_loop(t):
     c.envelope()
     t.want(c.data(looped * 6 + KEEP + BODY), "554 5.4.6")
     assert MESSAGE
+
+
+@case("RCV-09", "a client on IPv6 is written [IPv6:...] in Received", "ipv6")
+def received_ipv6(t):
+    value = received(t.deliver(client=t.greeted(source="::1")))
+    t.true(b"[IPv6:::1]" in value, "[IPv6:::1]", value)
+
+
+@table([("HDR-16", "an added value stays one field whatever the client says: EHLO %r" % n, n) for n in
+        (b"a\tX-Evil: 1", b"\xc3\xa4.example", b"x" * 200 + b".example")], "headers")
+def added_values_are_clean(t, name):
+    c = t.client()
+    if c.cmd(b"EHLO " + name).code != "250":
+        return
+    m = t.deliver(client=c)
+    head = m.data.split(b"\r\n\r\n", 1)[0]
+    t.true(not t.fields(m, b"X-Evil") and all(o < 128 for o in head), "clean", head)
+    t.true(all(len(l) <= 998 for l in head.split(b"\r\n")), "short lines", head)

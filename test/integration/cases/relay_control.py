@@ -313,3 +313,24 @@ def postmaster_elsewhere(t):
 def intersection(t):
     text = t.client().hello().text
     t.true("8BITMIME" in text and "DSN" in text, "what both have", text)
+
+
+@case("RLY-14", "being internal is never derived from EHLO or headers")
+def not_internal(t):
+    c = t.greeted("mx.glacis.test")
+    t.wants(c.envelope(("x@elsewhere.invalid",), "admin@example.test"), ["250", "550 5.7.1|554 5.7.1"])
+
+
+@case("UTF-05", "SMTPUTF8 is offered only with 8BITMIME; domains reach the upstream as they may be sent")
+def utf8_needs_eight_bit(t):
+    text = t.client().hello().text
+    t.true("SMTPUTF8" not in text or "8BITMIME" in text, "both", text)
+
+
+@case("DSN-08", "a refused recipient is refused in the session: the upstream gets no message for it", "failures")
+def refused_in_session(t):
+    t.script({"at": "RCPT", "match": "nobody", "reply": "550 5.1.1 no"})
+    c = t.greeted()
+    t.wants(c.envelope(("nobody@example.test", "bob@example.test")), ["250", "550", "250"])
+    t.want(c.data(MESSAGE), "250")
+    t.true(t.arrived(1)[0].recipients == [b"bob@example.test"], "bob alone", t.sink.messages[0].rcpts)

@@ -239,3 +239,35 @@ def own_name_upstream(t):
     t.deliver()
     t.true(any(l.upper() == b"EHLO MX.GLACIS.TEST" for l in t.sink.commands("EHLO")), "EHLO mx.glacis.test",
            t.sink.commands("EHLO"))
+
+
+@case("CAP-10", "keywords that are not known yet are not offered; ours always are", "asleep")
+def keywords_unknown(t):
+    text = t.client().hello().text
+    for word in ("8BITMIME", "DSN", "SMTPUTF8"):
+        t.true(word not in text, "no " + word, text)
+    for word in ("PIPELINING", "ENHANCEDSTATUSCODES", "CHUNKING", "SIZE"):
+        t.true(word in text, word, text)
+
+
+@case("RPL-13", "UTF-8 in the upstream's text only when SMTPUTF8 was used", "replies")
+def utf8_text(t):
+    reply = at_rcpt(t, {"raw": "550 5.1.1 Empf\u00e4nger\r\n".encode().decode("latin-1")})
+    t.want(reply, "550 5.1.1|451")
+
+
+@case("UPF-38", "text about a failing upstream is neutral: no name, address, port", "asleep")
+def neutral_text(t):
+    c = t.greeted()
+    replies = c.envelope()
+    t.want(replies[1], "451 4.4.1")
+    for secret in ("inner", "127.0.0.1", str(t.sink.port), "Connection refused", "refused"):
+        t.true(secret not in str(replies[1]), "no %s" % secret, str(replies[1]))
+
+
+@case("SIZ-09", "the upstream is not asked and nothing is held for a message that is too big to declare")
+def too_big_is_refused_early(t):
+    c = t.greeted()
+    t.want(c.cmd("MAIL FROM:<a@elsewhere.invalid> SIZE=99999999999"), "552 5.3.4")
+    t.in_step(c)
+    t.true(not t.sink.commands("MAIL"), "not asked")

@@ -46,6 +46,9 @@ SETUPS = [
     Setup("spread", {"upstreams/inner/servers": lambda s: [port(0)(s), port(1)(s)], "upstreams/second": None,
                      "domains/second.test": None, "upstreams/inner/balance": "round_robin",
                      "upstreams/inner/keep_idle": 0}, sinks=2),
+    # the upstream's port is closed from the start
+    Setup("asleep", {"upstreams/inner/servers": ["127.0.0.1:9"]}, wait=False),
+    Setup("ipv6", {"server/listen": ["[::1]:0"]}, source="::1"),
     Setup("health", {"upstreams/inner/health": {"interval": "1s", "fall": 2, "rise": 2}}),
 ]
 assert KEYWORDS
