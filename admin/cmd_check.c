@@ -9,6 +9,8 @@
 #include <getopt.h>
 #include <sysexits.h>
 
+#include "policy/policy.h"
+
 #define OUTPUT_MAX ((size_t)64 << 20)
 
 struct request {
@@ -96,14 +98,36 @@ static void print_errors(const struct config_errors *errs, const char *path)
     buf_fini(&out);
 }
 
+/* The section `policy` as it is in the file is left out: the merged one takes its place. */
+static void put_without_policy(struct buf *out, struct slice rest)
+{
+    bool skip = false;
+
+    while (!slice_empty(rest)) {
+        struct slice line = slice_cut(&rest, '\n');
+
+        if (!slice_starts(line, SLICE(" "))) {
+            skip = slice_starts(line, SLICE("policy:"));
+        }
+        if (!skip) {
+            buf_put_slice(out, line);
+            buf_put_char(out, '\n');
+        }
+    }
+}
+
 static void print_config(const struct config *c)
 {
-    struct buf out;
+    struct buf plain, out;
 
+    buf_init(&plain, OUTPUT_MAX);
     buf_init(&out, OUTPUT_MAX);
-    config_print(c, &out);
+    config_print(c, &plain);
+    put_without_policy(&out, buf_slice(&plain));
+    policy_print(c->policy, &out);
     put_stream(stdout, &out);
     buf_fini(&out);
+    buf_fini(&plain);
 }
 
 /* "FILE: ok": on standard error when standard output is the configuration. */

@@ -4,6 +4,7 @@
  * Workers inherit the result by fork: they read no certificate, key or group file of their own.
  */
 #include "admin/admin.h"
+#include "policy/policy.h"
 #include "tls/tls.h"
 
 static void free_material(void *obj)
@@ -25,8 +26,24 @@ static void read_certificates(struct config *c, struct config_errors *errs)
     }
 }
 
+static void free_policy(void *obj)
+{
+    policy_free(obj);
+}
+
+static void compile_policy(struct config *c, struct config_errors *errs)
+{
+    struct policy *p = policy_compile(c, errs);
+
+    if (p != NULL) {
+        c->policy = p;
+        config_attach(c, p, free_policy);
+    }
+}
+
 bool snapshot_complete(struct config *c, struct config_errors *errs)
 {
     read_certificates(c, errs);
+    compile_policy(c, errs);
     return errs->fatal == 0;
 }

@@ -29,7 +29,7 @@ static const bool ready[WORK_COUNT] = {
     [WORK_TRUSTED] = false,     [WORK_IDENTITY] = false,     [WORK_NAMES] = false,
     [WORK_POLICY] = false,      [WORK_AUTH_RESULTS] = false, [WORK_RECIPIENTS] = false,
     [WORK_EMAIL_CHECK] = false, [WORK_DKIM] = false,         [WORK_REDIS] = false,
-    [WORK_HISTORY] = false,
+    [WORK_HISTORY] = false,     [WORK_RULES] = true,
 };
 
 /* clang-format off */
@@ -224,7 +224,7 @@ static const struct key table[] = {
       "blocked and rewritten recipients", WORK_RECIPIENTS, NULL },
     { "groups", KEY_TREE, 0, 0,
       NULL, 0, 0, NULL,
-      "named sets for rules", WORK_POLICY, NULL },
+      "named sets for rules", WORK_RULES, NULL },
 
     /* limits */
     { "limits.connections", KEY_COUNT_64, KEY_OFF_MAX, AT(limits.connections),
@@ -373,7 +373,7 @@ static const struct key table[] = {
       "greylisting", WORK_POLICY, NULL },
     { "policy", KEY_TREE, 0, 0,
       NULL, 0, 0, NULL,
-      "rules", WORK_POLICY, NULL },
+      "rules", WORK_RULES, NULL },
     { "dkim", KEY_TREE, 0, 0,
       NULL, 0, 0, NULL,
       "DKIM", WORK_DKIM, NULL },

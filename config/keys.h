@@ -64,7 +64,8 @@ enum key_work {
     WORK_TRUSTED,      /* PROXY protocol and XCLIENT inbound */
     WORK_IDENTITY,     /* XCLIENT, XFORWARD, PROXY outbound */
     WORK_NAMES,        /* upstream servers by name */
-    WORK_POLICY,       /* groups, rules, lists, SPF, history */
+    WORK_RULES,        /* groups, rules */
+    WORK_POLICY,       /* lists, SPF, history */
     WORK_AUTH_RESULTS, /* Authentication-Results, Received-SPF */
     WORK_RECIPIENTS,
     WORK_EMAIL_CHECK,

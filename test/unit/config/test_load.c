@@ -202,11 +202,10 @@ static void keys_of_later_versions_are_refused_by_name(void **state)
           "f:8:7: error: server.listen[].trusted: not in this version\n"
           "f:9:12: error: server.listen[].tls: `implicit` is not in this version\n" },
         { "policy's sections",
-          UP "groups: {}\nspf: {}\nreputation: {}\nknown_good: {}\nzero_day: {}\ngreylist: {}\npolicy: {}\n",
-          "f:3:1: error: groups: not in this version\nf:4:1: error: spf: not in this version\n"
-          "f:5:1: error: reputation: not in this version\nf:6:1: error: known_good: not in this version\n"
-          "f:7:1: error: zero_day: not in this version\nf:8:1: error: greylist: not in this version\n"
-          "f:9:1: error: policy: not in this version\n" },
+          UP "spf: {}\nreputation: {}\nknown_good: {}\nzero_day: {}\ngreylist: {}\n",
+          "f:3:1: error: spf: not in this version\nf:4:1: error: reputation: not in this version\n"
+          "f:5:1: error: known_good: not in this version\nf:6:1: error: zero_day: not in this version\n"
+          "f:7:1: error: greylist: not in this version\n" },
         { "others", UP "recipients: {}\ndkim: {}\ndmarc: {}\nemail_check: {}\n",
           "f:3:1: error: recipients: not in this version\nf:4:1: error: dkim: not in this version\n"
           "f:5:1: error: dmarc: not in this version\nf:6:1: error: email_check: not in this version\n" },
