@@ -95,6 +95,10 @@
     X(UP_LOST_FINAL, COUNTER, "glacis_upstream_lost_replies_total", "", "Final replies lost after the dot (RFC 1047)") \
     X(UP_MARKED_DOWN, COUNTER, "glacis_upstream_marked_down_total", "", "Times a server was marked down") \
     X(UP_PROBES, COUNTER, "glacis_upstream_probes_total", "", "Health probes")                       \
+    X(UP_TLS_OK, COUNTER, "glacis_upstream_tls_total", "outcome=\"ok\"", "TLS handshakes with upstreams, by outcome") \
+    X(UP_TLS_FAILED, COUNTER, "glacis_upstream_tls_total", "outcome=\"failed\"", "")                 \
+    X(UP_TLS_CLEAR, COUNTER, "glacis_upstream_tls_total", "outcome=\"clear\"", "")                   \
+    X(UP_IDENTITY_REFUSED, COUNTER, "glacis_upstream_identity_refused_total", "", "XCLIENT and XFORWARD commands that an upstream refused") \
     X(DNS_QUESTIONS, COUNTER, "glacis_dns_questions_total", "", "Names asked for, by whatever check")           \
     X(DNS_CACHE_HITS, COUNTER, "glacis_dns_cache_hits_total", "", "Of these: answered from the cache")         \
     X(DNS_SENT, COUNTER, "glacis_dns_sent_total", "", "Questions sent to DNS servers, repeats and probes included") \
@@ -116,7 +120,40 @@
     X(RELOADS, COUNTER, "glacis_reloads_total", "outcome=\"ok\"", "Reloads, by outcome")             \
     X(RELOADS_FAILED, COUNTER, "glacis_reloads_total", "outcome=\"refused\"", "")                    \
     X(GENERATION, GAUGE, "glacis_generation", "", "Number of the configuration in force")            \
-    X(PRIVATE_CLIENTS, COUNTER, "glacis_private_clients_total", "", "Sessions of clients on private addresses, not judged by address")
+    X(TLS_1_3, COUNTER, "glacis_tls_handshakes_total", "version=\"1.3\"", "Handshakes done with clients, by version") \
+    X(TLS_1_2, COUNTER, "glacis_tls_handshakes_total", "version=\"1.2\"", "")                        \
+    X(TLS_OLD, COUNTER, "glacis_tls_handshakes_total", "version=\"older\"", "")                      \
+    X(TLS_RESUMED, COUNTER, "glacis_tls_resumed_total", "", "Of these: resumed with a ticket")       \
+    X(TLS_FAILED, COUNTER, "glacis_tls_failures_total", "why=\"handshake\"", "Handshakes with clients that failed, by reason") \
+    X(TLS_TIMEOUTS, COUNTER, "glacis_tls_failures_total", "why=\"timeout\"", "")                     \
+    X(TLS_BUSY, COUNTER, "glacis_tls_failures_total", "why=\"busy\"", "")                            \
+    X(TLS_HANDSHAKES_NOW, GAUGE, "glacis_tls_handshakes", "", "Handshakes with clients in progress") \
+    X(CERT_RENEWED, COUNTER, "glacis_certificate_renewals_total", "outcome=\"ok\"", "Changed certificates, by outcome") \
+    X(CERT_REFUSED, COUNTER, "glacis_certificate_renewals_total", "outcome=\"refused\"", "")         \
+    X(CERT_REFUSED_NOW, GAUGE, "glacis_certificates_refused", "", "1 while the certificate files cannot be taken and the old ones serve") \
+    X(PROXY_ANNOUNCED, COUNTER, "glacis_proxy_headers_total", "outcome=\"announced\"", "PROXY headers, by outcome") \
+    X(PROXY_LOCAL, COUNTER, "glacis_proxy_headers_total", "outcome=\"local\"", "")                   \
+    X(PROXY_BAD_HEADER, COUNTER, "glacis_proxy_headers_total", "outcome=\"bad\"", "")                \
+    X(PROXY_TIMEOUTS, COUNTER, "glacis_proxy_headers_total", "outcome=\"timeout\"", "")              \
+    X(PROXY_UNTRUSTED, COUNTER, "glacis_proxy_headers_total", "outcome=\"untrusted\"", "")           \
+    X(XCLIENT_TAKEN, COUNTER, "glacis_xclient_total", "outcome=\"taken\"", "XCLIENT commands, by outcome") \
+    X(XCLIENT_REFUSED, COUNTER, "glacis_xclient_total", "outcome=\"refused\"", "")                   \
+    X(PRIVATE_CLIENTS, COUNTER, "glacis_private_clients_total", "", "Sessions of clients on private addresses, not judged by address") \
+    X(MEMORY_BUSY, COUNTER, "glacis_memory_busy_total", "", "Look-ups in shared tables given up: the lock was taken") \
+    X(MEMORY_EVICTED, COUNTER, "glacis_memory_evicted_total", "", "Live entries that gave way in a full shared table") \
+    X(SNAPSHOT_ROWS, COUNTER, "glacis_snapshot_rows_total", "", "Rows written to the database")      \
+    X(SNAPSHOT_ERRORS, COUNTER, "glacis_snapshot_errors_total", "", "Snapshots that could not be written") \
+    X(SHARED_ASKED, COUNTER, "glacis_shared_memory_questions_total", "", "Questions to the shared backend (redis)") \
+    X(SHARED_LATE, COUNTER, "glacis_shared_memory_failures_total", "why=\"timeout\"", "Answers from local memory instead, by reason") \
+    X(SHARED_AWAY, COUNTER, "glacis_shared_memory_failures_total", "why=\"away\"", "")               \
+    X(SHARED_BUSY, COUNTER, "glacis_shared_memory_failures_total", "why=\"busy\"", "")               \
+    X(SHARED_UP, GAUGE, "glacis_shared_memory_up", "", "Workers whose shared backend answers")       \
+    X(GREYLISTED, COUNTER, "glacis_greylist_total", "outcome=\"waits\"", "Recipients greylisted, by outcome") \
+    X(GREYLIST_PASSED, COUNTER, "glacis_greylist_total", "outcome=\"passed\"", "")                   \
+    X(LIST_DEMOTIONS, COUNTER, "glacis_list_demotions_total", "", "Reputation lists demoted to monitor by the guard") \
+    X(LIST_RESTORED, COUNTER, "glacis_list_restored_total", "", "Demoted lists that returned")       \
+    X(LIST_BREAKERS, COUNTER, "glacis_list_breaker_total", "", "Times a list that does not answer was skipped from then on") \
+    X(LIST_ALARMS, COUNTER, "glacis_list_alarms_total", "", "Alarms of the guard that change nothing: surge, silence, refusal")
 
 enum metric {
 #define X(name, kind, prom, label, help) M_##name,

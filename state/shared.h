@@ -93,10 +93,14 @@ struct shared {
     struct shard_lock dup_lock[DUP_SHARDS];
     struct duplicate dup[DUP_SETS][DUP_WAYS];
     struct shard_lock client_lock[CLIENT_SHARDS];
+    _Alignas(64) unsigned char tls_share[STATE_TLS_SHARE];
 };
+
+struct tables; /* tables.h */
 
 struct state {
     struct shared *sh;
+    struct tables *tables; /* what is remembered: a mapping of its own */
     size_t mapped;
     size_t client_sets; /* a multiple of CLIENT_SHARDS; each of CLIENT_WAYS entries */
     struct client *clients;

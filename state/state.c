@@ -12,6 +12,7 @@
 
 #include "core/crypto.h"
 #include "state/shared.h"
+#include "state/tables.h"
 
 #define PAGE 4096u
 #define CLIENTS_MIN 4096u
@@ -109,7 +110,7 @@ struct state *state_new(size_t clients)
 
     _Static_assert(sizeof(struct client) == 64, "one cache line");
     s->my_slot = -1;
-    if (!open_eventfds(s) || !map_memory(s, clients)) {
+    if (!open_eventfds(s) || !map_memory(s, clients) || (s->tables = tables_new(1)) == NULL) {
         log_msg(LOG_LEVEL_ERROR, "shared_memory", "Shared memory or its descriptors cannot be had: errno %d",
                 errno);
         state_free(s);
@@ -123,6 +124,11 @@ struct state *state_new(size_t clients)
     for (size_t i = 0; i < DUP_SHARDS; i++)
         shard_lock_init(&s->sh->dup_lock[i]);
     return s;
+}
+
+void *state_tls_share(struct state *s)
+{
+    return s->sh->tls_share;
 }
 
 void state_free(struct state *s)
@@ -139,5 +145,6 @@ void state_free(struct state *s)
     }
     if (s->sh != NULL)
         munmap(s->sh, s->mapped);
+    tables_free(s->tables);
     free(s);
 }

@@ -11,6 +11,7 @@
  *   clients    a fixed-size table keyed by client address: connections now (by slot), rates, abuse points,
  *              bans.  Shards with robust locks that are tried a few times and then done without (counted).
  *   duplicates hashes of messages whose 250 was lost (RFC 1047), when that guard is on.
+ *   memory     what is remembered beyond a session: memory.h, in a mapping of its own.
  *
  * Nothing here waits: no call blocks or makes a system call, but for the eventfd that wakes a reader.
  */
@@ -21,6 +22,7 @@
 #include "core/addr.h"
 #include "core/log.h"
 #include "core/metrics.h"
+#include "state/memory.h"
 
 #define STATE_SLOTS 64 /* 0 supervisor, 1 recorder, 2.. workers of up to three generations */
 #define STATE_SERVERS 256
@@ -65,6 +67,9 @@ void state_heartbeat(struct state *s, uint64_t now_ms);
 /* Sum over all live slots (gauges) and all that ever were (counters). */
 void     state_metrics_sum(const struct state *s, uint64_t out[METRIC_COUNT]);
 uint64_t state_gauge_sum(const struct state *s, enum metric gauge);
+
+#define STATE_TLS_SHARE 256
+void *state_tls_share(struct state *s); /* STATE_TLS_SHARE octets for the ticket keys (tls/), zeros at first */
 
 /* ---- log rings: one writer a slot, one reader (the recorder); a full ring drops and counts ---- */
 

@@ -1,0 +1,209 @@
+/*
+ * memory.h - what is remembered of the world: who was seen, who is in good standing, who waits, who bursts.
+ *
+ * One contract, two backends.  The tables in the shared mapping (embedded.c over tables.c) always work and
+ * cost a microsecond; with state.backend: redis (redis.c) what several proxies should know together (first
+ * seen, standing, greylist, demoted lists) is asked there too, and the tables answer when it does not in
+ * time.
+ *
+ * Questions   memory_ask() takes up to MEMORY_ASK_MAX questions of any kind at once and answers all of them
+ * in one callback, from the loop and never from inside the call, unless memory_cancel() came first. A
+ * question that leaves a trace (SEEN, GREYLIST, BURST, RATE) leaves it when it is asked, cancelled or not.
+ * Notes       memory_note() only writes; nobody waits for it, so it has no handle.
+ * Failure     A record with `known` false could not be had: treat it as "nothing is known", never as guilt.
+ *             Nothing here waits for a lock: it is tried a bounded number of times, and then not had
+ * (counted). Bounds      Tables have a fixed size (memory_describe() says it); the least valuable entry of a
+ * set of eight gives way.  Entries carry hashes only (128 bits of SHA-256, so that proxies and restarts
+ * agree). Clock       Seconds since 1970 from the caller, because records outlive processes and machines; a
+ * time that lies in the future is taken for now.
+ */
+#ifndef STATE_MEMORY_H
+#define STATE_MEMORY_H
+
+#include "config/config.h"
+#include "core/buf.h"
+#include "core/loop.h"
+
+struct state;
+struct memory;    /* of a process */
+struct memory_op; /* handle of one memory_ask() */
+
+/* ---- keys ---- */
+
+struct memory_key {
+    uint8_t octets[16];
+};
+
+enum memory_kind {                       /* the same text of two kinds is two keys */
+                   MEMORY_CLIENT = 'c',  /* a network in text, or the octets of an address */
+                   MEMORY_NAME = 'n',    /* organisational part of a verified name */
+                   MEMORY_DOMAIN = 'd',  /* an SPF-pass domain, for standing */
+                   MEMORY_SENDER = 's',  /* a domain as it appears in MAIL, for first_seen and bursts */
+                   MEMORY_ADDRESS = 'a', /* a sender's address, for bursts */
+                   MEMORY_HELO = 'h',
+                   MEMORY_TRIPLET = 't',
+};
+
+/* ASCII case is ignored. */
+struct memory_key memory_key(enum memory_kind kind, struct slice text);
+
+/* ---- questions ---- */
+
+enum memory_what {
+    MEMORY_SEEN = 0, /* since when? begins now if it is new; kept keep_s after the last time */
+    MEMORY_STANDING, /* on which days was mail of this key accepted? leaves no trace */
+    MEMORY_GREYLIST, /* since when does the triplet wait, or has it passed? begins now; kept keep_s */
+    MEMORY_BURST,    /* how many different `member`s within keep_s, this one included */
+    MEMORY_RATE,     /* how many times within a minute, this one included */
+};
+
+struct memory_question {
+    enum memory_what what;
+    struct memory_key key;
+    uint32_t member; /* BURST: hash of a network */
+    uint32_t keep_s; /* SEEN, GREYLIST, BURST; STANDING: of what is copied from the shared backend */
+};
+
+#define MEMORY_DAYS 8
+#define MEMORY_BURST_MAX 16 /* more members than this are not told apart */
+
+struct memory_standing {
+    uint32_t since_s;            /* first acceptance after the last refusal; 0: none */
+    uint16_t day[MEMORY_DAYS];   /* since 1970, the newest ones; 0: free */
+    uint16_t count[MEMORY_DAYS]; /* accepted on that day */
+};
+
+struct memory_record {
+    bool known;      /* false: could not be had; all else is 0 then */
+    bool found;      /* there was a record before this question */
+    bool passed;     /* GREYLIST: the triplet has waited long enough once */
+    int64_t since_s; /* SEEN, GREYLIST: of the first time (now if new) */
+    unsigned count;  /* BURST, RATE */
+    struct memory_standing standing;
+};
+
+#define MEMORY_ASK_MAX 8
+
+struct memory_answer {
+    size_t count;
+    const struct memory_record *record; /* in the order of the questions; borrowed */
+    bool shared;                        /* the shared backend took part */
+};
+typedef void (*memory_cb)(void *arg, const struct memory_answer *a);
+
+/* Questions are copied.  The handle is the caller's until the callback runs or memory_cancel() takes it. */
+struct memory_op *memory_ask(struct memory *m, const struct memory_question *q, size_t count, int64_t now_s,
+                             memory_cb cb, void *arg) MUST_USE;
+void memory_cancel(struct memory_op **op); /* *op may be NULL */
+
+/* ---- notes ---- */
+
+enum memory_event {
+    MEMORY_ACCEPTED = 0, /* standing: one more message, today */
+    MEMORY_REFUSED,      /* standing: starts again from nothing */
+    MEMORY_PASSED,       /* greylist: passes from now on, kept keep_s after the last time */
+};
+
+void memory_note(struct memory *m, enum memory_event event, const struct memory_key *key, uint32_t keep_s,
+                 int64_t now_s);
+
+/* Since when the memory remembers: history younger than the learning period proves nothing.  0: unknown yet.
+ */
+int64_t memory_history_since(const struct memory *m);
+
+/* ---- health of lists: one record a list, on this machine; guarded by policy/guard.c ---- */
+
+#define MEMORY_LISTS 64
+#define MEMORY_LIST_NAME 48
+#define MEMORY_LIST_MINUTES 64
+#define MEMORY_EVIDENCE 6
+#define MEMORY_GOOD_BITS 4096 /* identities asked about: told apart to some ten thousand */
+#define MEMORY_HIT_BITS 1024  /* of them, listed */
+#define MEMORY_LATENCIES 12   /* below 1 ms, 2 ms, 4 ms, ... */
+
+struct memory_minute {
+    uint32_t minute; /* since 1970; another one in its place means empty */
+    uint32_t answers, yes;
+    uint32_t errors, timeouts;
+    uint32_t spf, spf_yes; /* of clients with an SPF pass */
+    uint32_t bad, bad_yes; /* of clients that others are sure about: listed elsewhere, or SPF fail */
+};
+
+struct memory_good { /* distinct identities in good standing, in half of guard.known_good.within */
+    uint32_t epoch;
+    uint64_t asked[MEMORY_GOOD_BITS / 64];
+    uint64_t domains[MEMORY_HIT_BITS / 64]; /* of those listed */
+    uint64_t networks[MEMORY_HIT_BITS / 64];
+};
+
+struct memory_evidence {
+    uint32_t at_s;
+    char text[60]; /* who was listed: domain and network */
+};
+
+enum memory_override { OVERRIDE_AUTO = 0, OVERRIDE_ENFORCE, OVERRIDE_MONITOR, OVERRIDE_OFF };
+
+struct memory_list {
+    char name[MEMORY_LIST_NAME]; /* empty: free */
+    struct memory_minute minute[MEMORY_LIST_MINUTES];
+    struct memory_good good[2];
+    struct memory_evidence evidence[MEMORY_EVIDENCE];
+    uint32_t evidence_next;
+    uint64_t total_answers, total_yes, total_unique, total_overlap, total_good_yes;
+    uint32_t latency[MEMORY_LATENCIES];
+    uint32_t latency_us;   /* smoothed */
+    uint32_t baseline_ppm; /* smoothed share of yes, over days */
+    uint32_t baseline_weight, baseline_hour;
+    uint32_t failures;                                 /* in a row */
+    uint32_t broken_since_s, retry_at_s, retry_wait_s; /* breaker */
+    uint32_t probe_at_s;                               /* when the next one is due */
+    uint32_t probed_s;                                 /* newest one that was answered */
+    uint8_t probe_listed;  /* test point that must be listed: 0 not known, 1 yes, 2 no */
+    uint8_t probe_control; /* test point that must not be: 0 not known, 1 listed (bad), 2 not listed (good) */
+    uint8_t probe_works;   /* the first one was listed once, so its absence means something */
+    uint8_t reason;        /* enum guard_reason of the demotion in force */
+    uint32_t demoted_s;    /* 0: it is not demoted */
+    uint32_t evil_s;       /* newest evidence while demoted: good behaviour counts from here */
+    uint32_t demotions, last_restored_s;
+    uint32_t surge_s, silent_s; /* alarms since; 0 none */
+    uint8_t override;           /* enum memory_override */
+    uint32_t override_until_s;  /* 0: for ever */
+    uint64_t changed_ms;        /* wall clock of the last change of standing or override: the newest wins */
+};
+
+/*
+ * Takes the record of a list for a moment: no calls, no waiting in between, and memory_list_give() after. The
+ * record is made on first use.  NULL: not to be had now (lock, or more than MEMORY_LISTS names).
+ */
+struct memory_list *memory_list_take(struct memory *m, struct slice name);
+void memory_list_give(struct memory *m, struct memory_list *l);
+
+/* Takes the n-th record for reading and changing; NULL: there is none (or not now). */
+struct memory_list *memory_list_at(struct memory *m, size_t n);
+
+/* True for one caller of all processes when `*due` of the record has come; it is then interval_s later. */
+bool memory_list_claim(struct memory_list *l, uint32_t *due_s, int64_t now_s, uint32_t interval_s) MUST_USE;
+
+/* ---- of a process ---- */
+
+struct memory_redis { /* state.redis */
+    const char *url;  /* redis://[:password@]host[:port][/db], unix:/path; "" or NULL: embedded */
+    const char *prefix;
+    uint64_t timeout_ms;
+};
+
+/*
+ * loop may be NULL (supervisor, recorder): then notes and lists only.  A name in the url is resolved here,
+ * blocking, so before the loop runs.  Never fails: an address that cannot be used is logged and the tables
+ * serve alone.
+ */
+struct memory *memory_new(struct state *st, struct loop *loop, const struct memory_redis *redis) MUST_USE;
+void memory_free(struct memory **m); /* operations that are out are dropped without an answer */
+
+/* Is the shared backend answering? (embedded: true) */
+bool memory_shared_up(const struct memory *m);
+
+/* "seen 1048576 x 32, ..." and how many octets are mapped in all. */
+size_t memory_describe(const struct state *st, struct buf *out);
+
+#endif

@@ -1,0 +1,54 @@
+/*
+ * memory_priv.h - the front of the contract and its shared backend.  Private to state/.
+ *
+ * memory.c answers every question from the tables first; with a shared backend redis.c is given the operation
+ * beside that, may make its records better, and ends it with op_done(), at the latest after its timeout.
+ */
+#ifndef STATE_MEMORY_PRIV_H
+#define STATE_MEMORY_PRIV_H
+
+#include "core/list.h"
+#include "state/tables.h"
+
+struct redis;
+
+struct memory {
+    struct tables *tables;
+    struct loop *loop;    /* NULL: notes and lists only */
+    struct redis *redis;  /* NULL: embedded */
+    struct list_node ops; /* by memory_op.link */
+};
+
+struct memory_op {
+    struct list_node link;
+    struct memory *m;
+    memory_cb cb;
+    void *arg;
+    int64_t now_s;
+    size_t count;
+    struct memory_question q[MEMORY_ASK_MAX];
+    struct memory_record record[MEMORY_ASK_MAX];
+    bool shared;            /* the shared backend answered */
+    struct deferred ready;  /* embedded: answers in this turn */
+    struct timer timeout;   /* shared */
+    size_t waiting;         /* replies that are to come */
+    struct list_node asked; /* redis.c: its requests, by request.link */
+};
+
+/* Answers and frees the operation; from the loop only. */
+void op_done(struct memory_op *op);
+
+/* ---- redis.c ---- */
+
+struct redis *redis_new(struct memory *m,
+                        const struct memory_redis *conf) MUST_USE; /* NULL with a log line */
+void redis_free(struct redis **r);
+bool redis_up(const struct redis *r);
+
+/* False: it is away or full; nothing was begun.  Else op_done() will be called. */
+bool redis_ask(struct redis *r, struct memory_op *op) MUST_USE;
+void redis_forget(struct memory_op *op); /* its requests go on without it */
+void redis_note(struct redis *r, enum memory_event event, const struct memory_key *key, uint32_t keep_s,
+                int64_t now_s);
+
+#endif

@@ -1,0 +1,723 @@
+/*
+ * redis.c - what several proxies know together: hiredis on our loop.  The only file that speaks to hiredis.
+ *
+ *     AWAY --retry--> DIALING --AUTH, SELECT, history--> UP <--> SLOW (a reply is late: nothing new is asked)
+ *       ^                |                               |         |
+ *       +----------------+--- error, closed, too late ---+---------+     back-off 1 s, doubling to 30 s
+ *
+ * Every operation was answered by the tables before it came here (memory.c); a reply makes its records
+ * better, and is copied into the tables, so that these know nearly the same when Redis is gone.  Nothing on
+ * the way of a connection waits longer than `timeout`; while AWAY or SLOW nothing waits at all.
+ *
+ *     PREFIXs:KEY   string  first seen, seconds
+ *     PREFIXg:KEY   string  waits since; "p" and seconds once it passed
+ *     PREFIXk:KEY   hash    day -> accepted; s: first one; r: newest refusal
+ *     PREFIXl:NAME  hash    standing of a reputation list; the newest `changed` wins
+ *     PREFIXhistory string  since when anything is remembered
+ *
+ * Limits  PIPELINE_MAX requests are out at once; more are answered by the tables.  Every key has an expiry.
+ * No TLS.
+ */
+#include <errno.h>
+#include <hiredis/async.h>
+#include <hiredis/hiredis.h>
+#include <netdb.h>
+
+#include "state/memory_priv.h"
+
+#define PIPELINE_MAX 2000
+#define BACKOFF_MIN_MS 1000
+#define BACKOFF_MAX_MS 30000
+#define SLOW_MAX_MS 2000
+#define LISTS_EVERY_MS 5000
+#define LIST_KEEP_S (90 * 86400)
+#define PRUNE_ABOVE 24 /* days in a hash of standing */
+#define KEY_MAX 128
+#define PREFIX_MAX 64
+
+enum redis_state { REDIS_AWAY = 0, REDIS_DIALING, REDIS_UP, REDIS_SLOW };
+
+struct redis {
+    struct memory *m;
+    struct loop *loop;
+    char *host; /* numeric; NULL: path */
+    char *path;
+    char *password;
+    uint16_t port;
+    unsigned db;
+    char prefix[PREFIX_MAX + 1];
+    uint64_t timeout_ms;
+    enum redis_state state;
+    redisAsyncContext *ac; /* hiredis frees it; NULL while AWAY */
+    struct watch watch;
+    unsigned wanted;
+    bool watching;
+    size_t pending; /* requests that are out */
+    uint64_t backoff_ms;
+    struct timer retry; /* AWAY: dial again; DIALING, SLOW: give up */
+    struct timer lists;
+    struct log_limit said;
+};
+
+struct request { /* one question of an operation; lives until hiredis answers or gives up */
+    struct list_node link;
+    struct memory_op *op; /* NULL: it did not wait for it */
+    struct redis *r;
+    size_t index;
+};
+
+struct list_request {
+    struct redis *r;
+    char name[MEMORY_LIST_NAME];
+};
+
+static void go_away(struct redis *r, const char *why);
+
+/* ---- hiredis on a watch ---- */
+
+static void rearm(struct redis *r, unsigned wanted)
+{
+    r->wanted = wanted;
+    if (r->watching)
+        watch_set(&r->watch, wanted);
+}
+
+static void add_read(void *arg)
+{
+    rearm(arg, ((struct redis *)arg)->wanted | WATCH_READ);
+}
+
+static void del_read(void *arg)
+{
+    rearm(arg, ((struct redis *)arg)->wanted & ~(unsigned)WATCH_READ);
+}
+
+static void add_write(void *arg)
+{
+    rearm(arg, ((struct redis *)arg)->wanted | WATCH_WRITE);
+}
+
+static void del_write(void *arg)
+{
+    rearm(arg, ((struct redis *)arg)->wanted & ~(unsigned)WATCH_WRITE);
+}
+
+static void clean_up(void *arg)
+{
+    struct redis *r = arg;
+
+    if (r->watching)
+        watch_stop(&r->watch);
+    r->watching = false;
+    r->wanted = 0;
+}
+
+static void on_ready(unsigned ready, void *arg)
+{
+    struct redis *r = arg;
+    redisAsyncContext *ac = r->ac;
+
+    if (ac != NULL && (ready & WATCH_READ) != 0)
+        redisAsyncHandleRead(ac);
+    if (r->ac == ac && ac != NULL && (ready & WATCH_WRITE) != 0)
+        redisAsyncHandleWrite(ac);
+}
+
+/* ---- up and away ---- */
+
+static void become_up(struct redis *r)
+{
+    uint32_t before;
+
+    if (r->state == REDIS_DIALING) {
+        gauge_set(M_SHARED_UP, 1);
+        timer_start(&r->lists, 0);
+        if (log_allowed(&r->said, loop_now(r->loop), 10, &before))
+            log_msg(LOG_LEVEL_INFO, "shared_memory_up", "Redis answers");
+    }
+    r->state = REDIS_UP;
+    r->backoff_ms = 0;
+    timer_stop(&r->retry);
+}
+
+/* Every request that is out is answered by hiredis with nothing, so its operation ends with the tables'
+ * answer. */
+static void go_away(struct redis *r, const char *why)
+{
+    redisAsyncContext *ac = r->ac;
+    uint32_t before;
+
+    if (r->state == REDIS_AWAY)
+        return;
+    r->state = REDIS_AWAY;
+    r->ac = NULL;
+    gauge_set(M_SHARED_UP, 0);
+    timer_stop(&r->lists);
+    r->backoff_ms = r->backoff_ms == 0 ? BACKOFF_MIN_MS : min_u64(r->backoff_ms * 2, BACKOFF_MAX_MS);
+    timer_start(&r->retry, r->backoff_ms);
+    if (log_allowed(&r->said, loop_now(r->loop), 60, &before))
+        log_msg(LOG_LEVEL_WARN, "shared_memory_away", "Redis: %s; local memory serves alone until it is back",
+                why);
+    if (ac != NULL)
+        redisAsyncFree(ac);
+}
+
+static bool reply_is_good(struct redis *r, const redisAsyncContext *ac, const redisReply *reply)
+{
+    char why[160];
+    struct buf b;
+
+    if (reply != NULL && reply->type != REDIS_REPLY_ERROR)
+        return true;
+    if (ac != r->ac)
+        return false; /* of a connection that we gave up */
+    buf_init_fixed(&b, why, sizeof(why));
+    if (reply != NULL)
+        buf_put_quoted(&b, slice_of(reply->str, (size_t)reply->len), 100);
+    else
+        buf_put_quoted(&b, slice_str(ac->errstr), 100);
+    if (reply == NULL)
+        r->ac = NULL; /* hiredis is freeing it */
+    go_away(r, why);
+    return false;
+}
+
+static struct slice reply_text(const redisReply *reply)
+{
+    if (reply->type != REDIS_REPLY_STRING && reply->type != REDIS_REPLY_STATUS)
+        return SLICE_NONE;
+    return slice_of(reply->str, (size_t)reply->len);
+}
+
+static uint64_t to_number(struct slice text)
+{
+    uint64_t n;
+
+    return slice_to_u64(text, UINT32_MAX, &n) ? n : 0;
+}
+
+static void on_history(redisAsyncContext *ac, void *answer, void *arg)
+{
+    struct redis *r = ac->data;
+    const redisReply *reply = answer;
+    int64_t ours = r->m->tables->h->history_s, theirs;
+
+    (void)arg;
+    if (!reply_is_good(r, ac, reply))
+        return;
+    theirs = (int64_t)to_number(reply_text(reply));
+    if (theirs > 0 && (ours == 0 || theirs < ours))
+        r->m->tables->h->history_s = theirs;
+    become_up(r);
+}
+
+static void on_handshake(redisAsyncContext *ac, void *answer, void *arg)
+{
+    (void)arg;
+    (void)reply_is_good(ac->data, ac, answer);
+}
+
+static void on_connected(const redisAsyncContext *ac, int status)
+{
+    struct redis *r = ac->data;
+
+    if (status == REDIS_OK || r == NULL || ac != r->ac)
+        return;
+    r->ac = NULL; /* hiredis frees it after this */
+    go_away(r, ac->errstr);
+}
+
+static void on_disconnected(const redisAsyncContext *ac, int status)
+{
+    struct redis *r = ac->data;
+
+    (void)status;
+    if (r == NULL || ac != r->ac)
+        return;
+    r->ac = NULL;
+    go_away(r, ac->errstr[0] != '\0' ? ac->errstr : "the connection was closed");
+}
+
+static void dial(struct redis *r)
+{
+    redisAsyncContext *ac =
+        r->path != NULL ? redisAsyncConnectUnix(r->path) : redisAsyncConnect(r->host, r->port);
+
+    r->state = REDIS_DIALING;
+    if (ac == NULL || ac->err != 0) {
+        if (ac != NULL)
+            redisAsyncFree(ac);
+        go_away(r, "no connection can be made");
+        return;
+    }
+    r->ac = ac;
+    ac->data = r;
+    ac->ev.data = r;
+    ac->ev.addRead = add_read;
+    ac->ev.delRead = del_read;
+    ac->ev.addWrite = add_write;
+    ac->ev.delWrite = del_write;
+    ac->ev.cleanup = clean_up;
+    watch_init(&r->watch, r->loop, ac->c.fd, on_ready, r);
+    r->watching = true;
+    redisAsyncSetConnectCallback(ac, on_connected);
+    redisAsyncSetDisconnectCallback(ac, on_disconnected);
+    timer_start(&r->retry, r->timeout_ms < 1000 ? 1000 : r->timeout_ms);
+    if (r->password != NULL)
+        redisAsyncCommand(ac, on_handshake, NULL, "AUTH %s", r->password);
+    if (r->db != 0)
+        redisAsyncCommand(ac, on_handshake, NULL, "SELECT %u", r->db);
+    redisAsyncCommand(ac, on_handshake, NULL, "SET %shistory %lld NX", r->prefix, (long long)wall_now_s());
+    redisAsyncCommand(ac, on_history, NULL, "GET %shistory", r->prefix);
+}
+
+static void on_retry(void *arg)
+{
+    struct redis *r = arg;
+
+    if (r->state == REDIS_AWAY)
+        dial(r);
+    else if (r->state != REDIS_UP)
+        go_away(r, "no answer in time");
+}
+
+static void note_reply(struct redis *r)
+{
+    if (r->pending > 0)
+        r->pending--;
+    if (r->state == REDIS_SLOW && r->pending == 0)
+        become_up(r);
+}
+
+/* ---- questions ---- */
+
+static const char *key_text(const struct redis *r, char kind, const struct memory_key *key, char out[KEY_MAX])
+{
+    static const char hex[] = "0123456789abcdef";
+    struct buf b;
+
+    buf_init_fixed(&b, out, KEY_MAX);
+    buf_put_str(&b, r->prefix);
+    buf_put_char(&b, kind);
+    buf_put_char(&b, ':');
+    for (size_t i = 0; i < sizeof(key->octets); i++) {
+        buf_put_char(&b, hex[key->octets[i] >> 4]);
+        buf_put_char(&b, hex[key->octets[i] & 15]);
+    }
+    return out;
+}
+
+static struct slice element(const redisReply *reply, size_t i)
+{
+    return i < reply->elements ? reply_text(reply->element[i]) : SLICE_NONE;
+}
+
+/* The newest MEMORY_DAYS days. */
+static void put_day(struct memory_standing *s, uint16_t day, uint64_t n)
+{
+    size_t at = 0;
+
+    for (size_t i = 0; i < MEMORY_DAYS; i++) {
+        if (s->day[i] == day) {
+            at = i;
+            break;
+        }
+        if (s->day[i] < s->day[at])
+            at = i;
+    }
+    if (s->day[at] > day)
+        return;
+    if (s->day[at] != day)
+        s->count[at] = 0;
+    s->day[at] = day;
+    if (n > s->count[at])
+        s->count[at] = (uint16_t)min_u64(n, UINT16_MAX);
+}
+
+/* A refusal elsewhere ends what we know from before it; else the two views are joined. */
+static void merge_standing(struct memory_record *rec, const redisReply *reply)
+{
+    struct memory_standing theirs = { 0 };
+    uint64_t refused = 0;
+
+    for (size_t i = 0; i + 1 < reply->elements; i += 2) {
+        struct slice field = element(reply, i);
+        uint64_t n = to_number(element(reply, i + 1));
+
+        if (slice_eq(field, SLICE("r")))
+            refused = n;
+        else if (slice_eq(field, SLICE("s")))
+            theirs.since_s = (uint32_t)n;
+        else if (to_number(field) > 0 && to_number(field) <= UINT16_MAX)
+            put_day(&theirs, (uint16_t)to_number(field), n);
+    }
+    if (rec->standing.since_s > refused) {
+        for (size_t i = 0; i < MEMORY_DAYS; i++) {
+            if (rec->standing.day[i] != 0)
+                put_day(&theirs, rec->standing.day[i], rec->standing.count[i]);
+        }
+        if (theirs.since_s == 0 || rec->standing.since_s < theirs.since_s)
+            theirs.since_s = rec->standing.since_s;
+    }
+    rec->standing = theirs;
+    rec->found = rec->found || reply->elements > 0;
+    rec->known = true;
+}
+
+static void prune_days(struct redis *r, const struct memory_key *key, const redisReply *reply)
+{
+    char name[KEY_MAX];
+    uint64_t newest = 0;
+
+    for (size_t i = 0; i + 1 < reply->elements; i += 2) {
+        if (to_number(element(reply, i)) > newest)
+            newest = to_number(element(reply, i));
+    }
+    (void)key_text(r, 'k', key, name);
+    for (size_t i = 0; i + 1 < reply->elements; i += 2) {
+        uint64_t day = to_number(element(reply, i));
+
+        if (day > 0 && day + PRUNE_ABOVE / 2 < newest)
+            redisAsyncCommand(r->ac, NULL, NULL, "HDEL %s %llu", name, (unsigned long long)day);
+    }
+}
+
+static void merge_since(struct memory_record *rec, struct slice text, int64_t now_s)
+{
+    bool passed = text.len > 0 && text.ptr[0] == 'p';
+    int64_t since = (int64_t)to_number(slice_skip(text, passed ? 1 : 0));
+
+    if (since <= 0)
+        return;
+    if (!rec->known || since < rec->since_s)
+        rec->since_s = since < now_s ? since : now_s;
+    rec->found = rec->found || since < now_s || passed;
+    rec->passed = rec->passed || passed;
+    rec->known = true;
+}
+
+static void use_reply(struct redis *r, struct memory_op *op, size_t i, const redisReply *reply)
+{
+    struct memory_record *rec = &op->record[i];
+
+    if (op->q[i].what == MEMORY_STANDING) {
+        if (reply->type != REDIS_REPLY_ARRAY)
+            return;
+        merge_standing(rec, reply);
+        if (reply->elements / 2 > PRUNE_ABOVE)
+            prune_days(r, &op->q[i].key, reply);
+    } else {
+        merge_since(rec, reply_text(reply), op->now_s);
+    }
+    op->shared = true;
+    tables_learn(r->m->tables, &op->q[i], rec, op->now_s);
+}
+
+static void on_reply(redisAsyncContext *ac, void *answer, void *arg)
+{
+    struct request *req = arg;
+    struct redis *r = req->r;
+    struct memory_op *op = req->op;
+    const redisReply *reply = answer;
+    size_t index = req->index;
+    bool good;
+
+    list_remove(&req->link);
+    free(req);
+    note_reply(r);
+    good = reply_is_good(r, ac, reply);
+    if (op == NULL)
+        return;
+    if (good)
+        use_reply(r, op, index, reply);
+    if (--op->waiting == 0) {
+        timer_stop(&op->timeout);
+        op_done(op);
+    }
+}
+
+static void send_question(struct redis *r, struct memory_op *op, size_t i)
+{
+    const struct memory_question *q = &op->q[i];
+    struct request *req;
+    char key[KEY_MAX];
+    int status;
+
+    if (q->what == MEMORY_BURST || q->what == MEMORY_RATE)
+        return; /* each proxy counts its own */
+    req = xcalloc(1, sizeof(*req));
+    req->r = r;
+    req->op = op;
+    req->index = i;
+    list_push_back(&op->asked, &req->link);
+    op->waiting++;
+    r->pending++;
+    if (q->what == MEMORY_STANDING) {
+        status = redisAsyncCommand(r->ac, on_reply, req, "HGETALL %s", key_text(r, 'k', &q->key, key));
+    } else {
+        (void)key_text(r, q->what == MEMORY_SEEN ? 's' : 'g', &q->key, key);
+        redisAsyncCommand(r->ac, NULL, NULL, "SET %s %lld NX EX %u", key, (long long)op->now_s,
+                          q->keep_s > 0 ? q->keep_s : 1);
+        if (q->what == MEMORY_SEEN)
+            redisAsyncCommand(r->ac, NULL, NULL, "EXPIRE %s %u", key, q->keep_s > 0 ? q->keep_s : 1);
+        status = redisAsyncCommand(r->ac, on_reply, req, "GET %s", key);
+    }
+    if (status != REDIS_OK) { /* on its way down: on_disconnected follows */
+        list_remove(&req->link);
+        free(req);
+        op->waiting--;
+        r->pending--;
+    }
+}
+
+bool redis_ask(struct redis *r, struct memory_op *op)
+{
+    if (r->state != REDIS_UP) {
+        count(M_SHARED_AWAY);
+        return false;
+    }
+    if (r->pending + op->count > PIPELINE_MAX) {
+        count(M_SHARED_BUSY);
+        return false;
+    }
+    for (size_t i = 0; i < op->count; i++)
+        send_question(r, op, i);
+    if (op->waiting == 0)
+        return false;
+    count(M_SHARED_ASKED);
+    timer_start(&op->timeout, r->timeout_ms);
+    return true;
+}
+
+void redis_forget(struct memory_op *op)
+{
+    struct redis *r = op->m->redis;
+    bool late = !list_empty(&op->asked) && !timer_active(&op->timeout);
+
+    while (!list_empty(&op->asked))
+        container_of(list_pop(&op->asked), struct request, link)->op = NULL;
+    if (late && r->state == REDIS_UP) {
+        r->state = REDIS_SLOW;
+        timer_start(&r->retry, SLOW_MAX_MS);
+    }
+}
+
+void redis_note(struct redis *r, enum memory_event event, const struct memory_key *key, uint32_t keep_s,
+                int64_t now_s)
+{
+    static const char *const refuse = "if redis.call('EXISTS',KEYS[1])==1 then redis.call('DEL',KEYS[1]) "
+                                      "redis.call('HSET',KEYS[1],'r',ARGV[1]) "
+                                      "redis.call('EXPIRE',KEYS[1],ARGV[2]) end return 0";
+    char name[KEY_MAX];
+
+    if (r->state != REDIS_UP)
+        return;
+    (void)key_text(r, event == MEMORY_PASSED ? 'g' : 'k', key, name);
+    if (event == MEMORY_PASSED) {
+        redisAsyncCommand(r->ac, NULL, NULL, "SET %s p%lld EX %u", name, (long long)now_s, keep_s);
+    } else if (event == MEMORY_REFUSED) {
+        redisAsyncCommand(r->ac, NULL, NULL, "EVAL %s 1 %s %lld %u", refuse, name, (long long)now_s, keep_s);
+    } else {
+        redisAsyncCommand(r->ac, NULL, NULL, "HINCRBY %s %lld 1", name, (long long)(now_s / 86400));
+        redisAsyncCommand(r->ac, NULL, NULL, "HSETNX %s s %lld", name, (long long)now_s);
+        redisAsyncCommand(r->ac, NULL, NULL, "EXPIRE %s %u", name, keep_s);
+    }
+}
+
+/* ---- lists: standing and overrides, both ways ---- */
+
+static uint64_t field_of(const redisReply *reply, const char *name)
+{
+    uint64_t n;
+
+    for (size_t i = 0; i + 1 < reply->elements; i += 2) {
+        if (slice_eq(element(reply, i), slice_str(name)))
+            return slice_to_u64(element(reply, i + 1), UINT64_MAX, &n) ? n : 0;
+    }
+    return 0;
+}
+
+static void send_list(struct redis *r, const struct memory_list *l, const char *key)
+{
+    redisAsyncCommand(
+        r->ac, NULL, NULL,
+        "HSET %s changed %llu demoted %u evil %u reason %u demotions %u restored %u override %u until %u",
+        key, (unsigned long long)l->changed_ms, l->demoted_s, l->evil_s, (unsigned)l->reason, l->demotions,
+        l->last_restored_s, (unsigned)l->override, l->override_until_s);
+    redisAsyncCommand(r->ac, NULL, NULL, "EXPIRE %s %d", key, LIST_KEEP_S);
+}
+
+static void take_list(struct memory_list *l, const redisReply *reply)
+{
+    uint64_t override = field_of(reply, "override");
+
+    l->changed_ms = field_of(reply, "changed");
+    l->demoted_s = (uint32_t)field_of(reply, "demoted");
+    l->evil_s = (uint32_t)field_of(reply, "evil");
+    l->reason = (uint8_t)field_of(reply, "reason");
+    l->demotions = (uint32_t)field_of(reply, "demotions");
+    l->last_restored_s = (uint32_t)field_of(reply, "restored");
+    l->override = override <= OVERRIDE_OFF ? (uint8_t) override : 0;
+    l->override_until_s = (uint32_t)field_of(reply, "until");
+}
+
+static void on_list(redisAsyncContext *ac, void *answer, void *arg)
+{
+    struct list_request *req = arg;
+    struct redis *r = req->r;
+    const redisReply *reply = answer;
+    struct memory_list *l;
+    struct buf key;
+    char mem[KEY_MAX + MEMORY_LIST_NAME];
+    uint64_t theirs;
+    bool taken = false;
+
+    note_reply(r);
+    if (!reply_is_good(r, ac, reply) || reply->type != REDIS_REPLY_ARRAY || r->ac != ac)
+        goto out;
+    l = tables_list_take(r->m->tables, slice_str(req->name));
+    if (l == NULL)
+        goto out;
+    theirs = field_of(reply, "changed");
+    buf_init_fixed(&key, mem, sizeof(mem));
+    buf_putf(&key, "%sl:%s", r->prefix, req->name);
+    taken = theirs > l->changed_ms;
+    if (taken)
+        take_list(l, reply);
+    else if (theirs < l->changed_ms)
+        send_list(r, l, mem);
+    tables_list_give(r->m->tables, l);
+out:
+    if (taken)
+        log_msg(LOG_LEVEL_INFO, "list_shared", "Another proxy changed the standing of the list %s",
+                req->name);
+    free(req);
+}
+
+static void on_lists(void *arg)
+{
+    struct redis *r = arg;
+
+    timer_start(&r->lists, LISTS_EVERY_MS);
+    for (size_t n = 0; n < MEMORY_LISTS && r->state == REDIS_UP && r->pending < PIPELINE_MAX; n++) {
+        struct memory_list *l = tables_list_at(r->m->tables, n);
+        struct list_request *req;
+
+        if (l == NULL)
+            continue;
+        req = xcalloc(1, sizeof(*req));
+        req->r = r;
+        memcpy(req->name, l->name, sizeof(req->name));
+        req->name[sizeof(req->name) - 1] = '\0';
+        tables_list_give(r->m->tables, l);
+        r->pending++;
+        if (redisAsyncCommand(r->ac, on_list, req, "HGETALL %sl:%s", r->prefix, req->name) != REDIS_OK) {
+            r->pending--;
+            free(req);
+        }
+    }
+}
+
+/* ---- made and ended ---- */
+
+/* A numeric host as it is; a name is asked of the system once, before the loop runs. */
+static char *resolve_host(struct slice name)
+{
+    struct addrinfo hints = { .ai_socktype = SOCK_STREAM }, *found = NULL;
+    char *text = slice_dup(name), numeric[NI_MAXHOST];
+    bool ok = getaddrinfo(text, NULL, &hints, &found) == 0 &&
+              getnameinfo(found->ai_addr, found->ai_addrlen, numeric, sizeof(numeric), NULL, 0,
+                          NI_NUMERICHOST) == 0;
+
+    if (found != NULL)
+        freeaddrinfo(found);
+    free(text);
+    return ok ? xstrdup(numeric) : NULL;
+}
+
+/* redis://[[user]:password@]host[:port][/db] or unix:/path */
+static bool parse_url(struct redis *r, struct slice url)
+{
+    struct slice host, port = SLICE("6379"), auth = SLICE_NONE;
+    uint64_t n;
+    size_t at;
+
+    if (slice_starts(url, SLICE("unix:/"))) {
+        r->path = slice_dup(slice_skip(url, 5));
+        return true;
+    }
+    if (!slice_starts(url, SLICE("redis://")))
+        return false;
+    url = slice_skip(url, 8);
+    at = slice_rfind(url, '@');
+    if (at < url.len) {
+        auth = slice_take(url, at);
+        url = slice_skip(url, at + 1);
+        auth = slice_skip(auth, min_size(slice_find(auth, ':') + 1, auth.len));
+        r->password = slice_dup(auth);
+    }
+    host = slice_cut(&url, '/');
+    if (url.len > 0 && !slice_to_u64(url, 1023, &n))
+        return false;
+    r->db = url.len > 0 ? (unsigned)n : 0;
+    if (host.len > 0 && host.ptr[0] == '[') {
+        port = slice_skip(host, min_size(slice_find(host, ']') + 2, host.len));
+        host = slice_skip(slice_take(host, slice_find(host, ']')), 1);
+    } else if (slice_rfind(host, ':') < host.len) {
+        port = slice_skip(host, slice_rfind(host, ':') + 1);
+        host = slice_take(host, slice_rfind(host, ':'));
+    }
+    if (!slice_to_u64(port.len > 0 ? port : SLICE("6379"), 65535, &n))
+        return false;
+    r->port = (uint16_t)n;
+    r->host = resolve_host(host);
+    return r->host != NULL;
+}
+
+struct redis *redis_new(struct memory *m, const struct memory_redis *conf)
+{
+    struct redis *r = xcalloc(1, sizeof(*r));
+    struct slice prefix = slice_take(slice_str(conf->prefix), PREFIX_MAX);
+
+    r->m = m;
+    r->loop = m->loop;
+    r->timeout_ms = conf->timeout_ms;
+    if (prefix.len > 0)
+        memcpy(r->prefix, prefix.ptr, prefix.len);
+    if (!parse_url(r, slice_str(conf->url))) {
+        log_msg(LOG_LEVEL_ERROR, "shared_memory_address",
+                "state.redis.url cannot be used or its host not be found: local memory serves alone");
+        redis_free(&r);
+        return NULL;
+    }
+    timer_init(&r->retry, r->loop, on_retry, r);
+    timer_init(&r->lists, r->loop, on_lists, r);
+    timer_start(&r->retry, 0);
+    return r;
+}
+
+void redis_free(struct redis **rp)
+{
+    struct redis *r = *rp;
+    redisAsyncContext *ac;
+
+    if (r == NULL)
+        return;
+    *rp = NULL;
+    ac = r->ac;
+    r->ac = NULL;
+    r->state = REDIS_AWAY;
+    if (ac != NULL)
+        redisAsyncFree(ac);
+    timer_stop(&r->retry);
+    timer_stop(&r->lists);
+    free(r->host);
+    free(r->path);
+    free(r->password);
+    free(r);
+}
+
+bool redis_up(const struct redis *r)
+{
+    return r->state == REDIS_UP;
+}

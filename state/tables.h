@@ -1,0 +1,143 @@
+/*
+ * tables.h - fixed-size expiring hash tables in shared memory.  Private to state/ and its tests.
+ *
+ *     table    sets of TABLE_WAYS entries; a seeded hash of the key names the set; TABLE_SHARDS robust locks
+ *     entry    struct entry (key, expiry, worth), then the payload of its table
+ *
+ * Killed      Before an entry is written its number goes into shard.writing, after it 0: whoever finds the
+ * dead owner's lock clears that one entry, so a kill costs at most one record. Full        An expired entry
+ * goes first, then the one of least worth (entry.worth), then the longest unused. Locks       tried a bounded
+ * number of times, never waited for (M_MEMORY_BUSY); the snapshot takes a few sets at a time.
+ */
+#ifndef STATE_TABLES_H
+#define STATE_TABLES_H
+
+#include "state/memory.h"
+#include "state/shared.h"
+
+#define TABLES_MAGIC 0x676d656du /* "gmem" */
+#define TABLES_LAYOUT 1u
+#define TABLE_WAYS 8
+#define TABLE_SHARDS 256
+
+enum table_id { TABLE_SEEN = 0, TABLE_STANDING, TABLE_GREY, TABLE_BURST, TABLE_RATE, TABLE_COUNT };
+
+struct entry {
+    struct memory_key key;
+    uint32_t until_s; /* 0: free */
+    uint32_t used_s;
+    uint8_t worth;
+    uint8_t dirty; /* changed since the last snapshot */
+    uint16_t unused;
+};
+
+struct entry_seen {
+    struct entry e;
+    uint32_t first_s;
+};
+
+struct entry_standing {
+    struct entry e;
+    struct memory_standing s;
+};
+
+struct entry_grey {
+    struct entry e;
+    uint32_t first_s;
+    uint32_t passed_s; /* 0: not yet */
+};
+
+struct entry_burst {
+    struct entry e;
+    struct {
+        uint32_t member, at_s;
+    } seen[MEMORY_BURST_MAX];
+};
+
+struct entry_rate {
+    struct entry e;
+    uint32_t minute;
+    uint16_t now, before;
+};
+
+struct table_shard {
+    struct shard_lock lock;
+    _Atomic uint64_t writing; /* entry + 1 */
+};
+
+struct tables_header {
+    uint32_t magic, layout;
+    uint64_t seed[2];
+    _Atomic int64_t history_s; /* 0: not known yet */
+    _Atomic uint32_t loaded;   /* the snapshot was read, or there is none */
+    struct table_shard shard[TABLE_COUNT][TABLE_SHARDS];
+    struct table_shard list_lock[MEMORY_LISTS];
+    struct memory_list list[MEMORY_LISTS];
+};
+
+struct tables {
+    struct tables_header *h;
+    size_t mapped;
+    struct {
+        size_t size; /* octets of an entry */
+        size_t sets; /* a multiple of TABLE_SHARDS */
+        char *entries;
+    } table[TABLE_COUNT];
+};
+
+extern const char *const table_names[TABLE_COUNT];
+
+/* `share`: sizes are divided by it (tests); 1 is the real thing.  NULL with errno. */
+struct tables *tables_new(unsigned share) MUST_USE;
+void tables_free(struct tables *t);
+
+struct place { /* an entry under its shard's lock */
+    struct tables *t;
+    enum table_id id;
+    struct table_shard *shard;
+    size_t first; /* entry: of its set */
+};
+
+/* Locks the key's set; false: not to be had. */
+bool place_lock(struct tables *t, enum table_id id, const struct memory_key *key, struct place *p) MUST_USE;
+void place_unlock(struct place *p);
+
+/* The live entry of the key, or NULL. */
+struct entry *place_find(struct place *p, const struct memory_key *key, int64_t now_s);
+
+/* The key's entry, or a cleared one in place of the least valuable; `*made`. */
+struct entry *place_make(struct place *p, const struct memory_key *key, int64_t now_s, bool *made);
+
+/* Around every change of an entry. */
+void place_write_begin(struct place *p, struct entry *e);
+void place_write_end(struct place *p);
+
+/*
+ * Copies the live dirty entries (all: also those that are not) of sets [*set, ...) to `out` until `room`
+ * entries or a few sets are through; *set moves on.  Marks them clean.  Returns how many; *set == number of
+ * sets: done.
+ */
+size_t tables_collect(struct tables *t, enum table_id id, size_t *set, bool all, int64_t now_s, char *out);
+#define TABLE_COLLECT_SETS 32 /* so `out` holds TABLE_COLLECT_SETS * TABLE_WAYS entries */
+
+/* Puts a stored entry back unless the key has one; keeps the older first time of the two. */
+void tables_restore(struct tables *t, enum table_id id, const struct entry *stored, int64_t now_s);
+
+/* ---- embedded.c: the contract on the tables, at once ---- */
+
+void tables_ask(struct tables *t, const struct memory_question *q, int64_t now_s, struct memory_record *out);
+void tables_note(struct tables *t, enum memory_event event, const struct memory_key *key, uint32_t keep_s,
+                 int64_t now_s);
+
+/* What another proxy knows: the first time, days of standing, passed. */
+void tables_learn(struct tables *t, const struct memory_question *q, const struct memory_record *r,
+                  int64_t now_s);
+
+/* Adds one acceptance. */
+void standing_accept(struct memory_standing *s, int64_t now_s);
+
+struct memory_list *tables_list_take(struct tables *t, struct slice name);
+struct memory_list *tables_list_at(struct tables *t, size_t n);
+void tables_list_give(struct tables *t, struct memory_list *l);
+
+#endif
