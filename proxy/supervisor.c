@@ -22,6 +22,7 @@
 
 #include "admin/admin.h"
 #include "proxy/supervisor_parts.h"
+#include "tls/tls.h"
 
 #define TICK_MS 1000
 #define TICK_BUSY_MS 20 /* while something starts or ends */
@@ -152,6 +153,7 @@ static int start(struct supervisor *sup)
         config_free(conf);
         return status;
     }
+    tls_tickets_prepare(state_tls_share(sup->state));
     state_slot_enter(sup->state, state_slot_take(sup->state, ROLE_SUPERVISOR, 0, 0));
     if (geteuid() == 0 && strcmp(conf->server.user, "root") == 0)
         log_msg(LOG_LEVEL_WARN, "runs_as_root", "server.user is root: workers do not drop their privileges");
@@ -308,10 +310,24 @@ static void run(struct supervisor *sup)
         if (sup->stopping && stop_step(sup))
             break;
         generations_tick(sup);
+        certificates_tick(sup);
         supervisor_reload_pending(sup);
         control_tick(sup);
         notify_tick(sup);
     }
+}
+
+/* What no recorder has written: on standard error, so that nobody has to guess why nothing came up. */
+static void print_rest_of_log(struct supervisor *sup)
+{
+    struct buf line;
+
+    buf_init(&line, LOG_LINE_MAX);
+    while (sup->state != NULL && state_log_read(sup->state, &line)) {
+        fprintf(stderr, SLICE_FMT, SLICE_ARG(buf_slice(&line)));
+        buf_reset(&line);
+    }
+    buf_fini(&line);
 }
 
 /* In the reverse order of start(). */
@@ -326,6 +342,7 @@ static void finish(struct supervisor *sup)
     control_close(sup);
     sockets_close_all(&sup->sockets);
     log_set_sink(NULL, NULL);
+    print_rest_of_log(sup);
     state_free(sup->state);
     if (sup->notify_fd >= 0)
         close(sup->notify_fd);
