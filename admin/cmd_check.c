@@ -9,6 +9,7 @@
 #include <getopt.h>
 #include <sysexits.h>
 
+#include "admin/certificates.h"
 #include "policy/policy.h"
 
 #define OUTPUT_MAX ((size_t)64 << 20)
@@ -130,6 +131,17 @@ static void print_config(const struct config *c)
     buf_fini(&plain);
 }
 
+/* One line a certificate: when it expires. */
+static void print_certificates(const struct config *c, FILE *to)
+{
+    struct buf out;
+
+    buf_init(&out, OUTPUT_MAX);
+    certificates_put_text(c, &out);
+    put_stream(to, &out);
+    buf_fini(&out);
+}
+
 /* "FILE: ok": on standard error when standard output is the configuration. */
 static void print_summary(const struct request *rq, const char *path, size_t warnings)
 {
@@ -165,6 +177,7 @@ int cmd_check(int argc, char **argv)
     if (c == NULL || errs.fatal > 0) {
         code = errs.unreadable ? EX_NOINPUT : EX_CONFIG;
     } else {
+        print_certificates(c, rq.print ? stderr : stdout);
         print_summary(&rq, path, errs.count);
         if (rq.print) {
             print_config(c);

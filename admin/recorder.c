@@ -17,6 +17,7 @@
 #include <sys/signalfd.h>
 
 #include "admin/admin.h"
+#include "admin/certificates.h"
 #include "admin/http.h"
 #include "admin/log_writer.h"
 
@@ -176,6 +177,7 @@ static void put_metrics(const struct recorder *r, struct buf *b)
                 "# HELP glacis_monitor_mode 1 while the mode is monitor\n# TYPE glacis_monitor_mode gauge\n");
     buf_putf(b, "glacis_monitor_mode %d\n", r->conf->mode == MODE_MONITOR);
     put_servers(r, b);
+    certificates_put_metrics(r->conf, b);
 }
 
 static void on_request(void *arg, struct slice path, bool authorized, struct http_reply *out)

@@ -170,6 +170,7 @@ struct config *config_load_text(const char *path, struct slice text, struct conf
         config_free(c);
         return NULL;
     }
+    c->text = slice_of(load_text(&l, text), text.len);
     return c;
 }
 

@@ -211,6 +211,15 @@ struct config_dns { /* the resolver's settings (dns/dns.h copies them) */
     uint64_t    self_test_ms; /* CONFIG_OFF: never */
 };
 
+enum config_spf_engine { CONFIG_SPF_NATIVE = 0, CONFIG_SPF_LIBSPF2 };
+
+struct config_spf {
+    enum config_spf_engine engine;
+    bool     helo, mailfrom;  /* identities; without helo the null sender's spf is `none` */
+    uint64_t timeout_ms;      /* of one check, then temperror */
+    unsigned weak_pass_bits;  /* a pass by more than an IPv4 network of so many bits is weak; 0: off */
+};
+
 struct config_admin {
     bool        enabled;
     struct addr listen;
@@ -241,11 +250,13 @@ struct config {
     } smtp;
     struct config_headers     headers;
     struct config_dns         dns;
+    struct config_spf         spf;
     struct config_admin       admin;
     struct config_log         log;
     struct {
         enum config_backend backend;
     } state;
+    struct slice text;              /* the file as it was read, to load it again when certificates have changed */
     const struct config_node *root; /* lives as long as the snapshot: policy/ compiles its sections from it */
     const struct policy       *policy;       /* compiled by policy/ (admin/snapshot.c); NULL before */
     const struct tls_material *tls_material; /* read by tls/; NULL without `tls:` */

@@ -25,11 +25,11 @@
 
 /* What this version does.  One line here turns on every key that waits for the work. */
 static const bool ready[WORK_COUNT] = {
-    [WORK_NONE] = true,         [WORK_TLS] = false,          [WORK_UPSTREAM_TLS] = false,
-    [WORK_TRUSTED] = false,     [WORK_IDENTITY] = false,     [WORK_NAMES] = false,
+    [WORK_NONE] = true,         [WORK_TLS] = true,           [WORK_UPSTREAM_TLS] = false,
+    [WORK_TRUSTED] = true,      [WORK_IDENTITY] = false,     [WORK_NAMES] = false,
     [WORK_POLICY] = false,      [WORK_AUTH_RESULTS] = false, [WORK_RECIPIENTS] = false,
     [WORK_EMAIL_CHECK] = false, [WORK_DKIM] = false,         [WORK_REDIS] = false,
-    [WORK_HISTORY] = false,     [WORK_RULES] = true,
+    [WORK_HISTORY] = false,     [WORK_RULES] = true,         [WORK_LISTS] = true,
 };
 
 /* clang-format off */
@@ -127,7 +127,7 @@ static const struct key table[] = {
       "the whole handshake", WORK_TLS, NULL },
     { "tls.not_offered_to", KEY_GROUP, 0, AT(tls.not_offered_to),
       "", 0, 0, NULL,
-      "clients that are not offered STARTTLS", WORK_TLS, NULL },
+      "clients that are not offered STARTTLS", WORK_TLS_GROUP, "" },
 
     /* upstreams */
     { "upstreams", KEY_UPSTREAMS, KEY_REQUIRED, 0,
@@ -356,12 +356,21 @@ static const struct key table[] = {
       "between tests of the resolver", WORK_NONE, NULL },
 
     /* policy's own sections */
-    { "spf", KEY_TREE, 0, 0,
-      NULL, 0, 0, NULL,
-      "SPF", WORK_POLICY, NULL },
+    { "spf.engine", KEY_CHOICE, 0, AT(spf.engine),
+      "native", 0, 0, "native|libspf2",
+      "who evaluates", WORK_LISTS, NULL },
+    { "spf.identities", KEY_IDENTITIES, 0, AT(spf),
+      "helo, mailfrom", 0, 0, NULL,
+      "what is checked", WORK_LISTS, NULL },
+    { "spf.timeout", KEY_DURATION, 0, AT(spf.timeout_ms),
+      "20s", SECONDS(1), SECONDS(60), NULL,
+      "of one check, then temperror", WORK_LISTS, NULL },
+    { "spf.weak_pass", KEY_PREFIX, KEY_OFF_ZERO, AT(spf.weak_pass_bits),
+      "/8", 1, 32, NULL,
+      "a pass by more than such a network counts as neutral", WORK_LISTS, NULL },
     { "reputation", KEY_TREE, 0, 0,
       NULL, 0, 0, NULL,
-      "reputation lists", WORK_POLICY, NULL },
+      "reputation lists", WORK_LISTS, NULL },
     { "known_good", KEY_TREE, 0, 0,
       NULL, 0, 0, NULL,
       "who is known to be good", WORK_POLICY, NULL },

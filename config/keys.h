@@ -32,6 +32,7 @@ enum key_type {
     KEY_TLS_VERSION,     /* int, as on the wire */
     KEY_CIPHERS,         /* const char *, "" for `default` */
     KEY_CA,              /* const char *, "system" or a path */
+    KEY_PREFIX,          /* unsigned, "/8"; 0 for off */
     KEY_GROUP,           /* const char *, "" or group:NAME */
     KEY_LOG_TO,          /* struct config_log: to and file */
     KEY_ADMIN_LISTEN,    /* struct config_admin: enabled and listen */
@@ -42,6 +43,7 @@ enum key_type {
     KEY_KEYPAIRS,        /* tls.more */
     KEY_RESOLVERS,       /* struct config_dns: servers */
     KEY_FIELD_NAMES,     /* struct config_headers: strip */
+    KEY_IDENTITIES,      /* struct config_spf: helo and mailfrom */
     KEY_AUTHSERV_IDS,    /* struct config_headers: strip_authserv_ids */
     KEY_FIELDS,          /* struct config_headers: add */
     KEY_UPSTREAMS,       /* the mapping of upstreams */
@@ -60,12 +62,14 @@ enum key_flags {
 enum key_work {
     WORK_NONE = 0,
     WORK_TLS,          /* TLS inbound: tls, server.listen[].tls */
+    WORK_TLS_GROUP,    /* tls.not_offered_to: groups */
     WORK_UPSTREAM_TLS, /* required and verified TLS outbound */
     WORK_TRUSTED,      /* PROXY protocol and XCLIENT inbound */
     WORK_IDENTITY,     /* XCLIENT, XFORWARD, PROXY outbound */
     WORK_NAMES,        /* upstream servers by name */
     WORK_RULES,        /* groups, rules */
-    WORK_POLICY,       /* lists, SPF, history */
+    WORK_LISTS,        /* SPF, reputation lists */
+    WORK_POLICY,       /* history */
     WORK_AUTH_RESULTS, /* Authentication-Results, Received-SPF */
     WORK_RECIPIENTS,
     WORK_EMAIL_CHECK,

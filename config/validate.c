@@ -81,6 +81,11 @@ static void check_listeners(struct load *l)
                               "server.listen: " SLICE_FMT " with implicit TLS needs the section tls",
                               SLICE_ARG(a->text));
         }
+        if (a->tls == TLS_MODE_OFF && l->c->tls.required) {
+            config_errors_add(l->errs, false, a->line, 1,
+                              "server.listen: " SLICE_FMT " has no TLS, but tls.mode is required: no mail could come in",
+                              SLICE_ARG(a->text));
+        }
         if (l->c->admin.enabled && same_endpoint(&a->address, &l->c->admin.listen)) {
             complain(l, false, "admin.listen", "the address is in server.listen too");
         }

@@ -48,10 +48,17 @@ static void log_monitored(struct worker *w, const struct addr *client, enum admi
     log_end(&l);
 }
 
-struct limits_admission limits_admit(struct worker *w, const struct addr *client)
+struct limits_admission limits_admit_trusted(const struct worker *w, const struct addr *peer)
+{
+    bool exempt = w->conf->server.private_clients == PRIVATE_EXEMPT && addr_is_private(peer);
+
+    return (struct limits_admission){ ADMIT_OK, false, exempt };
+}
+
+struct limits_admission limits_admit(struct worker *w, const struct addr *client, bool announced)
 {
     const struct config_limits *lim = &w->conf->limits;
-    struct limits_admission a = { ADMIT_OK, false, is_exempt(w, client) };
+    struct limits_admission a = { ADMIT_OK, false, !announced && is_exempt(w, client) };
     struct config_limits loose;
 
     if (a.exempt)
@@ -71,7 +78,8 @@ enum limits_total limits_total(const struct worker *w)
 {
     uint64_t limit = w->conf->limits.connections;
     uint64_t sessions = state_gauge_sum(w->state, M_SESSIONS_NOW);
-    uint64_t closing = stream_lingering(); /* 421 said, not yet read: descriptors all the same */
+    /* 421 said and not yet read, or no PROXY header yet: descriptors all the same */
+    uint64_t closing = stream_lingering() + w->announced_count;
 
     if (w->session_count + closing >= w->session_max)
         return closing > w->session_max / 4 ? LIMITS_FLOOD : LIMITS_FULL;

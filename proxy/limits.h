@@ -15,8 +15,14 @@ struct limits_admission {
     bool exempt;  /* a private client: nothing by address applies */
 };
 
-/* Counts the client in, or says why not.  In monitor mode bans and rates are counted and logged only. */
-struct limits_admission limits_admit(struct worker *w, const struct addr *client);
+/*
+ * Counts the client in, or says why not.  In monitor mode bans and rates are counted and logged only.
+ * `announced`: the address came from a trusted peer, so it is judged even if it is a private one.
+ */
+struct limits_admission limits_admit(struct worker *w, const struct addr *client, bool announced);
+
+/* A trusted peer on its own behalf (a health check, or before it has named a client): not counted. */
+struct limits_admission limits_admit_trusted(const struct worker *w, const struct addr *peer);
 
 /* The whole machine's connections: below the limit, over it (421), or far over it (close without a word). */
 enum limits_total { LIMITS_ROOM = 0, LIMITS_FULL, LIMITS_FLOOD };

@@ -13,6 +13,7 @@
 #include <sys/socket.h>
 
 #include "core/stream.h"
+#include "proxy/announced.h"
 #include "proxy/limits.h"
 #include "proxy/session.h"
 
@@ -89,27 +90,48 @@ static bool is_trusted(const struct config_listener *lc, const struct addr *peer
     return false;
 }
 
-static void admit_client(struct listener *l, int fd, const struct addr *peer)
+void listener_admit(struct listener *l, int fd, const struct session_client *client)
 {
-    struct limits_admission a = { ADMIT_OK, false, true };
-    struct sockaddr_storage sa;
-    socklen_t len = sizeof(sa);
-    struct addr local;
+    struct session_client c = *client;
+    struct limits_admission a;
+    bool announced = c.via.family != ADDR_NONE;
 
-    if (!room_for(l, fd, peer))
-        return;
-    if (!is_trusted(l->conf, peer))
-        a = limits_admit(l->worker, peer);
+    if (!announced && is_trusted(l->conf, &c.peer))
+        a = limits_admit_trusted(l->worker, &c.peer);
+    else
+        a = limits_admit(l->worker, &c.peer, announced);
     if (a.result != ADMIT_OK) {
         count(refusals[a.result].metric);
-        log_refusal(l, peer, refusals[a.result].name);
+        log_refusal(l, &c.peer, refusals[a.result].name);
         refuse(l, fd, refusals[a.result].reply);
         return;
     }
+    c.counted = a.counted;
+    c.exempt = a.exempt;
+    session_accept(l->worker, l->conf, fd, &c);
+}
+
+static void take_client(struct listener *l, int fd, const struct addr *peer)
+{
+    struct session_client c = { .peer = *peer };
+    struct sockaddr_storage sa;
+    socklen_t len = sizeof(sa);
+
+    if (l->conf->proxy_protocol && !is_trusted(l->conf, peer)) { /* PXY-12 */
+        count(M_PROXY_UNTRUSTED);
+        log_refusal(l, peer, "untrusted");
+        close(fd);
+        return;
+    }
+    if (!room_for(l, fd, peer))
+        return;
     memset(&sa, 0, sizeof(sa));
     (void)getsockname(fd, (struct sockaddr *)&sa, &len);
-    local = addr_from_sockaddr((struct sockaddr *)&sa);
-    session_accept(l->worker, l->conf, fd, peer, &local, a.counted, a.exempt);
+    c.local = addr_from_sockaddr((struct sockaddr *)&sa);
+    if (l->conf->proxy_protocol)
+        announced_wait(l, fd, &c);
+    else
+        listener_admit(l, fd, &c);
 }
 
 /* Tells one waiting client by means of the descriptor in reserve. */
@@ -177,7 +199,7 @@ static void on_acceptable(unsigned ready, void *arg)
         if (fd < 0)
             continue; /* this client is gone already (ECONNABORTED and the like) */
         peer = addr_from_sockaddr((struct sockaddr *)&sa);
-        admit_client(l, fd, &peer);
+        take_client(l, fd, &peer);
     }
 }
 

@@ -9,6 +9,8 @@
 
 #include "proxy/worker.h"
 
+struct session_client;
+
 struct listener {
     struct worker *worker;
     const struct config_listener *conf;
@@ -19,6 +21,9 @@ struct listener {
     struct timer closing; /* closes fd once the poll has forgotten it */
     struct log_limit log;
 };
+
+/* Whose address is known now: asks the limits and makes the session, or refuses readably.  Takes the descriptor. */
+void listener_admit(struct listener *l, int fd, const struct session_client *client);
 
 /* Starts accepting.  Takes the descriptor. */
 void listener_open(struct listener *l, struct worker *w, const struct worker_socket *socket);

@@ -119,7 +119,7 @@ void session_rearm(struct session *s)
     } /* an earlier alarm finds nothing due and sets itself again: cheaper than moving it each time */
 }
 
-static void say_banner(struct session *s)
+void session_greet(struct session *s)
 {
     char       mem[REPLY_LINE_MAX];
     struct buf b;
@@ -130,6 +130,11 @@ static void say_banner(struct session *s)
     buf_put_str(&b, "\r\n");
     stream_write(s->stream, buf_slice(&b));
     s->idle_since = loop_now(s->worker->loop);
+}
+
+static void say_banner(struct session *s)
+{
+    session_greet(s);
     session_enter(s, PHASE_HELO);
     session_pump(s);
 }
@@ -189,6 +194,17 @@ void session_reset(struct session *s)
     }
 }
 
+void session_forget(struct session *s)
+{
+    session_reset(s);
+    free(s->helo);
+    s->helo = NULL;
+    s->esmtp = false;
+    s->offer = (struct smtp_offer){ .esmtp = false };
+    s->skipping = false;
+    s->line_since = 0;
+}
+
 /* ---- replies ---- */
 
 void session_reply(struct session *s, const struct reply *r, bool ours)
@@ -243,6 +259,12 @@ enum cmd_result session_end(struct session *s, enum reply_id id, enum close_reas
     }
     session_close(s, reason);
     return CMD_CLOSED;
+}
+
+void session_finish(struct session *s, enum close_reason reason)
+{
+    stream_linger(&s->stream, LINGER_MS);
+    session_close(s, reason);
 }
 
 void session_abuse(struct session *s, enum abuse what)
@@ -415,10 +437,19 @@ static void on_flushed(void *arg)
 {
     struct session *s = session_of(arg);
 
+    if (s->phase == PHASE_TLS) {
+        session_tls_flushed(s);
+        return;
+    }
     s->idle_since = loop_now(s->worker->loop);
     if (s->phase != PHASE_BANNER) {
         session_pump(s);
     }
+}
+
+static void on_open(void *arg)
+{
+    session_tls_open(session_of(arg));
 }
 
 static const struct stream_events client_events = {
@@ -426,25 +457,39 @@ static const struct stream_events client_events = {
     .on_eof = on_eof,
     .on_error = on_error,
     .on_flushed = on_flushed,
+    .on_open = on_open,
 };
 
 /* ---- life ---- */
 
-void session_accept(struct worker *w, const struct config_listener *lc, int fd, const struct addr *peer,
-                    const struct addr *local, bool counted, bool exempt)
+/* May it name the client?  Asked of the address that holds now: behind PROXY that is the announced one. */
+static bool is_trusted(const struct config_listener *lc, const struct addr *peer)
+{
+    for (size_t i = 0; lc->xclient && i < lc->trusted_count; i++) {
+        if (cidr_contains(&lc->trusted[i], peer)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+void session_accept(struct worker *w, const struct config_listener *lc, int fd, const struct session_client *c)
 {
     struct session *s = slab_alloc(&w->session_slab);
 
     s->magic = SESSION_MAGIC;
     s->worker = w;
     s->listener = lc;
-    s->peer = *peer;
-    s->local = *local;
-    s->counted = counted;
-    s->exempt = exempt;
+    s->peer = c->peer;
+    s->local = c->local;
+    s->via = c->via;
+    s->counted = c->counted;
+    s->exempt = c->exempt;
+    s->trusted = is_trusted(lc, &c->peer);
     s->started = s->idle_since = loop_now(w->loop);
     ulid_make(s->id);
     list_node_init(&s->link);
+    list_node_init(&s->tls_link);
     list_push_back(&w->sessions, &s->link);
     w->session_count++;
     timer_init(&s->timer, w->loop, on_timer, s);
@@ -454,7 +499,9 @@ void session_accept(struct worker *w, const struct config_listener *lc, int fd, 
     count(M_SESSIONS);
     gauge_add(M_SESSIONS_NOW, 1);
     session_log_connect(s);
-    if (w->conf->server.greet_delay_ms == 0) {
+    if (lc->tls == TLS_MODE_IMPLICIT) {
+        session_tls_implicit(s);
+    } else if (w->conf->server.greet_delay_ms == 0) {
         say_banner(s);
     } else {
         session_rearm(s);
@@ -480,6 +527,9 @@ void session_close(struct session *s, enum close_reason reason)
         session_log_txn(s, NULL, "aborted", false);
         count(M_MESSAGES_ABORTED);
     }
+    if (s->waits & WAIT_TLS) {
+        session_tls_failed(s, reason);
+    }
     s->phase = PHASE_CLOSED;
     timer_stop(&s->timer);
     deferred_cancel(&s->resume);
@@ -490,7 +540,9 @@ void session_close(struct session *s, enum close_reason reason)
         state_client_leave(w->state, &s->peer);
     }
     free(s->helo);
-    s->helo = NULL;
+    free(s->announced_name);
+    free(s->announced_helo);
+    s->helo = s->announced_name = s->announced_helo = NULL;
     list_remove(&s->link);
     count(reason_metric[reason]);
     gauge_add(M_SESSIONS_NOW, -1);
@@ -512,6 +564,10 @@ void session_drain(struct session *s)
 void session_expire(struct session *s)
 {
     if (s->phase == PHASE_CLOSED || (s->phase == PHASE_RELAY && session_relay_goes_on(s))) {
+        return;
+    }
+    if (s->phase == PHASE_TLS) {
+        session_close(s, REASON_SHUTDOWN); /* there is nothing in which a reply could be said */
         return;
     }
     session_end(s, REPLY_SHUTDOWN, REASON_SHUTDOWN);

@@ -17,8 +17,11 @@
  * Files      session.c       life: accept, enter, pump, timers, replies, close
  *            session_cmds.c  the command table: one row and one cmd_ function a verb
  *            session_rcpt.c  MAIL and RCPT: from the parsed path to the upstream's answer
+ *            session_policy.c the verdicts of policy/ carried out
  *            session_data.c  DATA and BDAT into the spool, the end of the message, the relay's outcome
  *            session_tags.c  the header block put on top: Received, tags, headers.add
+ *            session_tls.c   STARTTLS and implicit TLS, from the command to the forgotten EHLO
+ *            session_xclient.c  a trusted peer names the client
  *            session_log.c   the records: connect, refused recipients, txn, close
  * Ownership  the worker owns sessions; a session owns its stream and its transaction (txn.h).
  * Limits     sizeof(struct session) < 1 KiB: an idle connection is this and a stream.
@@ -103,6 +106,7 @@ struct session {
     struct deferred               resume; /* runs session_pump in the next turn */
     struct grave                  grave;
     struct addr                   peer, local; /* the client as everybody sees it, and our end */
+    struct addr                   via;    /* who named it by PROXY or XCLIENT; family NONE: nobody */
 
     unsigned waits;           /* WAIT_ bits */
     bool     counted;         /* in the client table: leave it at close */
@@ -113,6 +117,8 @@ struct session {
     bool     draining;        /* end at the next quiet moment */
     bool     pregreet;        /* talked before the banner */
     bool     tls;             /* the stream is encrypted */
+    bool     trusted;         /* XCLIENT is offered */
+    bool     rdns_given;      /* XCLIENT named the client: announced_name; it is not looked up */
 
     uint64_t started;         /* ms */
     uint64_t idle_since;      /* last line taken or reply written */
@@ -127,6 +133,10 @@ struct session {
     unsigned suspicious;      /* content may follow a refused DATA or a BDAT: so much junk closes; 0: none expected */
 
     char             *helo;   /* as said, heap; NULL before EHLO */
+    char             *announced_name; /* by XCLIENT NAME, heap; NULL: none */
+    char             *announced_helo; /* by XCLIENT HELO, heap: wins over what the peer itself says */
+    struct list_node  tls_link;       /* on worker.handshakes while the handshake runs */
+    const char       *tls_version, *tls_cipher; /* "TLS1.3", "TLS_AES_..."; NULL in clear */
     struct smtp_offer offer;  /* what EHLO offered */
     bool              eating;      /* octets of a refused BDAT chunk are dropped */
     enum reply_id     eat_reply;   /* what it is answered, behind its last octet */
@@ -148,12 +158,16 @@ static inline struct session *session_of(void *arg)
 
 /* ---- for the listener and the worker ---- */
 
-/*
- * Takes an accepted, non-blocking descriptor.  `counted`: state_client_enter counted it.  `exempt`: a private
- * client to which nothing by address applies.
- */
-void session_accept(struct worker *w, const struct config_listener *lc, int fd, const struct addr *peer,
-                    const struct addr *local, bool counted, bool exempt);
+struct session_client {
+    struct addr peer;    /* as everybody will see it */
+    struct addr local;   /* our end */
+    struct addr via;     /* the balancer that announced it; family NONE: nobody */
+    bool        counted; /* state_client_enter counted it */
+    bool        exempt;  /* a private client to which nothing by address applies */
+};
+
+/* Takes an accepted, non-blocking descriptor. */
+void session_accept(struct worker *w, const struct config_listener *lc, int fd, const struct session_client *c);
 
 /* A stop or reload: an idle session gets 421 4.3.2 now, any other at its next quiet moment. */
 void session_drain(struct session *s);
@@ -173,6 +187,9 @@ enum cmd_result session_say(struct session *s, enum reply_id id); /* session_rep
 /* One of our replies, then close so that it is read. */
 enum cmd_result session_end(struct session *s, enum reply_id id, enum close_reason reason);
 
+/* Nothing more is said; what is queued still goes out, then the session is closed. */
+void session_finish(struct session *s, enum close_reason reason);
+
 /* Cancels and releases everything, in one order; nothing is said to the client.  Idempotent. */
 void session_close(struct session *s, enum close_reason reason);
 
@@ -187,10 +204,35 @@ enum cmd_result cmd_mail(struct session *s, struct slice arg);         /* sessio
 enum cmd_result cmd_rcpt(struct session *s, struct slice arg);
 enum cmd_result cmd_data(struct session *s, struct slice arg);         /* session_data.c */
 enum cmd_result cmd_bdat(struct session *s, struct slice arg);
+enum cmd_result cmd_starttls(struct session *s, struct slice arg);     /* session_tls.c */
+enum cmd_result cmd_xclient(struct session *s, struct slice arg);      /* session_xclient.c */
+
+/* 220 and the banner: at the start, and after XCLIENT. */
+void session_greet(struct session *s);
+
+/* Nothing that was said before counts any more: EHLO, transaction, offer (RFC 3207 4.2). */
+void session_forget(struct session *s);
+
+bool session_tls_offered(const struct session *s);
+void session_tls_implicit(struct session *s); /* before the banner; may close the session */
+void session_tls_flushed(struct session *s);  /* the 220 is out */
+void session_tls_open(struct session *s);     /* the handshake is done */
+void session_tls_failed(struct session *s, enum close_reason reason); /* the session ends within it */
+
 /* Takes content from the stream; true: go on pumping, false: nothing to do now. */
 bool session_take_content(struct session *s);
 /* The client vanished while a message was with the relay: does the relay go on without it? */
 bool session_relay_goes_on(struct session *s);
+
+/* session_policy.c: the verdict on a recipient, then session_ask_upstream; on the message, then session_send_message. */
+void            session_policy_txn(struct txn *t);
+enum cmd_result session_judge_rcpt(struct session *s, struct recipient *rcpt);
+void            session_judge_message(struct session *s);
+void            session_ask_upstream(struct session *s, struct recipient *rcpt); /* session_rcpt.c */
+/* A recipient refused by `r` of ours: said, logged, counted; CMD_CLOSED after too many. */
+enum cmd_result session_refuse_rcpt(struct session *s, const struct recipient *rcpt, const struct reply *r);
+void            session_send_message(struct session *s);                         /* session_data.c */
+void            session_refuse_message(struct session *s, const struct reply *r);
 
 /* Drops octets of a refused BDAT chunk; true: go on pumping. */
 bool session_eat(struct session *s);

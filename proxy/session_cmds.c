@@ -3,9 +3,11 @@
  *
  * Legality, argument and position are decided from the row, once, before the handler runs, so a handler holds
  * only its own business (T2).  MAIL and RCPT are in session_rcpt.c, DATA and BDAT in session_data.c.
+ * STARTTLS is in session_tls.c, XCLIENT in session_xclient.c.
  * RFC 5321 4.1, 2920 (pipelining), 3207 (STARTTLS), 1869/5321 4.1.1.1 (EHLO).
  */
 #include "proxy/session.h"
+#include "proxy/xclient.h"
 
 #define IDLE_COMMANDS_MAX 100 /* NOOP, RSET, VRFY, EHLO between two messages (CMD-24) */
 #define IN(p) (1u << PHASE_##p)
@@ -15,6 +17,7 @@ enum {
     CMD_NO_ARG = 1, /* anything behind the verb is 501 */
     CMD_SYNC = 2,   /* must be the last of a pipelined group (RFC 2920 3.1) */
     CMD_IDLE = 4,   /* no progress towards a message: counted */
+    CMD_CLEAR = 8,  /* goes without TLS even where tls.mode is required (RFC 3207 4) */
 };
 
 struct command {
@@ -73,6 +76,12 @@ static void reply_ehlo(struct session *s)
     if (s->worker->conf->smtp.chunking) {
         put_keyword(&b, "CHUNKING");
     }
+    if (session_tls_offered(s)) {
+        put_keyword(&b, "STARTTLS");
+    }
+    if (s->trusted) {
+        put_keyword(&b, XCLIENT_KEYWORD);
+    }
     buf_put_str(&b, "250 ENHANCEDSTATUSCODES\r\n");
     stream_write(s->stream, buf_slice(&b));
 }
@@ -88,7 +97,7 @@ static bool greet(struct session *s, struct slice arg)
     }
     session_reset(s);
     free(s->helo);
-    s->helo = slice_dup(slice_take(name, 255));
+    s->helo = slice_dup(s->announced_helo != NULL ? slice_str(s->announced_helo) : slice_take(name, 255));
     if (s->phase == PHASE_HELO) {
         session_enter(s, PHASE_READY);
     }
@@ -158,19 +167,19 @@ static enum cmd_result cmd_refused(struct session *s, struct slice arg UNUSED)
 }
 
 static const struct command commands[] = {
-    { SLICE_INIT("EHLO"), ANYWHERE, CMD_IDLE | CMD_SYNC, cmd_ehlo },
-    { SLICE_INIT("HELO"), ANYWHERE, CMD_IDLE, cmd_helo },
+    { SLICE_INIT("EHLO"), ANYWHERE, CMD_IDLE | CMD_SYNC | CMD_CLEAR, cmd_ehlo },
+    { SLICE_INIT("HELO"), ANYWHERE, CMD_IDLE | CMD_CLEAR, cmd_helo },
     { SLICE_INIT("MAIL"), ANYWHERE, 0, cmd_mail },
     { SLICE_INIT("RCPT"), ANYWHERE, 0, cmd_rcpt },
     { SLICE_INIT("DATA"), ANYWHERE, CMD_SYNC, cmd_data },
     { SLICE_INIT("BDAT"), ANYWHERE, 0, cmd_bdat },
     { SLICE_INIT("RSET"), ANYWHERE, CMD_NO_ARG | CMD_IDLE, cmd_rset },
-    { SLICE_INIT("NOOP"), ANYWHERE, CMD_IDLE, cmd_noop },
-    { SLICE_INIT("QUIT"), ANYWHERE, CMD_NO_ARG, cmd_quit },
+    { SLICE_INIT("NOOP"), ANYWHERE, CMD_IDLE | CMD_CLEAR, cmd_noop },
+    { SLICE_INIT("QUIT"), ANYWHERE, CMD_NO_ARG | CMD_CLEAR, cmd_quit },
     { SLICE_INIT("VRFY"), ANYWHERE, CMD_IDLE, cmd_vrfy },
     { SLICE_INIT("HELP"), ANYWHERE, CMD_IDLE, cmd_help },
     { SLICE_INIT("EXPN"), ANYWHERE, 0, cmd_refused },
-    { SLICE_INIT("STARTTLS"), ANYWHERE, CMD_SYNC, cmd_refused },
+    { SLICE_INIT("STARTTLS"), ANYWHERE, CMD_NO_ARG | CMD_CLEAR | CMD_IDLE, cmd_starttls },
     { SLICE_INIT("AUTH"), ANYWHERE, 0, cmd_refused },
     { SLICE_INIT("ETRN"), ANYWHERE, 0, cmd_refused },
     { SLICE_INIT("TURN"), ANYWHERE, 0, cmd_refused },
@@ -179,7 +188,7 @@ static const struct command commands[] = {
     { SLICE_INIT("SEND"), ANYWHERE, 0, cmd_refused },
     { SLICE_INIT("SOML"), ANYWHERE, 0, cmd_refused },
     { SLICE_INIT("SAML"), ANYWHERE, 0, cmd_refused },
-    { SLICE_INIT("XCLIENT"), ANYWHERE, 0, cmd_refused },
+    { SLICE_INIT("XCLIENT"), ANYWHERE, CMD_SYNC | CMD_IDLE, cmd_xclient },
     { SLICE_INIT("XFORWARD"), ANYWHERE, 0, cmd_refused },
 };
 
@@ -215,6 +224,9 @@ enum cmd_result session_command(struct session *s, struct slice line)
         return unknown_command(s, verb);
     }
     s->suspicious = 0;
+    if (s->worker->conf->tls.required && !s->tls && !(c->flags & CMD_CLEAR)) {
+        return session_say(s, REPLY_TLS_REQUIRED);
+    }
     if (!(c->phases & (1u << s->phase))) {
         return session_say(s, REPLY_OUT_OF_ORDER);
     }

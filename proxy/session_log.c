@@ -55,6 +55,14 @@ static void put_reply(struct log_line *l, const struct reply *r)
     log_str(l, "text", slice_take(r->text, 200));
 }
 
+/* Who said that this is the client: a balancer or an XCLIENT peer. */
+static void put_via(const struct session *s, struct log_line *l)
+{
+    if (s->via.family != ADDR_NONE) {
+        log_ip(l, "via", &s->via);
+    }
+}
+
 void session_log_connect(struct session *s)
 {
     struct log_line l;
@@ -65,6 +73,7 @@ void session_log_connect(struct session *s)
     log_text(&l, "session", s->id);
     log_ip(&l, "client", &s->peer);
     log_num(&l, "port", s->peer.port);
+    put_via(s, &l);
     log_str(&l, "listener", s->listener->text);
     if (s->exempt) {
         log_bool(&l, "private", true);
@@ -119,6 +128,7 @@ void session_log_txn(struct session *s, const struct reply *r, const char *outco
     log_text(&l, "session", s->id);
     log_num(&l, "message", t->number);
     log_ip(&l, "client", &s->peer);
+    put_via(s, &l);
     log_str(&l, "helo", slice_str(s->helo));
     put_address(s, &l, "from", t->env.sender);
     put_recipients(s, &l);
@@ -132,6 +142,10 @@ void session_log_txn(struct session *s, const struct reply *r, const char *outco
     log_str(&l, "server", t->relay != NULL ? relay_server(t->relay) : SLICE_NONE);
     log_num(&l, "attempts", t->relay != NULL ? relay_attempts(t->relay) : 0);
     log_bool(&l, "tls", s->tls);
+    if (s->tls) {
+        log_text(&l, "tls_version", s->tls_version);
+        log_text(&l, "tls_cipher", s->tls_cipher);
+    }
     log_num(&l, "ms", (int64_t)(now - t->started));
     log_num(&l, "relay_ms", t->data_ms != 0 ? (int64_t)(now - t->data_ms) : 0);
     if (s->stream == NULL) {

@@ -11,8 +11,8 @@
 static void put_received(struct session *s, struct buf *out)
 {
     const struct txn *t = s->txn;
-    char              id[ULID_LEN + 16];
-    struct buf        b;
+    char              id[ULID_LEN + 16], suite[128];
+    struct buf        b, clause;
     struct received   r = {
           .helo = t->env.helo,
           .rdns = t->env.rdns,
@@ -27,6 +27,11 @@ static void put_received(struct session *s, struct buf *out)
     buf_init_fixed(&b, id, sizeof(id));
     buf_putf(&b, "%s.%u", s->id, t->number);
     r.id = buf_slice(&b);
+    buf_init_fixed(&clause, suite, sizeof(suite));
+    if (s->tls) {
+        buf_putf(&clause, "%s %s", s->tls_version, s->tls_cipher);
+        r.tls_clause = buf_slice(&clause);
+    }
     if (t->env.rcpt_count == 1) {
         r.single_rcpt = t->env.rcpt[0]->address;
     }
@@ -83,6 +88,9 @@ void session_tags(struct session *s, struct buf *out)
     }
     if (h->verdict) {
         put_verdict(s, out);
+    }
+    if (s->exempt) { /* nothing was judged by address: whoever reads the message must be able to see it */
+        header_put_field(out, SLICE("X-Glacis-Private"), SLICE("yes"), false);
     }
     for (size_t i = 0; i < h->add_count; i++) {
         buf_init_fixed(&value, mem, sizeof(mem));

@@ -4,6 +4,7 @@
  *   supervisor.c          start, the poll loop, signals, stop
  *   supervisor_workers.c  forks, reaps, replaces; generations from starting to drained
  *   supervisor_reload.c   a new file: loaded, refused or made the next generation
+ *   supervisor_certificates.c  certificates that change on the disk
  *   supervisor_sockets.c  the listening sockets
  *   supervisor_control.c  the control socket: reload, status
  *   supervisor_files.c    state directory, last good file, ready file
@@ -17,6 +18,7 @@
 
 #include "admin/admin.h"
 #include "config/config.h"
+#include "core/crypto.h"
 #include "proxy/sandbox.h"
 #include "proxy/supervisor.h"
 #include "proxy/worker.h"
@@ -123,6 +125,11 @@ struct supervisor {
     uint64_t watchdog_ms, watchdog_next_ms;
     uint64_t now_ms, tick_ms, grace_until_ms;
     int64_t started_s;
+    struct { /* certificates */
+        uint64_t next_ms, warn_ms;
+        uint64_t said_ms;              /* when a refusal was last logged; 0: nothing is refused */
+        uint8_t said[SHA256_LEN];      /* of that refusal's text */
+    } certificates;
     bool ready, stopping, at_once;
     uint64_t stop_kill_ms;
     int exit_status;
@@ -147,12 +154,17 @@ struct config *supervisor_load(struct supervisor *sup, struct config_errors *err
 /* With certificates and policy; frees it and gives NULL if they are not good. */
 struct config *supervisor_complete(struct config *conf, struct config_errors *errs);
 void supervisor_log_errors(const struct config_errors *errs, const char *path);
+/* Makes it the next generation, now or when an older one has drained.  Takes it. */
+void supervisor_reloaded(struct supervisor *sup, struct config *conf, struct control_client *client);
 /* client: who asked by the control socket, or NULL. */
 void supervisor_reload(struct supervisor *sup, struct control_client *client);
 void supervisor_reload_pending(struct supervisor *sup);
 /* Called when a generation has become the current one, or was given up. */
 void supervisor_generation_up(struct supervisor *sup, struct generation *g);
 void supervisor_generation_failed(struct supervisor *sup, struct generation *g);
+
+/* supervisor_certificates.c */
+void certificates_tick(struct supervisor *sup);
 
 /* supervisor_control.c */
 bool control_open(struct supervisor *sup, const struct config *conf);

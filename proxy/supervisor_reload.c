@@ -91,7 +91,7 @@ static bool may_start(const struct supervisor *sup)
     return generation_in(sup, GENERATION_STARTING) == NULL && generations_draining(sup) < DRAINING_MAX;
 }
 
-static void reloaded(struct supervisor *sup, struct config *conf, struct control_client *client)
+void supervisor_reloaded(struct supervisor *sup, struct config *conf, struct control_client *client)
 {
     struct buf said;
 
@@ -132,7 +132,7 @@ void supervisor_reload(struct supervisor *sup, struct control_client *client)
         answer(client, buf_slice(&said));
         notify_send(sup, "READY=1");
     } else {
-        reloaded(sup, conf, client);
+        supervisor_reloaded(sup, conf, client);
     }
     buf_fini(&said);
 }

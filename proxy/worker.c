@@ -15,11 +15,13 @@
 
 #include "core/crypto.h"
 #include "core/stream.h"
+#include "proxy/announced.h"
 #include "proxy/limits.h"
 #include "proxy/listener.h"
 #include "proxy/pool.h"
 #include "proxy/sandbox.h"
 #include "proxy/session.h"
+#include "tls/tls.h"
 
 #define TICK_MS 1000
 #define TICK_DRAINING_MS 50
@@ -113,6 +115,7 @@ static void drain(struct process *p)
     log_msg(LOG_LEVEL_INFO, "draining", "%zu sessions are left", w->session_count);
     for (size_t i = 0; i < w->listener_count; i++)
         listener_close(&w->listeners[i]);
+    announced_close_all(w);
     if (w->conf->server.drain_timeout_ms != CONFIG_OFF)
         timer_start(&w->drain_deadline, w->conf->server.drain_timeout_ms);
     timer_start(&w->tick, TICK_DRAINING_MS);
@@ -153,6 +156,21 @@ static int open_signals(void)
     return signalfd(-1, &set, SFD_NONBLOCK | SFD_CLOEXEC);
 }
 
+_Static_assert(TLS_TICKET_SHARE <= STATE_TLS_SHARE, "the ticket keys must fit the shared memory");
+
+/* The supervisor has tried the same before; if it fails here all the same, STARTTLS is answered 454. */
+static void make_tls(struct worker *w)
+{
+    struct config_errors errs = { 0 };
+
+    if (w->conf->tls_material == NULL)
+        return;
+    w->tls = tls_server_new(w->conf, w->conf->tls_material, state_tls_share(w->state), &errs);
+    for (size_t i = 0; i < errs.count; i++)
+        log_msg(LOG_LEVEL_ERROR, "tls", "%s", errs.list[i].text);
+    config_errors_fini(&errs);
+}
+
 static void start(struct process *p, const struct worker_socket *sockets, int supervisor_fd)
 {
     struct worker *w = &p->w;
@@ -174,12 +192,14 @@ static void finish(struct process *p)
 
     for (size_t i = 0; i < w->listener_count; i++)
         listener_fini(&w->listeners[i]);
+    announced_close_all(w);
     timer_stop(&w->tick);
     timer_stop(&w->drain_deadline);
     watch_stop(&p->signals);
     watch_stop(&p->supervisor);
     upstreams_free(&w->upstreams);
     loop_free(w->loop);
+    tls_server_free(w->tls);
     slab_fini(&w->session_slab);
     close(p->signal_fd);
     free(w->listeners);
@@ -199,6 +219,8 @@ int worker_main(struct state *st, const struct config *conf, unsigned index, uns
     w->generation = generation;
     w->session_max = limits_session_max(conf, sandbox_raise_descriptors());
     list_init(&w->sessions);
+    list_init(&w->handshakes);
+    list_init(&w->announced);
     slab_init(&w->session_slab, "session", sizeof(struct session), SESSIONS_KEPT);
     p->signal_fd = open_signals();
     if (sandbox_enter(conf) != SANDBOX_OK) {
@@ -208,6 +230,7 @@ int worker_main(struct state *st, const struct config *conf, unsigned index, uns
         return EXIT_CONFIG;
     }
     w->loop = loop_new();
+    make_tls(w);
     w->upstreams = upstreams_new(w->loop, st, conf);
     w->listener_count = socket_count;
     w->listeners = xcalloc(socket_count > 0 ? socket_count : 1, sizeof(*w->listeners));

@@ -22,6 +22,7 @@ struct upstreams;
 struct listener;
 struct session;
 struct resolver;
+struct tls_server;
 
 struct worker {
     const struct config *conf;
@@ -29,6 +30,11 @@ struct worker {
     struct state        *state;
     struct upstreams    *upstreams;
     struct resolver     *resolver;
+    struct tls_server   *tls;        /* NULL: no section tls */
+    struct list_node     handshakes; /* sessions in a handshake, by session.tls_link */
+    size_t               handshake_count;
+    struct list_node     announced;  /* connections whose PROXY header is awaited */
+    size_t               announced_count;
     unsigned             index;      /* 0.. of its generation */
     unsigned             generation;
     struct list_node     sessions;   /* all live ones, by session.link */
@@ -41,7 +47,7 @@ struct worker {
     struct timer         tick;       /* heartbeat, stress, gauges: once a second */
     struct timer         drain_deadline;
     size_t               session_max; /* of this process, so that descriptors are left for upstreams */
-    struct log_limit     private_log, monitor_log;
+    struct log_limit     private_log, monitor_log, proxy_log;
 };
 
 /* A listening socket handed to a worker. */

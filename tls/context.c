@@ -134,7 +134,10 @@ static SSL_CTX *make_context(const struct config *conf, void *share, struct conf
     buf_init_fixed(&list, mem, sizeof(mem));
     buf_put_str(&list, ciphers);
     if (conf->tls.min_version < TLS1_2_VERSION) {
-        buf_put_str(&list, ":@SECLEVEL=0"); /* the old versions sign with SHA-1 */
+        if (ciphers == default_ciphers) {
+            buf_put_str(&list, ":ECDHE+AES:DHE+AES:AES"); /* all that the old versions know */
+        }
+        buf_put_str(&list, ":@SECLEVEL=0"); /* they sign with SHA-1 */
     }
     SSL_CTX_set_min_proto_version(ctx, conf->tls.min_version);
     SSL_CTX_set_options(ctx, SSL_OP_NO_RENEGOTIATION | SSL_OP_NO_COMPRESSION | SSL_OP_CIPHER_SERVER_PREFERENCE |

@@ -58,17 +58,23 @@ bool tls_info(const struct stream *s, struct tls_info *out)
     return true;
 }
 
+bool tls_untrusted(const struct stream *s)
+{
+    const struct tls_session *t = stream_transport_state(s);
+
+    return t != NULL && t->client != NULL && SSL_get_verify_mode(t->ssl) == SSL_VERIFY_PEER &&
+           SSL_get_verify_result(t->ssl) != X509_V_OK;
+}
+
 const char *tls_error(const struct stream *s)
 {
     const struct tls_session *t = stream_transport_state(s);
-    long                      verify;
 
     if (t == NULL) {
         return "no TLS";
     }
-    verify = SSL_get_verify_result(t->ssl);
-    if (verify != X509_V_OK && SSL_get_verify_mode(t->ssl) == SSL_VERIFY_PEER) {
-        return X509_verify_cert_error_string(verify);
+    if (tls_untrusted(s)) {
+        return X509_verify_cert_error_string(SSL_get_verify_result(t->ssl));
     }
     return t->error[0] != '\0' ? t->error : "the handshake was not finished";
 }

@@ -119,6 +119,15 @@ static void load_pair(struct tls_pair *p, const struct config_keypair *kp, struc
     }
 }
 
+/* Would a worker get its contexts?  Said here, where somebody hears of it. */
+static void try_contexts(const struct config *conf, const struct tls_material *m, struct config_errors *errs)
+{
+    _Alignas(64) unsigned char share[TLS_TICKET_SHARE] = { 0 };
+
+    tls_server_free(tls_server_new(conf, m, share, errs));
+    OPENSSL_cleanse(share, sizeof(share));
+}
+
 struct tls_material *tls_material_load(const struct config *conf, struct config_errors *errs)
 {
     struct tls_material *m = xcalloc(1, sizeof(*m));
@@ -126,6 +135,9 @@ struct tls_material *tls_material_load(const struct config *conf, struct config_
 
     for (size_t i = 0; i < conf->tls.pair_count; i++) {
         load_pair(&m->pair[m->count++], &conf->tls.pair[i], errs);
+    }
+    if (errs->fatal == before) {
+        try_contexts(conf, m, errs);
     }
     if (errs->fatal > before) {
         tls_material_free(m);

@@ -4,6 +4,8 @@
  * Three keys lie in the shared memory: the current one, the one before it (still accepted), and the place of the
  * next.  Whoever first meets a key older than TICKET_LIFE_S makes the next one and moves the index; the others see
  * the index and never the making, because the place written to is two lives away from use.
+ *
+ * `rotating` holds when a rotation began; one that takes ROTATION_MAX_S was done by a process that died in it.
  */
 #include <openssl/core_names.h>
 #include <openssl/evp.h>
@@ -14,6 +16,7 @@
 
 #define TICKET_LIFE_S (12 * 3600)
 #define KEYS 3
+#define ROTATION_MAX_S 60
 
 struct ticket_key {
     uint8_t name[16];
@@ -25,7 +28,7 @@ struct ticket_key {
 struct ticket_share {
     _Atomic uint32_t  state; /* 0 empty, 1 being filled, 2 in use */
     _Atomic uint32_t  current;
-    _Atomic uint32_t  rotating;
+    _Atomic int64_t   rotating; /* seconds; 0: nobody */
     struct ticket_key key[KEYS];
 };
 
@@ -39,36 +42,35 @@ static void make_key(struct ticket_key *k)
     k->made_s = wall_now_s();
 }
 
-/* False while another worker makes the first key: then there are no tickets for a moment. */
-static bool ready(struct ticket_share *s)
+void tls_tickets_prepare(void *share)
 {
-    uint32_t empty = 0;
+    struct ticket_share *s = share;
+    uint32_t             empty = 0;
 
-    if (atomic_load(&s->state) == 2) {
-        return true;
-    }
     if (!atomic_compare_exchange_strong(&s->state, &empty, 1)) {
-        return false;
+        return;
     }
     for (int i = 0; i < KEYS; i++) {
         make_key(&s->key[i]);
     }
     atomic_store(&s->state, 2);
-    return true;
 }
 
 static struct ticket_key *current_key(struct ticket_share *s)
 {
     uint32_t at = atomic_load(&s->current) % KEYS;
-    uint32_t idle = 0;
+    int64_t  now = wall_now_s(), begun = atomic_load(&s->rotating);
 
-    if (wall_now_s() - s->key[at].made_s > TICKET_LIFE_S && atomic_compare_exchange_strong(&s->rotating, &idle, 1)) {
+    if (now - s->key[at].made_s <= TICKET_LIFE_S || (begun != 0 && now - begun <= ROTATION_MAX_S) ||
+        !atomic_compare_exchange_strong(&s->rotating, &begun, now)) {
+        return &s->key[at];
+    }
+    if (atomic_load(&s->current) % KEYS == at) { /* nobody was faster */
         make_key(&s->key[(at + 1) % KEYS]);
         atomic_store(&s->current, (at + 1) % KEYS);
-        atomic_store(&s->rotating, 0);
-        at = (at + 1) % KEYS;
     }
-    return &s->key[at];
+    atomic_store(&s->rotating, 0);
+    return &s->key[atomic_load(&s->current) % KEYS];
 }
 
 static bool use_key(const struct ticket_key *k, const uint8_t *iv, EVP_CIPHER_CTX *cipher, EVP_MAC_CTX *mac, int encrypt)
@@ -92,8 +94,8 @@ static int on_ticket(SSL *ssl, unsigned char *name, unsigned char *iv, EVP_CIPHE
     struct ticket_share *s = SSL_CTX_get_app_data(SSL_get_SSL_CTX(ssl));
     struct ticket_key   *now;
 
-    if (!ready(s)) {
-        return 0;
+    if (atomic_load(&s->state) != 2) {
+        return 0; /* no tickets */
     }
     now = current_key(s);
     if (encrypt) {
@@ -113,6 +115,7 @@ static int on_ticket(SSL *ssl, unsigned char *name, unsigned char *iv, EVP_CIPHE
 
 void tls_tickets_use(SSL_CTX *ctx, void *share)
 {
+    tls_tickets_prepare(share);
     SSL_CTX_set_app_data(ctx, share);
     SSL_CTX_set_tlsext_ticket_key_evp_cb(ctx, on_ticket);
 }

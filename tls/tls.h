@@ -23,7 +23,8 @@ struct tls_material; /* octets of all pairs, checked to match */
 
 /*
  * Reads and checks every pair of conf->tls: readable, key matches certificate, not expired.  NULL with errors
- * (positions from the configuration) otherwise; a pair that expires within 14 days is a warning.  Blocking.
+ * (positions from the configuration) otherwise; a pair that expires within 14 days is a warning.  Also tried:
+ * whether contexts can be made of all this (chain, tls.ciphers).  Blocking.
  */
 struct tls_material *tls_material_load(const struct config *conf, struct config_errors *errs) MUST_USE;
 void                 tls_material_free(struct tls_material *m);
@@ -42,6 +43,9 @@ size_t tls_material_expiry(const struct tls_material *m, struct tls_expiry *out,
 #define TLS_TICKET_SHARE 256 /* octets of shared memory for the ticket keys, zeroed before first use */
 
 struct tls_server;
+
+/* Makes the first ticket keys, if there are none: by the supervisor, before the first fork. */
+void tls_tickets_prepare(void *ticket_share);
 
 /* `ticket_share`: TLS_TICKET_SHARE octets that all workers map.  NULL with errors if OpenSSL refuses something. */
 struct tls_server *tls_server_new(const struct config *conf, const struct tls_material *m, void *ticket_share,
@@ -74,5 +78,8 @@ bool tls_info(const struct stream *s, struct tls_info *out); /* false: the strea
 
 /* A sentence about the last failed handshake of this stream, for the log; never NULL. */
 const char *tls_error(const struct stream *s);
+
+/* Outbound: did the handshake fail over the server's certificate (`verify`), and not over anything else? */
+bool tls_untrusted(const struct stream *s);
 
 #endif

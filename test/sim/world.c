@@ -87,7 +87,7 @@ void world_client(struct world *wd, const char *ip)
     peer.port = 40000;
     local.port = 25;
     wd->client = sim_client(&fd);
-    session_accept(&wd->w, &listener, fd, &peer, &local, false, false);
+    session_accept(&wd->w, &listener, fd, &(struct session_client){ .peer = peer, .local = local });
     world_step(wd);
 }
 

@@ -1,0 +1,43 @@
+/*
+ * certificates.c - when the certificates of a snapshot expire, for metrics and for `glacis check`.
+ */
+#include "admin/certificates.h"
+
+#include "core/loop.h"
+#include "tls/tls.h"
+
+#define DAY_S 86400
+
+void certificates_put_metrics(const struct config *c, struct buf *out)
+{
+    struct tls_expiry e[CONFIG_MAX_KEYPAIRS];
+    size_t n = c->tls_material != NULL ? tls_material_expiry(c->tls_material, e, ARRAY_LEN(e)) : 0;
+
+    if (n == 0)
+        return;
+    buf_put_str(
+        out, "# HELP glacis_certificate_expiry_seconds When the certificate in force expires, in Unix time\n"
+             "# TYPE glacis_certificate_expiry_seconds gauge\n");
+    for (size_t i = 0; i < n; i++) {
+        buf_put_str(out, "glacis_certificate_expiry_seconds{path=");
+        buf_put_json(out, slice_str(e[i].path), 4096);
+        buf_putf(out, "} %" PRId64 "\n", e[i].not_after_s);
+    }
+}
+
+void certificates_put_text(const struct config *c, struct buf *out)
+{
+    struct tls_expiry e[CONFIG_MAX_KEYPAIRS];
+    size_t n = c->tls_material != NULL ? tls_material_expiry(c->tls_material, e, ARRAY_LEN(e)) : 0;
+
+    for (size_t i = 0; i < n; i++) {
+        char day[16] = "";
+        time_t at = (time_t)e[i].not_after_s;
+        struct tm tm;
+
+        if (gmtime_r(&at, &tm) != NULL)
+            (void)strftime(day, sizeof(day), "%Y-%m-%d", &tm);
+        buf_putf(out, "certificate %s: expires on %s, in %" PRId64 " days\n", e[i].path, day,
+                 (e[i].not_after_s - wall_now_s()) / DAY_S);
+    }
+}

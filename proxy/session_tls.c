@@ -1,0 +1,160 @@
+/*
+ * session_tls.c - TLS of a client: STARTTLS and implicit, from the command to the forgotten EHLO.
+ *
+ *     STARTTLS --> nothing behind it? --> 220 --> flushed --> handshake --> HELO
+ *                  reading is paused from here on            accept, implicit: here, then BANNER
+ *
+ * Nothing survives the switch (CVE-2011-0411).  Octets behind STARTTLS that have been read, a whole command
+ * or half of one, end the session; those not read yet stay in the kernel and are taken for the ClientHello
+ * that they are not.  The stream refuses a handshake with anything in its buffers as well.
+ *
+ * RFC        3207, 8314 3.3, 8446.
+ * Limits     tls.handshake_timeout from the command, or from accept.  HANDSHAKES_MAX at once in a worker, and
+ *            HANDSHAKES_CLIENT of one client (an IPv6 /64), because a stalled handshake holds more memory
+ * than any other idle session: above that 454, or a close where TLS is implicit.  How often a client may
+ *            shake hands is bounded by limits.connection_rate, since a session does it once.
+ */
+#include "proxy/session.h"
+#include "tls/tls.h"
+
+#define HANDSHAKES_MAX 1024
+#define HANDSHAKES_CLIENT 20
+
+static bool has_room(const struct session *s)
+{
+    struct worker *w = s->worker;
+    struct list_node *n;
+    struct addr mine = addr_client(&s->peer);
+    unsigned same = 0;
+
+    if (w->handshake_count >= HANDSHAKES_MAX) {
+        return false;
+    }
+    for (n = w->handshakes.next; !s->exempt && n != &w->handshakes; n = n->next) {
+        struct addr other = addr_client(&container_of(n, struct session, tls_link)->peer);
+
+        same += addr_same_ip(&mine, &other);
+    }
+    return same < HANDSHAKES_CLIENT;
+}
+
+/* Takes a place among the handshakes. */
+static void begin(struct session *s)
+{
+    list_push_back(&s->worker->handshakes, &s->tls_link);
+    s->worker->handshake_count++;
+    gauge_add(M_TLS_HANDSHAKES_NOW, 1);
+    s->waits |= WAIT_TLS;
+    session_enter(s, PHASE_TLS);
+}
+
+static void end(struct session *s)
+{
+    list_remove(&s->tls_link);
+    s->worker->handshake_count--;
+    gauge_add(M_TLS_HANDSHAKES_NOW, -1);
+    s->waits &= ~(unsigned)WAIT_TLS;
+}
+
+bool session_tls_offered(const struct session *s)
+{
+    return s->worker->conf->tls.enabled && s->listener->tls == TLS_MODE_STARTTLS && !s->tls;
+}
+
+enum cmd_result cmd_starttls(struct session *s, struct slice arg UNUSED)
+{
+    if (s->tls) {
+        return session_say(s, REPLY_TLS_ACTIVE);
+    }
+    if (!session_tls_offered(s)) {
+        return session_say(s, REPLY_NOT_IMPLEMENTED);
+    }
+    if (s->txn != NULL) {
+        return session_say(s, REPLY_OUT_OF_ORDER);
+    }
+    if (!slice_empty(stream_input(s->stream))) {
+        session_abuse(s, ABUSE_STARTTLS);
+        return session_end(s, REPLY_TLS_INJECTION, REASON_ABUSE);
+    }
+    if (s->worker->tls == NULL || !has_room(s)) {
+        count(M_TLS_BUSY);
+        return session_say(s, REPLY_TLS_UNAVAILABLE);
+    }
+    stream_pause(s->stream);
+    session_reply(s, &reply_table[REPLY_START_TLS], true);
+    begin(s);
+    return CMD_WAITING;
+}
+
+void session_tls_flushed(struct session *s)
+{
+    if (stream_transport_state(s->stream) == NULL && stream_queued(s->stream) == 0) {
+        tls_accept(s->worker->tls, s->stream);
+    }
+}
+
+void session_tls_implicit(struct session *s)
+{
+    if (s->worker->tls == NULL || !has_room(s)) {
+        count(M_TLS_BUSY);
+        session_close(s, REASON_TLS);
+        return;
+    }
+    begin(s);
+    tls_accept(s->worker->tls, s->stream);
+}
+
+static void count_success(const struct tls_info *info)
+{
+    if (strcmp(info->version, "TLS1.3") == 0) {
+        count(M_TLS_1_3);
+    } else if (strcmp(info->version, "TLS1.2") == 0) {
+        count(M_TLS_1_2);
+    } else {
+        count(M_TLS_OLD);
+    }
+    if (info->resumed) {
+        count(M_TLS_RESUMED);
+    }
+}
+
+void session_tls_open(struct session *s)
+{
+    struct tls_info info;
+
+    end(s);
+    s->tls = tls_info(s->stream, &info);
+    BUG_ON(!s->tls);
+    s->tls_version = info.version;
+    s->tls_cipher = info.cipher;
+    count_success(&info);
+    session_forget(s);
+    s->idle_since = loop_now(s->worker->loop);
+    if (s->listener->tls == TLS_MODE_IMPLICIT) {
+        session_enter(s, PHASE_BANNER); /* what is left of greet_delay, then the banner */
+        return;
+    }
+    stream_resume(s->stream);
+    session_enter(s, PHASE_HELO);
+    session_pump(s);
+}
+
+void session_tls_failed(struct session *s, enum close_reason reason)
+{
+    uint64_t now = loop_now(s->worker->loop);
+    bool timeout = now >= s->idle_since + s->worker->conf->tls.handshake_timeout_ms;
+    struct log_line l;
+
+    end(s);
+    if (reason == REASON_SHUTDOWN) {
+        return;
+    }
+    count(timeout ? M_TLS_TIMEOUTS : M_TLS_FAILED);
+    if (!log_begin(&l, LOG_LEVEL_INFO, "tls_failed")) {
+        return;
+    }
+    log_text(&l, "session", s->id);
+    log_ip(&l, "client", &s->peer);
+    log_text(&l, "error", timeout ? "no handshake in time" : tls_error(s->stream));
+    log_end(&l);
+}
