@@ -13,7 +13,7 @@
 bool is_list_key(enum key_type type)
 {
     return type == KEY_CIDRS || type == KEY_SERVERS || type == KEY_RESOLVERS || type == KEY_FIELD_NAMES ||
-           type == KEY_AUTHSERV_IDS;
+           type == KEY_AUTHSERV_IDS || type == KEY_IDENTITIES;
 }
 
 static void split_at_commas(struct load *l, const struct value *v, item_fn take)
@@ -223,6 +223,19 @@ static void take_authserv_id(struct load *l, const struct value *v, const struct
     }
 }
 
+static void take_identity(struct load *l, const struct value *v, const struct config_node *item)
+{
+    unsigned index;
+
+    if (!value_parse_choice(item->text, "helo|mailfrom", &index)) {
+        load_expected(l, v, item, "helo or mailfrom");
+    } else if (index == 0) {
+        l->c->spf.helo = true;
+    } else {
+        l->c->spf.mailfrom = true;
+    }
+}
+
 void set_list(struct load *l, const struct value *v)
 {
     struct config_listener *listener = v->base;
@@ -244,6 +257,10 @@ void set_list(struct load *l, const struct value *v)
     case KEY_AUTHSERV_IDS:
         l->c->headers.strip_authserv_count = 0;
         each_text(l, v, take_authserv_id);
+        break;
+    case KEY_IDENTITIES:
+        l->c->spf.helo = l->c->spf.mailfrom = false;
+        each_text(l, v, take_identity);
         break;
     default:
         set_servers(l, v);
@@ -326,6 +343,11 @@ void put_list(const struct key *k, const void *base, struct buf *out)
         for (size_t i = 0; i < c->headers.strip_authserv_count; i++) {
             put_item(out, i, c->headers.strip_authserv_ids[i]);
         }
+        break;
+    case KEY_IDENTITIES:
+        buf_put_str(out, c->spf.helo ? "helo" : "");
+        buf_put_str(out, c->spf.helo && c->spf.mailfrom ? ", " : "");
+        buf_put_str(out, c->spf.mailfrom ? "mailfrom" : "");
         break;
     default:
         for (size_t i = 0; i < u->server_count; i++) {

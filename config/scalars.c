@@ -116,6 +116,21 @@ static bool set_rate(const struct value *v, struct slice text, struct buf *why)
     return true;
 }
 
+/* "/8" */
+static bool set_prefix(const struct value *v, struct slice text, struct buf *why)
+{
+    uint64_t bits = 0;
+
+    if (!slice_eq(text, SLICE("off")) &&
+        (!slice_starts(text, SLICE("/")) || !slice_to_u64(slice_skip(text, 1), v->key->max, &bits) ||
+         bits < v->key->min)) {
+        put_expected(v, why, "the size of a network such as /8");
+        return false;
+    }
+    *(unsigned *)value_field(v) = (unsigned)bits;
+    return true;
+}
+
 static bool set_bool(const struct value *v, struct slice text, struct buf *why)
 {
     if (!slice_eq(text, SLICE("true")) && !slice_eq(text, SLICE("false"))) {
@@ -373,6 +388,8 @@ bool set_scalar(struct load *l, const struct value *v, struct slice text, struct
         return set_number(v, text, why);
     case KEY_RATE:
         return set_rate(v, text, why);
+    case KEY_PREFIX:
+        return set_prefix(v, text, why);
     case KEY_CHOICE:
     case KEY_CHOICE_BOOL:
     case KEY_TLS_VERSION:
@@ -515,6 +532,13 @@ void put_scalar(const struct key *k, const void *base, struct buf *out)
         break;
     case KEY_RATE:
         put_rate(field, out);
+        break;
+    case KEY_PREFIX:
+        if (*(const unsigned *)field == 0) {
+            buf_put_str(out, "off");
+        } else {
+            buf_putf(out, "/%u", *(const unsigned *)field);
+        }
         break;
     case KEY_CHOICE:
     case KEY_CHOICE_BOOL:

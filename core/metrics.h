@@ -112,6 +112,20 @@
     X(DNS_IN_FLIGHT, GAUGE, "glacis_dns_in_flight", "", "Questions at DNS servers now")                        \
     X(DNS_QUEUED, GAUGE, "glacis_dns_queued", "", "Questions waiting for their turn")                          \
     X(DNS_SERVERS_DOWN, GAUGE, "glacis_dns_servers_down", "", "DNS servers marked down, summed over workers")  \
+    X(SPF_PASS, COUNTER, "glacis_spf_results_total", "result=\"pass\"", "SPF checks, by result")               \
+    X(SPF_FAIL, COUNTER, "glacis_spf_results_total", "result=\"fail\"", "")                                   \
+    X(SPF_SOFTFAIL, COUNTER, "glacis_spf_results_total", "result=\"softfail\"", "")                           \
+    X(SPF_NEUTRAL, COUNTER, "glacis_spf_results_total", "result=\"neutral\"", "")                             \
+    X(SPF_NONE, COUNTER, "glacis_spf_results_total", "result=\"none\"", "")                                   \
+    X(SPF_TEMPERROR, COUNTER, "glacis_spf_results_total", "result=\"temperror\"", "")                         \
+    X(SPF_PERMERROR, COUNTER, "glacis_spf_results_total", "result=\"permerror\"", "")                         \
+    X(JUDGED_ACCEPT, COUNTER, "glacis_judgements_total", "action=\"accept\"", "Recipients and messages judged, by action") \
+    X(JUDGED_BYPASS, COUNTER, "glacis_judgements_total", "action=\"bypass\"", "")                             \
+    X(JUDGED_REJECT, COUNTER, "glacis_judgements_total", "action=\"reject\"", "")                             \
+    X(JUDGED_DEFER, COUNTER, "glacis_judgements_total", "action=\"defer\"", "")                               \
+    X(JUDGED_DROP, COUNTER, "glacis_judgements_total", "action=\"drop\"", "")                                 \
+    X(JUDGED_DIVERT, COUNTER, "glacis_judgements_total", "action=\"divert\"", "")                             \
+    X(BUDGET_TIMEOUTS, COUNTER, "glacis_budget_timeouts_total", "", "Judgements whose look-ups had not all answered when policy.budget was over") \
     X(LOG_DROPPED, COUNTER, "glacis_log_dropped_total", "", "Log lines dropped: the recorder is slow or away") \
     X(LONGEST_TURN_US, GAUGE, "glacis_longest_turn_microseconds", "", "Longest turn of an event loop in the last seconds") \
     X(WORKERS, GAUGE, "glacis_workers", "", "Workers of the newest generation that are alive")       \

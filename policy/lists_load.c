@@ -557,3 +557,19 @@ bool lists_load(struct policy *p, struct config_errors *errs)
     load_lists(&l, &p->reputation, config_node_get(section, "lists"));
     return errs->fatal == fatal;
 }
+
+size_t policy_probe_zones(const struct policy *p, struct slice *zones, struct slice *names, size_t max)
+{
+    const struct reputation *rep = &p->reputation;
+    size_t n = 0;
+
+    for (size_t i = 0; i < rep->count && n < max; i++) {
+        const struct reputation_list *list = &rep->list[i];
+
+        if (list->probe && list->mode != LIST_OFF && (list->subjects & (1u << SUBJECT_CLIENT)) != 0) {
+            zones[n] = list->zone;
+            names[n++] = list->name;
+        }
+    }
+    return n;
+}

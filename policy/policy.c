@@ -1,16 +1,18 @@
 /*
  * policy.c - struct policy: its making from a configuration, and its end (policy.h, policy_priv.h).
  */
-#include "policy/policy_priv.h"
+#include "policy/lists_load.h"
 
 struct policy *policy_compile(const struct config *conf, struct config_errors *errs)
 {
     struct policy *p = xcalloc(1, sizeof(*p));
     size_t fatal = errs->fatal;
+    bool ok;
 
     p->conf = conf;
     arena_init(&p->arena, POLICY_ARENA_MAX);
-    if (rules_load(p, errs)) {
+    ok = lists_load(p, errs);
+    if (rules_load(p, errs) && ok) {
         rules_run_tests(p, errs);
     }
     if (errs->fatal != fatal) {

@@ -41,6 +41,9 @@ void policy_print(const struct policy *p, struct buf *out);
 /* The files that groups were read from, to be watched: the i-th, or NULL behind the last. */
 const char *policy_group_file(const struct policy *p, size_t i);
 
+/* Lists of addresses that have the test entries of RFC 5782, for the resolver's self-test: zones hold keys, names do not. */
+size_t policy_probe_zones(const struct policy *p, struct slice *zones, struct slice *names, size_t max);
+
 struct policy_worker *policy_worker_new(const struct policy *p, struct loop *loop, struct resolver *r, struct state *st);
 void                  policy_worker_free(struct policy_worker **pw);
 
@@ -98,8 +101,17 @@ struct judge_content {
 void judge_message(struct judge *j, const struct judge_content *c, judge_cb cb, void *arg);
 void judge_cancel(struct judge *j); /* the question that is out; idempotent */
 
+/*
+ * policy.reject_at: earliest.  Asks the envelope block with what a stage before RCPT knows (STAGE_CONNECT, _HELO,
+ * _MAIL): the verdict is a refusal, or VERDICT_ACCEPT, which only says that nothing is decided yet.
+ */
+bool judge_wants_early(const struct judge *j);
+void judge_early(struct judge *j, enum fact_stage stage, judge_cb cb, void *arg);
+
 /* After an accepted recipient: its tags and score join the transaction (union; highest). */
 void judge_recipient_taken(struct judge *j);
+/* The same of an accepted message, before judge_headers. */
+void judge_message_taken(struct judge *j);
 /* A tag of it names recipient.*: the transaction must stay single-recipient. */
 bool judge_single_recipient(const struct judge *j);
 /* The class of the recipient just judged: a transaction holds one (upstream after divert, bypass). */
@@ -129,5 +141,17 @@ void                judge_rule_why(const struct judge *j, size_t i, struct buf *
 const struct facts *judge_facts(const struct judge *j);
 /* Where a fact came from ("dns 127.0.0.1:53", "cache", "given") and how long it took (us); false: not asked. */
 bool judge_fact_source(const struct judge *j, enum fact_id id, struct buf *from, uint64_t *us);
+
+/* The i-th list of reputation.lists; false behind the last one.  The zone is masked. */
+struct judge_list_info {
+    struct slice name, zone;
+    bool asked, known, listed; /* known: listed holds */
+    char from[100];            /* as of judge_fact_source */
+    uint64_t us;
+};
+bool judge_list(const struct judge *j, size_t i, struct judge_list_info *out);
+
+/* "accept", "bypass", "reject", "defer", "drop", "divert". */
+const char *verdict_action_text(enum verdict_action action);
 
 #endif

@@ -17,6 +17,7 @@
 #define POLICY_POLICY_PRIV_H
 
 #include "policy/policy.h"
+#include "policy/reputation.h"
 #include "policy/rules.h"
 
 #define POLICY_ARENA_MAX ((size_t)512 << 20)
@@ -26,7 +27,8 @@ struct policy {
     struct arena arena;        /* plain data of all compiled parts */
     struct rules rules;        /* rules.h: both blocks, groups, settings of the section `policy` */
 
-    /* Parts compiled by other files; each has its own _load and _free, called by policy.c. */
+    /* Parts compiled by other files; each has its own _load, called by policy.c. */
+    struct reputation reputation; /* lists_load.h; all in the arena */
 };
 
 #endif

@@ -202,10 +202,15 @@ static void keys_of_later_versions_are_refused_by_name(void **state)
           "f:8:7: error: server.listen[].trusted: not in this version\n"
           "f:9:12: error: server.listen[].tls: `implicit` is not in this version\n" },
         { "policy's sections",
-          UP "spf: {}\nreputation: {}\nknown_good: {}\nzero_day: {}\ngreylist: {}\n",
-          "f:3:1: error: spf: not in this version\nf:4:1: error: reputation: not in this version\n"
-          "f:5:1: error: known_good: not in this version\nf:6:1: error: zero_day: not in this version\n"
-          "f:7:1: error: greylist: not in this version\n" },
+          UP "known_good: {}\nzero_day: {}\ngreylist: {}\n",
+          "f:3:1: error: known_good: not in this version\nf:4:1: error: zero_day: not in this version\n"
+          "f:5:1: error: greylist: not in this version\n" },
+        { "spf", UP "spf: {engine: best, identities: [helo, from], timeout: 1h, weak_pass: 8, weak: off}\n",
+          "f:3:15: error: spf.engine: expected native or libspf2, found `best`\n"
+          "f:3:40: error: spf.identities: expected helo or mailfrom, found `from`\n"
+          "f:3:56: error: spf.timeout: expected 1m or less, found `1h`\n"
+          "f:3:71: error: spf.weak_pass: expected the size of a network such as /8, or off, found `8`\n"
+          "f:3:74: error: unknown key `weak` in spf\n" },
         { "others", UP "recipients: {}\ndkim: {}\ndmarc: {}\nemail_check: {}\n",
           "f:3:1: error: recipients: not in this version\nf:4:1: error: dkim: not in this version\n"
           "f:5:1: error: dmarc: not in this version\nf:6:1: error: email_check: not in this version\n" },

@@ -1,0 +1,389 @@
+/*
+ * engine.c - asks for what the rules need, as early as they can need it, and evaluates until they are
+ * decided.
+ *
+ *     engine_start -> evaluate --> done ---------------------------> reason of a list? -> verdict -> callback
+ *                        ^   `--> needs a fact: ask, wait --.              ^
+ *                        +---- engine_changed (a check) <---+---- budget: what is missing is unknown
+ *
+ * Waiting     only for what rules_evaluate() names; a fact that a monitored rule would like to know is asked
+ * and not waited for. Callbacks   always from the loop (run_later); nothing is touched after the verdict was
+ * delivered, since the callback may free the judge.
+ */
+#include "policy/engine.h"
+
+#include "core/metrics.h"
+#include "policy/match.h"
+#include "policy/reply.h"
+
+#define STEPS_MAX 1000 /* evaluations of one turn; each one settles a fact */
+
+enum source engine_source(unsigned fact)
+{
+    static const enum source sources[FACT_COUNT] = {
+        /* the rest is SOURCE_GIVEN: what the session says */
+        [FACT_ID_CLIENT_RDNS] = SOURCE_RDNS,
+        [FACT_ID_CLIENT_IPREV] = SOURCE_RDNS,
+        [FACT_ID_CLIENT_DYNAMIC] = SOURCE_RDNS,
+        [FACT_ID_REPUTATION_LISTED] = SOURCE_LISTS,
+        [FACT_ID_REPUTATION_SCORE] = SOURCE_LISTS,
+        [FACT_ID_REPUTATION_LISTS] = SOURCE_LISTS,
+        [FACT_ID_REPUTATION_MONITORED] = SOURCE_LISTS,
+        [FACT_ID_REPUTATION_INCOMPLETE] = SOURCE_LISTS,
+        [FACT_ID_REPUTATION_REASON] = SOURCE_REASON,
+        [FACT_ID_HELO_RESOLVES] = SOURCE_HELO,
+        [FACT_ID_HELO_MATCHES] = SOURCE_MATCHES,
+        [FACT_ID_HELO_IMPERSONATES] = SOURCE_IMPERSONATES,
+        [FACT_ID_SENDER_RESOLVES] = SOURCE_SENDER,
+        [FACT_ID_SPF] = SOURCE_SPF,
+        [FACT_ID_SPF_WEAK] = SOURCE_SPF,
+        [FACT_ID_SPF_DOMAIN] = SOURCE_SPF,
+        [FACT_ID_SPF_MECHANISM] = SOURCE_SPF,
+        [FACT_ID_SPF_EXPLANATION] = SOURCE_SPF,
+        [FACT_ID_SPF_HELO] = SOURCE_SPF_HELO,
+        [FACT_ID_ZERO_DAY_SUSPECT] = SOURCE_ZERO_DAY,
+        [FACT_ID_ZERO_DAY_LISTED] = SOURCE_ZERO_DAY,
+        [FACT_ID_ZERO_DAY_REASONS] = SOURCE_ZERO_DAY,
+        [FACT_ID_CLIENT_CONNECTIONS] = SOURCE_STATE,
+        [FACT_ID_CLIENT_KNOWN_GOOD] = SOURCE_NEVER,
+        [FACT_ID_CLIENT_FIRST_SEEN] = SOURCE_NEVER,
+        [FACT_ID_CLIENT_RATE] = SOURCE_NEVER,
+        [FACT_ID_ZERO_DAY_FRESH_DOMAIN] = SOURCE_NEVER,
+        [FACT_ID_ZERO_DAY_FRESH_CLIENT] = SOURCE_NEVER,
+        [FACT_ID_ZERO_DAY_BURST] = SOURCE_NEVER,
+    };
+
+    return fact < FACT_COUNT ? sources[fact] : SOURCE_LISTS;
+}
+
+/* ---- what the rules can need ---- */
+
+/* Can the term ever match?  Otherwise nobody asks for its fact (empty groups of the preset). */
+static bool can_match(const struct cond *c)
+{
+    enum fact_type type = c->fact < FACT_COUNT ? fact_table[c->fact].type : FACT_FLAG;
+
+    for (size_t i = 0; i < c->group_count; i++) {
+        if (!set_is_empty(&c->groups[i]->set, type)) {
+            return true;
+        }
+    }
+    return !set_is_empty(c->set, type);
+}
+
+/* As deep as the tree of the file allows. */
+static void note_uses(struct policy_worker *pw, const struct cond *c)
+{
+    if (c->kind == COND_TERM && can_match(c)) {
+        pw->used[c->fact] = true;
+    }
+    for (const struct cond *child = c->child; child != NULL; child = child->next) {
+        note_uses(pw, child);
+    }
+}
+
+static void note_lists(struct policy_worker *pw)
+{
+    const struct reputation *rep = &pw->policy->reputation;
+    bool sum = pw->used[FACT_ID_REPUTATION_LISTED] || pw->used[FACT_ID_REPUTATION_SCORE] ||
+               pw->used[FACT_ID_REPUTATION_LISTS] || pw->used[FACT_ID_REPUTATION_INCOMPLETE] ||
+               pw->used[FACT_ID_REPUTATION_REASON];
+    bool zero_day = pw->used[FACT_ID_ZERO_DAY_LISTED] || pw->used[FACT_ID_ZERO_DAY_SUSPECT] ||
+                    pw->used[FACT_ID_ZERO_DAY_REASONS];
+
+    for (size_t i = 0; i < rep->count; i++) {
+        const struct reputation_list *list = &rep->list[i];
+        bool enforce = list->mode == LIST_ENFORCE;
+
+        pw->zero_day_lists = pw->zero_day_lists || (enforce && list->zero_day);
+        pw->lists_wanted[i] = list->mode == LIST_MONITOR ||
+                              (enforce && (sum || pw->used[FACT_COUNT + i] || (zero_day && list->zero_day)));
+        pw->any_list = pw->any_list || pw->lists_wanted[i];
+    }
+}
+
+struct policy_worker *policy_worker_new(const struct policy *p, struct loop *loop, struct resolver *r,
+                                        struct state *st)
+{
+    struct policy_worker *pw = xcalloc(1, sizeof(*pw));
+
+    pw->policy = p;
+    pw->loop = loop;
+    pw->resolver = r;
+    pw->state = st;
+    pw->lists_wanted = xcalloc(p->reputation.count + 1, sizeof(bool));
+    pw->used = xcalloc(FACT_COUNT + p->reputation.count + 1, sizeof(bool));
+    for (size_t b = 0; b < BLOCK_COUNT; b++) {
+        for (size_t i = 0; i < p->rules.block[b].count; i++) {
+            if (p->rules.block[b].rule[i].when != NULL) {
+                note_uses(pw, p->rules.block[b].rule[i].when);
+            }
+        }
+    }
+    note_lists(pw);
+    return pw;
+}
+
+void policy_worker_free(struct policy_worker **worker)
+{
+    struct policy_worker *pw = *worker;
+
+    if (pw != NULL) {
+        *worker = NULL;
+        free(pw->lists_wanted);
+        free(pw->used);
+        free(pw);
+    }
+}
+
+/* ---- asking ---- */
+
+static struct fact_value *value_of(struct judge *j, unsigned fact)
+{
+    return fact < FACT_COUNT ? &j->facts.v[fact] : &j->lists[fact - FACT_COUNT];
+}
+
+static void make_unknown(struct judge *j, unsigned fact)
+{
+    if (fact < FACT_COUNT) {
+        fact_set_unknown(&j->facts, (enum fact_id)fact);
+    } else {
+        j->lists[fact - FACT_COUNT] = (struct fact_value){ .state = FACT_UNKNOWN };
+    }
+}
+
+void engine_ask(struct judge *j, unsigned fact, bool final)
+{
+    enum source source = engine_source(fact);
+    enum fact_state state = (enum fact_state)value_of(j, fact)->state;
+    bool late = state == FACT_SOFT && final;
+
+    if (source == SOURCE_LISTS || source == SOURCE_ZERO_DAY || source == SOURCE_REASON) {
+        j->late_asked = j->late_asked || final;
+    }
+    if (state != FACT_IDLE && !late) {
+        return;
+    }
+    if (source == SOURCE_GIVEN || source == SOURCE_NEVER) {
+        make_unknown(j, fact);
+    } else {
+        facts_start(j, source);
+    }
+    if (source == SOURCE_STATE && value_of(j, fact)->state == FACT_IDLE) {
+        make_unknown(j, fact);
+    }
+}
+
+void engine_ask_early(struct judge *j, enum fact_stage stage)
+{
+    for (unsigned i = 0; i < FACT_COUNT; i++) {
+        enum source source = engine_source(i);
+
+        if (j->pw->used[i] && fact_table[i].stage == stage && j->facts.v[i].state == FACT_IDLE &&
+            source != SOURCE_GIVEN && source != SOURCE_NEVER && source != SOURCE_REASON) {
+            facts_start(j, source);
+        }
+    }
+    for (size_t i = 0; stage == STAGE_CONNECT && i < j->pw->policy->reputation.count; i++) {
+        if (j->pw->used[FACT_COUNT + i] && !j->lists_asked) {
+            facts_start(j, SOURCE_LISTS);
+        }
+    }
+    facts_derive(j);
+}
+
+/* ---- the question ---- */
+
+struct text_facts engine_texts(const struct judge *j)
+{
+    return (struct text_facts){ .rules = &j->pw->policy->rules, .facts = &j->facts, .lists = j->lists };
+}
+
+struct eval_input engine_input(const struct judge *j, enum fact_stage stage)
+{
+    return (struct eval_input){
+        .facts = &j->facts,
+        .lists = j->lists,
+        .stage = stage,
+        .now_s = wall_now_s(),
+        .score = stage == STAGE_MESSAGE ? j->txn.score : 0,
+    };
+}
+
+static bool refuses(enum verdict_action a)
+{
+    return a == VERDICT_REJECT || a == VERDICT_DEFER || a == VERDICT_DROP;
+}
+
+/* Once a stage, and no longer than what the transaction has left. */
+static uint64_t take_tarpit(struct judge *j)
+{
+    struct judge_txn *t = &j->txn;
+    uint64_t ms =
+        t->tarpit_done[j->question.block] || j->question.stage < STAGE_RCPT ? 0 : j->result.tarpit_ms;
+
+    if (j->pw->policy->conf->mode == MODE_MONITOR || ms == 0) {
+        return 0;
+    }
+    ms = min_u64(ms, t->tarpit_left_ms);
+    t->tarpit_left_ms -= ms;
+    t->tarpit_done[j->question.block] = true;
+    return ms;
+}
+
+static void count_verdict(enum verdict_action action)
+{
+    static const enum metric metrics[] = {
+        [VERDICT_ACCEPT] = M_JUDGED_ACCEPT, [VERDICT_BYPASS] = M_JUDGED_BYPASS,
+        [VERDICT_REJECT] = M_JUDGED_REJECT, [VERDICT_DEFER] = M_JUDGED_DEFER,
+        [VERDICT_DROP] = M_JUDGED_DROP,     [VERDICT_DIVERT] = M_JUDGED_DIVERT,
+    };
+
+    count(metrics[action]);
+}
+
+static void deliver(struct judge *j)
+{
+    struct eval_result *r = &j->result;
+    struct text_facts texts = engine_texts(j);
+    judge_cb cb = j->question.cb;
+    void *arg = j->question.arg;
+
+    j->facts.v[FACT_ID_SCORE] = (struct fact_value){ .state = FACT_KNOWN, .u.number = (uint64_t)r->score };
+    if (r->status != EVAL_DONE) { /* only with reject_at: earliest: nothing is decided yet */
+        r->action = VERDICT_ACCEPT;
+    }
+    j->verdict = (struct verdict){
+        .action = r->action,
+        .rule = r->rule != NULL ? r->rule->name : "default",
+        .divert = r->divert,
+        .tarpit_ms = take_tarpit(j),
+        .monitored = j->pw->policy->conf->mode == MODE_MONITOR,
+    };
+    buf_reset(&j->text);
+    if (refuses(r->action)) {
+        reply_render(&texts, r->reply.text, &j->text);
+        j->verdict.code = r->reply.code;
+        j->verdict.enhanced = r->reply.enhanced;
+        j->verdict.text = buf_slice(&j->text);
+    }
+    if (r->status == EVAL_DONE) {
+        count_verdict(r->action);
+    }
+    engine_cancel(j);
+    cb(arg, &j->verdict);
+}
+
+/* Does the text name what a list says itself, and is there a list that may say it?  Then it is awaited. */
+static bool awaits_reason(struct judge *j)
+{
+    static const char name[] = "{reputation.reason}";
+    struct slice text = j->result.reply.text;
+    const struct fact_value *reason = &j->facts.v[FACT_ID_REPUTATION_REASON];
+
+    if (j->result.status != EVAL_DONE || !refuses(j->result.action) || j->question.expired ||
+        j->run == NULL || !j->lists_asked || text.len == 0 ||
+        memmem(text.ptr, text.len, name, sizeof(name) - 1) == NULL) {
+        return false;
+    }
+    if (reason->state == FACT_IDLE) {
+        j->reason_asked = true;
+        facts_derive(j);
+    }
+    return reason->state == FACT_PENDING;
+}
+
+/* True when the fact is settled, so that another evaluation makes sense. */
+static bool have(struct judge *j, unsigned fact, bool final)
+{
+    const struct fact_value *v = value_of(j, fact);
+
+    engine_ask(j, fact, final);
+    if (v->state == FACT_PENDING && j->question.expired) {
+        facts_give_up(j, engine_source(fact));
+    }
+    if (v->state == FACT_PENDING && !j->question.expired) {
+        return false;
+    }
+    if (v->state == FACT_IDLE || v->state == FACT_PENDING || (v->state == FACT_SOFT && final)) {
+        make_unknown(j, fact); /* nobody makes it */
+    }
+    return true;
+}
+
+static void on_run(void *arg)
+{
+    struct judge *j = arg;
+    struct question *q = &j->question;
+    const struct rules *rules = &j->pw->policy->rules;
+
+    if (q->cb == NULL) {
+        return;
+    }
+    facts_derive(j);
+    for (unsigned steps = 0;; steps++) {
+        struct eval_input in = engine_input(j, q->stage);
+
+        BUG_ON(steps > STEPS_MAX);
+        rules_evaluate(rules, q->block, &in, &j->result, j->trace[q->block]);
+        if (j->result.background != RULE_NO_FACT) {
+            engine_ask(j, j->result.background, false);
+        }
+        if (j->result.status != EVAL_NEEDS) {
+            break;
+        }
+        if (!have(j, j->result.needs, j->result.needs_final)) {
+            return;
+        }
+    }
+    if (!awaits_reason(j)) {
+        deliver(j);
+    }
+}
+
+static void on_budget(void *arg)
+{
+    struct judge *j = arg;
+
+    j->question.expired = true;
+    count(M_BUDGET_TIMEOUTS);
+    loop_defer(j->pw->loop, &j->run_later);
+}
+
+void engine_changed(struct judge *j)
+{
+    if (j->question.cb != NULL) {
+        loop_defer(j->pw->loop, &j->run_later);
+    } else {
+        facts_derive(j); /* what follows may have to be asked */
+    }
+}
+
+void engine_init(struct judge *j)
+{
+    deferred_init(&j->run_later, on_run, j);
+    judge_bypass_init(j);
+    timer_init(&j->question.budget, j->pw->loop, on_budget, j);
+}
+
+void engine_start(struct judge *j, enum rule_block block, enum fact_stage stage)
+{
+    const struct rules *r = &j->pw->policy->rules;
+
+    j->question.block = block;
+    j->question.stage = stage;
+    j->question.expired = false;
+    if (j->trace[block] == NULL) {
+        j->trace[block] = xcalloc(r->block[block].count + 1, sizeof(struct rule_trace));
+    }
+    timer_start(&j->question.budget, block == BLOCK_MESSAGE ? r->budget_message_ms : r->budget_mail_ms);
+    loop_defer(j->pw->loop, &j->run_later);
+}
+
+void engine_cancel(struct judge *j)
+{
+    j->question.cb = NULL;
+    timer_stop(&j->question.budget);
+    deferred_cancel(&j->run_later);
+    deferred_cancel(&j->bypassed);
+}

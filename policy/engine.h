@@ -1,0 +1,172 @@
+/*
+ * engine.h - struct judge: one session's facts, the checks that are out, the question that waits for them.
+ *
+ *     judge.c           public functions: what the session tells, lifetimes
+ *     engine.c          which check makes which fact; asking; the loop evaluate -> needs -> ask -> evaluate
+ *     engine_facts.c    results of checks into facts, facts that follow from others
+ *     engine_lists.c    the same for reputation lists
+ *     judge_headers.c   what is written: header fields, log keys, explain
+ *
+ * Ownership   the judge owns its checks and memory; texts of facts lie in the arena of the fact's scope and go
+ *             with it.
+ */
+#ifndef POLICY_ENGINE_H
+#define POLICY_ENGINE_H
+
+#include "policy/check.h"
+#include "policy/policy_priv.h"
+#include "policy/spf_check.h"
+#include "policy/verdict.h"
+
+#define SCOPE_COUNT (SCOPE_RECIPIENT + 1)
+#define JUDGE_ARENA_MAX ((size_t)256 * 1024)
+#define JUDGE_TAGS_MAX 100 /* of a transaction */
+#define JUDGE_TESTS_MAX 2000
+
+enum source { /* who makes a fact */
+    SOURCE_GIVEN = 0, /* the session said so, or it follows at once */
+    SOURCE_RDNS,
+    SOURCE_HELO,
+    SOURCE_MATCHES,      /* follows from HELO and RDNS */
+    SOURCE_IMPERSONATES, /* follows from MATCHES and SPF_HELO */
+    SOURCE_SPF_HELO,
+    SOURCE_SPF,
+    SOURCE_SENDER,
+    SOURCE_LISTS,
+    SOURCE_REASON,
+    SOURCE_ZERO_DAY, /* follows from LISTS; the rest of it is not in this version */
+    SOURCE_STATE,    /* the shared memory */
+    SOURCE_NEVER,    /* not in this version: unknown */
+    SOURCE_COUNT,
+};
+
+enum source engine_source(unsigned fact);
+
+struct policy_worker {
+    const struct policy *policy;
+    struct loop *loop;
+    struct resolver *resolver;
+    struct state *state; /* NULL: explain */
+    bool *lists_wanted;  /* reputation.count: is the list worth asking at all? */
+    bool *used;          /* FACT_COUNT + lists: some rule has a term on it that can match */
+    bool any_list;       /* some list is wanted */
+    bool zero_day_lists; /* some enforcing list has zero_day */
+};
+
+struct question { /* that is out */
+    judge_cb cb;  /* NULL: none is */
+    void *arg;
+    enum rule_block block;
+    enum fact_stage stage;
+    struct timer budget;
+    bool expired; /* the budget is over: what is not known now is unknown */
+};
+
+struct judge_tag {
+    struct judge_tag *next;
+    const char *name;
+    struct slice value;
+};
+
+struct judge_txn { /* what the accepted recipients brought */
+    bool open, any;
+    bool bypass;
+    enum verdict_action action; /* of the first recipient */
+    const char *rule;
+    int64_t score; /* the highest */
+    struct judge_tag *tags, **tags_end;
+    size_t tag_count;
+    struct buf rules;     /* names of matched rules for X-Glacis-Tests, joined by ',' */
+    struct buf monitored; /* of those that were only recorded */
+    uint64_t tarpit_left_ms;
+    bool tarpit_done[BLOCK_COUNT];
+};
+
+struct judge {
+    struct policy_worker *pw;
+    struct addr ip;
+    bool exempt, rdns_given;
+    struct facts facts;
+    struct fact_value *lists; /* reputation.NAME, as the rules see them */
+    struct arena arena[SCOPE_COUNT];
+    struct origin origin[SOURCE_COUNT];
+
+    /* checks that are out; NULL: not asked, or answered */
+    struct rdns_check *rdns;
+    struct helo_check *helo;
+    struct sender_check *sender_check;
+    struct spf_check *spf, *spf_helo;
+    struct reputation_run *run; /* NULL: no list is worth asking, or the client is exempt */
+    uint64_t spf_started_us, spf_helo_started_us;
+
+    /* of the HELO */
+    struct slice helo_raw; /* as it came */
+    bool helo_done, helo_is_client, helo_unsure;
+    bool matches_asked, impersonates_asked, names_us;
+    const struct spf_verdict *spf_helo_verdict; /* NULL: not known */
+    /* of the transaction */
+    struct slice sender; /* as it came */
+    bool sender_null;
+    const struct spf_verdict *spf_verdict;
+    bool lists_asked, late_asked, reason_asked;
+    struct buf lists_text, monitored_text; /* of the facts reputation.lists and .monitored */
+
+    struct question question;
+    struct deferred run_later; /* evaluates */
+    struct deferred bypassed;  /* answers judge_message at once */
+    unsigned violations;       /* as the session last said */
+    struct rule_trace *trace[BLOCK_COUNT];
+    struct eval_result result; /* of the last evaluation */
+    struct buf text;           /* of the reply */
+    struct verdict verdict;
+    struct judge_txn txn;
+};
+
+/* ---- engine.c ---- */
+
+/* Starts what makes the fact, unless that was done.  `final`: for a rule with a final action. */
+void engine_ask(struct judge *j, unsigned fact, bool final);
+/* Asks all facts that some rule uses and that this stage can know first. */
+void engine_ask_early(struct judge *j, enum fact_stage stage);
+/* Something is new: the question that waits is looked at again, from the loop. */
+void engine_changed(struct judge *j);
+void engine_start(struct judge *j, enum rule_block block, enum fact_stage stage);
+void engine_cancel(struct judge *j); /* the question; checks go on */
+void engine_init(struct judge *j);
+void judge_bypass_init(struct judge *j); /* judge.c */
+struct text_facts;
+struct text_facts engine_texts(const struct judge *j);
+struct eval_input engine_input(const struct judge *j, enum fact_stage stage);
+
+/* ---- engine_facts.c ---- */
+
+void facts_init(struct judge *j);
+void facts_start(struct judge *j, enum source source); /* the check that makes these facts */
+/* The facts of a source could not be had; its check is dropped. */
+void facts_give_up(struct judge *j, enum source source);
+void facts_derive(struct judge *j); /* lists, and what follows from others */
+void facts_drop(struct judge *j, enum fact_scope scope);
+void facts_start_rdns(struct judge *j);
+
+/* ---- engine_lists.c ---- */
+
+void lists_start(struct judge *j);  /* asks them, late ones only if late_asked */
+void lists_derive(struct judge *j); /* reputation.*, zero_day.listed */
+
+/* ---- helpers ---- */
+
+static inline enum fact_state judge_state(const struct judge *j, enum fact_id id)
+{
+    return (enum fact_state)j->facts.v[id].state;
+}
+
+/* A copy in lower case, for the life of the scope. */
+struct slice facts_lower(struct judge *j, enum fact_scope scope, struct slice s);
+struct slice facts_copy(struct judge *j, enum fact_scope scope, struct slice s);
+void facts_set_word(struct judge *j, enum fact_id id, const char *word);
+
+/* message.from_local and .from_domain: of the first From field of a header section; false: there is none, or
+ * more than one, or it cannot be read.  from.c */
+bool from_find(struct slice head, struct buf *local, struct buf *domain) MUST_USE;
+
+#endif

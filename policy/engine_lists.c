@@ -1,0 +1,179 @@
+/*
+ * engine_lists.c - what the reputation lists answered, as facts (engine.h).
+ *
+ * reputation.listed is exact: with answers missing it is true or false only if no answer could change that,
+ * else unknown.  While late lists have not been asked, the facts are SOFT: good enough for rules that only
+ * score, tag or tarpit.
+ */
+#include "policy/engine.h"
+
+static void set_no_lists(struct judge *j)
+{
+    struct facts *f = &j->facts;
+    const struct reputation *rep = &j->pw->policy->reputation;
+
+    fact_set_flag(f, FACT_ID_REPUTATION_LISTED, false);
+    fact_set_number(f, FACT_ID_REPUTATION_SCORE, 0);
+    fact_set_text(f, FACT_ID_REPUTATION_LISTS, SLICE_NONE);
+    fact_set_text(f, FACT_ID_REPUTATION_MONITORED, SLICE_NONE);
+    fact_set_flag(f, FACT_ID_REPUTATION_INCOMPLETE, false);
+    fact_set_text(f, FACT_ID_REPUTATION_REASON, SLICE_NONE);
+    for (size_t i = 0; i < rep->count; i++) {
+        j->lists[i] =
+            (struct fact_value){ .state = rep->list[i].mode == LIST_OFF ? FACT_UNKNOWN : FACT_KNOWN };
+    }
+}
+
+static void derive_list(struct judge *j, size_t i)
+{
+    const struct reputation_list *list = &j->pw->policy->reputation.list[i];
+    struct fact_value *v = &j->lists[i];
+    int64_t weight;
+    enum list_state state = reputation_list_state(j->run, i, &weight);
+    bool background = list->ask == LIST_BACKGROUND;
+
+    *v = (struct fact_value){ .state = FACT_KNOWN, .flag = state == LIST_LISTED };
+    if (list->mode == LIST_OFF || state == LIST_FAILED) {
+        v->state = FACT_UNKNOWN;
+    } else if (state == LIST_PENDING) {
+        v->state = background ? FACT_UNKNOWN : FACT_PENDING;
+    } else if (state == LIST_UNASKED && list->ask == LIST_LATE && !j->late_asked) {
+        v->state = FACT_SOFT;
+    } else if (state == LIST_UNASKED && !j->lists_asked) {
+        v->state = FACT_IDLE;
+    }
+}
+
+static void set_state(struct judge *j, const enum fact_id *ids, size_t count, enum fact_state state)
+{
+    for (size_t i = 0; i < count; i++) {
+        if (j->facts.v[ids[i]].state == FACT_KNOWN) {
+            j->facts.v[ids[i]].state = (uint8_t)state;
+        }
+    }
+}
+
+/* The values as far as the lists have answered. */
+static void set_lists(struct judge *j, const struct reputation_sum *sum)
+{
+    struct facts *f = &j->facts;
+    int64_t threshold = j->pw->policy->reputation.threshold;
+
+    if (sum->low >= threshold || sum->high < threshold) {
+        fact_set_flag(f, FACT_ID_REPUTATION_LISTED, sum->low >= threshold);
+    } else {
+        fact_set_unknown(f, FACT_ID_REPUTATION_LISTED);
+    }
+    if (sum->low == sum->high) {
+        fact_set_number(f, FACT_ID_REPUTATION_SCORE, sum->score);
+    } else {
+        fact_set_unknown(f, FACT_ID_REPUTATION_SCORE);
+    }
+    fact_set_flag(f, FACT_ID_REPUTATION_INCOMPLETE, sum->incomplete);
+    buf_reset(&j->lists_text);
+    reputation_put_lists(j->run, false, &j->lists_text);
+    fact_set_text(f, FACT_ID_REPUTATION_LISTS, buf_slice(&j->lists_text));
+    buf_reset(&j->monitored_text);
+    reputation_put_lists(j->run, true, &j->monitored_text);
+    fact_set_text(f, FACT_ID_REPUTATION_MONITORED, buf_slice(&j->monitored_text));
+}
+
+static bool lists_waiting(const struct judge *j)
+{
+    return reputation_waiting(j->run, RUN_EARLY | (j->late_asked ? RUN_LATE : 0)) ||
+           (j->rdns != NULL && j->pw->policy->reputation.by_subject[SUBJECT_RDNS]);
+}
+
+static void derive_reason(struct judge *j, bool waiting)
+{
+    struct facts *f = &j->facts;
+
+    if (!j->reason_asked) {
+        f->v[FACT_ID_REPUTATION_REASON] = (struct fact_value){ .state = FACT_IDLE };
+        return;
+    }
+    if (!waiting && reputation_ask_reason(j->run) && reputation_reason_pending(j->run)) {
+        waiting = true;
+    }
+    if (waiting) {
+        fact_set_pending(f, FACT_ID_REPUTATION_REASON);
+    } else {
+        fact_set_text(f, FACT_ID_REPUTATION_REASON, reputation_reason(j->run));
+    }
+}
+
+static void derive_zero_day(struct judge *j, const struct reputation_sum *sum, enum fact_state state)
+{
+    static const enum fact_id ids[] = { FACT_ID_ZERO_DAY_LISTED };
+    struct facts *f = &j->facts;
+
+    if (!j->pw->zero_day_lists) {
+        fact_set_flag(f, FACT_ID_ZERO_DAY_LISTED, false);
+        fact_set_unknown(f, FACT_ID_ZERO_DAY_SUSPECT);
+        fact_set_unknown(f, FACT_ID_ZERO_DAY_REASONS);
+        return;
+    }
+    if (sum->zero_day_known) {
+        fact_set_flag(f, FACT_ID_ZERO_DAY_LISTED, sum->zero_day);
+    } else {
+        fact_set_unknown(f, FACT_ID_ZERO_DAY_LISTED);
+    }
+    set_state(j, ids, 1, state);
+    if (sum->zero_day) { /* the other three are not in this version, so it alone decides */
+        fact_set_flag(f, FACT_ID_ZERO_DAY_SUSPECT, true);
+        fact_set_text(f, FACT_ID_ZERO_DAY_REASONS, SLICE("listed"));
+    } else if (state == FACT_KNOWN) {
+        fact_set_unknown(f, FACT_ID_ZERO_DAY_SUSPECT);
+        fact_set_unknown(f, FACT_ID_ZERO_DAY_REASONS);
+    } else {
+        f->v[FACT_ID_ZERO_DAY_SUSPECT].state = (uint8_t)(state == FACT_SOFT ? FACT_UNKNOWN : state);
+        f->v[FACT_ID_ZERO_DAY_REASONS].state = f->v[FACT_ID_ZERO_DAY_SUSPECT].state;
+    }
+}
+
+void lists_derive(struct judge *j)
+{
+    static const enum fact_id ids[] = { FACT_ID_REPUTATION_LISTED, FACT_ID_REPUTATION_SCORE,
+                                        FACT_ID_REPUTATION_LISTS, FACT_ID_REPUTATION_INCOMPLETE };
+    struct reputation_sum sum = { .zero_day_known = true };
+    enum fact_state state = FACT_KNOWN;
+
+    if (j->run == NULL) {
+        set_no_lists(j);
+        derive_zero_day(j, &sum, FACT_KNOWN);
+        return;
+    }
+    if (!j->lists_asked) {
+        state = FACT_IDLE;
+    } else if (lists_waiting(j)) {
+        state = FACT_PENDING;
+    } else if (!j->late_asked && reputation_has_unasked_late(j->run)) {
+        state = FACT_SOFT;
+    }
+    reputation_sum(j->run, &sum);
+    set_lists(j, &sum);
+    if (state == FACT_IDLE || state == FACT_PENDING) { /* also what would be unknown by now */
+        for (size_t i = 0; i < ARRAY_LEN(ids); i++) {
+            j->facts.v[ids[i]] = (struct fact_value){ .state = (uint8_t)state };
+        }
+    }
+    set_state(j, ids, ARRAY_LEN(ids), state);
+    for (size_t i = 0; i < j->pw->policy->reputation.count; i++) {
+        derive_list(j, i);
+    }
+    derive_reason(j, state == FACT_IDLE || state == FACT_PENDING);
+    derive_zero_day(j, &sum, state);
+}
+
+void lists_start(struct judge *j)
+{
+    j->lists_asked = true;
+    if (j->run == NULL) {
+        return;
+    }
+    if (j->pw->policy->reputation.by_subject[SUBJECT_RDNS] &&
+        judge_state(j, FACT_ID_CLIENT_RDNS) == FACT_IDLE) {
+        facts_start_rdns(j);
+    }
+    reputation_want(j->run, RUN_EARLY | RUN_BACKGROUND | (j->late_asked ? RUN_LATE : 0));
+}

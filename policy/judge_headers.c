@@ -1,0 +1,402 @@
+/*
+ * judge_headers.c - what a judgement leaves behind: header fields, log keys, the story for explain.
+ *
+ * Tests       the names in X-Glacis-Tests are an interface: tests[] below, RULE_ and LIST_ with the names of
+ * the file, each with (monitor) behind it if it changed nothing.  The manual lists them. Never       an
+ * explanation of a domain, or a text of a list.
+ *
+ * RFC     8601, 7208 9.1 (authres.c)
+ */
+#include "core/field.h"
+#include "policy/authres.h"
+#include "policy/engine.h"
+#include "policy/reply.h"
+
+#define LEVEL_MAX 20
+#define VALUE_MAX 8192
+
+/* A word joins the prefix in upper case; a flag alone is the name, if it is true. */
+static const struct {
+    enum fact_id fact;
+    const char *name;
+} tests[] = {
+    { FACT_ID_SPF, "SPF_" },
+    { FACT_ID_SPF_WEAK, "SPF_WEAK" },
+    { FACT_ID_SPF_HELO, "SPF_HELO_" },
+    { FACT_ID_CLIENT_IPREV, "IPREV_" },
+    { FACT_ID_CLIENT_DYNAMIC, "CLIENT_DYNAMIC" },
+    { FACT_ID_CLIENT_PRIVATE, "CLIENT_PRIVATE" },
+    { FACT_ID_CLIENT_KNOWN_GOOD, "CLIENT_KNOWN_GOOD" },
+    { FACT_ID_PROTOCOL_PREGREET, "PREGREET" },
+    { FACT_ID_HELO_KIND, "HELO_" },
+    { FACT_ID_HELO_RESOLVES, "HELO_RESOLVES_" },
+    { FACT_ID_HELO_MATCHES, "HELO_MATCHES" },
+    { FACT_ID_HELO_IMPERSONATES, "HELO_IMPERSONATES" },
+    { FACT_ID_SENDER_RESOLVES, "SENDER_RESOLVES_" },
+    { FACT_ID_REPUTATION_LISTED, "LISTED" },
+    { FACT_ID_REPUTATION_INCOMPLETE, "LISTS_INCOMPLETE" },
+    { FACT_ID_ZERO_DAY_FRESH_DOMAIN, "ZERO_DAY_FRESH_DOMAIN" },
+    { FACT_ID_ZERO_DAY_FRESH_CLIENT, "ZERO_DAY_FRESH_CLIENT" },
+    { FACT_ID_ZERO_DAY_BURST, "ZERO_DAY_BURST" },
+    { FACT_ID_ZERO_DAY_LISTED, "ZERO_DAY_LISTED" },
+};
+
+static const char *const actions[] = {
+    [VERDICT_ACCEPT] = "accept", [VERDICT_BYPASS] = "bypass", [VERDICT_REJECT] = "reject",
+    [VERDICT_DEFER] = "defer",   [VERDICT_DROP] = "drop",     [VERDICT_DIVERT] = "divert",
+};
+
+const char *verdict_action_text(enum verdict_action action)
+{
+    return actions[action];
+}
+
+
+/* ---- X-Glacis-Tests ---- */
+
+static void put_test(struct buf *out, const char *prefix, struct slice name, const char *suffix)
+{
+    buf_put_str(out, out->len > 0 ? ", " : "");
+    buf_put_str(out, prefix);
+    buf_put_slice(out, name);
+    buf_put_str(out, suffix);
+}
+
+/* Each name of "a,b". */
+static void put_names(struct buf *out, const char *prefix, struct slice names, const char *suffix)
+{
+    while (!slice_empty(names)) {
+        put_test(out, prefix, slice_cut(&names, ','), suffix);
+    }
+}
+
+static void put_fact_tests(const struct judge *j, struct buf *out)
+{
+    for (size_t i = 0; i < ARRAY_LEN(tests); i++) {
+        const struct fact_value *v = &j->facts.v[tests[i].fact];
+        char upper[32];
+        struct buf word;
+        struct slice text;
+
+        if (v->state != FACT_KNOWN && v->state != FACT_SOFT) {
+            continue;
+        }
+        if (fact_table[tests[i].fact].type == FACT_FLAG) {
+            if (v->flag) {
+                put_test(out, tests[i].name, SLICE(""), "");
+            }
+            continue;
+        }
+        buf_init_fixed(&word, upper, sizeof(upper));
+        text = fact_word(tests[i].fact, v->word);
+        for (size_t c = 0; c < text.len; c++) {
+            buf_put_char(&word,
+                         ascii_is_alpha(text.ptr[c]) ? (char)(text.ptr[c] - ('a' - 'A')) : text.ptr[c]);
+        }
+        put_test(out, tests[i].name, buf_slice(&word), "");
+    }
+}
+
+static void put_tests(const struct judge *j, struct buf *out)
+{
+    const struct fact_value *lists = &j->facts.v[FACT_ID_REPUTATION_LISTS];
+    struct buf monitored;
+
+    put_fact_tests(j, out);
+    if (lists->state == FACT_KNOWN || lists->state == FACT_SOFT) {
+        put_names(out, "LIST_", fact_text(lists), "");
+    }
+    if (j->run != NULL) {
+        buf_init(&monitored, VALUE_MAX);
+        reputation_put_lists(j->run, true, &monitored);
+        put_names(out, "LIST_", buf_slice(&monitored), "(monitor)");
+        buf_fini(&monitored);
+    }
+    put_names(out, "RULE_", buf_slice(&j->txn.rules), "");
+    put_names(out, "RULE_", buf_slice(&j->txn.monitored), "(monitor)");
+}
+
+/* ---- the fields ---- */
+
+/* "2.0", "0.5", "-1.25": at least one digit behind the point. */
+static void put_score(struct buf *out, int64_t score)
+{
+    uint64_t size = score < 0 ? 0 - (uint64_t)score : (uint64_t)score;
+    unsigned rest = (unsigned)(size % 1000);
+    unsigned digits = 3;
+
+    while (digits > 1 && rest % 10 == 0) {
+        rest /= 10;
+        digits--;
+    }
+    buf_putf(out, "%s%" PRIu64 ".%0*u", score < 0 ? "-" : "", size / 1000, (int)digits, rest);
+}
+
+static void put_verdict_fields(const struct judge *j, struct buf *out)
+{
+    const struct judge_txn *t = &j->txn;
+    bool monitor = j->pw->policy->conf->mode == MODE_MONITOR;
+    struct buf value;
+
+    buf_init(&value, VALUE_MAX);
+    buf_putf(&value, "%s; rule=%s; mode=%s", actions[t->action], t->rule != NULL ? t->rule : "default",
+             monitor ? "monitor" : "enforce");
+    field_put(out, SLICE("X-Glacis-Verdict"), buf_slice(&value), false);
+    buf_reset(&value);
+    put_score(&value, t->score);
+    field_put(out, SLICE("X-Glacis-Score"), buf_slice(&value), false);
+    if (t->score >= 1000) {
+        buf_reset(&value);
+        for (int64_t i = 1000; i <= t->score && value.len < LEVEL_MAX; i += 1000) {
+            buf_put_char(&value, '*');
+        }
+        field_put(out, SLICE("X-Glacis-Level"), buf_slice(&value), false);
+    }
+    buf_reset(&value);
+    put_tests(j, &value);
+    if (value.len > 0) {
+        field_put(out, SLICE("X-Glacis-Tests"), buf_slice(&value), false);
+    }
+    for (const struct judge_tag *tag = t->tags; tag != NULL; tag = tag->next) {
+        field_put(out, slice_str(tag->name), tag->value, false);
+    }
+    buf_fini(&value);
+}
+
+/* Only what some rule asked; an answer that came for another reason is not there. */
+static struct authres results_of(const struct judge *j)
+{
+    const struct config *c = j->pw->policy->conf;
+    const struct fact_value *iprev = &j->facts.v[FACT_ID_CLIENT_IPREV];
+    struct authres a = {
+        .authserv_id =
+            slice_str(c->headers.authserv_id[0] != '\0' ? c->headers.authserv_id : c->server.hostname),
+        .client = j->ip,
+        .sender = j->sender,
+        .helo = j->helo_raw,
+        .spf = j->spf_verdict,
+        .spf_helo = j->spf_helo_verdict,
+        .rdns = judge_rdns(j),
+    };
+
+    a.client.port = 0;
+    if (iprev->state == FACT_KNOWN && !(j->exempt && !j->rdns_given)) {
+        a.iprev = fact_word(FACT_ID_CLIENT_IPREV, iprev->word);
+    }
+    return a;
+}
+
+void judge_headers(const struct judge *j, struct buf *out)
+{
+    const struct config_headers *h = &j->pw->policy->conf->headers;
+    struct authres results = results_of(j);
+
+    if (h->verdict) {
+        put_verdict_fields(j, out);
+    }
+    if (h->authentication_results) {
+        authres_put(out, &results);
+    }
+    if (h->received_spf) {
+        authres_put_received_spf(out, &results);
+    }
+}
+
+void judge_added_headers(const struct judge *j, struct buf *out)
+{
+    const struct config_headers *h = &j->pw->policy->conf->headers;
+    struct text_facts texts = engine_texts(j);
+    struct buf value;
+
+    buf_init(&value, TAG_VALUE_MAX);
+    for (size_t i = 0; i < h->add_count; i++) {
+        buf_reset(&value);
+        tag_render(&texts, slice_str(h->add[i].value), &value);
+        field_put(out, slice_str(h->add[i].name), buf_slice(&value), false);
+    }
+    buf_fini(&value);
+}
+
+/* ---- the log ---- */
+
+static void log_word(const struct judge *j, struct log_line *l, const char *key, enum fact_id id)
+{
+    const struct fact_value *v = &j->facts.v[id];
+
+    if (v->state == FACT_KNOWN) {
+        log_str(l, key, fact_word(id, v->word));
+    }
+}
+
+static void log_names(struct log_line *l, const char *key, struct slice names)
+{
+    if (slice_empty(names)) {
+        return;
+    }
+    log_list_begin(l, key);
+    while (!slice_empty(names)) {
+        log_item(l, slice_cut(&names, ','));
+    }
+    log_list_end(l);
+}
+
+/* Rules of the last question that were only recorded. */
+static void log_monitored(const struct judge *j, struct log_line *l)
+{
+    enum rule_block b = j->question.block;
+    const struct block *block = &j->pw->policy->rules.block[b];
+    bool open = false;
+
+    for (size_t i = 0; j->trace[b] != NULL && i < block->count; i++) {
+        if (j->trace[b][i].outcome == RULE_MONITORED) {
+            if (!open) {
+                log_list_begin(l, "monitored");
+                open = true;
+            }
+            log_item(l, slice_str(block->rule[i].name));
+        }
+    }
+    if (open) {
+        log_list_end(l);
+    }
+}
+
+void judge_log(const struct judge *j, struct log_line *l)
+{
+    const struct fact_value *lists = &j->facts.v[FACT_ID_REPUTATION_LISTS];
+    char mem[40];
+    struct buf score;
+
+    buf_init_fixed(&score, mem, sizeof(mem));
+    put_score(&score, j->result.score);
+    if (j->verdict.rule != NULL) {
+        log_text(l, "verdict", actions[j->verdict.action]);
+        log_text(l, "rule", j->verdict.rule);
+        log_str(l, "score", buf_slice(&score));
+    }
+    log_word(j, l, "spf", FACT_ID_SPF);
+    log_word(j, l, "iprev", FACT_ID_CLIENT_IPREV);
+    if (lists->state == FACT_KNOWN || lists->state == FACT_SOFT) {
+        log_names(l, "lists", fact_text(lists));
+    }
+    log_monitored(j, l);
+}
+
+/* ---- explain ---- */
+
+/* Both blocks in a row: the envelope's rules first. */
+static const struct rule *rule_at(const struct judge *j, size_t i, enum rule_block *b)
+{
+    const struct block *blocks = j->pw->policy->rules.block;
+
+    *b = i < blocks[BLOCK_ENVELOPE].count ? BLOCK_ENVELOPE : BLOCK_MESSAGE;
+    return &blocks[*b].rule[*b == BLOCK_ENVELOPE ? i : i - blocks[BLOCK_ENVELOPE].count];
+}
+
+size_t judge_rule_count(const struct judge *j)
+{
+    const struct block *blocks = j->pw->policy->rules.block;
+
+    return blocks[BLOCK_ENVELOPE].count + blocks[BLOCK_MESSAGE].count;
+}
+
+const char *judge_rule_name(const struct judge *j, size_t i)
+{
+    enum rule_block b;
+
+    return rule_at(j, i, &b)->name;
+}
+
+enum rule_outcome judge_rule_outcome(const struct judge *j, size_t i)
+{
+    enum rule_block b;
+    const struct rule *rule = rule_at(j, i, &b);
+
+    return j->trace[b] != NULL ? (enum rule_outcome)j->trace[b][rule->index].outcome : RULE_NOT_ASKED;
+}
+
+void judge_rule_why(const struct judge *j, size_t i, struct buf *out)
+{
+    enum rule_block b;
+    const struct rule *rule = rule_at(j, i, &b);
+    struct eval_input in = engine_input(j, b == BLOCK_MESSAGE ? STAGE_MESSAGE : STAGE_RCPT);
+
+    if (j->trace[b] == NULL) {
+        buf_put_str(out, "not asked");
+    } else {
+        rule_trace_why(&j->pw->policy->rules, &j->trace[b][rule->index], &in, out);
+    }
+}
+
+const struct facts *judge_facts(const struct judge *j)
+{
+    return &j->facts;
+}
+
+static bool lists_source(const struct judge *j, struct buf *from, uint64_t *us)
+{
+    char mem[100], slowest_mem[100];
+    struct buf one, slowest;
+    uint64_t here;
+    bool any = false;
+
+    buf_init_fixed(&slowest, slowest_mem, sizeof(slowest_mem));
+    *us = 0;
+    for (size_t i = 0; j->run != NULL && i < j->pw->policy->reputation.count; i++) {
+        buf_init_fixed(&one, mem, sizeof(mem));
+        if (reputation_list_source(j->run, i, &one, &here) && (!any || here > *us)) {
+            any = true;
+            *us = here;
+            buf_reset(&slowest);
+            buf_put_slice(&slowest, buf_slice(&one));
+        }
+    }
+    buf_put_slice(from, buf_slice(&slowest));
+    return any;
+}
+
+bool judge_fact_source(const struct judge *j, enum fact_id id, struct buf *from, uint64_t *us)
+{
+    enum source source = engine_source(id);
+    const struct origin *o = &j->origin[source];
+
+    *us = 0;
+    if (j->facts.v[id].state == FACT_IDLE || source == SOURCE_NEVER) {
+        return false;
+    }
+    if (source == SOURCE_MATCHES || source == SOURCE_IMPERSONATES) {
+        o = &j->origin[SOURCE_HELO];
+    }
+    if (source == SOURCE_LISTS || source == SOURCE_REASON || source == SOURCE_ZERO_DAY) {
+        return lists_source(j, from, us);
+    }
+    if (o->asked) {
+        origin_put(o, from);
+        *us = o->us;
+    } else {
+        buf_put_str(from, "given");
+    }
+    return true;
+}
+
+bool judge_list(const struct judge *j, size_t i, struct judge_list_info *out)
+{
+    const struct reputation *rep = &j->pw->policy->reputation;
+
+    if (i >= rep->count) {
+        return false;
+    }
+    *out = (struct judge_list_info){
+        .name = rep->list[i].name,
+        .zone = rep->list[i].shown,
+        .known = j->lists[i].state == FACT_KNOWN,
+        .listed = j->lists[i].flag,
+    };
+    if (j->run != NULL) {
+        struct buf from;
+
+        buf_init_fixed(&from, out->from, sizeof(out->from));
+        out->asked = reputation_list_source(j->run, i, &from, &out->us);
+    }
+    return true;
+}
