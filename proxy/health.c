@@ -1,9 +1,9 @@
 /*
  * health.c - probes: is a server there, and what does it offer?
  *
- * A probe is a connection like any other, with a ticket, that says EHLO and QUIT.  One worker does each:
- * whoever moves the server's next time in the shared state.  What connections for mail meet counts the same.
- * With `health: off` nothing is ever marked down, and probes only learn the keywords.
+ * A probe is a connection like any other, with a ticket, that says EHLO, STARTTLS where wanted, and QUIT. One
+ * worker does each: whoever moves the server's next time in the shared state.  What connections for mail meet
+ * counts the same. With `health: off` nothing is ever marked down, and probes only learn the keywords.
  *
  * upstreams_keywords(): only what every upstream's known servers have; an upstream of which none is known
  * offers nothing (CAP-09, CAP-10).
@@ -54,6 +54,13 @@ static void probe(struct pool_server *s)
     count(M_UP_PROBES);
     s->tries++;
     pool_connect(s, ticket, NULL);
+}
+
+void health_again(struct pool_server *s)
+{
+    if (!s->pool->ups->draining) {
+        probe(s);
+    }
 }
 
 /* When the next probe of any server is due. */

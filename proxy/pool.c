@@ -13,6 +13,7 @@
 
 #include "proxy/unknown.h"
 #include "proxy/upstream.h"
+#include "tls/tls.h"
 
 #define WAIT_POLL_MS 50U
 #define IDLE_POLL_MS 100U
@@ -105,6 +106,22 @@ struct upstream *pool_take_idle(struct pool_server *s)
 
 /* ---- failures of the way to a server ---- */
 
+static const char *refused_text(enum up_state state)
+{
+    switch ((unsigned)state) {
+    case UP_STARTTLS:
+        return "STARTTLS refused";
+    case UP_XCLIENT:
+        return "XCLIENT refused";
+    case UP_EHLO:
+        return "EHLO after XCLIENT refused";
+    case UP_HELO:
+        return "EHLO and HELO refused";
+    default:
+        return "MAIL or RCPT refused for us";
+    }
+}
+
 static const char *failure_text(const struct upstream_failure *f)
 {
     if (f->state == UP_CONNECT) {
@@ -119,9 +136,13 @@ static const char *failure_text(const struct upstream_failure *f)
     case UP_REFUSAL:
         return "refused";
     case UP_REFUSES_US:
-        return f->state == UP_HELO ? "EHLO and HELO refused" : "MAIL or RCPT refused for us";
+        return refused_text(f->state);
     case UP_NO_TLS:
         return "no TLS";
+    case UP_TLS_FAILED:
+        return "TLS handshake failed";
+    case UP_UNTRUSTED:
+        return "certificate not valid";
     case UP_LOST:
     case UP_STALE:
     case UP_EARLY:
@@ -164,10 +185,42 @@ void pool_refuses_us(struct pool_server *s, const struct upstream_failure *failu
     log_path_failure(s, failure);
 }
 
+/* Worse than unreachable is what somebody must act upon. */
+static enum lease_status status_of(enum up_why why, enum lease_status before)
+{
+    if (why == UP_REFUSES_US) {
+        return LEASE_REFUSES_US;
+    }
+    if (why == UP_UNTRUSTED && before != LEASE_REFUSES_US) {
+        return LEASE_UNTRUSTED;
+    }
+    if ((why == UP_NO_TLS || why == UP_TLS_FAILED) && before == LEASE_UNREACHABLE) {
+        return LEASE_NO_TLS;
+    }
+    return before;
+}
+
+/* The server is there, and has mail in clear from now on: the lease tries the same one again. */
+static void without_tls(struct pool_server *s, struct lease *l)
+{
+    count(M_UP_TLS_CLEAR);
+    if (l) {
+        l->u = NULL;
+        l->again = true;
+        pool_enqueue(l);
+    } else {
+        health_again(s);
+    }
+}
+
 /* The lease, if there is one, goes on to the next server. */
 static void path_failed(struct pool_server *s, struct lease *l, const struct upstream_failure *f,
                         uint64_t spent_ms)
 {
+    if (f->why == UP_TLS_FAILED && s->pool->conf->tls == UP_TLS_OPPORTUNISTIC) {
+        without_tls(s, l);
+        return;
+    }
     if (f->why == UP_REFUSES_US) {
         pool_refuses_us(s, f);
     } else {
@@ -179,12 +232,9 @@ static void path_failed(struct pool_server *s, struct lease *l, const struct ups
         return;
     }
     l->u = NULL;
+    l->again = true;
     l->tried |= 1U << (s - s->pool->server);
-    if (f->why == UP_REFUSES_US) {
-        l->worst = LEASE_REFUSES_US;
-    } else if (f->why == UP_NO_TLS && l->worst == LEASE_UNREACHABLE) {
-        l->worst = LEASE_NO_TLS;
-    }
+    l->worst = status_of(f->why, l->worst);
     l->connect_ms += f->state == UP_CONNECT ? spent_ms : 0;
     pool_enqueue(l);
 }
@@ -270,7 +320,12 @@ void pool_lost(struct upstream *u, const struct upstream_failure *f)
     }
     if (!u->greeted) {
         path_failed(s, l, f, loop_now(s->pool->ups->loop) - u->born_ms);
-    } else if (l) {
+        return;
+    }
+    if (f->why == UP_REFUSES_US) {
+        pool_refuses_us(s, f);
+    }
+    if (l) {
         const struct upstream_events *ev = l->ev;
         void *arg = l->arg;
 
@@ -299,12 +354,6 @@ static bool others_first(const struct pool_server *s)
     return others && (ours == 0 || others < ours) && tickets_gone(s);
 }
 
-/* PROXY identity belongs to one client for ever. */
-static bool bound_to_client(const struct pool *p)
-{
-    return p->conf->identity == IDENTITY_PROXY_V1 || p->conf->identity == IDENTITY_PROXY_V2;
-}
-
 static void give_way(struct pool_server *s)
 {
     struct list_node *last = s->list[POOL_IDLE].prev; /* the one that was idle longest */
@@ -319,7 +368,7 @@ static void settle(struct upstream *u)
     struct pool_server *s = u->server;
     struct upstreams *ups = s->pool->ups;
 
-    if (!ups->draining && !too_old(u) && !bound_to_client(s->pool) &&
+    if (!ups->draining && !too_old(u) && !u->bound &&
         state_ticket_idle(ups->state, s->index, u->ticket, s->pool->conf->keep_idle)) {
         u->ticket_idle = true;
     } else {
@@ -339,7 +388,7 @@ static void on_dispatch(void *arg)
         give_way(s);
         LIST_EACH(&s->list[POOL_IDLE], n, tmp)
         {
-            if (bound_to_client(p)) {
+            if (upstream_at(n)->bound) { /* PROXY identity belongs to one client for ever */
                 say_quit(upstream_at(n));
             }
         }
@@ -506,10 +555,29 @@ static void init_server(struct pool *p, struct pool_server *s, const struct conf
     }
 }
 
+/* The certificates of tls_ca were looked at when the configuration was checked; should they be gone since,
+ * the pool has no TLS, and `verify` no mail. */
+static struct tls_client *make_tls(const struct config_upstream *conf)
+{
+    struct config_errors errs = { 0 };
+    struct tls_client *tls;
+
+    if (conf->tls == UP_TLS_OFF) {
+        return NULL;
+    }
+    tls = tls_client_new(conf, &errs);
+    for (size_t i = 0; i < errs.count; i++) {
+        log_msg(LOG_LEVEL_ERROR, "upstream_tls", "%s", errs.list[i].text);
+    }
+    config_errors_fini(&errs);
+    return tls;
+}
+
 static void init_pool(struct upstreams *ups, struct pool *p, const struct config_upstream *conf)
 {
     p->ups = ups;
     p->conf = conf;
+    p->tls = make_tls(conf);
     for (size_t i = 0; i < LEASE_KIND_COUNT; i++) {
         list_init(&p->turn[i]);
     }
@@ -610,6 +678,7 @@ void upstreams_free(struct upstreams **ups)
         deferred_cancel(&p->dispatch);
         timer_stop(&p->rate);
         table_fini(&p->clients);
+        tls_client_free(p->tls);
     }
     timer_stop(&u->wait_poll);
     timer_stop(&u->idle_poll);

@@ -31,6 +31,7 @@
 #include "state/state.h"
 
 struct pool;
+struct tls_client;
 struct unknown;
 struct upstream;
 struct upstream_events;
@@ -53,10 +54,13 @@ struct pool_server {
     int envelope_index;                     /* the record whose tickets are the envelope share, or -1 */
     struct list_node list[POOL_LIST_COUNT]; /* by upstream.link; the newest in front */
     size_t count[POOL_LIST_COUNT];
-    unsigned envelopes;          /* envelope leases of this process */
-    unsigned tries;              /* probes in a row without an answer */
-    struct log_limit path_log;   /* upstream_connect */
-    struct log_limit refuse_log; /* upstream_refuses_us */
+    unsigned envelopes;            /* envelope leases of this process */
+    unsigned tries;                /* probes in a row without an answer */
+    struct log_limit path_log;     /* upstream_connect */
+    struct log_limit refuse_log;   /* upstream_refuses_us */
+    struct log_limit tls_log;      /* upstream_tls */
+    struct log_limit identity_log; /* upstream_identity */
+    uint64_t clear_until_ms; /* `opportunistic`: a handshake failed, STARTTLS is left alone until then */
 };
 
 enum lease_kind {
@@ -68,6 +72,7 @@ enum lease_kind {
 struct pool {
     struct upstreams *ups;
     const struct config_upstream *conf;
+    struct tls_client *tls; /* NULL: TLS is off, or cannot be had */
     struct pool_server server[CONFIG_MAX_SERVERS];
     size_t server_count;
     size_t next;                             /* round_robin: where to begin */
@@ -124,6 +129,7 @@ enum lease_status {
     LEASE_UNREACHABLE, /* all servers are down or failing */
     LEASE_REFUSES_US,  /* a server answered 5xx to EHLO and HELO */
     LEASE_NO_TLS,      /* a server has no TLS, which is demanded */
+    LEASE_UNTRUSTED,   /* a server's certificate is not good, which is demanded */
     LEASE_BUSY,        /* queue_wait is over */
 };
 
@@ -148,10 +154,12 @@ struct lease {         /* embedded in its owner; lease_init first */
     struct list_node age;  /* in pool->waiting */
     struct upstream *u;    /* connecting for it, or held */
     bool held;
-    bool fresh;              /* no idle connection, please: one was stale */
-    enum lease_status worst; /* what to say when all servers have failed */
-    bool rated;              /* the upstream's rate was asked: not again for the next server */
-    bool share;              /* counts as an envelope of its server and client */
+    struct addr client_addr, local_addr; /* for the PROXY header */
+    bool fresh;                          /* no idle connection, please: one was stale */
+    bool again;                          /* its turn had come: a connection failed, or cannot be had in TLS */
+    enum lease_status worst;             /* what to say when all servers have failed */
+    bool rated;                          /* the upstream's rate was asked: not again for the next server */
+    bool share;                          /* counts as an envelope of its server and client */
     struct pool_server *share_server;
     int share_ticket; /* at share_server->envelope_index, or -1 */
     uint32_t tried;   /* servers that failed, by bit */
@@ -209,6 +217,8 @@ void pool_connect(struct pool_server *s, int ticket, struct lease *l);
 /* health.c */
 void health_start(struct upstreams *ups);
 void health_stop(struct upstreams *ups);
+/* A probe that has to be repeated at once: the server is spoken to without TLS from now on. */
+void health_again(struct pool_server *s);
 /* One connection reached, or did not reach, the end of its EHLO. */
 void health_observe(struct pool_server *s, bool ok);
 

@@ -70,7 +70,7 @@ void pool_enqueue(struct lease *l)
     struct list_node *at;
 
     lease_drop_share(l);
-    if (l->tried || l->fresh) {
+    if (l->again || l->fresh) {
         list_push_back(&p->retry, &l->link);
     } else {
         list_push_back(&l->client->queue[l->kind], &l->link);
@@ -85,7 +85,7 @@ void pool_enqueue(struct lease *l)
     }
     list_insert_before(at->next, &l->age);
     gauge_add(M_UP_WAITING, 1);
-    timer_start(&l->timer, until > now + REQUEUE_MS || !l->tried ? until - now : REQUEUE_MS);
+    timer_start(&l->timer, until > now + REQUEUE_MS || !l->again ? until - now : REQUEUE_MS);
     pool_wake(p);
 }
 
@@ -434,6 +434,9 @@ void pool_lease(struct pool *p, struct lease *l, const struct lease_wish *wish)
     l->fresh = wish->fresh;
     l->worst = LEASE_UNREACHABLE;
     l->rated = wish->fresh; /* the stale connection's message was counted */
+    l->again = false;
+    l->client_addr = wish->env->client;
+    l->local_addr = wish->env->local;
     l->tried = 0;
     l->since_ms = now;
     l->connect_ms = 0;

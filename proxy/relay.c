@@ -48,6 +48,7 @@ struct relay {
     size_t open_count, open_cap;
     struct reply *mail_refusal; /* mapped: the answer to each RCPT from then on */
     bool asked_live;            /* at least one recipient was asked at RCPT */
+    bool strict;                /* another upstream has accepted them: relay_strict() */
     bool replaced;              /* a dead connection was: not again */
 
     size_t refused;              /* of the repeated envelope */
@@ -56,6 +57,7 @@ struct relay {
     bool about_us;               /* one of them was */
 
     struct slice server;
+    char tls[UP_TLS_TEXT];
     unsigned attempts;
     bool unknown;
     bool from_upstream;
@@ -351,6 +353,7 @@ static void on_lease(void *arg, enum lease_status status)
         [LEASE_UNREACHABLE] = REPLY_UP_UNREACHABLE,
         [LEASE_REFUSES_US] = REPLY_UP_REFUSES_US,
         [LEASE_NO_TLS] = REPLY_UP_TLS,
+        [LEASE_UNTRUSTED] = REPLY_UP_TLS_VERIFY,
         [LEASE_BUSY] = REPLY_UP_BUSY,
     };
     struct relay *r = arg;
@@ -361,6 +364,7 @@ static void on_lease(void *arg, enum lease_status status)
     }
     r->attempts++;
     r->server = slice_str(r->lease.u->server->conf->text);
+    memcpy(r->tls, r->lease.u->tls, sizeof(r->tls));
     if (r->op == OP_MESSAGE) {
         repeat_envelope(r);
     } else {
@@ -395,6 +399,10 @@ static void on_mail_refused(void *arg, const struct reply *reply)
     reply_free(&r->mail_refusal);
     r->mail_refusal = reply_copy(&told);
     give_back(r);
+    if (r->strict) {
+        answer_with(r, REPLY_UP_CHANGED);
+        return;
+    }
     answer(r, r->mail_refusal, true);
 }
 
@@ -443,7 +451,7 @@ static void on_failed(void *arg, const struct upstream_failure *f)
         log_unknown(r, f);
     }
     map_failure(f, &told);
-    answer(r, &told, f->reply != NULL);
+    answer(r, &told, f->reply != NULL && f->why != UP_REFUSES_US);
 }
 
 static const struct upstream_events events = {
@@ -467,6 +475,12 @@ struct relay *relay_new(struct upstreams *ups, const struct config_upstream *to,
     timer_init(&r->hold, ups->loop, on_hold, r);
     deferred_init(&r->later, on_later, r);
     return r;
+}
+
+void relay_strict(struct relay *r)
+{
+    r->strict = true;
+    r->asked_live = true;
 }
 
 static void begin(struct relay *r, enum relay_op op, relay_cb cb, void *arg)
@@ -535,6 +549,11 @@ struct slice relay_server(const struct relay *r)
 unsigned relay_attempts(const struct relay *r)
 {
     return r->attempts;
+}
+
+const char *relay_tls(const struct relay *r)
+{
+    return r->tls;
 }
 
 bool relay_unknown(const struct relay *r)

@@ -34,6 +34,9 @@ typedef void (*relay_cb)(void *arg, const struct reply *reply);
 /* For one transaction at one upstream.  Does nothing yet.  Never NULL. */
 struct relay *relay_new(struct upstreams *ups, const struct config_upstream *to, const struct envelope *env) MUST_USE;
 
+/* The recipients were accepted elsewhere (a diverted message): any refusal of the envelope is 451 4.3.0. */
+void relay_strict(struct relay *r);
+
 /*
  * Asks about one more recipient (not yet in env->rcpt; the session adds it after a 2xx).  One question at a
  * time.  `validate` is the domain's: LIVE asks; FILE and NONE answer 250 here (FILE was already looked up).
@@ -60,6 +63,7 @@ bool relay_committed(const struct relay *r);
 /* What the log says of it: the server's label and the milliseconds since the last start; "" if none was used. */
 struct slice relay_server(const struct relay *r);
 unsigned     relay_attempts(const struct relay *r); /* connections used, replaced ones included */
+const char  *relay_tls(const struct relay *r); /* of the last connection: "TLS1.3 TLS_AES_256_GCM_SHA384"; "" in clear */
 bool         relay_unknown(const struct relay *r);  /* the outcome is not known (lost final reply) */
 bool         relay_from_upstream(const struct relay *r); /* the last reply was the upstream's own */
 

@@ -80,7 +80,10 @@ static enum reply_id reply_for(const struct upstream_failure *f)
     case UP_REFUSES_US:
         return REPLY_UP_REFUSES_US;
     case UP_NO_TLS:
+    case UP_TLS_FAILED:
         return REPLY_UP_TLS;
+    case UP_UNTRUSTED:
+        return REPLY_UP_TLS_VERIFY;
     case UP_EARLY:
         return REPLY_UP_LOST;
     case UP_SPOOL:

@@ -1,12 +1,12 @@
 /*
- * upstream.c - the SMTP client: enter() sends, on_reply() decides (the diagram is in upstream.h).
+ * upstream.c - the SMTP client: upstream_enter() sends, on_reply() decides (the diagram is in upstream.h).
  *
  * One deadline at a time, that of the state.  A command is sent only while nothing unread has come in
  * (RPL-08), except where replies are owed to pipelined ones.  Whatever goes wrong ends in fail(), once: the
  * stream is closed, the pool told.  A connection whose holder left in the middle of an envelope reads what it
  * is still owed, resets the transaction and goes back to the pool by itself.
  *
- * RFC: 5321 3.3, 4.1.1, 4.5.3.2; 2920 3.1.  TLS, XCLIENT and the like belong between EHLO and READY.
+ * RFC: 5321 3.3, 4.1.1, 4.5.3.2; 2920 3.1.  EHLO, TLS and XCLIENT are in upstream_hello.c.
  */
 #include "proxy/upstream.h"
 
@@ -22,8 +22,6 @@
 #define DATA_COMMAND_MS 100000U
 #define BODY_BLOCKED_MS 170000U
 #define QUIT_MS 2000U
-
-static void enter(struct upstream *u, enum up_state state);
 
 static struct upstream *upstream_of(void *arg)
 {
@@ -44,6 +42,7 @@ static void free_upstream(void *obj)
 
     reply_parser_fini(&u->parser);
     reply_free(&u->mail_refusal);
+    buf_fini(&u->identity);
     u->magic = UPSTREAM_DEAD;
     free(u);
 }
@@ -84,6 +83,8 @@ static void count_failure(enum up_why why)
     case UP_REFUSAL:
     case UP_REFUSES_US:
     case UP_NO_TLS:
+    case UP_TLS_FAILED: /* where it is logged */
+    case UP_UNTRUSTED:
     case UP_EARLY:
     case UP_SPOOL:
     case UP_WHY_COUNT:
@@ -107,9 +108,7 @@ void upstream_fail(struct upstream *u, enum up_why why, int err, const struct re
         finish(u, NULL);
         return;
     }
-    if (dead_from_the_start(u, why)) {
-        f.why = UP_STALE;
-    }
+    f.why = dead_from_the_start(u, why) ? UP_STALE : upstream_tls_cause(u, why);
     if (u->mail_refusal && u->lease) { /* the answer is known; that the connection is gone changes nothing */
         u->lease->ev->on_mail_refused(u->lease->arg, u->mail_refusal);
     }
@@ -124,11 +123,6 @@ static void fail(struct upstream *u, enum up_why why)
     upstream_fail(u, why, 0, NULL);
 }
 
-static uint64_t at_most(uint64_t configured, uint64_t most)
-{
-    return min_u64(configured, most);
-}
-
 static void on_deadline(void *arg)
 {
     fail(upstream_of(arg), UP_TIMEOUT);
@@ -140,7 +134,7 @@ static void drive_body(struct upstream *u)
 {
     switch (body_send(&u->body, u->stream)) {
     case BODY_SENT:
-        enter(u, UP_FINAL);
+        upstream_enter(u, UP_FINAL);
         break;
     case BODY_WAIT:
         timer_start(&u->timer, BODY_BLOCKED_MS);
@@ -165,10 +159,24 @@ static void begin_body(struct upstream *u)
 
 /* ---- the two switches ---- */
 
-static void enter(struct upstream *u, enum up_state state)
+static void enter_xforward(struct upstream *u, uint64_t deadline_ms)
+{
+    u->forwarded = true;
+    if (u->op_sent) {
+        return;
+    }
+    u->op_sent = u->ext.pipelining;
+    if (u->op_sent) {
+        upstream_send_envelope(u, false);
+    } else {
+        upstream_send_identity(u, deadline_ms);
+    }
+}
+
+void upstream_enter(struct upstream *u, enum up_state state)
 {
     const struct config_upstream *c = conf_of(u);
-    const char *hostname = u->server->pool->ups->conf->server.hostname;
+    uint64_t short_ms = min_u64(c->timeouts.command_ms, SHORT_COMMAND_MS);
 
     u->state = state;
     switch (state) {
@@ -177,22 +185,34 @@ static void enter(struct upstream *u, enum up_state state)
         timer_start(&u->timer, c->timeouts.greeting_ms);
         break;
     case UP_EHLO:
-        upstream_send_line(u, "EHLO ", hostname, at_most(c->timeouts.command_ms, SHORT_COMMAND_MS));
+        upstream_send_line(u, "EHLO ", upstream_hello_name(u), short_ms);
         break;
     case UP_HELO:
-        upstream_send_line(u, "HELO ", hostname, at_most(c->timeouts.command_ms, SHORT_COMMAND_MS));
+        upstream_send_line(u, "HELO ", upstream_hello_name(u), short_ms);
+        break;
+    case UP_STARTTLS:
+        upstream_send_line(u, "STARTTLS", "", short_ms);
+        break;
+    case UP_HANDSHAKE:
+        upstream_handshake(u);
         break;
     case UP_READY:
     case UP_OPEN:
         timer_stop(&u->timer);
         break;
     case UP_RSET:
-        u->op_sent = u->op_waits && u->ext.pipelining;
+        u->op_sent = u->op_waits && u->ext.pipelining && !upstream_must_announce(u);
         if (u->op_sent) {
             upstream_send_envelope(u, true);
         } else {
-            upstream_send_line(u, "RSET", "", at_most(c->timeouts.command_ms, SHORT_COMMAND_MS));
+            upstream_send_line(u, "RSET", "", short_ms);
         }
+        break;
+    case UP_XCLIENT:
+        upstream_send_identity(u, short_ms);
+        break;
+    case UP_XFORWARD:
+        enter_xforward(u, short_ms);
         break;
     case UP_MAIL:
         u->op_waits = false;
@@ -207,7 +227,7 @@ static void enter(struct upstream *u, enum up_state state)
         }
         break;
     case UP_DATA:
-        upstream_send_line(u, "DATA", "", at_most(c->timeouts.command_ms, DATA_COMMAND_MS));
+        upstream_send_line(u, "DATA", "", min_u64(c->timeouts.command_ms, DATA_COMMAND_MS));
         break;
     case UP_BODY:
         begin_body(u);
@@ -227,42 +247,6 @@ static void enter(struct upstream *u, enum up_state state)
     }
 }
 
-/* Mail that must go through TLS never goes in clear. */
-static bool tls_is_missing(const struct upstream *u)
-{
-    enum config_up_tls wanted = conf_of(u)->tls;
-
-    return (wanted == UP_TLS_REQUIRED || wanted == UP_TLS_VERIFY) &&
-           stream_transport_state(u->stream) == NULL;
-}
-
-static void greeted(struct upstream *u)
-{
-    if (tls_is_missing(u)) {
-        upstream_fail(u, UP_NO_TLS, 0, NULL);
-        return;
-    }
-    enter(u, UP_READY);
-    u->greeted = true;
-    pool_greeted(u);
-}
-
-static void on_hello_reply(struct upstream *u, const struct reply *r)
-{
-    if (r->code == 250) {
-        if (u->state == UP_EHLO) {
-            upstream_learn(r->text, &u->ext);
-        }
-        greeted(u);
-    } else if (!reply_is(r, 5)) {
-        upstream_fail(u, UP_REFUSAL, 0, r);
-    } else if (u->state == UP_EHLO) {
-        enter(u, UP_HELO);
-    } else {
-        upstream_fail(u, UP_REFUSES_US, 0, r);
-    }
-}
-
 /* MAIL and RCPT are answered completely, and MAIL was refused or nobody is interested any more. */
 static void end_envelope(struct upstream *u)
 {
@@ -270,13 +254,13 @@ static void end_envelope(struct upstream *u)
 
     u->mail_refusal = NULL;
     if (refusal == NULL) {
-        enter(u, UP_OPEN);
+        upstream_enter(u, UP_OPEN);
         if (u->lease == NULL) {
-            enter(u, UP_RSET);
+            upstream_enter(u, UP_RSET);
         }
         return;
     }
-    enter(u, UP_READY);
+    upstream_enter(u, UP_READY);
     if (u->lease) {
         u->lease->ev->on_mail_refused(u->lease->arg, refusal);
     } else {
@@ -294,7 +278,7 @@ static void on_mail_reply(struct upstream *u, const struct reply *r)
         if (u->lease == NULL && u->owed == 0) {
             end_envelope(u);
         } else {
-            enter(u, UP_RCPT);
+            upstream_enter(u, UP_RCPT);
         }
         break;
     case MAP_REFUSED:
@@ -326,7 +310,7 @@ static void take_rcpt_reply(struct upstream *u, const struct reply *r)
     if (last || (u->lease == NULL && u->owed == 0)) {
         end_envelope(u);
     } else {
-        enter(u, UP_RCPT);
+        upstream_enter(u, UP_RCPT);
     }
     if (u->state != UP_CLOSED && u->lease) {
         u->lease->ev->on_rcpt(u->lease->arg, i, r);
@@ -365,10 +349,12 @@ static void on_rset_reply(struct upstream *u, const struct reply *r)
     } else if (r->code != 250) {
         fail(u, UP_MALFORMED);
     } else if (u->op_waits && (u->lease || u->op_sent)) {
-        enter(u, UP_MAIL);
+        u->forwarded = false;
+        upstream_begin_op(u);
     } else {
+        u->forwarded = false;
         u->op_waits = false;
-        enter(u, UP_READY);
+        upstream_enter(u, UP_READY);
         pool_clean(u);
     }
 }
@@ -382,7 +368,7 @@ static void on_message_reply(struct upstream *u, const struct reply *r)
     switch (map_reply(was, r, &told)) {
     case MAP_ACCEPTED:
         if (was == UP_DATA) {
-            enter(u, UP_BODY);
+            upstream_enter(u, UP_BODY);
             return;
         }
         if (u->early) {
@@ -401,7 +387,8 @@ static void on_message_reply(struct upstream *u, const struct reply *r)
         return;
     }
     u->msg = NULL;
-    enter(u, was == UP_DATA ? UP_OPEN : UP_READY);
+    u->forwarded = u->forwarded && was == UP_DATA; /* a final reply ends the transaction, and it with that */
+    upstream_enter(u, was == UP_DATA ? UP_OPEN : UP_READY);
     u->lease->ev->on_final(u->lease->arg, was, r);
 }
 
@@ -420,16 +407,20 @@ static void on_reply(struct upstream *u, const struct reply *r)
         break;
     case UP_GREETING:
         if (r->code == 220) {
-            enter(u, UP_EHLO);
+            upstream_enter(u, UP_EHLO);
         } else {
             upstream_fail(u, UP_REFUSAL, 0, r);
         }
         break;
     case UP_EHLO:
     case UP_HELO:
-        on_hello_reply(u, r);
+    case UP_STARTTLS:
+    case UP_XCLIENT:
+    case UP_XFORWARD:
+        upstream_hello_reply(u, r);
         break;
-    case UP_READY: /* nothing was asked */
+    case UP_HANDSHAKE: /* nothing was asked */
+    case UP_READY:
     case UP_OPEN:
         upstream_fail(u, r->code == 421 ? UP_GOES_AWAY : UP_MALFORMED, 0, r->code == 421 ? r : NULL);
         break;
@@ -504,7 +495,7 @@ static void on_error(void *arg, int err)
 {
     struct upstream *u = upstream_of(arg);
 
-    if (u->state != UP_CONNECT) {
+    if (u->state != UP_CONNECT && u->state != UP_HANDSHAKE) {
         pump(u);
     }
     upstream_fail(u, UP_LOST, err, NULL);
@@ -525,7 +516,10 @@ static void on_open(void *arg)
 
     if (u->state == UP_CONNECT) {
         count(M_UP_CONNECTS);
-        enter(u, UP_GREETING);
+        upstream_announce(u);
+        upstream_enter(u, UP_GREETING);
+    } else if (u->state == UP_HANDSHAKE) {
+        upstream_encrypted(u);
     }
 }
 
@@ -551,6 +545,7 @@ struct upstream *upstream_connect(struct pool_server *s, int ticket, uint64_t co
     list_node_init(&u->link);
     timer_init(&u->timer, l, on_deadline, u);
     reply_parser_init(&u->parser);
+    buf_init(&u->identity, IDENTITY_MAX);
     if (s->address.family == ADDR_NONE) {
         errno = EADDRNOTAVAIL; /* a name that is not resolved */
     } else {
@@ -561,7 +556,7 @@ struct upstream *upstream_connect(struct pool_server *s, int ticket, uint64_t co
         return NULL;
     }
     stream_set_input_max(u->stream, REPLY_UPSTREAM_BYTES);
-    enter(u, UP_CONNECT);
+    upstream_enter(u, UP_CONNECT);
     timer_start(&u->timer, connect_ms);
     return u;
 }
@@ -574,18 +569,32 @@ void upstream_envelope(struct upstream *u, const struct up_envelope *op)
     u->op_sent = false;
     u->op_waits = op->env != NULL;
     if (op->env == NULL) {
-        enter(u, UP_RCPT);
-    } else if (u->state == UP_OPEN) {
-        enter(u, UP_RSET);
+        upstream_enter(u, UP_RCPT);
+        return;
+    }
+    upstream_identify(u);
+    if (u->state == UP_OPEN || u->forwarded) {
+        upstream_enter(u, UP_RSET);
     } else {
-        enter(u, UP_MAIL);
+        upstream_begin_op(u);
+    }
+}
+
+void upstream_begin_op(struct upstream *u)
+{
+    if (upstream_must_announce(u)) {
+        upstream_enter(u, UP_XCLIENT);
+    } else if (conf_of(u)->identity == IDENTITY_XFORWARD && u->identity.len > 0) {
+        upstream_enter(u, UP_XFORWARD);
+    } else {
+        upstream_enter(u, UP_MAIL);
     }
 }
 
 void upstream_data(struct upstream *u, const struct relay_message *msg)
 {
     u->msg = msg;
-    enter(u, UP_DATA);
+    upstream_enter(u, UP_DATA);
 }
 
 void upstream_let_go(struct upstream *u)
@@ -595,7 +604,7 @@ void upstream_let_go(struct upstream *u)
         pool_clean(u);
         break;
     case UP_OPEN:
-        enter(u, UP_RSET);
+        upstream_enter(u, UP_RSET);
         break;
     case UP_DATA:
     case UP_BODY:
@@ -606,6 +615,10 @@ void upstream_let_go(struct upstream *u)
     case UP_GREETING:
     case UP_EHLO:
     case UP_HELO:
+    case UP_STARTTLS:
+    case UP_HANDSHAKE:
+    case UP_XCLIENT:
+    case UP_XFORWARD:
     case UP_RSET:
     case UP_MAIL:
     case UP_RCPT:
@@ -618,7 +631,7 @@ void upstream_let_go(struct upstream *u)
 
 void upstream_quit(struct upstream *u)
 {
-    enter(u, UP_QUIT);
+    upstream_enter(u, UP_QUIT);
 }
 
 void upstream_drop(struct upstream *u)

@@ -1,12 +1,18 @@
 /*
  * upstream.h - one SMTP connection to an upstream server, as its client (RFC 5321).
  *
- *   CONNECT -> GREETING -> EHLO [-> HELO] -> READY <----------------------------- final reply
- *                                             |  ^                                   |
- *                      (identity, TLS: here)  |  +-- RSET <-- OPEN                   |
- *                                             v               ^  |                   |
- *                                            MAIL --> RCPT ---+  +--> DATA --> BODY --> FINAL
+ *   CONNECT -> GREETING -> EHLO [-> HELO] ------------------> READY <------------- final reply
+ *                          |  ^                               |  ^                  |
+ *                    STARTTLS  +------------+--------------+   |  +-- RSET <-- OPEN  |
+ *                          v               |              |   v               ^  |  |
+ *                      HANDSHAKE (TLS) ----+  [XCLIENT] <-+- ( ) -> [XFORWARD] |  |  |
+ *                                                             v               |  |  |
+ *                                                            MAIL --> RCPT ---+  +--> DATA --> BODY --> FINAL
  *   QUIT -> CLOSED; CLOSED from any
+ *
+ * After STARTTLS and after each XCLIENT the server is asked by EHLO again, and what it offered before is
+ * forgotten.  XCLIENT is repeated when the next transaction is another client's, XFORWARD before each MAIL;
+ * nothing is pipelined behind XCLIENT, STARTTLS or EHLO.
  *
  * READY is without a transaction: idle, or lent and not yet used.  OPEN is within one, and nothing is owed.
  * With PIPELINING, MAIL and all RCPT go in one write, and the states only follow the replies.  DATA is never
@@ -24,14 +30,19 @@
 #include "core/stream.h"
 #include "proxy/pool.h"
 #include "proxy/relay.h"
+#include "proxy/upstream_identity.h"
 
 enum up_state {
     UP_CONNECT = 0,
     UP_GREETING,
     UP_EHLO,
     UP_HELO,
+    UP_STARTTLS,  /* its 220 is owed */
+    UP_HANDSHAKE, /* TLS */
     UP_READY,
     UP_RSET,
+    UP_XCLIENT,  /* its 220 is owed; EHLO follows */
+    UP_XFORWARD, /* with PIPELINING, MAIL and RCPT are on their way behind it */
     UP_MAIL,
     UP_RCPT,
     UP_OPEN,
@@ -50,8 +61,10 @@ enum up_why {
     UP_GOES_AWAY,  /* 421 */
     UP_STALE,      /* the first command on a connection that had been idle met a dead one */
     UP_REFUSAL,    /* a greeting that is not 220, EHLO and HELO refused */
-    UP_REFUSES_US, /* 5xx to EHLO and to HELO */
+    UP_REFUSES_US, /* 5xx to EHLO and to HELO, or to a demanded STARTTLS; XCLIENT refused */
     UP_NO_TLS,     /* the configuration demands TLS and there is none (UTL-03) */
+    UP_TLS_FAILED, /* the handshake; `opportunistic` goes on in clear, on another connection */
+    UP_UNTRUSTED,  /* the handshake, over the server's certificate */
     UP_EARLY,      /* 4xx or 5xx inside content */
     UP_SPOOL,      /* our own copy of the message could not be read */
     UP_WHY_COUNT,
@@ -85,6 +98,7 @@ struct up_envelope {
     bool utf8;                           /* say SMTPUTF8 */
 };
 
+#define UP_TLS_TEXT 96
 #define UP_BODY_IOVS 60 /* one call of the stream's */
 
 struct up_body { /* upstream_body.c */
@@ -118,9 +132,19 @@ struct upstream {
     bool op_waits;             /* op begins when RSET was answered */
     bool op_sent;              /* ... and is sent already, pipelined */
     bool early;                /* a reply began before the dot was out */
+    bool tls_refused;          /* STARTTLS was: goes on in clear (UTL-04) */
+    bool bound;                /* belongs to one client for ever: never kept */
+    bool forwarded;            /* XFORWARD may hold without a transaction: RSET before the next */
+    bool xclient_done;         /* XCLIENT was answered: the next EHLO has the client's name */
+    char tls[UP_TLS_TEXT];     /* "TLS1.3 TLS_AES_256_GCM_SHA384", or "" */
     struct state_keywords ext; /* of this connection's EHLO; all false after HELO (CAP-04) */
-    unsigned owed;             /* replies to what was sent */
-    unsigned messages;         /* content begun */
+    struct identity_offer offer;
+    struct buf identity;  /* the commands for op's client; XCLIENT: kept to see whether the next is another */
+    size_t identity_sent; /* octets of them */
+    unsigned identity_owed;
+    char helo[256];    /* after XCLIENT: the client's name */
+    unsigned owed;     /* replies to what was sent */
+    unsigned messages; /* content begun */
     uint64_t born_ms;
     uint64_t idle_ms; /* since when */
     struct up_envelope op;
@@ -152,7 +176,26 @@ bool upstream_usable(struct upstream *u); /* READY: nothing has come in, and the
 /* The connection has failed: closes it, tells the pool, which tells the holder.  Once; then CLOSED. */
 void upstream_fail(struct upstream *u, enum up_why why, int err, const struct reply *reply);
 
+void upstream_enter(struct upstream *u, enum up_state state); /* goes there, and sends what belongs to it */
+void upstream_begin_op(struct upstream *u); /* what comes next of op: XCLIENT, XFORWARD or MAIL */
+
+/* ---- upstream_hello.c: from EHLO to READY, TLS and identity; each may end in upstream_fail() ---- */
+
+/* An answer in UP_EHLO, _HELO, _STARTTLS, _XCLIENT or _XFORWARD. */
+void upstream_hello_reply(struct upstream *u, const struct reply *r);
+void upstream_announce(struct upstream *u); /* connected: the header of the PROXY protocol, if it is wanted */
+void upstream_handshake(struct upstream *u);           /* UP_HANDSHAKE begins */
+void upstream_encrypted(struct upstream *u);           /* ... and is done */
+void upstream_identify(struct upstream *u);            /* makes the commands for op's client */
+bool upstream_must_announce(const struct upstream *u); /* XCLIENT is to be said before op */
+const char *upstream_hello_name(const struct upstream *u);
+
+/* What a failure here means for TLS: may be another `why`, and is then logged. */
+enum up_why upstream_tls_cause(struct upstream *u, enum up_why why);
+
 /* ---- upstream_send.c: each may end in upstream_fail() ---- */
+
+void upstream_send_identity(struct upstream *u, uint64_t deadline_ms); /* the next command of u->identity */
 
 void upstream_send_line(struct upstream *u, const char *verb, const char *arg, uint64_t deadline_ms);
 void upstream_send_envelope(struct upstream *u, bool with_rset); /* MAIL, and what may go with it */

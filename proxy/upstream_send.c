@@ -1,9 +1,9 @@
 /*
  * upstream_send.c - commands on their way: one write a group, never over unread input.
  *
- * With PIPELINING a group is MAIL and all RCPT, or RSET before them; without it a group is one command
- * (PIP-11, PIP-12).  RPL-08: when no reply is owed, nothing may have come in; otherwise the connection fails
- * and the command is not sent.
+ * With PIPELINING a group is MAIL and all RCPT, or RSET and XFORWARD before them; without it a group is one
+ * command (PIP-11, PIP-12).  RPL-08: when no reply is owed, nothing may have come in; otherwise the
+ * connection fails and the command is not sent.
  */
 #include "proxy/upstream.h"
 
@@ -52,6 +52,37 @@ static unsigned put_rcpts(struct upstream *u, struct buf *b)
     return n;
 }
 
+/* XFORWARD, all of it, where it goes with MAIL. */
+static unsigned put_identity(struct upstream *u, struct buf *b)
+{
+    struct slice rest = slice_skip(buf_slice(&u->identity), u->identity_sent);
+    unsigned n = 0;
+
+    if (u->server->pool->conf->identity != IDENTITY_XFORWARD) {
+        return 0;
+    }
+    buf_put_slice(b, rest);
+    u->identity_sent = u->identity.len;
+    while (!slice_empty(rest)) {
+        (void)slice_cut(&rest, '\n');
+        n++;
+    }
+    u->identity_owed = n;
+    return n;
+}
+
+void upstream_send_identity(struct upstream *u, uint64_t deadline_ms)
+{
+    struct slice rest = slice_skip(buf_slice(&u->identity), u->identity_sent);
+    struct slice line = slice_take(rest, slice_find(rest, '\n') + 1);
+
+    u->identity_sent += line.len;
+    buf_put_slice(&u->server->pool->ups->scratch, line);
+    if (send_scratch(u, 1)) {
+        timer_start(&u->timer, deadline_ms);
+    }
+}
+
 /* MAIL alone, or with PIPELINING all that can go in one write. */
 void upstream_send_envelope(struct upstream *u, bool with_rset)
 {
@@ -62,6 +93,7 @@ void upstream_send_envelope(struct upstream *u, bool with_rset)
         buf_put_str(b, "RSET\r\n");
         n++;
     }
+    n += put_identity(u, b);
     upstream_put_mail(b, &u->op, &u->ext);
     if (u->ext.pipelining) {
         n += put_rcpts(u, b);
