@@ -13,6 +13,7 @@
 
 #define CONTENT_INPUT_MAX (256u << 10) /* read size while content comes in */
 #define COMMAND_INPUT_MAX 65536
+#define TAGS_MAX 65536 /* octets that go on top of a message */
 #define OWN_HOPS_MAX 5 /* our own Received lines that make a loop (RCV-07) */
 
 static bool put_content(void *arg, const void *data, size_t len)
@@ -116,15 +117,16 @@ static enum reply_id judge_content(struct session *s)
 }
 
 /* The header section as one slice: the spool keeps it in memory unless spool_memory is smaller than it. */
-static struct slice header_section(struct txn *t, struct buf *copy)
+static void find_section(struct txn *t)
 {
     struct slice      head = spool_head(t->spool);
+    struct buf       *copy = &t->section_copy;
     enum spool_status status = SPOOL_OK;
 
+    t->section = head;
     if (head.len >= t->body.header_octets || head.len == spool_size(t->spool)) {
-        return head;
+        return;
     }
-    buf_init(copy, SIZE_MAX / 2);
     while (copy->len < t->body.header_octets && status == SPOOL_OK) {
         struct slice part = spool_read(t->spool, copy->len, t->body.header_octets - copy->len, &status);
 
@@ -136,27 +138,49 @@ static struct slice header_section(struct txn *t, struct buf *copy)
     if (status != SPOOL_OK) {
         t->spool_status = status;
     }
-    return buf_slice(copy);
+    t->section = buf_slice(copy);
+}
+
+static enum reply_id judge_section(struct session *s)
+{
+    const struct txn *t = s->txn;
+
+    if (t->spool_status != SPOOL_OK) {
+        return REPLY_NO_MEMORY;
+    }
+    if (header_own_hops(t->section, slice_str(s->worker->conf->server.hostname)) >= OWN_HOPS_MAX) {
+        count(M_ABUSE_LOOP);
+        return REPLY_LOOP;
+    }
+    return REPLY_OK;
 }
 
 static void finish(struct session *s, const struct reply *r, bool ours, const char *outcome)
 {
+    bool close_after = s->txn->close_after;
+
     session_log_txn(s, r, outcome, !ours);
     session_reply(s, r, ours);
     session_reset(s);
     s->idle_commands = 0;
+    if (close_after && s->stream != NULL) {
+        session_finish(s, REASON_POLICY);
+    }
+}
+
+/* A message that ends here by the words of a rule. */
+void session_refuse_message(struct session *s, const struct reply *r)
+{
+    count(reply_is(r, 5) ? M_MESSAGES_REJECTED : M_MESSAGES_DEFERRED);
+    finish(s, r, true, reply_is(r, 5) ? "rejected" : "deferred");
 }
 
 /* One of our own refusals ends the message. */
 static void refuse_message(struct session *s, enum reply_id id)
 {
-    bool close_after = id == REPLY_BARE_NEWLINE;
-
-    count(reply_table[id].code >= 500 ? M_MESSAGES_REJECTED : M_MESSAGES_DEFERRED);
-    finish(s, &reply_table[id], true, reply_table[id].code >= 500 ? "rejected" : "deferred");
-    if (close_after && s->stream != NULL) { /* limits.bare_newline: 550 5.6.11, close */
-        stream_linger(&s->stream, 2000);
-        session_close(s, REASON_ABUSE);
+    session_refuse_message(s, &reply_table[id]);
+    if (id == REPLY_BARE_NEWLINE && s->stream != NULL) { /* limits.bare_newline: 550 5.6.11, close */
+        session_finish(s, REASON_ABUSE);
     }
 }
 
@@ -211,6 +235,9 @@ static void on_final_reply(void *arg, const struct reply *r)
         count(M_LATE_ACCEPTED);
     }
     finish(s, r, ours, outcome);
+    if (s->phase == PHASE_CLOSED) {
+        return;
+    }
     if (s->stream == NULL) {
         session_close(s, REASON_LOST);
         return;
@@ -241,51 +268,62 @@ static bool answered_before(struct session *s)
     return true;
 }
 
-static void send_to_relay(struct session *s)
+/* The relay of the transaction; of a diverted message, one to the other upstream, which was asked nothing yet. */
+static struct relay *relay_of(struct session *s)
+{
+    struct txn *t = s->txn;
+
+    if (t->divert != NULL) {
+        relay_free(&t->relay);
+        t->upstream = t->divert;
+        t->relay = relay_new(s->worker->upstreams, t->divert, &t->env);
+        relay_strict(t->relay);
+    }
+    return t->relay;
+}
+
+void session_send_message(struct session *s)
 {
     struct txn          *t = s->txn;
     const struct config *conf = s->worker->conf;
     struct header_rules  rules = { &conf->headers, conf->server.hostname };
     struct relay_message msg;
-    struct buf           added, copy = { 0 };
-    struct slice         head = header_section(t, &copy);
+    struct buf           added;
 
-    if (t->spool_status != SPOOL_OK ||
-        header_own_hops(head, slice_str(conf->server.hostname)) >= OWN_HOPS_MAX) {
-        buf_fini(&copy);
-        refuse_message(s, t->spool_status != SPOOL_OK ? REPLY_NO_MEMORY : REPLY_LOOP);
-        return;
-    }
-    buf_init(&added, 65536);
+    buf_init(&added, TAGS_MAX);
     session_tags(s, &added);
     msg = (struct relay_message){
-        .skip = header_rewrite(head, buf_slice(&added), &rules, &t->head),
+        .skip = header_rewrite(t->section, buf_slice(&added), &rules, &t->head),
         .spool = t->spool,
         .eight_bit = t->body.n.eight_bit,
         .utf8_headers = t->body.n.text_8bit_header,
     };
     msg.head = buf_slice(&t->head);
     buf_fini(&added);
-    buf_fini(&copy);
     s->waits |= WAIT_UPSTREAM;
-    session_enter(s, PHASE_RELAY);
-    relay_message(t->relay, &msg, on_final_reply, s);
+    relay_message(relay_of(s), &msg, on_final_reply, s);
 }
 
 /* The real end was seen: judge, and hand over or refuse. */
 static void message_complete(struct session *s)
 {
+    struct txn   *t = s->txn;
     enum reply_id id;
 
-    s->txn->content = CONTENT_COMPLETE;
-    s->txn->data_ms = loop_now(s->worker->loop);
+    t->content = CONTENT_COMPLETE;
+    t->data_ms = loop_now(s->worker->loop);
     stream_set_input_max(s->stream, COMMAND_INPUT_MAX);
     count_newlines(s);
     id = judge_content(s);
+    if (id == REPLY_OK) {
+        find_section(t);
+        id = judge_section(s);
+    }
     if (id != REPLY_OK) {
         refuse_message(s, id);
     } else if (!answered_before(s)) {
-        send_to_relay(s);
+        session_enter(s, PHASE_RELAY);
+        session_judge_message(s);
     }
 }
 

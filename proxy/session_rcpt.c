@@ -94,6 +94,14 @@ static enum cmd_result count_refused(struct session *s)
     return CMD_REPLIED;
 }
 
+enum cmd_result session_refuse_rcpt(struct session *s, const struct recipient *rcpt, const struct reply *r)
+{
+    session_log_rcpt(s, rcpt, rcpt->address, r, "glacis");
+    count(reply_is(r, 5) ? M_RCPT_REJECTED : M_RCPT_DEFERRED);
+    session_reply(s, r, true);
+    return count_refused(s);
+}
+
 static enum cmd_result refuse(struct session *s, const struct recipient *rcpt, struct slice said, enum reply_id id)
 {
     session_log_rcpt(s, rcpt, said, &reply_table[id], "glacis");
@@ -179,7 +187,7 @@ static void on_rcpt_reply(void *arg, const struct reply *r)
     session_pump(s);
 }
 
-static enum cmd_result ask_upstream(struct session *s, struct recipient *rcpt)
+void session_ask_upstream(struct session *s, struct recipient *rcpt)
 {
     struct txn *t = s->txn;
 
@@ -193,7 +201,6 @@ static enum cmd_result ask_upstream(struct session *s, struct recipient *rcpt)
     t->asking = rcpt;
     s->waits |= WAIT_UPSTREAM;
     relay_rcpt(t->relay, rcpt, rcpt->home->validate, on_rcpt_reply, s);
-    return CMD_WAITING;
 }
 
 enum cmd_result cmd_rcpt(struct session *s, struct slice arg)
@@ -227,5 +234,5 @@ enum cmd_result cmd_rcpt(struct session *s, struct slice arg)
     if (already_accepted(t, rcpt)) {
         return session_say(s, REPLY_RCPT_OK);
     }
-    return ask_upstream(s, rcpt);
+    return session_judge_rcpt(s, rcpt);
 }

@@ -14,9 +14,12 @@ struct txn *txn_new(struct session *s)
     t->started = loop_now(s->worker->loop);
     arena_init(&t->arena, TXN_ARENA_MAX);
     buf_init(&t->head, SIZE_MAX / 2);
+    buf_init(&t->section_copy, SIZE_MAX / 2);
+    session_policy_txn(t);
     t->env.client = s->peer;
     t->env.local = s->local;
     t->env.helo = slice_str(s->helo);
+    t->env.rdns = slice_str(s->announced_name);
     t->env.esmtp = s->esmtp;
     t->env.client_exempt = s->exempt;
     t->env.session_id = s->id;
@@ -31,10 +34,12 @@ void txn_free(struct txn **tp)
         return;
     }
     *tp = NULL;
+    timer_stop(&t->tarpit);
     relay_free(&t->relay); /* first what could still call back */
     spool_free(&t->spool);
     sha256_free(t->hash);
     buf_fini(&t->head);
+    buf_fini(&t->section_copy);
     free(t->env.rcpt);
     arena_fini(&t->arena);
     free(t);

@@ -10,11 +10,13 @@
 
 #include "core/arena.h"
 #include "core/crypto.h"
+#include "core/loop.h"
 #include "proxy/envelope.h"
 #include "proxy/line.h"
 #include "proxy/relay.h"
 #include "proxy/spool.h"
 
+struct held_verdict; /* session_policy.c */
 struct session;
 
 #define TXN_ARENA_MAX (1u << 20) /* envelope and header section work: 200 recipients with DSN parameters fit ten times */
@@ -34,7 +36,12 @@ struct txn {
     struct envelope               env;
     struct relay                 *relay;    /* from the first good recipient on */
     const struct config_upstream *upstream; /* the transaction's class */
+    const struct config_upstream *divert;   /* the message goes there instead; NULL: no */
+    bool                          bypass;   /* the message rules are not asked */
+    bool                          close_after; /* a rule dropped a later recipient: close behind this transaction */
     struct recipient             *asking;   /* the recipient whose answer is awaited */
+    struct timer                  tarpit;   /* a verdict is held back */
+    struct held_verdict          *held;     /* in the arena */
     size_t                        rcpt_room;
     unsigned                      number;   /* of the message in its session, from 1 */
     unsigned                      refused;  /* recipients */
@@ -52,6 +59,8 @@ struct txn {
     struct sha256     *hash;        /* duplicate guard */
     uint8_t            digest[SHA256_LEN];
     bool               digest_set;
+    struct slice       section;     /* the header section as it came */
+    struct buf         section_copy; /* of it, where it is not in memory in one piece */
     struct buf         head;        /* the rewritten header section */
     uint64_t           data_ms;     /* when the content was complete */
 };
