@@ -192,15 +192,8 @@ static void lists_and_addresses_say_what_is_expected(void **state)
 static void keys_of_later_versions_are_refused_by_name(void **state)
 {
     static const struct row rows[] = {
-        { "tls", UP "tls: {certificate: /x}\n", "f:3:1: error: tls: not in this version\n" },
-        { "listener",
-          UP "server:\n  listen:\n    - address: \"0.0.0.0:25\"\n      proxy_protocol: true\n      xclient: "
-             "true\n"
-             "      trusted: [\"10.0.0.0/8\"]\n      tls: implicit\n",
-          "f:6:7: error: server.listen[].proxy_protocol: not in this version\n"
-          "f:7:7: error: server.listen[].xclient: not in this version\n"
-          "f:8:7: error: server.listen[].trusted: not in this version\n"
-          "f:9:12: error: server.listen[].tls: `implicit` is not in this version\n" },
+        { "tls", UP "tls: {certificate: /x, private_key: /y, not_offered_to: group:old}\n",
+          "f:3:52: error: tls.not_offered_to: `group:old` is not in this version\n" },
         { "policy's sections",
           UP "known_good: {}\nzero_day: {}\ngreylist: {}\n",
           "f:3:1: error: known_good: not in this version\nf:4:1: error: zero_day: not in this version\n"
