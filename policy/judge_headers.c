@@ -191,14 +191,14 @@ void judge_headers(const struct judge *j, struct buf *out)
     const struct config_headers *h = &j->pw->policy->conf->headers;
     struct authres results = results_of(j);
 
-    if (h->verdict) {
-        put_verdict_fields(j, out);
-    }
-    if (h->authentication_results) {
+    if (h->authentication_results) { /* right below Received (RFC 8601 4) */
         authres_put(out, &results);
     }
     if (h->received_spf) {
         authres_put_received_spf(out, &results);
+    }
+    if (h->verdict) {
+        put_verdict_fields(j, out);
     }
 }
 
@@ -283,6 +283,12 @@ void judge_log(const struct judge *j, struct log_line *l)
 }
 
 /* ---- explain ---- */
+
+bool judge_settled(const struct judge *j)
+{
+    return j->rdns == NULL && j->helo == NULL && j->sender_check == NULL && j->spf == NULL &&
+           j->spf_helo == NULL && (j->run == NULL || !reputation_busy(j->run));
+}
 
 /* Both blocks in a row: the envelope's rules first. */
 static const struct rule *rule_at(const struct judge *j, size_t i, enum rule_block *b)

@@ -131,6 +131,9 @@ void judge_log(const struct judge *j, struct log_line *l);
 
 /* ---- explain: everything that was asked and decided ---- */
 
+/* Has everything that was asked been answered, also what nobody waits for? */
+bool judge_settled(const struct judge *j);
+
 enum rule_outcome { RULE_NOT_ASKED = 0, RULE_MATCHED, RULE_NOT, RULE_UNKNOWN, RULE_MONITORED };
 
 size_t            judge_rule_count(const struct judge *j);

@@ -346,6 +346,16 @@ bool reputation_waiting(const struct reputation_run *run, unsigned kinds)
     return false;
 }
 
+bool reputation_busy(const struct reputation_run *run)
+{
+    bool busy = run->reason_state == REASON_PENDING;
+
+    for (size_t i = 0; i < run->count; i++) {
+        busy = busy || run->slot[i].state == LIST_PENDING;
+    }
+    return busy;
+}
+
 bool reputation_has_unasked_late(const struct reputation_run *run)
 {
     for (size_t i = 0; i < run->count; i++) {

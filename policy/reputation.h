@@ -104,6 +104,9 @@ void reputation_expire(struct reputation_run *run);
 /* Does some slot of these lists await an answer that somebody waits for?  `kinds` as for reputation_want. */
 bool reputation_waiting(const struct reputation_run *run, unsigned kinds);
 
+/* Is any question out, also one that nobody waits for? */
+bool reputation_busy(const struct reputation_run *run);
+
 /* Is there a late list that may still be asked (its subject is there or may come)? */
 bool reputation_has_unasked_late(const struct reputation_run *run);
 

@@ -1,0 +1,587 @@
+/*
+ * test_judge.c - the engine: what is asked when, what is waited for, lifetimes, budgets, cancelling.
+ */
+#include "test/unit/policy/judge_world.h"
+
+#define LISTS                                                                                                \
+    "reputation:\n  lists:\n"                                                                                \
+    "    - {name: early, zone: early.test}\n"                                                                \
+    "    - {name: late, zone: late.test, ask: late}\n"                                                       \
+    "    - {name: watch, zone: watch.test, mode: monitor}\n"                                                 \
+    "    - {name: back, zone: back.test, ask: background}\n"
+
+static void add_spf(struct world *w, const char *domain, const char *record)
+{
+    fake_dns_add(w->dns, domain, DNS_TYPE_TXT, record, 0);
+    fake_dns_add(w->dns, domain, DNS_TYPE_MX, "10 mx.elsewhere.test", 0);
+}
+
+static void list_ip(struct world *w, const char *reversed, const char *zone, const char *answer)
+{
+    char mem[200];
+    struct buf b;
+
+    buf_init_fixed(&b, mem, sizeof(mem));
+    buf_putf(&b, "%s.%s", reversed, zone);
+    fake_dns_add(w->dns, mem, DNS_TYPE_A, answer, 0);
+}
+
+static void the_preset_judges_as_written(void **state)
+{
+    static const struct {
+        const char *label, *ip, *helo, *from;
+        enum verdict_action action;
+        const char *rule;
+        unsigned code;
+    } rows[] = {
+        { "pass", "203.0.113.5", "a.pass.test", "x@pass.test", VERDICT_ACCEPT, "spf-pass", 0 },
+        { "pass though listed", "203.0.113.9", "a.pass.test", "x@pass.test", VERDICT_ACCEPT, "spf-pass", 0 },
+        { "fail", "198.51.100.1", "a.pass.test", "x@pass.test", VERDICT_DROP, "spf-fail", 550 },
+        { "none, not listed", "198.51.100.1", "a.pass.test", "x@none.test", VERDICT_ACCEPT, "default", 0 },
+        { "none and listed", "203.0.113.9", "a.pass.test", "x@none.test", VERDICT_DROP, "reputation", 451 },
+        { "softfail and listed", "203.0.113.9", "a.pass.test", "x@soft.test", VERDICT_DROP, "reputation",
+          451 },
+        { "no such domain", "198.51.100.1", "a.pass.test", "x@gone.test", VERDICT_DEFER, "sender-unknown",
+          450 },
+        { "null MX", "198.51.100.1", "a.pass.test", "x@null.test", VERDICT_REJECT, "sender-null-mx", 550 },
+        { "our name", "198.51.100.1", "mx1.example.com", "x@none.test", VERDICT_REJECT, "helo-impersonation",
+          550 },
+        { "a domain of ours", "198.51.100.1", "example.com", "x@none.test", VERDICT_REJECT,
+          "helo-impersonation", 550 },
+        { "DNS out: spf", "198.51.100.1", "a.pass.test", "x@broken.test", VERDICT_ACCEPT, "default", 0 },
+    };
+
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        struct world w;
+
+        world_init(&w, LISTS);
+        add_spf(&w, "pass.test", "v=spf1 ip4:203.0.113.0/24 -all");
+        add_spf(&w, "soft.test", "v=spf1 ~all");
+        fake_dns_add(w.dns, "none.test", DNS_TYPE_MX, "10 mx.none.test", 0);
+        fake_dns_add(w.dns, "null.test", DNS_TYPE_MX, "0 .", 0);
+        fake_dns_add(w.dns, "broken.test", DNS_TYPE_TXT, "SERVFAIL", 0);
+        fake_dns_add(w.dns, "broken.test", DNS_TYPE_MX, "SERVFAIL", 0);
+        list_ip(&w, "9.113.0.203", "early.test", "127.0.0.2");
+        world_play(&w, rows[i].ip, rows[i].helo, rows[i].from);
+        want_verdict(&w, rows[i].label, rows[i].action, rows[i].rule);
+        assert_int_equal(w.code, rows[i].code);
+        assert_int_equal(w.called, 1);
+        assert_int_equal(fake_dns_out(w.dns), 0);
+        world_fini(&w);
+    }
+}
+
+static void lists_are_asked_when_their_time_has_come(void **state)
+{
+    struct world w;
+
+    (void)state;
+    world_init(&w, LISTS);
+    add_spf(&w, "pass.test", "v=spf1 ip4:203.0.113.0/24 -all");
+    add_spf(&w, "soft.test", "v=spf1 ~all");
+    world_connect(&w, "203.0.113.9");
+    assert_int_equal(fake_dns_asked(w.dns, "9.113.0.203.early.test", DNS_TYPE_A), 1);
+    assert_int_equal(fake_dns_asked(w.dns, "9.113.0.203.watch.test", DNS_TYPE_A), 1);
+    assert_int_equal(fake_dns_asked(w.dns, "9.113.0.203.back.test", DNS_TYPE_A), 1);
+    assert_int_equal(fake_dns_asked_below(w.dns, "late.test"), 0);
+    assert_int_equal(fake_dns_asked_below(w.dns, "arpa"), 0); /* no rule needs the name */
+    judge_helo(w.j, SLICE("a.pass.test"));
+    world_mail(&w, "x@pass.test");
+    world_ask(&w, "bob@example.com");
+    sim_settle(w.loop);
+    want_verdict(&w, "pass", VERDICT_ACCEPT, "spf-pass");
+    assert_int_equal(fake_dns_asked_below(w.dns, "late.test"), 0);
+
+    world_mail(&w, "x@soft.test"); /* the second message needs the late one, and asks nothing again */
+    world_ask(&w, "bob@example.com");
+    sim_settle(w.loop);
+    want_verdict(&w, "softfail", VERDICT_ACCEPT, "default");
+    assert_int_equal(fake_dns_asked(w.dns, "9.113.0.203.late.test", DNS_TYPE_A), 1);
+    assert_int_equal(fake_dns_asked(w.dns, "9.113.0.203.early.test", DNS_TYPE_A), 1);
+    assert_int_equal(fake_dns_asked(w.dns, "9.113.0.203.watch.test", DNS_TYPE_A), 1);
+    world_fini(&w);
+}
+
+static void a_late_list_decides_for_a_final_rule(void **state)
+{
+    struct world w;
+
+    (void)state;
+    world_init(&w, LISTS);
+    add_spf(&w, "soft.test", "v=spf1 ~all");
+    list_ip(&w, "9.113.0.203", "late.test", "127.0.0.2");
+    world_play(&w, "203.0.113.9", "a.soft.test", "x@soft.test");
+    want_verdict(&w, "late", VERDICT_DROP, "reputation");
+    want_fact(&w, FACT_ID_REPUTATION_LISTS, "late");
+    world_fini(&w);
+}
+
+static void nothing_is_asked_that_no_rule_needs(void **state)
+{
+    struct world w;
+
+    (void)state;
+    world_init(
+        &w, "policy: {rules: [{name: all, then: accept}]}\nreputation: {lists: [{name: x, zone: x.test}]}\n");
+    world_play(&w, "203.0.113.9", "a.soft.test", "x@soft.test");
+    want_verdict(&w, "all", VERDICT_ACCEPT, "all");
+    assert_int_equal(fake_dns_total(w.dns), 0);
+    world_fini(&w);
+}
+
+static void nobody_waits_for_monitoring_and_background_lists(void **state)
+{
+    struct world w;
+    struct buf out;
+
+    (void)state;
+    world_init(&w, LISTS);
+    add_spf(&w, "soft.test", "v=spf1 ~all");
+    fake_dns_add(w.dns, "9.113.0.203.watch.test", DNS_TYPE_A, "TIMEOUT", 0);
+    fake_dns_add(w.dns, "9.113.0.203.back.test", DNS_TYPE_A, "TIMEOUT", 0);
+    world_connect(&w, "203.0.113.9");
+    judge_helo(w.j, SLICE("a.soft.test"));
+    world_mail(&w, "x@soft.test");
+    world_ask(&w, "bob@example.com");
+    sim_settle(w.loop);
+    assert_int_equal(w.called, 1);
+    want_verdict(&w, "no wait", VERDICT_ACCEPT, "default");
+    world_fini(&w);
+
+    world_init(&w, LISTS);
+    add_spf(&w, "soft.test", "v=spf1 ~all");
+    list_ip(&w, "9.113.0.203", "watch.test", "127.0.0.2");
+    list_ip(&w, "9.113.0.203", "back.test", "127.0.0.2");
+    world_connect(&w, "203.0.113.9");
+    sim_advance(w.loop, 2000); /* the greet delay */
+    judge_helo(w.j, SLICE("a.soft.test"));
+    world_mail(&w, "x@soft.test");
+    world_ask(&w, "bob@example.com");
+    sim_settle(w.loop);
+    want_verdict(&w, "background, in time", VERDICT_DROP, "reputation");
+    want_fact(&w, FACT_ID_REPUTATION_LISTS, "back");
+    want_fact(&w, FACT_ID_REPUTATION_MONITORED, "watch");
+    judge_recipient_taken(w.j);
+    buf_init(&out, 10000);
+    judge_headers(w.j, &out);
+    assert_non_null(strstr(out.ptr, "LIST_back,"));
+    assert_non_null(strstr(out.ptr, "LIST_watch(monitor)"));
+    buf_fini(&out);
+    world_fini(&w);
+}
+
+static void a_silent_list_is_incomplete_after_its_own_timeout(void **state)
+{
+    struct world w;
+
+    (void)state;
+    world_init(&w, "reputation: {lists: [{name: x, zone: x.test, timeout: 1s}]}\n");
+    add_spf(&w, "soft.test", "v=spf1 ~all");
+    fake_dns_add(w.dns, "9.113.0.203.x.test", DNS_TYPE_A, "TIMEOUT", 0);
+    world_connect(&w, "203.0.113.9");
+    judge_helo(w.j, SLICE("a.soft.test"));
+    world_mail(&w, "x@soft.test");
+    world_ask(&w, "bob@example.com");
+    sim_advance(w.loop, 900);
+    assert_int_equal(w.called, 0);
+    sim_advance(w.loop, 200);
+    assert_int_equal(w.called, 1);
+    want_verdict(&w, "silent", VERDICT_ACCEPT, "default");
+    want_fact(&w, FACT_ID_REPUTATION_LISTED, "unknown");
+    want_fact(&w, FACT_ID_REPUTATION_INCOMPLETE, "true");
+    world_fini(&w);
+}
+
+static void the_budget_ends_every_wait(void **state)
+{
+    struct world w;
+    uint64_t before = metric_get(M_BUDGET_TIMEOUTS);
+
+    (void)state;
+    world_init(&w, "policy: {budget: {mail: 3s, message: 3s}}\nreputation: {lists: [{name: x, zone: x.test, "
+                   "timeout: 30s, ask: late}]}\n");
+    fake_dns_add(w.dns, "slow.test", DNS_TYPE_TXT, "TIMEOUT", 0);
+    fake_dns_add(w.dns, "slow.test", DNS_TYPE_MX, "TIMEOUT", 0);
+    fake_dns_add(w.dns, "9.113.0.203.x.test", DNS_TYPE_A, "TIMEOUT", 0);
+    world_connect(&w, "203.0.113.9");
+    judge_helo(w.j, SLICE("mx1.example.com")); /* impersonates, or not: its SPF is silent too */
+    fake_dns_add(w.dns, "mx1.example.com", DNS_TYPE_TXT, "TIMEOUT", 0);
+    fake_dns_add(w.dns, "9.113.0.203.in-addr.arpa", DNS_TYPE_PTR, "TIMEOUT", 0);
+    world_mail(&w, "x@slow.test");
+    world_ask(&w, "bob@example.com");
+    sim_advance(w.loop, 2900);
+    assert_int_equal(w.called, 0);
+    sim_advance(w.loop, 200);
+    assert_int_equal(w.called, 1);
+    want_verdict(&w, "budget", VERDICT_ACCEPT, "default");
+    want_fact(&w, FACT_ID_SPF, "temperror");
+    want_fact(&w, FACT_ID_SENDER_RESOLVES, "temperror");
+    want_fact(&w, FACT_ID_HELO_IMPERSONATES, "unknown");
+    assert_int_equal(metric_get(M_BUDGET_TIMEOUTS), before + 1);
+
+    world_ask(&w, "carol@example.com"); /* what is known not to answer is not awaited again */
+    sim_settle(w.loop);
+    assert_int_equal(w.called, 2);
+    assert_int_equal(metric_get(M_BUDGET_TIMEOUTS), before + 1);
+    world_fini(&w);
+}
+
+static void facts_die_with_their_scope(void **state)
+{
+    struct world w;
+
+    (void)state;
+    world_init(&w, "");
+    add_spf(&w, "a.test", "v=spf1 ip4:203.0.113.0/24 -all");
+    add_spf(&w, "b.test", "v=spf1 -all");
+    world_play(&w, "203.0.113.9", "h.a.test", "x@a.test");
+    want_fact(&w, FACT_ID_SPF, "pass");
+    want_fact(&w, FACT_ID_SENDER_DOMAIN, "a.test");
+    judge_reset(w.j);
+    want_fact(&w, FACT_ID_SPF, "idle");
+    want_fact(&w, FACT_ID_SENDER_DOMAIN, "idle");
+    want_fact(&w, FACT_ID_RECIPIENT_ADDRESS, "idle");
+    want_fact(&w, FACT_ID_HELO_NAME, "h.a.test");
+    world_mail(&w, "x@b.test");
+    world_ask(&w, "bob@example.com");
+    sim_settle(w.loop);
+    want_verdict(&w, "second message", VERDICT_DROP, "spf-fail");
+    judge_helo(w.j, SLICE("other.test"));
+    want_fact(&w, FACT_ID_HELO_NAME, "other.test");
+    want_fact(&w, FACT_ID_SENDER_ADDRESS, "idle");
+    want_fact(&w, FACT_ID_CLIENT_IP, "203.0.113.9");
+    world_fini(&w);
+}
+
+static void an_exempt_client_is_not_judged_by_address(void **state)
+{
+    struct world w;
+
+    (void)state;
+    world_init(&w, LISTS
+               "policy: {before: [{name: r, when: {client.iprev: pass}, then: {tag: {X-R: \"1\"}}}]}\n");
+    add_spf(&w, "b.test", "v=spf1 -all");
+    world_play(&w, "10.1.2.3", "h.b.test", "x@b.test");
+    want_verdict(&w, "exempt", VERDICT_ACCEPT, "default");
+    want_fact(&w, FACT_ID_SPF, "none");
+    want_fact(&w, FACT_ID_CLIENT_IPREV, "none");
+    want_fact(&w, FACT_ID_REPUTATION_LISTED, "false");
+    assert_int_equal(fake_dns_asked(w.dns, "b.test", DNS_TYPE_TXT), 0);
+    assert_int_equal(fake_dns_asked_below(w.dns, "arpa"), 0);
+    assert_int_equal(fake_dns_asked_below(w.dns, "early.test"), 0);
+    world_fini(&w);
+}
+
+/* However far things have come when the client vanishes, nothing is left and nobody is called. */
+static void a_client_may_vanish_at_any_time(void **state)
+{
+    (void)state;
+    for (uint64_t at = 0; at < 60; at++) {
+        struct world w;
+
+        world_init(&w, LISTS "policy: {before: [{name: r, when: {client.iprev: pass}, then: {score: 1}}]}\n");
+        for (unsigned t = 0; t < 2; t++) {
+            fake_dns_add(w.dns, "s.test", DNS_TYPE_TXT, "v=spf1 a:h.s.test mx ~all", 3);
+            fake_dns_add(w.dns, "h.s.test", DNS_TYPE_A, "198.51.100.1", 5);
+            fake_dns_add(w.dns, "s.test", DNS_TYPE_MX, "10 h.s.test", 7);
+        }
+        fake_dns_add(w.dns, "9.113.0.203.in-addr.arpa", DNS_TYPE_PTR, "h.s.test", 11);
+        fake_dns_add(w.dns, "9.113.0.203.early.test", DNS_TYPE_A, "127.0.0.2", 13);
+        fake_dns_add(w.dns, "9.113.0.203.early.test", DNS_TYPE_TXT, "listed", 17);
+        fake_dns_add(w.dns, "9.113.0.203.late.test", DNS_TYPE_A, "TIMEOUT", 0);
+        world_connect(&w, "203.0.113.9");
+        sim_advance(w.loop, at / 4);
+        judge_helo(w.j, SLICE("example.com"));
+        sim_advance(w.loop, at / 3);
+        world_mail(&w, "x@s.test");
+        sim_advance(w.loop, at / 2);
+        world_ask(&w, "bob@example.com");
+        sim_advance(w.loop, at);
+        w.called = 0;
+        if (at % 3 == 0) {
+            judge_cancel(w.j);
+            judge_cancel(w.j);
+            sim_advance(w.loop, 60000);
+        } else if (at % 3 == 1) {
+            judge_helo(w.j, SLICE("again.test"));
+            sim_advance(w.loop, 60000);
+        }
+        judge_free(&w.j);
+        judge_free(&w.j);
+        assert_int_equal(fake_dns_out(w.dns), 0);
+        sim_advance(w.loop, 60000);
+        assert_int_equal(w.called, 0);
+        world_fini(&w);
+    }
+}
+
+static void the_reply_names_lists_and_their_reason(void **state)
+{
+    struct world w;
+
+    (void)state;
+    world_init(&w, "reputation: {lists: [{name: x, zone: x.test}]}\npolicy: {rules: [{name: r, when: "
+                   "{reputation.listed: true}, then: reject, reply: \"550 5.7.1 {reputation.lists}: "
+                   "{reputation.reason}\"}]}\n");
+    list_ip(&w, "9.113.0.203", "x.test", "127.0.0.2");
+    fake_dns_add(w.dns, "9.113.0.203.x.test", DNS_TYPE_TXT, "see\thttps://x.test/\r\n203.0.113.9 \xff", 500);
+    world_play(&w, "203.0.113.9", "h.test", "x@s.test");
+    want_verdict(&w, "reason", VERDICT_REJECT, "r");
+    assert_string_equal(w.text, "x: see https://x.test/ 203.0.113.9 ?");
+    assert_string_equal(w.enhanced, "5.7.1");
+    world_connect(&w, "203.0.113.10"); /* not listed: nobody asks for a reason */
+    world_mail(&w, "x@s.test");
+    world_ask(&w, "bob@example.com");
+    sim_settle(w.loop);
+    assert_int_equal(fake_dns_asked(w.dns, "10.113.0.203.x.test", DNS_TYPE_TXT), 0);
+    world_fini(&w);
+}
+
+static void a_monitoring_file_delivers_and_says_what_would_have_been(void **state)
+{
+    struct world w;
+    struct buf out;
+
+    (void)state;
+    world_init(&w, "mode: monitor\n");
+    add_spf(&w, "b.test", "v=spf1 -all");
+    world_play(&w, "203.0.113.9", "h.b.test", "x@b.test");
+    want_verdict(&w, "monitor", VERDICT_DROP, "spf-fail");
+    assert_true(w.monitored);
+    judge_recipient_taken(w.j);
+    buf_init(&out, 10000);
+    judge_headers(w.j, &out);
+    assert_non_null(strstr(out.ptr, "X-Glacis-Verdict: drop; rule=spf-fail; mode=monitor\r\n"));
+    buf_fini(&out);
+    world_fini(&w);
+}
+
+static void headers_tell_what_was_found(void **state)
+{
+    struct world w;
+    struct buf out;
+
+    (void)state;
+    world_init(
+        &w,
+        LISTS "policy:\n  before:\n"
+              "    - {name: t1, when: {client.iprev: pass}, then: [{score: 2.5}, {tag: {X-Note: "
+              "\"{client.rdns} {spf}\"}}]}\n"
+              "    - {name: m1, mode: monitor, when: {spf: pass}, then: reject}\n"
+              "    - {name: r1, when: {recipient.local: bob}, then: {tag: {X-To: \"{recipient.address}\"}}}\n"
+              "headers: {add: {X-Client: \"{client.ip} {client.rdns}\"}}\n");
+    add_spf(&w, "a.test", "v=spf1 ip4:203.0.113.0/24 -all");
+    fake_dns_add(w.dns, "9.113.0.203.in-addr.arpa", DNS_TYPE_PTR, "H.a.test", 0);
+    fake_dns_add(w.dns, "h.a.test", DNS_TYPE_A, "203.0.113.9", 0);
+    list_ip(&w, "9.113.0.203", "early.test", "127.0.0.2");
+    world_play(&w, "203.0.113.9", "h.a.test", "x@a.test");
+    want_verdict(&w, "tags", VERDICT_ACCEPT, "spf-pass");
+    assert_true(judge_single_recipient(w.j));
+    judge_recipient_taken(w.j);
+    world_ask(&w, "carol@example.com");
+    sim_settle(w.loop);
+    assert_false(judge_single_recipient(w.j));
+    judge_recipient_taken(w.j);
+    buf_init(&out, 10000);
+    judge_headers(w.j, &out);
+    assert_string_equal(out.ptr,
+                        "X-Glacis-Verdict: accept; rule=spf-pass; mode=enforce\r\n"
+                        "X-Glacis-Score: 5.5\r\nX-Glacis-Level: *****\r\n"
+                        "X-Glacis-Tests: SPF_PASS, IPREV_PASS, HELO_FQDN, HELO_RESOLVES_PASS,\r\n"
+                        " SENDER_RESOLVES_PASS, LISTED, LIST_early, RULE_t1, RULE_r1,\r\n"
+                        " RULE_vouched-but-listed, RULE_m1(monitor)\r\n"
+                        "X-Note: h.a.test pass\r\nX-To: bob@example.com\r\n"
+                        "Authentication-Results: mx1.example.com;\r\n spf=pass smtp.mailfrom=x@a.test;\r\n"
+                        " iprev=pass policy.iprev=203.0.113.9 (h.a.test)\r\n");
+    buf_reset(&out);
+    judge_added_headers(w.j, &out);
+    assert_string_equal(out.ptr, "X-Client: 203.0.113.9 h.a.test\r\n");
+    buf_fini(&out);
+    world_fini(&w);
+}
+
+static void nothing_asked_gives_no_results(void **state)
+{
+    struct world w;
+    struct buf out;
+
+    (void)state;
+    world_init(&w, "policy: {rules: [{name: all, then: accept}]}\n");
+    world_play(&w, "203.0.113.9", "h.a.test", "x@a.test");
+    judge_recipient_taken(w.j);
+    buf_init(&out, 10000);
+    judge_headers(w.j, &out);
+    assert_non_null(strstr(out.ptr, "Authentication-Results: mx1.example.com; none\r\n"));
+    buf_fini(&out);
+    world_fini(&w);
+}
+
+static void the_null_sender_is_judged_by_its_helo(void **state)
+{
+    struct world w;
+
+    (void)state;
+    world_init(&w, "");
+    add_spf(&w, "h.test", "v=spf1 ip4:203.0.113.0/24 -all");
+    world_play(&w, "203.0.113.9", "h.test", "");
+    want_fact(&w, FACT_ID_SPF, "pass");
+    want_fact(&w, FACT_ID_SPF_HELO, "pass");
+    want_fact(&w, FACT_ID_SENDER_RESOLVES, "none");
+    assert_int_equal(fake_dns_asked(w.dns, "h.test", DNS_TYPE_TXT), 1);
+    world_fini(&w);
+
+    world_init(&w, "spf: {identities: [mailfrom]}\n");
+    add_spf(&w, "h.test", "v=spf1 ip4:203.0.113.0/24 -all");
+    world_play(&w, "203.0.113.9", "h.test", "");
+    want_fact(&w, FACT_ID_SPF, "none");
+    world_fini(&w);
+
+    world_init(&w, "");
+    add_spf(&w, "weak.test", "v=spf1 +all");
+    world_play(&w, "203.0.113.9", "h.test", "x@weak.test");
+    want_fact(&w, FACT_ID_SPF, "neutral");
+    want_fact(&w, FACT_ID_SPF_WEAK, "true");
+    world_fini(&w);
+}
+
+static void helo_facts_follow_the_table(void **state)
+{
+    static const struct {
+        const char *helo, *kind, *resolves, *matches, *impersonates;
+    } rows[] = {
+        { "h.a.test", "fqdn", "pass", "true", "false" },
+        { "r.a.test", "fqdn", "pass", "true", "false" },
+        { "x.a.test", "fqdn", "pass", "false", "false" },
+        { "gone.test", "fqdn", "fail", "false", "false" },
+        { "bad.test", "fqdn", "temperror", "unknown", "false" },
+        { "[203.0.113.9]", "literal", "none", "true", "false" },
+        { "[203.0.113.10]", "literal", "none", "false", "false" },
+        { "[IPv6:2001:db8::1]", "literal", "none", "false", "false" },
+        { "pc", "bare", "none", "false", "false" },
+        { "203.0.113.9", "invalid", "none", "false", "false" },
+        { "-x.test", "invalid", "none", "false", "false" },
+        { "", "invalid", "none", "false", "false" },
+        { "[x]", "invalid", "none", "false", "false" },
+        { "example.com", "fqdn", "fail", "false", "true" },
+        { "EXAMPLE.com", "fqdn", "fail", "false", "true" },
+        { "a.example.net", "fqdn", "fail", "false", "true" },
+        { "a.example.com", "fqdn", "fail", "false", "false" },
+        { "spf.example.net", "fqdn", "fail", "false", "false" },
+        { "bad.example.net", "fqdn", "fail", "false", "unknown" },
+        { "own.example.net", "fqdn", "pass", "true", "false" },
+    };
+
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        struct world w;
+
+        world_init(&w,
+                   "policy: {rules: [{name: a, when: {any: [{helo.resolves: pass}, {helo.matches: true}, "
+                   "{helo.impersonates: true}]}, then: {score: 1}}, {name: b, when: {helo.matches: true, "
+                   "helo.resolves: temperror}, then: {score: 1}}, {name: c, when: {helo.impersonates: true}, "
+                   "then: {score: 1}}, {name: d, when: {helo.matches: false}, then: {score: 1}}]}\n");
+        fake_dns_add(w.dns, "h.a.test", DNS_TYPE_A, "203.0.113.9", 4);
+        fake_dns_add(w.dns, "x.a.test", DNS_TYPE_AAAA, "2001:db8::9", 3);
+        fake_dns_add(w.dns, "own.example.net", DNS_TYPE_A, "203.0.113.9", 1);
+        fake_dns_add(w.dns, "9.113.0.203.in-addr.arpa", DNS_TYPE_PTR, "r.a.test", 7);
+        fake_dns_add(w.dns, "r.a.test", DNS_TYPE_A, "203.0.113.9", 2);
+        fake_dns_add(w.dns, "bad.test", DNS_TYPE_A, "SERVFAIL", 2);
+        fake_dns_add(w.dns, "spf.example.net", DNS_TYPE_TXT, "v=spf1 ip4:203.0.113.9 -all", 2);
+        fake_dns_add(w.dns, "bad.example.net", DNS_TYPE_TXT, "SERVFAIL", 2);
+        world_play(&w, "203.0.113.9", rows[i].helo, "x@a.test");
+        want_fact(&w, FACT_ID_HELO_KIND, rows[i].kind);
+        want_fact(&w, FACT_ID_HELO_RESOLVES, rows[i].resolves);
+        want_fact(&w, FACT_ID_HELO_MATCHES, rows[i].matches);
+        want_fact(&w, FACT_ID_HELO_IMPERSONATES, rows[i].impersonates);
+        world_fini(&w);
+    }
+}
+
+static void message_rules_see_the_author_and_the_score(void **state)
+{
+    struct world w;
+    struct judge_content c = { .size = 2000,
+                               .head = SLICE_INIT("Received: x\r\nFrom: \"a@b.test\" (c@d.test)\r\n "
+                                                  "<Joe@Author.Test>\r\nTo: x\r\n\r\n") };
+
+    (void)state;
+    world_init(
+        &w,
+        "policy: {rules: [{name: s, then: {score: 3}}], message_rules: [{name: m, when: "
+        "{message.from_domain: author.test, score: \">= 3\", message.size: \"> 1000\"}, then: reject}]}\n");
+    world_play(&w, "203.0.113.9", "h.test", "x@a.test");
+    judge_recipient_taken(w.j);
+    judge_message(w.j, &c, on_verdict, &w);
+    assert_int_equal(w.called, 1);
+    sim_settle(w.loop);
+    want_verdict(&w, "message", VERDICT_REJECT, "m");
+    assert_int_equal(w.code, 550);
+    world_fini(&w);
+
+    world_init(&w, "policy: {rules: [{name: s, then: bypass}], message_rules: [{name: m, then: reject}]}\n");
+    world_play(&w, "203.0.113.9", "h.test", "x@a.test");
+    assert_true(judge_bypasses(w.j));
+    judge_recipient_taken(w.j);
+    judge_message(w.j, &c, on_verdict, &w);
+    sim_settle(w.loop);
+    want_verdict(&w, "bypass", VERDICT_BYPASS, "s");
+    world_fini(&w);
+}
+
+static void earliest_refuses_before_the_recipient(void **state)
+{
+    struct world w;
+
+    (void)state;
+    world_init(&w, "policy: {reject_at: earliest, rules: [{name: l, when: {reputation.listed: true}, then: "
+                   "reject}]}\nreputation: {lists: [{name: x, zone: x.test}]}\n");
+    list_ip(&w, "9.113.0.203", "x.test", "127.0.0.2");
+    world_connect(&w, "203.0.113.9");
+    assert_true(judge_wants_early(w.j));
+    judge_early(w.j, STAGE_CONNECT, on_verdict, &w);
+    sim_settle(w.loop);
+    want_verdict(&w, "earliest", VERDICT_REJECT, "l");
+    world_fini(&w);
+}
+
+static void a_tarpit_holds_once_a_stage(void **state)
+{
+    struct world w;
+
+    (void)state;
+    world_init(&w, "policy: {rules: [{name: t, then: {tarpit: 5s}}]}\n");
+    world_play(&w, "203.0.113.9", "h.test", "x@a.test");
+    assert_int_equal(w.tarpit_ms, 5000);
+    world_ask(&w, "carol@example.com");
+    sim_settle(w.loop);
+    assert_int_equal(w.tarpit_ms, 0);
+    world_fini(&w);
+}
+
+int main(void)
+{
+    const struct CMUnitTest cases[] = {
+        cmocka_unit_test(the_preset_judges_as_written),
+        cmocka_unit_test(lists_are_asked_when_their_time_has_come),
+        cmocka_unit_test(a_late_list_decides_for_a_final_rule),
+        cmocka_unit_test(nothing_is_asked_that_no_rule_needs),
+        cmocka_unit_test(nobody_waits_for_monitoring_and_background_lists),
+        cmocka_unit_test(a_silent_list_is_incomplete_after_its_own_timeout),
+        cmocka_unit_test(the_budget_ends_every_wait),
+        cmocka_unit_test(facts_die_with_their_scope),
+        cmocka_unit_test(an_exempt_client_is_not_judged_by_address),
+        cmocka_unit_test(a_client_may_vanish_at_any_time),
+        cmocka_unit_test(the_reply_names_lists_and_their_reason),
+        cmocka_unit_test(a_monitoring_file_delivers_and_says_what_would_have_been),
+        cmocka_unit_test(headers_tell_what_was_found),
+        cmocka_unit_test(nothing_asked_gives_no_results),
+        cmocka_unit_test(the_null_sender_is_judged_by_its_helo),
+        cmocka_unit_test(helo_facts_follow_the_table),
+        cmocka_unit_test(message_rules_see_the_author_and_the_score),
+        cmocka_unit_test(earliest_refuses_before_the_recipient),
+        cmocka_unit_test(a_tarpit_holds_once_a_stage),
+    };
+
+    return cmocka_run_group_tests(cases, NULL, NULL);
+}
