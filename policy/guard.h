@@ -1,0 +1,118 @@
+/*
+ * guard.h - is a reputation list still to be believed?
+ *
+ * Pure: works on the list's record of the shared memory (struct memory_list), settings, and a time; says what
+ * happened, and never logs, asks or waits itself.  A record is taken (memory_list_take) around each call.
+ *
+ *     believed --evidence--> demoted (asked and shown like a monitoring list) --good behaviour--> believed
+ *
+ * Evidence that demotes
+ *     known good   so many distinct established identities (owner and network) listed within an hour, and
+ * that share of those asked about.  Allow-lists: not used. universal    yes to nearly everything, and this is
+ * corroborated: the control probe is listed, or so is nearly every client with an SPF pass, or half of the
+ * established ones; allow-lists: nearly everything that others are sure is bad.  Without this it may be a
+ * botnet wave that the list gets right. probe        127.0.0.1 is listed, which must not be (RFC 5782 5).
+ *     canary       addresses that must not be listed are.
+ * Alarms (nothing changes): a surge against its own baseline, silence where hits were usual, a test entry
+ * that was there once and is not. Breaker     so many failures in a row (time-outs, SERVFAIL, error answers):
+ * not asked but for one trial a while. Return      30 minutes without new evidence, twice as long each time
+ * (up to a day; a good week starts anew).
+ */
+#ifndef POLICY_GUARD_H
+#define POLICY_GUARD_H
+
+#include "policy/reputation.h"
+#include "state/state.h"
+
+#define GUARD_CANARIES_MAX 16
+
+struct guard_settings { /* reputation.guard */
+    unsigned good_clients, good_share_percent;
+    uint32_t good_within_s;
+    uint32_t probe_interval_s; /* 0: never */
+    bool canaries_auto;
+    struct addr canary[GUARD_CANARIES_MAX];
+    size_t canary_count;
+    struct slice canary_domain[GUARD_CANARIES_MAX];
+    size_t canary_domain_count;
+    unsigned positive_percent, min_asked;
+    unsigned surge; /* 0: off */
+    unsigned breaker_failures;
+    uint32_t breaker_retry_s;
+    unsigned sample_percent;
+    bool recover_auto;
+};
+
+enum guard_reason { GUARD_BELIEVED = 0, GUARD_KNOWN_GOOD, GUARD_UNIVERSAL, GUARD_PROBE, GUARD_CANARY };
+
+enum { /* what happened: bits */
+       GUARD_DEMOTED = 1,
+       GUARD_RESTORED = 2,
+       GUARD_BROKEN = 4,
+       GUARD_MENDED = 8,
+       GUARD_SURGE = 16,
+       GUARD_SILENT = 32,
+       GUARD_OVERRIDE_ENDED = 64,
+};
+
+struct guard_list { /* what matters of the list's settings */
+    bool allows;    /* no answer of it counts against anyone */
+    bool probe;
+};
+
+enum guard_outcome { GUARD_NO = 0, GUARD_YES, GUARD_ERROR, GUARD_TIMEOUT };
+
+/* An answer, or its absence, at once. */
+unsigned guard_answer(struct memory_list *l, const struct guard_settings *s, enum guard_outcome outcome,
+                      uint64_t took_us, int64_t now_s);
+
+/* Later, when it is known who it was about. */
+struct guard_witness {
+    bool listed;
+    bool spf_pass;
+    bool bad;                /* others are sure: listed by another enforcing list, or SPF fail */
+    bool unique;             /* listed by this one alone of those that answered */
+    bool overlap;            /* listed by another one too */
+    bool established;        /* known_good_is_established() */
+    uint64_t owner, network; /* hashes, for established ones */
+    struct slice who;        /* "example.com 192.0.2.0/24", for people */
+};
+unsigned guard_witness(struct memory_list *l, const struct guard_settings *s, const struct guard_list *list,
+                       const struct guard_witness *w, int64_t now_s);
+
+/* RFC 5782 5: the test entry that must be listed, the one that must not.  GUARD_ERROR, _TIMEOUT: says
+ * nothing. */
+unsigned guard_probed(struct memory_list *l, const struct guard_list *list, enum guard_outcome listed,
+                      enum guard_outcome control, int64_t now_s);
+
+/* So many canaries were asked about, and so many listed. */
+unsigned guard_canaries(struct memory_list *l, const struct guard_list *list, unsigned asked, unsigned listed,
+                        struct slice who, int64_t now_s);
+
+/* From time to time: return, end of an override, hourly baseline, silence. */
+unsigned guard_tick(struct memory_list *l, const struct guard_settings *s, int64_t now_s);
+
+/* May it be asked?  While the breaker is open one caller in a while gets true. */
+bool guard_may_ask(struct memory_list *l, int64_t now_s);
+
+/* The mode in force. */
+enum list_mode guard_mode(const struct memory_list *l, enum list_mode configured, int64_t now_s);
+
+/* until_s 0: for ever.  now_ms: wall clock. */
+void guard_override(struct memory_list *l, enum memory_override o, uint32_t until_s, uint64_t now_ms);
+
+/* ---- for people and metrics ---- */
+
+struct guard_share {
+    uint32_t answers, yes, errors, timeouts;
+};
+struct guard_share guard_recent(const struct memory_list *l, unsigned minutes, int64_t now_s);
+unsigned guard_good_asked(const struct memory_list *l, const struct guard_settings *s, int64_t now_s);
+unsigned guard_good_listed(const struct memory_list *l, const struct guard_settings *s, int64_t now_s);
+const char *guard_reason_text(enum guard_reason r);
+/* The percentile of the latency, as the upper end of its class, in microseconds. */
+uint64_t guard_latency_us(const struct memory_list *l, unsigned percent);
+/* When it returns if it behaves; 0: it is not demoted, or only by hand. */
+int64_t guard_returns_at(const struct memory_list *l, const struct guard_settings *s);
+
+#endif
