@@ -11,6 +11,7 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <sys/stat.h>
 
 #include "policy/match.h"
 #include "policy/rules_parts.h"
@@ -154,23 +155,34 @@ static void take_lines(struct source *s, struct slice rest)
     }
 }
 
-/* False with errno, or with EFBIG. */
+/* False with errno; EFBIG: too large, EINVAL: no plain file (a pipe could keep the start waiting for ever).
+ */
 static bool read_file(const char *path, struct buf *out)
 {
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+    bool plain = true;
     char block[16384];
-    ssize_t n = fd >= 0 ? 0 : -1;
+    struct stat st;
+    ssize_t n = fd >= 0 ? fstat(fd, &st) : -1;
     int error;
 
-    while (fd >= 0 && buf_ok(out) && (n = read(fd, block, sizeof(block))) > 0) {
+    if (n == 0) {
+        plain = S_ISREG(st.st_mode);
+    }
+    while (n >= 0 && plain && buf_ok(out) && (n = read(fd, block, sizeof(block))) > 0) {
         buf_put(out, block, (size_t)n);
     }
-    error = !buf_ok(out) ? EFBIG : n < 0 ? errno : 0;
+    error = !plain ? EINVAL : !buf_ok(out) ? EFBIG : n < 0 ? errno : 0;
     if (fd >= 0) {
         close(fd);
     }
     errno = error;
     return error == 0;
+}
+
+static const char *reason_of(int error)
+{
+    return error == EFBIG ? "larger than 64 MiB" : error == EINVAL ? "not a plain file" : strerror(error);
 }
 
 static void note_file(struct rules_load *l, const char *path)
@@ -204,7 +216,7 @@ static void take_file(struct source *s, struct slice path)
     } else {
         s->g->broken = true;
         rules_error(s->l, s->node, "groups." SLICE_FMT ": %s cannot be read: %s", SLICE_ARG(s->g->name),
-                    rules_quote(&q, path), errno == EFBIG ? "larger than 64 MiB" : strerror(errno));
+                    rules_quote(&q, path), reason_of(errno));
     }
     buf_fini(&text);
     s->file = NULL;

@@ -9,66 +9,11 @@
 
 #define REPLY_PRINT_MAX 5000
 
-static void put_indent(struct buf *out, unsigned steps)
-{
-    while (steps-- > 0) {
-        buf_put_str(out, "  ");
-    }
-}
-
-static void put_scalar(struct buf *out, const struct config_node *node)
-{
-    if (slice_eq(node->raw, node->text)) {
-        config_node_put_scalar(out, node->text);
-        return;
-    }
-    buf_put_char(out, '"');
-    for (size_t i = 0; i < node->raw.len; i++) {
-        buf_put_str(out, node->raw.ptr[i] == '"' || node->raw.ptr[i] == '\\' ? "\\" : "");
-        buf_put_char(out, node->raw.ptr[i]);
-    }
-    buf_put_char(out, '"');
-}
-
-static void put_children(struct buf *out, const struct config_node *node, unsigned indent);
-
-/* What follows "key:" or "-": as deep as the tree of the file allows. */
-static void put_node(struct buf *out, const struct config_node *node, unsigned indent)
-{
-    if (node->kind == NODE_SCALAR) {
-        buf_put_char(out, ' ');
-        put_scalar(out, node);
-        buf_put_char(out, '\n');
-    } else if (node->count == 0) {
-        buf_put_str(out, node->kind == NODE_MAPPING ? " {}\n" : " []\n");
-    } else {
-        buf_put_char(out, '\n');
-        put_children(out, node, indent + 1);
-    }
-}
-
-static void put_children(struct buf *out, const struct config_node *node, unsigned indent)
-{
-    const struct config_node *child;
-
-    CONFIG_NODE_EACH(node, child)
-    {
-        put_indent(out, indent);
-        if (node->kind == NODE_MAPPING) {
-            config_node_put_scalar(out, child->key);
-            buf_put_char(out, ':');
-        } else {
-            buf_put_char(out, '-');
-        }
-        put_node(out, child, indent);
-    }
-}
-
 static void put_key(struct buf *out, const char *key, const struct config_node *node)
 {
     if (node != NULL) {
         buf_putf(out, "      %s:", key);
-        put_node(out, node, 3);
+        config_node_put(out, node, 3);
     }
 }
 
@@ -142,13 +87,13 @@ void policy_print(const struct policy *p, struct buf *out)
     value_put_duration(out, r->budget_message_ms);
     buf_put_str(out, "\n  contact:");
     if (contact != NULL) {
-        put_node(out, contact, 1);
+        config_node_put(out, contact, 1);
     } else {
         buf_put_str(out, " \"\"\n");
     }
     buf_put_str(out, "  tests:");
     if (tests != NULL) {
-        put_node(out, tests, 1);
+        config_node_put(out, tests, 1);
     } else {
         buf_put_str(out, " []\n");
     }

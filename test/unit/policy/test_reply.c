@@ -1,0 +1,171 @@
+/*
+ * test_reply.c - templates over facts: replies that are always printable ASCII of bounded length, and tags.
+ */
+#include "rules_fixture.h"
+
+#include "policy/template.h"
+
+static const char *render(struct fixture *f, const char *text, bool tag)
+{
+    static char mem[6000];
+    struct text_facts t = { &f->p->rules, &f->facts, f->lists };
+    struct buf out;
+
+    buf_init_fixed(&out, mem, sizeof(mem));
+    (tag ? tag_render : reply_render)(&t, slice_str(text), &out);
+    assert_true(buf_ok(&out));
+    return mem;
+}
+
+static void names_become_values(void **state)
+{
+    static const struct {
+        const char *text, *want;
+    } rows[] = {
+        { "plain", "plain" },
+        { "{spf} by {spf.domain}", "none by peer.example" },
+        { "{{spf}", "{spf}" },
+        { "a}b", "a}b" },
+        { "{reputation.lists}", "zen, dbl" },
+        { "{reputation.zen} {reputation.dbl}", "true -" },
+        { "{spf.explanation}", "-" },
+        { "{zero_day.suspect}", "-" },
+        { "{server.hostname} {policy.contact}", "mx.test.example https://mail.example/why" },
+        { "{score}", "2.5" },
+        { "one\ntwo", "one\ntwo" },
+        { "  one \n\n two\n", "one\ntwo" },
+    };
+    struct fixture f;
+
+    (void)state;
+    fixture_load(&f, "reputation: {lists: [{name: zen, zone: zen.example}, {name: dbl, zone: dbl.example}]}\n"
+                     "policy: {contact: \"https://mail.example/why\"}\n");
+    assert_non_null(f.p);
+    fixture_ordinary(&f);
+    fixture_facts(&f, "reputation.lists=zen,dbl; reputation.zen=true; reputation.dbl=?; score=2.5");
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        assert_string_equal(render(&f, rows[i].text, false), rows[i].want);
+    }
+    fixture_free(&f);
+}
+
+static void a_strangers_text_is_made_harmless(void **state)
+{
+    struct fixture f;
+    char wild[3000], want[REPLY_FACT_MAX + 1];
+
+    (void)state;
+    fixture_load(&f, "{}");
+    fixture_ordinary(&f);
+    fact_set_text(&f.facts, FACT_ID_SPF_EXPLANATION,
+                  SLICE("see\r\n250 Ok\t\x01\x02 \xc3\xa4\xff {spf} \x7f."));
+    assert_string_equal(render(&f, "[{spf.explanation}]", false), "[see 250 Ok ? ? {spf} ?.]");
+    assert_string_equal(render(&f, "[{spf.explanation}]", true), "[see 250 Ok ? ? {spf} ?.]");
+    memset(wild, 'x', sizeof(wild));
+    memset(want, 'x', sizeof(want));
+    want[REPLY_FACT_MAX] = '\0';
+    fact_set_text(&f.facts, FACT_ID_SPF_EXPLANATION, slice_of(wild, sizeof(wild)));
+    assert_string_equal(render(&f, "{spf.explanation}", false), want);
+    fixture_free(&f);
+}
+
+static void a_long_reply_has_several_lines(void **state)
+{
+    struct fixture f;
+    char text[3000];
+    struct slice rest;
+    struct buf b;
+    size_t lines = 0;
+
+    (void)state;
+    fixture_load(&f, "{}");
+    fixture_ordinary(&f);
+    buf_init_fixed(&b, text, sizeof(text));
+    for (unsigned i = 0; i < 290; i++) {
+        buf_put_str(&b, "word ");
+    }
+    rest = slice_str(render(&f, text, false));
+    while (!slice_empty(rest)) {
+        struct slice line = slice_cut(&rest, '\n');
+
+        assert_in_range(line.len, 1, REPLY_LINE_WIDTH);
+        assert_false(line.ptr[0] == ' ' || line.ptr[line.len - 1] == ' ');
+        lines++;
+    }
+    assert_in_range(lines, 4, 6);
+    memset(text, 'x', sizeof(text) - 1); /* nothing to break at */
+    text[sizeof(text) - 1] = '\0';
+    assert_int_equal(slice_find(slice_str(render(&f, text, false)), '\n'), REPLY_LINE_WIDTH);
+    fixture_free(&f);
+}
+
+static void the_presets_refusals_explain_themselves(void **state)
+{
+    static const struct {
+        const char *facts, *want;
+    } rows[] = {
+        { "spf=fail; spf.explanation=See http://peer.example/why",
+          "192.0.2.1 may not send mail for peer.example: the SPF record of the domain says so. The domain "
+          "explains: "
+          "See http://peer.example/why" },
+        { "reputation.listed=true; reputation.lists=zen; reputation.reason=Bad host, see http://zen.example",
+          "192.0.2.1 is listed by zen: Bad host, see http://zen.example. The domain peer.example has no SPF "
+          "record, so "
+          "nobody vouches for this server. Way out: publish an SPF record that names 192.0.2.1, or have the "
+          "listing "
+          "removed; your server will try again by itself. Contact: https://mail.example/why" },
+        { "reputation.listed=true; reputation.lists=zen; spf=softfail",
+          "192.0.2.1 is listed by zen: -. The SPF record of peer.example does not name this server "
+          "(softfail). Way "
+          "out: add 192.0.2.1 to the record, send through a server that it names, or have the listing "
+          "removed; your "
+          "server will try again by itself. Contact: https://mail.example/why" },
+    };
+    struct fixture f;
+
+    (void)state;
+    fixture_load(&f, "policy: {contact: \"https://mail.example/why\"}\n");
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        char text[3000];
+        struct buf b;
+
+        fixture_ordinary(&f);
+        fixture_facts(&f, rows[i].facts);
+        fixture_ask(&f, BLOCK_ENVELOPE, STAGE_RCPT);
+        buf_init_fixed(&b, text, sizeof(text));
+        buf_put_slice(&b, f.result.reply.text);
+        assert_string_equal(render(&f, text, false), rows[i].want);
+    }
+    fixture_free(&f);
+}
+
+static bool known(void *arg, struct slice name)
+{
+    (void)arg;
+    return slice_eq(name, SLICE("a"));
+}
+
+static void unknown_names_and_open_braces_are_found(void **state)
+{
+    struct slice bad = SLICE_NONE;
+
+    (void)state;
+    assert_true(template_valid(SLICE("x {a} {{b} y"), known, NULL, &bad));
+    assert_false(template_valid(SLICE("x {b}"), known, NULL, &bad));
+    assert_true(slice_eq(bad, SLICE("b")));
+    assert_false(template_valid(SLICE("x {a"), known, NULL, &bad));
+    assert_false(template_valid(SLICE("{}"), known, NULL, &bad));
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(names_become_values),
+        cmocka_unit_test(a_strangers_text_is_made_harmless),
+        cmocka_unit_test(a_long_reply_has_several_lines),
+        cmocka_unit_test(the_presets_refusals_explain_themselves),
+        cmocka_unit_test(unknown_names_and_open_braces_are_found),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

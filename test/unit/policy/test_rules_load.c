@@ -1,0 +1,399 @@
+/*
+ * test_rules_load.c - files with mistakes, word for word; groups and their files; what is printed loads
+ * again.
+ */
+#include "rules_fixture.h"
+
+struct row {
+    const char *label, *yaml, *said;
+};
+
+static void run_rows(const struct row *rows, size_t count)
+{
+    size_t failed = 0;
+
+    for (size_t i = 0; i < count; i++) {
+        struct fixture f;
+        struct buf said;
+
+        fixture_load(&f, rows[i].yaml);
+        buf_init(&said, 1u << 20);
+        config_errors_print(&f.errs, "f", &said);
+        if (!slice_eq(buf_slice(&said), slice_str(rows[i].said)) || (f.p == NULL) != (f.errs.fatal > 0)) {
+            print_error("%s: said\n%s\n", rows[i].label, said.len > 0 ? said.ptr : "nothing");
+            failed++;
+        }
+        buf_fini(&said);
+        fixture_free(&f);
+    }
+    assert_int_equal(failed, 0);
+}
+
+#define R "policy:\n  rules:\n" /* rules begin in line 3 */
+
+static void mistakes_are_named_with_their_place(void **state)
+{
+    static const struct row rows[] = {
+        { "nothing", "{}", "" },
+        { "all of it", "policy: {preset: spf-first, default: accept}", "" },
+        { "unknown key", "policy: {befor: []}",
+          "f:1:10: error: policy: unknown key `befor`; did you mean `before`?\n" },
+        { "preset", "policy: {preset: strict}",
+          "f:1:18: error: policy.preset: expected spf-first or none, found `strict`\n" },
+        { "no rules", "policy: {rules: []}",
+          "f:1:17: warning: policy.rules is empty: nothing is refused by rules\n" },
+        { "replaced",
+          R "    - {name: a, when: {spf: pass}, then: accept}\n  before:\n    - {name: b, then: accept}\n",
+          "f:5:5: warning: policy.before has no effect: policy.rules replaces it\n" },
+        { "no name", R "    - {then: accept}\n", "f:3:7: error: a rule needs a name of [a-z0-9-]\n" },
+        { "bad name", R "    - {name: A_b, then: accept}\n",
+          "f:3:14: error: expected a rule's name of [a-z0-9-], other than `default`, found `A_b`\n" },
+        { "name twice", R "    - {name: a, when: {spf: pass}, then: accept}\n    - {name: a, then: accept}\n",
+          "f:4:14: error: rule a: the name is taken by the rule in line 3\n" },
+        { "name of the preset", "policy:\n  after:\n    - {name: spf-pass, then: accept}\n",
+          "f:3:14: error: rule spf-pass: the preset has a rule of this name; `override` changes it\n" },
+        { "no then", R "    - {name: a}\n", "f:3:7: error: rule a: `then` is missing\n" },
+        { "unknown fact", R "    - {name: a, when: {spff: pass}, then: accept}\n",
+          "f:3:24: error: rule a: unknown fact `spff`; did you mean `spf`?\n" },
+        { "unlike any fact", R "    - {name: a, when: {weather: rain}, then: accept}\n",
+          "f:3:24: error: rule a: unknown fact `weather`\n" },
+        { "unknown list", R "    - {name: a, when: {reputation.zen: true}, then: accept}\n",
+          "f:3:24: error: rule a: unknown fact `reputation.zen`: no list of reputation.lists has this "
+          "name\n" },
+        { "dkim", R "    - {name: a, when: {dkim: pass}, then: accept}\n",
+          "f:3:24: error: rule a: the fact `dkim` is not in this version\n" },
+        { "dmarc", R "    - {name: a, when: {dmarc.policy: reject}, then: accept}\n",
+          "f:3:24: error: rule a: the fact `dmarc.policy` is not in this version\n" },
+        { "message fact too early", R "    - {name: a, when: {message.size: 5}, then: accept}\n",
+          "f:3:24: error: rule a: message.size is known only in message_rules\n" },
+        { "recipient too late",
+          "policy:\n  message_rules:\n    - {name: a, when: {recipient.local: x}, then: accept}\n",
+          "f:3:24: error: rule a: recipient.local cannot be asked in message_rules, which are asked once for "
+          "all "
+          "recipients\n" },
+        { "impossible word", R "    - {name: a, when: {spf: [pass, maybe]}, then: accept}\n",
+          "f:3:36: error: rule a: spf: expected one of pass, fail, softfail, neutral, none, temperror, "
+          "permerror, "
+          "found `maybe`\n" },
+        { "flag", R "    - {name: a, when: {sender.null: yes}, then: accept}\n",
+          "f:3:37: error: rule a: sender.null: expected true or false, found `yes`\n" },
+        { "ip", R "    - {name: a, when: {client.ip: mail.example}, then: accept}\n",
+          "f:3:35: error: rule a: client.ip: expected an address or a network such as 192.0.2.0/24, found "
+          "`mail.example`\n" },
+        { "host bits", R "    - {name: a, when: {client.ip: 192.0.2.1/24}, then: accept}\n",
+          "f:3:35: error: rule a: client.ip: expected an address or a network such as 192.0.2.0/24, found "
+          "`192.0.2.1/24`\n" },
+        { "name", R "    - {name: a, when: {client.rdns: \"a b\"}, then: accept}\n",
+          "f:3:37: error: rule a: client.rdns: expected a name such as example.com or .example.com, found `a "
+          "b`\n" },
+        { "address", R "    - {name: a, when: {sender.address: a.example}, then: accept}\n",
+          "f:3:40: error: rule a: sender.address: expected a mail address or @example.com, found "
+          "`a.example`\n" },
+        { "number", R "    - {name: a, when: {recipient.count: \"=> 5\"}, then: accept}\n",
+          "f:3:41: error: rule a: recipient.count: expected a number such as 5, or one behind <, <=, >, >=, "
+          "or "
+          "3..7, found `=> 5`\n" },
+        { "never below 0", R "    - {name: a, when: {recipient.count: \"< 0\"}, then: accept}\n",
+          "f:3:41: error: rule a: recipient.count: expected a value that it can have: it is never below 0, "
+          "found "
+          "`< 0`\n" },
+        { "duration", R "    - {name: a, when: {client.first_seen: 24}, then: accept}\n",
+          "f:3:43: error: rule a: client.first_seen: expected a duration such as 24h, or one behind <, <=, "
+          ">, >=, "
+          "or 1h..24h, found `24`\n" },
+        { "expression", R "    - {name: a, when: {sender.local: \"/(/\"}, then: accept}\n",
+          "f:3:38: error: rule a: sender.local: not a regular expression: missing closing parenthesis, at "
+          "offset 1\n" },
+        { "a mapping as a value", R "    - {name: a, when: {spf: {x: y}}, then: accept}\n",
+          "f:3:29: error: rule a: spf: expected a value or a list of values, found a mapping\n" },
+        { "empty list", R "    - {name: a, when: {spf: []}, then: accept}\n",
+          "f:3:29: error: rule a: spf: expected a value, found an empty list\n" },
+        { "empty when", R "    - {name: a, when: {}, then: accept}\n",
+          "f:3:23: error: rule a: expected a mapping of facts to values, found an empty one\n" },
+        { "any of a mapping", R "    - {name: a, when: {any: {spf: pass}}, then: accept}\n",
+          "f:3:29: error: rule a: any: expected a list of mappings\n" },
+        { "unknown group", R "    - {name: a, when: {client.ip: \"group:x\"}, then: accept}\n",
+          "f:3:35: error: rule a: there is no group `x`\n" },
+        { "empty group",
+          "groups: {x: []}\n" R "    - {name: a, when: {client.ip: \"group:x\"}, then: accept}\n",
+          "f:4:35: error: rule a: the group `x` is empty\n" },
+        { "standing group", R "    - {name: a, when: {client.ip: \"group:forwarders\"}, then: accept}\n",
+          "" },
+        { "group of words", R "    - {name: a, when: {spf: \"group:forwarders\"}, then: accept}\n",
+          "f:3:29: error: rule a: spf: a group holds addresses, names and texts, and this fact is none of "
+          "them\n" },
+        { "entry fits no use",
+          "groups: {x: [192.0.2.1, a@b.example]}\n" R
+          "    - {name: a, when: {client.ip: \"group:x\"}, then: accept}\n",
+          "f:1:25: error: groups.x: expected an address or a network, found `a@b.example`\n" },
+        { "entry of the preset's group", "groups: {allow_clients: [a@b.example]}\n",
+          "f:1:26: error: groups.allow_clients: expected an address, a network, or a name such as "
+          "example.com or "
+          ".example.com, found `a@b.example`\n" },
+        { "unused group", "groups: {x: [192.0.2.1]}\n", "f:1:10: warning: groups.x: no rule uses it\n" },
+        { "until", "groups: {forwarders: [192.0.2.1 until=tomorrow]}\n",
+          "f:1:23: error: groups.forwarders: expected an entry, or one with until=2026-12-31 behind it, "
+          "found "
+          "`192.0.2.1 until=tomorrow`\n" },
+        { "no such day", "groups: {forwarders: [192.0.2.1 until=2026-02-29]}\n",
+          "f:1:23: error: groups.forwarders: expected an entry, or one with until=2026-12-31 behind it, "
+          "found "
+          "`192.0.2.1 until=2026-02-29`\n" },
+        { "no such file", "groups: {forwarders: \"file:/nonexistent/x\"}\n",
+          "f:1:22: error: groups.forwarders: /nonexistent/x cannot be read: No such file or directory\n" },
+        { "no plain file", "groups: {forwarders: \"file:/dev/zero\"}\n",
+          "f:1:22: error: groups.forwarders: /dev/zero cannot be read: not a plain file\n" },
+        { "relative file", "groups: {forwarders: \"file:x\"}\n",
+          "f:1:22: error: groups.forwarders: expected file: with an absolute path, found `x`\n" },
+        { "action", R "    - {name: a, then: refuse}\n",
+          "f:3:23: error: rule a: then: expected accept, bypass, reject, defer, drop, divert, tarpit, score "
+          "or tag, "
+          "found `refuse`\n" },
+        { "greylist", R "    - {name: a, then: greylist}\n",
+          "f:3:23: error: rule a: then: the action greylist is not in this version\n" },
+        { "final twice", R "    - {name: a, then: [accept, reject]}\n",
+          "f:3:32: error: rule a: then: nothing can follow the action that ends the rule\n" },
+        { "final first", R "    - {name: a, then: [accept, {score: 1}]}\n",
+          "f:3:32: error: rule a: then: nothing can follow the action that ends the rule\n" },
+        { "divert", R "    - {name: a, then: {divert: nowhere}}\n",
+          "f:3:32: error: rule a: divert: there is no upstream `nowhere`\n" },
+        { "tarpit", R "    - {name: a, then: {tarpit: 31s}}\n",
+          "f:3:32: error: rule a: tarpit: expected a duration up to 30s, found `31s`\n" },
+        { "score", R "    - {name: a, then: {score: high}}\n",
+          "f:3:31: error: rule a: score: expected a number from -1000 to 1000 such as 2.5, found `high`\n" },
+        { "standard header", R "    - {name: a, then: {tag: {Subject: x}}}\n",
+          "f:3:30: error: rule a: tag: the header Subject has a meaning of its own; take another name\n" },
+        { "our header", R "    - {name: a, then: {tag: {X-Glacis-Verdict: x}}}\n",
+          "f:3:30: error: rule a: tag: the header X-Glacis-Verdict has a meaning of its own; take another "
+          "name\n" },
+        { "no header", R "    - {name: a, then: {tag: {\"X A\": x}}}\n",
+          "f:3:30: error: rule a: tag: expected the name of a header such as X-Suspect, found `X A`\n" },
+        { "unknown name in a text", R "    - {name: a, then: {tag: {X-A: \"{spff}\"}}}\n",
+          "f:3:35: error: rule a: {spff} is no name for texts; write {{ for a brace\n" },
+        { "explanation in a header", R "    - {name: a, then: {tag: {X-A: \"{spf.explanation}\"}}}\n",
+          "f:3:35: error: rule a: {spf.explanation} is a stranger's text and never goes into headers\n" },
+        { "bypass in message_rules", "policy:\n  message_rules:\n    - {name: a, then: bypass}\n",
+          "f:3:23: error: rule a: then: bypass cannot be used in message_rules\n" },
+        { "reply of another class", R "    - {name: a, then: reject, reply: \"451 4.7.1 x\"}\n",
+          "f:3:38: error: rule a: reply: expected a text such as \"550 5.7.1 why\" (5xx, as the action is "
+          "reject), "
+          "found `451 4.7.1 x`\n" },
+        { "codes that differ", R "    - {name: a, then: drop, reply: \"451 5.7.1 x\"}\n",
+          "f:3:36: error: rule a: reply: expected a text such as \"451 4.7.1 why\" or \"554 5.7.1 why\", "
+          "found `451 "
+          "5.7.1 x`\n" },
+        { "reply of an acceptance", R "    - {name: a, then: accept, reply: \"451 4.7.1 x\"}\n",
+          "f:3:38: error: rule a: reply goes only with reject, defer or drop\n" },
+        { "mode", R "    - {name: a, then: accept, mode: watch}\n",
+          "f:3:37: error: rule a: mode: expected enforce or monitor, found `watch`\n" },
+        { "share", R "    - {name: a, then: accept, enforce_share: 101%}\n",
+          "f:3:46: error: rule a: enforce_share: expected a share such as 25%, found `101%`\n" },
+        { "override",
+          "policy:\n  override:\n    spf-fial: {mode: monitor}\n    spf-fail: {when: {spf: pass}}\n",
+          "f:3:5: error: policy.override: the preset has no rule `spf-fial`\n"
+          "f:4:16: error: policy.override: unknown key `when`; did you mean `then`?\n" },
+        { "default", "policy: {default: bypass}",
+          "f:1:19: error: policy.default: expected one of accept|reject|defer, found `bypass`\n" },
+        { "budget", "policy: {budget: {mail: 5m}}",
+          "f:1:25: error: policy.budget.mail: expected a duration from 100ms to 4m, found `5m`\n" },
+    };
+
+    (void)state;
+    run_rows(rows, ARRAY_LEN(rows));
+}
+
+static void rules_without_effect_are_warned_about(void **state)
+{
+    static const struct row rows[] = {
+        { "below an end",
+          R "    - {name: a, then: accept}\n    - {name: b, when: {spf: fail}, then: reject}\n",
+          "f:4:7: warning: rule b can never be reached: rule a above it ends every case\n" },
+        { "below a monitored one",
+          R
+          "    - {name: a, then: accept, mode: monitor}\n    - {name: b, when: {spf: fail}, then: reject}\n",
+          "" },
+        { "below half a ramp",
+          R "    - {name: a, then: accept, enforce_share: 50%}\n    - {name: b, when: {spf: fail}, then: "
+            "reject}\n",
+          "" },
+        { "the word is taken",
+          R "    - {name: a, when: {spf: [pass, none]}, then: accept}\n"
+            "    - {name: b, when: {spf: pass, recipient.local: x}, then: reject}\n",
+          "f:4:7: warning: rule b can never be reached: rule a above it ends every case\n" },
+        { "by two rules",
+          R "    - {name: a, when: {spf: pass}, then: accept}\n    - {name: b, when: {not: {spf: pass}}, "
+            "then: reject}\n"
+            "    - {name: c, when: {any: [{spf: none}, {spf: fail}]}, then: reject}\n",
+          "f:5:7: warning: rule c can never be reached: rule b above it ends every case\n" },
+        { "a part is left",
+          R "    - {name: a, when: {spf: pass}, then: accept}\n    - {name: b, when: {spf: [pass, fail]}, "
+            "then: reject}\n",
+          "" },
+        { "taken only for some",
+          R "    - {name: a, when: {spf: pass, sender.null: true}, then: accept}\n"
+            "    - {name: b, when: {spf: pass}, then: reject}\n",
+          "" },
+        { "a rule behind the preset", "policy:\n  after:\n    - {name: z, when: {spf: pass}, then: reject}\n",
+          "f:3:7: warning: rule z can never be reached: rule spf-pass above it ends every case\n" },
+        { "no scorer",
+          R "    - {name: a, when: {score: \"> 1\"}, then: reject}\n    - {name: b, then: {score: 1}}\n",
+          "f:3:24: warning: rule a: score: no rule above it has the action score\n" },
+    };
+
+    (void)state;
+    run_rows(rows, ARRAY_LEN(rows));
+}
+
+static void tests_of_the_file_are_run(void **state)
+{
+    static const struct row rows[] = {
+        { "they hold",
+          "reputation: {lists: [{name: zen, zone: zen.example}, {name: dbl, zone: dbl.example}]}\n"
+          "policy:\n  tests:\n"
+          "    - {name: 1, given: {spf: pass, reputation.lists: [zen]}, expect: {verdict: accept, rule: "
+          "spf-pass, score: 3}}\n"
+          "    - {name: 2, given: {spf: fail, sender.address: a@b.example}, expect: {verdict: drop, code: "
+          "550}}\n"
+          "    - {name: 3, given: {spf: fail, sender.null: true, reputation.lists: zen}, expect: {rule: "
+          "reputation}}\n"
+          "    - {name: 4, given: {spf: none, reputation.lists: []}, expect: {verdict: accept, rule: "
+          "default}}\n"
+          "    - {name: 5, given: {recipient.address: abuse@c.example, spf: fail}, expect: {rule: "
+          "postmaster}}\n"
+          "    - {name: 6, given: {}, expect: {verdict: accept}}\n"
+          "    - {name: 7, given: {zero_day.reasons: [burst], spf: pass}, expect: {score: 2}}\n",
+          "" },
+        { "one fails",
+          "policy:\n  tests:\n    - {name: a pass, given: {spf: pass}, expect: {verdict: drop, rule: "
+          "spf-fail}}\n",
+          "f:3:50: error: test a pass failed: the verdict is accept by rule spf-pass, score 0\n" },
+        { "with its code",
+          "policy:\n  tests:\n    - {name: t, given: {spf: fail, sender.null: false}, expect: {code: 451}}\n",
+          "f:3:65: error: test t failed: the verdict is drop by rule spf-fail, code 550, score 0\n" },
+        { "a fact that cannot be",
+          "policy:\n  tests:\n    - {name: t, given: {spf: maybe}, expect: {code: 451}}\n",
+          "f:3:30: error: test t: spf cannot be `maybe`\n" },
+        { "an unknown fact", "policy:\n  tests:\n    - {name: t, given: {sfp: pass}, expect: {code: 451}}\n",
+          "f:3:25: error: test t: unknown fact `sfp`; did you mean `spf`?\n" },
+        { "no expectation", "policy:\n  tests:\n    - {name: t, given: {spf: pass}}\n",
+          "f:3:7: error: test t: `expect` needs a mapping such as {verdict: accept, rule: spf-pass}\n" },
+        { "message rules",
+          "policy:\n  message_rules: [{name: big, when: {message.size: \"> 10\"}, then: reject}]\n  tests:\n"
+          "    - {name: t, given: {spf: pass, message.size: 11}, expect: {verdict: reject, rule: big, code: "
+          "550}}\n"
+          "    - {name: u, given: {spf: pass, message.size: 9}, expect: {verdict: accept, rule: spf-pass}}\n",
+          "" },
+    };
+
+    (void)state;
+    run_rows(rows, ARRAY_LEN(rows));
+}
+
+static void a_group_is_read_from_a_file(void **state)
+{
+    char path[] = "/tmp/glacis-group-XXXXXX", yaml[300];
+    static const char text[] =
+        "# who we trust\n192.0.2.0/24   # a comment\r\n\n.friend.example until=2026-11-02\n"
+        "old.example until=2026-11-01\n";
+    int fd = mkstemp(path);
+    struct fixture f;
+    struct buf b;
+    const struct group *g;
+
+    (void)state;
+    assert_true(fd >= 0);
+    assert_int_equal(write(fd, text, sizeof(text) - 1), sizeof(text) - 1);
+    close(fd);
+    buf_init_fixed(&b, yaml, sizeof(yaml));
+    buf_putf(&b, "groups: {allow_clients: [\"file:%s\", 203.0.113.1]}", path);
+    fixture_load(&f, yaml);
+    unlink(path);
+    assert_non_null(f.p);
+    assert_int_equal(f.errs.count, 0);
+    assert_string_equal(policy_group_file(f.p, 0), path);
+    assert_null(policy_group_file(f.p, 1));
+    g = rules_group(&f.p->rules, SLICE("allow_clients"));
+    assert_true(addr_parse_ip(SLICE("192.0.2.77"), &f.ip));
+    assert_true(group_has_ip(g, &f.ip, NOON_2026));
+    assert_true(addr_parse_ip(SLICE("203.0.113.2"), &f.ip));
+    assert_false(group_has_ip(g, &f.ip, NOON_2026));
+    assert_true(set_has_name(&g->set, SLICE("MX.Friend.Example"), NOON_2026 / 86400));
+    assert_false(set_has_name(&g->set, SLICE("MX.Friend.Example"), NOON_2026 / 86400 + 1));
+    assert_false(set_has_name(&g->set, SLICE("old.example"), NOON_2026 / 86400));
+    fixture_free(&f);
+}
+
+static void what_is_printed_loads_to_the_same(void **state)
+{
+    static const char yaml[] =
+        "policy:\n"
+        "  override: {spf-fail: {mode: monitor}, reputation: {enforce_share: 25%}, blocked: {then: defer},\n"
+        "             talks-first: {reply: \"421 4.5.1 no\"}, helo-impersonation: {then: accept}}\n"
+        "  before:\n"
+        "    - {name: p, when: {any: [{spf: none}, {not: {client.rdns: \"\"}}]}, then: [{score: 2.5}, {tag: "
+        "{X-A: \"{{ {spf}\"}}]}\n"
+        "  message_rules: [{name: m, when: {score: \"> 9\"}, then: reject}]\n"
+        "  default: defer\n  reject_at: earliest\n  budget: {mail: 5s}\n  contact: https://mail.example/\n"
+        "  tests: [{name: t, given: {spf: pass}, expect: {rule: spf-pass}}]\n";
+    struct fixture f, g;
+    struct buf first, second;
+
+    (void)state;
+    buf_init(&first, 1u << 20);
+    buf_init(&second, 1u << 20);
+    fixture_load(&f, yaml);
+    assert_non_null(f.p);
+    policy_print(f.p, &first);
+    fixture_free(&f);
+    fixture_load(&g, first.ptr);
+    for (size_t i = 0; i < g.errs.count; i++) {
+        print_error("%d:%d: %s\n", g.errs.list[i].line, g.errs.list[i].column, g.errs.list[i].text);
+    }
+    assert_non_null(g.p);
+    assert_int_equal(g.errs.count, 0);
+    policy_print(g.p, &second);
+    assert_string_equal(first.ptr, second.ptr);
+    assert_non_null(strstr(first.ptr, "451 4.7.1 You are blocked"));
+    fixture_free(&g);
+    buf_fini(&first);
+    buf_fini(&second);
+}
+
+static void the_preset_loads_in_silence(void **state)
+{
+    struct fixture f;
+    static const char *const names[] = {
+        "allowed-client",     "blocked",          "postmaster",         "talks-first",    "not-smtp",
+        "helo-impersonation", "helo-odd",         "sender-null-mx",     "sender-unknown", "zero-day",
+        "zero-day-score",     "allowed-sender",   "vouched-but-listed", "spf-pass",       "forwarder",
+        "spf-fail",           "reputation-known", "reputation",
+    };
+
+    (void)state;
+    fixture_load(&f, "{}");
+    assert_non_null(f.p);
+    assert_int_equal(f.errs.count, 0);
+    assert_int_equal(f.p->rules.block[BLOCK_ENVELOPE].count, ARRAY_LEN(names));
+    for (size_t i = 0; i < ARRAY_LEN(names); i++) {
+        assert_string_equal(f.p->rules.block[BLOCK_ENVELOPE].rule[i].name, names[i]);
+    }
+    assert_int_equal(f.p->rules.use[FACT_ID_SPF] & USE_FINAL, USE_FINAL);
+    assert_int_equal(f.p->rules.use[FACT_ID_HELO_RESOLVES] & (USE_RULE | USE_FINAL), USE_RULE);
+    assert_int_equal(f.p->rules.use[FACT_ID_SPF_EXPLANATION], USE_TEXT);
+    assert_int_equal(f.p->rules.use[FACT_ID_CLIENT_IPREV], 0);
+    fixture_free(&f);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(mistakes_are_named_with_their_place),
+        cmocka_unit_test(rules_without_effect_are_warned_about),
+        cmocka_unit_test(tests_of_the_file_are_run),
+        cmocka_unit_test(a_group_is_read_from_a_file),
+        cmocka_unit_test(what_is_printed_loads_to_the_same),
+        cmocka_unit_test(the_preset_loads_in_silence),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
