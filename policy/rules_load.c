@@ -36,6 +36,7 @@ const char *rules_quote(struct quoted *q, struct slice s)
     return q->text;
 }
 
+PRINTF(4, 0)
 static void add_error(struct rules_load *l, bool warning, const int place[2], const char *fmt, va_list ap)
 {
     char mem[MESSAGE_MAX];

@@ -7,6 +7,9 @@
  *   - no outage refuses for good: if taking away look-ups (unknown, temperror) leads to 5xx, then with all of
  * them the recipient would not have been accepted
  *   - the merged rules, printed, load again
+ *
+ * A text that begins with "#make" is a seed: rules are made from it, so that the promises are tried on many
+ * policies that are right.
  */
 #include "policy/policy_priv.h"
 #include "policy/reply.h"
@@ -252,18 +255,114 @@ static void check_policy(const struct policy *p, const uint8_t *data, size_t siz
     free(w);
 }
 
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+/* ---- policies made from a seed ---- */
+
+static void make_term(struct world *w, struct buf *out)
 {
-    struct slice text = slice_of(data, size);
+    static const char *const terms[] = {
+        "spf: pass",
+        "spf: [fail, softfail]",
+        "spf: temperror",
+        "spf: [none, neutral, permerror]",
+        "client.rdns: .a.example",
+        "client.rdns: \"\"",
+        "client.iprev: pass",
+        "client.iprev: [fail, temperror]",
+        "reputation.listed: true",
+        "reputation.score: \">= 1\"",
+        "reputation.score: \"< 0\"",
+        "reputation.zen: true",
+        "reputation.lists: zen",
+        "sender.resolves: [fail, null_mx]",
+        "sender.null: false",
+        "helo.impersonates: true",
+        "helo.resolves: fail",
+        "recipient.local: postmaster",
+        "score: \">= 1\"",
+        "score: \"-1..1\"",
+        "score: \"< 0\"",
+        "client.ip: 192.0.2.0/24",
+        "protocol.violations: \"> 1\"",
+        "sender.address: \"@a.example\"",
+        "client.known_good: true",
+        "spf.weak: false",
+    };
+
+    buf_putf(out, "{%s}", terms[roll(w, ARRAY_LEN(terms))]);
+}
+
+static void make_cond(struct world *w, struct buf *out, unsigned depth)
+{
+    unsigned kind = depth == 0 ? 0 : roll(w, 5);
+
+    if (kind < 2) {
+        make_term(w, out);
+    } else if (kind == 2) {
+        buf_put_str(out, "{not: ");
+        make_cond(w, out, depth - 1);
+        buf_put_char(out, '}');
+    } else {
+        buf_put_str(out, kind == 3 ? "{any: [" : "{all: [");
+        make_cond(w, out, depth - 1);
+        buf_put_str(out, ", ");
+        make_cond(w, out, depth - 1);
+        buf_put_str(out, "]}");
+    }
+}
+
+static void make_policy(struct world *w, struct buf *out)
+{
+    static const char *const actions[] = {
+        "accept",
+        "bypass",
+        "{divert: exchange}",
+        "defer",
+        "reject",
+        "drop, reply: \"554 5.7.1 no {spf}\"",
+        "reject",
+        "{score: 1}",
+        "{score: -1}",
+        "[{score: 0.5}, reject]",
+        "{score: 2}",
+        "{tag: {X-A: \"{spf}\"}}",
+    };
+    static const char *const ends[] = { "accept", "reject", "defer" };
+
+    buf_put_str(out, "reputation: {lists: [{name: zen, zone: zen.example}]}\npolicy:\n  rules:\n");
+    for (unsigned i = 0, n = 2 + roll(w, 8); i < n; i++) {
+        buf_putf(out, "    - {name: r%u, when: ", i);
+        make_cond(w, out, 3);
+        buf_putf(out, ", then: %s%s}\n", actions[roll(w, ARRAY_LEN(actions))],
+                 roll(w, 8) == 0   ? ", mode: monitor"
+                 : roll(w, 8) == 0 ? ", enforce_share: 50%"
+                                   : "");
+    }
+    buf_putf(out, "  default: %s\n", ends[roll(w, ARRAY_LEN(ends))]);
+}
+
+static void try_text(struct slice text, bool must_load);
+
+static void try_made(struct slice seed)
+{
+    static const uint64_t key[2] = { 5, 6 };
+    struct world *w = xcalloc(1, sizeof(*w));
+    struct buf out;
+
+    w->seed[0] = siphash(key, seed.ptr, seed.len);
+    buf_init(&out, 1u << 20);
+    make_policy(w, &out);
+    try_text(buf_slice(&out), true);
+    buf_fini(&out);
+    free(w);
+}
+
+static void try_text(struct slice text, bool must_load)
+{
     struct config *conf;
     struct arena arena;
     struct config_errors errs = { .count = 0 };
     struct policy *p;
 
-    if (size > FUZZ_TEXT_MAX || memmem(data, size, "file:", 5) != NULL ||
-        memmem(data, size, "${", 2) != NULL) {
-        return 0; /* neither files nor environment of this machine */
-    }
     conf = xcalloc(1, sizeof(*conf));
     conf->path = "fuzz";
     conf->loaded_at_s = 1793620800;
@@ -275,11 +374,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     conf->root = config_tree_parse(text, &arena, &errs);
     if (conf->root != NULL && conf->root->kind == NODE_MAPPING && errs.fatal == 0) {
         p = policy_compile(conf, &errs);
-        if ((p == NULL) != (errs.fatal > 0)) {
+        if ((p == NULL) != (errs.fatal > 0) || (must_load && p == NULL)) {
             abort();
         }
         if (p != NULL) {
-            check_policy(p, data, size);
+            check_policy(p, (const uint8_t *)text.ptr, text.len);
             check_print(p, conf);
         }
         policy_free(p);
@@ -287,5 +386,20 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     config_errors_fini(&errs);
     arena_fini(&arena);
     free(conf);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    struct slice text = slice_of(data, size);
+
+    if (size > FUZZ_TEXT_MAX || memmem(data, size, "file:", 5) != NULL ||
+        memmem(data, size, "${", 2) != NULL) {
+        return 0; /* neither files nor environment of this machine */
+    }
+    if (slice_starts(text, SLICE("#make"))) {
+        try_made(text);
+    } else {
+        try_text(text, false);
+    }
     return 0;
 }
