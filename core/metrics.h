@@ -152,6 +152,7 @@
     X(PROXY_UNTRUSTED, COUNTER, "glacis_proxy_headers_total", "outcome=\"untrusted\"", "")           \
     X(XCLIENT_TAKEN, COUNTER, "glacis_xclient_total", "outcome=\"taken\"", "XCLIENT commands, by outcome") \
     X(XCLIENT_REFUSED, COUNTER, "glacis_xclient_total", "outcome=\"refused\"", "")                   \
+    X(RESOLVER_GRADE, GAUGE, "glacis_resolver_grade", "", "Last self-test of the resolver: 0 ok, 1 warn, 2 broken, 3 no answer") \
     X(PRIVATE_CLIENTS, COUNTER, "glacis_private_clients_total", "", "Sessions of clients on private addresses, not judged by address") \
     X(MEMORY_BUSY, COUNTER, "glacis_memory_busy_total", "", "Look-ups in shared tables given up: the lock was taken") \
     X(MEMORY_EVICTED, COUNTER, "glacis_memory_evicted_total", "", "Live entries that gave way in a full shared table") \

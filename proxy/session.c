@@ -8,6 +8,7 @@
  */
 #include "proxy/session.h"
 
+#include "policy/policy.h"
 #include "proxy/line.h"
 
 #define REPLIES_MAX 65536  /* queued replies to a client that does not read: then no line is taken (LIM-07) */
@@ -187,7 +188,10 @@ void session_enter(struct session *s, enum phase phase)
 
 void session_reset(struct session *s)
 {
-    txn_free(&s->txn);
+    if (s->txn != NULL) {
+        txn_free(&s->txn);
+        judge_reset(s->judge);
+    }
     s->refused_rcpt = 0;
     if (s->phase == PHASE_ENVELOPE || s->phase == PHASE_DATA || s->phase == PHASE_RELAY) {
         session_enter(s, PHASE_READY);
@@ -398,6 +402,7 @@ static void on_input(void *arg)
 
     if (s->phase == PHASE_BANNER && !s->pregreet) {
         s->pregreet = true;
+        judge_pregreet(s->judge);
         session_abuse(s, ABUSE_PREGREET);
         return;
     }
@@ -499,6 +504,7 @@ void session_accept(struct worker *w, const struct config_listener *lc, int fd, 
     count(M_SESSIONS);
     gauge_add(M_SESSIONS_NOW, 1);
     session_log_connect(s);
+    session_policy_open(s);
     if (lc->tls == TLS_MODE_IMPLICIT) {
         session_tls_implicit(s);
     } else if (w->conf->server.greet_delay_ms == 0) {
@@ -534,6 +540,7 @@ void session_close(struct session *s, enum close_reason reason)
     timer_stop(&s->timer);
     deferred_cancel(&s->resume);
     txn_free(&s->txn);
+    session_policy_close(s);
     stream_close(&s->stream);
     session_log_close(s, reason);
     if (s->counted) {

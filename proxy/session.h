@@ -101,6 +101,7 @@ struct session {
     struct worker                *worker;
     const struct config_listener *listener;
     struct stream                *stream; /* NULL once the client is gone and only the relay goes on */
+    struct judge                 *judge;  /* facts and verdicts; made at accept, again at XCLIENT */
     struct txn                   *txn;    /* "in a transaction" is txn != NULL */
     struct timer                  timer;  /* the nearest deadline of this phase */
     struct deferred               resume; /* runs session_pump in the next turn */
@@ -225,7 +226,10 @@ bool session_take_content(struct session *s);
 bool session_relay_goes_on(struct session *s);
 
 /* session_policy.c: the verdict on a recipient, then session_ask_upstream; on the message, then session_send_message. */
+void            session_policy_open(struct session *s); /* rDNS and early lists may be asked from here on */
+void            session_policy_close(struct session *s);
 void            session_policy_txn(struct txn *t);
+void            session_policy_mail(struct session *s); /* the transaction is open: SPF may be asked */
 enum cmd_result session_judge_rcpt(struct session *s, struct recipient *rcpt);
 void            session_judge_message(struct session *s);
 void            session_ask_upstream(struct session *s, struct recipient *rcpt); /* session_rcpt.c */

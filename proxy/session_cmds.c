@@ -6,6 +6,7 @@
  * STARTTLS is in session_tls.c, XCLIENT in session_xclient.c.
  * RFC 5321 4.1, 2920 (pipelining), 3207 (STARTTLS), 1869/5321 4.1.1.1 (EHLO).
  */
+#include "policy/policy.h"
 #include "proxy/session.h"
 #include "proxy/xclient.h"
 
@@ -98,6 +99,7 @@ static bool greet(struct session *s, struct slice arg)
     session_reset(s);
     free(s->helo);
     s->helo = slice_dup(s->announced_helo != NULL ? slice_str(s->announced_helo) : slice_take(name, 255));
+    judge_helo(s->judge, slice_str(s->helo));
     if (s->phase == PHASE_HELO) {
         session_enter(s, PHASE_READY);
     }

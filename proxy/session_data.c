@@ -8,6 +8,7 @@
  * BDAT: whether a chunk is taken or dropped is decided before its octets are read, and they are always
  * consumed; a chunk whose length is not known closes the connection (BDT-13).
  */
+#include "policy/policy.h"
 #include "proxy/header.h"
 #include "proxy/session.h"
 
@@ -290,6 +291,7 @@ void session_send_message(struct session *s)
     struct relay_message msg;
     struct buf           added;
 
+    judge_message_taken(s->judge);
     buf_init(&added, TAGS_MAX);
     session_tags(s, &added);
     msg = (struct relay_message){

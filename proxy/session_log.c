@@ -4,6 +4,7 @@
  * The keys and their order are part of the interface (glacis(8)); `txn` explains one message completely.
  * Addresses obey log.addresses: full, the domain alone, or a hash that the same address always gives.
  */
+#include "policy/policy.h"
 #include "proxy/session.h"
 
 #define RCPTS_LOGGED 20 /* of one message; the count is always there */
@@ -96,6 +97,7 @@ void session_log_rcpt(struct session *s, const struct recipient *rcpt, struct sl
     put_address(s, &l, "to", rcpt != NULL && !slice_empty(rcpt->address) ? rcpt->address : said);
     put_reply(&l, r);
     log_text(&l, "by", by);
+    judge_log(s->judge, &l);
     log_end(&l);
 }
 
@@ -141,6 +143,7 @@ void session_log_txn(struct session *s, const struct reply *r, const char *outco
     log_text(&l, "upstream", t->upstream != NULL ? t->upstream->name : "");
     log_str(&l, "server", t->relay != NULL ? relay_server(t->relay) : SLICE_NONE);
     log_num(&l, "attempts", t->relay != NULL ? relay_attempts(t->relay) : 0);
+    judge_log(s->judge, &l);
     log_bool(&l, "tls", s->tls);
     if (s->tls) {
         log_text(&l, "tls_version", s->tls_version);

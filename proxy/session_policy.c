@@ -1,10 +1,233 @@
 /*
  * session_policy.c - the verdicts of policy/ carried out.
+ *
+ * A recipient that passed relay control waits here for its verdict; accepted, it goes on to its own upstream's
+ * answer (session_rcpt.c); refused, the rule's words are the answer.  A message is judged when it is complete.
+ * With mode: monitor the verdict is recorded and the mail goes its way.
+ *
+ * Class      a transaction has one upstream, one divert and one answer to "are the message rules asked": the first
+ *            accepted recipient decides, one of another class gets 452 4.5.3.
+ * drop       answers this recipient and what is already in the input buffer, then the connection is closed; a
+ *            transaction that has an accepted recipient is finished first.
  */
+#include "policy/policy.h"
 #include "proxy/session.h"
 
-static void on_tarpit(void *arg UNUSED)
+#define DROPPED_MAX 1000 /* commands in the buffer that still get their answer */
+
+struct held_verdict { /* while a tarpit runs */
+    struct recipient *rcpt; /* NULL: of the message */
+    struct reply      reply;
+    struct verdict    v;
+};
+
+static struct reply reply_of(const struct verdict *v)
 {
+    return (struct reply){ v->code, v->enhanced, v->text };
+}
+
+static bool refuses(const struct verdict *v)
+{
+    return v->action == VERDICT_REJECT || v->action == VERDICT_DEFER || v->action == VERDICT_DROP;
+}
+
+/* ---- drop ---- */
+
+/* One buffered command behind a drop: RCPT the same words, BDAT with its octets eaten, all else 503. */
+static bool answer_dropped(struct session *s, const struct reply *r)
+{
+    bool         skipping = false, last;
+    uint64_t     size;
+    size_t       used;
+    struct slice line, arg, verb;
+
+    if (line_next(stream_input(s->stream), &skipping, &line, &used) != LINE_READY) {
+        return false;
+    }
+    verb = smtp_verb(line, &arg);
+    if (slice_eq_nocase(verb, SLICE("RCPT"))) {
+        session_reply(s, r, true);
+    } else {
+        session_reply(s, &reply_table[REPLY_OUT_OF_ORDER], true);
+    }
+    if (slice_eq_nocase(verb, SLICE("BDAT")) && smtp_parse_bdat(arg, &size, &last)) {
+        used += (size_t)min_u64(size, stream_input(s->stream).len - used);
+    }
+    stream_consume(s->stream, used);
+    return true;
+}
+
+static void drop(struct session *s, const struct reply *r)
+{
+    unsigned n = 0;
+
+    while (n++ < DROPPED_MAX && answer_dropped(s, r)) {
+    }
+    session_finish(s, REASON_POLICY);
+}
+
+/* ---- recipients ---- */
+
+static void refuse(struct session *s, struct recipient *rcpt, const struct verdict *v)
+{
+    struct reply r = reply_of(v);
+    bool         closes = v->action == VERDICT_DROP;
+
+    if (session_refuse_rcpt(s, rcpt, &r) == CMD_CLOSED) {
+        return;
+    }
+    if (closes && s->txn->env.rcpt_count == 0) {
+        drop(s, &r);
+        return;
+    }
+    s->txn->close_after = s->txn->close_after || closes;
+    session_pump(s);
+}
+
+static bool same_class(const struct txn *t, const struct verdict *v, bool bypass)
+{
+    return t->env.rcpt_count == 0 || (t->divert == v->divert && t->bypass == bypass);
+}
+
+static void go_on(struct session *s, struct recipient *rcpt, const struct verdict *v)
+{
+    struct txn *t = s->txn;
+    bool        bypass = judge_bypasses(s->judge);
+
+    if (!same_class(t, v, bypass) || (t->env.rcpt_count > 0 && judge_single_recipient(s->judge))) {
+        count(M_RCPT_SECOND_ROUTE);
+        if (session_refuse_rcpt(s, rcpt, &reply_table[REPLY_SECOND_ROUTE]) != CMD_CLOSED) {
+            session_pump(s);
+        }
+        return;
+    }
+    t->divert = v->divert;
+    t->bypass = bypass;
+    session_ask_upstream(s, rcpt);
+}
+
+static void carry_out_rcpt(struct session *s, struct recipient *rcpt, const struct verdict *v)
+{
+    struct verdict deliver = { .action = VERDICT_ACCEPT, .rule = v->rule, .monitored = true };
+
+    s->waits &= ~(unsigned)WAIT_POLICY;
+    if (v->monitored) {
+        go_on(s, rcpt, &deliver);
+    } else if (refuses(v)) {
+        refuse(s, rcpt, v);
+    } else {
+        go_on(s, rcpt, v);
+    }
+}
+
+/* ---- the message ---- */
+
+static void carry_out_message(struct session *s, const struct verdict *v)
+{
+    struct reply r = reply_of(v);
+
+    s->waits &= ~(unsigned)WAIT_POLICY;
+    if (v->monitored || !refuses(v)) {
+        if (!v->monitored && v->action == VERDICT_DIVERT) {
+            s->txn->divert = v->divert;
+        }
+        session_send_message(s);
+        return;
+    }
+    s->txn->close_after = s->txn->close_after || v->action == VERDICT_DROP;
+    session_refuse_message(s, &r);
+    if (s->phase != PHASE_CLOSED) {
+        session_pump(s);
+    }
+}
+
+/* ---- tarpit ---- */
+
+static void on_tarpit(void *arg)
+{
+    struct txn          *t = arg;
+    struct session      *s = t->session;
+    struct held_verdict *h = t->held;
+
+    if (h->rcpt != NULL) {
+        carry_out_rcpt(s, h->rcpt, &h->v);
+    } else {
+        carry_out_message(s, &h->v);
+    }
+}
+
+/* Keeps a copy of the verdict until its time; false: there is nothing to wait for (or no room to). */
+static bool hold_back(struct session *s, struct recipient *rcpt, const struct verdict *v)
+{
+    struct txn          *t = s->txn;
+    struct held_verdict *h;
+
+    if (v->tarpit_ms == 0 || v->monitored) {
+        return false;
+    }
+    h = arena_alloc(&t->arena, sizeof(*h));
+    if (h == NULL) {
+        return false;
+    }
+    h->rcpt = rcpt;
+    h->v = *v;
+    h->v.enhanced = arena_slice(&t->arena, v->enhanced);
+    h->v.text = arena_slice(&t->arena, v->text);
+    t->held = h;
+    timer_start(&t->tarpit, v->tarpit_ms);
+    return true;
+}
+
+static void on_rcpt_verdict(void *arg, const struct verdict *v)
+{
+    struct session   *s = session_of(arg);
+    struct recipient *rcpt = s->txn->asking;
+
+    if (!hold_back(s, rcpt, v)) {
+        carry_out_rcpt(s, rcpt, v);
+    }
+}
+
+static void on_message_verdict(void *arg, const struct verdict *v)
+{
+    struct session *s = session_of(arg);
+
+    if (!hold_back(s, NULL, v)) {
+        carry_out_message(s, v);
+    }
+}
+
+/* ---- for the other files ---- */
+
+void session_policy_open(struct session *s)
+{
+    struct judge_client c = {
+        .ip = s->peer,
+        .exempt = s->exempt,
+        .is_private = addr_is_private(&s->peer) && s->via.family == ADDR_NONE,
+        .rdns = !s->rdns_given              ? SLICE_NONE
+                : s->announced_name != NULL ? slice_str(s->announced_name)
+                                            : SLICE(""),
+        .session_id = s->id,
+    };
+
+    s->judge = judge_new(s->worker->judges, &c);
+    if (s->pregreet) {
+        judge_pregreet(s->judge);
+    }
+}
+
+void session_policy_close(struct session *s)
+{
+    judge_free(&s->judge);
+}
+
+void session_policy_mail(struct session *s)
+{
+    const struct envelope *env = &s->txn->env;
+    struct judge_sender    from = { env->sender, env->sender_local, env->sender_domain, env->sender_null };
+
+    judge_mail(s->judge, &from);
 }
 
 void session_policy_txn(struct txn *t)
@@ -14,11 +237,29 @@ void session_policy_txn(struct txn *t)
 
 enum cmd_result session_judge_rcpt(struct session *s, struct recipient *rcpt)
 {
-    session_ask_upstream(s, rcpt);
+    struct judge_recipient r = {
+        .address = rcpt->address,
+        .local = rcpt->local,
+        .domain = rcpt->domain,
+        .original = rcpt->address,
+        .count = (unsigned)s->txn->env.rcpt_count,
+    };
+
+    s->txn->asking = rcpt;
+    s->waits |= WAIT_POLICY;
+    judge_violations(s->judge, s->violations);
+    judge_rcpt(s->judge, &r, on_rcpt_verdict, s);
     return CMD_WAITING;
 }
 
 void session_judge_message(struct session *s)
 {
-    session_send_message(s);
+    struct judge_content c = { .size = spool_size(s->txn->spool), .head = s->txn->section };
+
+    if (s->txn->bypass) {
+        session_send_message(s);
+        return;
+    }
+    s->waits |= WAIT_POLICY;
+    judge_message(s->judge, &c, on_message_verdict, s);
 }

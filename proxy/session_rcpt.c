@@ -5,6 +5,7 @@
  * syntax, relay control, the transaction's class and the rate, and then the upstream's answer is our answer.
  * RFC 5321 4.1.1.2, 4.1.1.3; one transaction, one upstream: a recipient of another class gets 452 4.5.3.
  */
+#include "policy/policy.h"
 #include "proxy/recipient.h"
 #include "proxy/session.h"
 
@@ -77,6 +78,7 @@ enum cmd_result cmd_mail(struct session *s, struct slice arg)
         return session_say(s, said);
     }
     s->messages++;
+    session_policy_mail(s);
     session_enter(s, PHASE_ENVELOPE);
     return session_say(s, said);
 }
@@ -175,6 +177,7 @@ static void on_rcpt_reply(void *arg, const struct reply *r)
     session_reply(s, r, ours);
     if (reply_is(r, 2)) {
         txn_add_recipient(t, rcpt);
+        judge_recipient_taken(s->judge);
         t->upstream = rcpt->home->upstream;
         count(M_RCPT_ACCEPTED);
     } else {

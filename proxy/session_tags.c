@@ -2,9 +2,10 @@
  * session_tags.c - the block put on top of a message: Received, tags, headers.add.
  *
  * One block, our own Received first (RFC 5321 4.4); foreign fields of the same names were stripped by
- * header.c.  Every value is ours or reduced by header_put_field.
+ * header.c.  Every value is ours or reduced by field_put.
  */
-#include "policy/template.h"
+#include "core/field.h"
+#include "policy/policy.h"
 #include "proxy/header.h"
 #include "proxy/session.h"
 
@@ -38,63 +39,38 @@ static void put_received(struct session *s, struct buf *out)
     header_put_received(out, &r);
 }
 
-/* The facts that headers.add may name. */
-static bool lookup(void *arg, struct slice name, struct buf *out)
+/* A diverted message carries what its envelope was: the other upstream's people must be able to give it back. */
+static void put_diverted(const struct session *s, struct buf *out)
 {
-    const struct session *s = arg;
-    const struct txn     *t = s->txn;
+    const struct envelope *env = &s->txn->env;
+    char                   mem[64];
+    struct buf             ip;
 
-    if (slice_eq(name, SLICE("client.ip"))) {
-        addr_put_ip(out, &s->peer);
-    } else if (slice_eq(name, SLICE("client.rdns"))) {
-        buf_put_slice(out, t->env.rdns);
-    } else if (slice_eq(name, SLICE("helo.name"))) {
-        buf_put_slice(out, t->env.helo);
-    } else if (slice_eq(name, SLICE("sender.address"))) {
-        buf_put_slice(out, t->env.sender);
-    } else if (slice_eq(name, SLICE("sender.domain"))) {
-        buf_put_slice(out, t->env.sender_domain);
-    } else if (slice_eq(name, SLICE("recipient.count"))) {
-        buf_put_u64(out, t->env.rcpt_count);
-    } else if (slice_eq(name, SLICE("message.size"))) {
-        buf_put_u64(out, spool_size(t->spool));
-    } else if (slice_eq(name, SLICE("session.id"))) {
-        buf_put_str(out, s->id);
-    } else if (slice_eq(name, SLICE("server.hostname"))) {
-        buf_put_str(out, s->worker->conf->server.hostname);
-    } else {
-        return false;
+    buf_init_fixed(&ip, mem, sizeof(mem));
+    addr_put_ip(&ip, &s->peer);
+    field_put(out, SLICE("X-Glacis-Client"), buf_slice(&ip), false);
+    field_put(out, SLICE("X-Glacis-Envelope-From"), env->sender, env->smtputf8);
+    for (size_t i = 0; i < env->rcpt_count; i++) {
+        field_put(out, SLICE("X-Glacis-Envelope-To"), env->rcpt[i]->address, env->smtputf8);
     }
-    return true;
-}
-
-static void put_verdict(struct session *s, struct buf *out)
-{
-    bool monitor = s->worker->conf->mode == MODE_MONITOR;
-
-    header_put_field(out, SLICE("X-Glacis-Verdict"),
-                     monitor ? SLICE("accept; mode=monitor") : SLICE("accept; mode=enforce"), false);
-    header_put_field(out, SLICE("X-Glacis-Session"), slice_str(s->id), false);
 }
 
 void session_tags(struct session *s, struct buf *out)
 {
     const struct config_headers *h = &s->worker->conf->headers;
-    char                         mem[1024];
-    struct buf                   value;
 
     if (h->received) {
         put_received(s, out);
     }
+    judge_headers(s->judge, out);
     if (h->verdict) {
-        put_verdict(s, out);
+        field_put(out, SLICE("X-Glacis-Session"), slice_str(s->id), false);
     }
     if (s->exempt) { /* nothing was judged by address: whoever reads the message must be able to see it */
-        header_put_field(out, SLICE("X-Glacis-Private"), SLICE("yes"), false);
+        field_put(out, SLICE("X-Glacis-Private"), SLICE("yes"), false);
     }
-    for (size_t i = 0; i < h->add_count; i++) {
-        buf_init_fixed(&value, mem, sizeof(mem));
-        template_render(slice_str(h->add[i].value), lookup, s, &value);
-        header_put_field(out, slice_str(h->add[i].name), buf_slice(&value), s->txn->env.smtputf8);
+    if (s->txn->divert != NULL) {
+        put_diverted(s, out);
     }
+    judge_added_headers(s->judge, out);
 }

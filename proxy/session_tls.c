@@ -14,6 +14,7 @@
  * than any other idle session: above that 454, or a close where TLS is implicit.  How often a client may
  *            shake hands is bounded by limits.connection_rate, since a session does it once.
  */
+#include "policy/policy.h"
 #include "proxy/session.h"
 #include "tls/tls.h"
 
@@ -129,6 +130,7 @@ void session_tls_open(struct session *s)
     s->tls_cipher = info.cipher;
     count_success(&info);
     session_forget(s);
+    judge_tls(s->judge, slice_str(info.version), slice_str(info.cipher), slice_str(info.subject));
     s->idle_since = loop_now(s->worker->loop);
     if (s->listener->tls == TLS_MODE_IMPLICIT) {
         session_enter(s, PHASE_BANNER); /* what is left of greet_delay, then the banner */

@@ -103,6 +103,8 @@ enum cmd_result cmd_xclient(struct session *s, struct slice arg)
         return session_end(s, refusals[admitted], REASON_LIMIT);
     }
     session_forget(s);
+    session_policy_close(s); /* another client: nothing that was known of the one before holds */
+    session_policy_open(s);
     session_enter(s, PHASE_HELO);
     session_greet(s);
     return CMD_REPLIED;

@@ -3,6 +3,7 @@
  */
 #include "proxy/txn.h"
 
+#include "policy/policy.h"
 #include "proxy/session.h"
 
 struct txn *txn_new(struct session *s)
@@ -19,7 +20,7 @@ struct txn *txn_new(struct session *s)
     t->env.client = s->peer;
     t->env.local = s->local;
     t->env.helo = slice_str(s->helo);
-    t->env.rdns = slice_str(s->announced_name);
+    t->env.rdns = judge_rdns(s->judge);
     t->env.esmtp = s->esmtp;
     t->env.client_exempt = s->exempt;
     t->env.session_id = s->id;

@@ -15,12 +15,16 @@
 
 #include "core/crypto.h"
 #include "core/stream.h"
+#include "dns/dns.h"
+#include "policy/policy.h"
 #include "proxy/announced.h"
 #include "proxy/limits.h"
 #include "proxy/listener.h"
 #include "proxy/pool.h"
+#include "proxy/resolver_test.h"
 #include "proxy/sandbox.h"
 #include "proxy/session.h"
+#include "proxy/upstream_names.h"
 #include "tls/tls.h"
 
 #define TICK_MS 1000
@@ -171,6 +175,24 @@ static void make_tls(struct worker *w)
     config_errors_fini(&errs);
 }
 
+static void make_resolver(struct worker *w)
+{
+    const struct config_dns *c = &w->conf->dns;
+    struct dns_settings set = dns_settings_default();
+
+    set.servers = c->servers;
+    set.server_count = c->server_count;
+    set.timeout_ms = (uint32_t)min_u64(c->timeout_ms, UINT32_MAX);
+    set.attempts = c->attempts;
+    set.in_flight = c->in_flight;
+    set.cache_entries = c->cache_entries;
+    set.min_ttl_s = (uint32_t)(c->cache_min_ttl_ms / 1000);
+    set.max_ttl_s = (uint32_t)(c->cache_max_ttl_ms / 1000);
+    set.negative_ttl_s = (uint32_t)(c->cache_negative_ttl_ms / 1000);
+    set.failure_ttl_s = (uint32_t)(c->cache_failure_ttl_ms / 1000);
+    w->resolver = resolver_new(w->loop, &set);
+}
+
 static void start(struct process *p, const struct worker_socket *sockets, int supervisor_fd)
 {
     struct worker *w = &p->w;
@@ -197,7 +219,11 @@ static void finish(struct process *p)
     timer_stop(&w->drain_deadline);
     watch_stop(&p->signals);
     watch_stop(&p->supervisor);
+    resolver_test_free(&w->test);
+    policy_worker_free(&w->judges);
+    upstream_names_free(&w->names);
     upstreams_free(&w->upstreams);
+    resolver_free(w->resolver);
     loop_free(w->loop);
     tls_server_free(w->tls);
     slab_fini(&w->session_slab);
@@ -231,7 +257,11 @@ int worker_main(struct state *st, const struct config *conf, unsigned index, uns
     }
     w->loop = loop_new();
     make_tls(w);
+    make_resolver(w);
     w->upstreams = upstreams_new(w->loop, st, conf);
+    w->names = upstream_names_new(w->upstreams, w->resolver);
+    w->judges = policy_worker_new(conf->policy, w->loop, w->resolver, st);
+    w->test = resolver_test_new(w);
     w->listener_count = socket_count;
     w->listeners = xcalloc(socket_count > 0 ? socket_count : 1, sizeof(*w->listeners));
     start(p, sockets, supervisor_fd);

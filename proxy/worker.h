@@ -21,7 +21,10 @@
 struct upstreams;
 struct listener;
 struct session;
+struct policy_worker;
 struct resolver;
+struct resolver_test;
+struct upstream_names;
 struct tls_server;
 
 struct worker {
@@ -30,6 +33,9 @@ struct worker {
     struct state        *state;
     struct upstreams    *upstreams;
     struct resolver     *resolver;
+    struct upstream_names *names;  /* upstream servers given by name */
+    struct policy_worker *judges;  /* what the sessions' judgements share */
+    struct resolver_test *test;    /* NULL: another worker does it */
     struct tls_server   *tls;        /* NULL: no section tls */
     struct list_node     handshakes; /* sessions in a handshake, by session.tls_link */
     size_t               handshake_count;

@@ -11,17 +11,21 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 enum { WITH_ENVELOPE = 1, WITH_DATA = 2, NORMALIZE = 4, ONE_WRITE = 8 };
 
-static const char conf_reject[] = "server: {hostname: mx.test, listen: [\"127.0.0.1:2525\"], greet_delay: 0ms, "
-                                  "private_clients: judge}\n"
-                                  "upstreams: {up: {servers: [\"127.0.0.9:25\"]}}\n"
-                                  "domains: {example.test: up}\n"
-                                  "limits: {ban: off, message_size: 1MiB}\n";
+static const char conf_reject[] =
+    "server: {hostname: mx.test, listen: [\"127.0.0.1:2525\"], greet_delay: 0ms, "
+    "private_clients: judge}\n"
+    "upstreams: {up: {servers: [\"127.0.0.9:25\"]}}\n"
+    "domains: {example.test: up}\n"
+    "policy: {preset: none, rules: []}\n"
+    "limits: {ban: off, message_size: 1MiB}\n";
 
-static const char conf_normalize[] = "server: {hostname: mx.test, listen: [\"127.0.0.1:2525\"], greet_delay: 0ms, "
-                                     "private_clients: judge}\n"
-                                     "upstreams: {up: {servers: [\"127.0.0.9:25\"]}}\n"
-                                     "domains: {example.test: up}\n"
-                                     "limits: {ban: off, message_size: 1MiB, bare_newline: normalize}\n";
+static const char conf_normalize[] =
+    "server: {hostname: mx.test, listen: [\"127.0.0.1:2525\"], greet_delay: 0ms, "
+    "private_clients: judge}\n"
+    "upstreams: {up: {servers: [\"127.0.0.9:25\"]}}\n"
+    "domains: {example.test: up}\n"
+    "policy: {preset: none, rules: []}\n"
+    "limits: {ban: off, message_size: 1MiB, bare_newline: normalize}\n";
 
 static size_t count_text(struct slice hay, struct slice needle)
 {
@@ -60,7 +64,7 @@ static void say(struct world *wd, const char *text)
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     struct world wd;
-    uint32_t     seed;
+    uint32_t seed;
 
     if (size < 2) {
         return 0;

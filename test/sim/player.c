@@ -5,15 +5,12 @@
  *   ehlo WORDS         keywords of the upstream
  *   connect WORD       accept | refuse | mute | busy: what happens to upstream connections from here on
  *   client IP          a client connects (192.0.2.9 does so by itself at the first C line)
- *   C> TEXT            the client sends the line and CRLF; \r \n \0 \\ \xNN are understood; a final \c: no CRLF
- *   C< PATTERN         glacis says this line ('*' stands for anything)
- *   C- / C!            the client ends its half / resets
- *   C<eof              glacis has closed, and said nothing more
- *   U> PATTERN         the upstream gets this line
- *   U< TEXT            the upstream says this
- *   U- / U!            the upstream closes / resets
- *   U none             nothing waits at any upstream connection
- *   time +3s           time passes (ms, s, m)
+ *   C> TEXT            the client sends the line and CRLF; \r \n \0 \\ \xNN are understood; a final \c: no
+ * CRLF C< PATTERN         glacis says this line ('*' stands for anything) C- / C!            the client ends
+ * its half / resets C<eof              glacis has closed, and said nothing more U> PATTERN         the
+ * upstream gets this line U< TEXT            the upstream says this U- / U!            the upstream closes /
+ * resets U none             nothing waits at any upstream connection time +3s           time passes (ms, s,
+ * m)
  *
  * Each transcript is played whole, then octet by octet (the answers must be the same), then cut after every
  * octet the client sends, by an end of file and by a reset, against an automatic upstream: nothing may leak,
@@ -28,34 +25,37 @@
 enum how { WHOLE, BY_OCTET, CUT_EOF, CUT_RESET };
 
 struct script {
-    const char  *path;
-    char        *text;
+    const char *path;
+    char *text;
     struct slice line[LINES_MAX];
-    size_t       count;
+    size_t count;
 };
 
 struct play {
-    struct world  wd;
+    struct world wd;
     struct script *sc;
-    enum how      how;
-    size_t        cut;  /* octets until the cut */
-    size_t        sent; /* by the client so far */
-    bool          over; /* the cut has happened */
-    size_t        at;   /* line of the script */
+    enum how how;
+    size_t cut;  /* octets until the cut */
+    size_t sent; /* by the client so far */
+    bool over;   /* the cut has happened */
+    size_t at;   /* line of the script */
+    bool skip;   /* U...: lines may come before the next that is expected */
 };
 
-static const char default_conf[] = "server: {hostname: mx.test, listen: [\"127.0.0.1:2525\"], greet_delay: 0ms, "
-                                   "private_clients: judge}\n"
-                                   "upstreams: {up: {servers: [\"127.0.0.9:25\"]}}\n"
-                                   "domains: {example.test: up}\n"
-                                   "limits: {ban: off}\n";
+static const char default_conf[] =
+    "server: {hostname: mx.test, listen: [\"127.0.0.1:2525\"], greet_delay: 0ms, "
+    "private_clients: judge}\n"
+    "upstreams: {up: {servers: [\"127.0.0.9:25\"]}}\n"
+    "domains: {example.test: up}\n"
+    "policy: {preset: none, rules: []}\n"
+    "limits: {ban: off}\n";
 
 static struct script load(const char *path)
 {
     struct script sc = { .path = path };
-    FILE         *f = fopen(path, "rb");
-    struct slice  all;
-    size_t        len;
+    FILE *f = fopen(path, "rb");
+    struct slice all;
+    size_t len;
 
     BUG_ON(f == NULL);
     sc.text = xcalloc(1, 1 << 20);
@@ -90,8 +90,8 @@ static bool glob(struct slice pattern, struct slice text)
 
 NORETURN static void fail(const struct play *p, const char *what, struct slice seen)
 {
-    fprintf(stderr, "%s:%zu: %s: %.*s\n  script: %.*s\n", p->sc->path, p->at + 1, what, (int)seen.len, seen.ptr,
-            (int)p->sc->line[p->at].len, p->sc->line[p->at].ptr);
+    fprintf(stderr, "%s:%zu: %s: %.*s\n  script: %.*s\n", p->sc->path, p->at + 1, what, (int)seen.len,
+            seen.ptr, (int)p->sc->line[p->at].len, p->sc->line[p->at].ptr);
     exit(1);
 }
 
@@ -162,7 +162,7 @@ static void client_sends(struct play *p, struct slice text)
 static bool client_line(struct play *p, struct slice *line)
 {
     struct slice out = buf_slice(&p->wd.client->out);
-    size_t       lf;
+    size_t lf;
 
     world_step(&p->wd);
     out = buf_slice(&p->wd.client->out);
@@ -198,6 +198,9 @@ static void expect_upstream(struct play *p, struct slice pattern)
     if (!world_upstream_line(&p->wd, &line)) {
         fail(p, "the upstream got nothing", SLICE_NONE);
     }
+    while (p->skip && !glob(pattern, buf_slice(&line)) && world_upstream_line(&p->wd, &line)) {
+    }
+    p->skip = false;
     if (!glob(pattern, buf_slice(&line))) {
         fail(p, "the upstream got", buf_slice(&line));
     }
@@ -224,7 +227,7 @@ static void upstream_says(struct play *p, struct slice text)
 static void pass_time(struct play *p, struct slice text)
 {
     struct slice digits = slice_trim(text);
-    uint64_t     n = 0, unit = 1000;
+    uint64_t n = 0, unit = 1000;
 
     digits = slice_skip(digits, slice_starts(digits, SLICE("+")) ? 1 : 0);
     if (slice_ends_nocase(digits, SLICE("ms"))) {
@@ -295,6 +298,8 @@ static void upstream_step(struct play *p, struct slice word, struct slice rest)
 
     if (p->wd.automatic) {
         world_step(&p->wd);
+    } else if (slice_eq(word, SLICE("U..."))) {
+        p->skip = true;
     } else if (slice_eq(word, SLICE("U>"))) {
         expect_upstream(p, rest);
     } else if (slice_eq(word, SLICE("U<"))) {
@@ -323,7 +328,7 @@ static void upstream_step(struct play *p, struct slice word, struct slice rest)
 static void step(struct play *p)
 {
     struct slice line = p->sc->line[p->at], rest = line;
-    size_t       gap = slice_find(line, ' ');
+    size_t gap = slice_find(line, ' ');
     struct slice word = slice_take(line, gap);
 
     rest = slice_skip(line, gap == line.len ? gap : gap + 1);
@@ -387,8 +392,8 @@ static void check_cut(const struct play *p)
 static size_t play(struct script *sc, enum how how, size_t cut)
 {
     struct play p = { .sc = sc, .how = how, .cut = cut };
-    struct buf  conf;
-    size_t      sent;
+    struct buf conf;
+    size_t sent;
 
     buf_init(&conf, 1 << 20);
     put_conf(sc, &conf);
@@ -417,7 +422,7 @@ int main(int argc, char **argv)
 
     for (int i = 1; i < argc; i++) {
         struct script sc = load(argv[i]);
-        size_t        total = play(&sc, WHOLE, 0);
+        size_t total = play(&sc, WHOLE, 0);
 
         play(&sc, BY_OCTET, 0);
         plays += 2;

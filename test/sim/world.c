@@ -3,7 +3,10 @@
  */
 #include "test/sim/world.h"
 
+#include "admin/admin.h"
+#include "policy/policy.h"
 #include "proxy/pool.h"
+#include "test/sim/fake_dns.h"
 
 #define STEPS_MAX 10000
 
@@ -36,8 +39,14 @@ void world_keywords(struct world *wd, struct slice words)
 
 static void teach_keywords(struct world *wd)
 {
-    struct state_keywords k = { .known = true, .pipelining = true, .eightbitmime = true, .smtputf8 = true,
-                                .dsn = true, .size_offered = true, .enhanced = true, .at_ms = 1 };
+    struct state_keywords k = { .known = true,
+                                .pipelining = true,
+                                .eightbitmime = true,
+                                .smtputf8 = true,
+                                .dsn = true,
+                                .size_offered = true,
+                                .enhanced = true,
+                                .at_ms = 1 };
 
     for (size_t i = 0; i < wd->conf->upstream_count; i++) {
         for (size_t j = 0; j < wd->conf->upstreams[i].server_count; j++) {
@@ -51,11 +60,11 @@ static void teach_keywords(struct world *wd)
 void world_start(struct world *wd, struct slice conf)
 {
     struct config_errors errs = { 0 };
-    struct buf           text;
+    struct buf text;
 
     memset(wd, 0, sizeof(*wd));
     wd->conf = config_load_text("sim", conf, &errs);
-    if (wd->conf == NULL) {
+    if (wd->conf == NULL || !snapshot_complete(wd->conf, &errs)) {
         buf_init(&text, 65536);
         config_errors_print(&errs, "sim", &text);
         fprintf(stderr, "%.*s", (int)text.len, text.ptr);
@@ -74,6 +83,8 @@ void world_start(struct world *wd, struct slice conf)
     list_init(&wd->w.sessions);
     slab_init(&wd->w.session_slab, "session", sizeof(struct session), 16);
     wd->w.upstreams = upstreams_new(wd->w.loop, shared, wd->conf);
+    wd->w.resolver = resolver_new(wd->w.loop, &(struct dns_settings){ .attempts = 1 });
+    wd->w.judges = policy_worker_new(wd->conf->policy, wd->w.loop, wd->w.resolver, shared);
     buf_init(&wd->ehlo, 4096);
     world_keywords(wd, SLICE("PIPELINING SIZE 0 8BITMIME SMTPUTF8 DSN ENHANCEDSTATUSCODES"));
 }
@@ -81,7 +92,7 @@ void world_start(struct world *wd, struct slice conf)
 void world_client(struct world *wd, const char *ip)
 {
     struct addr peer, local;
-    int         fd;
+    int fd;
 
     BUG_ON(!addr_parse_ip(slice_str(ip), &peer) || !addr_parse_ip(SLICE("198.51.100.25"), &local));
     peer.port = 40000;
@@ -135,7 +146,7 @@ static bool answer(struct world *wd, size_t i, struct slice line)
 static bool peek_line(struct sim_conn *c, struct slice *line)
 {
     struct slice all = buf_slice(&c->out);
-    size_t       lf = slice_find(all, '\n');
+    size_t lf = slice_find(all, '\n');
 
     if (lf == all.len) {
         return false;
@@ -225,12 +236,15 @@ void world_stop(struct world *wd)
     struct list_node *n, *tmp;
 
     wd->automatic = true;
-    LIST_EACH (&wd->w.sessions, n, tmp) {
+    LIST_EACH(&wd->w.sessions, n, tmp)
+    {
         session_close(container_of(n, struct session, link), REASON_SHUTDOWN);
     }
     world_step(wd);
     BUG_ON(wd->w.session_count != 0);
     upstreams_free(&wd->w.upstreams);
+    policy_worker_free(&wd->w.judges);
+    resolver_free(wd->w.resolver);
     sim_settle(wd->w.loop);
     slab_fini(&wd->w.session_slab);
     loop_free(wd->w.loop);
