@@ -1,8 +1,9 @@
 /*
  * recorder.c - the process that writes the log and answers for metrics and health.
  *
- * Two threads: the log writer, which may block, and this one, which serves HTTP and beats.  Health is judged
- * from the workers' heartbeats alone, so a slow disk never makes a healthy proxy look dead.
+ * Three threads: the log writer and the snapshot of the memory, which may block, and this one, which serves
+ * HTTP and beats.  Health is judged from the workers' heartbeats alone, so a slow disk never makes a healthy
+ * proxy look dead.
  *
  *     /metrics   Prometheus text; asks for the token if one is configured
  *     /healthz   200 if every worker of the generation in force has beaten within 10 s
@@ -24,11 +25,13 @@
 #define TURN_MS 1000
 #define FRESH_MS 10000
 #define STOP_MS 3000
+#define SNAPSHOT_STOP_MS 5000
 
 struct recorder {
     struct state *st;
     const struct config *conf;
     struct log_writer *writer;
+    struct snapshot *snapshot; /* NULL: it could not be started */
     struct http *http;
     struct log_limit write_errors;
     int signal_fd;
@@ -263,6 +266,17 @@ static void report_write_errors(struct recorder *r)
         log_msg(LOG_LEVEL_ERROR, "log_write", "Log lines cannot be written: %s", strerror(err));
 }
 
+static void report_snapshot(struct recorder *r)
+{
+    char text[500];
+    struct buf b;
+    enum log_level level;
+
+    buf_init_fixed(&b, text, sizeof(text));
+    if (r->snapshot != NULL && snapshot_message(r->snapshot, &level, &b))
+        log_msg(level, "snapshot", "%s", text);
+}
+
 int recorder_main(struct state *st, const struct config *conf, int admin_fd, int supervisor_fd)
 {
     struct recorder r = { .st = st, .conf = conf, .supervisor_fd = supervisor_fd };
@@ -273,16 +287,19 @@ int recorder_main(struct state *st, const struct config *conf, int admin_fd, int
     r.http = http_new(admin_fd, r.signal_fd, conf->admin.token, on_request, &r);
     if (r.http == NULL)
         return 71;
+    r.snapshot = snapshot_start(st, conf->server.state_dir);
     while (!r.stop) {
         state_heartbeat(st, now_ms());
         http_turn(r.http, TURN_MS);
         read_signals(&r);
         look_after_supervisor(&r);
         report_write_errors(&r);
+        report_snapshot(&r);
     }
+    stuck = r.snapshot != NULL && !snapshot_stop(&r.snapshot, SNAPSHOT_STOP_MS);
     http_free(r.http);
     close(r.signal_fd);
-    stuck = !log_writer_stop(r.writer, STOP_MS);
+    stuck = !log_writer_stop(r.writer, STOP_MS) || stuck;
     if (stuck)
         _exit(0); /* a target that takes nothing: there is no one to tell */
     return 0;

@@ -203,6 +203,24 @@ void memory_free(struct memory **m); /* operations that are out are dropped with
 /* Is the shared backend answering? (embedded: true) */
 bool memory_shared_up(const struct memory *m);
 
+/* ---- the snapshot on disk: the recorder's, in a thread of its own ---- */
+
+struct snapshot;
+
+/*
+ * Reads state_dir/memory.db into the tables if that was not done since they were made, and then writes what
+ * changed each minute.  A database that cannot be read is set aside (memory.db.broken-TIME) and a new one
+ * begun; one that cannot be written is tried again each minute.  Nothing of this is waited for by anybody.
+ */
+struct snapshot *snapshot_start(struct state *st, const char *state_dir) MUST_USE; /* NULL: no thread */
+
+/* The thread does not log (its process's ring has one writer): the main thread asks for what it has to say.
+ */
+bool snapshot_message(struct snapshot *s, enum log_level *level, struct buf *out) MUST_USE;
+
+/* Writes once more, then ends; false after timeout_ms (it goes on by itself, and may be left with _exit). */
+bool snapshot_stop(struct snapshot **s, unsigned timeout_ms);
+
 /* "seen 1048576 x 32, ..." and how many octets are mapped in all. */
 size_t memory_describe(const struct state *st, struct buf *out);
 
