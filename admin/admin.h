@@ -52,6 +52,13 @@ bool control_ask(const char *path, const char *line, unsigned timeout_s, struct 
 /* ---- the recorder ---- */
 
 /*
+ * glacis explain --ip --helo --from --rcpt [--rdns NAME] [--tls] [-c FILE] [--json]: judges one envelope over the real
+ * DNS and tells every fact, rule, the reply and the tags.  0 whatever the verdict, 69 if no DNS server answered
+ * anything, 64, 66, 78.
+ */
+int cmd_explain(int argc, char **argv);
+
+/*
  * The whole life of the recorder process, after fork, state_slot_enter() and the user change: writes the log,
  * serves metrics and health on admin_fd (-1: none).  Ends after SIGTERM once the rings are empty; when
  * supervisor_fd reads end of file it stays until no worker is left.  Returns the exit status.

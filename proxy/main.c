@@ -14,6 +14,7 @@ static const char usage[] = "usage: glacis COMMAND [OPTIONS]\n"
                             "\n"
                             "  run      serve mail: the proxy itself\n"
                             "  check    judge a configuration file, with every error\n"
+                            "  explain  what would happen to an envelope, and why\n"
                             "  reload   ask the running glacis to take its file again\n"
                             "  status   what the running glacis is doing\n"
                             "  version  print the version\n"
@@ -104,9 +105,10 @@ static const struct {
     const char *name;
     int (*run)(int argc, char **argv);
 } commands[] = {
-    { "run", cmd_run },       { "check", cmd_check },     { "reload", cmd_reload },
-    { "status", cmd_status }, { "version", cmd_version }, { "--version", cmd_version },
-    { "help", cmd_help },     { "--help", cmd_help },     { "-h", cmd_help },
+    { "run", cmd_run },           { "check", cmd_check },   { "explain", cmd_explain },
+    { "reload", cmd_reload },     { "status", cmd_status }, { "version", cmd_version },
+    { "--version", cmd_version }, { "help", cmd_help },     { "--help", cmd_help },
+    { "-h", cmd_help },
 };
 
 int main(int argc, char **argv)
