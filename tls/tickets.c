@@ -107,7 +107,9 @@ static int on_ticket(SSL *ssl, unsigned char *name, unsigned char *iv, EVP_CIPHE
         const struct ticket_key *k = &s->key[i];
 
         if (memcmp(name, k->name, sizeof(k->name)) == 0 && wall_now_s() - k->made_s <= 2 * TICKET_LIFE_S) {
-            return !use_key(k, iv, cipher, mac, 0) ? -1 : k == now ? 1 : 2;
+            bool last = k == now && SSL_version(ssl) != TLS1_3_VERSION; /* there a ticket serves once */
+
+            return !use_key(k, iv, cipher, mac, 0) ? -1 : last ? 1 : 2;
         }
     }
     return 0;

@@ -4,7 +4,11 @@
  * A rule names an event ("GREETING", a verb, "BODY", ".") and what to answer instead of the usual; it may
  * hold for the n-th such event only, or for lines that contain a text.  Everything received is kept: command
  * lines as
- * "<connection>:<line>\n", the last content exactly as it was on the wire.
+ * "<connection>:<line>\n" ("<connection>*<line>\n" inside TLS), the last content exactly as it was on the
+ * wire.
+ *
+ * With `tls` set, STARTTLS is done; XCLIENT and XFORWARD are taken; a PROXY header of version 2 is taken
+ * where `header_v2` says so and kept in hex.
  */
 #ifndef TEST_UNIT_PROXY_FAKE_SMTP_H
 #define TEST_UNIT_PROXY_FAKE_SMTP_H
@@ -14,6 +18,7 @@
 #include <netinet/in.h>
 
 #include "core/stream.h"
+#include "tls/tls_priv.h"
 
 #define FAKE_RULES 16
 #define FAKE_CONNS 64
@@ -42,6 +47,7 @@ struct fake_conn {
     struct stream *s;
     unsigned number;
     bool in_data;
+    bool to_tls, garbage, encrypted, header_seen;
 };
 
 struct fake {
@@ -49,7 +55,13 @@ struct fake {
     int fd;
     struct watch watch;
     struct addr addr;
-    const char *ehlo; /* keyword lines */
+    const char *ehlo;     /* keyword lines */
+    const char *ehlo_tls; /* inside TLS; NULL: the same */
+    struct tls_server *tls;
+    bool garbage; /* instead of a handshake */
+    bool header_v2;
+    unsigned handshakes, resumed;
+    char sni[256];
     struct fake_rule rule[FAKE_RULES];
     size_t rules;
     struct fake_conn conn[FAKE_CONNS];
@@ -149,15 +161,34 @@ static inline bool fake_answer(struct fake_conn *c, const char *event, struct sl
     return true;
 }
 
+/* The extensions of a connection. */
+static inline bool fake_extension(struct fake_conn *c, struct slice line)
+{
+    if (slice_eq(line, SLICE("STARTTLS"))) {
+        if (fake_answer(c, "STARTTLS", line, "220 2.0.0 go\r\n")) {
+            c->garbage = c->f->garbage;
+            c->to_tls = !c->garbage;
+        }
+    } else if (slice_starts(line, SLICE("XCLIENT "))) {
+        fake_answer(c, "XCLIENT", line, "220 fake ESMTP\r\n");
+    } else if (slice_starts(line, SLICE("XFORWARD "))) {
+        fake_answer(c, "XFORWARD", line, "250 2.0.0 Ok\r\n");
+    } else {
+        return slice_starts(line, SLICE("PROXY "));
+    }
+    return true;
+}
+
 static inline void fake_command(struct fake_conn *c, struct slice line)
 {
     struct fake *f = c->f;
 
-    buf_putf(&f->lines, "%u:%.*s\n", c->number, (int)line.len, line.ptr);
+    buf_putf(&f->lines, "%u%c%.*s\n", c->number, c->encrypted ? '*' : ':', (int)line.len, line.ptr);
     if (slice_starts(line, SLICE("EHLO"))) {
         char text[512];
 
-        snprintf(text, sizeof(text), "250-fake greets\r\n%s250 HELP\r\n", f->ehlo);
+        snprintf(text, sizeof(text), "250-fake greets\r\n%s250 HELP\r\n",
+                 c->encrypted && f->ehlo_tls ? f->ehlo_tls : f->ehlo);
         fake_answer(c, "EHLO", line, text);
     } else if (slice_starts(line, SLICE("HELO"))) {
         fake_answer(c, "HELO", line, "250 fake\r\n");
@@ -176,7 +207,7 @@ static inline void fake_command(struct fake_conn *c, struct slice line)
             stream_flush(c->s);
             fake_gone(c);
         }
-    } else {
+    } else if (!fake_extension(c, line)) {
         stream_write(c->s, SLICE("500 what\r\n"));
     }
 }
@@ -210,10 +241,61 @@ static inline bool fake_content(struct fake_conn *c)
     return c->s != NULL;
 }
 
+static inline void fake_handshake(struct fake_conn *c)
+{
+    c->to_tls = false;
+    c->encrypted = true;
+    stream_flush(c->s);
+    tls_accept(c->f->tls, c->s);
+}
+
+static inline void fake_on_open(void *arg)
+{
+    struct fake_conn *c = arg;
+    struct tls_session *t = stream_transport_state(c->s);
+    const char *sni = SSL_get_servername(t->ssl, TLSEXT_NAMETYPE_host_name);
+    struct tls_info info;
+
+    c->f->handshakes++;
+    c->f->resumed += tls_info(c->s, &info) && info.resumed ? 1 : 0;
+    snprintf(c->f->sni, sizeof(c->f->sni), "%s", sni ? sni : "");
+}
+
+/* False: not all of it is here. */
+static inline bool fake_header(struct fake_conn *c)
+{
+    struct slice in = stream_input(c->s);
+    size_t len;
+
+    if (in.len < 16) {
+        return false;
+    }
+    len = 16 + ((size_t)(unsigned char)in.ptr[14] << 8) + (unsigned char)in.ptr[15];
+    if (in.len < len) {
+        return false;
+    }
+    buf_putf(&c->f->lines, "%u:", c->number);
+    for (size_t i = 0; i < len; i++) {
+        buf_putf(&c->f->lines, "%02x", (unsigned char)in.ptr[i]);
+    }
+    buf_put_char(&c->f->lines, '\n');
+    c->header_seen = true;
+    stream_consume(c->s, len);
+    return true;
+}
+
 static inline void fake_on_input(void *arg)
 {
     struct fake_conn *c = arg;
 
+    if (c->f->header_v2 && !c->header_seen && !fake_header(c)) {
+        return;
+    }
+    if (c->garbage) {
+        stream_consume(c->s, stream_input(c->s).len);
+        stream_write(c->s, SLICE("this is no handshake, and it is not short either\r\n"));
+        return;
+    }
     while (c->s && stream_input(c->s).len > 0) {
         struct slice in = stream_input(c->s);
         const char *end;
@@ -231,6 +313,10 @@ static inline void fake_on_input(void *arg)
         fake_command(c, slice_of(in.ptr, (size_t)(end - in.ptr)));
         if (c->s) {
             stream_consume(c->s, (size_t)(end - in.ptr) + 2);
+        }
+        if (c->s && c->to_tls) {
+            fake_handshake(c);
+            return;
         }
     }
 }
@@ -256,6 +342,7 @@ static const struct stream_events fake_events = {
     .on_eof = fake_on_end,
     .on_error = fake_on_error,
     .on_writable = fake_on_writable,
+    .on_open = fake_on_open,
 };
 
 static inline void fake_accept(unsigned ready, void *arg)
