@@ -386,14 +386,14 @@ static void headers_tell_what_was_found(void **state)
     buf_init(&out, 10000);
     judge_headers(w.j, &out);
     assert_string_equal(out.ptr,
+                        "Authentication-Results: mx1.example.com;\r\n spf=pass smtp.mailfrom=x@a.test;\r\n"
+                        " iprev=pass policy.iprev=203.0.113.9 (h.a.test)\r\n"
                         "X-Glacis-Verdict: accept; rule=spf-pass; mode=enforce\r\n"
                         "X-Glacis-Score: 5.5\r\nX-Glacis-Level: *****\r\n"
                         "X-Glacis-Tests: SPF_PASS, IPREV_PASS, HELO_FQDN, HELO_RESOLVES_PASS,\r\n"
                         " SENDER_RESOLVES_PASS, LISTED, LIST_early, RULE_t1, RULE_r1,\r\n"
                         " RULE_vouched-but-listed, RULE_m1(monitor)\r\n"
-                        "X-Note: h.a.test pass\r\nX-To: bob@example.com\r\n"
-                        "Authentication-Results: mx1.example.com;\r\n spf=pass smtp.mailfrom=x@a.test;\r\n"
-                        " iprev=pass policy.iprev=203.0.113.9 (h.a.test)\r\n");
+                        "X-Note: h.a.test pass\r\nX-To: bob@example.com\r\n");
     buf_reset(&out);
     judge_added_headers(w.j, &out);
     assert_string_equal(out.ptr, "X-Client: 203.0.113.9 h.a.test\r\n");
