@@ -143,7 +143,8 @@ static void poll_once(struct loop *l)
 
     l->turn_started = false;
     if (at_once) {
-        event_base_loop(l->base, EVLOOP_NONBLOCK);
+        /* ONCE: otherwise it goes on as long as anything is ready, and nothing else ever runs */
+        event_base_loop(l->base, EVLOOP_NONBLOCK | EVLOOP_ONCE);
     } else {
         if (due == TIMERS_NONE && l->wakeup_due != TIMERS_NONE) {
             evtimer_del(l->wakeup);
