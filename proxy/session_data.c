@@ -19,13 +19,12 @@
 
 static bool put_content(void *arg, const void *data, size_t len)
 {
-    struct txn          *t = arg;
-    const struct config *conf = t->session->worker->conf;
+    struct txn *t = arg;
 
     if (t->too_big || t->spool_status != SPOOL_OK) {
         return false;
     }
-    if (spool_size(t->spool) + len > conf->limits.message_size) {
+    if (spool_size(t->spool) + len > t->size_max) {
         t->too_big = true;
         return false;
     }
@@ -55,6 +54,7 @@ static void begin_content(struct session *s, enum body_mode mode)
     enum config_newline         policy = mode == BODY_DATA ? lim->bare_newline : lim->bare_newline_bdat;
 
     t->spool = spool_new(s->worker->state, s->worker->conf);
+    t->size_max = min_u64(lim->message_size, t->upstream->size);
     body_init(&t->body, mode, policy == NEWLINE_NORMALIZE);
     if (lim->duplicate_guard_ms != CONFIG_OFF) {
         hash_envelope(t);
@@ -466,8 +466,7 @@ enum cmd_result cmd_bdat(struct session *s, struct slice arg)
     if (t->content == CONTENT_NONE) {
         begin_content(s, BODY_BDAT);
     }
-    if (t->too_big || spool_size(t->spool) > s->worker->conf->limits.message_size ||
-        size > s->worker->conf->limits.message_size - spool_size(t->spool)) {
+    if (t->too_big || size > t->size_max - spool_size(t->spool)) {
         count(M_LIMIT_SIZE);
         return drop_chunk(s, size, REPLY_TOO_BIG);
     }

@@ -52,6 +52,7 @@ struct txn {
     struct body_reader body;
     struct spool      *spool;
     enum spool_status  spool_status;
+    uint64_t           size_max; /* octets this message may have: limits.message_size and the upstream's */
     bool               too_big;
     bool               bdat_last;   /* the chunk now read is the last */
     uint64_t           bdat_left;   /* octets of the chunk still to come */

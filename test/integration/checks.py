@@ -47,8 +47,10 @@ class World:
         self.sinks.append(sink)
         return sink
 
-    def config(self, sink, more="", server="", workers=2):
-        """YAML of a working minimum; `server` are further lines of that section, `more` of the top."""
+    def config(self, sink, more="", server="", workers=2, policy="policy: {preset: none, rules: []}"):
+        """YAML of a working minimum; `server` are further lines of that section, `more` of the top.
+
+        No rule and no question to the DNS, unless `policy` says otherwise ("" is the preset)."""
         return """server:
   hostname: mx.glacis.test
   listen: ["127.0.0.1:0"]
@@ -64,8 +66,10 @@ upstreams:
 domains:
   example.test: inner
 admin: {listen: "127.0.0.1:0"}
+dns: {self_test: off}
 %s
-""" % (workers, "".join("  %s\n" % l for l in server.splitlines()), sink.port, more)
+%s
+""" % (workers, "".join("  %s\n" % l for l in server.splitlines()), sink.port, policy, more)
 
     def glacis(self, config, start=True, name="g", **options):
         g = Glacis(os.path.join(self.dir, name), config, **options)

@@ -148,6 +148,8 @@ upstreams:
 domains:
   example.test: inner
 admin: {listen: "127.0.0.1:0"}
+dns: {self_test: off}
+policy: {preset: none, rules: []}
 YAML
         cat
     } >"$1"

@@ -61,5 +61,6 @@ library 'yaml' config/yaml.c
 library 'sqlite3' state/sqlite.c
 library 'hiredis' state/redis.c
 library 'pcre2' core/regex.c
+library 'seccomp' proxy/seccomp.c
 library 'openssl/' core/crypto.c policy/dkim_crypto.c 'tls/*'
 exit $bad
