@@ -92,6 +92,8 @@ struct config_upstream_server {
     int         line;
 };
 
+struct tls_client;
+
 struct config_upstream {
     const char                   *name;
     unsigned                      index; /* of this upstream in config.upstreams */
@@ -102,6 +104,7 @@ struct config_upstream {
     enum config_up_tls            tls;
     const char                   *tls_ca;   /* "system" or a path */
     const char                   *tls_name; /* "" = the server's name */
+    struct tls_client            *tls_client; /* made by tls/ (admin/snapshot.c) with the anchors of tls_ca; NULL before */
     enum config_identity          identity;
     unsigned                      connections; /* per server, over all workers and generations, probes included */
     uint64_t                      size;        /* largest message; CONFIG_OFF */

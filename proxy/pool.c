@@ -555,14 +555,13 @@ static void init_server(struct pool *p, struct pool_server *s, const struct conf
     }
 }
 
-/* The certificates of tls_ca were looked at when the configuration was checked; should they be gone since,
- * the pool has no TLS, and `verify` no mail. */
+/* It comes with a checked configuration; without, and without anchors, `verify` has no TLS and so no mail. */
 static struct tls_client *make_tls(const struct config_upstream *conf)
 {
     struct config_errors errs = { 0 };
     struct tls_client *tls;
 
-    if (conf->tls == UP_TLS_OFF) {
+    if (conf->tls == UP_TLS_OFF || conf->tls_client) {
         return NULL;
     }
     tls = tls_client_new(conf, &errs);
@@ -577,7 +576,8 @@ static void init_pool(struct upstreams *ups, struct pool *p, const struct config
 {
     p->ups = ups;
     p->conf = conf;
-    p->tls = make_tls(conf);
+    p->own_tls = make_tls(conf);
+    p->tls = conf->tls_client ? conf->tls_client : p->own_tls;
     for (size_t i = 0; i < LEASE_KIND_COUNT; i++) {
         list_init(&p->turn[i]);
     }
@@ -678,7 +678,7 @@ void upstreams_free(struct upstreams **ups)
         deferred_cancel(&p->dispatch);
         timer_stop(&p->rate);
         table_fini(&p->clients);
-        tls_client_free(p->tls);
+        tls_client_free(p->own_tls);
     }
     timer_stop(&u->wait_poll);
     timer_stop(&u->idle_poll);

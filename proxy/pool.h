@@ -72,7 +72,8 @@ enum lease_kind {
 struct pool {
     struct upstreams *ups;
     const struct config_upstream *conf;
-    struct tls_client *tls; /* NULL: TLS is off, or cannot be had */
+    struct tls_client *tls;     /* NULL: TLS is off, or cannot be had */
+    struct tls_client *own_tls; /* the same, if it did not come with the configuration */
     struct pool_server server[CONFIG_MAX_SERVERS];
     size_t server_count;
     size_t next;                             /* round_robin: where to begin */

@@ -193,7 +193,7 @@ static void keys_of_later_versions_are_refused_by_name(void **state)
 {
     static const struct row rows[] = {
         { "tls", UP "tls: {certificate: /x, private_key: /y, not_offered_to: group:old}\n",
-          "f:3:52: error: tls.not_offered_to: `group:old` is not in this version\n" },
+          "f:3:57: error: tls.not_offered_to: `group:old` is not in this version\n" },
         { "policy's sections",
           UP "known_good: {}\nzero_day: {}\ngreylist: {}\n",
           "f:3:1: error: known_good: not in this version\nf:4:1: error: zero_day: not in this version\n"
@@ -214,14 +214,6 @@ static void keys_of_later_versions_are_refused_by_name(void **state)
         { "headers", UP "headers: {authentication_results: false, received_spf: true}\n",
           "f:3:35: error: headers.authentication_results: `false` is not in this version\n"
           "f:3:56: error: headers.received_spf: `true` is not in this version\n" },
-        { "upstream",
-          "upstreams:\n  u:\n    servers: [\"mail.corp:25\"]\n    tls: verify\n    identity: xclient\n"
-          "    tls_ca: /etc/ca.pem\n    tls_name: mail.corp\ndomains: {a.example: u}\n",
-          "f:3:15: error: upstreams.u.servers: server names are not in this version; give an address\n"
-          "f:4:10: error: upstreams.u.tls: `verify` is not in this version\n"
-          "f:5:15: error: upstreams.u.identity: `xclient` is not in this version\n"
-          "f:6:13: error: upstreams.u.tls_ca: `/etc/ca.pem` is not in this version\n"
-          "f:7:15: error: upstreams.u.tls_name: `mail.corp` is not in this version\n" },
     };
 
     (void)state;
