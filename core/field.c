@@ -1,8 +1,8 @@
 /*
  * field.c - a header field written from a value of any origin (field.h).
  *
- * The value is reduced to one unfolded text, which is then folded anew or, if it is not ASCII and may not stay
- * so, RFC 2047-encoded.
+ * The value is reduced to one unfolded text, which is then folded anew or, if it is not ASCII and may not
+ * stay so, RFC 2047-encoded.
  *
  * Limits     FOLD_AT wished, HARD_MAX at most, without CRLF.
  */

@@ -152,24 +152,32 @@ static void make_unknown(struct judge *j, unsigned fact)
     }
 }
 
+/* A rule with a final action needs the lists: the late ones too, even while early ones are still out. */
+static void ask_late(struct judge *j)
+{
+    if (!j->late_asked) {
+        j->late_asked = true;
+        lists_start(j);
+        facts_derive(j);
+    }
+}
+
 void engine_ask(struct judge *j, unsigned fact, bool final)
 {
     enum source source = engine_source(fact);
-    enum fact_state state = (enum fact_state)value_of(j, fact)->state;
-    bool late = state == FACT_SOFT && final;
+    const struct fact_value *v = value_of(j, fact);
+    bool lists = source == SOURCE_LISTS || source == SOURCE_ZERO_DAY || source == SOURCE_REASON;
 
-    if (source == SOURCE_LISTS || source == SOURCE_ZERO_DAY || source == SOURCE_REASON) {
-        j->late_asked = j->late_asked || final;
+    if (lists && final && v->state != FACT_KNOWN && v->state != FACT_UNKNOWN) {
+        ask_late(j);
     }
-    if (state != FACT_IDLE && !late) {
+    if (v->state != FACT_IDLE) {
         return;
     }
-    if (source == SOURCE_GIVEN || source == SOURCE_NEVER) {
-        make_unknown(j, fact);
-    } else {
+    if (source != SOURCE_GIVEN && source != SOURCE_NEVER) {
         facts_start(j, source);
     }
-    if (source == SOURCE_STATE && value_of(j, fact)->state == FACT_IDLE) {
+    if (v->state == FACT_IDLE) { /* nobody makes it */
         make_unknown(j, fact);
     }
 }

@@ -31,11 +31,12 @@ static void derive_list(struct judge *j, size_t i)
     int64_t weight;
     enum list_state state = reputation_list_state(j->run, i, &weight);
     bool background = list->ask == LIST_BACKGROUND;
+    bool name_out = j->rdns != NULL && (list->subjects & (1u << SUBJECT_RDNS)) != 0; /* to be asked about */
 
     *v = (struct fact_value){ .state = FACT_KNOWN, .flag = state == LIST_LISTED };
     if (list->mode == LIST_OFF || state == LIST_FAILED) {
         v->state = FACT_UNKNOWN;
-    } else if (state == LIST_PENDING) {
+    } else if (state == LIST_PENDING || (name_out && state != LIST_LISTED)) {
         v->state = background ? FACT_UNKNOWN : FACT_PENDING;
     } else if (state == LIST_UNASKED && list->ask == LIST_LATE && !j->late_asked) {
         v->state = FACT_SOFT;

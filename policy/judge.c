@@ -124,6 +124,9 @@ void judge_tls(struct judge *j, struct slice version, struct slice cipher, struc
 {
     struct facts *f = &j->facts;
 
+    engine_cancel(j);
+    facts_drop(j, SCOPE_HELO); /* what was said in clear counts no more (RFC 3207 4.2) */
+    close_txn(j);
     fact_set_text(f, FACT_ID_TLS_VERSION, facts_copy(j, SCOPE_SESSION, version));
     fact_set_text(f, FACT_ID_TLS_CIPHER, facts_copy(j, SCOPE_SESSION, cipher));
     fact_set_text(f, FACT_ID_TLS_CLIENT_SUBJECT, facts_copy(j, SCOPE_SESSION, slice_take(subject, 1000)));

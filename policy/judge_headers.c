@@ -51,7 +51,6 @@ const char *verdict_action_text(enum verdict_action action)
     return actions[action];
 }
 
-
 /* ---- X-Glacis-Tests ---- */
 
 static void put_test(struct buf *out, const char *prefix, struct slice name, const char *suffix)

@@ -62,6 +62,7 @@ void          judge_free(struct judge **j); /* cancels everything; NULL is allow
 
 void judge_pregreet(struct judge *j);
 void judge_violations(struct judge *j, unsigned count); /* sampled when a rule asks */
+/* After the handshake: forgets the HELO and what depended on it. */
 void judge_tls(struct judge *j, struct slice version, struct slice cipher, struct slice subject);
 void judge_helo(struct judge *j, struct slice name);   /* copied; forgets what depended on the old one */
 

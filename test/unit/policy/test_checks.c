@@ -293,9 +293,8 @@ static void errors_in_lists_name_their_place(void **state)
           "f:4:66: error: reputation list a: timeout: expected a duration of 100ms to 1m, found `3`\n" },
         { "reputation: {lists: [{name: a, zone: z.test}, {name: a, zone: y.test}]}",
           "f:4:54: error: reputation list a: the name is taken by the list in line 4\n" },
-        { "reputation: {threshold: 0, guard: {}}",
-          "f:4:25: error: reputation.threshold: expected a number above 0, such as 1 or 2.5\n"
-          "f:4:28: error: reputation.guard: not in this version\n" },
+        { "reputation: {threshold: 0}",
+          "f:4:25: error: reputation.threshold: expected a number above 0, such as 1 or 2.5\n" },
     };
 
     (void)state;

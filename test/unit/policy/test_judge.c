@@ -115,6 +115,14 @@ static void a_late_list_decides_for_a_final_rule(void **state)
     want_verdict(&w, "late", VERDICT_DROP, "reputation");
     want_fact(&w, FACT_ID_REPUTATION_LISTS, "late");
     world_fini(&w);
+
+    world_init(&w, LISTS); /* needed while the early one is still out */
+    add_spf(&w, "soft.test", "v=spf1 ~all");
+    list_ip(&w, "9.113.0.203", "late.test", "127.0.0.2");
+    fake_dns_add(w.dns, "9.113.0.203.early.test", DNS_TYPE_A, "NXDOMAIN", 500);
+    world_play(&w, "203.0.113.9", "a.soft.test", "x@soft.test");
+    want_verdict(&w, "late, early is slow", VERDICT_DROP, "reputation");
+    world_fini(&w);
 }
 
 static void nothing_is_asked_that_no_rule_needs(void **state)
