@@ -12,7 +12,7 @@ FROM debian:trixie-slim AS build
 RUN apt-get update \
     && DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends \
         gcc libc6-dev cmake make pkg-config libevent-dev libc-ares-dev libssl-dev libyaml-dev libidn2-dev \
-        libpcre2-dev \
+        libpcre2-dev libseccomp-dev libsqlite3-dev libhiredis-dev \
     && rm -rf /var/lib/apt/lists/*
 WORKDIR /src
 COPY . .
@@ -26,7 +26,7 @@ FROM debian:trixie-slim
 RUN apt-get update \
     && DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends \
         ca-certificates libevent-core-2.1-7t64 libevent-extra-2.1-7t64 libcares2 libssl3t64 libyaml-0-2 libidn2-0 \
-        libpcre2-8-0 \
+        libpcre2-8-0 libseccomp2 libsqlite3-0 libhiredis1.1.0 \
     && rm -rf /var/lib/apt/lists/* \
     && groupadd --system --gid 10025 glacis \
     && useradd --system --uid 10025 --gid 10025 --home-dir /var/lib/glacis --shell /usr/sbin/nologin glacis \
