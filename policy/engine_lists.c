@@ -54,6 +54,22 @@ static void set_state(struct judge *j, const enum fact_id *ids, size_t count, en
     }
 }
 
+/* For rules without a final action; what an early list left open, a late one may still decide for others. */
+static void set_soft(struct judge *j, const enum fact_id *ids, size_t count, const struct reputation_sum *sum)
+{
+    set_state(j, ids, count, FACT_SOFT);
+    for (size_t i = 0; i < count; i++) {
+        if (j->facts.v[ids[i]].state == FACT_UNKNOWN) { /* listed or score: as if the silent ones said no */
+            j->facts.v[ids[i]] =
+                (struct fact_value){ .state = FACT_SOFT,
+                                     .flag = sum->score >= j->pw->policy->reputation.threshold };
+            if (ids[i] == FACT_ID_REPUTATION_SCORE) {
+                j->facts.v[ids[i]].u.number = (uint64_t)sum->score;
+            }
+        }
+    }
+}
+
 /* The values as far as the lists have answered. */
 static void set_lists(struct judge *j, const struct reputation_sum *sum)
 {
@@ -158,7 +174,9 @@ void lists_derive(struct judge *j)
             j->facts.v[ids[i]] = (struct fact_value){ .state = (uint8_t)state };
         }
     }
-    set_state(j, ids, ARRAY_LEN(ids), state);
+    if (state == FACT_SOFT) {
+        set_soft(j, ids, ARRAY_LEN(ids), &sum);
+    }
     for (size_t i = 0; i < j->pw->policy->reputation.count; i++) {
         derive_list(j, i);
     }

@@ -123,6 +123,15 @@ static void a_late_list_decides_for_a_final_rule(void **state)
     world_play(&w, "203.0.113.9", "a.soft.test", "x@soft.test");
     want_verdict(&w, "late, early is slow", VERDICT_DROP, "reputation");
     world_fini(&w);
+
+    world_init(&w,
+               LISTS "policy: {before: [{name: s, when: {reputation.listed: true}, then: {score: 1}}]}\n");
+    add_spf(&w, "soft.test", "v=spf1 ~all"); /* a scoring rule asked first, and the early one failed */
+    list_ip(&w, "9.113.0.203", "early.test", "SERVFAIL");
+    list_ip(&w, "9.113.0.203", "late.test", "127.0.0.2");
+    world_play(&w, "203.0.113.9", "a.soft.test", "x@soft.test");
+    want_verdict(&w, "late, early has failed", VERDICT_DROP, "reputation");
+    world_fini(&w);
 }
 
 static void nothing_is_asked_that_no_rule_needs(void **state)
