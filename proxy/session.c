@@ -227,7 +227,7 @@ void session_reply(struct session *s, const struct reply *r, bool ours)
         buf_put_char(&tail, ']');
         suffix = buf_slice(&tail);
     }
-    if (r->text.len < 400) {
+    if (r->text.len < 400 && slice_find(r->text, '\n') == r->text.len) { /* else as many lines as octets */
         buf_init_fixed(&b, mem, sizeof(mem));
     } else {
         buf_init(&b, 4 * REPLY_UPSTREAM_BYTES);

@@ -341,15 +341,15 @@ enum cmd_result cmd_data(struct session *s, struct slice arg)
     struct txn *t = s->txn;
     bool        stuffed = !slice_empty(stream_input(s->stream));
 
-    if (!slice_empty(arg)) {
-        return session_say(s, REPLY_SYNTAX);
-    }
     if (stuffed) { /* content before 354: never run as commands (PIP-02) */
         session_abuse(s, ABUSE_PIPELINING);
         return session_end(s, REPLY_PIPELINED_DATA, REASON_ABUSE);
     }
+    s->suspicious = 1; /* if it is refused, and content follows all the same */
+    if (!slice_empty(arg)) {
+        return session_say(s, REPLY_SYNTAX);
+    }
     if (t == NULL || t->env.rcpt_count == 0) {
-        s->suspicious = 1;
         return session_say(s, s->phase == PHASE_HELO ? REPLY_SAY_HELLO : REPLY_NO_RECIPIENTS);
     }
     if (t->content != CONTENT_NONE) {

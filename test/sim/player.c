@@ -5,30 +5,42 @@
  *   ehlo WORDS         keywords of the upstream
  *   connect WORD       accept | refuse | mute | busy: what happens to upstream connections from here on
  *   client IP          a client connects (192.0.2.9 does so by itself at the first C line)
- *   C> TEXT            the client sends the line and CRLF; \r \n \0 \\ \xNN are understood; a final \c: no
- * CRLF C< PATTERN         glacis says this line ('*' stands for anything) C- / C!            the client ends
- * its half / resets C<eof              glacis has closed, and said nothing more U> PATTERN         the
- * upstream gets this line U< TEXT            the upstream says this U- / U!            the upstream closes /
- * resets U none             nothing waits at any upstream connection time +3s           time passes (ms, s,
- * m)
+ *   C> TEXT            the client sends the line and CRLF; \r \n \0 \\ \xNN are understood
+ *   C> TEXT\c          ... without the CRLF
+ *   C< PATTERN         glacis says this line ('*' stands for anything)
+ *   C- / C!            the client ends its half / resets
+ *   C<eof              glacis has closed, and said nothing more
+ *   U> PATTERN         the upstream gets this line
+ *   U...               the upstream gets any lines, up to the one that the next U> names
+ *   U< TEXT            the upstream says this
+ *   U- / U!            the upstream closes / resets
+ *   U none             nothing waits at any upstream connection
+ *   time +3s           time passes (ms, s, m)
+ *   drain              the worker is told to stop or reload
+ *   expire             the drain timeout is over
  *
  * Each transcript is played whole, then octet by octet (the answers must be the same), then cut after every
  * octet the client sends, by an end of file and by a reset, against an automatic upstream: nothing may leak,
- * crash or stay, and no cut message may end at the upstream (DAT-38).
+ * crash or stay, and no cut message may end at the upstream (DAT-38): after so many octets exactly those have
+ * ended that had ended there when nothing was cut.
  */
 #include "test/sim/world.h"
 
 #include <errno.h>
 
-#define LINES_MAX 2000
+#include "proxy/pool.h"
 
-enum how { WHOLE, BY_OCTET, CUT_EOF, CUT_RESET };
+#define LINES_MAX 2000
+#define CUTS_MAX 20000 /* octets of the client; a longer transcript is not cut */
+
+enum how { WHOLE, BY_OCTET, UNCUT, CUT_EOF, CUT_RESET };
 
 struct script {
     const char *path;
     char *text;
     struct slice line[LINES_MAX];
     size_t count;
+    size_t ends[CUTS_MAX]; /* of messages at the upstream when so many octets were sent, nothing cut */
 };
 
 struct play {
@@ -127,6 +139,16 @@ static void unescape(struct slice t, struct buf *out)
     }
 }
 
+static size_t count_ends(const struct world *wd)
+{
+    size_t ends = 0;
+
+    for (size_t i = 0; i < wd->up_count; i++) {
+        ends += wd->ends[i];
+    }
+    return ends;
+}
+
 static void cut_now(struct play *p)
 {
     p->over = true;
@@ -151,7 +173,11 @@ static void client_sends(struct play *p, struct slice text)
     for (size_t i = 0; p->how != WHOLE && i < b.len && !p->over; i++) {
         sim_send(p->wd.client, slice_of(b.ptr + i, 1));
         world_step(&p->wd);
-        if (++p->sent == p->cut && p->how != BY_OCTET) {
+        p->sent++;
+        if (p->how == UNCUT && p->sent < CUTS_MAX) {
+            p->sc->ends[p->sent] = count_ends(&p->wd);
+        }
+        if (p->sent == p->cut && (p->how == CUT_EOF || p->how == CUT_RESET)) {
             cut_now(p);
         }
     }
@@ -325,6 +351,22 @@ static void upstream_step(struct play *p, struct slice word, struct slice rest)
     }
 }
 
+static void each_session(struct world *wd, void (*f)(struct session *s))
+{
+    struct list_node *n, *tmp;
+
+    LIST_EACH(&wd->w.sessions, n, tmp)
+    {
+        f(container_of(n, struct session, link));
+    }
+    world_step(wd);
+}
+
+static void close_session(struct session *s)
+{
+    session_close(s, REASON_SHUTDOWN);
+}
+
 static void step(struct play *p)
 {
     struct slice line = p->sc->line[p->at], rest = line;
@@ -356,6 +398,11 @@ static void step(struct play *p)
         world_client(&p->wd, ip);
     } else if (slice_eq(word, SLICE("time"))) {
         pass_time(p, rest);
+    } else if (slice_eq(word, SLICE("drain"))) {
+        upstreams_drain(p->wd.w.upstreams);
+        each_session(&p->wd, session_drain);
+    } else if (slice_eq(word, SLICE("expire"))) {
+        each_session(&p->wd, session_expire);
     } else {
         fail(p, "what is this", word);
     }
@@ -377,15 +424,27 @@ static void put_conf(const struct script *sc, struct buf *conf)
 /* Message content that the client has not finished must never be ended at the upstream. */
 static void check_cut(const struct play *p)
 {
-    size_t ends = 0;
-
-    for (size_t i = 0; i < p->wd.up_count; i++) {
-        ends += p->wd.ends[i];
-    }
     if (p->wd.stray > 0) {
         fail(p, "the upstream got a line that is no command", SLICE_NONE);
     }
-    (void)ends;
+    if (p->over && count_ends(&p->wd) != p->sc->ends[p->cut]) {
+        fail(p, "the cut changed what messages ended at the upstream", SLICE_NONE);
+    }
+}
+
+/* What a session took from the budgets is back when it is gone. */
+static void check_budgets(struct play *p)
+{
+    static const enum metric gauges[] = { M_SESSIONS_NOW, M_MEMORY_USED, M_SPOOL_USED, M_UP_WAITING,
+                                          M_UP_LEASED };
+
+    each_session(&p->wd, close_session);
+    world_pass(&p->wd, 1000);
+    for (size_t i = 0; p->wd.automatic && i < ARRAY_LEN(gauges); i++) {
+        if (metric_get(gauges[i]) != 0) {
+            fail(p, "a gauge is not back at zero", slice_str(metric_table[gauges[i]].name));
+        }
+    }
 }
 
 /* Returns the octets that the client sent. */
@@ -399,7 +458,7 @@ static size_t play(struct script *sc, enum how how, size_t cut)
     put_conf(sc, &conf);
     world_start(&p.wd, buf_slice(&conf));
     buf_fini(&conf);
-    p.wd.automatic = how == CUT_EOF || how == CUT_RESET;
+    p.wd.automatic = how == UNCUT || how == CUT_EOF || how == CUT_RESET;
     for (p.at = 0; p.at < sc->count && !p.over; p.at++) {
         step(&p);
     }
@@ -412,6 +471,7 @@ static size_t play(struct script *sc, enum how how, size_t cut)
         }
     }
     sent = p.sent;
+    check_budgets(&p);
     world_stop(&p.wd);
     return sent;
 }
@@ -425,8 +485,9 @@ int main(int argc, char **argv)
         size_t total = play(&sc, WHOLE, 0);
 
         play(&sc, BY_OCTET, 0);
-        plays += 2;
-        for (size_t cut = 1; cut <= total && total < 20000; cut++) {
+        play(&sc, UNCUT, 0);
+        plays += 3;
+        for (size_t cut = 1; cut <= total && total < CUTS_MAX; cut++) {
             play(&sc, CUT_EOF, cut);
             play(&sc, CUT_RESET, cut);
             plays += 2;

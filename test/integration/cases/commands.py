@@ -373,6 +373,16 @@ def transaction_stuffing(t):
         t.none()
 
 
+@case("PIP-02", "content behind a DATA with an argument is not run as commands either")
+def stuffing_behind_an_argument(t):
+    c = t.greeted()
+    c.send(TXN + b"DATA x\r\nNOOP\r\nMAIL FROM:<smuggled@b.example>\r\n")
+    t.wants([c.reply(), c.reply()], ["250", "250"])
+    t.want(c.reply(), "554 5.5.0")
+    t.closed(c)
+    t.none()
+
+
 @case("PIP-03", "the next transaction in the same segment as the dot works, and waits for the final reply")
 def next_transaction_behind_the_dot(t):
     t.script({"at": "DOT", "nth": 1, "delay": 0.4})
