@@ -26,6 +26,11 @@ drop_containers() {
     b rmi --prune >/dev/null 2>&1 || :
 }
 
+# Each change of the sources leaves a layer behind, and vfs keeps whole copies: begin anew when it is much.
+if [ -d "$cache/store" ] && [ "$(du -sm "$cache/store" | cut -f 1)" -gt 6000 ]; then
+    rm -rf "$cache/store"
+fi
+
 # ---- the base image ----
 if ! b inspect --type image localhost/debian:trixie-slim >/dev/null 2>&1; then
     if [ ! -s "$cache/trixie.tar" ]; then
