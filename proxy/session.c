@@ -15,6 +15,7 @@
 #define LINES_A_TURN 64    /* then other sessions get their turn (L13) */
 #define LINGER_MS 2000     /* RFC 5321 gives no number; long enough for the last reply to be read (LIM-13) */
 #define INPUT_MAX 65536    /* pipelined input of one client (PIP-14) */
+#define FRESH_MS 5000      /* after a reload: silent for so long, a session without a message is an idle one */
 #define TLS_HANDSHAKE 0x16 /* first octet of a ClientHello on the wrong port (GRT-10) */
 
 static const struct {
@@ -382,7 +383,8 @@ void session_pump(struct session *s)
     }
     if (more && takes_input(s)) {
         loop_defer(s->worker->loop, &s->resume);
-    } else if (s->draining && s->txn == NULL && takes_input(s) && slice_empty(stream_input(s->stream))) {
+    } else if (s->draining && !session_may_begin(s) && s->txn == NULL && takes_input(s) &&
+               slice_empty(stream_input(s->stream))) {
         session_end(s, REPLY_SHUTDOWN, REASON_SHUTDOWN);
         return;
     }
@@ -558,10 +560,16 @@ void session_close(struct session *s, enum close_reason reason)
     worker_session_gone(w);
 }
 
+bool session_may_begin(const struct session *s)
+{
+    return s->worker->replaced && s->messages == 0 &&
+           loop_now(s->worker->loop) < s->idle_since + FRESH_MS;
+}
+
 void session_drain(struct session *s)
 {
     s->draining = true;
-    if (s->phase == PHASE_BANNER) {
+    if (s->phase == PHASE_BANNER && !session_may_begin(s)) {
         session_end(s, REPLY_SHUTDOWN, REASON_SHUTDOWN);
     } else if (s->phase == PHASE_HELO || s->phase == PHASE_READY) {
         session_pump(s);

@@ -173,6 +173,12 @@ void session_accept(struct worker *w, const struct config_listener *lc, int fd, 
 /* A stop or reload: an idle session gets 421 4.3.2 now, any other at its next quiet moment. */
 void session_drain(struct session *s);
 
+/*
+ * After a reload whoever has just come may still bring a first message: a new certificate must not cost a
+ * session.  At a stop there is no such grace.
+ */
+bool session_may_begin(const struct session *s);
+
 /* The drain timeout: ends it now, except when it waits for the final reply. */
 void session_expire(struct session *s);
 
@@ -218,6 +224,7 @@ bool session_tls_offered(const struct session *s);
 void session_tls_implicit(struct session *s); /* before the banner; may close the session */
 void session_tls_flushed(struct session *s);  /* the 220 is out */
 void session_tls_open(struct session *s);     /* the handshake is done */
+void session_tls_facts(struct session *s);    /* to the judge, if there is TLS */
 void session_tls_failed(struct session *s, enum close_reason reason); /* the session ends within it */
 
 /* Takes content from the stream; true: go on pumping, false: nothing to do now. */

@@ -64,7 +64,7 @@ enum cmd_result cmd_mail(struct session *s, struct slice arg)
     if (s->phase == PHASE_ENVELOPE) {
         return session_say(s, REPLY_NESTED_MAIL);
     }
-    if (s->draining) {
+    if (s->draining && !session_may_begin(s)) {
         return session_end(s, REPLY_SHUTDOWN, REASON_SHUTDOWN);
     }
     if (s->messages >= s->worker->conf->limits.messages_per_session) {

@@ -119,6 +119,15 @@ static void count_success(const struct tls_info *info)
     }
 }
 
+void session_tls_facts(struct session *s)
+{
+    struct tls_info info;
+
+    if (s->tls && tls_info(s->stream, &info)) {
+        judge_tls(s->judge, slice_str(info.version), slice_str(info.cipher), slice_str(info.subject));
+    }
+}
+
 void session_tls_open(struct session *s)
 {
     struct tls_info info;
@@ -130,7 +139,7 @@ void session_tls_open(struct session *s)
     s->tls_cipher = info.cipher;
     count_success(&info);
     session_forget(s);
-    judge_tls(s->judge, slice_str(info.version), slice_str(info.cipher), slice_str(info.subject));
+    session_tls_facts(s);
     s->idle_since = loop_now(s->worker->loop);
     if (s->listener->tls == TLS_MODE_IMPLICIT) {
         session_enter(s, PHASE_BANNER); /* what is left of greet_delay, then the banner */

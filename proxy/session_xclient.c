@@ -105,6 +105,7 @@ enum cmd_result cmd_xclient(struct session *s, struct slice arg)
     session_forget(s);
     session_policy_close(s); /* another client: nothing that was known of the one before holds */
     session_policy_open(s);
+    session_tls_facts(s); /* of this connection: they have not changed */
     session_enter(s, PHASE_HELO);
     session_greet(s);
     return CMD_REPLIED;

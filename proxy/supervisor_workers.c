@@ -309,10 +309,10 @@ static void make_current(struct supervisor *sup, struct generation *g)
 {
     struct generation *old = generation_in(sup, GENERATION_CURRENT);
 
+    gauge_set(M_GENERATION, g->number); /* first: by this the old workers know that they are replaced */
     if (old != NULL)
         drain(old);
     g->phase = GENERATION_CURRENT;
-    gauge_set(M_GENERATION, g->number);
     if (old != NULL) {
         apply_log_settings(g->conf);
         recorder_stop(sup);

@@ -49,6 +49,7 @@ struct worker {
     struct listener     *listeners;
     size_t               listener_count;
     bool                 draining;   /* no new sessions; the loop stops when the last one is gone */
+    bool                 replaced;   /* draining because a newer generation serves: a reload, not a stop */
     bool                 stress;     /* over limits.stress.at: short command timeout */
     struct timer         tick;       /* heartbeat, stress, gauges: once a second */
     struct timer         drain_deadline;
