@@ -34,6 +34,7 @@ struct relay {
     const struct envelope *env;
     struct lease lease;
     struct timer hold;
+    struct timer late; /* OP_MESSAGE: the client waits no longer */
 
     enum relay_op op;
     bool starting; /* inside relay_rcpt or relay_message: answers must wait */
@@ -70,6 +71,7 @@ static void deliver(struct relay *r, const struct reply *reply)
 {
     relay_cb cb = r->cb;
 
+    timer_stop(&r->late);
     r->op = OP_NONE;
     r->cb = NULL;
     cb(r->arg, reply);
@@ -118,6 +120,21 @@ static void on_hold(void *arg)
 {
     count(M_UP_HELD_BACK);
     give_back(arg);
+}
+
+/*
+ * Queue, connect, envelope and a server that takes the content slowly have used up the client's patience: the
+ * dot would only make a duplicate.  Once it is out, its own deadline holds.
+ */
+static void on_late(void *arg)
+{
+    struct relay *r = arg;
+
+    if (r->op == OP_MESSAGE && r->pending == NULL && !relay_committed(r)) {
+        count(M_UP_TIMEOUTS);
+        give_back(r);
+        answer_with(r, REPLY_UP_TIMEOUT);
+    }
 }
 
 static void take_lease(struct relay *r, bool fresh)
@@ -473,6 +490,7 @@ struct relay *relay_new(struct upstreams *ups, const struct config_upstream *to,
     r->env = env;
     lease_init(&r->lease, ups, on_lease, &events, r);
     timer_init(&r->hold, ups->loop, on_hold, r);
+    timer_init(&r->late, ups->loop, on_late, r);
     deferred_init(&r->later, on_later, r);
     return r;
 }
@@ -531,6 +549,9 @@ void relay_message(struct relay *r, const struct relay_message *msg, relay_cb cb
 {
     begin(r, OP_MESSAGE, cb, arg);
     r->msg = *msg;
+    if (r->to->timeouts.final_reply_ms != CONFIG_OFF) {
+        timer_start(&r->late, r->to->timeouts.final_reply_ms);
+    }
     r->starting = true;
     begin_message(r);
     r->starting = false;
@@ -586,6 +607,7 @@ void relay_free(struct relay **r)
     }
     *r = NULL;
     deferred_cancel(&it->later);
+    timer_stop(&it->late);
     give_back(it);
     loop_bury(it->ups->loop, &it->grave, free_relay, it);
 }
