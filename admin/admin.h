@@ -61,9 +61,11 @@ int cmd_explain(int argc, char **argv);
 /*
  * The whole life of the recorder process, after fork, state_slot_enter() and the user change: writes the log,
  * serves metrics and health on admin_fd (-1: none).  Ends after SIGTERM once the rings are empty; when
- * supervisor_fd reads end of file it stays until no worker is left.  Returns the exit status.
+ * supervisor_fd reads end of file it stays until no worker is left.  each_turn is called about once a second.
+ * Returns the exit status.
  */
-int recorder_main(struct state *st, const struct config *conf, int admin_fd, int supervisor_fd);
+int recorder_main(struct state *st, const struct config *conf, int admin_fd, int supervisor_fd,
+                  void (*each_turn)(void));
 
 /*
  * Completes a loaded snapshot with all that is made from it: certificates are read and checked, the policy is compiled

@@ -277,7 +277,8 @@ static void report_snapshot(struct recorder *r)
         log_msg(level, "snapshot", "%s", text);
 }
 
-int recorder_main(struct state *st, const struct config *conf, int admin_fd, int supervisor_fd)
+int recorder_main(struct state *st, const struct config *conf, int admin_fd, int supervisor_fd,
+                  void (*each_turn)(void))
 {
     struct recorder r = { .st = st, .conf = conf, .supervisor_fd = supervisor_fd };
     bool stuck;
@@ -295,6 +296,7 @@ int recorder_main(struct state *st, const struct config *conf, int admin_fd, int
         look_after_supervisor(&r);
         report_write_errors(&r);
         report_snapshot(&r);
+        each_turn();
     }
     stuck = r.snapshot != NULL && !snapshot_stop(&r.snapshot, SNAPSHOT_STOP_MS);
     http_free(r.http);

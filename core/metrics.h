@@ -126,6 +126,7 @@
     X(JUDGED_DROP, COUNTER, "glacis_judgements_total", "action=\"drop\"", "")                                 \
     X(JUDGED_DIVERT, COUNTER, "glacis_judgements_total", "action=\"divert\"", "")                             \
     X(BUDGET_TIMEOUTS, COUNTER, "glacis_budget_timeouts_total", "", "Judgements whose look-ups had not all answered when policy.budget was over") \
+    X(SECCOMP_DENIED, COUNTER, "glacis_sandbox_denied_total", "", "System calls that the sandbox refused: normal work makes none") \
     X(LOG_DROPPED, COUNTER, "glacis_log_dropped_total", "", "Log lines dropped: the recorder is slow or away") \
     X(LONGEST_TURN_US, GAUGE, "glacis_longest_turn_microseconds", "", "Longest turn of an event loop in the last seconds") \
     X(WORKERS, GAUGE, "glacis_workers", "", "Workers of the newest generation that are alive")       \

@@ -1,9 +1,16 @@
 /*
  * sandbox.c - giving up privileges, in one place.
  *
- * Started as root, workers and recorder become server.user; started as anyone else, everything stays as it
- * is. The supervisor stays root, because a reload may bind new ports and read new keys, but without the
- * capabilities that it has no use for.
+ * Started as root, workers and recorder become server.user; started as anyone else, the user stays. The
+ * supervisor stays root, because a reload may bind new ports and read new keys, but without the capabilities
+ * that it has no use for.  Workers and recorder keep none, even when server.user is root.
+ *
+ *                 capabilities   processes     files          core   dumpable   executable memory
+ *     supervisor  of_supervisor  forks         any            as is  as is      libraries of the user
+ * database recorder    none           threads       any            0      no         none new worker none
+ * NPROC 0       FSIZE = spool  0      no         none new
+ *
+ * System calls: seccomp.c.  RLIMIT_NPROC holds for a user other than root only, and not in sanitizer builds.
  */
 #include "proxy/sandbox.h"
 
@@ -11,10 +18,17 @@
 #include <grp.h>
 #include <linux/capability.h>
 #include <pwd.h>
+#include <signal.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
 
+#include "core/log.h"
+
+#ifndef PR_SET_MDWE
+#define PR_SET_MDWE 65
+#define PR_MDWE_REFUSE_EXEC_GAIN 1
+#endif
 #define USER_BUFFER 16384
 
 enum sandbox_status sandbox_user_find(const char *name, struct sandbox_user *out)
@@ -57,7 +71,52 @@ static bool change_user(const struct sandbox_user *u)
     return setuid(0) != 0; /* there must be no way back */
 }
 
-enum sandbox_status sandbox_enter(const struct config *conf)
+/* Of every set of this process; what it does not have cannot be given to it again. */
+static bool keep_capabilities(uint64_t kept)
+{
+    struct __user_cap_header_struct head = { _LINUX_CAPABILITY_VERSION_3, 0 };
+    struct __user_cap_data_struct data[2];
+
+    memset(data, 0, sizeof(data));
+    if (syscall(SYS_capget, &head, data) != 0)
+        return false;
+    (void)prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0);
+    for (unsigned cap = 0; cap <= CAP_LAST_CAP; cap++) {
+        if (!(kept >> cap & 1))
+            (void)prctl(PR_CAPBSET_DROP, cap, 0, 0, 0);
+    }
+    for (unsigned i = 0; i < ARRAY_LEN(data); i++) {
+        uint32_t mask = (uint32_t)(kept >> (i * 32));
+
+        data[i].effective &= mask;
+        data[i].permitted &= mask;
+        data[i].inheritable = 0;
+    }
+    return syscall(SYS_capset, &head, data) == 0;
+}
+
+static void limit(int resource, rlim_t value)
+{
+    struct rlimit r = { value, value };
+
+    (void)setrlimit((__rlimit_resource_t)resource, &r);
+}
+
+/* Keys and mail are in the memory: it goes to no core file.  A worker forks nothing and writes spools alone.
+ */
+static void limit_resources(const struct config *conf, enum seccomp_role role)
+{
+    limit(RLIMIT_CORE, 0);
+    if (role != SECCOMP_WORKER)
+        return;
+    (void)signal(SIGXFSZ, SIG_IGN); /* an error of write() instead */
+    if (conf->limits.spool != CONFIG_OFF)
+        limit(RLIMIT_FSIZE, (rlim_t)conf->limits.spool);
+    if (!seccomp_is_widened())
+        limit(RLIMIT_NPROC, 0);
+}
+
+enum sandbox_status sandbox_enter(const struct config *conf, enum seccomp_role role)
 {
     struct sandbox_user u;
 
@@ -65,39 +124,52 @@ enum sandbox_status sandbox_enter(const struct config *conf)
         return SANDBOX_UNKNOWN_USER;
     if (u.drop && !change_user(&u))
         return SANDBOX_FAILED;
-    if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0)
+    if (!keep_capabilities(0) || prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0)
         return SANDBOX_FAILED;
-    (void)prctl(PR_SET_DUMPABLE, 1, 0, 0, 0); /* the change of user took it; RLIMIT_CORE decides alone */
+    limit_resources(conf, role);
+    (void)prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
     return SANDBOX_OK;
 }
 
-static bool keeps(unsigned cap)
+void sandbox_seal(const struct config *conf, enum seccomp_role role)
 {
-    static const unsigned kept[] = { CAP_CHOWN, CAP_DAC_OVERRIDE, CAP_DAC_READ_SEARCH, CAP_FOWNER,
-                                     CAP_KILL,  CAP_SETGID,       CAP_SETUID,          CAP_NET_BIND_SERVICE };
-
-    for (size_t i = 0; i < ARRAY_LEN(kept); i++) {
-        if (kept[i] == cap)
-            return true;
+    if (!conf->server.sandbox) {
+        log_msg(LOG_LEVEL_WARN, "sandbox_off", "server.sandbox is false: any system call is allowed");
+        return;
     }
-    return false;
+    if (role != SECCOMP_SUPERVISOR && !seccomp_is_widened() && !seccomp_is_watched())
+        (void)prctl(PR_SET_MDWE, PR_MDWE_REFUSE_EXEC_GAIN, 0, 0, 0); /* Linux 6.3; the filter says the same */
+    switch (seccomp_enter(role)) {
+    case SECCOMP_OK:
+        break;
+    case SECCOMP_WATCHED:
+        log_msg(LOG_LEVEL_WARN, "sandbox_off", "Under valgrind any system call is allowed");
+        break;
+    case SECCOMP_NO_KERNEL:
+        log_msg(LOG_LEVEL_WARN, "sandbox_off",
+                "This kernel cannot limit system calls (seccomp): any is allowed: %s", strerror(errno));
+        break;
+    }
 }
 
-void sandbox_supervisor(void)
+/*
+ * Binding ports, becoming server.user, giving files to it and signalling it.  DAC_OVERRIDE: the state folder
+ * belongs to server.user, and the control socket and the last good file are made there by root.
+ */
+static uint64_t of_supervisor(void)
 {
-    struct __user_cap_header_struct head = { _LINUX_CAPABILITY_VERSION_3, 0 };
-    struct __user_cap_data_struct data[2];
+    static const unsigned kept[] = { CAP_NET_BIND_SERVICE, CAP_SETUID, CAP_SETGID, CAP_KILL, CAP_CHOWN,
+                                     CAP_DAC_OVERRIDE };
+    uint64_t set = 0;
 
-    memset(data, 0, sizeof(data));
-    if (geteuid() != 0 || syscall(SYS_capget, &head, data) != 0)
-        return;
-    for (unsigned cap = 0; cap <= CAP_LAST_CAP; cap++) {
-        if (keeps(cap))
-            continue;
-        (void)prctl(PR_CAPBSET_DROP, cap, 0, 0, 0);
-        data[cap / 32].effective &= ~(1u << (cap % 32));
-        data[cap / 32].permitted &= ~(1u << (cap % 32));
-        data[cap / 32].inheritable &= ~(1u << (cap % 32));
-    }
-    (void)syscall(SYS_capset, &head, data);
+    for (size_t i = 0; i < ARRAY_LEN(kept); i++)
+        set |= UINT64_C(1) << kept[i];
+    return set;
+}
+
+void sandbox_supervisor(const struct config *conf)
+{
+    if (!keep_capabilities(of_supervisor()))
+        log_msg(LOG_LEVEL_WARN, "capabilities", "Capabilities cannot be given up: %s", strerror(errno));
+    sandbox_seal(conf, SECCOMP_SUPERVISOR);
 }

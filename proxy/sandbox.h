@@ -1,10 +1,14 @@
 /*
- * sandbox.h - what a process gives up: the user change, capabilities, limits, new privileges.
+ * sandbox.h - what a process gives up: the user, capabilities, limits, new privileges, system calls.
+ *
+ *     supervisor   sandbox_supervisor() before its first fork
+ *     the others   sandbox_enter(), then what is loaded as the unprivileged user, then sandbox_seal()
  */
 #ifndef PROXY_SANDBOX_H
 #define PROXY_SANDBOX_H
 
 #include "config/config.h"
+#include "proxy/seccomp.h"
 
 struct sandbox_user {
     bool drop; /* we are root, and the file names another user */
@@ -22,13 +26,20 @@ enum sandbox_status {
 enum sandbox_status sandbox_user_find(const char *name, struct sandbox_user *out) MUST_USE;
 
 /*
- * In a worker or the recorder, once everything is open that needs privileges: user and groups, no new
- * privileges ever.  A process that cannot give up what it must give up must not serve.
+ * In a worker or the recorder, once everything is open that needs privileges: user and groups, no capability,
+ * no new privileges ever, limits, no core dump and no look from outside (keys are in the memory).  A process
+ * that cannot give up what it must give up must not serve.
  */
-enum sandbox_status sandbox_enter(const struct config *conf) MUST_USE;
+enum sandbox_status sandbox_enter(const struct config *conf, enum seccomp_role role) MUST_USE;
 
-/* In the supervisor as root: keeps what binding, keys, files to hand over and signalling need. */
-void sandbox_supervisor(void);
+/*
+ * The last step, before the loop runs and before threads are made: the system calls of the role alone, no new
+ * code in memory.  With `server.sandbox: false`, and on a kernel without seccomp, nothing but a warning.
+ */
+void sandbox_seal(const struct config *conf, enum seccomp_role role);
+
+/* In the supervisor: keeps what binding, users, files to hand over and signalling need; then as above. */
+void sandbox_supervisor(const struct config *conf);
 
 /* Descriptors up to the hard limit; returns how many that is. */
 size_t sandbox_raise_descriptors(void);

@@ -157,7 +157,7 @@ static int start(struct supervisor *sup)
     state_slot_enter(sup->state, state_slot_take(sup->state, ROLE_SUPERVISOR, 0, 0));
     if (geteuid() == 0 && strcmp(conf->server.user, "root") == 0)
         log_msg(LOG_LEVEL_WARN, "runs_as_root", "server.user is root: workers do not drop their privileges");
-    sandbox_supervisor();
+    sandbox_supervisor(conf);
     (void)control_open(sup, conf);
     sup->now_ms = supervisor_clock();
     if (!generation_start(sup, conf))
@@ -314,6 +314,7 @@ static void run(struct supervisor *sup)
         supervisor_reload_pending(sup);
         control_tick(sup);
         notify_tick(sup);
+        seccomp_report();
     }
 }
 

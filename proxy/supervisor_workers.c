@@ -114,9 +114,10 @@ NORETURN static void run_recorder(struct supervisor *sup, const struct config *c
     apply_log_settings(conf);
     sockets_close_others(&sup->sockets, NULL, 0, admin_fd);
     (void)sandbox_raise_descriptors();
-    if (sandbox_enter(conf) != SANDBOX_OK)
+    if (sandbox_enter(conf, SECCOMP_RECORDER) != SANDBOX_OK)
         exit(EXIT_CONFIG);
-    exit(recorder_main(sup->state, conf, admin_fd, sup->alive[0]));
+    sandbox_seal(conf, SECCOMP_RECORDER);
+    exit(recorder_main(sup->state, conf, admin_fd, sup->alive[0], seccomp_report));
 }
 
 static void forked(struct supervisor *sup, struct child *c, pid_t pid)

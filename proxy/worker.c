@@ -86,6 +86,7 @@ static void on_tick(void *arg)
     state_heartbeat(w->state, now);
     measure_load(w);
     measure_turn(p, now);
+    seccomp_report();
 }
 
 /* Calls f for every session; f may close it. */
@@ -250,7 +251,7 @@ int worker_main(struct state *st, const struct config *conf, unsigned index, uns
     list_init(&w->announced);
     slab_init(&w->session_slab, "session", sizeof(struct session), SESSIONS_KEPT);
     p->signal_fd = open_signals();
-    if (sandbox_enter(conf) != SANDBOX_OK) {
+    if (sandbox_enter(conf, SECCOMP_WORKER) != SANDBOX_OK) {
         log_msg(LOG_LEVEL_ERROR, "sandbox", "Privileges cannot be dropped to the user \"%s\"",
                 conf->server.user);
         free(p);
@@ -266,6 +267,7 @@ int worker_main(struct state *st, const struct config *conf, unsigned index, uns
     w->listener_count = socket_count;
     w->listeners = xcalloc(socket_count > 0 ? socket_count : 1, sizeof(*w->listeners));
     start(p, sockets, supervisor_fd);
+    sandbox_seal(conf, SECCOMP_WORKER);
     loop_run(w->loop);
     finish(p);
     return 0;

@@ -83,6 +83,9 @@ dns: {self_test: off}
             text = g.log_text()
             if re.search("AddressSanitizer|LeakSanitizer|runtime error:", text):
                 problems.append("a sanitizer report:\n" + text[-4000:])
+            denied = re.findall('"event":"sandbox_denied".*|.*"signal":31[,}].*', text)
+            if denied:
+                problems.append("the sandbox was tripped: %s" % denied[:3])
         for sink in self.sinks:
             sink.stop()
             if sink.violations:
