@@ -478,13 +478,8 @@ static void print_all(const struct explain *x)
 
 static struct resolver *make_resolver(struct loop *loop, const struct config_dns *c)
 {
-    struct dns_settings s = dns_settings_default();
+    struct dns_settings s = dns_settings_of(c);
 
-    s.servers = c->servers;
-    s.server_count = c->server_count;
-    s.timeout_ms = (uint32_t)min_u64(c->timeout_ms, UINT32_MAX);
-    s.attempts = c->attempts;
-    s.in_flight = c->in_flight;
     s.cache_entries = 10000;
     return resolver_new(loop, &s);
 }

@@ -126,6 +126,10 @@ struct dns_settings {
 /* The defaults of the configuration reference. */
 struct dns_settings dns_settings_default(void);
 
+struct config_dns;
+/* Of the section `dns`; the list of servers stays the configuration's. */
+struct dns_settings dns_settings_of(const struct config_dns *c);
+
 struct resolver;
 
 /* Never NULL.  Reads resolv_conf if no server is given.  A changed list of servers is a new resolver. */

@@ -1,6 +1,7 @@
 /*
  * settings.c - from the settings to a resolver: defaults, servers.
  */
+#include "config/config.h"
 #include "dns/resolver.h"
 
 #define RENEW_MS 60000 /* how long a forger may guess at one port of ours */
@@ -28,6 +29,23 @@ struct dns_settings dns_settings_default(void)
         .negative_ttl_s = 300,
         .failure_ttl_s = 5,
     };
+}
+
+struct dns_settings dns_settings_of(const struct config_dns *c)
+{
+    struct dns_settings s = dns_settings_default();
+
+    s.servers = c->servers;
+    s.server_count = c->server_count;
+    s.timeout_ms = (uint32_t)min_u64(c->timeout_ms, UINT32_MAX);
+    s.attempts = c->attempts;
+    s.in_flight = c->in_flight;
+    s.cache_entries = c->cache_entries;
+    s.min_ttl_s = (uint32_t)(c->cache_min_ttl_ms / 1000);
+    s.max_ttl_s = (uint32_t)(c->cache_max_ttl_ms / 1000);
+    s.negative_ttl_s = (uint32_t)(c->cache_negative_ttl_ms / 1000);
+    s.failure_ttl_s = (uint32_t)(c->cache_failure_ttl_ms / 1000);
+    return s;
 }
 
 struct dns_settings settings_fill(const struct dns_settings *in)

@@ -177,24 +177,6 @@ static void make_tls(struct worker *w)
     config_errors_fini(&errs);
 }
 
-static void make_resolver(struct worker *w)
-{
-    const struct config_dns *c = &w->conf->dns;
-    struct dns_settings set = dns_settings_default();
-
-    set.servers = c->servers;
-    set.server_count = c->server_count;
-    set.timeout_ms = (uint32_t)min_u64(c->timeout_ms, UINT32_MAX);
-    set.attempts = c->attempts;
-    set.in_flight = c->in_flight;
-    set.cache_entries = c->cache_entries;
-    set.min_ttl_s = (uint32_t)(c->cache_min_ttl_ms / 1000);
-    set.max_ttl_s = (uint32_t)(c->cache_max_ttl_ms / 1000);
-    set.negative_ttl_s = (uint32_t)(c->cache_negative_ttl_ms / 1000);
-    set.failure_ttl_s = (uint32_t)(c->cache_failure_ttl_ms / 1000);
-    w->resolver = resolver_new(w->loop, &set);
-}
-
 static void start(struct process *p, const struct worker_socket *sockets, int supervisor_fd)
 {
     struct worker *w = &p->w;
@@ -239,6 +221,7 @@ int worker_main(struct state *st, const struct config *conf, unsigned index, uns
 {
     struct process *p = xcalloc(1, sizeof(*p));
     struct worker *w = &p->w;
+    struct dns_settings dns;
 
     crypto_after_fork();
     w->conf = conf;
@@ -259,7 +242,8 @@ int worker_main(struct state *st, const struct config *conf, unsigned index, uns
     }
     w->loop = loop_new();
     make_tls(w);
-    make_resolver(w);
+    dns = dns_settings_of(&conf->dns);
+    w->resolver = resolver_new(w->loop, &dns);
     w->upstreams = upstreams_new(w->loop, st, conf);
     w->names = upstream_names_new(w->upstreams, w->resolver);
     w->judges = policy_worker_new(conf->policy, w->loop, w->resolver, st);
