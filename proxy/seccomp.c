@@ -140,8 +140,8 @@ static const int for_supervisor[] = {
 
 static const int for_sanitizers[] = {
     /* shadow memory, reading /proc/self */
-    S(mmap), S(mprotect), S(pkey_mprotect), S(mincore), S(getdents64), S(ioctl), S(prctl), S(prlimit64),
-    S(setrlimit), S(sched_getparam), S(sched_getscheduler),
+    S(mmap), S(mprotect), S(pkey_mprotect), S(mincore), S(getdents64), S(getdents), S(ioctl), S(prctl),
+    S(prlimit64), S(setrlimit), S(sched_getparam), S(sched_getscheduler),
     /* the tracer that looks for leaks */
     S(ptrace), S(clone), S(fork), S(wait4), S(kill), S(tgkill), S(tkill)
 };
