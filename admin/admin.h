@@ -29,6 +29,9 @@ int cmd_reload(int argc, char **argv);
 /* glacis status [--json] [-c FILE | --control PATH]: what the running one is doing.  0, 69, 66. */
 int cmd_status(int argc, char **argv);
 
+/* glacis lists [--json] [--test] | set NAME MODE [--for TIME]: the reputation lists.  0, 65, 69, 66. */
+int cmd_lists(int argc, char **argv);
+
 /* ---- the control socket: one line is asked, the answer is everything until the end of file ---- */
 
 #define CONTROL_NAME "control"

@@ -21,6 +21,7 @@
 #include "admin/certificates.h"
 #include "admin/http.h"
 #include "admin/log_writer.h"
+#include "policy/policy.h"
 
 #define TURN_MS 1000
 #define FRESH_MS 10000
@@ -181,6 +182,8 @@ static void put_metrics(const struct recorder *r, struct buf *b)
     buf_putf(b, "glacis_monitor_mode %d\n", r->conf->mode == MODE_MONITOR);
     put_servers(r, b);
     certificates_put_metrics(r->conf, b);
+    if (r->conf->policy != NULL)
+        policy_lists_metrics(r->conf->policy, r->st, b);
 }
 
 static void on_request(void *arg, struct slice path, bool authorized, struct http_reply *out)

@@ -22,7 +22,7 @@ struct action_word {
 
 static const struct action_word words[] = {
     { "accept", ACTION_ACCEPT }, { "bypass", ACTION_BYPASS }, { "reject", ACTION_REJECT },
-    { "defer", ACTION_DEFER },   { "drop", ACTION_DROP },
+    { "defer", ACTION_DEFER },   { "drop", ACTION_DROP },     { "greylist", ACTION_GREYLIST },
 };
 
 #define ACTIONS_HELP "accept, bypass, reject, defer, drop, divert, tarpit, score or tag"
@@ -136,21 +136,22 @@ static void check_template(struct rules_load *l, struct rule *rule, const struct
 
 static bool is_refusing(enum action a)
 {
-    return a == ACTION_REJECT || a == ACTION_DEFER || a == ACTION_DROP;
+    return a == ACTION_REJECT || a == ACTION_DEFER || a == ACTION_DROP || a == ACTION_GREYLIST;
 }
 
 static const char *class_help(enum action a)
 {
-    return a == ACTION_REJECT  ? "a text such as \"550 5.7.1 why\" (5xx, as the action is reject)"
-           : a == ACTION_DEFER ? "a text such as \"451 4.7.1 why\" (4xx, as the action is defer)"
-                               : "a text such as \"451 4.7.1 why\" or \"554 5.7.1 why\"";
+    return a == ACTION_REJECT     ? "a text such as \"550 5.7.1 why\" (5xx, as the action is reject)"
+           : a == ACTION_GREYLIST ? "a text such as \"451 4.7.1 why\" (4xx, as the action is greylist)"
+           : a == ACTION_DEFER    ? "a text such as \"451 4.7.1 why\" (4xx, as the action is defer)"
+                                  : "a text such as \"451 4.7.1 why\" or \"554 5.7.1 why\"";
 }
 
 static bool is_class(unsigned code, enum action a)
 {
     unsigned digit = code / 100;
 
-    return (digit == 4 && a != ACTION_REJECT) || (digit == 5 && a != ACTION_DEFER);
+    return (digit == 4 && a != ACTION_REJECT) || (digit == 5 && a != ACTION_DEFER && a != ACTION_GREYLIST);
 }
 
 /* "5.7.23" */
@@ -286,6 +287,8 @@ static void set_final(struct rules_load *l, struct rule *rule, const struct conf
         rules_error(l, at, "rule %s: then: only one action can end a rule", l->name);
     } else if (a == ACTION_BYPASS && l->block == BLOCK_MESSAGE) {
         rules_error(l, at, "rule %s: then: bypass cannot be used in message_rules", l->name);
+    } else if (a == ACTION_GREYLIST && l->block == BLOCK_MESSAGE) {
+        rules_error(l, at, "rule %s: then: greylist cannot be used in message_rules", l->name);
     } else {
         rule->final = a;
     }
@@ -304,12 +307,8 @@ static void take_word(struct rules_load *l, struct rule *rule, const struct conf
             return;
         }
     }
-    if (slice_eq(at->text, SLICE("greylist"))) {
-        rules_error(l, at, "rule %s: then: the action greylist is not in this version", l->name);
-    } else {
-        rules_error(l, at, "rule %s: then: expected " ACTIONS_HELP ", found `%s`", l->name,
-                    rules_quote(&q, at->text));
-    }
+    rules_error(l, at, "rule %s: then: expected " ACTIONS_HELP ", found `%s`", l->name,
+                rules_quote(&q, at->text));
 }
 
 static void take_divert(struct rules_load *l, struct rule *rule, const struct config_node *at)

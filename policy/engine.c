@@ -45,12 +45,12 @@ enum source engine_source(unsigned fact)
         [FACT_ID_ZERO_DAY_LISTED] = SOURCE_ZERO_DAY,
         [FACT_ID_ZERO_DAY_REASONS] = SOURCE_ZERO_DAY,
         [FACT_ID_CLIENT_CONNECTIONS] = SOURCE_STATE,
-        [FACT_ID_CLIENT_KNOWN_GOOD] = SOURCE_NEVER,
-        [FACT_ID_CLIENT_FIRST_SEEN] = SOURCE_NEVER,
-        [FACT_ID_CLIENT_RATE] = SOURCE_NEVER,
-        [FACT_ID_ZERO_DAY_FRESH_DOMAIN] = SOURCE_NEVER,
-        [FACT_ID_ZERO_DAY_FRESH_CLIENT] = SOURCE_NEVER,
-        [FACT_ID_ZERO_DAY_BURST] = SOURCE_NEVER,
+        [FACT_ID_CLIENT_KNOWN_GOOD] = SOURCE_STANDING,
+        [FACT_ID_CLIENT_FIRST_SEEN] = SOURCE_CLIENT,
+        [FACT_ID_CLIENT_RATE] = SOURCE_CLIENT,
+        [FACT_ID_ZERO_DAY_FRESH_DOMAIN] = SOURCE_FRESH,
+        [FACT_ID_ZERO_DAY_FRESH_CLIENT] = SOURCE_FRESH,
+        [FACT_ID_ZERO_DAY_BURST] = SOURCE_FRESH,
     };
 
     return fact < FACT_COUNT ? sources[fact] : SOURCE_LISTS;
@@ -102,6 +102,23 @@ static void note_lists(struct policy_worker *pw)
     }
 }
 
+static void open_memory(struct policy_worker *pw)
+{
+    const struct policy *p = pw->policy;
+    struct guard_run_setup setup = {
+        .loop = pw->loop, .resolver = pw->resolver, .rep = &p->reputation, .settings = &p->remembered.guard
+    };
+
+    if (pw->state == NULL) {
+        return;
+    }
+    pw->memory = memory_new(pw->state, pw->loop, &p->remembered.redis);
+    setup.memory = pw->memory;
+    if (pw->any_list) {
+        pw->guard = guard_run_new(&setup);
+    }
+}
+
 struct policy_worker *policy_worker_new(const struct policy *p, struct loop *loop, struct resolver *r,
                                         struct state *st)
 {
@@ -121,6 +138,7 @@ struct policy_worker *policy_worker_new(const struct policy *p, struct loop *loo
         }
     }
     note_lists(pw);
+    open_memory(pw);
     return pw;
 }
 
@@ -130,6 +148,8 @@ void policy_worker_free(struct policy_worker **worker)
 
     if (pw != NULL) {
         *worker = NULL;
+        guard_run_free(&pw->guard);
+        memory_free(&pw->memory);
         free(pw->lists_wanted);
         free(pw->used);
         free(pw);
@@ -214,6 +234,7 @@ struct eval_input engine_input(const struct judge *j, enum fact_stage stage)
         .lists = j->lists,
         .stage = stage,
         .now_s = wall_now_s(),
+        .grey = j->mem.grey,
         .score = stage == STAGE_MESSAGE ? j->txn.score : 0,
     };
 }
@@ -340,7 +361,8 @@ static void on_run(void *arg)
         if (j->result.status != EVAL_NEEDS) {
             break;
         }
-        if (!have(j, j->result.needs, j->result.needs_final)) {
+        if (j->result.needs == RULE_NEEDS_TRIPLET ? !memory_ask_triplet(j, q->expired)
+                                                  : !have(j, j->result.needs, j->result.needs_final)) {
             return;
         }
     }

@@ -5,15 +5,17 @@
  *     engine.c          which check makes which fact; asking; the loop evaluate -> needs -> ask -> evaluate
  *     engine_facts.c    results of checks into facts, facts that follow from others
  *     engine_lists.c    the same for reputation lists
+ *     engine_memory.c   what is remembered, as facts, and what a session leaves behind
  *     judge_headers.c   what is written: header fields, log keys, explain
  *
- * Ownership   the judge owns its checks and memory; texts of facts lie in the arena of the fact's scope and go
- *             with it.
+ * Ownership   the judge owns its checks and memory; texts of facts lie in the arena of the fact's scope and
+ * go with it.
  */
 #ifndef POLICY_ENGINE_H
 #define POLICY_ENGINE_H
 
 #include "policy/check.h"
+#include "policy/guard_run.h"
 #include "policy/policy_priv.h"
 #include "policy/spf_check.h"
 #include "policy/verdict.h"
@@ -23,21 +25,24 @@
 #define JUDGE_TAGS_MAX 100 /* of a transaction */
 #define JUDGE_TESTS_MAX 2000
 
-enum source { /* who makes a fact */
-    SOURCE_GIVEN = 0, /* the session said so, or it follows at once */
-    SOURCE_RDNS,
-    SOURCE_HELO,
-    SOURCE_MATCHES,      /* follows from HELO and RDNS */
-    SOURCE_IMPERSONATES, /* follows from MATCHES and SPF_HELO */
-    SOURCE_SPF_HELO,
-    SOURCE_SPF,
-    SOURCE_SENDER,
-    SOURCE_LISTS,
-    SOURCE_REASON,
-    SOURCE_ZERO_DAY, /* follows from LISTS; the rest of it is not in this version */
-    SOURCE_STATE,    /* the shared memory */
-    SOURCE_NEVER,    /* not in this version: unknown */
-    SOURCE_COUNT,
+enum source {                   /* who makes a fact */
+              SOURCE_GIVEN = 0, /* the session said so, or it follows at once */
+              SOURCE_RDNS,
+              SOURCE_HELO,
+              SOURCE_MATCHES,      /* follows from HELO and RDNS */
+              SOURCE_IMPERSONATES, /* follows from MATCHES and SPF_HELO */
+              SOURCE_SPF_HELO,
+              SOURCE_SPF,
+              SOURCE_SENDER,
+              SOURCE_LISTS,
+              SOURCE_REASON,
+              SOURCE_ZERO_DAY, /* follows from LISTS and FRESH */
+              SOURCE_FRESH,    /* the memory: first seen, bursts */
+              SOURCE_CLIENT,   /* the memory: the client's first time and rate */
+              SOURCE_STANDING, /* the memory, once SPF and RDNS are settled */
+              SOURCE_STATE,    /* the shared memory */
+              SOURCE_NEVER,    /* not in this version: unknown */
+              SOURCE_COUNT,
 };
 
 enum source engine_source(unsigned fact);
@@ -46,11 +51,13 @@ struct policy_worker {
     const struct policy *policy;
     struct loop *loop;
     struct resolver *resolver;
-    struct state *state; /* NULL: explain */
-    bool *lists_wanted;  /* reputation.count: is the list worth asking at all? */
-    bool *used;          /* FACT_COUNT + lists: some rule has a term on it that can match */
-    bool any_list;       /* some list is wanted */
-    bool zero_day_lists; /* some enforcing list has zero_day */
+    struct state *state;     /* NULL: explain */
+    struct memory *memory;   /* NULL: no state */
+    struct guard_run *guard; /* NULL: no list is wanted, or no state */
+    bool *lists_wanted;      /* reputation.count: is the list worth asking at all? */
+    bool *used;              /* FACT_COUNT + lists: some rule has a term on it that can match */
+    bool any_list;           /* some list is wanted */
+    bool zero_day_lists;     /* some enforcing list has zero_day */
 };
 
 struct question { /* that is out */
@@ -82,6 +89,23 @@ struct judge_txn { /* what the accepted recipients brought */
     bool tarpit_done[BLOCK_COUNT];
 };
 
+#define ZERO_DAY_DOMAIN 3 /* beside the three of zero_day_burst_questions() */
+
+struct judge_memory { /* engine_memory.c */
+    struct memory_op *client_op, *standing_op, *zero_op, *grey_op;
+    struct memory_record client_seen;
+    bool client_done;
+    /* of the transaction */
+    bool standing_wanted, standing_done, good, established;
+    bool zero_wanted, zero_done, zero_failed;
+    unsigned zero_which[4]; /* what the questions of zero_op are about */
+    struct zero_day zero;
+    bool witnessed; /* of the session */
+    /* of the recipient */
+    enum eval_grey grey;
+    struct memory_key grey_key;
+};
+
 struct judge {
     struct policy_worker *pw;
     struct addr ip;
@@ -111,6 +135,7 @@ struct judge {
     bool lists_asked, late_asked, reason_asked;
     struct buf lists_text, monitored_text; /* of the facts reputation.lists and .monitored */
 
+    struct judge_memory mem;
     struct question question;
     struct deferred run_later; /* evaluates */
     struct deferred bypassed;  /* answers judge_message at once */
@@ -168,5 +193,17 @@ void facts_set_word(struct judge *j, enum fact_id id, const char *word);
 /* message.from_local and .from_domain: of the first From field of a header section; false: there is none, or
  * more than one, or it cannot be read.  from.c */
 bool from_find(struct slice head, struct buf *local, struct buf *domain) MUST_USE;
+
+/* ---- engine_memory.c ---- */
+
+void memory_start_client(struct judge *j);
+void memory_start_standing(struct judge *j);
+void memory_start_zero_day(struct judge *j);
+enum fact_state memory_zero_day_state(const struct judge *j); /* of fresh_domain, fresh_client and burst */
+void memory_derive(struct judge *j);
+void memory_give_up(struct judge *j, bool standing); /* else: first-day suspicion */
+/* Asks for the triplet of this recipient; true when it is decided (j->mem.grey). */
+bool memory_ask_triplet(struct judge *j, bool expired);
+void memory_drop(struct judge *j, enum fact_scope scope);
 
 #endif

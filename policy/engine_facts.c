@@ -407,6 +407,7 @@ void facts_derive(struct judge *j)
 {
     lists_derive(j);
     derive_spf(j);
+    memory_derive(j);
     if (j->matches_asked) {
         derive_matches(j);
     }
@@ -460,8 +461,20 @@ void facts_start(struct judge *j, enum source source)
         start_sender(j);
         break;
     case SOURCE_LISTS:
+        lists_start(j);
+        break;
     case SOURCE_ZERO_DAY:
         lists_start(j);
+        memory_start_zero_day(j);
+        break;
+    case SOURCE_FRESH:
+        memory_start_zero_day(j);
+        break;
+    case SOURCE_CLIENT:
+        memory_start_client(j);
+        break;
+    case SOURCE_STANDING:
+        memory_start_standing(j);
         break;
     case SOURCE_REASON:
         lists_start(j);
@@ -508,9 +521,24 @@ void facts_give_up(struct judge *j, enum source source)
         sender_cancel(&j->sender_check);
         set_unknown(j, sender_facts, ARRAY_LEN(sender_facts));
         break;
+    case SOURCE_STANDING:
+        memory_give_up(j, true);
+        break;
+    case SOURCE_FRESH:
+        memory_give_up(j, false);
+        break;
+    case SOURCE_CLIENT:
+        memory_cancel(&j->mem.client_op);
+        j->mem.client_done = true;
+        fact_set_unknown(&j->facts, FACT_ID_CLIENT_FIRST_SEEN);
+        fact_set_unknown(&j->facts, FACT_ID_CLIENT_RATE);
+        break;
     case SOURCE_LISTS:
     case SOURCE_REASON:
     case SOURCE_ZERO_DAY:
+        if (source == SOURCE_ZERO_DAY) {
+            memory_give_up(j, false);
+        }
         rdns_cancel(&j->rdns);
         if (judge_state(j, FACT_ID_CLIENT_RDNS) == FACT_PENDING) {
             rdns_unknown(j);
@@ -560,6 +588,7 @@ static void drop_helo(struct judge *j)
 
 void facts_drop(struct judge *j, enum fact_scope scope)
 {
+    memory_drop(j, scope);
     if (scope <= SCOPE_SESSION) {
         rdns_cancel(&j->rdns);
         reputation_run_free(&j->run);

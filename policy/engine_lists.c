@@ -30,11 +30,12 @@ static void derive_list(struct judge *j, size_t i)
     struct fact_value *v = &j->lists[i];
     int64_t weight;
     enum list_state state = reputation_list_state(j->run, i, &weight);
-    bool background = list->ask == LIST_BACKGROUND;
+    bool off = list->mode == LIST_OFF || reputation_mode(j->run, i) == LIST_OFF;
+    bool background = list->ask == LIST_BACKGROUND || reputation_mode(j->run, i) == LIST_MONITOR;
     bool name_out = j->rdns != NULL && (list->subjects & (1u << SUBJECT_RDNS)) != 0; /* to be asked about */
 
     *v = (struct fact_value){ .state = FACT_KNOWN, .flag = state == LIST_LISTED };
-    if (list->mode == LIST_OFF || state == LIST_FAILED) {
+    if (off || state == LIST_FAILED) {
         v->state = FACT_UNKNOWN;
     } else if (state == LIST_PENDING || (name_out && state != LIST_LISTED)) {
         v->state = background ? FACT_UNKNOWN : FACT_PENDING;
@@ -119,33 +120,73 @@ static void derive_reason(struct judge *j, bool waiting)
     }
 }
 
-static void derive_zero_day(struct judge *j, const struct reputation_sum *sum, enum fact_state state)
-{
-    static const enum fact_id ids[] = { FACT_ID_ZERO_DAY_LISTED };
-    struct facts *f = &j->facts;
+static const struct {
+    enum fact_id id;
+    const char *reason;
+} zero_day_facts[] = {
+    { FACT_ID_ZERO_DAY_FRESH_DOMAIN, "fresh_domain" },
+    { FACT_ID_ZERO_DAY_FRESH_CLIENT, "fresh_client" },
+    { FACT_ID_ZERO_DAY_BURST, "burst" },
+    { FACT_ID_ZERO_DAY_LISTED, "listed" },
+};
 
-    if (!j->pw->zero_day_lists) {
-        fact_set_flag(f, FACT_ID_ZERO_DAY_LISTED, false);
-        fact_set_unknown(f, FACT_ID_ZERO_DAY_SUSPECT);
-        fact_set_unknown(f, FACT_ID_ZERO_DAY_REASONS);
+/* Any of the four makes a suspect; to be none, all of them must be known. */
+static void derive_suspect(struct judge *j)
+{
+    static const unsigned rank[] = {
+        [FACT_KNOWN] = 0, [FACT_UNKNOWN] = 1, [FACT_SOFT] = 2, [FACT_IDLE] = 3, [FACT_PENDING] = 4
+    };
+    struct facts *f = &j->facts;
+    enum fact_state worst = FACT_KNOWN;
+    struct buf reasons;
+    char mem[64];
+
+    buf_init_fixed(&reasons, mem, sizeof(mem));
+    for (size_t i = 0; i < ARRAY_LEN(zero_day_facts); i++) {
+        const struct fact_value *v = &f->v[zero_day_facts[i].id];
+
+        if (rank[v->state] > rank[worst]) {
+            worst = (enum fact_state)v->state;
+        }
+        if (v->state == FACT_KNOWN && v->flag) {
+            buf_put_str(&reasons, reasons.len > 0 ? "," : "");
+            buf_put_str(&reasons, zero_day_facts[i].reason);
+        }
+    }
+    if (reasons.len > 0 && worst != FACT_PENDING && worst != FACT_IDLE) {
+        worst = FACT_KNOWN;
+    }
+    if (worst == FACT_KNOWN) {
+        fact_set_flag(f, FACT_ID_ZERO_DAY_SUSPECT, reasons.len > 0);
+        fact_set_text(f, FACT_ID_ZERO_DAY_REASONS, facts_copy(j, SCOPE_TXN, buf_slice(&reasons)));
         return;
     }
-    if (sum->zero_day_known) {
+    f->v[FACT_ID_ZERO_DAY_SUSPECT] = (struct fact_value){ .state = (uint8_t)worst };
+    f->v[FACT_ID_ZERO_DAY_REASONS] = (struct fact_value){ .state = (uint8_t)worst };
+}
+
+static void derive_zero_day(struct judge *j, const struct reputation_sum *sum, enum fact_state state)
+{
+    static const enum fact_id listed[] = { FACT_ID_ZERO_DAY_LISTED };
+    enum fact_state memory = memory_zero_day_state(j);
+    struct facts *f = &j->facts;
+    const bool flags[] = { j->mem.zero.fresh_domain, j->mem.zero.fresh_client, j->mem.zero.burst };
+
+    for (size_t i = 0; i < ARRAY_LEN(flags); i++) {
+        fact_set_flag(f, zero_day_facts[i].id, memory == FACT_KNOWN && flags[i]);
+        f->v[zero_day_facts[i].id].state = (uint8_t)memory;
+    }
+    if (!j->pw->zero_day_lists) {
+        fact_set_flag(f, FACT_ID_ZERO_DAY_LISTED, false);
+    } else if (state == FACT_IDLE || state == FACT_PENDING) {
+        f->v[FACT_ID_ZERO_DAY_LISTED] = (struct fact_value){ .state = (uint8_t)state };
+    } else if (sum->zero_day_known) {
         fact_set_flag(f, FACT_ID_ZERO_DAY_LISTED, sum->zero_day);
+        set_state(j, listed, 1, state);
     } else {
         fact_set_unknown(f, FACT_ID_ZERO_DAY_LISTED);
     }
-    set_state(j, ids, 1, state);
-    if (sum->zero_day) { /* the other three are not in this version, so it alone decides */
-        fact_set_flag(f, FACT_ID_ZERO_DAY_SUSPECT, true);
-        fact_set_text(f, FACT_ID_ZERO_DAY_REASONS, SLICE("listed"));
-    } else if (state == FACT_KNOWN) {
-        fact_set_unknown(f, FACT_ID_ZERO_DAY_SUSPECT);
-        fact_set_unknown(f, FACT_ID_ZERO_DAY_REASONS);
-    } else {
-        f->v[FACT_ID_ZERO_DAY_SUSPECT].state = (uint8_t)(state == FACT_SOFT ? FACT_UNKNOWN : state);
-        f->v[FACT_ID_ZERO_DAY_REASONS].state = f->v[FACT_ID_ZERO_DAY_SUSPECT].state;
-    }
+    derive_suspect(j);
 }
 
 void lists_derive(struct judge *j)

@@ -23,6 +23,7 @@ static struct reputation_run *start_lists(struct judge *j)
         .loop = j->pw->loop,
         .resolver = j->pw->resolver,
         .wanted = j->pw->lists_wanted,
+        .guard = j->pw->guard,
     };
     struct reputation_run *run = reputation_run_new(&setup, on_lists, j);
 

@@ -545,10 +545,6 @@ bool lists_load(struct policy *p, struct config_errors *errs)
         return false;
     }
     rules_check_keys(&l, section, REPUTATION_KEYS);
-    node = config_node_get(section, "guard");
-    if (node != NULL) {
-        rules_key_error(&l, node, "reputation.guard: not in this version");
-    }
     node = config_node_get(section, "threshold");
     if (node != NULL && (node->kind != NODE_SCALAR || !parse_weight(node->text, &p->reputation.threshold) ||
                          p->reputation.threshold <= 0)) {

@@ -12,6 +12,7 @@ struct policy *policy_compile(const struct config *conf, struct config_errors *e
     p->conf = conf;
     arena_init(&p->arena, POLICY_ARENA_MAX);
     ok = lists_load(p, errs);
+    ok = standing_load(p, errs) && ok;
     if (rules_load(p, errs) && ok) {
         rules_run_tests(p, errs);
     }

@@ -44,6 +44,14 @@ const char *policy_group_file(const struct policy *p, size_t i);
 /* Lists of addresses that have the test entries of RFC 5782, for the resolver's self-test: zones hold keys, names do not. */
 size_t policy_probe_zones(const struct policy *p, struct slice *zones, struct slice *names, size_t max);
 
+/*
+ * `glacis lists` at its other end (supervisor): "", "json", "test", "set NAME enforce|monitor|off|auto [SECONDS]".
+ * "error" in the first line says that it was not done.
+ */
+void policy_lists_command(const struct policy *p, struct state *st, struct slice args, struct buf *out);
+/* Prometheus text, a label a list (recorder). */
+void policy_lists_metrics(const struct policy *p, struct state *st, struct buf *out);
+
 struct policy_worker *policy_worker_new(const struct policy *p, struct loop *loop, struct resolver *r, struct state *st);
 void                  policy_worker_free(struct policy_worker **pw);
 
@@ -117,6 +125,15 @@ void judge_message_taken(struct judge *j);
 bool judge_single_recipient(const struct judge *j);
 /* The class of the recipient just judged: a transaction holds one (upstream after divert, bypass). */
 bool judge_bypasses(const struct judge *j);
+
+/*
+ * What became of the transaction's message: accepted (the upstream took it) or refused for good because of what it
+ * is.  Unknown recipients, temporary failures and lost connections are neither.  Before judge_reset.
+ */
+void judge_outcome(struct judge *j, bool accepted);
+
+/* Is the client's network in good standing?  From local memory, at once: greet_delay and rates are not for it. */
+bool policy_client_known_good(const struct policy_worker *pw, const struct addr *ip);
 
 /* The header fields of the verdict: X-Glacis-Verdict, -Score, -Level, -Tests, rules' tags, Authentication-Results, Received-SPF. */
 void judge_headers(const struct judge *j, struct buf *out);

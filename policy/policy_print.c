@@ -19,7 +19,8 @@ static void put_key(struct buf *out, const char *key, const struct config_node *
 
 static bool refuses(const struct rule *rule)
 {
-    return rule->final == ACTION_REJECT || rule->final == ACTION_DEFER || rule->final == ACTION_DROP;
+    return rule->final == ACTION_GREYLIST || rule->final == ACTION_REJECT || rule->final == ACTION_DEFER ||
+           rule->final == ACTION_DROP;
 }
 
 /* A text of the preset under an action of another class: its code was changed, so it is not in the tree. */
@@ -68,9 +69,9 @@ static void put_block(struct buf *out, const char *key, const struct block *b)
 void policy_print(const struct policy *p, struct buf *out)
 {
     static const char *const fallbacks[] = {
-        [ACTION_NONE] = "accept",   [ACTION_ACCEPT] = "accept", [ACTION_BYPASS] = "accept",
-        [ACTION_REJECT] = "reject", [ACTION_DEFER] = "defer",   [ACTION_DROP] = "defer",
-        [ACTION_DIVERT] = "accept",
+        [ACTION_NONE] = "accept",   [ACTION_ACCEPT] = "accept",     [ACTION_BYPASS] = "accept",
+        [ACTION_REJECT] = "reject", [ACTION_DEFER] = "defer",       [ACTION_DROP] = "defer",
+        [ACTION_DIVERT] = "accept", [ACTION_GREYLIST] = "greylist",
     };
     const struct rules *r = &p->rules;
     const struct config_node *tests = config_node_find(p->conf->root, "policy.tests");

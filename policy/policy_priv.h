@@ -19,6 +19,7 @@
 #include "policy/policy.h"
 #include "policy/reputation.h"
 #include "policy/rules.h"
+#include "policy/standing_load.h"
 
 #define POLICY_ARENA_MAX ((size_t)512 << 20)
 
@@ -29,6 +30,7 @@ struct policy {
 
     /* Parts compiled by other files; each has its own _load, called by policy.c. */
     struct reputation reputation; /* lists_load.h; all in the arena */
+    struct remembered remembered; /* standing_load.h */
 };
 
 #endif

@@ -7,6 +7,7 @@
 #include "policy/reputation.h"
 
 #include "policy/check.h"
+#include "policy/guard_run.h"
 
 struct slot {
     struct reputation_run *run;
@@ -19,6 +20,12 @@ struct slot {
     int64_t weight;
     uint64_t started_us;
     struct origin origin;
+    bool sampled; /* asked for the guard alone */
+};
+
+struct force { /* what the guard and the operator make of the settings */
+    enum list_mode mode;
+    enum list_ask ask;
 };
 
 struct subject {
@@ -36,6 +43,8 @@ struct reputation_run {
     struct addr client;
     struct subject subject[SUBJECT_COUNT];
     unsigned kinds; /* RUN_ bits that are wanted */
+    bool sampling;
+    struct force *force; /* rep->count */
 
     enum reason_state reason_state;
     const struct slot *reason_slot;
@@ -119,14 +128,41 @@ static void tell(struct reputation_run *run)
     loop_defer(run->setup.loop, &run->changed);
 }
 
-static unsigned kind_of(const struct reputation_list *list)
+static unsigned kind_of(const struct slot *s)
 {
-    return list->ask == LIST_EARLY ? RUN_EARLY : list->ask == LIST_LATE ? RUN_LATE : RUN_BACKGROUND;
+    enum list_ask ask = s->run->force[s->index].ask;
+
+    return ask == LIST_EARLY ? RUN_EARLY : ask == LIST_LATE ? RUN_LATE : RUN_BACKGROUND;
 }
 
 static bool is_awaited(const struct slot *s)
 {
-    return s->list->ask != LIST_BACKGROUND;
+    return s->run->force[s->index].ask != LIST_BACKGROUND && !s->sampled;
+}
+
+/* Demoted: like a monitoring list.  A monitoring one that the operator enforces: like any other. */
+static struct force force_of(const struct reputation_setup *setup, size_t i)
+{
+    const struct reputation_list *list = &setup->rep->list[i];
+    struct force f = { list->mode, list->ask };
+
+    if (setup->guard == NULL || list->mode == LIST_OFF) {
+        return f;
+    }
+    f.mode = guard_run_mode(setup->guard, i);
+    if (f.mode == LIST_MONITOR) {
+        f.ask = LIST_BACKGROUND;
+    } else if (f.mode == LIST_ENFORCE && list->mode == LIST_MONITOR) {
+        f.ask = LIST_EARLY;
+    }
+    return f;
+}
+
+static void tell_guard(const struct slot *s, enum guard_outcome outcome)
+{
+    if (s->run->setup.guard != NULL) {
+        guard_run_answer(s->run->setup.guard, s->index, outcome, s->origin.network ? s->origin.us : 0);
+    }
 }
 
 static void finish(struct slot *s, enum list_state state)
@@ -145,16 +181,24 @@ static void on_answer(struct dns_answer *ans, const struct dns_had *had, void *a
         [LIST_HIT] = LIST_LISTED,
         [LIST_ERROR] = LIST_FAILED,
     };
+    static const enum guard_outcome outcomes[] = {
+        [LIST_NO] = GUARD_NO,
+        [LIST_HIT] = GUARD_YES,
+        [LIST_ERROR] = GUARD_ERROR,
+    };
     struct slot *s = arg;
+    enum list_result result = reputation_judge(s->list, ans, &s->weight);
 
     s->req = NULL;
     origin_note(&s->origin, ans, had);
-    finish(s, states[reputation_judge(s->list, ans, &s->weight)]);
+    finish(s, states[result]);
+    tell_guard(s, outcomes[result]);
 }
 
 static void on_timeout(void *arg)
 {
     finish(arg, LIST_FAILED);
+    tell_guard(arg, GUARD_TIMEOUT);
 }
 
 /* The name to ask; false: the list cannot have it. */
@@ -176,8 +220,10 @@ static void start_slot(struct slot *s)
     char mem[2 * DNS_NAME_MAX + 8];
     struct buf name;
 
+    bool sampled = run->sampling && kind_of(s) == RUN_LATE;
+
     if (s->state != LIST_UNASKED || !run->subject[s->subject].known || !run->setup.wanted[s->index] ||
-        (run->kinds & kind_of(s->list)) == 0) {
+        run->force[s->index].mode == LIST_OFF || ((run->kinds & kind_of(s)) == 0 && !sampled)) {
         return;
     }
     buf_init_fixed(&name, mem, sizeof(mem));
@@ -185,6 +231,11 @@ static void start_slot(struct slot *s)
         s->state = LIST_NOT_LISTED;
         return;
     }
+    if (run->setup.guard != NULL && !guard_run_may_ask(run->setup.guard, s->index)) {
+        s->state = LIST_FAILED; /* it would not answer: nobody waits for that */
+        return;
+    }
+    s->sampled = (run->kinds & kind_of(s)) == 0;
     s->state = LIST_PENDING;
     s->weight = 0;
     s->origin = (struct origin){ .asked = true };
@@ -205,6 +256,7 @@ static void forget_slot(struct slot *s)
     timer_stop(&s->timeout);
     dns_cancel(&s->req);
     s->state = LIST_UNASKED;
+    s->sampled = false;
     s->weight = 0;
     s->origin = (struct origin){ .asked = false };
 }
@@ -247,6 +299,10 @@ struct reputation_run *reputation_run_new(const struct reputation_setup *setup, 
     run->arg = arg;
     deferred_init(&run->changed, on_changed, run);
     timer_init(&run->reason_timeout, setup->loop, on_reason_timeout, run);
+    run->force = xcalloc(rep->count + 1, sizeof(*run->force));
+    for (size_t i = 0; i < rep->count; i++) {
+        run->force[i] = force_of(setup, i);
+    }
     for (size_t i = 0; i < rep->count; i++) {
         for (unsigned s = 0; s < SUBJECT_COUNT && rep->list[i].mode != LIST_OFF; s++) {
             if ((rep->list[i].subjects & (1u << s)) != 0) {
@@ -278,6 +334,7 @@ void reputation_run_free(struct reputation_run **run)
     for (unsigned s = 0; s < SUBJECT_COUNT; s++) {
         free(r->subject[s].name);
     }
+    free(r->force);
     free(r);
 }
 
@@ -313,6 +370,15 @@ void reputation_drop_subject(struct reputation_run *run, enum list_subject s)
 void reputation_want(struct reputation_run *run, unsigned kinds)
 {
     run->kinds |= kinds;
+    for (size_t i = 0; i < run->count; i++) {
+        run->slot[i].sampled = run->slot[i].sampled && (kinds & kind_of(&run->slot[i])) == 0;
+    }
+    start_all(run);
+}
+
+void reputation_sample(struct reputation_run *run)
+{
+    run->sampling = true;
     start_all(run);
 }
 
@@ -339,7 +405,7 @@ bool reputation_waiting(const struct reputation_run *run, unsigned kinds)
     for (size_t i = 0; i < run->count; i++) {
         const struct slot *s = &run->slot[i];
 
-        if (s->state == LIST_PENDING && is_awaited(s) && (kinds & kind_of(s->list)) != 0) {
+        if (s->state == LIST_PENDING && is_awaited(s) && (kinds & kind_of(s)) != 0) {
             return true;
         }
     }
@@ -363,7 +429,8 @@ bool reputation_has_unasked_late(const struct reputation_run *run)
         bool absent = s->subject != SUBJECT_CLIENT && run->subject[s->subject].known &&
                       run->subject[s->subject].name == NULL;
 
-        if (s->state == LIST_UNASKED && s->list->ask == LIST_LATE && !absent && run->setup.wanted[s->index]) {
+        if ((s->state == LIST_UNASKED || s->sampled) && kind_of(s) == RUN_LATE && !absent &&
+            run->setup.wanted[s->index]) {
             return true;
         }
     }
@@ -372,7 +439,8 @@ bool reputation_has_unasked_late(const struct reputation_run *run)
 
 /* ---- what came of it ---- */
 
-enum list_state reputation_list_state(const struct reputation_run *run, size_t list, int64_t *weight)
+static enum list_state state_of(const struct reputation_run *run, size_t list, bool with_samples,
+                                int64_t *weight)
 {
     /* of several subjects the strongest one counts: LISTED, then PENDING, FAILED, NOT_LISTED, UNASKED */
     static const unsigned rank[] = {
@@ -384,7 +452,7 @@ enum list_state reputation_list_state(const struct reputation_run *run, size_t l
     for (size_t i = 0; i < run->count; i++) {
         const struct slot *s = &run->slot[i];
 
-        if (s->index != list) {
+        if (s->index != list || (s->sampled && !with_samples)) {
             continue;
         }
         if (s->state == LIST_LISTED && (state != LIST_LISTED || s->weight > *weight)) {
@@ -393,6 +461,21 @@ enum list_state reputation_list_state(const struct reputation_run *run, size_t l
         state = rank[s->state] > rank[state] ? s->state : state;
     }
     return state;
+}
+
+enum list_state reputation_list_state(const struct reputation_run *run, size_t list, int64_t *weight)
+{
+    return state_of(run, list, false, weight);
+}
+
+enum list_state reputation_list_state_raw(const struct reputation_run *run, size_t list, int64_t *weight)
+{
+    return state_of(run, list, true, weight);
+}
+
+enum list_mode reputation_mode(const struct reputation_run *run, size_t list)
+{
+    return run->force[list].mode;
 }
 
 bool reputation_list_source(const struct reputation_run *run, size_t list, struct buf *from, uint64_t *us)
@@ -419,13 +502,14 @@ static void add_list(const struct reputation_run *run, size_t i, struct reputati
     const struct reputation_list *list = &run->setup.rep->list[i];
     int64_t weight;
     enum list_state state = reputation_list_state(run, i, &weight);
-    bool missing = state == LIST_FAILED || (state == LIST_PENDING && list->ask != LIST_BACKGROUND);
+    bool background = run->force[i].ask == LIST_BACKGROUND;
+    bool missing = state == LIST_FAILED || (state == LIST_PENDING && !background);
 
     sum->score += weight;
     sum->low += weight;
     sum->high += weight;
     sum->incomplete = sum->incomplete || missing;
-    if (missing && list->ask != LIST_BACKGROUND) {
+    if (missing && !background) {
         sum->low += list->weight_min;
         sum->high += list->weight_max;
     }
@@ -439,7 +523,7 @@ void reputation_sum(const struct reputation_run *run, struct reputation_sum *out
 {
     *out = (struct reputation_sum){ .zero_day_known = true };
     for (size_t i = 0; i < run->setup.rep->count; i++) {
-        if (run->setup.rep->list[i].mode == LIST_ENFORCE) {
+        if (run->force[i].mode == LIST_ENFORCE) {
             add_list(run, i, out);
         }
     }
@@ -452,7 +536,7 @@ void reputation_put_lists(const struct reputation_run *run, bool monitored, stru
     int64_t weight;
 
     for (size_t i = 0; i < rep->count; i++) {
-        enum list_mode mode = rep->list[i].mode;
+        enum list_mode mode = run->force[i].mode;
 
         if (mode == (monitored ? LIST_MONITOR : LIST_ENFORCE) &&
             reputation_list_state(run, i, &weight) == LIST_LISTED && weight > 0) {
@@ -513,8 +597,8 @@ bool reputation_ask_reason(struct reputation_run *run)
     for (size_t i = 0; i < run->count; i++) {
         const struct slot *s = &run->slot[i];
 
-        if (s->state == LIST_LISTED && s->weight > 0 && s->list->mode == LIST_ENFORCE && s->list->reason &&
-            put_question(s, &name)) {
+        if (s->state == LIST_LISTED && s->weight > 0 && run->force[s->index].mode == LIST_ENFORCE &&
+            s->list->reason && put_question(s, &name)) {
             run->reason_slot = s;
             run->reason_state = REASON_PENDING;
             timer_start(&run->reason_timeout, s->list->timeout_ms);

@@ -1,18 +1,18 @@
 /*
  * reputation.h - reputation lists (DNSBL, DNSWL, domain lists): compiled, and asked for one session.
  *
- * Compiled    policy_compile() makes struct reputation from the section of that name (lists_load.c); immutable.
- * A run       one session's questions (reputation.c).  A list has one slot for each subject it looks up; a slot
- *             is asked once its subject is known, and is forgotten with it:
+ * Compiled    policy_compile() makes struct reputation from the section of that name (lists_load.c);
+ * immutable. A run       one session's questions (reputation.c).  A list has one slot for each subject it
+ * looks up; a slot is asked once its subject is known, and is forgotten with it:
  *
- *                 reputation_run_new -> reputation_set_subject, reputation_want ... -> on_change -> reputation_sum
+ *                 reputation_run_new -> reputation_set_subject, reputation_want ... -> on_change ->
+ * reputation_sum
  *                                                    ^-- new HELO, new sender: reputation_drop_subject
  *
  * Late        lists with `ask: late` are asked only after reputation_want(RUN_LATE).
  * Nobody      waits for monitoring and background lists: reputation_waiting() does not count them.
- * Errors      an answer outside 127/8, in 127.255.255.0/24 or in error_answers is no listing: the whole answer is
- *             an error, like a timeout.
- * Keys        zone is what is asked; shown is what people may see of it.
+ * Errors      an answer outside 127/8, in 127.255.255.0/24 or in error_answers is no listing: the whole
+ * answer is an error, like a timeout. Keys        zone is what is asked; shown is what people may see of it.
  *
  * RFC     5782
  */
@@ -73,6 +73,7 @@ enum list_result reputation_judge(const struct reputation_list *list, const stru
 /* ---- a run ---- */
 
 struct reputation_run;
+struct guard_run; /* guard_run.h */
 
 enum { RUN_EARLY = 1, RUN_LATE = 2, RUN_BACKGROUND = 4 };
 
@@ -80,7 +81,8 @@ struct reputation_setup {
     const struct reputation *rep;
     struct loop *loop;
     struct resolver *resolver;
-    const bool *wanted; /* rep->count of them: is the list worth asking at all?  borrowed */
+    struct guard_run *guard; /* NULL: the modes of the file, and nobody hears of the answers */
+    const bool *wanted;      /* rep->count of them: is the list worth asking at all?  borrowed */
 };
 
 /* `on_change` comes from the loop after an answer or a time-out, once for several of one turn. */
@@ -98,6 +100,9 @@ void reputation_drop_subject(struct reputation_run *run, enum list_subject s);
 void reputation_want(struct reputation_run *run, unsigned kinds);
 void reputation_unwant(struct reputation_run *run, unsigned kinds); /* for subjects that come later */
 
+/* Late lists that nobody asked are asked for the guard alone: no fact knows of it. */
+void reputation_sample(struct reputation_run *run);
+
 /* The time is over: what is awaited ends without an answer. */
 void reputation_expire(struct reputation_run *run);
 
@@ -114,6 +119,12 @@ enum list_state { LIST_UNASKED = 0, LIST_PENDING, LIST_NOT_LISTED, LIST_LISTED, 
 
 /* Of one list, over all its subjects. */
 enum list_state reputation_list_state(const struct reputation_run *run, size_t list, int64_t *weight);
+
+/* The same with what was asked for the guard alone. */
+enum list_state reputation_list_state_raw(const struct reputation_run *run, size_t list, int64_t *weight);
+
+/* The mode in force for this run. */
+enum list_mode reputation_mode(const struct reputation_run *run, size_t list);
 
 /* How long it took, who said so; false: not asked. */
 bool reputation_list_source(const struct reputation_run *run, size_t list, struct buf *from, uint64_t *us);

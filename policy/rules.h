@@ -99,6 +99,7 @@ enum action {
     ACTION_DEFER,
     ACTION_DROP,
     ACTION_DIVERT,
+    ACTION_GREYLIST, /* ends the block only while the triplet waits */
 };
 
 struct rule_reply {

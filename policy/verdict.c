@@ -266,12 +266,13 @@ static void soften(struct eval_result *out)
 static void finish(struct walk *w, const struct rule *rule, enum action action, bool certain)
 {
     static const enum verdict_action actions[] = {
-        [ACTION_NONE] = VERDICT_ACCEPT,   [ACTION_ACCEPT] = VERDICT_ACCEPT, [ACTION_BYPASS] = VERDICT_BYPASS,
-        [ACTION_REJECT] = VERDICT_REJECT, [ACTION_DEFER] = VERDICT_DEFER,   [ACTION_DROP] = VERDICT_DROP,
-        [ACTION_DIVERT] = VERDICT_DIVERT,
+        [ACTION_NONE] = VERDICT_ACCEPT,   [ACTION_ACCEPT] = VERDICT_ACCEPT,  [ACTION_BYPASS] = VERDICT_BYPASS,
+        [ACTION_REJECT] = VERDICT_REJECT, [ACTION_DEFER] = VERDICT_DEFER,    [ACTION_DROP] = VERDICT_DROP,
+        [ACTION_DIVERT] = VERDICT_DIVERT, [ACTION_GREYLIST] = VERDICT_DEFER,
     };
     struct eval_result *out = w->out;
-    bool refuses = action == ACTION_REJECT || action == ACTION_DEFER || action == ACTION_DROP;
+    bool refuses = action == ACTION_REJECT || action == ACTION_DEFER || action == ACTION_DROP ||
+                   action == ACTION_GREYLIST;
 
     out->status = w->early && !refuses ? EVAL_LATER : EVAL_DONE;
     out->rule = rule;
@@ -329,6 +330,22 @@ static bool wait_for(struct walk *w, const struct rule *rule, const struct answe
     return true;
 }
 
+/* The rule matched: it ends the block while its triplet waits.  True: the walk ends here. */
+static bool apply_greylist(struct walk *w, const struct rule *rule)
+{
+    if (w->early || w->in->grey == EVAL_GREY_PASSES) {
+        return false; /* before RCPT there is no triplet */
+    }
+    if (w->in->grey == EVAL_GREY_WAITS) {
+        finish(w, rule, ACTION_GREYLIST, true);
+        return true;
+    }
+    w->out->status = EVAL_NEEDS;
+    w->out->needs = RULE_NEEDS_TRIPLET;
+    w->out->needs_final = true;
+    return true;
+}
+
 /* True: the walk ends here. */
 static bool apply(struct walk *w, const struct rule *rule, struct rule_trace *t)
 {
@@ -358,6 +375,9 @@ static bool apply(struct walk *w, const struct rule *rule, struct rule_trace *t)
     }
     if (rule->tarpit_ms > w->out->tarpit_ms) {
         w->out->tarpit_ms = rule->tarpit_ms;
+    }
+    if (rule->final == ACTION_GREYLIST) {
+        return apply_greylist(w, rule);
     }
     if (rule->final != ACTION_NONE) {
         finish(w, rule, rule->final, a.strict == TRUTH_TRUE);

@@ -27,11 +27,16 @@ enum eval_status {
     EVAL_LATER,    /* early only: it takes facts of a later stage */
 };
 
+enum eval_grey { EVAL_GREY_UNASKED = 0, EVAL_GREY_PASSES, EVAL_GREY_WAITS };
+
+#define RULE_NEEDS_TRIPLET (RULE_NO_FACT - 1) /* eval_result.needs: the triplet, not a fact */
+
 struct eval_input {
     const struct facts *facts;
     const struct fact_value *lists; /* reputation.NAME: rules.list_count of them; may be NULL if that is 0 */
     enum fact_stage stage;          /* where the session is: facts of later stages cannot be asked */
     int64_t now_s;                  /* wall clock: entries of groups end */
+    enum eval_grey grey;            /* of this recipient; UNASKED: EVAL_NEEDS with RULE_NEEDS_TRIPLET */
     int64_t score;                  /* the message block: what the recipients brought, thousandths; else 0 */
 };
 

@@ -17,6 +17,7 @@ static const char usage[] = "usage: glacis COMMAND [OPTIONS]\n"
                             "  explain  what would happen to an envelope, and why\n"
                             "  reload   ask the running glacis to take its file again\n"
                             "  status   what the running glacis is doing\n"
+                            "  lists    how the reputation lists behave; set one by hand\n"
                             "  version  print the version\n"
                             "\n"
                             "glacis COMMAND --help explains a command.\n";
@@ -105,10 +106,10 @@ static const struct {
     const char *name;
     int (*run)(int argc, char **argv);
 } commands[] = {
-    { "run", cmd_run },           { "check", cmd_check },   { "explain", cmd_explain },
-    { "reload", cmd_reload },     { "status", cmd_status }, { "version", cmd_version },
-    { "--version", cmd_version }, { "help", cmd_help },     { "--help", cmd_help },
-    { "-h", cmd_help },
+    { "run", cmd_run },         { "check", cmd_check },       { "explain", cmd_explain },
+    { "reload", cmd_reload },   { "status", cmd_status },     { "lists", cmd_lists },
+    { "version", cmd_version }, { "--version", cmd_version }, { "help", cmd_help },
+    { "--help", cmd_help },     { "-h", cmd_help },
 };
 
 int main(int argc, char **argv)

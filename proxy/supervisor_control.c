@@ -3,6 +3,7 @@
  *
  *     reload    ok generation 2     once its workers serve; or "error" and every reason, one a line
  *     status    one JSON object; "status text" the same for people
+ *     lists     reputation lists: shown, set, tested (policy.h)
  *
  * Only the user who started glacis can reach it (mode 0600).  Clients are few, bounded, and have a deadline;
  * an answer that does not fit the socket's buffer at once is cut, so nothing here waits.
@@ -13,11 +14,13 @@
 #include <sys/stat.h>
 
 #include "admin/admin.h"
+#include "policy/policy.h"
 #include "proxy/supervisor_parts.h"
 
 #define CLIENT_MS 5000
 #define RELOAD_MS 60000
 #define STATUS_MAX (128u * 1024u)
+#define LISTS_MAX (256u * 1024u)
 #define PATH_BYTES 4096
 
 /* Another glacis with the same state directory: allowed (a new binary beside the old one), but said. */
@@ -287,6 +290,16 @@ static void answer_text(struct supervisor *sup, struct control_client *c)
     buf_fini(&b);
 }
 
+static void answer_lists(struct supervisor *sup, struct control_client *c, struct slice args)
+{
+    struct buf b;
+
+    buf_init(&b, LISTS_MAX);
+    policy_lists_command(generation_in(sup, GENERATION_CURRENT)->conf->policy, sup->state, args, &b);
+    control_answer(c, buf_slice(&b));
+    buf_fini(&b);
+}
+
 /* ---- commands ---- */
 
 static void run_line(struct supervisor *sup, struct control_client *c, struct slice line)
@@ -306,7 +319,11 @@ static void run_line(struct supervisor *sup, struct control_client *c, struct sl
         answer_text(sup, c);
         return;
     }
-    control_answer(c, SLICE("error\nThe commands are: reload, status\n"));
+    if (slice_starts(line, SLICE("lists")) && generation_in(sup, GENERATION_CURRENT) != NULL) {
+        answer_lists(sup, c, slice_skip(line, 5));
+        return;
+    }
+    control_answer(c, SLICE("error\nThe commands are: reload, status, lists\n"));
 }
 
 void control_read(struct supervisor *sup, struct control_client *c)

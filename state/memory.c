@@ -108,6 +108,14 @@ struct memory_op *memory_ask(struct memory *m, const struct memory_question *q, 
     return op;
 }
 
+void memory_peek_standing(struct memory *m, const struct memory_key *key, int64_t now_s,
+                          struct memory_record *out)
+{
+    struct memory_question q = { .what = MEMORY_STANDING, .key = *key };
+
+    tables_ask(m->tables, &q, now_s, out);
+}
+
 void memory_cancel(struct memory_op **op)
 {
     if (*op != NULL)

@@ -96,6 +96,10 @@ struct memory_op *memory_ask(struct memory *m, const struct memory_question *q, 
                              memory_cb cb, void *arg) MUST_USE;
 void memory_cancel(struct memory_op **op); /* *op may be NULL */
 
+/* MEMORY_STANDING from the tables of this machine, at once: for decisions at connect. */
+void memory_peek_standing(struct memory *m, const struct memory_key *key, int64_t now_s,
+                          struct memory_record *out);
+
 /* ---- notes ---- */
 
 enum memory_event {

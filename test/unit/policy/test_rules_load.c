@@ -149,8 +149,27 @@ static void mistakes_are_named_with_their_place(void **state)
           "f:3:23: error: rule a: then: expected accept, bypass, reject, defer, drop, divert, tarpit, score "
           "or tag, "
           "found `refuse`\n" },
-        { "greylist", R "    - {name: a, then: greylist}\n",
-          "f:3:23: error: rule a: then: the action greylist is not in this version\n" },
+        { "greylist", R "    - {name: a, when: {spf: none}, then: greylist}\n", "" },
+        { "greylist of a message", "policy:\n  message_rules:\n    - {name: a, then: greylist}\n",
+          "f:3:23: error: rule a: then: greylist cannot be used in message_rules\n" },
+        { "a refusal for good",
+          R "    - {name: a, when: {spf: none}, then: greylist, reply: \"550 5.7.1 no\"}\n",
+          "f:3:59: error: rule a: reply: expected a text such as \"451 4.7.1 why\" (4xx, as the action is "
+          "greylist), found `550 5.7.1 no`\n" },
+        { "what is remembered",
+          "known_good: {days: 9}\nzero_day: {burst: off, fresh: 1h}\ngreylist: {delay: 5}\n"
+          "reputation: {guard: {surge: 1x, breaker: {failures: 1}, recover: never}}\n"
+          "state: {redis: {url: \"http://x\", timeout: 1m}}\n",
+          "f:1:20: error: known_good.days: expected a number, found `9`; allowed is 1 to 8\n"
+          "f:2:24: error: zero_day: unknown key `fresh`\n"
+          "f:3:19: error: greylist.delay: expected a duration such as 500ms, 5s, 10m, 2h or 7d, found `5`; "
+          "allowed, in seconds, is 1 to 86400\n"
+          "f:4:29: error: reputation.guard.surge: expected a factor such as 5x (2x to 1000x) or off\n"
+          "f:4:53: error: reputation.guard.breaker.failures: expected a number, found `1`; allowed is 2 to "
+          "1000000\n"
+          "f:4:66: error: reputation.guard.recover: expected auto or manual\n"
+          "f:5:22: error: state.redis.url: expected redis://[:password@]host[:port][/db] or unix:/path\n"
+          "f:5:43: error: state.redis.timeout: expected a duration from 10ms to 5s\n" },
         { "final twice", R "    - {name: a, then: [accept, reject]}\n",
           "f:3:32: error: rule a: then: nothing can follow the action that ends the rule\n" },
         { "final first", R "    - {name: a, then: [accept, {score: 1}]}\n",

@@ -1,0 +1,374 @@
+/*
+ * guard_run.c - the guard of a worker (guard_run.h).
+ *
+ * Each second every record is looked at; whoever finds a probe due claims it for all workers.  A probe is the
+ * two test entries of RFC 5782 5 and a few canaries, all asked at once; when the last one is answered the
+ * guard hears of it.  The answers of the DNS have deadlines of their own, so a probe always ends.
+ */
+#include "policy/guard_run.h"
+
+#include "core/crypto.h"
+#include "core/metrics.h"
+#include "state/state.h"
+
+#define TICK_MS 1000
+#define CANARIES_KEPT 8
+#define CANARIES_ASKED 4
+#define PROBE_QUESTIONS (2 + CANARIES_ASKED)
+
+struct probe_question {
+    struct probe *probe;
+    struct dns_req *req;
+    bool asked;
+    enum guard_outcome outcome;
+};
+
+struct probe { /* of one list; at most one is out */
+    struct guard_run *g;
+    size_t list;
+    size_t waiting;
+    struct probe_question q[PROBE_QUESTIONS]; /* listed, control, canaries */
+    char who[DNS_NAME_MAX + 1];               /* the first canary that was asked about */
+};
+
+struct in_force {
+    enum list_mode mode;
+    bool broken;
+};
+
+struct guard_run {
+    struct guard_run_setup s;
+    struct timer tick;
+    struct in_force *now; /* rep->count */
+    struct probe *probe;
+    struct addr canary[CANARIES_KEPT]; /* established correspondents, newest last */
+    size_t canary_count, canary_next;
+};
+
+static struct guard_list about(const struct guard_run *g, size_t i)
+{
+    const struct reputation_list *l = &g->s.rep->list[i];
+
+    return (struct guard_list){ .allows = l->weight_max <= 0, .probe = l->probe };
+}
+
+/* ---- what is said ---- */
+
+static void say_evidence(struct log_line *line, const struct memory_list *l)
+{
+    log_list_begin(line, "evidence");
+    for (size_t i = 0; i < MEMORY_EVIDENCE; i++) {
+        const struct memory_evidence *e = &l->evidence[(l->evidence_next + i) % MEMORY_EVIDENCE];
+
+        if (e->at_s != 0) {
+            log_item(line, slice_of(e->text, strnlen(e->text, sizeof(e->text))));
+        }
+    }
+    log_list_end(line);
+}
+
+static void say(enum log_level level, const char *event, const struct guard_run *g, size_t i,
+                const struct memory_list *l, const char *msg)
+{
+    struct guard_share share = guard_recent(l, 60, wall_now_s());
+    struct log_line line;
+
+    if (!log_begin(&line, level, event)) {
+        return;
+    }
+    log_str(&line, "list", g->s.rep->list[i].name);
+    log_text(&line, "msg", msg);
+    if (l->demoted_s != 0) {
+        log_text(&line, "reason", guard_reason_text((enum guard_reason)l->reason));
+        log_num(&line, "times", l->demotions);
+        say_evidence(&line, l);
+    }
+    log_num(&line, "answers", share.answers);
+    log_num(&line, "yes", share.yes);
+    log_num(&line, "failures", l->failures);
+    log_end(&line);
+}
+
+static void tell(const struct guard_run *g, size_t i, const struct memory_list *l, unsigned what)
+{
+    if ((what & GUARD_DEMOTED) != 0) {
+        count(M_LIST_DEMOTIONS);
+        say(LOG_LEVEL_ERROR, "list_demoted", g, i, l,
+            "The list is no longer believed: from now on it only monitors");
+    }
+    if ((what & GUARD_RESTORED) != 0) {
+        count(M_LIST_RESTORED);
+        say(LOG_LEVEL_WARN, "list_restored", g, i, l, "The list is believed again");
+    }
+    if ((what & GUARD_BROKEN) != 0) {
+        count(M_LIST_BREAKERS);
+        say(LOG_LEVEL_ERROR, "list_broken", g, i, l,
+            "The list does not answer, or refuses us: it is skipped, and tried once in a while");
+    }
+    if ((what & GUARD_MENDED) != 0) {
+        say(LOG_LEVEL_WARN, "list_mended", g, i, l, "The list answers again");
+    }
+    if ((what & GUARD_SURGE) != 0) {
+        count(M_LIST_ALARMS);
+        say(LOG_LEVEL_WARN, "list_surge", g, i, l,
+            "The list hits far more often than usual; nothing is changed");
+    }
+    if ((what & GUARD_SILENT) != 0) {
+        count(M_LIST_ALARMS);
+        say(LOG_LEVEL_WARN, "list_silent", g, i, l, "The list has no hits where it usually had some");
+    }
+    if ((what & GUARD_OVERRIDE_ENDED) != 0) {
+        say(LOG_LEVEL_WARN, "list_override", g, i, l, "The time of `glacis lists set` is over");
+    }
+}
+
+/* The record for a moment, then what happened is told from a copy: no log line under the lock. */
+static struct memory_list *take(struct guard_run *g, size_t i)
+{
+    return memory_list_take(g->s.memory, g->s.rep->list[i].name);
+}
+
+static void give(struct guard_run *g, size_t i, struct memory_list *l, unsigned what)
+{
+    struct memory_list *copy = NULL;
+
+    g->now[i].mode = guard_mode(l, g->s.rep->list[i].mode, wall_now_s());
+    g->now[i].broken = l->broken_since_s != 0;
+    if (what != 0) {
+        copy = xmalloc(sizeof(*copy));
+        memcpy(copy, l, sizeof(*copy));
+    }
+    memory_list_give(g->s.memory, l);
+    if (copy != NULL) {
+        tell(g, i, copy, what);
+    }
+    free(copy);
+}
+
+/* ---- probes ---- */
+
+static void end_probe(struct probe *p)
+{
+    struct guard_run *g = p->g;
+    struct guard_list list = about(g, p->list);
+    struct memory_list *l = take(g, p->list);
+    unsigned what, asked = 0, listed = 0;
+
+    if (l == NULL) {
+        return; /* the next one will do */
+    }
+    what = guard_probed(l, &list, p->q[0].asked ? p->q[0].outcome : GUARD_ERROR,
+                        p->q[1].asked ? p->q[1].outcome : GUARD_ERROR, wall_now_s());
+    for (size_t i = 2; i < PROBE_QUESTIONS; i++) {
+        asked += p->q[i].asked && p->q[i].outcome <= GUARD_YES;
+        listed += p->q[i].asked && p->q[i].outcome == GUARD_YES;
+    }
+    what |= guard_canaries(l, &list, asked, listed, slice_str(p->who), wall_now_s());
+    give(g, p->list, l, what);
+}
+
+static void on_probe(struct dns_answer *ans, const struct dns_had *had, void *arg)
+{
+    static const enum guard_outcome outcomes[] = {
+        [LIST_NO] = GUARD_NO, [LIST_HIT] = GUARD_YES, [LIST_ERROR] = GUARD_ERROR
+    };
+    struct probe_question *q = arg;
+    struct probe *p = q->probe;
+    int64_t weight;
+
+    (void)had;
+    q->req = NULL;
+    q->outcome = outcomes[reputation_judge(&p->g->s.rep->list[p->list], ans, &weight)];
+    if (--p->waiting == 0) {
+        end_probe(p);
+    }
+}
+
+static void ask(struct probe *p, size_t n, const struct addr *ip, struct slice name)
+{
+    const struct reputation_list *list = &p->g->s.rep->list[p->list];
+    struct probe_question *q = &p->q[n];
+    char mem[2 * DNS_NAME_MAX + 8];
+    struct buf b;
+
+    buf_init_fixed(&b, mem, sizeof(mem));
+    q->probe = p;
+    if (ip != NULL ? !dns_put_list_name(&b, ip, list->zone)
+                   : !dns_put_domain_list_name(&b, name, list->zone)) {
+        return;
+    }
+    q->asked = true;
+    p->waiting++;
+    q->req = dns_query(p->g->s.resolver, buf_slice(&b), DNS_TYPE_A, on_probe, q);
+}
+
+static void ask_canaries(struct probe *p, bool by_address)
+{
+    const struct guard_settings *s = p->g->s.settings;
+    const struct reputation_list *list = &p->g->s.rep->list[p->list];
+    size_t n = 2;
+    struct buf who;
+
+    buf_init_fixed(&who, p->who, sizeof(p->who));
+    for (size_t i = 0; !by_address && i < s->canary_domain_count && n < PROBE_QUESTIONS; i++) {
+        buf_put_slice(&who, n == 2 ? s->canary_domain[i] : SLICE_NONE);
+        ask(p, n++, NULL, s->canary_domain[i]);
+    }
+    for (size_t i = 0; by_address && i < s->canary_count + p->g->canary_count && n < PROBE_QUESTIONS; i++) {
+        const struct addr *ip = i < s->canary_count ? &s->canary[i] : &p->g->canary[i - s->canary_count];
+
+        if (ip->family == ADDR_V4 ? list->ipv4 : list->ipv6) {
+            if (n == 2) {
+                addr_put_ip(&who, ip);
+            }
+            ask(p, n++, ip, SLICE_NONE);
+        }
+    }
+}
+
+/* RFC 5782 5: 127.0.0.2 and TEST must be listed, 127.0.0.1 and INVALID must not. */
+static void start_probe(struct guard_run *g, size_t i)
+{
+    static const struct addr listed = { .family = ADDR_V4, .ip = { 127, 0, 0, 2 } };
+    static const struct addr control = { .family = ADDR_V4, .ip = { 127, 0, 0, 1 } };
+    const struct reputation_list *list = &g->s.rep->list[i];
+    bool by_address = (list->subjects & (1u << SUBJECT_CLIENT)) != 0;
+    struct probe *p = &g->probe[i];
+
+    if (p->waiting > 0 || (by_address && !list->ipv4)) {
+        return;
+    }
+    *p = (struct probe){ .g = g, .list = i };
+    if (list->probe) {
+        ask(p, 0, by_address ? &listed : NULL, SLICE("TEST"));
+    }
+    ask(p, 1, by_address ? &control : NULL, SLICE("INVALID"));
+    ask_canaries(p, by_address);
+}
+
+/* ---- each second ---- */
+
+static void on_tick(void *arg)
+{
+    struct guard_run *g = arg;
+    int64_t now_s = wall_now_s();
+
+    timer_start(&g->tick, TICK_MS);
+    for (size_t i = 0; i < g->s.rep->count; i++) {
+        struct memory_list *l = g->s.rep->list[i].mode != LIST_OFF ? take(g, i) : NULL;
+        uint32_t interval = g->s.settings->probe_interval_s;
+        bool due;
+
+        if (l == NULL) {
+            continue;
+        }
+        due = interval > 0 && memory_list_claim(l, &l->probe_at_s, now_s, interval);
+        give(g, i, l, guard_tick(l, g->s.settings, now_s));
+        if (due) {
+            start_probe(g, i);
+        }
+    }
+}
+
+struct guard_run *guard_run_new(const struct guard_run_setup *setup)
+{
+    struct guard_run *g = xcalloc(1, sizeof(*g));
+
+    g->s = *setup;
+    g->now = xcalloc(setup->rep->count + 1, sizeof(*g->now));
+    g->probe = xcalloc(setup->rep->count + 1, sizeof(*g->probe));
+    for (size_t i = 0; i < setup->rep->count; i++) {
+        struct memory_list *l = setup->rep->list[i].mode != LIST_OFF ? take(g, i) : NULL;
+
+        g->now[i].mode = setup->rep->list[i].mode;
+        if (l != NULL) {
+            give(g, i, l, 0);
+        }
+    }
+    timer_init(&g->tick, setup->loop, on_tick, g);
+    timer_start(&g->tick, TICK_MS);
+    return g;
+}
+
+void guard_run_free(struct guard_run **gp)
+{
+    struct guard_run *g = *gp;
+
+    if (g == NULL) {
+        return;
+    }
+    *gp = NULL;
+    timer_stop(&g->tick);
+    for (size_t i = 0; i < g->s.rep->count; i++) {
+        for (size_t k = 0; k < PROBE_QUESTIONS; k++) {
+            dns_cancel(&g->probe[i].q[k].req);
+        }
+    }
+    free(g->now);
+    free(g->probe);
+    free(g);
+}
+
+enum list_mode guard_run_mode(const struct guard_run *g, size_t list)
+{
+    return g->now[list].mode;
+}
+
+bool guard_run_may_ask(struct guard_run *g, size_t list)
+{
+    struct memory_list *l;
+    bool may = true;
+
+    if (!g->now[list].broken) {
+        return true;
+    }
+    l = take(g, list);
+    if (l != NULL) {
+        may = guard_may_ask(l, wall_now_s());
+        give(g, list, l, 0);
+    }
+    return may && l != NULL;
+}
+
+void guard_run_answer(struct guard_run *g, size_t list, enum guard_outcome outcome, uint64_t took_us)
+{
+    struct memory_list *l = take(g, list);
+
+    if (l != NULL) {
+        give(g, list, l, guard_answer(l, g->s.settings, outcome, took_us, wall_now_s()));
+    }
+}
+
+void guard_run_witness(struct guard_run *g, size_t list, const struct guard_witness *w)
+{
+    struct guard_list what = about(g, list);
+    struct memory_list *l = take(g, list);
+
+    if (l != NULL) {
+        give(g, list, l, guard_witness(l, g->s.settings, &what, w, wall_now_s()));
+    }
+}
+
+void guard_run_canary(struct guard_run *g, const struct addr *ip)
+{
+    struct addr net = addr_network(ip, 24, 64);
+
+    for (size_t i = 0; i < g->canary_count; i++) {
+        struct addr other = addr_network(&g->canary[i], 24, 64);
+
+        if (addr_same_ip(&net, &other)) {
+            return;
+        }
+    }
+    if (!g->s.settings->canaries_auto) {
+        return;
+    }
+    g->canary[g->canary_next] = *ip;
+    g->canary_next = (g->canary_next + 1) % CANARIES_KEPT;
+    g->canary_count = min_size(g->canary_count + 1, CANARIES_KEPT);
+}
+
+bool guard_run_samples(const struct guard_run *g)
+{
+    return g->s.settings->sample_percent > 0 && random_below(100) < g->s.settings->sample_percent;
+}
