@@ -94,7 +94,7 @@ static void set_name(struct tls_client *t, SSL *ssl, const char *server)
         }
         return;
     }
-    SSL_set_tlsext_host_name(ssl, name);
+    SSL_set_tlsext_host_name(ssl, (void *)(uintptr_t)name); /* OpenSSL's macro takes no const, and copies */
     if (t->verify) {
         SSL_set_hostflags(ssl, X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS);
         SSL_set1_host(ssl, name);

@@ -19,7 +19,7 @@
 /* AEAD first; CBC with SHA-2 last, for the servers of the years between TLS 1.2 and GCM with RSA. */
 static const char default_ciphers[] = "ECDHE+AESGCM:ECDHE+CHACHA20:DHE+AESGCM:DHE+CHACHA20:ECDHE+AES256+SHA384:"
                                       "ECDHE+AES128+SHA256:!aNULL:!eNULL:!PSK:!SRP";
-static const char groups[] = "X25519:P-256:P-384";
+#define GROUPS "X25519:P-256:P-384"
 
 struct tls_site { /* one context and the names that choose it */
     SSL_CTX *ctx;
@@ -127,7 +127,7 @@ static SSL_CTX *make_context(const struct config *conf, void *share, struct conf
 {
     SSL_CTX    *ctx = SSL_CTX_new(TLS_server_method());
     const char *ciphers = slice_empty(slice_str(conf->tls.ciphers)) ? default_ciphers : conf->tls.ciphers;
-    char        mem[2048];
+    char        mem[2048], groups[] = GROUPS; /* OpenSSL's macro takes no const */
     struct buf  list;
 
     BUG_ON(ctx == NULL);

@@ -317,7 +317,7 @@ static int key_type_for(const char *ciphers, const char *name)
 
     SSL_set_max_proto_version(r.ssl, TLS1_2_VERSION);
     assert_int_equal(SSL_set_cipher_list(r.ssl, ciphers), 1);
-    SSL_set_tlsext_host_name(r.ssl, name);
+    SSL_set_tlsext_host_name(r.ssl, (void *)(uintptr_t)name);
     if (raw_handshake(&r, server)) {
         x = SSL_get1_peer_certificate(r.ssl);
         type = EVP_PKEY_get_base_id(X509_get0_pubkey(x));
@@ -354,7 +354,7 @@ static void names_choose_certificates_and_unknown_ones_get_the_first(void **stat
         X509 *x;
 
         if (rows[i].name != NULL) {
-            SSL_set_tlsext_host_name(r.ssl, rows[i].name);
+            SSL_set_tlsext_host_name(r.ssl, (void *)(uintptr_t)rows[i].name);
         }
         if (!raw_handshake(&r, server)) {
             fail_msg("%s: no handshake", rows[i].name);
