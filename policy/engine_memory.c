@@ -418,7 +418,7 @@ void judge_outcome(struct judge *j, bool accepted)
     struct memory_key key[3];
     size_t n;
 
-    if (!usable(j) || !j->txn.open) {
+    if (j == NULL || !usable(j) || !j->txn.open) {
         return;
     }
     n = take_keys(j, key);
@@ -426,6 +426,11 @@ void judge_outcome(struct judge *j, bool accepted)
         memory_note(j->pw->memory, accepted ? MEMORY_ACCEPTED : MEMORY_REFUSED, &key[i],
                     settings(j)->known_good.within_s, wall_now_s());
     }
+}
+
+bool judge_exempt_from_rates(const struct judge *j)
+{
+    return has_spf_pass(j) || j->mem.good;
 }
 
 bool policy_client_known_good(const struct policy_worker *pw, const struct addr *ip)

@@ -132,6 +132,9 @@ bool judge_bypasses(const struct judge *j);
  */
 void judge_outcome(struct judge *j, bool accepted);
 
+/* Is this sender exempt from rates: an SPF pass, or good standing, as far as it is known by now? */
+bool judge_exempt_from_rates(const struct judge *j);
+
 /* Is the client's network in good standing?  From local memory, at once: greet_delay and rates are not for it. */
 bool policy_client_known_good(const struct policy_worker *pw, const struct addr *ip);
 

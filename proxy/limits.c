@@ -4,10 +4,13 @@
  * A client on a private address that came through no trusted proxy is exempt by default: a NAT in front
  * hides everyone behind one address, and judging it would refuse the world.  It is counted, and said once
  * a minute.
+ *
+ * A network in good standing is exempt from rates and bans, not from the number of connections.
  */
 #include "proxy/limits.h"
 
 #include "core/stream.h"
+#include "policy/policy.h"
 
 #define RESERVED_DESCRIPTORS 128
 #define FLOOD_PERCENT 110
@@ -64,9 +67,12 @@ struct limits_admission limits_admit(struct worker *w, const struct addr *client
     if (a.exempt)
         return a;
     a.result = state_client_enter(w->state, client, lim, loop_now(w->loop), &a.counted);
-    if (w->conf->mode != MODE_MONITOR || (a.result != ADMIT_BANNED && a.result != ADMIT_RATE))
+    if (a.result != ADMIT_BANNED && a.result != ADMIT_RATE)
         return a;
-    log_monitored(w, client, a.result);
+    if (w->conf->mode == MODE_MONITOR)
+        log_monitored(w, client, a.result);
+    else if (w->judges == NULL || !policy_client_known_good(w->judges, client))
+        return a;
     loose = *lim;
     loose.ban_points = 0;
     loose.connection_rate.count = 0;

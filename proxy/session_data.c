@@ -190,11 +190,15 @@ static const char *count_outcome(struct session *s, const struct reply *r)
     if (reply_is(r, 2)) {
         count(M_MESSAGES_ACCEPTED);
         count_n(M_MESSAGE_BYTES, spool_size(s->txn->spool));
+        judge_outcome(s->judge, true);
         return "accepted";
     }
     if (relay_unknown(s->txn->relay)) {
         count(M_MESSAGES_UNKNOWN);
         return "unknown";
+    }
+    if (reply_is(r, 5)) {
+        judge_outcome(s->judge, false);
     }
     count(reply_is(r, 5) ? M_MESSAGES_REJECTED : M_MESSAGES_DEFERRED);
     return reply_is(r, 5) ? "rejected" : "deferred";
