@@ -263,14 +263,16 @@ static void log_monitored(const struct judge *j, struct log_line *l)
 void judge_log(const struct judge *j, struct log_line *l)
 {
     const struct fact_value *lists = &j->facts.v[FACT_ID_REPUTATION_LISTS];
+    /* of a message that its own rules let pass, what let its recipients in */
+    bool of_txn = j->question.block == BLOCK_MESSAGE && j->txn.any && j->verdict.action <= VERDICT_BYPASS;
     char mem[40];
     struct buf score;
 
     buf_init_fixed(&score, mem, sizeof(mem));
     put_score(&score, j->result.score);
     if (j->verdict.rule != NULL) {
-        log_text(l, "verdict", actions[j->verdict.action]);
-        log_text(l, "rule", j->verdict.rule);
+        log_text(l, "verdict", actions[of_txn ? j->txn.action : j->verdict.action]);
+        log_text(l, "rule", of_txn ? j->txn.rule : j->verdict.rule);
         log_str(l, "score", buf_slice(&score));
     }
     log_word(j, l, "spf", FACT_ID_SPF);

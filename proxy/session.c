@@ -134,11 +134,18 @@ void session_greet(struct session *s)
     s->idle_since = loop_now(s->worker->loop);
 }
 
-static void say_banner(struct session *s)
+void session_say_banner(struct session *s)
 {
     session_greet(s);
     session_enter(s, PHASE_HELO);
     session_pump(s);
+}
+
+static void end_greet_delay(struct session *s)
+{
+    if (!session_early_banner(s)) {
+        session_say_banner(s);
+    }
 }
 
 static void on_timer(void *arg)
@@ -156,7 +163,7 @@ static void on_timer(void *arg)
     }
     switch (s->phase) {
     case PHASE_BANNER:
-        say_banner(s);
+        end_greet_delay(s);
         return;
     case PHASE_HELO:
     case PHASE_READY:
@@ -510,7 +517,7 @@ void session_accept(struct worker *w, const struct config_listener *lc, int fd, 
     if (lc->tls == TLS_MODE_IMPLICIT) {
         session_tls_implicit(s);
     } else if (w->conf->server.greet_delay_ms == 0) {
-        say_banner(s);
+        end_greet_delay(s);
     } else {
         session_rearm(s);
     }

@@ -18,6 +18,7 @@
  *            session_cmds.c  the command table: one row and one cmd_ function a verb
  *            session_rcpt.c  MAIL and RCPT: from the parsed path to the upstream's answer
  *            session_policy.c the verdicts of policy/ carried out
+ *            session_early.c  those before RCPT (policy.reject_at: earliest)
  *            session_data.c  DATA and BDAT into the spool, the end of the message, the relay's outcome
  *            session_tags.c  the header block put on top: Received, tags, headers.add
  *            session_tls.c   STARTTLS and implicit TLS, from the command to the forgotten EHLO
@@ -216,6 +217,7 @@ enum cmd_result cmd_xclient(struct session *s, struct slice arg);      /* sessio
 
 /* 220 and the banner: at the start, and after XCLIENT. */
 void session_greet(struct session *s);
+void session_say_banner(struct session *s); /* at the start: and on to HELO */
 
 /* Nothing that was said before counts any more: EHLO, transaction, offer (RFC 3207 4.2). */
 void session_forget(struct session *s);
@@ -239,6 +241,11 @@ void            session_policy_txn(struct txn *t);
 void            session_policy_mail(struct session *s); /* the transaction is open: SPF may be asked */
 enum cmd_result session_judge_rcpt(struct session *s, struct recipient *rcpt);
 void            session_judge_message(struct session *s);
+/* Answers what is already in the input buffer as behind a drop by `r`, and closes. */
+void            session_drop(struct session *s, const struct reply *r);
+/* session_early.c: true while the banner waits for a verdict, which then says it, or refuses. */
+bool            session_early_banner(struct session *s);
+enum cmd_result session_early_mail(struct session *s); /* the reply to MAIL */
 void            session_ask_upstream(struct session *s, struct recipient *rcpt); /* session_rcpt.c */
 /* A recipient refused by `r` of ours: said, logged, counted; CMD_CLOSED after too many. */
 enum cmd_result session_refuse_rcpt(struct session *s, const struct recipient *rcpt, const struct reply *r);
@@ -256,6 +263,8 @@ void session_log_connect(struct session *s);
 void session_log_close(struct session *s, enum close_reason reason);
 void session_log_rcpt(struct session *s, const struct recipient *rcpt, struct slice said, const struct reply *r,
                       const char *by);
+/* A refusal before there was a recipient. */
+void session_log_refused(struct session *s, const struct reply *r);
 void session_log_txn(struct session *s, const struct reply *r, const char *outcome, bool from_upstream);
 
 #endif

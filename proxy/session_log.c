@@ -1,5 +1,5 @@
 /*
- * session_log.c - the records of a session: connect, rcpt (refused ones), txn, close.
+ * session_log.c - the records of a session: connect, refused (before RCPT), rcpt (refused ones), txn, close.
  *
  * The keys and their order are part of the interface (glacis(8)); `txn` explains one message completely.
  * Addresses obey log.addresses: full, the domain alone, or a hash that the same address always gives.
@@ -97,6 +97,25 @@ void session_log_rcpt(struct session *s, const struct recipient *rcpt, struct sl
     put_address(s, &l, "to", rcpt != NULL && !slice_empty(rcpt->address) ? rcpt->address : said);
     put_reply(&l, r);
     log_text(&l, "by", by);
+    judge_log(s->judge, &l);
+    log_end(&l);
+}
+
+void session_log_refused(struct session *s, const struct reply *r)
+{
+    struct log_line l;
+
+    if (!log_begin(&l, LOG_LEVEL_INFO, "refused")) {
+        return;
+    }
+    log_text(&l, "session", s->id);
+    log_ip(&l, "client", &s->peer);
+    if (s->txn != NULL) {
+        log_str(&l, "helo", slice_str(s->helo));
+        put_address(s, &l, "from", s->txn->env.sender);
+    }
+    put_reply(&l, r);
+    log_text(&l, "by", "glacis");
     judge_log(s->judge, &l);
     log_end(&l);
 }

@@ -57,7 +57,7 @@ static bool answer_dropped(struct session *s, const struct reply *r)
     return true;
 }
 
-static void drop(struct session *s, const struct reply *r)
+void session_drop(struct session *s, const struct reply *r)
 {
     unsigned n = 0;
 
@@ -77,7 +77,7 @@ static void refuse(struct session *s, struct recipient *rcpt, const struct verdi
         return;
     }
     if (closes && s->txn->env.rcpt_count == 0) {
-        drop(s, &r);
+        session_drop(s, &r);
         return;
     }
     s->txn->close_after = s->txn->close_after || closes;

@@ -80,7 +80,7 @@ enum cmd_result cmd_mail(struct session *s, struct slice arg)
     s->messages++;
     session_policy_mail(s);
     session_enter(s, PHASE_ENVELOPE);
-    return session_say(s, said);
+    return judge_wants_early(s->judge) ? session_early_mail(s) : session_say(s, said);
 }
 
 /* ---- RCPT ---- */
