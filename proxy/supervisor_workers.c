@@ -73,6 +73,7 @@ static void become_child(struct supervisor *sup, const char *role, unsigned inde
     sigemptyset(&none);
     sigaddset(&none, SIGTERM); /* stays blocked until the process has its own way to hear of it */
     sigprocmask(SIG_SETMASK, &none, NULL);
+    (void)setpgid(0, 0); /* a signal to the group is the supervisor's: twice would mean "at once" */
     close(sup->signal_fd);
     close(sup->alive[1]);
     control_close_in_child(sup);

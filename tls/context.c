@@ -149,7 +149,7 @@ static SSL_CTX *make_context(const struct config *conf, void *share, struct conf
     SSL_CTX_set_session_cache_mode(ctx, SSL_SESS_CACHE_OFF); /* tickets carry the sessions */
     SSL_CTX_set_session_id_context(ctx, (const unsigned char *)"glacis", 6);
     SSL_CTX_set_dh_auto(ctx, 1);
-    SSL_CTX_set1_groups_list(ctx, groups);
+    SSL_CTX_set1_groups_list(ctx, (char *)(uintptr_t)groups); /* OpenSSL's macro takes no const, and reads */
     SSL_CTX_set_alpn_select_cb(ctx, on_alpn, NULL);
     tls_tickets_use(ctx, share);
     if (!buf_ok(&list) || SSL_CTX_set_cipher_list(ctx, mem) != 1) {
