@@ -25,11 +25,12 @@
 
 /* What this version does.  One line here turns on every key that waits for the work. */
 static const bool ready[WORK_COUNT] = {
-    [WORK_NONE] = true,         [WORK_TLS] = true,           [WORK_UPSTREAM_TLS] = true,
-    [WORK_TRUSTED] = true,      [WORK_IDENTITY] = true,     [WORK_NAMES] = true,
-    [WORK_POLICY] = true,       [WORK_AUTH_RESULTS] = false, [WORK_RECIPIENTS] = false,
-    [WORK_EMAIL_CHECK] = false, [WORK_DKIM] = false,         [WORK_REDIS] = true,
-    [WORK_HISTORY] = false,     [WORK_RULES] = true,         [WORK_LISTS] = true,
+    [WORK_NONE] = true,         [WORK_TLS_GROUP] = true,    [WORK_TLS] = true,
+    [WORK_UPSTREAM_TLS] = true, [WORK_TRUSTED] = true,      [WORK_IDENTITY] = true,
+    [WORK_NAMES] = true,        [WORK_POLICY] = true,       [WORK_AUTH_RESULTS] = true,
+    [WORK_RECIPIENTS] = false,  [WORK_EMAIL_CHECK] = false, [WORK_DKIM] = false,
+    [WORK_REDIS] = true,        [WORK_HISTORY] = false,     [WORK_RULES] = true,
+    [WORK_LISTS] = true,
 };
 
 /* clang-format off */

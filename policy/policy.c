@@ -1,7 +1,44 @@
 /*
  * policy.c - struct policy: its making from a configuration, and its end (policy.h, policy_priv.h).
  */
+#include <sys/stat.h>
+
 #include "policy/lists_load.h"
+
+#define GROUP_PREFIX "group:"
+
+static struct group *named_group(const struct policy *p, struct slice name)
+{
+    return rules_group(&p->rules, slice_skip(name, slice_starts(name, SLICE(GROUP_PREFIX)) ? 6 : 0));
+}
+
+bool policy_group_known(const struct policy *p, struct slice name)
+{
+    return named_group(p, name) != NULL;
+}
+
+bool policy_group_has_ip(const struct policy *p, struct slice name, const struct addr *ip)
+{
+    const struct group *g = named_group(p, name);
+
+    return g != NULL && group_has_ip(g, ip, wall_now_s());
+}
+
+static uint64_t mix(uint64_t h, uint64_t v)
+{
+    return (h ^ v) * UINT64_C(0x100000001b3);
+}
+
+/* tls.not_offered_to names a group of the file. */
+static void check_named_group(const struct policy *p, struct config_errors *errs)
+{
+    struct slice name = slice_str(p->conf->tls.not_offered_to);
+
+    if (!slice_empty(name) && !policy_group_known(p, name)) {
+        config_errors_add(errs, false, 0, 0, "tls.not_offered_to: there is no group `" SLICE_FMT "`",
+                          SLICE_ARG(slice_skip(name, sizeof(GROUP_PREFIX) - 1)));
+    }
+}
 
 struct policy *policy_compile(const struct config *conf, struct config_errors *errs)
 {
@@ -16,6 +53,8 @@ struct policy *policy_compile(const struct config *conf, struct config_errors *e
     if (rules_load(p, errs) && ok) {
         rules_run_tests(p, errs);
     }
+    check_named_group(p, errs);
+    p->files_read = policy_files_now(p);
     if (errs->fatal != fatal) {
         policy_free(p);
         return NULL;
@@ -35,4 +74,27 @@ void policy_free(struct policy *p)
 const char *policy_group_file(const struct policy *p, size_t i)
 {
     return i < p->rules.file_count ? p->rules.files[i] : NULL;
+}
+
+uint64_t policy_files_now(const struct policy *p)
+{
+    uint64_t h = 0;
+    const char *path;
+
+    for (size_t i = 0; (path = policy_group_file(p, i)) != NULL; i++) {
+        struct stat st = { 0 };
+
+        h = mix(h, UINT64_C(0xcbf29ce484222325));
+        if (stat(path, &st) == 0) {
+            h = mix(mix(h, (uint64_t)st.st_dev), (uint64_t)st.st_ino);
+            h = mix(mix(h, (uint64_t)st.st_size), (uint64_t)st.st_mtim.tv_sec);
+            h = mix(h, (uint64_t)st.st_mtim.tv_nsec);
+        }
+    }
+    return h;
+}
+
+uint64_t policy_files_read(const struct policy *p)
+{
+    return p->files_read;
 }

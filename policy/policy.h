@@ -38,8 +38,16 @@ void           policy_free(struct policy *p);
 /* The merged rules as YAML, for `check --print`. */
 void policy_print(const struct policy *p, struct buf *out);
 
+/* "group:NAME", as settings outside the rules name one: is there such a group, and is the address in it? */
+bool policy_group_known(const struct policy *p, struct slice name);
+bool policy_group_has_ip(const struct policy *p, struct slice name, const struct addr *ip);
+
 /* The files that groups were read from, to be watched: the i-th, or NULL behind the last. */
 const char *policy_group_file(const struct policy *p, size_t i);
+
+/* Place, size and time of these files, as a number: now, and when they were read.  Asks the disk. */
+uint64_t policy_files_now(const struct policy *p);
+uint64_t policy_files_read(const struct policy *p);
 
 /* Lists of addresses that have the test entries of RFC 5782, for the resolver's self-test: zones hold keys, names do not. */
 size_t policy_probe_zones(const struct policy *p, struct slice *zones, struct slice *names, size_t max);

@@ -59,7 +59,11 @@ static void end(struct session *s)
 
 bool session_tls_offered(const struct session *s)
 {
-    return s->worker->conf->tls.enabled && s->listener->tls == TLS_MODE_STARTTLS && !s->tls;
+    const struct config *c = s->worker->conf;
+    struct slice not_for = slice_str(c->tls.not_offered_to);
+
+    return c->tls.enabled && s->listener->tls == TLS_MODE_STARTTLS && !s->tls &&
+           (slice_empty(not_for) || !policy_group_has_ip(c->policy, not_for, &s->peer));
 }
 
 enum cmd_result cmd_starttls(struct session *s, struct slice arg UNUSED)
