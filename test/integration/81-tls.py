@@ -44,6 +44,22 @@ def deliver(client, sink):
     return sink.messages[-1].data.decode()
 
 
+@shows("STARTTLS is kept from a group of clients; a group that is not there is an error")
+def not_offered(w):
+    more = 'groups: {broken_tls: ["127.0.0.7"]}\n'
+    g, _, _ = setup(w, "not_offered_to: group:broken_tls", more)
+    for source, offered in (("127.0.0.7", False), ("127.0.0.8", True)):
+        c = Client(g.smtp, source=source)
+        must(("STARTTLS" in c.hello().text) == offered, "offered to %s: %s" % (source, offered))
+        must((c.cmd("STARTTLS").code == "220") == offered, "answered to %s: %s" % (source, offered))
+    check = subprocess.run([g.program, "check", "-c", g.path], capture_output=True, text=True, check=False)
+    must(check.returncode == 0, "the file is good", check.stderr)
+    with open(g.path, encoding="ascii") as f:
+        bad = f.read().replace("group:broken_tls", "group:other")
+    check = subprocess.run([g.program, "check", "-c", "-"], input=bad, capture_output=True, text=True, check=False)
+    must(check.returncode == 78 and "there is no group `other`" in check.stderr, "an unknown group", check.stderr)
+
+
 @shows("STARTTLS with TLS 1.2 and 1.3: offered in clear only, EHLO is forgotten, Received, log and metrics name it")
 def starttls(w):
     g, sink, ca = setup(w)

@@ -41,6 +41,7 @@ class World:
         self.dir = directory
         self.sinks = []
         self.programs = []
+        self.dns = []               # DNS servers (dnsserver.py), ended last
 
     def sink(self, **options):
         sink = Sink(**options).start()
@@ -86,6 +87,8 @@ dns: {self_test: off}
             denied = re.findall('"event":"sandbox_denied".*|.*"signal":31[,}].*', text)
             if denied:
                 problems.append("the sandbox was tripped: %s" % denied[:3])
+        for server in self.dns:
+            server.stop()
         for sink in self.sinks:
             sink.stop()
             if sink.violations:

@@ -9,7 +9,8 @@ own) or as a program whose rules are a JSON file that is read again whenever it 
     sink.py --listen 127.0.0.1:0 --dir OUT --ready-file PATH [--rules FILE] [--keyword SIZE ...]
 
 A rule is an object; the first one that fits is taken:
-    at       CONNECT EHLO HELO MAIL RCPT DATA CONTENT DOT RSET NOOP QUIT OTHER, or AFTER (a message is done)
+    at       CONNECT EHLO HELO STARTTLS XCLIENT XFORWARD MAIL RCPT DATA CONTENT DOT RSET NOOP QUIT OTHER, or AFTER
+             (a message is done)
     match    regular expression that the command line must hold
     nth      only the nth time that `at` and `match` fit;  times: at most so often
     reply    what to say, CRLF is added;  raw: exactly these octets (latin-1)
@@ -19,7 +20,9 @@ A rule is an object; the first one that fits is taken:
     after    CONTENT: act once so many octets of content have come;  rate: octets a second to read
     octets   true: the reply leaves octet by octet
 
-Limits: Python's standard library only; no TLS.
+With `tls` (an ssl.SSLContext) STARTTLS is done; XCLIENT and XFORWARD are taken where the keywords have them.
+
+Limits: Python's standard library only.
 """
 import argparse
 import asyncio
@@ -36,6 +39,7 @@ import time
 KEYWORDS = ["PIPELINING", "SIZE 104857600", "8BITMIME", "SMTPUTF8", "DSN", "ENHANCEDSTATUSCODES"]
 ALLOWED = {"EHLO", "HELO", "STARTTLS", "XCLIENT", "XFORWARD", "MAIL", "RCPT", "DATA", "RSET", "NOOP", "QUIT"}
 ENDS = {signal.SIGTERM, signal.SIGINT}
+POINTS = {"EHLO", "HELO", "STARTTLS", "XCLIENT", "XFORWARD", "MAIL", "RCPT", "DATA", "RSET", "NOOP", "QUIT"}
 SYNC = {"EHLO", "HELO", "STARTTLS", "XCLIENT", "DATA", "QUIT"}  # nothing may follow before their reply (PIP-12)
 
 
@@ -91,6 +95,7 @@ class Connection:
         self.mail = None
         self.rcpts = []
         self.open = True
+        self.tls = None              # (version, cipher, was it resumed)
 
     def reset(self):
         self.mail = None
@@ -105,11 +110,12 @@ class Sink:
     """The server, in a thread of its own.  All members may be read from the test's thread."""
 
     def __init__(self, listen=("127.0.0.1", 0), name="inner.sink.test", keywords=None, directory=None,
-                 rules_file=None, keep=True):
+                 rules_file=None, keep=True, tls=None):
         self.name = name
         self.keywords = list(KEYWORDS if keywords is None else keywords)
         self.directory = directory
         self.rules_file = rules_file
+        self.tls = tls                # ssl.SSLContext, or None
         self.keep = keep              # octets and messages stay in memory
         self.on_message = None        # called with each message that is taken, in the sink's thread
         self.rules = []
@@ -390,7 +396,7 @@ class Sink:
 
     async def _command(self, conn, verb, line):
         """One command; false ends the session."""
-        at = verb if verb in ("EHLO", "HELO", "MAIL", "RCPT", "DATA", "RSET", "NOOP", "QUIT") else "OTHER"
+        at = verb if verb in POINTS else "OTHER"
         rule = self._rule(at, line)
         default = self._default(conn, verb)
         said = await self._say(conn, rule, default)
@@ -406,15 +412,36 @@ class Sink:
             conn.rcpts.append(line)
         elif verb == "RSET":
             conn.reset()
+        elif verb == "XCLIENT" and good:
+            conn.greeted = False
+            conn.reset()
+        elif verb == "STARTTLS" and said == self._default(conn, verb) and good:
+            await self._handshake(conn)
         elif verb == "DATA" and said[:3] == b"354":
             return await self._message(conn)
         elif verb == "QUIT":
             return False
         return True
 
+    async def _handshake(self, conn):
+        try:
+            await conn.writer.start_tls(self.tls, ssl_handshake_timeout=10)
+        except OSError as e:  # ssl.SSLError too
+            raise Gone from e
+        conn.reader = conn.writer._protocol._stream_reader  # pylint: disable=protected-access
+        found = conn.writer.get_extra_info("ssl_object")
+        conn.tls = (found.version(), found.cipher()[0], found.session_reused)
+        conn.greeted = False
+        conn.reset()
+
+    def _offers(self, verb):
+        return any(k.upper().split(" ")[0] == verb for k in self.keywords)
+
     def _default(self, conn, verb):
         if verb == "EHLO":
             lines = [self.name] + self.keywords
+            if self.tls and conn.tls is None:
+                lines.append("STARTTLS")
             return b"".join(b"250%s%s\r\n" % (b" " if i == len(lines) - 1 else b"-", l.encode("latin-1"))
                             for i, l in enumerate(lines))
         if verb == "MAIL":
@@ -430,6 +457,12 @@ class Sink:
             if not conn.rcpts:
                 return b"554 5.5.1 no recipients\r\n"
             return b"354 go ahead\r\n"
+        if verb == "STARTTLS" and self.tls and conn.tls is None:
+            return b"220 2.0.0 go ahead\r\n"
+        if verb == "XCLIENT" and self._offers(verb):
+            return b"220 %s ESMTP\r\n" % self.name.encode()
+        if verb == "XFORWARD" and self._offers(verb):
+            return b"250 2.0.0 noted\r\n"
         return {"HELO": b"250 " + self.name.encode() + b"\r\n", "RSET": b"250 2.0.0 reset\r\n",
                 "NOOP": b"250 2.0.0 fine\r\n", "QUIT": b"221 2.0.0 bye\r\n"}.get(verb, b"500 5.5.2 what?\r\n")
 
