@@ -330,13 +330,14 @@ bool seccomp_is_watched(void)
 
 enum seccomp_status seccomp_enter(enum seccomp_role role)
 {
-    uint32_t act_kill = seccomp_api_get() >= 3 ? SCMP_ACT_KILL_PROCESS : SCMP_ACT_KILL;
     struct making m = { NULL, 0 };
+    uint32_t act_kill;
 
     if (seccomp_is_watched())
         return SECCOMP_WATCHED;
     if (prctl(PR_GET_SECCOMP, 0, 0, 0, 0) < 0 || !catch_denied())
         return SECCOMP_NO_KERNEL;
+    act_kill = seccomp_api_get() >= 3 ? SCMP_ACT_KILL_PROCESS : SCMP_ACT_KILL;
     for (size_t i = 0; i < ARRAY_LEN(refused); i++)
         refused[i] = said[i] = 0; /* those of the process that forked us */
     m.ctx = seccomp_init(ACT_DENY);
