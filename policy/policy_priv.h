@@ -31,6 +31,7 @@ struct policy {
     /* Parts compiled by other files; each has its own _load, called by policy.c. */
     struct reputation reputation; /* lists_load.h; all in the arena */
     struct remembered remembered; /* standing_load.h */
+    uint64_t files_read;          /* policy_files_now() at that time */
 };
 
 #endif

@@ -311,6 +311,7 @@ static void run(struct supervisor *sup)
             break;
         generations_tick(sup);
         certificates_tick(sup);
+        groups_tick(sup);
         supervisor_reload_pending(sup);
         control_tick(sup);
         notify_tick(sup);

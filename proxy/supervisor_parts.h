@@ -5,6 +5,7 @@
  *   supervisor_workers.c  forks, reaps, replaces; generations from starting to drained
  *   supervisor_reload.c   a new file: loaded, refused or made the next generation
  *   supervisor_certificates.c  certificates that change on the disk
+ *   supervisor_groups.c   group files that change on the disk
  *   supervisor_sockets.c  the listening sockets
  *   supervisor_control.c  the control socket: reload, status
  *   supervisor_files.c    state directory, last good file, ready file
@@ -130,6 +131,9 @@ struct supervisor {
         uint64_t said_ms;              /* when a refusal was last logged; 0: nothing is refused */
         uint8_t said[SHA256_LEN];      /* of that refusal's text */
     } certificates;
+    struct { /* files of groups (policy_files_now): as last looked at, as last refused */
+        uint64_t next_ms, seen, refused;
+    } groups;
     bool ready, stopping, at_once;
     uint64_t stop_kill_ms;
     int exit_status;
@@ -165,6 +169,9 @@ void supervisor_generation_failed(struct supervisor *sup, struct generation *g);
 
 /* supervisor_certificates.c */
 void certificates_tick(struct supervisor *sup);
+
+/* supervisor_groups.c */
+void groups_tick(struct supervisor *sup);
 
 /* supervisor_control.c */
 bool control_open(struct supervisor *sup, const struct config *conf);

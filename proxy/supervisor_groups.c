@@ -1,0 +1,52 @@
+/*
+ * supervisor_groups.c - group files that change on the disk.
+ *
+ * Every LOOK_MS the place, size and time of each file that a group was read from are looked at.  When they
+ * have changed, and have stopped changing, the configuration that serves is built again with the new files
+ * and becomes the next generation; files that cannot be taken change nothing and are said once.
+ *
+ * Limits     a change that leaves inode, size and time (to the nanosecond) as they were is not seen: reload
+ * then.
+ */
+#include "core/slice.h"
+#include "policy/policy.h"
+#include "proxy/supervisor_parts.h"
+
+#define LOOK_MS 1000
+
+static void take(struct supervisor *sup, const struct config *old)
+{
+    const char *path = sup->options.config_path;
+    struct config_errors errs = { 0 };
+    struct config *conf =
+        supervisor_complete(config_load_text(path != NULL ? path : "environment", old->text, &errs), &errs);
+
+    supervisor_log_errors(&errs, path);
+    if (conf == NULL) {
+        sup->groups.refused = sup->groups.seen;
+        log_msg(LOG_LEVEL_ERROR, "groups_refused",
+                "A file of a group has changed and cannot be taken; what was read before holds on");
+    } else {
+        log_msg(LOG_LEVEL_INFO, "groups_changed", "A file of a group has changed: a new generation takes it");
+        supervisor_reloaded(sup, conf, NULL);
+    }
+    config_errors_fini(&errs);
+}
+
+void groups_tick(struct supervisor *sup)
+{
+    const struct generation *g = generation_in(sup, GENERATION_CURRENT);
+    uint64_t now;
+
+    if (g == NULL || g->conf->policy == NULL || sup->stopping || sup->now_ms < sup->groups.next_ms)
+        return;
+    if (sup->pending != NULL || generation_in(sup, GENERATION_STARTING) != NULL)
+        return; /* it brings its own */
+    sup->groups.next_ms = sup->now_ms + LOOK_MS;
+    now = policy_files_now(g->conf->policy);
+    if (now != sup->groups.seen) {
+        sup->groups.seen = now; /* perhaps it is still being written */
+    } else if (now != policy_files_read(g->conf->policy) && now != sup->groups.refused) {
+        take(sup, g->conf);
+    }
+}
