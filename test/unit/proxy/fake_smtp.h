@@ -16,6 +16,7 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <netinet/in.h>
+#include <netinet/tcp.h>
 
 #include "core/stream.h"
 #include "tls/tls_priv.h"
@@ -380,6 +381,7 @@ static inline void fake_listen(struct fake *f)
     f->fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
     BUG_ON(f->fd < 0);
     setsockopt(f->fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
+    setsockopt(f->fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on)); /* what it accepts inherits this */
     BUG_ON(bind(f->fd, (struct sockaddr *)&sa, sizeof(sa)) != 0 || listen(f->fd, 64) != 0);
     BUG_ON(getsockname(f->fd, (struct sockaddr *)&sa, &len) != 0);
     f->addr = addr_from_sockaddr((struct sockaddr *)&sa);

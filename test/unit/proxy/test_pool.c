@@ -545,6 +545,7 @@ static void a_rate_spreads_messages(void **state)
     world_init(&w, 1);
     world_up(&w)->rate.count = 2;
     world_up(&w)->rate.per_ms = 400;
+    world_up(&w)->timeouts.final_reply_ms = 5000; /* the wait is within the client's patience */
     world_go(&w);
     before = loop_now_us() / 1000;
     for (int i = 0; i < 4; i++) {
