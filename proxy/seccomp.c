@@ -80,6 +80,7 @@
     (CLONE_NEWNS | CLONE_NEWCGROUP | CLONE_NEWUTS | CLONE_NEWIPC | CLONE_NEWUSER | CLONE_NEWPID |            \
      CLONE_NEWNET)
 
+#define INT UINT32_MAX /* an argument of which the kernel looks at 32 bits */
 #define S(name) SCMP_SYS(name)
 
 /* ---- the lists ---- */
@@ -177,9 +178,12 @@ static void rule(struct making *m, uint32_t action, int call)
     note(m, seccomp_rule_add(m->ctx, action, call, 0));
 }
 
-static void rule_if(struct making *m, int call, struct scmp_arg_cmp first)
+/* Allowed if the argument's bits under the mask are these. */
+static void rule_if(struct making *m, int call, unsigned argument, uint64_t mask, uint64_t value)
 {
-    note(m, seccomp_rule_add_array(m->ctx, SCMP_ACT_ALLOW, call, 1, &first));
+    struct scmp_arg_cmp cmp = { argument, SCMP_CMP_MASKED_EQ, mask, value };
+
+    note(m, seccomp_rule_add_array(m->ctx, SCMP_ACT_ALLOW, call, 1, &cmp));
 }
 
 static void allow(struct making *m, const int *calls, size_t count)
@@ -196,18 +200,18 @@ static void allow_in_part(struct making *m)
     static const unsigned options[] = { PR_SET_NAME, PR_GET_NAME, PR_GET_DUMPABLE, PR_SET_VMA };
 
     for (size_t i = 0; i < ARRAY_LEN(families); i++)
-        rule_if(m, S(socket), SCMP_A0_32(SCMP_CMP_EQ, (uint32_t)families[i]));
-    rule_if(m, S(socketpair), SCMP_A0_32(SCMP_CMP_EQ, AF_UNIX));
+        rule_if(m, S(socket), 0, INT, (uint32_t)families[i]);
+    rule_if(m, S(socketpair), 0, INT, AF_UNIX);
     for (size_t i = 0; i < ARRAY_LEN(controls); i++)
-        rule_if(m, S(ioctl), SCMP_A1_32(SCMP_CMP_EQ, controls[i]));
+        rule_if(m, S(ioctl), 1, INT, controls[i]);
     if (WIDENED)
         return; /* the rest is allowed whole */
     for (size_t i = 0; i < ARRAY_LEN(options); i++)
-        rule_if(m, S(prctl), SCMP_A0_32(SCMP_CMP_EQ, options[i]));
-    rule_if(m, S(mmap), SCMP_A2_32(SCMP_CMP_MASKED_EQ, PROT_EXEC, 0));
-    rule_if(m, S(mprotect), SCMP_A2_32(SCMP_CMP_MASKED_EQ, PROT_EXEC, 0));
-    rule_if(m, S(tgkill), SCMP_A0_32(SCMP_CMP_EQ, (uint32_t)getpid())); /* abort() */
-    rule_if(m, S(prlimit64), SCMP_A2_64(SCMP_CMP_EQ, 0));               /* reading limits */
+        rule_if(m, S(prctl), 0, INT, options[i]);
+    rule_if(m, S(mmap), 2, PROT_EXEC, 0);
+    rule_if(m, S(mprotect), 2, PROT_EXEC, 0);
+    rule_if(m, S(tgkill), 0, INT, (uint32_t)getpid()); /* abort() */
+    rule_if(m, S(prlimit64), 2, UINT64_MAX, 0);        /* reading limits */
 }
 
 /* Threads, but no processes; and whether a worker still is there. */
@@ -215,8 +219,8 @@ static void allow_threads(struct making *m)
 {
     if (WIDENED)
         return;
-    rule_if(m, S(clone), SCMP_A0_32(SCMP_CMP_MASKED_EQ, CLONE_THREAD | NAMESPACES, CLONE_THREAD));
-    rule_if(m, S(kill), SCMP_A1_32(SCMP_CMP_EQ, 0));
+    rule_if(m, S(clone), 0, CLONE_THREAD | NAMESPACES, CLONE_THREAD);
+    rule_if(m, S(kill), 1, INT, 0);
 }
 
 static void add_rules(struct making *m, enum seccomp_role role, uint32_t act_kill)
