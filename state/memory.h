@@ -191,15 +191,14 @@ bool memory_list_claim(struct memory_list *l, uint32_t *due_s, int64_t now_s, ui
 /* ---- of a process ---- */
 
 struct memory_redis { /* state.redis */
-    const char *url;  /* redis://[:password@]host[:port][/db], unix:/path; "" or NULL: embedded */
+    const char *url;  /* redis://[:password@]address[:port][/db], unix:/path; "" or NULL: embedded */
     const char *prefix;
     uint64_t timeout_ms;
 };
 
 /*
- * loop may be NULL (supervisor, recorder): then notes and lists only.  A name in the url is resolved here,
- * blocking, so before the loop runs.  Never fails: an address that cannot be used is logged and the tables
- * serve alone.
+ * loop may be NULL (supervisor, recorder): then notes and lists only.  Never fails, never blocks: a url that
+ * cannot be used is logged and the tables serve alone.
  */
 struct memory *memory_new(struct state *st, struct loop *loop, const struct memory_redis *redis) MUST_USE;
 void memory_free(struct memory **m); /* operations that are out are dropped without an answer */

@@ -38,6 +38,21 @@ struct memory_op {
 /* Answers and frees the operation; from the loop only. */
 void op_done(struct memory_op *op);
 
+/* ---- redis_address.c ---- */
+
+struct redis_address {
+    char *host; /* an address in text; NULL: path */
+    char *path;
+    char *password; /* NULL: none */
+    uint16_t port;
+    unsigned db;
+};
+
+/* redis://[[user]:password@]address[:port][/db] or unix:/path; addresses and `localhost` only: nothing here
+ * blocks. */
+bool redis_address_parse(struct redis_address *a, struct slice url) MUST_USE;
+void redis_address_fini(struct redis_address *a);
+
 /* ---- redis.c ---- */
 
 struct redis *redis_new(struct memory *m,

@@ -21,7 +21,6 @@
 #include <errno.h>
 #include <hiredis/async.h>
 #include <hiredis/hiredis.h>
-#include <netdb.h>
 
 #include "state/memory_priv.h"
 
@@ -40,11 +39,7 @@ enum redis_state { REDIS_AWAY = 0, REDIS_DIALING, REDIS_UP, REDIS_SLOW };
 struct redis {
     struct memory *m;
     struct loop *loop;
-    char *host; /* numeric; NULL: path */
-    char *path;
-    char *password;
-    uint16_t port;
-    unsigned db;
+    struct redis_address to;
     char prefix[PREFIX_MAX + 1];
     uint64_t timeout_ms;
     enum redis_state state;
@@ -241,7 +236,7 @@ static void on_disconnected(const redisAsyncContext *ac, int status)
 static void dial(struct redis *r)
 {
     redisAsyncContext *ac =
-        r->path != NULL ? redisAsyncConnectUnix(r->path) : redisAsyncConnect(r->host, r->port);
+        r->to.path != NULL ? redisAsyncConnectUnix(r->to.path) : redisAsyncConnect(r->to.host, r->to.port);
 
     r->state = REDIS_DIALING;
     if (ac == NULL || ac->err != 0) {
@@ -263,10 +258,10 @@ static void dial(struct redis *r)
     redisAsyncSetConnectCallback(ac, on_connected);
     redisAsyncSetDisconnectCallback(ac, on_disconnected);
     timer_start(&r->retry, r->timeout_ms < 1000 ? 1000 : r->timeout_ms);
-    if (r->password != NULL)
-        redisAsyncCommand(ac, on_handshake, NULL, "AUTH %s", r->password);
-    if (r->db != 0)
-        redisAsyncCommand(ac, on_handshake, NULL, "SELECT %u", r->db);
+    if (r->to.password != NULL)
+        redisAsyncCommand(ac, on_handshake, NULL, "AUTH %s", r->to.password);
+    if (r->to.db != 0)
+        redisAsyncCommand(ac, on_handshake, NULL, "SELECT %u", r->to.db);
     redisAsyncCommand(ac, on_handshake, NULL, "SET %shistory %lld NX", r->prefix, (long long)wall_now_s());
     redisAsyncCommand(ac, on_history, NULL, "GET %shistory", r->prefix);
 }
@@ -620,60 +615,6 @@ static void on_lists(void *arg)
 
 /* ---- made and ended ---- */
 
-/* A numeric host as it is; a name is asked of the system once, before the loop runs. */
-static char *resolve_host(struct slice name)
-{
-    struct addrinfo hints = { .ai_socktype = SOCK_STREAM }, *found = NULL;
-    char *text = slice_dup(name), numeric[NI_MAXHOST];
-    bool ok = getaddrinfo(text, NULL, &hints, &found) == 0 &&
-              getnameinfo(found->ai_addr, found->ai_addrlen, numeric, sizeof(numeric), NULL, 0,
-                          NI_NUMERICHOST) == 0;
-
-    if (found != NULL)
-        freeaddrinfo(found);
-    free(text);
-    return ok ? xstrdup(numeric) : NULL;
-}
-
-/* redis://[[user]:password@]host[:port][/db] or unix:/path */
-static bool parse_url(struct redis *r, struct slice url)
-{
-    struct slice host, port = SLICE("6379"), auth = SLICE_NONE;
-    uint64_t n;
-    size_t at;
-
-    if (slice_starts(url, SLICE("unix:/"))) {
-        r->path = slice_dup(slice_skip(url, 5));
-        return true;
-    }
-    if (!slice_starts(url, SLICE("redis://")))
-        return false;
-    url = slice_skip(url, 8);
-    at = slice_rfind(url, '@');
-    if (at < url.len) {
-        auth = slice_take(url, at);
-        url = slice_skip(url, at + 1);
-        auth = slice_skip(auth, min_size(slice_find(auth, ':') + 1, auth.len));
-        r->password = slice_dup(auth);
-    }
-    host = slice_cut(&url, '/');
-    if (url.len > 0 && !slice_to_u64(url, 1023, &n))
-        return false;
-    r->db = url.len > 0 ? (unsigned)n : 0;
-    if (host.len > 0 && host.ptr[0] == '[') {
-        port = slice_skip(host, min_size(slice_find(host, ']') + 2, host.len));
-        host = slice_skip(slice_take(host, slice_find(host, ']')), 1);
-    } else if (slice_rfind(host, ':') < host.len) {
-        port = slice_skip(host, slice_rfind(host, ':') + 1);
-        host = slice_take(host, slice_rfind(host, ':'));
-    }
-    if (!slice_to_u64(port.len > 0 ? port : SLICE("6379"), 65535, &n))
-        return false;
-    r->port = (uint16_t)n;
-    r->host = resolve_host(host);
-    return r->host != NULL;
-}
-
 struct redis *redis_new(struct memory *m, const struct memory_redis *conf)
 {
     struct redis *r = xcalloc(1, sizeof(*r));
@@ -684,9 +625,10 @@ struct redis *redis_new(struct memory *m, const struct memory_redis *conf)
     r->timeout_ms = conf->timeout_ms;
     if (prefix.len > 0)
         memcpy(r->prefix, prefix.ptr, prefix.len);
-    if (!parse_url(r, slice_str(conf->url))) {
+    if (!redis_address_parse(&r->to, slice_str(conf->url))) {
         log_msg(LOG_LEVEL_ERROR, "shared_memory_address",
-                "state.redis.url cannot be used or its host not be found: local memory serves alone");
+                "state.redis.url is not redis://[:password@]address[:port][/db] or unix:/path: local memory "
+                "serves alone");
         redis_free(&r);
         return NULL;
     }
@@ -711,9 +653,7 @@ void redis_free(struct redis **rp)
         redisAsyncFree(ac);
     timer_stop(&r->retry);
     timer_stop(&r->lists);
-    free(r->host);
-    free(r->path);
-    free(r->password);
+    redis_address_fini(&r->to);
     free(r);
 }
 
