@@ -63,8 +63,8 @@ struct dns_record {
     uint16_t preference; /* MX */
     struct slice data;   /* A: 4 octets, AAAA: 16, network order.  TXT: the strings, joined; any octets.
                             MX, NS, PTR, CNAME: a name in normal form; SOA: that of its server.  The MX
-                            of RFC 7505 ("no mail") is the empty name.  MX, NS, PTR are hostname_valid(),
-                            others were dropped */
+                            of RFC 7505 ("no mail") is the empty name.  NS, PTR are hostname_valid(),
+                            others were dropped; MX and CNAME are any printable name */
 };
 
 /* An answer: immutable, counted.  Shared by all who asked and by the cache; one memory block. */

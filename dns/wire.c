@@ -393,7 +393,7 @@ static enum decoded decode_mx(struct parse *p, const struct rr *rr, struct dns_r
         return DECODED_BAD;
     if (name.len == 1) /* RFC 7505: the null MX */
         return keep(p, SLICE(""), &rec->data);
-    return decode_name(p, rr, 2, true, &rec->data);
+    return decode_name(p, rr, 2, false, &rec->data); /* RFC 7208 7.1: `mx:` may lead to any visible name */
 }
 
 /* The strings joined, without anything between them (RFC 7208 3.3, RFC 6376 3.6.2.2). */

@@ -38,7 +38,6 @@ static void check_record(uint16_t type, const struct dns_record *rec)
     BUG_ON(type == DNS_TYPE_A && rec->data.len != 4);
     BUG_ON(type == DNS_TYPE_AAAA && rec->data.len != 16);
     BUG_ON((type == DNS_TYPE_PTR || type == DNS_TYPE_NS) && !hostname_valid(rec->data));
-    BUG_ON(type == DNS_TYPE_MX && rec->data.len > 0 && !hostname_valid(rec->data));
 }
 
 static void check_answer(uint16_t type, const struct dns_answer *ans)

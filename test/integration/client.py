@@ -196,6 +196,8 @@ class Glacis:
         os.rename(self.path + ".tmp", self.path)
 
     def start(self):
+        if os.path.exists(self.ready):
+            os.unlink(self.ready)       # of the run before
         with open(self.log_path, "ab") as log:
             self.process = subprocess.Popen(self.wrapper + [self.program, "run", "-c", self.path, "--ready-file",
                                                              self.ready],

@@ -1,0 +1,171 @@
+#!/usr/bin/python3
+"""23-dns-faults.py - the DNS at its worst: silent, failing, lame, slow, truncated, garbage, poisoned, and 5,000
+questions at once.  Nobody is refused for good because of it, the event loop does not stall, memory stays bounded.
+"""
+import os
+import sys
+import time
+
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+# pylint: disable=wrong-import-position
+from checks import must, run, shows
+from client import Client, Lost, wait_for
+from lab import MESSAGE, Lab, a_list
+
+FAST = ", timeout: 300ms, attempts: 2"
+CASES = [("127.0.1.30", "alice@pass.test"), ("127.0.2.30", "alice@pass.test"), ("127.0.2.10", "a@soft.test"),
+         ("127.0.2.30", "a@none.test"), ("127.0.2.30", "a@nullmx.test"), ("127.0.2.30", "a@gone.test"), ("127.0.2.30", "")]
+WELL = ["250", "550", "451", "250", "550", "450", "250"]
+TURN_US = 1000000     # a sanitizer build on a busy machine; the number itself is printed
+
+
+def at_once(g, cases, patience=30):
+    """All these sessions at the same time, up to RCPT; the replies to RCPT."""
+    clients = [Client(g.smtp, source=source, timeout=patience) for source, _ in cases]
+    try:
+        for c in clients:
+            c.send(b"EHLO client.test\r\n")
+        for c in clients:
+            c.reply()
+        for c, (_, sender) in zip(clients, cases):
+            c.send(b"MAIL FROM:<%s>\r\nRCPT TO:<bob@example.test>\r\n" % sender.encode())
+        out = []
+        for c in clients:
+            c.reply()
+            out.append(c.reply())
+        return out
+    finally:
+        for c in clients:
+            c.close()
+
+
+def turn(g, what):
+    longest = g.metrics()["glacis_longest_turn_microseconds"]
+    print("    longest turn, %s: %d us" % (what, longest), flush=True)
+    must(longest < TURN_US, "no stall of the loop", longest)
+
+
+def codes(replies):
+    return [r.code for r in replies]
+
+
+@shows("silent, SERVFAIL, lame, garbage, poisoned, headers alone: no permanent refusal, and all is well afterwards")
+def faults(w):
+    for how in ("silent", "servfail", "refused", "garbage", "poison", "empty"):
+        lab = Lab(w, dns_more=FAST + ", cache: {failure_ttl: 1s}", name=how)
+        lab.dns.fault("", how)
+        seen = at_once(lab.g, CASES)
+        must(all(r.code in ("250", "451", "450") for r in seen), "%s: no 5xx" % how, codes(seen))
+        if how != "poison":     # that is an answer without the record: as if the domain did not exist, for now
+            must(seen[3].code == "250", "%s: what nothing speaks against is accepted" % how, codes(seen))
+            t = lab.send("127.0.2.30", "a@none.test")
+            must("SPF_TEMPERROR" in t.tests and "spf=temperror" in t.header, "%s: temperror" % how, t)
+        turn(lab.g, how)
+        lab.dns.fault("", None)
+        deadline = time.monotonic() + 20
+        while codes(at_once(lab.g, CASES)) != WELL:
+            must(time.monotonic() < deadline, "%s: well again" % how, codes(at_once(lab.g, CASES)))
+            time.sleep(0.3)
+        lab.g.stop()
+
+
+@shows("truncated answers are asked for again over TCP; slow ones are waited for: the verdicts are the ordinary ones")
+def slow(w):
+    for how in ("truncated", "slow"):
+        lab = Lab(w, dns_more=", timeout: 2s", name=how)
+        lab.dns.delay = 0.4
+        lab.dns.fault("", how)
+        seen = at_once(lab.g, CASES)
+        must(codes(seen) == WELL, "%s: %s" % (how, WELL), codes(seen))
+        if how == "truncated":
+            must(any(q[3] == "tcp" for q in lab.dns.questions), "TCP", lab.dns.questions)
+        turn(lab.g, how)
+        lab.g.stop()
+
+
+@shows("a poisoned answer for another name is not believed: the list of the poisoner lists nobody")
+def poisoned(w):
+    lab = Lab(w, dns_more=FAST)
+    lab.dns.fault("bl.test", "poison")
+    t = lab.send("127.0.2.10", "a@none.test")
+    must(t.code == "250" and not any(x.startswith("LIST_") for x in t.tests), "accepted, not listed", t)
+    must(lab.send("127.0.1.30", "alice@pass.test").code == "250", "SPF works on")
+
+
+@shows("one name server of two silent: the other one answers, and is soon preferred")
+def failover(w):
+    lab = Lab(w, dns_more=FAST)
+    dead = Lab.silent(w)
+    lab.g.stop()
+    g = w.glacis(lab.config.replace("servers: [\"%s\"]" % lab.dns.address,
+                                    "servers: [\"%s\", \"%s\"]" % (dead.address, lab.dns.address)), name="two")
+    must(codes(at_once(g, CASES)) == WELL, "the ordinary verdicts", "others")
+    asked = dead.asked()
+    must(asked > 0, "the dead one was asked")
+    at_once(g, [("127.0.40.%d" % i, "a@none.test") for i in range(40)])
+    must(dead.asked() - asked < 40, "the dead one is left alone", dead.asked() - asked)
+    turn(g, "failover")
+
+
+@shows("5,000 questions at once: answered in turn, none lost, loop and memory within bounds")
+def many(w):
+    lab = Lab(w, a_list() + a_list("b", "out.test"), dns_more=", timeout: 10s, attempts: 3",
+              upstreams="    connections: 500\n")
+    lab.dns.forward("wide.test", None)
+    lab.dns.add("wide.test", "TXT", "v=spf1 " + " ".join("a:%%{l}-a%d.%%{d}" % i for i in range(10)) + " ~all")
+    lab.dns.add("wide.test", "A", "127.0.9.9")
+    lab.dns.add("*.wide.test", "A", "127.0.9.9")
+    lab.dns.fault("wide.test", "slow")
+    lab.dns.delay = 0.1
+    before = {p: rss(p) for p in lab.g.children("worker")}
+    cases = [("127.0.%d.%d" % (50 + i // 100, 30 + i % 100), "u%d@wide.test" % i) for i in range(400)]
+    seen = at_once(lab.g, cases, 60)
+    must(set(codes(seen)) == {"250"}, "softfail and not listed: accepted", sorted(set(codes(seen))))
+    m = lab.g.metrics()
+    print("    questions: %d, at the server: %d" % (m["glacis_dns_questions_total"], len(lab.dns.questions)))
+    must(len(lab.dns.questions) >= 5000, "5,000 questions", len(lab.dns.questions))
+    failed = {k: v for k, v in m.items() if k.startswith(("glacis_dns_failures", "glacis_dns_tempfails")) and v}
+    must(not failed, "none failed", failed)
+    turn(lab.g, "5,000 questions")
+    after = {p: rss(p) for p in lab.g.children("worker")}
+    must(set(before) == set(after), "no worker died", (before, after))
+    grown = max(after[p] - before[p] for p in before)
+    print("    grown by %d KiB at most" % grown)
+    must(grown < 80 * 1024, "memory bounded", grown)
+    wait_for(lambda: lab.g.metrics()["glacis_dns_in_flight"] == 0, 20, "nothing in flight")
+
+
+@shows("clients that vanish while everything is out leave nothing behind")
+def vanished(w):
+    lab = Lab(w, dns_more=", timeout: 3s, attempts: 1")
+    lab.dns.fault("", "silent")
+    clients = []
+    for i in range(100):
+        c = Client(lab.g.smtp, source="127.0.60.%d" % (i + 1))
+        c.hello()
+        c.send(b"MAIL FROM:<a@none.test>\r\nRCPT TO:<bob@example.test>\r\n")
+        clients.append(c)
+    for number, c in enumerate(clients):
+        if number % 2:
+            c.reset()
+        else:
+            c.close()
+    wait_for(lambda: lab.g.metrics()["glacis_sessions"] == 0, 10, "all sessions gone")
+    wait_for(lambda: lab.g.metrics()["glacis_dns_in_flight"] == 0, 10, "nothing in flight")
+    lab.dns.fault("", None)
+
+    def again():
+        try:
+            return lab.send("127.0.1.31", "alice@pass.test", content=MESSAGE).code == "250"
+        except Lost:
+            return False
+    wait_for(again, 10, "well again")
+
+
+def rss(pid):
+    with open("/proc/%d/status" % pid, encoding="ascii") as f:
+        return int([l for l in f if l.startswith("VmRSS")][0].split()[1])
+
+
+if __name__ == "__main__":
+    run()
