@@ -14,6 +14,7 @@
 #define REPLIES_MAX 65536  /* queued replies to a client that does not read: then no line is taken (LIM-07) */
 #define LINES_A_TURN 64    /* then other sessions get their turn (L13) */
 #define LINGER_MS 2000     /* RFC 5321 gives no number; long enough for the last reply to be read (LIM-13) */
+#define FAREWELL_MS 1000   /* after a client's end that came before its 250: time for its reset to arrive */
 #define INPUT_MAX 65536    /* pipelined input of one client (PIP-14) */
 #define FRESH_MS 5000      /* after a reload: silent for so long, a session without a message is an idle one */
 #define TLS_HANDSHAKE 0x16 /* first octet of a ClientHello on the wrong port (GRT-10) */
@@ -85,6 +86,9 @@ static uint64_t next_due(const struct session *s)
 {
     const struct config *conf = s->worker->conf;
 
+    if (s->farewell) {
+        return later(s->idle_since, FAREWELL_MS);
+    }
     if (s->waits & WAIT_TLS) {
         return later(s->idle_since, conf->tls.handshake_timeout_ms);
     }
@@ -93,7 +97,7 @@ static uint64_t next_due(const struct session *s)
     }
     switch (s->phase) {
     case PHASE_BANNER:
-        return later(s->started, conf->server.greet_delay_ms);
+        return later(s->started, s->known_good ? 0 : conf->server.greet_delay_ms);
     case PHASE_HELO:
     case PHASE_READY:
     case PHASE_ENVELOPE:
@@ -148,6 +152,23 @@ static void end_greet_delay(struct session *s)
     }
 }
 
+/* The kernel knows of a reset although nobody reads any more. */
+static bool was_reset(const struct session *s)
+{
+    int       err = 0;
+    socklen_t len = sizeof(err);
+
+    return getsockopt(stream_fd(s->stream), SOL_SOCKET, SO_ERROR, &err, &len) == 0 && err != 0;
+}
+
+static void say_farewell(struct session *s)
+{
+    if (was_reset(s)) {
+        session_unconfirmed(s);
+    }
+    session_finish(s, REASON_LOST);
+}
+
 static void on_timer(void *arg)
 {
     struct session *s = session_of(arg);
@@ -155,6 +176,10 @@ static void on_timer(void *arg)
 
     if (next_due(s) > now) {
         session_rearm(s);
+        return;
+    }
+    if (s->farewell) {
+        say_farewell(s);
         return;
     }
     if (s->waits & WAIT_TLS) {
@@ -260,13 +285,26 @@ enum cmd_result session_say(struct session *s, enum reply_id id)
     return CMD_REPLIED;
 }
 
+/* Has the client read all our replies, and sent nothing behind its command?  Then nothing can overtake the last
+ * reply, and closing at once loses none; TLS has its own farewell. */
+static bool is_in_step(const struct session *s)
+{
+    return s->stream != NULL && !s->tls && stream_queued(s->stream) == 0 && slice_empty(stream_input(s->stream));
+}
+
 enum cmd_result session_end(struct session *s, enum reply_id id, enum close_reason reason)
 {
+    bool in_step;
+
     if (s->phase == PHASE_CLOSED) {
         return CMD_CLOSED;
     }
+    in_step = reason == REASON_QUIT && is_in_step(s);
     session_reply(s, &reply_table[id], true);
-    if (s->stream != NULL) {
+    if (in_step) {
+        stream_flush(s->stream);
+    }
+    if (s->stream != NULL && !(in_step && stream_queued(s->stream) == 0)) {
         stream_linger(&s->stream, LINGER_MS);
     }
     session_close(s, reason);
@@ -383,7 +421,9 @@ void session_pump(struct session *s)
     if (s->phase == PHASE_CLOSED) {
         return;
     }
-    if (!more && s->eof && takes_input(s)) {
+    if (!more && s->eof && takes_input(s) && s->unconfirmed_set) {
+        s->farewell = true; /* does a reset follow?  Then it has not read its 250 (RFC 1047) */
+    } else if (!more && s->eof && takes_input(s)) {
         stream_linger(&s->stream, LINGER_MS); /* all that was complete has been answered (L10a) */
         session_close(s, REASON_LOST);
         return;
@@ -514,9 +554,10 @@ void session_accept(struct worker *w, const struct config_listener *lc, int fd, 
     gauge_add(M_SESSIONS_NOW, 1);
     session_log_connect(s);
     session_policy_open(s);
+    s->known_good = !s->exempt && policy_client_known_good(w->judges, &s->peer);
     if (lc->tls == TLS_MODE_IMPLICIT) {
         session_tls_implicit(s);
-    } else if (w->conf->server.greet_delay_ms == 0) {
+    } else if (w->conf->server.greet_delay_ms == 0 || s->known_good) {
         end_greet_delay(s);
     } else {
         session_rearm(s);

@@ -134,6 +134,9 @@ static void carry_out_message(struct session *s, const struct verdict *v)
         session_send_message(s);
         return;
     }
+    if (reply_is(&r, 5)) {
+        judge_outcome(s->judge, false);
+    }
     s->txn->close_after = s->txn->close_after || v->action == VERDICT_DROP;
     session_refuse_message(s, &r);
     if (s->phase != PHASE_CLOSED) {

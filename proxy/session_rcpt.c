@@ -129,7 +129,8 @@ static bool over_message_rate(struct session *s)
 {
     const struct config *conf = s->worker->conf;
 
-    if (s->txn->rate_counted || s->exempt || conf->limits.message_rate.count == 0) {
+    if (s->txn->rate_counted || s->exempt || conf->limits.message_rate.count == 0 ||
+        judge_exempt_from_rates(s->judge)) {
         return false;
     }
     if (state_client_message(s->worker->state, &s->peer, &conf->limits, loop_now(s->worker->loop))) {

@@ -76,6 +76,23 @@ def duplicate_guard(t):
     t.arrived(2)
 
 
+@case("DSN-06", "duplicate guard: a client that closes without waiting for its 250, too", "guarded")
+def closed_early(t):
+    content = b"Subject: closed\r\nMessage-ID: <2@x.example>\r\n\r\nonce\r\n"
+    t.script({"at": "DOT", "nth": 1, "delay": 0.5})
+    c = t.greeted(source="127.0.0.92")
+    c.envelope()
+    t.want(c.cmd("DATA"), "354")
+    c.send(content + b".\r\n")
+    c.sock.close()
+    t.arrived(1)
+    time.sleep(1.5)
+    c = t.greeted(source="127.0.0.92")
+    c.envelope()
+    t.want(c.data(content), "250")
+    t.arrived(1)
+
+
 @case("DSN-06", "duplicate guard: an ordinary repeat (its 250 was given) is delivered", "guarded")
 def guard_is_strict(t):
     t.script()
