@@ -1,9 +1,10 @@
 /*
  * log_writer.c - rings to standard output, standard error, a file or syslog; a thread of its own.
  *
- * Lines are taken in batches and written whole.  A file that cannot be written is tried again with each
- * batch; what was in the batch is lost and counted.  The thread never logs itself (it would write into a ring
- * whose writer is another thread): the main thread asks for its newest error.
+ * Lines are taken in batches and written whole; the first line after a pause waits GATHER_MS for others.  A
+ * file that cannot be written is tried again with each batch; what was in the batch is lost and counted.  The
+ * thread never logs itself (it would write into a ring whose writer is another thread): the main thread asks
+ * for its newest error.
  */
 #include "admin/log_writer.h"
 
@@ -17,6 +18,8 @@
 
 #define BATCH_BYTES (64 * 1024)
 #define POLL_MS 500
+#define GATHER_MS                                                                                            \
+    10 /* after being woken: what comes meanwhile costs nobody a wake-up and no write of its own */
 
 struct log_writer {
     struct state *st;
@@ -122,10 +125,14 @@ static size_t take_batch(struct log_writer *w, struct buf *batch)
 static void sleep_until_woken(struct log_writer *w)
 {
     struct pollfd p = { state_log_fd(w->st), POLLIN, 0 };
+    struct timespec gather = { 0, GATHER_MS * 1000000L };
     uint64_t n;
 
-    if (poll(&p, 1, POLL_MS) > 0)
-        (void)!read(p.fd, &n, sizeof(n));
+    if (poll(&p, 1, POLL_MS) <= 0)
+        return;
+    (void)!read(p.fd, &n, sizeof(n));
+    if (!w->stop)
+        (void)nanosleep(&gather, NULL);
 }
 
 static void *run(void *arg)

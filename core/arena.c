@@ -6,6 +6,10 @@
  * Objects come from the newest block; what is larger than half a block gets a block of its own behind
  * the newest, so that the free rest of that one is not lost.  `used` counts aligned sizes of objects and not
  * the blocks: the maximum is about what peers ask for.
+ *
+ * A few blocks of the first size are kept for the next arena, because a DNS answer, a session and a message
+ * each have one: malloc() looks long for pieces of that size.  The kept ones belong to the thread (an
+ * exception to "no globals": their only owner is whoever comes next).
  */
 #include "core/arena.h"
 
@@ -17,6 +21,7 @@
 #else
 #define SHARES_BLOCKS true
 #endif
+#define KEPT_MOST 16
 
 struct arena_block {
     struct arena_block *next;
@@ -25,9 +30,25 @@ struct arena_block {
     _Alignas(max_align_t) char data[];
 };
 
+static _Thread_local struct {
+    struct arena_block *first;
+    unsigned count;
+} kept;
+
 void arena_init(struct arena *a, size_t max_bytes)
 {
     *a = (struct arena){ .max = max_bytes };
+}
+
+static void drop_block(struct arena_block *block)
+{
+    if (!SHARES_BLOCKS || block->size != FIRST_BLOCK || kept.count >= KEPT_MOST) {
+        free(block);
+        return;
+    }
+    block->next = kept.first;
+    kept.first = block;
+    kept.count++;
 }
 
 void arena_fini(struct arena *a)
@@ -37,7 +58,7 @@ void arena_fini(struct arena *a)
     while (block) {
         struct arena_block *next = block->next;
 
-        free(block);
+        drop_block(block);
         block = next;
     }
     a->blocks = NULL;
@@ -47,8 +68,14 @@ void arena_fini(struct arena *a)
 /* A peer decides how much is put in, so no memory is an answer and not the end. */
 static struct arena_block *new_block(size_t size)
 {
-    struct arena_block *block = malloc(sizeof(*block) + size);
+    struct arena_block *block = kept.first;
 
+    if (size == FIRST_BLOCK && block != NULL) {
+        kept.first = block->next;
+        kept.count--;
+    } else {
+        block = malloc(sizeof(*block) + size);
+    }
     if (block) {
         block->next = NULL;
         block->size = size;

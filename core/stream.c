@@ -309,6 +309,7 @@ struct stream *stream_new(struct loop *l, int fd, const struct stream_events *ev
     struct stream *s = new_stream(l, fd, ev, arg);
 
     s->phase = IO_OPEN;
+    s->writes = NAGLE_OFF; /* inherited from the listening socket */
     stream_update_watch(s);
     return s;
 }

@@ -58,7 +58,8 @@ struct transport {
     void (*close)(void *state, int fd);    /* sends a close alert if it can at once; frees state */
 };
 
-/* Over an accepted or already connected, non-blocking descriptor.  Never NULL. */
+/* Over an accepted or already connected, non-blocking descriptor; TCP_NODELAY is its maker's business: what is
+ * accepted inherits it from the listening socket.  Never NULL. */
 struct stream *stream_new(struct loop *l, int fd, const struct stream_events *ev, void *arg);
 
 /* Starts a connect; on_open or on_error follows from the loop.  NULL with errno if it fails at once. */

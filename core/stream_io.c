@@ -189,7 +189,7 @@ static void set_nodelay(struct stream *s)
     if (s->writes == 1) {
         (void)setsockopt(s->fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on)); /* not TCP: no matter */
     }
-    s->writes = s->writes < 2 ? (uint8_t)(s->writes + 1) : 2;
+    s->writes = s->writes < NAGLE_OFF ? (uint8_t)(s->writes + 1) : NAGLE_OFF;
 }
 
 static ssize_t write_plain(struct stream *s, struct iovec *iov, int count)

@@ -31,6 +31,8 @@ enum {
     DUE_ERROR = 64,
 };
 
+#define NAGLE_OFF 2
+
 struct stream {
     uint32_t magic;
     enum io_phase phase;
@@ -58,7 +60,7 @@ struct stream {
     int err;                 /* for on_error */
     unsigned due;            /* DUE_ bits */
     unsigned handshake_want; /* WATCH_ bits */
-    uint8_t writes;          /* 0, 1, then Nagle is off */
+    uint8_t writes;          /* 0, 1, NAGLE_OFF */
     bool in_shared;          /* `in` points into the loop's buffer */
     bool paused;
     bool eof;

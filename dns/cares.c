@@ -27,6 +27,7 @@
 #include <ares.h>
 
 #include "core/crypto.h"
+#include "dns/datagrams.h"
 
 #define TICK_MS 50
 #define NO_EDNS_PAUSE_MS 60000
@@ -39,7 +40,8 @@ struct channel {
     struct list_node socks; /* struct sock.link */
     struct cares *owner;
     ares_channel ares;
-    size_t pending; /* queries that c-ares holds */
+    struct datagrams *datagrams; /* its sockets */
+    size_t pending;              /* queries that c-ares holds */
     uint64_t born_ms;
 };
 
@@ -118,6 +120,7 @@ static void on_ready(unsigned ready, void *arg)
     struct channel *chan = s->chan;
     ares_socket_t fd = s->watch.fd;
 
+    datagrams_readable(chan->datagrams);
     ares_process_fd(chan->ares, ready & WATCH_READ ? fd : ARES_SOCKET_BAD,
                     ready & WATCH_WRITE ? fd : ARES_SOCKET_BAD);
 }
@@ -189,17 +192,18 @@ static bool open_ares(struct channel *chan, const struct cares_settings *setting
     opt.ndots = 1;
     opt.ednspsz = WIRE_EDNS_SIZE;
     opt.lookups = lookups;
-    opt.socket_receive_buffer_size = SOCKET_BUFFER;
     opt.sock_state_cb = on_sock_state;
     opt.sock_state_cb_data = chan;
     /* servers, domains and sort list: none, which is said so that no file is read for them */
     mask = ARES_OPT_FLAGS | ARES_OPT_TIMEOUTMS | ARES_OPT_TRIES | ARES_OPT_NDOTS | ARES_OPT_EDNSPSZ |
-           ARES_OPT_LOOKUPS | ARES_OPT_SERVERS | ARES_OPT_DOMAINS | ARES_OPT_SORTLIST | ARES_OPT_SOCK_RCVBUF |
+           ARES_OPT_LOOKUPS | ARES_OPT_SERVERS | ARES_OPT_DOMAINS | ARES_OPT_SORTLIST |
            ARES_OPT_SOCK_STATE_CB | ARES_OPT_NOROTATE;
     if (ares_init_options(&chan->ares, &opt, mask) != ARES_SUCCESS)
         return false;
-    if (set_server(chan->ares, &settings->server))
+    if (set_server(chan->ares, &settings->server)) {
+        chan->datagrams = datagrams_new(chan->owner->loop, chan->ares, SOCKET_BUFFER);
         return true;
+    }
     ares_destroy(chan->ares);
     return false;
 }
@@ -224,6 +228,7 @@ static struct channel *channel_new(struct cares *c)
 static void channel_free(struct channel *chan)
 {
     ares_destroy(chan->ares);
+    datagrams_free(chan->datagrams);
     while (!list_empty(&chan->socks))
         bury_sock(container_of(chan->socks.next, struct sock, link));
     list_remove(&chan->link);

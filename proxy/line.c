@@ -433,7 +433,9 @@ static void measure_lines(struct body_reader *r, uint64_t lf, size_t len)
  * Blocks from p on while they are clean; returns where it stopped.  Begun in BOL or TEXT, ends in BOL, TEXT
  * or CR.  f->start..f->end grows by what was passed, but for a CR at its end.
  */
-static const char *fast_blocks(struct feed *f, const char *p, const char *limit)
+static inline __attribute__((always_inline)) const char *
+clean_blocks(struct feed *f, const char *p, const char *limit,
+             void (*scan)(const void *, struct scan_masks *))
 {
     struct body_reader *r = f->r;
     uint64_t was_cr = 0, was_lf = r->state == BODY_BOL, high = 0;
@@ -448,7 +450,7 @@ static const char *fast_blocks(struct feed *f, const char *p, const char *limit)
         struct scan_masks m;
         uint64_t bad, below = UINT64_MAX;
 
-        scan_block(p, &m);
+        scan(p, &m);
         bad = ((m.cr << 1 | was_cr) ^ m.lf) | (m.dot & dots & (m.lf << 1 | was_lf)) | m.nul;
         if (bad != 0) {
             clean = (size_t)__builtin_ctzll(bad);
@@ -467,6 +469,23 @@ static const char *fast_blocks(struct feed *f, const char *p, const char *limit)
     r->line_len -= was_cr;
     f->end = p - was_cr;
     return p;
+}
+
+#ifdef SCAN_AVX2
+SCAN_AVX2 static const char *clean_blocks_avx2(struct feed *f, const char *p, const char *limit)
+{
+    return clean_blocks(f, p, limit, scan_block_avx2);
+}
+#endif
+
+static const char *fast_blocks(struct feed *f, const char *p, const char *limit)
+{
+#ifdef SCAN_AVX2
+    if (scan_has_avx2()) {
+        return clean_blocks_avx2(f, p, limit);
+    }
+#endif
+    return clean_blocks(f, p, limit, scan_block);
 }
 
 void body_feed(struct body_reader *r, struct slice in, body_put put, void *arg, size_t *used, bool *ended)

@@ -10,6 +10,8 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <sys/socket.h>
 
 #include "core/stream.h"
@@ -111,11 +113,19 @@ void listener_admit(struct listener *l, int fd, const struct session_client *cli
     session_accept(l->worker, l->conf, fd, &c);
 }
 
+static struct addr local_of(int fd)
+{
+    struct sockaddr_storage sa;
+    socklen_t len = sizeof(sa);
+
+    memset(&sa, 0, sizeof(sa));
+    (void)getsockname(fd, (struct sockaddr *)&sa, &len);
+    return addr_from_sockaddr((struct sockaddr *)&sa);
+}
+
 static void take_client(struct listener *l, int fd, const struct addr *peer)
 {
     struct session_client c = { .peer = *peer };
-    struct sockaddr_storage sa;
-    socklen_t len = sizeof(sa);
 
     if (l->conf->proxy_protocol && !is_trusted(l->conf, peer)) { /* PXY-12 */
         count(M_PROXY_UNTRUSTED);
@@ -125,9 +135,7 @@ static void take_client(struct listener *l, int fd, const struct addr *peer)
     }
     if (!room_for(l, fd, peer))
         return;
-    memset(&sa, 0, sizeof(sa));
-    (void)getsockname(fd, (struct sockaddr *)&sa, &len);
-    c.local = addr_from_sockaddr((struct sockaddr *)&sa);
+    c.local = l->any ? local_of(fd) : l->local;
     if (l->conf->proxy_protocol)
         announced_wait(l, fd, &c);
     else
@@ -212,13 +220,26 @@ static void on_close(void *arg)
     l->fd = -1;
 }
 
+/* Bound to no address in particular: then each client may have reached another one. */
+static bool is_any(const struct addr *a)
+{
+    static const uint8_t zero[sizeof(a->ip)];
+
+    return a->family == ADDR_NONE || memcmp(a->ip, zero, sizeof(zero)) == 0;
+}
+
 void listener_open(struct listener *l, struct worker *w, const struct worker_socket *sock)
 {
+    static const int on = 1;
+
     memset(l, 0, sizeof(*l));
     l->worker = w;
     l->conf = sock->conf;
     l->fd = sock->fd;
     l->reserve = open("/dev/null", O_RDONLY | O_CLOEXEC);
+    l->local = local_of(l->fd);
+    l->any = is_any(&l->local);
+    (void)setsockopt(l->fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on)); /* whom it accepts inherits it */
     timer_init(&l->pause, w->loop, on_pause_over, l);
     timer_init(&l->closing, w->loop, on_close, l);
     watch_init(&l->watch, w->loop, l->fd, on_acceptable, l);

@@ -15,6 +15,8 @@ struct listener {
     struct worker *worker;
     const struct config_listener *conf;
     int fd;
+    bool any;          /* bound to no address in particular */
+    struct addr local; /* what it is bound to */
     int reserve; /* a descriptor to let go when there are no more; -1: none */
     struct watch watch;
     struct timer pause;   /* accepting again after running out of descriptors */

@@ -1,8 +1,9 @@
 /*
  * scan.h - where the interesting octets of a block are: one bit an octet, 64 octets at a time.
  *
- * Private to line.c and its test.  With SSE2 (every x86-64) a block costs about twenty instructions; the
- * plain way takes eight octets at a time in a 64-bit word and works everywhere.  Both give the same masks.
+ * Private to line.c and its test.  With SSE2 (every x86-64) a block costs about a hundred instructions, with
+ * AVX2, where the processor has it, half of that; the plain way takes eight octets at a time in a 64-bit word
+ * and works everywhere.  All give the same masks.
  */
 #ifndef PROXY_SCAN_H
 #define PROXY_SCAN_H
@@ -12,7 +13,7 @@
 #include "core/base.h"
 
 #ifdef __SSE2__
-#include <emmintrin.h>
+#include <immintrin.h>
 #endif
 
 #define SCAN_BLOCK 64
@@ -71,6 +72,33 @@ static inline void scan_block(const void *block, struct scan_masks *m)
         m->nul |= scan_mask16(octets, 0) << i;
         m->high |= (uint64_t)(unsigned)_mm_movemask_epi8(octets) << i;
     }
+}
+
+#define SCAN_AVX2 __attribute__((target("avx2")))
+
+SCAN_AVX2 static inline uint64_t scan_equal64(__m256i low, __m256i high, char c)
+{
+    __m256i wanted = _mm256_set1_epi8(c);
+
+    return (uint32_t)_mm256_movemask_epi8(_mm256_cmpeq_epi8(low, wanted)) |
+           (uint64_t)(uint32_t)_mm256_movemask_epi8(_mm256_cmpeq_epi8(high, wanted)) << 32;
+}
+
+SCAN_AVX2 static inline void scan_block_avx2(const void *block, struct scan_masks *m)
+{
+    __m256i low = _mm256_loadu_si256((const __m256i *)block);
+    __m256i high = _mm256_loadu_si256((const __m256i *)(const void *)((const char *)block + 32));
+
+    m->cr = scan_equal64(low, high, '\r');
+    m->lf = scan_equal64(low, high, '\n');
+    m->dot = scan_equal64(low, high, '.');
+    m->nul = scan_equal64(low, high, 0);
+    m->high = (uint32_t)_mm256_movemask_epi8(low) | (uint64_t)(uint32_t)_mm256_movemask_epi8(high) << 32;
+}
+
+static inline bool scan_has_avx2(void)
+{
+    return __builtin_cpu_supports("avx2") != 0;
 }
 #else
 static inline void scan_block(const void *block, struct scan_masks *m)

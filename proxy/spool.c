@@ -5,7 +5,8 @@
  *   |---------|-----|-----|-------------|------------------------------->
  *   one contiguous block                 file, through one block of IO_BLOCK octets
  *
- * The block of the file collects what is to be written and, from the first read on, what was read: a spool
+ * The block of the file collects small pieces that are to be written (large ones go straight to the file, in
+ * one call with what was collected) and, from the first read on, holds what was read: a spool
  * is first only appended to, then only read (an append after a read is possible, and writes the block anew).
  *
  * Budgets: the gauges MEMORY_USED and SPOOL_USED of this process say what its spools hold; the sum over all
@@ -20,6 +21,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
+#include <sys/uio.h>
 
 #include "core/metrics.h"
 #include "state/state.h"
@@ -27,7 +29,8 @@
 #define FIRST_STEP 4096u
 #define GROWTH 4u
 #define IO_BLOCK (256u << 10)
-#define SPOOL_STEP IO_BLOCK /* limits.spool is charged in such steps */
+#define STRAIGHT (32u << 10) /* so much is worth a write of its own */
+#define SPOOL_STEP IO_BLOCK  /* limits.spool is charged in such steps */
 
 struct spool {
     struct state *st; /* NULL in tests: this process alone counts */
@@ -230,19 +233,32 @@ static enum spool_status open_file(struct spool *sp)
     return SPOOL_OK;
 }
 
-/* All of it at the end of the file. */
-static enum spool_status write_out(struct spool *sp, const char *data, size_t len)
+static enum spool_status charge_file(struct spool *sp, size_t len)
 {
-    if (sp->charged_spool < sp->file_len + len) {
-        uint64_t more = sp->file_len + len - sp->charged_spool;
+    uint64_t more;
 
-        more += SPOOL_STEP - 1 - (more - 1) % SPOOL_STEP;
-        if (!charge_spool(sp, more) && !charge_spool(sp, sp->file_len + len - sp->charged_spool)) {
-            return SPOOL_NO_SPACE;
-        }
+    if (sp->charged_spool >= sp->file_len + len) {
+        return SPOOL_OK;
     }
-    while (len > 0) {
-        ssize_t n = pwrite(sp->fd, data, len, (off_t)sp->file_len);
+    more = sp->file_len + len - sp->charged_spool;
+    more += SPOOL_STEP - 1 - (more - 1) % SPOOL_STEP;
+    if (!charge_spool(sp, more) && !charge_spool(sp, sp->file_len + len - sp->charged_spool)) {
+        return SPOOL_NO_SPACE;
+    }
+    return SPOOL_OK;
+}
+
+/* All of both pieces at the end of the file. */
+static enum spool_status write_out(struct spool *sp, struct slice first, struct slice second)
+{
+    enum spool_status status = charge_file(sp, first.len + second.len);
+
+    while (status == SPOOL_OK && first.len + second.len > 0) {
+        struct iovec iov[2] = { { (void *)(uintptr_t)first.ptr, first.len },
+                                { (void *)(uintptr_t)second.ptr, second.len } };
+        bool one = first.len == 0;
+        ssize_t n = pwritev(sp->fd, one ? iov + 1 : iov, one ? 1 : 2, (off_t)sp->file_len);
+        size_t done;
 
         if (n < 0 && errno == EINTR) {
             continue;
@@ -251,10 +267,11 @@ static enum spool_status write_out(struct spool *sp, const char *data, size_t le
             return n == 0 || errno == ENOSPC || errno == EDQUOT || errno == EFBIG ? SPOOL_NO_SPACE : SPOOL_IO;
         }
         sp->file_len += (size_t)n;
-        data += n;
-        len -= (size_t)n;
+        done = min_size((size_t)n, first.len);
+        first = slice_skip(first, done);
+        second = slice_skip(second, (size_t)n - done);
     }
-    return SPOOL_OK;
+    return status;
 }
 
 static enum spool_status flush_block(struct spool *sp)
@@ -262,7 +279,7 @@ static enum spool_status flush_block(struct spool *sp)
     enum spool_status status = SPOOL_OK;
 
     if (sp->unwritten) {
-        status = write_out(sp, sp->block, sp->block_len);
+        status = write_out(sp, slice_of(sp->block, sp->block_len), SLICE_NONE);
         sp->unwritten = false;
     }
     return status;
@@ -272,6 +289,13 @@ static enum spool_status put_file(struct spool *sp, const char *data, size_t len
 {
     enum spool_status status = sp->fd < 0 ? open_file(sp) : SPOOL_OK;
 
+    if (status == SPOOL_OK && len >= STRAIGHT) {
+        size_t collected = sp->unwritten ? sp->block_len : 0;
+
+        sp->unwritten = false;
+        sp->block_len = 0;
+        return write_out(sp, slice_of(sp->block, collected), slice_of(data, len));
+    }
     if (status == SPOOL_OK && !sp->unwritten) {
         sp->block_at = sp->file_len;
         sp->block_len = 0;

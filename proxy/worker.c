@@ -10,6 +10,7 @@
  */
 #include "proxy/worker.h"
 
+#include <malloc.h>
 #include <signal.h>
 #include <sys/signalfd.h>
 
@@ -31,6 +32,9 @@
 #define TICK_DRAINING_MS 50
 #define TURN_WINDOW 10 /* ticks for which the longest turn stays visible */
 #define SESSIONS_KEPT 1024
+
+#define MAPPED_FROM (4 << 20) /* octets: larger pieces of memory are mapped by themselves */
+#define FREED_KEPT (8 << 20)
 
 #define EXIT_CONFIG 78
 
@@ -216,6 +220,13 @@ static void finish(struct process *p)
     free(p);
 }
 
+/* Buffers of a message come and go with each one: fetched from the kernel anew, every page of them costs a fault. */
+static void keep_freed_memory(void)
+{
+    (void)mallopt(M_MMAP_THRESHOLD, MAPPED_FROM);
+    (void)mallopt(M_TRIM_THRESHOLD, FREED_KEPT);
+}
+
 int worker_main(struct state *st, const struct config *conf, unsigned index, unsigned generation,
                 const struct worker_socket *sockets, size_t socket_count, int supervisor_fd)
 {
@@ -224,6 +235,7 @@ int worker_main(struct state *st, const struct config *conf, unsigned index, uns
     struct dns_settings dns;
 
     crypto_after_fork();
+    keep_freed_memory();
     w->conf = conf;
     w->state = st;
     w->index = index;

@@ -1,6 +1,7 @@
 """RPL-* and CAP-*: what is made of the upstream's replies and keywords."""
 import time
 
+from client import wait_for
 from cases.harness import MESSAGE, case, table
 
 
@@ -131,7 +132,7 @@ def refusals_of_us(t, at, reply):
     replies = c.envelope()
     t.want(replies[1], "451 4.3.5")
     t.true(t.glacis.metrics().get("glacis_upstream_refuses_us_total", 0) > before, "counted")
-    t.true(any(e.get("level") == "error" for e in t.glacis.events()), "an error in the log")
+    wait_for(lambda: any(e.get("level") == "error" for e in t.glacis.events()), what="an error in the log")
 
 
 @table([("RPL-15", "but %s at %s is the message's" % (r, at), at, r) for at, r in

@@ -485,7 +485,7 @@ static void random_inputs_agree_with_the_model_for_every_cut(void **state)
     buf_fini(&want);
 }
 
-static void both_ways_to_scan_a_block_agree(void **state)
+static void all_ways_to_scan_a_block_agree(void **state)
 {
     uint64_t seed = 42;
     uint8_t block[SCAN_BLOCK];
@@ -505,6 +505,12 @@ static void both_ways_to_scan_a_block_agree(void **state)
         scan_block(block, &a);
         scan_block_plain(block, &b);
         assert_memory_equal(&a, &b, sizeof(a));
+#ifdef SCAN_AVX2
+        if (scan_has_avx2()) {
+            scan_block_avx2(block, &a);
+            assert_memory_equal(&a, &b, sizeof(a));
+        }
+#endif
     }
 }
 
@@ -544,7 +550,7 @@ int main(void)
         cmocka_unit_test(header_sections_are_followed),
         cmocka_unit_test(the_longest_line_is_known),
         cmocka_unit_test(random_inputs_agree_with_the_model_for_every_cut),
-        cmocka_unit_test(both_ways_to_scan_a_block_agree),
+        cmocka_unit_test(all_ways_to_scan_a_block_agree),
         cmocka_unit_test(after_a_refused_put_octets_are_only_counted),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
