@@ -493,7 +493,7 @@ void facts_start(struct judge *j, enum source source)
 
 void facts_give_up(struct judge *j, enum source source)
 {
-    switch (source) {
+    switch (source) { /* flat: one case a source */
     case SOURCE_RDNS:
         rdns_cancel(&j->rdns);
         rdns_unknown(j);

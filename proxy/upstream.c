@@ -159,6 +159,26 @@ static void begin_body(struct upstream *u)
 
 /* ---- the two switches ---- */
 
+/* With PIPELINING, what waits goes in the same write. */
+static void enter_rset(struct upstream *u, uint64_t deadline_ms)
+{
+    u->op_sent = u->op_waits && u->ext.pipelining && !upstream_must_announce(u);
+    if (u->op_sent) {
+        upstream_send_envelope(u, true);
+    } else {
+        upstream_send_line(u, "RSET", "", deadline_ms);
+    }
+}
+
+static void enter_mail(struct upstream *u)
+{
+    u->op_waits = false;
+    if (!u->op_sent) {
+        upstream_send_envelope(u, false);
+    }
+    u->op_sent = false;
+}
+
 static void enter_xforward(struct upstream *u, uint64_t deadline_ms)
 {
     u->forwarded = true;
@@ -179,7 +199,7 @@ void upstream_enter(struct upstream *u, enum up_state state)
     uint64_t short_ms = min_u64(c->timeouts.command_ms, SHORT_COMMAND_MS);
 
     u->state = state;
-    switch (state) {
+    switch (state) { /* flat: one case a state, in the order of on_reply */
     case UP_GREETING:
         u->owed = 1;
         timer_start(&u->timer, c->timeouts.greeting_ms);
@@ -201,12 +221,7 @@ void upstream_enter(struct upstream *u, enum up_state state)
         timer_stop(&u->timer);
         break;
     case UP_RSET:
-        u->op_sent = u->op_waits && u->ext.pipelining && !upstream_must_announce(u);
-        if (u->op_sent) {
-            upstream_send_envelope(u, true);
-        } else {
-            upstream_send_line(u, "RSET", "", short_ms);
-        }
+        enter_rset(u, short_ms);
         break;
     case UP_XCLIENT:
         upstream_send_identity(u, short_ms);
@@ -215,11 +230,7 @@ void upstream_enter(struct upstream *u, enum up_state state)
         enter_xforward(u, short_ms);
         break;
     case UP_MAIL:
-        u->op_waits = false;
-        if (!u->op_sent) {
-            upstream_send_envelope(u, false);
-        }
-        u->op_sent = false;
+        enter_mail(u);
         break;
     case UP_RCPT:
         if (u->rcpt_sent == u->rcpt_answered) {
