@@ -1,5 +1,6 @@
 /*
- * snapshot.c - a configuration with all that is made from it; what `check` judges is what the supervisor runs.
+ * snapshot.c - a configuration with all that is made from it; what `check` judges is what the supervisor
+ * runs.
  *
  * Workers inherit the result by fork: they read no certificate, key, trust anchor or group file of their own.
  */

@@ -387,6 +387,7 @@ void lease_forget(struct lease *l)
 {
     struct pool_client *c = l->client;
 
+    BUG_ON(c == NULL);
     pool_unqueue(l);
     lease_drop_share(l);
     if (--c->leases == 0) {

@@ -162,6 +162,9 @@ void session_log_txn(struct session *s, const struct reply *r, const char *outco
     log_text(&l, "upstream", t->upstream != NULL ? t->upstream->name : "");
     log_str(&l, "server", t->relay != NULL ? relay_server(t->relay) : SLICE_NONE);
     log_num(&l, "attempts", t->relay != NULL ? relay_attempts(t->relay) : 0);
+    if (t->relay != NULL && relay_tls(t->relay)[0] != '\0') {
+        log_text(&l, "upstream_tls", relay_tls(t->relay));
+    }
     judge_log(s->judge, &l);
     log_bool(&l, "tls", s->tls);
     if (s->tls) {

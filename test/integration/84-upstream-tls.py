@@ -75,6 +75,7 @@ def encrypted(w):
     must(all(m.conn.tls and m.conn.tls[0] == "TLSv1.3" for m in sink.messages), "TLS 1.3",
          [m.conn.tls for m in sink.messages])
     must(len({m.conn.number for m in sink.messages}) == 1, "one connection")
+    must(re.search('"event":"txn".*"upstream_tls":"TLS1.3 TLS_', g.log_text()), "the record says so")
     must(b"STARTTLS" in sink.octets() and b"MAIL" not in sink.octets().split(b"STARTTLS")[0], "no MAIL before STARTTLS")
 
 
