@@ -8,6 +8,7 @@
  *   C> TEXT            the client sends the line and CRLF; \r \n \0 \\ \xNN are understood
  *   C> TEXT\c          ... without the CRLF
  *   C< PATTERN         glacis says this line ('*' stands for anything)
+ *   C none             nothing waits for the client
  *   C- / C!            the client ends its half / resets
  *   C<eof              glacis has closed, and said nothing more
  *   U> PATTERN         the upstream gets this line
@@ -15,7 +16,10 @@
  *   U< TEXT            the upstream says this
  *   U- / U!            the upstream closes / resets
  *   U none             nothing waits at any upstream connection
+ *   dns TYPE NAME VALUE [after 3s]   the DNS says so from here on (fake_dns.h); all else is NXDOMAIN
+ *   asked N NAME       so many questions were there at and below that name
  *   time +3s           time passes (ms, s, m)
+ *   uncut              this transcript is not cut: its messages reach the upstream only after a while
  *   drain              the worker is told to stop or reload
  *   expire             the drain timeout is over
  *
@@ -29,6 +33,7 @@
 #include <errno.h>
 
 #include "proxy/pool.h"
+#include "test/sim/fake_dns.h"
 
 #define LINES_MAX 2000
 #define CUTS_MAX 20000 /* octets of the client; a longer transcript is not cut */
@@ -40,6 +45,7 @@ struct script {
     char *text;
     struct slice line[LINES_MAX];
     size_t count;
+    bool uncut;
     size_t ends[CUTS_MAX]; /* of messages at the upstream when so many octets were sent, nothing cut */
 };
 
@@ -76,7 +82,9 @@ static struct script load(const char *path)
     all = slice_of(sc.text, len);
     while (!slice_empty(all)) {
         BUG_ON(sc.count == LINES_MAX);
-        sc.line[sc.count++] = slice_cut(&all, '\n');
+        sc.line[sc.count] = slice_cut(&all, '\n');
+        sc.uncut = sc.uncut || slice_eq(sc.line[sc.count], SLICE("uncut"));
+        sc.count++;
     }
     return sc;
 }
@@ -250,7 +258,7 @@ static void upstream_says(struct play *p, struct slice text)
     world_step(&p->wd);
 }
 
-static void pass_time(struct play *p, struct slice text)
+static uint64_t milliseconds(struct play *p, struct slice text)
 {
     struct slice digits = slice_trim(text);
     uint64_t n = 0, unit = 1000;
@@ -266,7 +274,58 @@ static void pass_time(struct play *p, struct slice text)
     if (!slice_to_u64(digits, 1000000, &n)) {
         fail(p, "not a time", text);
     }
-    world_pass(&p->wd, n * unit);
+    return n * unit;
+}
+
+static void pass_time(struct play *p, struct slice text)
+{
+    world_pass(&p->wd, milliseconds(p, text));
+}
+
+/* "TYPE NAME VALUE [after TIME]" */
+static void add_dns(struct play *p, struct slice rest)
+{
+    static const struct {
+        const char *name;
+        enum dns_type type;
+    } types[] = { { "A", DNS_TYPE_A },
+                  { "AAAA", DNS_TYPE_AAAA },
+                  { "MX", DNS_TYPE_MX },
+                  { "PTR", DNS_TYPE_PTR },
+                  { "TXT", DNS_TYPE_TXT } };
+    struct slice type = slice_token(&rest), name = slice_token(&rest), value = slice_trim(rest);
+    size_t space = slice_rfind(value, ' ');
+    uint64_t delay = 0;
+
+    if (space < value.len && slice_ends_nocase(slice_take(value, space), SLICE(" after"))) {
+        delay = milliseconds(p, slice_skip(value, space));
+        value = slice_trim(slice_take(value, space - 6));
+    }
+    for (size_t i = 0; i < ARRAY_LEN(types); i++) {
+        if (slice_eq(type, slice_str(types[i].name))) {
+            char *n = slice_dup(name), *v = slice_dup(value);
+
+            fake_dns_add(p->wd.w.resolver, n, types[i].type, v, delay);
+            free(n);
+            free(v);
+            return;
+        }
+    }
+    fail(p, "not a type of records", type);
+}
+
+static void expect_asked(struct play *p, struct slice rest)
+{
+    struct slice count = slice_token(&rest), name = slice_trim(rest);
+    char *zone = slice_dup(name);
+    uint64_t want = 0;
+    bool number = slice_to_u64(count, 1000000, &want);
+    size_t seen = fake_dns_asked_below(p->wd.w.resolver, zone);
+
+    free(zone);
+    if (!number || (!p->over && !p->wd.automatic && seen != want)) {
+        fail(p, "another number of questions", name);
+    }
 }
 
 static void set_connect(struct play *p, struct slice word)
@@ -300,6 +359,10 @@ static void client_step(struct play *p, struct slice word, struct slice rest)
         world_step(&p->wd); /* a cut transcript's answers are not compared */
     } else if (slice_eq(word, SLICE("C<"))) {
         expect_client(p, rest);
+    } else if (slice_eq(rest, SLICE("none")) && slice_eq(word, SLICE("C"))) {
+        if (client_line(p, &line)) {
+            fail(p, "glacis said", line);
+        }
     } else if (slice_eq(word, SLICE("C<eof"))) {
         if (client_line(p, &line)) {
             fail(p, "glacis said more", line);
@@ -380,7 +443,8 @@ static void step(struct play *p)
     if (slice_starts(rest, SLICE(" "))) {
         rest = slice_skip(rest, 1);
     }
-    if (slice_empty(line) || line.ptr[0] == '#' || slice_eq(word, SLICE("conf"))) {
+    if (slice_empty(line) || line.ptr[0] == '#' || slice_eq(word, SLICE("conf")) ||
+        slice_eq(word, SLICE("uncut"))) {
         return;
     }
     if (line.ptr[0] == 'C') {
@@ -396,6 +460,10 @@ static void step(struct play *p)
 
         memcpy(ip, rest.ptr, min_size(rest.len, sizeof(ip) - 1));
         world_client(&p->wd, ip);
+    } else if (slice_eq(word, SLICE("dns"))) {
+        add_dns(p, rest);
+    } else if (slice_eq(word, SLICE("asked"))) {
+        expect_asked(p, rest);
     } else if (slice_eq(word, SLICE("time"))) {
         pass_time(p, rest);
     } else if (slice_eq(word, SLICE("drain"))) {
@@ -440,6 +508,9 @@ static void check_budgets(struct play *p)
 
     each_session(&p->wd, close_session);
     world_pass(&p->wd, 1000);
+    if (fake_dns_out(p->wd.w.resolver) != 0) {
+        fail(p, "a question outlived all sessions", SLICE_NONE);
+    }
     for (size_t i = 0; p->wd.automatic && i < ARRAY_LEN(gauges); i++) {
         if (metric_get(gauges[i]) != 0) {
             fail(p, "a gauge is not back at zero", slice_str(metric_table[gauges[i]].name));
@@ -487,7 +558,7 @@ int main(int argc, char **argv)
         play(&sc, BY_OCTET, 0);
         play(&sc, UNCUT, 0);
         plays += 3;
-        for (size_t cut = 1; cut <= total && total < CUTS_MAX; cut++) {
+        for (size_t cut = 1; cut <= total && total < CUTS_MAX && !sc.uncut; cut++) {
             play(&sc, CUT_EOF, cut);
             play(&sc, CUT_RESET, cut);
             plays += 2;
