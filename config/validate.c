@@ -83,7 +83,8 @@ static void check_listeners(struct load *l)
         }
         if (a->tls == TLS_MODE_OFF && l->c->tls.required) {
             config_errors_add(l->errs, false, a->line, 1,
-                              "server.listen: " SLICE_FMT " has no TLS, but tls.mode is required: no mail could come in",
+                              "server.listen: " SLICE_FMT
+                              " has no TLS, but tls.mode is required: no mail could come in",
                               SLICE_ARG(a->text));
         }
         if (l->c->admin.enabled && same_endpoint(&a->address, &l->c->admin.listen)) {

@@ -89,7 +89,8 @@ static void take(struct taken *t, const struct rule *rule, const struct cond *c)
 
 static bool is_certain(const struct rule *rule)
 {
-    return rule->final != ACTION_NONE && rule->final != ACTION_GREYLIST && !rule->monitor && rule->share == 100;
+    return rule->final != ACTION_NONE && rule->final != ACTION_GREYLIST && !rule->monitor &&
+           rule->share == 100;
 }
 
 static void warn_unreachable(struct rules_load *l, const struct block *block)

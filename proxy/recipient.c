@@ -10,7 +10,7 @@
 
 static enum reply_id route_postmaster(const struct config *conf, struct arena *a, struct recipient *rcpt)
 {
-    char       mem[300];
+    char mem[300];
     struct buf b;
 
     rcpt->home = config_postmaster_home(conf);

@@ -9,19 +9,19 @@
 #define FIRST_MS 1000 /* after start: the first mail comes first */
 
 struct resolver_test {
-    struct worker       *worker;
+    struct worker *worker;
     struct dns_selftest *running; /* NULL: none */
-    struct timer         again;
+    struct timer again;
 };
 
 static void log_finding(const struct dns_finding *f)
 {
-    enum log_level  level = f->grade == DNS_GRADE_OK       ? LOG_LEVEL_DEBUG
-                            : f->grade == DNS_GRADE_BROKEN ? LOG_LEVEL_ERROR
-                                                           : LOG_LEVEL_WARN;
+    enum log_level level = f->grade == DNS_GRADE_OK       ? LOG_LEVEL_DEBUG
+                           : f->grade == DNS_GRADE_BROKEN ? LOG_LEVEL_ERROR
+                                                          : LOG_LEVEL_WARN;
     struct log_line l;
-    char            mem[ADDR_TEXT_MAX];
-    struct buf      server;
+    char mem[ADDR_TEXT_MAX];
+    struct buf server;
 
     if (!log_begin(&l, level, "resolver_test")) {
         return;
@@ -44,15 +44,15 @@ static void on_result(const struct dns_selftest_result *res, void *arg)
         log_finding(&res->findings[i]);
     }
     gauge_set(M_RESOLVER_GRADE, (uint64_t)res->worst);
-    log_msg(res->worst == DNS_GRADE_OK ? LOG_LEVEL_INFO : LOG_LEVEL_WARN, "resolver_tested", "The resolver is %s",
-            dns_grade_text(res->worst));
+    log_msg(res->worst == DNS_GRADE_OK ? LOG_LEVEL_INFO : LOG_LEVEL_WARN, "resolver_tested",
+            "The resolver is %s", dns_grade_text(res->worst));
     timer_start(&t->again, t->worker->conf->dns.self_test_ms);
 }
 
 static void on_time(void *arg)
 {
-    struct resolver_test        *t = arg;
-    struct slice                 zones[DNS_SELFTEST_LISTS_MAX], names[DNS_SELFTEST_LISTS_MAX];
+    struct resolver_test *t = arg;
+    struct slice zones[DNS_SELFTEST_LISTS_MAX], names[DNS_SELFTEST_LISTS_MAX];
     struct dns_selftest_settings settings = {
         .known = SLICE("."),
         .absent = SLICE("invalid"), /* never exists (RFC 6761 6.4) */

@@ -3,25 +3,25 @@
  *
  * session_pump() is the heart: while nothing is awaited it takes one line (or a piece of content) after the
  * other out of the stream and hands it on.  Octets that arrive while something is awaited stay in the
- * stream's bounded buffer, so pipelining needs no code of its own and an early talker is a non-empty buffer in
- * BANNER.  Next file: session_cmds.c.
+ * stream's bounded buffer, so pipelining needs no code of its own and an early talker is a non-empty buffer
+ * in BANNER.  Next file: session_cmds.c.
  */
 #include "proxy/session.h"
 
 #include "policy/policy.h"
 #include "proxy/line.h"
 
-#define REPLIES_MAX 65536  /* queued replies to a client that does not read: then no line is taken (LIM-07) */
+#define REPLIES_MAX 65536  /* unread replies: above, no line is taken (LIM-07) */
 #define LINES_A_TURN 64    /* then other sessions get their turn (L13) */
-#define LINGER_MS 2000     /* RFC 5321 gives no number; long enough for the last reply to be read (LIM-13) */
-#define FAREWELL_MS 1000   /* after a client's end that came before its 250: time for its reset to arrive */
+#define LINGER_MS 2000     /* long enough for the last reply to be read (LIM-13) */
+#define FAREWELL_MS 1000   /* for a reset behind an end that came before its 250 */
 #define INPUT_MAX 65536    /* pipelined input of one client (PIP-14) */
-#define FRESH_MS 5000      /* after a reload: silent for so long, a session without a message is an idle one */
+#define FRESH_MS 5000      /* a session without a message is idle after it (reload) */
 #define TLS_HANDSHAKE 0x16 /* first octet of a ClientHello on the wrong port (GRT-10) */
 
 static const struct {
     enum metric metric;
-    unsigned    points;
+    unsigned points;
     const char *name;
 } abuse_table[ABUSE_COUNT] = {
     [ABUSE_PREGREET] = { M_ABUSE_PREGREET, 4, "pregreet" },
@@ -68,8 +68,8 @@ static uint64_t later(uint64_t from, uint64_t delay)
 static uint64_t command_due(const struct session *s)
 {
     const struct config_limits *lim = &s->worker->conf->limits;
-    uint64_t                    silence = lim->command_timeout_ms;
-    uint64_t                    due;
+    uint64_t silence = lim->command_timeout_ms;
+    uint64_t due;
 
     if (s->worker->stress) {
         silence = min_u64(silence, lim->stress_command_timeout_ms);
@@ -127,7 +127,7 @@ void session_rearm(struct session *s)
 
 void session_greet(struct session *s)
 {
-    char       mem[REPLY_LINE_MAX];
+    char mem[REPLY_LINE_MAX];
     struct buf b;
 
     buf_init_fixed(&b, mem, sizeof(mem));
@@ -155,7 +155,7 @@ static void end_greet_delay(struct session *s)
 /* The kernel knows of a reset although nobody reads any more. */
 static bool was_reset(const struct session *s)
 {
-    int       err = 0;
+    int err = 0;
     socklen_t len = sizeof(err);
 
     return getsockopt(stream_fd(s->stream), SOL_SOCKET, SO_ERROR, &err, &len) == 0 && err != 0;
@@ -172,7 +172,7 @@ static void say_farewell(struct session *s)
 static void on_timer(void *arg)
 {
     struct session *s = session_of(arg);
-    uint64_t        now = loop_now(s->worker->loop);
+    uint64_t now = loop_now(s->worker->loop);
 
     if (next_due(s) > now) {
         session_rearm(s);
@@ -246,8 +246,8 @@ void session_forget(struct session *s)
 
 void session_reply(struct session *s, const struct reply *r, bool ours)
 {
-    char         mem[2048], id[ULID_LEN + 4];
-    struct buf   b, tail;
+    char mem[2048], id[ULID_LEN + 4];
+    struct buf b, tail;
     struct slice suffix = SLICE_NONE;
 
     if (s->stream == NULL) {
@@ -285,11 +285,12 @@ enum cmd_result session_say(struct session *s, enum reply_id id)
     return CMD_REPLIED;
 }
 
-/* Has the client read all our replies, and sent nothing behind its command?  Then nothing can overtake the last
- * reply, and closing at once loses none; TLS has its own farewell. */
+/* Has the client read all our replies, and sent nothing behind its command?  Then nothing can overtake the
+ * last reply, and closing at once loses none; TLS has its own farewell. */
 static bool is_in_step(const struct session *s)
 {
-    return s->stream != NULL && !s->tls && stream_queued(s->stream) == 0 && slice_empty(stream_input(s->stream));
+    return s->stream != NULL && !s->tls && stream_queued(s->stream) == 0 &&
+           slice_empty(stream_input(s->stream));
 }
 
 enum cmd_result session_end(struct session *s, enum reply_id id, enum close_reason reason)
@@ -320,8 +321,8 @@ void session_finish(struct session *s, enum close_reason reason)
 void session_abuse(struct session *s, enum abuse what)
 {
     const struct config_limits *lim = &s->worker->conf->limits;
-    uint64_t                    now = loop_now(s->worker->loop);
-    struct log_line             l;
+    uint64_t now = loop_now(s->worker->loop);
+    struct log_line l;
 
     count(abuse_table[what].metric);
     s->violations++;
@@ -351,9 +352,9 @@ void session_abuse(struct session *s, enum abuse what)
 /* True if a line was dealt with and more may follow. */
 static bool take_line(struct session *s)
 {
-    char             mem[LINE_MAX_OCTETS];
-    struct slice     in = stream_input(s->stream), line;
-    size_t           used;
+    char mem[LINE_MAX_OCTETS];
+    struct slice in = stream_input(s->stream), line;
+    size_t used;
     enum line_status status;
 
     if (!slice_empty(in) && in.ptr[0] == TLS_HANDSHAKE && s->phase == PHASE_HELO && !s->skipping) {
@@ -407,7 +408,7 @@ static bool takes_input(const struct session *s)
 void session_pump(struct session *s)
 {
     unsigned turns = 0;
-    bool     more = true;
+    bool more = true;
 
     while (more && takes_input(s) && turns++ < LINES_A_TURN) {
         if (s->eating) {
@@ -462,7 +463,7 @@ static void on_input(void *arg)
 static void on_eof(void *arg)
 {
     struct session *s = session_of(arg);
-    bool            nothing_left = slice_empty(stream_input(s->stream));
+    bool nothing_left = slice_empty(stream_input(s->stream));
 
     s->eof = true;
     if (s->phase == PHASE_RELAY) {
@@ -527,7 +528,8 @@ static bool is_trusted(const struct config_listener *lc, const struct addr *peer
     return false;
 }
 
-void session_accept(struct worker *w, const struct config_listener *lc, int fd, const struct session_client *c)
+void session_accept(struct worker *w, const struct config_listener *lc, int fd,
+                    const struct session_client *c)
 {
     struct session *s = slab_alloc(&w->session_slab);
 
@@ -610,8 +612,7 @@ void session_close(struct session *s, enum close_reason reason)
 
 bool session_may_begin(const struct session *s)
 {
-    return s->worker->replaced && s->messages == 0 &&
-           loop_now(s->worker->loop) < s->idle_since + FRESH_MS;
+    return s->worker->replaced && s->messages == 0 && loop_now(s->worker->loop) < s->idle_since + FRESH_MS;
 }
 
 void session_drain(struct session *s)

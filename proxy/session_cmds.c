@@ -23,8 +23,8 @@ enum {
 
 struct command {
     struct slice verb;
-    unsigned     phases; /* where it is legal; elsewhere 503 */
-    unsigned     flags;
+    unsigned phases; /* where it is legal; elsewhere 503 */
+    unsigned flags;
     enum cmd_result (*run)(struct session *s, struct slice arg);
 };
 
@@ -53,7 +53,7 @@ static void make_offer(struct session *s)
 
 static void reply_ehlo(struct session *s)
 {
-    char       mem[1024];
+    char mem[1024];
     struct buf b;
 
     buf_init_fixed(&b, mem, sizeof(mem));
@@ -90,7 +90,7 @@ static void reply_ehlo(struct session *s)
 /* EHLO and HELO: a new greeting ends any transaction (RFC 5321 4.1.4). */
 static bool greet(struct session *s, struct slice arg)
 {
-    bool         junk;
+    bool junk;
     struct slice name = smtp_parse_helo(arg, &junk);
 
     if (slice_empty(name)) {
@@ -119,7 +119,7 @@ static enum cmd_result cmd_ehlo(struct session *s, struct slice arg)
 
 static enum cmd_result cmd_helo(struct session *s, struct slice arg)
 {
-    char       mem[REPLY_LINE_MAX];
+    char mem[REPLY_LINE_MAX];
     struct buf b;
 
     if (!greet(s, arg)) {
@@ -219,7 +219,7 @@ static enum cmd_result unknown_command(struct session *s, struct slice verb)
 
 enum cmd_result session_command(struct session *s, struct slice line)
 {
-    struct slice          arg, verb = smtp_verb(line, &arg);
+    struct slice arg, verb = smtp_verb(line, &arg);
     const struct command *c = find_command(verb);
 
     if (c == NULL || line.ptr[0] == ' ' || line.ptr[0] == '\t') {

@@ -32,7 +32,8 @@ static bool put_content(void *arg, const void *data, size_t len)
     return t->spool_status == SPOOL_OK;
 }
 
-/* The duplicate guard's key: client network, envelope, content as received (reference: limits.duplicate_guard). */
+/* The duplicate guard's key: client network, envelope, content as received (reference:
+ * limits.duplicate_guard). */
 static void hash_envelope(struct txn *t)
 {
     struct addr net = addr_network(&t->env.client, 24, 64);
@@ -49,9 +50,9 @@ static void hash_envelope(struct txn *t)
 
 static void begin_content(struct session *s, enum body_mode mode)
 {
-    struct txn                 *t = s->txn;
+    struct txn *t = s->txn;
     const struct config_limits *lim = &s->worker->conf->limits;
-    enum config_newline         policy = mode == BODY_DATA ? lim->bare_newline : lim->bare_newline_bdat;
+    enum config_newline policy = mode == BODY_DATA ? lim->bare_newline : lim->bare_newline_bdat;
 
     t->spool = spool_new(s->worker->state, s->worker->conf);
     t->size_max = min_u64(lim->message_size, t->upstream->size);
@@ -74,7 +75,8 @@ static void count_newlines(struct session *s)
 {
     const struct body_counts *n = &s->txn->body.n;
 
-    if (s->txn->body.mode == BODY_BDAT) { /* framed by length: it cannot smuggle, and honest servers send it so */
+    if (s->txn->body.mode ==
+        BODY_BDAT) { /* framed by length: it cannot smuggle, and honest servers send it so */
         return;
     }
     if (n->smuggling > 0) {
@@ -90,7 +92,7 @@ static void count_newlines(struct session *s)
 static enum reply_id judge_content(struct session *s)
 {
     const struct config_limits *lim = &s->worker->conf->limits;
-    struct txn                 *t = s->txn;
+    struct txn *t = s->txn;
 
     if (t->too_big) {
         count(M_LIMIT_SIZE);
@@ -120,8 +122,8 @@ static enum reply_id judge_content(struct session *s)
 /* The header section as one slice: the spool keeps it in memory unless spool_memory is smaller than it. */
 static void find_section(struct txn *t)
 {
-    struct slice      head = spool_head(t->spool);
-    struct buf       *copy = &t->section_copy;
+    struct slice head = spool_head(t->spool);
+    struct buf *copy = &t->section_copy;
     enum spool_status status = SPOOL_OK;
 
     t->section = head;
@@ -231,8 +233,8 @@ void session_unconfirmed(struct session *s)
 static void on_final_reply(void *arg, const struct reply *r)
 {
     struct session *s = session_of(arg);
-    bool            ours = !relay_from_upstream(s->txn->relay);
-    const char     *outcome = count_outcome(s, r);
+    bool ours = !relay_from_upstream(s->txn->relay);
+    const char *outcome = count_outcome(s, r);
 
     s->waits &= ~(unsigned)WAIT_UPSTREAM;
     note_unconfirmed(s, r);
@@ -252,9 +254,9 @@ static void on_final_reply(void *arg, const struct reply *r)
 
 static bool answered_before(struct session *s)
 {
-    struct txn  *t = s->txn;
-    char         mem[STATE_DUP_REPLY_MAX];
-    struct buf   text;
+    struct txn *t = s->txn;
+    char mem[STATE_DUP_REPLY_MAX];
+    struct buf text;
     struct reply r = { 250, SLICE("2.0.0"), SLICE_NONE };
 
     if (t->hash == NULL) {
@@ -273,7 +275,8 @@ static bool answered_before(struct session *s)
     return true;
 }
 
-/* The relay of the transaction; of a diverted message, one to the other upstream, which was asked nothing yet. */
+/* The relay of the transaction; of a diverted message, one to the other upstream, which was asked nothing
+ * yet. */
 static struct relay *relay_of(struct session *s)
 {
     struct txn *t = s->txn;
@@ -289,11 +292,11 @@ static struct relay *relay_of(struct session *s)
 
 void session_send_message(struct session *s)
 {
-    struct txn          *t = s->txn;
+    struct txn *t = s->txn;
     const struct config *conf = s->worker->conf;
-    struct header_rules  rules = { &conf->headers, conf->server.hostname };
+    struct header_rules rules = { &conf->headers, conf->server.hostname };
     struct relay_message msg;
-    struct buf           added;
+    struct buf added;
 
     judge_message_taken(s->judge);
     buf_init(&added, TAGS_MAX);
@@ -313,7 +316,7 @@ void session_send_message(struct session *s)
 /* The real end was seen: judge, and hand over or refuse. */
 static void message_complete(struct session *s)
 {
-    struct txn   *t = s->txn;
+    struct txn *t = s->txn;
     enum reply_id id;
 
     t->content = CONTENT_COMPLETE;
@@ -343,7 +346,7 @@ bool session_relay_goes_on(struct session *s)
 enum cmd_result cmd_data(struct session *s, struct slice arg)
 {
     struct txn *t = s->txn;
-    bool        stuffed = !slice_empty(stream_input(s->stream));
+    bool stuffed = !slice_empty(stream_input(s->stream));
 
     if (stuffed) { /* content before 354: never run as commands (PIP-02) */
         session_abuse(s, ABUSE_PIPELINING);
@@ -369,8 +372,8 @@ enum cmd_result cmd_data(struct session *s, struct slice arg)
 static bool take_data(struct session *s, struct slice in)
 {
     struct txn *t = s->txn;
-    size_t      used = 0;
-    bool        ended = false;
+    size_t used = 0;
+    bool ended = false;
 
     body_feed(&t->body, in, put_content, t, &used, &ended);
     if (t->hash != NULL) {
@@ -423,9 +426,9 @@ static enum cmd_result drop_chunk(struct session *s, uint64_t size, enum reply_i
 
 static void chunk_done(struct session *s)
 {
-    struct txn  *t = s->txn;
-    char         mem[64];
-    struct buf   text;
+    struct txn *t = s->txn;
+    char mem[64];
+    struct buf text;
     struct reply r = { 250, SLICE("2.0.0"), SLICE_NONE };
 
     s->suspicious = 2; /* what follows a chunk that was announced too small is content (BDT-23) */
@@ -451,8 +454,8 @@ static void chunk_done(struct session *s)
 enum cmd_result cmd_bdat(struct session *s, struct slice arg)
 {
     struct txn *t = s->txn;
-    uint64_t    size;
-    bool        last;
+    uint64_t size;
+    bool last;
 
     if (!s->worker->conf->smtp.chunking) {
         return session_end(s, REPLY_NOT_IMPLEMENTED, REASON_ABUSE);
@@ -486,8 +489,8 @@ enum cmd_result cmd_bdat(struct session *s, struct slice arg)
 static bool take_chunk(struct session *s, struct slice in)
 {
     struct txn *t = s->txn;
-    size_t      used = 0;
-    bool        ended = false;
+    size_t used = 0;
+    bool ended = false;
 
     in = slice_take(in, (size_t)min_u64(in.len, t->bdat_left));
     body_feed(&t->body, in, put_content, t, &used, &ended);
@@ -506,7 +509,7 @@ static bool take_chunk(struct session *s, struct slice in)
 bool session_take_content(struct session *s)
 {
     struct slice in = stream_input(s->stream);
-    bool         done;
+    bool done;
 
     if (slice_empty(in) && (s->txn->content == CONTENT_DATA || s->txn->bdat_left > 0)) {
         return false;

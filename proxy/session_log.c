@@ -14,8 +14,8 @@
 static struct slice shown(const struct session *s, struct slice address, struct buf *b)
 {
     static const char digits[] = "0123456789abcdef";
-    uint8_t           hash[SHA256_LEN];
-    size_t            at = slice_rfind(address, '@');
+    uint8_t hash[SHA256_LEN];
+    size_t at = slice_rfind(address, '@');
 
     switch (s->worker->conf->log.addresses) {
     case LOG_ADDRESSES_FULL:
@@ -42,7 +42,7 @@ static struct slice shown(const struct session *s, struct slice address, struct 
 
 static void put_address(const struct session *s, struct log_line *l, const char *key, struct slice address)
 {
-    char       mem[520];
+    char mem[520];
     struct buf b;
 
     buf_init_fixed(&b, mem, sizeof(mem));
@@ -82,8 +82,8 @@ void session_log_connect(struct session *s)
     log_end(&l);
 }
 
-void session_log_rcpt(struct session *s, const struct recipient *rcpt, struct slice said, const struct reply *r,
-                      const char *by)
+void session_log_rcpt(struct session *s, const struct recipient *rcpt, struct slice said,
+                      const struct reply *r, const char *by)
 {
     struct log_line l;
 
@@ -123,8 +123,8 @@ void session_log_refused(struct session *s, const struct reply *r)
 static void put_recipients(const struct session *s, struct log_line *l)
 {
     const struct envelope *env = &s->txn->env;
-    char                   mem[520];
-    struct buf             b;
+    char mem[520];
+    struct buf b;
 
     log_list_begin(l, "to");
     for (size_t i = 0; i < env->rcpt_count && i < RCPTS_LOGGED; i++) {
@@ -139,8 +139,8 @@ static void put_recipients(const struct session *s, struct log_line *l)
 void session_log_txn(struct session *s, const struct reply *r, const char *outcome, bool from_upstream)
 {
     const struct txn *t = s->txn;
-    uint64_t          now = loop_now(s->worker->loop);
-    struct log_line   l;
+    uint64_t now = loop_now(s->worker->loop);
+    struct log_line l;
 
     if (!log_begin(&l, LOG_LEVEL_INFO, "txn")) {
         return;

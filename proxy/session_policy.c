@@ -1,24 +1,24 @@
 /*
  * session_policy.c - the verdicts of policy/ carried out.
  *
- * A recipient that passed relay control waits here for its verdict; accepted, it goes on to its own upstream's
- * answer (session_rcpt.c); refused, the rule's words are the answer.  A message is judged when it is complete.
- * With mode: monitor the verdict is recorded and the mail goes its way.
+ * A recipient that passed relay control waits here for its verdict; accepted, it goes on to its own
+ * upstream's answer (session_rcpt.c); refused, the rule's words are the answer.  A message is judged when it
+ * is complete. With mode: monitor the verdict is recorded and the mail goes its way.
  *
- * Class      a transaction has one upstream, one divert and one answer to "are the message rules asked": the first
- *            accepted recipient decides, one of another class gets 452 4.5.3.
- * drop       answers this recipient and what is already in the input buffer, then the connection is closed; a
- *            transaction that has an accepted recipient is finished first.
+ * Class      a transaction has one upstream, one divert and one answer to "are the message rules asked": the
+ * first accepted recipient decides, one of another class gets 452 4.5.3. drop       answers this recipient
+ * and what is already in the input buffer, then the connection is closed; a transaction that has an accepted
+ * recipient is finished first.
  */
 #include "policy/policy.h"
 #include "proxy/session.h"
 
 #define DROPPED_MAX 1000 /* commands in the buffer that still get their answer */
 
-struct held_verdict { /* while a tarpit runs */
+struct held_verdict {       /* while a tarpit runs */
     struct recipient *rcpt; /* NULL: of the message */
-    struct reply      reply;
-    struct verdict    v;
+    struct reply reply;
+    struct verdict v;
 };
 
 static struct reply reply_of(const struct verdict *v)
@@ -36,9 +36,9 @@ static bool refuses(const struct verdict *v)
 /* One buffered command behind a drop: RCPT the same words, BDAT with its octets eaten, all else 503. */
 static bool answer_dropped(struct session *s, const struct reply *r)
 {
-    bool         skipping = false, last;
-    uint64_t     size;
-    size_t       used;
+    bool skipping = false, last;
+    uint64_t size;
+    size_t used;
     struct slice line, arg, verb;
 
     if (line_next(stream_input(s->stream), &skipping, &line, &used) != LINE_READY) {
@@ -71,7 +71,7 @@ void session_drop(struct session *s, const struct reply *r)
 static void refuse(struct session *s, struct recipient *rcpt, const struct verdict *v)
 {
     struct reply r = reply_of(v);
-    bool         closes = v->action == VERDICT_DROP;
+    bool closes = v->action == VERDICT_DROP;
 
     if (session_refuse_rcpt(s, rcpt, &r) == CMD_CLOSED) {
         return;
@@ -92,7 +92,7 @@ static bool same_class(const struct txn *t, const struct verdict *v, bool bypass
 static void go_on(struct session *s, struct recipient *rcpt, const struct verdict *v)
 {
     struct txn *t = s->txn;
-    bool        bypass = judge_bypasses(s->judge);
+    bool bypass = judge_bypasses(s->judge);
 
     if (!same_class(t, v, bypass) || (t->env.rcpt_count > 0 && judge_single_recipient(s->judge))) {
         count(M_RCPT_SECOND_ROUTE);
@@ -148,8 +148,8 @@ static void carry_out_message(struct session *s, const struct verdict *v)
 
 static void on_tarpit(void *arg)
 {
-    struct txn          *t = arg;
-    struct session      *s = t->session;
+    struct txn *t = arg;
+    struct session *s = t->session;
     struct held_verdict *h = t->held;
 
     if (h->rcpt != NULL) {
@@ -162,7 +162,7 @@ static void on_tarpit(void *arg)
 /* Keeps a copy of the verdict until its time; false: there is nothing to wait for (or no room to). */
 static bool hold_back(struct session *s, struct recipient *rcpt, const struct verdict *v)
 {
-    struct txn          *t = s->txn;
+    struct txn *t = s->txn;
     struct held_verdict *h;
 
     if (v->tarpit_ms == 0 || v->monitored) {
@@ -183,7 +183,7 @@ static bool hold_back(struct session *s, struct recipient *rcpt, const struct ve
 
 static void on_rcpt_verdict(void *arg, const struct verdict *v)
 {
-    struct session   *s = session_of(arg);
+    struct session *s = session_of(arg);
     struct recipient *rcpt = s->txn->asking;
 
     if (!hold_back(s, rcpt, v)) {
@@ -228,7 +228,7 @@ void session_policy_close(struct session *s)
 void session_policy_mail(struct session *s)
 {
     const struct envelope *env = &s->txn->env;
-    struct judge_sender    from = { env->sender, env->sender_local, env->sender_domain, env->sender_null };
+    struct judge_sender from = { env->sender, env->sender_local, env->sender_domain, env->sender_null };
 
     judge_mail(s->judge, &from);
 }

@@ -38,7 +38,7 @@ static enum reply_id parse_reply(enum parse_status status)
 
 static enum reply_id open_transaction(struct session *s, struct slice arg)
 {
-    struct txn   *t = s->txn;
+    struct txn *t = s->txn;
     enum reply_id bad = parse_reply(smtp_parse_mail(arg, &s->offer, &t->arena, &t->env));
 
     if (bad != REPLY_OK) {
@@ -104,7 +104,8 @@ enum cmd_result session_refuse_rcpt(struct session *s, const struct recipient *r
     return count_refused(s);
 }
 
-static enum cmd_result refuse(struct session *s, const struct recipient *rcpt, struct slice said, enum reply_id id)
+static enum cmd_result refuse(struct session *s, const struct recipient *rcpt, struct slice said,
+                              enum reply_id id)
 {
     session_log_rcpt(s, rcpt, said, &reply_table[id], "glacis");
     count(reply_table[id].code >= 500 ? M_RCPT_REJECTED : M_RCPT_DEFERRED);
@@ -143,7 +144,7 @@ static bool over_message_rate(struct session *s)
 /* Everything that can be said about the recipient without asking the upstream. */
 static enum reply_id judge_here(struct session *s, struct recipient *rcpt)
 {
-    struct txn   *t = s->txn;
+    struct txn *t = s->txn;
     enum reply_id id = recipient_route(s->worker->conf, &t->arena, rcpt);
 
     if (id != REPLY_RCPT_OK) {
@@ -160,7 +161,8 @@ static enum reply_id judge_here(struct session *s, struct recipient *rcpt)
     if (over_message_rate(s)) {
         return REPLY_MESSAGE_RATE;
     }
-    if (rcpt->home->validate == VALIDATE_FILE && !config_recipient_known(rcpt->home, rcpt->local, rcpt->domain)) {
+    if (rcpt->home->validate == VALIDATE_FILE &&
+        !config_recipient_known(rcpt->home, rcpt->local, rcpt->domain)) {
         return REPLY_UNKNOWN_USER;
     }
     return REPLY_RCPT_OK;
@@ -168,10 +170,10 @@ static enum reply_id judge_here(struct session *s, struct recipient *rcpt)
 
 static void on_rcpt_reply(void *arg, const struct reply *r)
 {
-    struct session   *s = session_of(arg);
-    struct txn       *t = s->txn;
+    struct session *s = session_of(arg);
+    struct txn *t = s->txn;
     struct recipient *rcpt = t->asking;
-    bool              ours = !relay_from_upstream(t->relay);
+    bool ours = !relay_from_upstream(t->relay);
 
     t->asking = NULL;
     s->waits &= ~(unsigned)WAIT_UPSTREAM;
@@ -209,9 +211,9 @@ void session_ask_upstream(struct session *s, struct recipient *rcpt)
 
 enum cmd_result cmd_rcpt(struct session *s, struct slice arg)
 {
-    struct txn       *t = s->txn;
+    struct txn *t = s->txn;
     struct recipient *rcpt;
-    enum reply_id     id;
+    enum reply_id id;
 
     if (s->phase != PHASE_ENVELOPE) {
         return session_say(s, s->phase == PHASE_HELO ? REPLY_SAY_HELLO : REPLY_MAIL_FIRST);

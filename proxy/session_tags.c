@@ -12,17 +12,17 @@
 static void put_received(struct session *s, struct buf *out)
 {
     const struct txn *t = s->txn;
-    char              id[ULID_LEN + 16], suite[128];
-    struct buf        b, clause;
-    struct received   r = {
-          .helo = t->env.helo,
-          .rdns = t->env.rdns,
-          .client = s->peer,
-          .hostname = slice_str(s->worker->conf->server.hostname),
-          .esmtp = s->esmtp,
-          .tls = s->tls,
-          .utf8 = t->env.smtputf8,
-          .date_s = wall_now_s(),
+    char id[ULID_LEN + 16], suite[128];
+    struct buf b, clause;
+    struct received r = {
+        .helo = t->env.helo,
+        .rdns = t->env.rdns,
+        .client = s->peer,
+        .hostname = slice_str(s->worker->conf->server.hostname),
+        .esmtp = s->esmtp,
+        .tls = s->tls,
+        .utf8 = t->env.smtputf8,
+        .date_s = wall_now_s(),
     };
 
     buf_init_fixed(&b, id, sizeof(id));
@@ -39,12 +39,13 @@ static void put_received(struct session *s, struct buf *out)
     header_put_received(out, &r);
 }
 
-/* A diverted message carries what its envelope was: the other upstream's people must be able to give it back. */
+/* A diverted message carries what its envelope was: the other upstream's people must be able to give it back.
+ */
 static void put_diverted(const struct session *s, struct buf *out)
 {
     const struct envelope *env = &s->txn->env;
-    char                   mem[64];
-    struct buf             ip;
+    char mem[64];
+    struct buf ip;
 
     buf_init_fixed(&ip, mem, sizeof(mem));
     addr_put_ip(&ip, &s->peer);

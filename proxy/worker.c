@@ -220,7 +220,8 @@ static void finish(struct process *p)
     free(p);
 }
 
-/* Buffers of a message come and go with each one: fetched from the kernel anew, every page of them costs a fault. */
+/* Buffers of a message come and go with each one: fetched from the kernel anew, every page of them costs a
+ * fault. */
 static void keep_freed_memory(void)
 {
     (void)mallopt(M_MMAP_THRESHOLD, MAPPED_FROM);

@@ -1,9 +1,9 @@
 /*
  * client.c - TLS towards upstreams: what is verified, and resumption.
  *
- * `opportunistic` and `required` encrypt without asking who it is (RFC 7435: a server in the same house, often with a
- * certificate of its own making); `verify` wants a chain to tls_ca and the server's name in the certificate.  The
- * last session ticket of each upstream is kept and tried again.
+ * `opportunistic` and `required` encrypt without asking who it is (RFC 7435: a server in the same house,
+ * often with a certificate of its own making); `verify` wants a chain to tls_ca and the server's name in the
+ * certificate.  The last session ticket of each upstream is kept and tried again.
  */
 #include <openssl/err.h>
 #include <openssl/x509v3.h>
@@ -11,10 +11,10 @@
 #include "tls/tls_priv.h"
 
 struct tls_client {
-    SSL_CTX     *ctx;
+    SSL_CTX *ctx;
     SSL_SESSION *session; /* of the last connection that gave one */
-    char        *name;    /* tls_name, or NULL: the server's own */
-    bool         verify;
+    char *name;           /* tls_name, or NULL: the server's own */
+    bool verify;
 };
 
 static int on_new_session(SSL *ssl, SSL_SESSION *session)
@@ -54,14 +54,16 @@ struct tls_client *tls_client_new(const struct config_upstream *up, struct confi
         SSL_CTX_set_min_proto_version(t->ctx, TLS1_2_VERSION);
         SSL_CTX_set_verify(t->ctx, SSL_VERIFY_PEER, NULL);
         if (!load_ca(t->ctx, up->tls_ca)) {
-            config_errors_add(errs, false, up->line, 1, "upstream %s: the certificates of tls_ca (%s) cannot be loaded",
-                              up->name, up->tls_ca);
+            config_errors_add(errs, false, up->line, 1,
+                              "upstream %s: the certificates of tls_ca (%s) cannot be loaded", up->name,
+                              up->tls_ca);
             ERR_clear_error();
             tls_client_free(t);
             return NULL;
         }
     } else {
-        SSL_CTX_set_min_proto_version(t->ctx, TLS1_VERSION); /* an old server encrypted is better than one in clear */
+        SSL_CTX_set_min_proto_version(t->ctx,
+                                      TLS1_VERSION); /* an old server encrypted is better than one in clear */
         SSL_CTX_set_cipher_list(t->ctx, "DEFAULT:@SECLEVEL=0");
         SSL_CTX_set_verify(t->ctx, SSL_VERIFY_NONE, NULL);
     }
@@ -103,7 +105,7 @@ static void set_name(struct tls_client *t, SSL *ssl, const char *server)
 
 void tls_connect(struct tls_client *t, struct stream *s, const char *server)
 {
-    SSL                *ssl = SSL_new(t->ctx);
+    SSL *ssl = SSL_new(t->ctx);
     struct tls_session *session;
 
     BUG_ON(ssl == NULL);

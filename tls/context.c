@@ -1,11 +1,13 @@
 /*
  * context.c - the server's contexts: certificates by key type and by SNI, versions, ciphers, tickets.
  *
- * Pairs whose certificates carry the same names and whose keys are of different types share a context, so that
- * OpenSSL picks RSA or ECDSA by what the client can; every other pair has a context of its own, chosen by SNI.  An
- * unknown name gets the first one and never an alert: senders give whatever name they like (TLS-12).
+ * Pairs whose certificates carry the same names and whose keys are of different types share a context, so
+ * that OpenSSL picks RSA or ECDSA by what the client can; every other pair has a context of its own, chosen
+ * by SNI.  An unknown name gets the first one and never an alert: senders give whatever name they like
+ * (TLS-12).
  *
- * RFC 8996 (no TLS 1.0, 1.1 by default), RFC 7919, RFC 9325 (no renegotiation, no compression, forward secrecy).
+ * RFC 8996 (no TLS 1.0, 1.1 by default), RFC 7919, RFC 9325 (no renegotiation, no compression, forward
+ * secrecy).
  */
 #include <openssl/err.h>
 #include <openssl/pem.h>
@@ -17,21 +19,22 @@
 #define NAME_MAX_LEN 254
 
 /* AEAD first; CBC with SHA-2 last, for the servers of the years between TLS 1.2 and GCM with RSA. */
-static const char default_ciphers[] = "ECDHE+AESGCM:ECDHE+CHACHA20:DHE+AESGCM:DHE+CHACHA20:ECDHE+AES256+SHA384:"
-                                      "ECDHE+AES128+SHA256:!aNULL:!eNULL:!PSK:!SRP";
+static const char default_ciphers[] =
+    "ECDHE+AESGCM:ECDHE+CHACHA20:DHE+AESGCM:DHE+CHACHA20:ECDHE+AES256+SHA384:"
+    "ECDHE+AES128+SHA256:!aNULL:!eNULL:!PSK:!SRP";
 #define GROUPS "X25519:P-256:P-384"
 
 struct tls_site { /* one context and the names that choose it */
     SSL_CTX *ctx;
-    char   (*name)[NAME_MAX_LEN];
-    size_t   name_count;
-    int      key_types[CONFIG_MAX_KEYPAIRS];
-    size_t   key_count;
+    char (*name)[NAME_MAX_LEN];
+    size_t name_count;
+    int key_types[CONFIG_MAX_KEYPAIRS];
+    size_t key_count;
 };
 
 struct tls_server {
     struct tls_site site[CONFIG_MAX_KEYPAIRS]; /* [0] answers for unknown names */
-    size_t          count;
+    size_t count;
 };
 
 static struct slice name_of(const struct tls_site *s, size_t i)
@@ -56,7 +59,8 @@ static void read_names(struct tls_site *s, X509 *x)
         const GENERAL_NAME *g = sk_GENERAL_NAME_value(all, i);
 
         if (g->type == GEN_DNS) {
-            add_name(s, slice_of(ASN1_STRING_get0_data(g->d.dNSName), (size_t)ASN1_STRING_length(g->d.dNSName)));
+            add_name(s,
+                     slice_of(ASN1_STRING_get0_data(g->d.dNSName), (size_t)ASN1_STRING_length(g->d.dNSName)));
         }
     }
     GENERAL_NAMES_free(all);
@@ -95,8 +99,8 @@ static bool has_key_type(const struct tls_site *s, int type)
 static int on_servername(SSL *ssl, int *alert UNUSED, void *arg)
 {
     const struct tls_server *t = arg;
-    const char              *text = SSL_get_servername(ssl, TLSEXT_NAMETYPE_host_name);
-    struct slice             name = slice_str(text);
+    const char *text = SSL_get_servername(ssl, TLSEXT_NAMETYPE_host_name);
+    struct slice name = slice_str(text);
 
     for (size_t i = 0; text != NULL && i < t->count; i++) {
         for (size_t k = 0; k < t->site[i].name_count; k++) {
@@ -109,12 +113,13 @@ static int on_servername(SSL *ssl, int *alert UNUSED, void *arg)
     return SSL_TLSEXT_ERR_NOACK;
 }
 
-/* ALPN (RFC 7301): `smtp` is confirmed; a client that names only other protocols is no mail client (ALPACA). */
-static int on_alpn(SSL *ssl UNUSED, const unsigned char **out, unsigned char *out_len, const unsigned char *in,
-                   unsigned in_len, void *arg UNUSED)
+/* ALPN (RFC 7301): `smtp` is confirmed; a client that names only other protocols is no mail client (ALPACA).
+ */
+static int on_alpn(SSL *ssl UNUSED, const unsigned char **out, unsigned char *out_len,
+                   const unsigned char *in, unsigned in_len, void *arg UNUSED)
 {
     static const unsigned char smtp[] = { 4, 's', 'm', 't', 'p' };
-    unsigned char             *chosen = NULL;
+    unsigned char *chosen = NULL;
 
     if (SSL_select_next_proto(&chosen, out_len, smtp, sizeof(smtp), in, in_len) != OPENSSL_NPN_NEGOTIATED) {
         return SSL_TLSEXT_ERR_ALERT_FATAL;
@@ -125,10 +130,10 @@ static int on_alpn(SSL *ssl UNUSED, const unsigned char **out, unsigned char *ou
 
 static SSL_CTX *make_context(const struct config *conf, void *share, struct config_errors *errs)
 {
-    SSL_CTX    *ctx = SSL_CTX_new(TLS_server_method());
+    SSL_CTX *ctx = SSL_CTX_new(TLS_server_method());
     const char *ciphers = slice_empty(slice_str(conf->tls.ciphers)) ? default_ciphers : conf->tls.ciphers;
-    char        mem[2048], groups[] = GROUPS; /* OpenSSL's macro takes no const */
-    struct buf  list;
+    char mem[2048], groups[] = GROUPS; /* OpenSSL's macro takes no const */
+    struct buf list;
 
     BUG_ON(ctx == NULL);
     buf_init_fixed(&list, mem, sizeof(mem));
@@ -140,8 +145,8 @@ static SSL_CTX *make_context(const struct config *conf, void *share, struct conf
         buf_put_str(&list, ":@SECLEVEL=0"); /* they sign with SHA-1 */
     }
     SSL_CTX_set_min_proto_version(ctx, conf->tls.min_version);
-    SSL_CTX_set_options(ctx, SSL_OP_NO_RENEGOTIATION | SSL_OP_NO_COMPRESSION | SSL_OP_CIPHER_SERVER_PREFERENCE |
-                                 SSL_OP_PRIORITIZE_CHACHA);
+    SSL_CTX_set_options(ctx, SSL_OP_NO_RENEGOTIATION | SSL_OP_NO_COMPRESSION |
+                                 SSL_OP_CIPHER_SERVER_PREFERENCE | SSL_OP_PRIORITIZE_CHACHA);
     SSL_CTX_set_mode(ctx, SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER |
                               SSL_MODE_RELEASE_BUFFERS);
     SSL_CTX_set_read_ahead(ctx, 1);
@@ -163,9 +168,9 @@ static SSL_CTX *make_context(const struct config *conf, void *share, struct conf
 
 static bool use_chain(SSL_CTX *ctx, const struct tls_pair *p, X509 *leaf, EVP_PKEY *key)
 {
-    BIO  *bio = BIO_new_mem_buf(p->certificate.ptr, (int)p->certificate.len);
+    BIO *bio = BIO_new_mem_buf(p->certificate.ptr, (int)p->certificate.len);
     X509 *x = PEM_read_bio_X509(bio, NULL, NULL, NULL); /* the leaf again */
-    bool  ok = SSL_CTX_use_certificate(ctx, leaf) == 1 && SSL_CTX_use_PrivateKey(ctx, key) == 1;
+    bool ok = SSL_CTX_use_certificate(ctx, leaf) == 1 && SSL_CTX_use_PrivateKey(ctx, key) == 1;
 
     X509_free(x);
     while (ok && (x = PEM_read_bio_X509(bio, NULL, NULL, NULL)) != NULL) {
@@ -193,11 +198,11 @@ static struct tls_site *place(struct tls_server *t, struct tls_site *fresh, int 
 static void add_pair(struct tls_server *t, const struct config *conf, const struct tls_pair *p, void *share,
                      struct config_errors *errs)
 {
-    BIO             *cb = BIO_new_mem_buf(p->certificate.ptr, (int)p->certificate.len);
-    BIO             *kb = BIO_new_mem_buf(p->key.ptr, (int)p->key.len);
-    X509            *x = PEM_read_bio_X509(cb, NULL, NULL, NULL);
-    EVP_PKEY        *key = PEM_read_bio_PrivateKey(kb, NULL, NULL, NULL);
-    struct tls_site  fresh = { 0 };
+    BIO *cb = BIO_new_mem_buf(p->certificate.ptr, (int)p->certificate.len);
+    BIO *kb = BIO_new_mem_buf(p->key.ptr, (int)p->key.len);
+    X509 *x = PEM_read_bio_X509(cb, NULL, NULL, NULL);
+    EVP_PKEY *key = PEM_read_bio_PrivateKey(kb, NULL, NULL, NULL);
+    struct tls_site fresh = { 0 };
     struct tls_site *site;
 
     if (x != NULL && key != NULL) {
@@ -224,7 +229,7 @@ struct tls_server *tls_server_new(const struct config *conf, const struct tls_ma
                                   struct config_errors *errs)
 {
     struct tls_server *t = xcalloc(1, sizeof(*t));
-    size_t             before = errs->fatal;
+    size_t before = errs->fatal;
 
     for (size_t i = 0; i < m->count; i++) {
         add_pair(t, conf, &m->pair[i], ticket_share, errs);

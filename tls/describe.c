@@ -8,8 +8,8 @@
 /* The subject's one line, reduced to printable ASCII: it came from a peer. */
 static void put_subject(SSL *ssl, char *mem, size_t size)
 {
-    X509      *x = SSL_get1_peer_certificate(ssl);
-    char       line[512] = "";
+    X509 *x = SSL_get1_peer_certificate(ssl);
+    char line[512] = "";
     struct buf b;
 
     mem[0] = '\0';

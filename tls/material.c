@@ -1,9 +1,9 @@
 /*
  * material.c - certificates and keys as octets, read and checked by the supervisor.
  *
- * Workers may not read keys after they drop their privileges, and a renewed pair must be judged before anything is
- * changed for it; so files are read here, once, and contexts are made from memory.  Changes are seen by content,
- * not by time stamp, so a symbolic link that was turned around counts.
+ * Workers may not read keys after they drop their privileges, and a renewed pair must be judged before
+ * anything is changed for it; so files are read here, once, and contexts are made from memory.  Changes are
+ * seen by content, not by time stamp, so a symbolic link that was turned around counts.
  */
 #include <openssl/err.h>
 #include <openssl/pem.h>
@@ -17,9 +17,9 @@
 
 static bool read_file(const char *path, struct buf *out)
 {
-    char   mem[4096];
+    char mem[4096];
     size_t n;
-    FILE  *f = fopen(path, "rbe");
+    FILE *f = fopen(path, "rbe");
 
     buf_init(out, FILE_MAX);
     if (f == NULL) {
@@ -74,9 +74,9 @@ static void check_dates(const X509 *x, struct tls_pair *p, int line, struct conf
 
 static void check_pair(struct tls_pair *p, int line, struct config_errors *errs)
 {
-    BIO      *cb = BIO_new_mem_buf(p->certificate.ptr, (int)p->certificate.len);
-    BIO      *kb = BIO_new_mem_buf(p->key.ptr, (int)p->key.len);
-    X509     *x = PEM_read_bio_X509(cb, NULL, no_password, NULL);
+    BIO *cb = BIO_new_mem_buf(p->certificate.ptr, (int)p->certificate.len);
+    BIO *kb = BIO_new_mem_buf(p->key.ptr, (int)p->key.len);
+    X509 *x = PEM_read_bio_X509(cb, NULL, no_password, NULL);
     EVP_PKEY *k = PEM_read_bio_PrivateKey(kb, NULL, no_password, NULL);
 
     if (x == NULL) {
@@ -85,12 +85,12 @@ static void check_pair(struct tls_pair *p, int line, struct config_errors *errs)
         check_dates(x, p, line, errs);
     }
     if (k == NULL) {
-        config_errors_add(errs, false, line, 1, "%s holds no PEM private key that can be read without a password",
-                          p->key_path);
+        config_errors_add(errs, false, line, 1,
+                          "%s holds no PEM private key that can be read without a password", p->key_path);
     }
     if (x != NULL && k != NULL && X509_check_private_key(x, k) != 1) {
-        config_errors_add(errs, false, line, 1, "the private key %s does not belong to the certificate %s", p->key_path,
-                          p->certificate_path);
+        config_errors_add(errs, false, line, 1, "the private key %s does not belong to the certificate %s",
+                          p->key_path, p->certificate_path);
     }
     EVP_PKEY_free(k);
     X509_free(x);
@@ -131,7 +131,7 @@ static void try_contexts(const struct config *conf, const struct tls_material *m
 struct tls_material *tls_material_load(const struct config *conf, struct config_errors *errs)
 {
     struct tls_material *m = xcalloc(1, sizeof(*m));
-    size_t               before = errs->fatal;
+    size_t before = errs->fatal;
 
     for (size_t i = 0; i < conf->tls.pair_count; i++) {
         load_pair(&m->pair[m->count++], &conf->tls.pair[i], errs);
@@ -172,9 +172,9 @@ bool tls_material_changed(const struct tls_material *m)
 
     for (size_t i = 0; i < m->count && !changed; i++) {
         const struct tls_pair *p = &m->pair[i];
-        struct buf             certificate, key;
-        uint8_t                digest[SHA256_LEN];
-        bool                   have = read_file(p->certificate_path, &certificate);
+        struct buf certificate, key;
+        uint8_t digest[SHA256_LEN];
+        bool have = read_file(p->certificate_path, &certificate);
 
         have = read_file(p->key_path, &key) && have;
         if (have) {

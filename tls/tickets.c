@@ -1,11 +1,13 @@
 /*
- * tickets.c - session tickets whose keys all workers share and that change by themselves (TLS-17, RFC 5077 5.5).
+ * tickets.c - session tickets whose keys all workers share and that change by themselves (TLS-17, RFC
+ * 5077 5.5).
  *
- * Three keys lie in the shared memory: the current one, the one before it (still accepted), and the place of the
- * next.  Whoever first meets a key older than TICKET_LIFE_S makes the next one and moves the index; the others see
- * the index and never the making, because the place written to is two lives away from use.
+ * Three keys lie in the shared memory: the current one, the one before it (still accepted), and the place of
+ * the next.  Whoever first meets a key older than TICKET_LIFE_S makes the next one and moves the index; the
+ * others see the index and never the making, because the place written to is two lives away from use.
  *
- * `rotating` holds when a rotation began; one that takes ROTATION_MAX_S was done by a process that died in it.
+ * `rotating` holds when a rotation began; one that takes ROTATION_MAX_S was done by a process that died in
+ * it.
  */
 #include <openssl/core_names.h>
 #include <openssl/evp.h>
@@ -26,9 +28,9 @@ struct ticket_key {
 };
 
 struct ticket_share {
-    _Atomic uint32_t  state; /* 0 empty, 1 being filled, 2 in use */
-    _Atomic uint32_t  current;
-    _Atomic int64_t   rotating; /* seconds; 0: nobody */
+    _Atomic uint32_t state; /* 0 empty, 1 being filled, 2 in use */
+    _Atomic uint32_t current;
+    _Atomic int64_t rotating; /* seconds; 0: nobody */
     struct ticket_key key[KEYS];
 };
 
@@ -45,7 +47,7 @@ static void make_key(struct ticket_key *k)
 void tls_tickets_prepare(void *share)
 {
     struct ticket_share *s = share;
-    uint32_t             empty = 0;
+    uint32_t empty = 0;
 
     if (!atomic_compare_exchange_strong(&s->state, &empty, 1)) {
         return;
@@ -59,7 +61,7 @@ void tls_tickets_prepare(void *share)
 static struct ticket_key *current_key(struct ticket_share *s)
 {
     uint32_t at = atomic_load(&s->current) % KEYS;
-    int64_t  now = wall_now_s(), begun = atomic_load(&s->rotating);
+    int64_t now = wall_now_s(), begun = atomic_load(&s->rotating);
 
     if (now - s->key[at].made_s <= TICKET_LIFE_S || (begun != 0 && now - begun <= ROTATION_MAX_S) ||
         !atomic_compare_exchange_strong(&s->rotating, &begun, now)) {
@@ -73,10 +75,11 @@ static struct ticket_key *current_key(struct ticket_share *s)
     return &s->key[atomic_load(&s->current) % KEYS];
 }
 
-static bool use_key(const struct ticket_key *k, const uint8_t *iv, EVP_CIPHER_CTX *cipher, EVP_MAC_CTX *mac, int encrypt)
+static bool use_key(const struct ticket_key *k, const uint8_t *iv, EVP_CIPHER_CTX *cipher, EVP_MAC_CTX *mac,
+                    int encrypt)
 {
-    char       digest[] = "SHA256";
-    uint8_t    secret[sizeof(k->mac)];
+    char digest[] = "SHA256";
+    uint8_t secret[sizeof(k->mac)];
     OSSL_PARAM params[3];
 
     memcpy(secret, k->mac, sizeof(secret));
@@ -88,11 +91,11 @@ static bool use_key(const struct ticket_key *k, const uint8_t *iv, EVP_CIPHER_CT
 }
 
 /* OpenSSL's callback: 1 the key is set, 2 set and the ticket should be renewed, 0 none, -1 failure. */
-static int on_ticket(SSL *ssl, unsigned char *name, unsigned char *iv, EVP_CIPHER_CTX *cipher, EVP_MAC_CTX *mac,
-                     int encrypt)
+static int on_ticket(SSL *ssl, unsigned char *name, unsigned char *iv, EVP_CIPHER_CTX *cipher,
+                     EVP_MAC_CTX *mac, int encrypt)
 {
     struct ticket_share *s = SSL_CTX_get_app_data(SSL_get_SSL_CTX(ssl));
-    struct ticket_key   *now;
+    struct ticket_key *now;
 
     if (atomic_load(&s->state) != 2) {
         return 0; /* no tickets */

@@ -24,8 +24,8 @@ struct tls_session *tls_session_new(SSL *ssl)
 void tls_reason(char *mem, size_t size, const char *fallback)
 {
     unsigned long code = ERR_peek_last_error();
-    const char   *text = code != 0 ? ERR_reason_error_string(code) : NULL;
-    struct buf    b;
+    const char *text = code != 0 ? ERR_reason_error_string(code) : NULL;
+    struct buf b;
 
     ERR_clear_error();
     buf_init_fixed(&b, mem, size);
@@ -56,8 +56,8 @@ static int status_of(struct tls_session *t, int result)
 static ssize_t tls_read(void *state, int fd UNUSED, void *mem, size_t len)
 {
     struct tls_session *t = state;
-    size_t              n = 0;
-    int                 r;
+    size_t n = 0;
+    int r;
 
     if (t->broken) {
         return STREAM_BROKEN;
@@ -71,7 +71,7 @@ static ssize_t tls_read(void *state, int fd UNUSED, void *mem, size_t len)
 static ssize_t write_record(struct tls_session *t, const char *data, size_t len)
 {
     size_t n = 0;
-    int    r;
+    int r;
 
     ERR_clear_error();
     r = SSL_write_ex(t->ssl, data, len, &n);
@@ -97,8 +97,8 @@ static size_t gather(const struct iovec *iov, int count, size_t skip, char *mem,
 /* The record that would not go last time; > 0: gone, and so much of the vector was in it. */
 static ssize_t repeat_held(struct tls_session *t, const struct iovec *iov, int count)
 {
-    char    again[TLS_RECORD_MAX];
-    size_t  len = gather(iov, count, 0, again, t->held_len);
+    char again[TLS_RECORD_MAX];
+    size_t len = gather(iov, count, 0, again, t->held_len);
     ssize_t n;
 
     if (len < t->held_len || memcmp(again, t->held, len) != 0) {
@@ -117,9 +117,9 @@ static ssize_t repeat_held(struct tls_session *t, const struct iovec *iov, int c
 static ssize_t tls_writev(void *state, int fd UNUSED, const struct iovec *iov, int count)
 {
     struct tls_session *t = state;
-    char                record[TLS_RECORD_MAX];
-    size_t              taken = 0, len;
-    ssize_t             n = 1;
+    char record[TLS_RECORD_MAX];
+    size_t taken = 0, len;
+    ssize_t n = 1;
 
     if (t->broken) {
         return STREAM_BROKEN;
@@ -144,7 +144,7 @@ static ssize_t tls_writev(void *state, int fd UNUSED, const struct iovec *iov, i
 static int tls_handshake(void *state, int fd)
 {
     struct tls_session *t = state;
-    int                 r;
+    int r;
 
     if (t->broken) {
         return STREAM_BROKEN;

@@ -15,9 +15,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 static bool run_file(const char *path)
 {
-    FILE    *f = fopen(path, "rb");
+    FILE *f = fopen(path, "rb");
     uint8_t *mem;
-    size_t   len;
+    size_t len;
 
     if (f == NULL) {
         fprintf(stderr, "%s: cannot be read\n", path);
@@ -37,11 +37,11 @@ static bool run_file(const char *path)
 
 static size_t run_path(const char *path)
 {
-    struct stat    st;
-    DIR           *dir;
+    struct stat st;
+    DIR *dir;
     struct dirent *e;
-    size_t         runs = 0;
-    char           sub[4096];
+    size_t runs = 0;
+    char sub[4096];
 
     if (stat(path, &st) != 0) {
         fprintf(stderr, "%s: not found\n", path);

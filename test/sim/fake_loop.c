@@ -10,12 +10,12 @@
 #define TURNS_MAX 100000 /* a loop that never settles is a defect */
 
 struct loop {
-    struct timers    timers;
+    struct timers timers;
     struct list_node deferred, at_end;
-    struct grave    *graves;
-    char            *read_buffer;
-    uint64_t         now;
-    bool             stopping;
+    struct grave *graves;
+    char *read_buffer;
+    uint64_t now;
+    bool stopping;
 };
 
 static uint64_t the_time = 1000000; /* ms; one clock for all loops of the process */

@@ -11,24 +11,24 @@
 #define FIRST_FD 1000
 
 struct stream {
-    struct sim_conn            *conn; /* NULL after close */
-    struct loop                *loop;
+    struct sim_conn *conn; /* NULL after close */
+    struct loop *loop;
     const struct stream_events *ev;
-    void                       *arg;
-    struct buf                  in;      /* arrived, not consumed */
-    struct buf                  backlog; /* arrived beyond input_max: still "in the network" */
-    size_t                      in_max;
-    size_t                      queued;  /* octets not yet "in the kernel" */
-    bool                        paused, eof_sent, eof_told, open_due, input_due, writable_due, flushed_due, dead;
-    int                         error; /* to be told; -1 none */
-    uint64_t                    bytes_in, bytes_out;
-    struct deferred             soon;
-    struct grave                grave;
+    void *arg;
+    struct buf in;      /* arrived, not consumed */
+    struct buf backlog; /* arrived beyond input_max: still "in the network" */
+    size_t in_max;
+    size_t queued; /* octets not yet "in the kernel" */
+    bool paused, eof_sent, eof_told, open_due, input_due, writable_due, flushed_due, dead;
+    int error; /* to be told; -1 none */
+    uint64_t bytes_in, bytes_out;
+    struct deferred soon;
+    struct grave grave;
 };
 
 static struct list_node conns = { &conns, &conns };
 static struct list_node connects = { &connects, &connects }; /* not yet handed to the script */
-static int              conn_count;
+static int conn_count;
 
 struct pending { /* a connect the script has not seen */
     struct list_node link;
@@ -133,7 +133,8 @@ struct stream *stream_new(struct loop *l, int fd, const struct stream_events *ev
 {
     struct list_node *n, *tmp;
 
-    LIST_EACH (&conns, n, tmp) {
+    LIST_EACH(&conns, n, tmp)
+    {
         struct sim_conn *c = container_of(n, struct sim_conn, link);
 
         if (c->number == fd - FIRST_FD) {
@@ -143,10 +144,11 @@ struct stream *stream_new(struct loop *l, int fd, const struct stream_events *ev
     BUG_ON(true);
 }
 
-struct stream *stream_connect(struct loop *l, const struct addr *to, const struct stream_events *ev, void *arg)
+struct stream *stream_connect(struct loop *l, const struct addr *to, const struct stream_events *ev,
+                              void *arg)
 {
     struct sim_conn *c = conn_new();
-    struct pending  *p = xcalloc(1, sizeof(*p));
+    struct pending *p = xcalloc(1, sizeof(*p));
 
     c->connecting = true;
     c->peer = *to;
@@ -159,8 +161,8 @@ struct stream *stream_connect(struct loop *l, const struct addr *to, const struc
 struct sim_conn *sim_next_connect(void)
 {
     struct list_node *n = list_pop(&connects);
-    struct pending   *p;
-    struct sim_conn  *c;
+    struct pending *p;
+    struct sim_conn *c;
 
     if (n == NULL) {
         return NULL;
@@ -230,7 +232,7 @@ void sim_window(struct sim_conn *c, size_t octets)
 void sim_clear(void)
 {
     struct list_node *n;
-    struct sim_conn  *c;
+    struct sim_conn *c;
 
     while (sim_next_connect() != NULL) {
     }
