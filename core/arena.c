@@ -1,5 +1,5 @@
 /*
- * arena.c - memory with one lifetime, in blocks that double from 4 KiB to 64 KiB.
+ * arena.c - memory with one lifetime, in a small block and then blocks that double from 4 KiB to 64 KiB.
  *
  *     blocks -> [ newest | data ... free ] -> [ older | data ] -> ...
  *
@@ -7,13 +7,14 @@
  * the newest, so that the free rest of that one is not lost.  `used` counts aligned sizes of objects and not
  * the blocks: the maximum is about what peers ask for.
  *
- * A few blocks of the first size are kept for the next arena, because a DNS answer, a session and a message
- * each have one: malloc() looks long for pieces of that size.  The kept ones belong to the thread (an
- * exception to "no globals": their only owner is whoever comes next).
+ * The first block is small, because an idle session has arenas with a few words in them.  A few blocks of
+ * 4 KiB are kept for the next arena: malloc() looks long for pieces of that size.  The kept ones belong to
+ * the thread (an exception to "no globals": their only owner is whoever comes next).
  */
 #include "core/arena.h"
 
-#define FIRST_BLOCK ((size_t)4096)
+#define FIRST_BLOCK ((size_t)512)
+#define SECOND_BLOCK ((size_t)4096)
 #define LARGEST_BLOCK ((size_t)65536)
 
 #ifdef GLACIS_POOL_PASSTHROUGH
@@ -42,7 +43,7 @@ void arena_init(struct arena *a, size_t max_bytes)
 
 static void drop_block(struct arena_block *block)
 {
-    if (!SHARES_BLOCKS || block->size != FIRST_BLOCK || kept.count >= KEPT_MOST) {
+    if (!SHARES_BLOCKS || block->size != SECOND_BLOCK || kept.count >= KEPT_MOST) {
         free(block);
         return;
     }
@@ -70,7 +71,7 @@ static struct arena_block *new_block(size_t size)
 {
     struct arena_block *block = kept.first;
 
-    if (size == FIRST_BLOCK && block != NULL) {
+    if (size == SECOND_BLOCK && block != NULL) {
         kept.first = block->next;
         kept.count--;
     } else {
@@ -110,7 +111,7 @@ static struct arena_block *block_for(struct arena *a, size_t size)
     if (newest && size <= newest->size - newest->used) {
         return newest;
     }
-    regular = newest ? min_size(max_size(newest->size, FIRST_BLOCK) * 2, LARGEST_BLOCK) : FIRST_BLOCK;
+    regular = newest ? min_size(max_size(newest->size * 2, SECOND_BLOCK), LARGEST_BLOCK) : FIRST_BLOCK;
     if (size > regular / 2 || !SHARES_BLOCKS) {
         block = new_block(size);
         if (block) {
