@@ -252,10 +252,20 @@ class Glacis:
         except FileNotFoundError:
             return ""
 
+    def quiet_log(self):
+        """The log once nothing has been added for a moment: the recorder writes it a little later than things happen."""
+        text, still, end = self.log_text(), 0, time.monotonic() + 2
+        while still < 3 and time.monotonic() < end:
+            time.sleep(0.03)
+            now = self.log_text()
+            still = still + 1 if now == text else 0
+            text = now
+        return text
+
     def events(self, name=None):
         """Log lines, parsed."""
         out = []
-        for line in self.log_text().splitlines():
+        for line in self.quiet_log().splitlines():
             try:
                 event = json.loads(line)
             except ValueError:
