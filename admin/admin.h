@@ -70,6 +70,9 @@ int cmd_explain(int argc, char **argv);
 int recorder_main(struct state *st, const struct config *conf, int admin_fd, int supervisor_fd,
                   void (*each_turn)(void));
 
+/* glacis check --online: tests the resolver and prints what was found; false if lists or SPF cannot be trusted with it. */
+bool check_online(const struct config *c);
+
 /*
  * Completes a loaded snapshot with all that is made from it: certificates are read and checked, the policy is compiled
  * and its tests are run; everything is attached to it and freed with it.  False with errors (positions from the

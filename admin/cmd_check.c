@@ -17,6 +17,7 @@
 struct request {
     const char *path; /* NULL: the built-in file, from the environment */
     bool print;
+    bool online;
 };
 
 /*
@@ -40,11 +41,11 @@ static const check_fn checks[] = {
     check_private_clients,
 };
 
-static const char usage[] = "usage: glacis check [-c FILE] [--print]\n"
+static const char usage[] = "usage: glacis check [-c FILE] [--print] [--online]\n"
                             "  -c, --config FILE  the configuration (- is standard input); without it the\n"
                             "                     built-in one from GLACIS_UPSTREAM and GLACIS_DOMAINS\n"
                             "      --print        write the effective configuration to standard output\n"
-                            "      --online       not in this version\n";
+                            "      --online       test the resolver too: is it fit for lists and SPF\n";
 
 /* EX_OK to go on, otherwise the exit code; -1 when the help was asked for. */
 static int parse_arguments(int argc, char **argv, struct request *rq)
@@ -65,8 +66,7 @@ static int parse_arguments(int argc, char **argv, struct request *rq)
         } else if (opt == 'p') {
             rq->print = true;
         } else if (opt == 'o') {
-            fputs("glacis check: --online: not in this version\n", stderr);
-            return EX_USAGE;
+            rq->online = true;
         } else if (opt == 'h') {
             fputs(usage, stdout);
             return -1;
@@ -156,7 +156,7 @@ static void print_summary(const struct request *rq, const char *path, size_t war
 
 int cmd_check(int argc, char **argv)
 {
-    struct request rq = { NULL, false };
+    struct request rq = { NULL, false, false };
     struct config_errors errs = { .count = 0 };
     struct config *c;
     const char *path;
@@ -181,6 +181,9 @@ int cmd_check(int argc, char **argv)
         print_summary(&rq, path, errs.count);
         if (rq.print) {
             print_config(c);
+        }
+        if (rq.online && !check_online(c)) {
+            code = EX_UNAVAILABLE;
         }
     }
     config_free(c);

@@ -189,11 +189,6 @@ static void unreadable_files_and_wrong_usage_have_codes_of_their_own(void **stat
     assert_int_equal(r.code, 64);
     ran_fini(&r);
     ran_init(&r, GOOD);
-    run_captured(&r, 2, (char *[]){ (char[]){ "check" }, (char[]){ "--online" }, NULL });
-    assert_int_equal(r.code, 64);
-    expect_text(&r, &r.err, "glacis check: --online: not in this version\n");
-    ran_fini(&r);
-    ran_init(&r, GOOD);
     run_captured(&r, 2, (char *[]){ (char[]){ "check" }, (char[]){ "--help" }, NULL });
     assert_int_equal(r.code, 0);
     assert_true(slice_starts(buf_slice(&r.out), SLICE("usage: glacis check ")));
