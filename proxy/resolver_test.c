@@ -54,7 +54,7 @@ static void on_time(void *arg)
     struct resolver_test *t = arg;
     struct slice zones[DNS_SELFTEST_LISTS_MAX], names[DNS_SELFTEST_LISTS_MAX];
     struct dns_selftest_settings settings = {
-        .known = SLICE("org"), /* its NS are asked for */
+        .known = SLICE("org"),      /* its NS are asked for */
         .absent = SLICE("invalid"), /* never exists (RFC 6761 6.4) */
         .lists = zones,
         .list_names = names,
