@@ -89,8 +89,11 @@ CF
 postfix -c "$work/receiver/etc" start >"$work/start.log" 2>&1 || fail "the receiving Postfix: $(cat "$work/start.log")"
 wait_for 15 listens "$sink_port" || fail "the receiving Postfix listens"
 
+openssl req -x509 -nodes -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -days 30 -subj /CN=mx.glacis.test \
+    -addext subjectAltName=DNS:mx.glacis.test -keyout "$work/key.pem" -out "$work/cert.pem" 2>"$work/openssl.log"
 write_config "$work/glacis.yaml" <<YAML
 limits: {message_size: 40MiB}
+tls: {certificate: $work/cert.pem, private_key: $work/key.pem}
 YAML
 start_glacis "$work/glacis.yaml"
 knows_keywords() {
@@ -172,3 +175,22 @@ undelivered() {
 }
 wait_for 20 undelivered || fail "the unknown user is refused at RCPT with the receiver's own answer: $(grep nobody "$work/sender.log" | tail -n 3)"
 ok "an unknown user: the receiver's own 550 5.1.1 reaches the sending Postfix"
+
+# the same sender, now insisting on a certificate that it can verify
+postconf -c "$work/sender/etc" smtp_tls_security_level=verify "smtp_tls_CAfile=$work/cert.pem" \
+    smtp_tls_verify_cert_match=mx.glacis.test smtp_tls_loglevel=1
+postfix -c "$work/sender/etc" reload >"$work/start.log" 2>&1 || fail "the sending Postfix: $(cat "$work/start.log")"
+had=$(count bob)
+send "$work/plain.lf" bob@example.test || fail "sendmail takes the message"
+wait_for 30 has bob $((had + 1)) || fail "it arrives by verified TLS: $(tail -n 5 "$work/sender.log")"
+grep -q 'Verified TLS connection established to 127.0.0.1' "$work/sender.log" || fail "no verified connection: $(grep TLS "$work/sender.log" | tail -n 3)"
+grep -q '"tls_version":"TLS1.3"' "$work/glacis.log" || fail "no TLS 1.3 in the log of glacis"
+ok "Postfix as client: STARTTLS with the certificate verified"
+if perl -MNet::SSLeay -e 1 2>/dev/null; then
+    swaks --server 127.0.0.1:"$smtp_port" --tls --tls-verify --tls-ca-path "$work/cert.pem" --from alice@elsewhere.invalid \
+        --to bob@example.test >"$work/swaks.log" 2>&1 || fail "swaks --tls: $(tail -n 5 "$work/swaks.log")"
+    grep -q 'TLS started' "$work/swaks.log" || fail "swaks spoke in clear"
+    ok "swaks: STARTTLS"
+else
+    say "# swaks --tls is left out: Net::SSLeay is not installed"
+fi
