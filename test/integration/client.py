@@ -246,6 +246,10 @@ class Glacis:
         return out
 
     def log_text(self):
+        """All of the log, once it has come to rest."""
+        return self.quiet_log()
+
+    def read_log(self):
         try:
             with open(self.log_path, encoding="utf-8", errors="replace") as f:
                 return f.read()
@@ -254,10 +258,10 @@ class Glacis:
 
     def quiet_log(self):
         """The log once nothing has been added for a moment: the recorder writes it a little later than things happen."""
-        text, still, end = self.log_text(), 0, time.monotonic() + 2
+        text, still, end = self.read_log(), 0, time.monotonic() + 2
         while still < 3 and time.monotonic() < end:
             time.sleep(0.03)
-            now = self.log_text()
+            now = self.read_log()
             still = still + 1 if now == text else 0
             text = now
         return text
