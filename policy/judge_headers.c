@@ -2,10 +2,9 @@
  * judge_headers.c - what a judgement leaves behind: header fields, log keys, the story for explain.
  *
  * Tests       the names in X-Glacis-Tests are an interface: tests[] below, RULE_ and LIST_ with the names of
- * the file, each with (monitor) behind it if it changed nothing.  The manual lists them. Never       an
- * explanation of a domain, or a text of a list.
- *
- * RFC     8601, 7208 9.1 (authres.c)
+ *             the file, each with (monitor) behind it if it changed nothing.  glacis.yaml(5) lists them.
+ * Never       an explanation of a domain, or a text of a list.
+ * RFC         8601, 7208 9.1 (authres.c)
  */
 #include "core/field.h"
 #include "policy/authres.h"
@@ -69,13 +68,37 @@ static void put_names(struct buf *out, const char *prefix, struct slice names, c
     }
 }
 
+/* How a test's word is written: "fqdn" is FQDN, "null_mx" NULL_MX. */
+static void put_upper(struct buf *out, struct slice word)
+{
+    for (size_t i = 0; i < word.len; i++) {
+        buf_put_char(out, ascii_is_alpha(word.ptr[i]) ? (char)(word.ptr[i] - ('a' - 'A')) : word.ptr[i]);
+    }
+}
+
+void judge_put_test_names(struct buf *out)
+{
+    for (size_t i = 0; i < ARRAY_LEN(tests); i++) {
+        struct slice words = slice_str(fact_table[tests[i].fact].words);
+
+        if (slice_empty(words)) {
+            buf_put_str(out, tests[i].name);
+            buf_put_char(out, '\n');
+        }
+        while (!slice_empty(words)) {
+            buf_put_str(out, tests[i].name);
+            put_upper(out, slice_token(&words));
+            buf_put_char(out, '\n');
+        }
+    }
+}
+
 static void put_fact_tests(const struct judge *j, struct buf *out)
 {
     for (size_t i = 0; i < ARRAY_LEN(tests); i++) {
         const struct fact_value *v = &j->facts.v[tests[i].fact];
         char upper[32];
         struct buf word;
-        struct slice text;
 
         if (v->state != FACT_KNOWN && v->state != FACT_SOFT) {
             continue;
@@ -87,11 +110,7 @@ static void put_fact_tests(const struct judge *j, struct buf *out)
             continue;
         }
         buf_init_fixed(&word, upper, sizeof(upper));
-        text = fact_word(tests[i].fact, v->word);
-        for (size_t c = 0; c < text.len; c++) {
-            buf_put_char(&word,
-                         ascii_is_alpha(text.ptr[c]) ? (char)(text.ptr[c] - ('a' - 'A')) : text.ptr[c]);
-        }
+        put_upper(&word, fact_word(tests[i].fact, v->word));
         put_test(out, tests[i].name, buf_slice(&word), "");
     }
 }

@@ -149,6 +149,9 @@ bool policy_client_known_good(const struct policy_worker *pw, const struct addr 
 /* The header fields of the verdict: X-Glacis-Verdict, -Score, -Level, -Tests, rules' tags, Authentication-Results, Received-SPF. */
 void judge_headers(const struct judge *j, struct buf *out);
 
+/* Every name X-Glacis-Tests can have of its own (those of rules and lists come from the file), one a line. */
+void judge_put_test_names(struct buf *out);
+
 /* client.rdns if it is known and verified, for Received; else empty. */
 struct slice judge_rdns(const struct judge *j);
 

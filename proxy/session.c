@@ -231,9 +231,24 @@ void session_reset(struct session *s)
     }
 }
 
+/* A message that was begun and is given up by its client: it had a recipient, so its fate is told. */
+static void tell_abandoned(struct session *s)
+{
+    if (s->txn != NULL && s->txn->env.rcpt_count > 0) {
+        session_log_txn(s, NULL, "aborted", false);
+        count(M_MESSAGES_ABORTED);
+    }
+}
+
+void session_abandon(struct session *s)
+{
+    tell_abandoned(s);
+    session_reset(s);
+}
+
 void session_forget(struct session *s)
 {
-    session_reset(s);
+    session_abandon(s);
     free(s->helo);
     s->helo = NULL;
     s->esmtp = false;
@@ -581,10 +596,7 @@ void session_close(struct session *s, enum close_reason reason)
     if (s->phase == PHASE_CLOSED) {
         return;
     }
-    if (s->txn != NULL && s->txn->env.rcpt_count > 0) {
-        session_log_txn(s, NULL, "aborted", false);
-        count(M_MESSAGES_ABORTED);
-    }
+    tell_abandoned(s);
     if (s->waits & WAIT_TLS) {
         session_tls_failed(s, reason);
     }

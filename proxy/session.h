@@ -208,6 +208,8 @@ void session_abuse(struct session *s, enum abuse what);
 
 /* Ends the open transaction, if any, and returns to READY (or HELO). */
 void session_reset(struct session *s);
+/* The same for a message its client gives up (RSET, EHLO, STARTTLS): one with a recipient leaves a txn record. */
+void session_abandon(struct session *s);
 
 enum cmd_result session_command(struct session *s, struct slice line); /* session_cmds.c */
 enum cmd_result cmd_mail(struct session *s, struct slice arg);         /* session_rcpt.c */

@@ -96,7 +96,7 @@ static bool greet(struct session *s, struct slice arg)
     if (slice_empty(name)) {
         return false;
     }
-    session_reset(s);
+    session_abandon(s);
     free(s->helo);
     s->helo = slice_dup(s->announced_helo != NULL ? slice_str(s->announced_helo) : slice_take(name, 255));
     judge_helo(s->judge, slice_str(s->helo));
@@ -143,7 +143,7 @@ static enum cmd_result cmd_noop(struct session *s, struct slice arg UNUSED)
 
 static enum cmd_result cmd_rset(struct session *s, struct slice arg UNUSED)
 {
-    session_reset(s);
+    session_abandon(s);
     return session_say(s, REPLY_OK);
 }
 

@@ -70,6 +70,24 @@ def fates(w):
     must(lines[1]["text"] == 'no "quotes"', "the upstream's text", lines[1]["text"])
 
 
+@shows("a message given up by RSET, EHLO, QUIT or a cut has one line too: aborted; without a recipient it has none")
+def aborted(w):
+    g = w.glacis(w.config(w.sink()))
+    for last in (b"RSET", b"EHLO again.example.net", b"QUIT", None):
+        with Client(g.smtp) as c:
+            c.hello()
+            c.cmd("MAIL FROM:<nobody-named@elsewhere.invalid>")
+            c.cmd("RSET")
+            c.envelope(("bob@example.test",), "alice@elsewhere.invalid")
+            if last is not None:
+                c.cmd(last)
+    lines = txns(g, 4)
+    must([t["outcome"] for t in lines] == ["aborted"] * 4, "four times aborted", lines)
+    must({t["from"] for t in lines} == {"alice@elsewhere.invalid"}, "those with a recipient", lines)
+    metrics = g.metrics()
+    must(metrics.get('glacis_messages_total{outcome="aborted"}') == 4, "counted", metrics)
+
+
 @shows("everything from a peer is escaped: one event is one line of valid JSON, printable, under 4 kB")
 def escaping(w):
     sink = w.sink()

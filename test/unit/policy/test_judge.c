@@ -418,6 +418,42 @@ static void headers_tell_what_was_found(void **state)
     world_fini(&w);
 }
 
+/* The names are an interface: who adds or changes one does so in the manual too. */
+static void the_manual_page_has_every_test_and_no_other(void **state)
+{
+    static char page[256 * 1024];
+    FILE *f = fopen("config/glacis.yaml.5", "r");
+    struct buf names, items;
+    char *section, *end;
+
+    (void)state;
+    assert_non_null(f);
+    page[fread(page, 1, sizeof(page) - 1, f)] = '\0';
+    (void)fclose(f);
+    section = strstr(page, ".Sh TESTS\n");
+    assert_non_null(section);
+    end = strstr(section, ".It LIST_ Ns");
+    assert_non_null(end);
+    buf_init(&items, 8192);
+    for (char *p = strstr(section, ".It "); p < end; p = strstr(p, ".It ")) {
+        struct slice line = slice_of(p, (size_t)(strchr(p, '\n') - p)), word;
+
+        for (p += 4; !slice_empty(word = slice_token(&line));) {
+            if (!slice_eq(word, SLICE(".It")) && !slice_eq(word, SLICE(","))) {
+                buf_put_slice(&items, word);
+                buf_put_char(&items, '\n');
+            }
+        }
+    }
+    buf_init(&names, 8192);
+    judge_put_test_names(&names);
+    buf_put_char(&names, '\0');
+    buf_put_char(&items, '\0');
+    assert_string_equal(names.ptr, items.ptr);
+    buf_fini(&names);
+    buf_fini(&items);
+}
+
 static void nothing_asked_gives_no_results(void **state)
 {
     struct world w;
@@ -592,6 +628,7 @@ int main(void)
         cmocka_unit_test(the_reply_names_lists_and_their_reason),
         cmocka_unit_test(a_monitoring_file_delivers_and_says_what_would_have_been),
         cmocka_unit_test(headers_tell_what_was_found),
+        cmocka_unit_test(the_manual_page_has_every_test_and_no_other),
         cmocka_unit_test(nothing_asked_gives_no_results),
         cmocka_unit_test(the_null_sender_is_judged_by_its_helo),
         cmocka_unit_test(helo_facts_follow_the_table),
