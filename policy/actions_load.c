@@ -27,8 +27,7 @@ static const struct action_word words[] = {
 
 #define ACTIONS_HELP "accept, bypass, reject, defer, drop, divert, tarpit, score or tag"
 
-/* Fields with a meaning of their own to servers and clients (RFC 5322, 2045, 3834, 6376, 7489, 8601, 8617).
- */
+/* Fields with a meaning of their own to servers and clients: RFC 5322, 2045, 3834, 6376, 7489, 8601, 8617. */
 static const char *const standard_fields[] = {
     "Return-Path",
     "Received",
@@ -364,7 +363,7 @@ static bool is_tag_name(struct slice s)
     return ok;
 }
 
-static bool is_standard(struct slice s)
+bool field_is_standard(struct slice s)
 {
     for (size_t i = 0; i < ARRAY_LEN(standard_fields); i++) {
         if (slice_eq_nocase(s, slice_str(standard_fields[i]))) {
@@ -387,7 +386,7 @@ static void take_tag(struct rules_load *l, struct rule *rule, const struct confi
     if (!is_tag_name(at->key)) {
         rules_key_error(l, at, "rule %s: tag: expected the name of a header such as X-Suspect, found `%s`",
                         l->name, rules_quote(&q, at->key));
-    } else if (is_standard(at->key)) {
+    } else if (field_is_standard(at->key)) {
         rules_key_error(l, at, "rule %s: tag: the header %s has a meaning of its own; take another name",
                         l->name, rules_quote(&q, at->key));
     } else if (at->kind != NODE_SCALAR || at->text.len > TAG_VALUE_MAX ||

@@ -3,7 +3,9 @@
  */
 #include <sys/stat.h>
 
+#include "policy/engine.h"
 #include "policy/lists_load.h"
+#include "policy/rules_parts.h"
 
 #define GROUP_PREFIX "group:"
 
@@ -40,6 +42,62 @@ static void check_named_group(const struct policy *p, struct config_errors *errs
     }
 }
 
+static bool has_tag_name(const struct policy *p, struct slice name)
+{
+    for (size_t i = 0; i < p->tag_name_count; i++) {
+        if (slice_eq_nocase(name, slice_str(p->tag_names[i]))) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static size_t count_tags(const struct block *b)
+{
+    size_t n = 0;
+
+    for (size_t i = 0; i < b->count; i++) {
+        for (const struct rule_tag *t = b->rule[i].tags; t != NULL; t = t->next) {
+            n++;
+        }
+    }
+    return n;
+}
+
+static void add_tag_name(struct policy *p, const char *name)
+{
+    if (!has_tag_name(p, slice_str(name))) {
+        p->tag_names[p->tag_name_count++] = name;
+    }
+}
+
+/* A standard name in headers.add is one more of a kind that others may write too. */
+static void collect_tag_names(struct policy *p)
+{
+    const struct config_headers *h = &p->conf->headers;
+    const struct block *b = p->rules.block;
+    size_t most = count_tags(&b[BLOCK_ENVELOPE]) + count_tags(&b[BLOCK_MESSAGE]) + h->add_count;
+
+    p->tag_names = arena_alloc(&p->arena, sizeof(*p->tag_names) * max_size(most, 1));
+    for (const struct block *end = b + BLOCK_COUNT; b < end; b++) {
+        for (size_t i = 0; i < b->count; i++) {
+            for (const struct rule_tag *t = b->rule[i].tags; t != NULL; t = t->next) {
+                add_tag_name(p, t->name);
+            }
+        }
+    }
+    for (size_t i = 0; i < h->add_count; i++) {
+        if (!field_is_standard(slice_str(h->add[i].name))) {
+            add_tag_name(p, h->add[i].name);
+        }
+    }
+}
+
+bool policy_adds_field(const struct policy_worker *pw, struct slice name)
+{
+    return has_tag_name(pw->policy, name);
+}
+
 struct policy *policy_compile(const struct config *conf, struct config_errors *errs)
 {
     struct policy *p = xcalloc(1, sizeof(*p));
@@ -52,6 +110,7 @@ struct policy *policy_compile(const struct config *conf, struct config_errors *e
     ok = standing_load(p, errs) && ok;
     if (rules_load(p, errs) && ok) {
         rules_run_tests(p, errs);
+        collect_tag_names(p);
     }
     check_named_group(p, errs);
     p->files_read = policy_files_now(p);

@@ -149,6 +149,9 @@ bool policy_client_known_good(const struct policy_worker *pw, const struct addr 
 /* The header fields of the verdict: X-Glacis-Verdict, -Score, -Level, -Tests, rules' tags, Authentication-Results, Received-SPF. */
 void judge_headers(const struct judge *j, struct buf *out);
 
+/* Does a rule (`tag`) or headers.add write fields of this name?  Then one that comes from outside is forged. */
+bool policy_adds_field(const struct policy_worker *pw, struct slice name);
+
 /* Every name X-Glacis-Tests can have of its own (those of rules and lists come from the file), one a line. */
 void judge_put_test_names(struct buf *out);
 

@@ -2,11 +2,10 @@
  * policy_priv.h - what the files of policy/ share about a compiled configuration.  Private to policy/.
  *
  *     policy.c      makes and frees struct policy; calls the loaders in this order:
- *                   list names -> groups.c -> rules_load.c -> (lists_load.c, settings of spf) ->
- * policy_tests.c verdict.c     rules_evaluate(): pure; the engine calls it in a loop (policy/verdict.h):
+ *                   lists_load.c -> standing_load.c -> rules_load.c (with groups.c) -> policy_tests.c
+ *     verdict.c     rules_evaluate(): pure; the engine calls it in a loop (policy/verdict.h):
  *
- *         evaluate -> EVAL_NEEDS fact -> the engine asks and waits -> the fact is set -> evaluate -> ... ->
- * EVAL_DONE
+ *         evaluate -> EVAL_NEEDS fact -> the engine asks, waits, sets the fact -> evaluate ... -> EVAL_DONE
  *
  * Facts as the rules see them are numbered 0..FACT_COUNT-1 (facts.h), then FACT_COUNT + i for
  * `reputation.NAME` of the i-th entry of reputation.lists, in the order of the file.
@@ -31,7 +30,9 @@ struct policy {
     /* Parts compiled by other files; each has its own _load, called by policy.c. */
     struct reputation reputation; /* lists_load.h; all in the arena */
     struct remembered remembered; /* standing_load.h */
-    uint64_t files_read;          /* policy_files_now() at that time */
+    const char **tag_names;       /* of fields that rules and headers.add write, each once */
+    size_t tag_name_count;
+    uint64_t files_read; /* policy_files_now() at that time */
 };
 
 #endif

@@ -37,6 +37,9 @@ struct slice rules_text(struct rules_load *l, struct slice s); /* a copy with a 
 /* Reports a key of the mapping that is not in "a|b|c". */
 void rules_check_keys(struct rules_load *l, const struct config_node *node, const char *keys);
 
+/* Has a header field of this name a meaning of its own to servers and clients? (actions_load.c) */
+bool field_is_standard(struct slice name);
+
 /* ---- groups.c ---- */
 
 void groups_load(struct rules_load *l);  /* reads them, files included */

@@ -12,6 +12,7 @@
 #include "proxy/header.h"
 
 #include "core/utf8.h"
+#include "policy/policy.h"
 
 static bool is_blank(char c)
 {
@@ -204,6 +205,9 @@ bool header_stripped(const struct header_field *f, const struct header_rules *ru
         if (name_matches(f->name, slice_str(rules->conf->strip[i]))) {
             return true;
         }
+    }
+    if (rules->judges != NULL && policy_adds_field(rules->judges, f->name)) {
+        return true;
     }
     return slice_eq_nocase(f->name, SLICE("Authentication-Results")) && claims_our_id(f->value, rules);
 }

@@ -24,10 +24,14 @@ bool header_next(struct slice *rest, struct header_field *out);
 struct header_rules { /* what the configuration says, borrowed */
     const struct config_headers *conf;
     const char *hostname;
+    const struct policy_worker *judges; /* who adds which fields; NULL: nobody */
 };
 
-/* Is it to be taken out: X-Glacis-*, a name of headers.strip, or Authentication-Results with an id of ours
- * (case, folds, comments, quotes, version: HDR-01)? */
+/*
+ * Is it to be taken out: X-Glacis-*, a name of headers.strip, a name that a rule's `tag` or headers.add
+ * writes (HDR-07: a reader must be able to believe it), or Authentication-Results with an id of ours (case,
+ * folds, comments, quotes, version: HDR-01)?
+ */
 bool header_stripped(const struct header_field *f, const struct header_rules *rules);
 
 /*

@@ -294,7 +294,7 @@ void session_send_message(struct session *s)
 {
     struct txn *t = s->txn;
     const struct config *conf = s->worker->conf;
-    struct header_rules rules = { &conf->headers, conf->server.hostname };
+    struct header_rules rules = { &conf->headers, conf->server.hostname, s->worker->judges };
     struct relay_message msg;
     struct buf added;
 

@@ -21,7 +21,7 @@ static const struct config_headers conf = {
     .strip = { "X-Spam-*", "X-Exact" },
     .strip_count = 2,
 };
-static const struct header_rules rules = { &conf, "host.test" };
+static const struct header_rules rules = { &conf, "host.test", NULL };
 
 /* Any line before the first empty one that a careless reader takes for a forged result of ours. */
 static void check_nothing_forged(struct slice s, size_t skip)

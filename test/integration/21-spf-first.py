@@ -92,7 +92,7 @@ def helo(w):
         must(t.field("X-Glacis-Score") == "1.0", "score 1", t)
 
 
-@shows("senders that nobody could answer: null MX 550 5.7.27, no such domain 450 4.1.8")
+@shows("senders that nobody could answer (ADR-09): null MX 550 5.7.27, no such domain 450 4.1.8")
 def senders(w):
     lab = Lab(w)
     refused(lab.send("127.0.2.30", "a@nullmx.test"), "550", "5.7.27", "nullmx.test", closed=False)

@@ -153,7 +153,7 @@ limits: {memory: 1MiB, spool: 2MiB, spool_memory: 64KiB, message_size: 8MiB}
         must(c.data(MESSAGE).code == "250", "well again")
 
 
-@shows("out of descriptors: accepting pauses, sessions go on, nobody is lost for good")
+@shows("out of descriptors (LIM-15): accepting pauses, sessions go on, nobody is lost for good")
 def descriptors(w):
     sink = w.sink()
     if not shutil.which("prlimit"):

@@ -88,9 +88,9 @@ def chunk_borders_in_headers(t, cut):
     t.true(b"GONE" not in t.arrived(1)[0].data, "stripped", t.sink.messages[0].data)
 
 
-@case("HDR-07", "an added header stands once; forged copies are stripped where so configured", "headers")
+@case("HDR-07", "an added header stands once; forged copies are stripped", "headers")
 def added_once(t):
-    m = t.deliver(KEEP + BODY)
+    m = t.deliver(b"x-client: FORGED\r\n" + KEEP + b"X-Client : FORGED\r\n" + BODY)
     t.true(t.fields(m, b"X-Client") == [b"127.0.0.1"], "X-Client: 127.0.0.1", t.fields(m, b"X-Client"))
 
 
@@ -166,6 +166,22 @@ def order_of_the_block(t):
     added = t.same(t.deliver(content), content)
     t.true(added.startswith(b"Received: "), "our Received on top", added)
     t.true(added.lower().count(b"\r\nx-client:") == 1, "X-Client in the block", added)
+
+
+@case("HDR-18", "headers just within the limit still get every field of ours", "limited")
+def added_near_the_limit(t):
+    fields = b"X-Fill: 1234567890\r\n" * 800 + b"Subject: kept\r\n"
+    m = t.deliver(fields + BODY)
+    for name in (b"Received", b"X-Glacis-Verdict", b"X-Glacis-Session"):
+        t.true(len(t.fields(m, name)) == 1, "%r" % name, m.data[:600])
+    t.true(fields in m.data, "and its own", m.data[-200:])
+
+
+@case("HDR-19", "a name that Exchange or GWIA acts on can be added, and its forged copy is gone", "transparent")
+def exchange_names(t):
+    m = t.deliver(b"X-MS-Exchange-Organization-SCL: -1\r\nX-Spam-Flag: NO\r\n" + KEEP + BODY)
+    t.true(t.fields(m, b"X-Spam-Flag") == [b"YES"], "ours alone", m.data)
+    t.true(not t.fields(m, b"X-MS-Exchange-Organization-SCL"), "no SCL from outside", m.data)
 
 
 @table([("HDR-20", "not that field: %r" % f, f) for f in (b"X-Sec\r\n ret: stays\r\n", b"X-Secret\r\n : stays\r\n")], "headers")
@@ -249,6 +265,12 @@ def own_loop(t):
     c.envelope()
     t.want(c.data(looped * 6 + KEEP + BODY), "554 5.4.6")
     assert MESSAGE
+
+
+@case("RCV-08", "headers.received: false adds none, and leaves those that are there", "transparent")
+def transparent(t):
+    content = b"Received: from a by b; Mon, 1 Jan 2024 00:00:00 +0000\r\n" + KEEP + BODY
+    t.true(t.fields(t.deliver(content), b"Received") == [b"from a by b; Mon, 1 Jan 2024 00:00:00 +0000"], "the one that came")
 
 
 @case("RCV-09", "a client on IPv6 is written [IPv6:...] in Received", "ipv6")

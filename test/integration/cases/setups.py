@@ -23,6 +23,7 @@ SETUPS = [
     Setup("headers", {"headers/strip": ["X-Spam-*", "X-Secret", "X-MS-Exchange-Organization-*"],
                       "headers/strip_authserv_ids": ["inner.example.test"],
                       "headers/add": {"X-Client": "{client.ip}"}}),
+    Setup("transparent", {"headers/received": False, "headers/add": {"X-Spam-Flag": "YES"}}),
     Setup("normalize", {"limits/bare_newline": "normalize"}),
     Setup("bdat_reject", {"limits/bare_newline_bdat": "reject"}),
     Setup("few", {}, keywords=FEW, wait=True),

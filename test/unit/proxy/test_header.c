@@ -27,7 +27,7 @@ static const struct config_headers conf = {
     .strip = { "X-Spam-*", "X-Exact" },
     .strip_count = 2,
 };
-static const struct header_rules rules = { &conf, "host.example.test" };
+static const struct header_rules rules = { &conf, "host.example.test", NULL };
 
 /* ---- one field ---- */
 
