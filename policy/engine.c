@@ -6,9 +6,10 @@
  *                        ^   `--> needs a fact: ask, wait --.              ^
  *                        +---- engine_changed (a check) <---+---- budget: what is missing is unknown
  *
- * Waiting     only for what rules_evaluate() names; a fact that a monitored rule would like to know is asked
- * and not waited for. Callbacks   always from the loop (run_later); nothing is touched after the verdict was
- * delivered, since the callback may free the judge.
+ * Waiting     only for what rules_evaluate() names; a fact that a monitored rule would like to know is
+ *             asked and not waited for.
+ * Callbacks   always from the loop (run_later); nothing is touched after the verdict was delivered, since
+ *             the callback may free the judge.
  */
 #include "policy/engine.h"
 

@@ -25,24 +25,25 @@
 #define JUDGE_TAGS_MAX 100 /* of a transaction */
 #define JUDGE_TESTS_MAX 2000
 
-enum source {                   /* who makes a fact */
-              SOURCE_GIVEN = 0, /* the session said so, or it follows at once */
-              SOURCE_RDNS,
-              SOURCE_HELO,
-              SOURCE_MATCHES,      /* follows from HELO and RDNS */
-              SOURCE_IMPERSONATES, /* follows from MATCHES and SPF_HELO */
-              SOURCE_SPF_HELO,
-              SOURCE_SPF,
-              SOURCE_SENDER,
-              SOURCE_LISTS,
-              SOURCE_REASON,
-              SOURCE_ZERO_DAY, /* follows from LISTS and FRESH */
-              SOURCE_FRESH,    /* the memory: first seen, bursts */
-              SOURCE_CLIENT,   /* the memory: the client's first time and rate */
-              SOURCE_STANDING, /* the memory, once SPF and RDNS are settled */
-              SOURCE_STATE,    /* the shared memory */
-              SOURCE_NEVER,    /* not in this version: unknown */
-              SOURCE_COUNT,
+/* Who makes a fact. */
+enum source {
+    SOURCE_GIVEN = 0,     /* the session said so, or it follows at once */
+    SOURCE_RDNS,
+    SOURCE_HELO,
+    SOURCE_MATCHES,       /* follows from HELO and RDNS */
+    SOURCE_IMPERSONATES,  /* follows from MATCHES and SPF_HELO */
+    SOURCE_SPF_HELO,
+    SOURCE_SPF,
+    SOURCE_SENDER,
+    SOURCE_LISTS,
+    SOURCE_REASON,
+    SOURCE_ZERO_DAY,      /* follows from LISTS and FRESH */
+    SOURCE_FRESH,         /* the memory: first seen, bursts */
+    SOURCE_CLIENT,        /* the memory: the client's first time and rate */
+    SOURCE_STANDING,      /* the memory, once SPF and RDNS are settled */
+    SOURCE_STATE,         /* the shared memory */
+    SOURCE_NEVER,         /* not in this version: unknown */
+    SOURCE_COUNT,
 };
 
 enum source engine_source(unsigned fact);

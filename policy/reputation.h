@@ -1,20 +1,20 @@
 /*
  * reputation.h - reputation lists (DNSBL, DNSWL, domain lists): compiled, and asked for one session.
  *
- * Compiled    policy_compile() makes struct reputation from the section of that name (lists_load.c);
- * immutable. A run       one session's questions (reputation.c).  A list has one slot for each subject it
- * looks up; a slot is asked once its subject is known, and is forgotten with it:
+ * Compiled    policy_compile() makes struct reputation from the section of that name (lists_load.c); immutable.
+ * A run       one session's questions (reputation.c).  A list has one slot for each subject it looks up; a slot
+ *             is asked once its subject is known, and is forgotten with it:
  *
- *                 reputation_run_new -> reputation_set_subject, reputation_want ... -> on_change ->
- * reputation_sum
- *                                                    ^-- new HELO, new sender: reputation_drop_subject
+ *     reputation_run_new -> reputation_set_subject, reputation_want ... -> on_change -> reputation_sum
+ *                                   ^-- new HELO, new sender: reputation_drop_subject
  *
  * Late        lists with `ask: late` are asked only after reputation_want(RUN_LATE).
  * Nobody      waits for monitoring and background lists: reputation_waiting() does not count them.
  * Errors      an answer outside 127/8, in 127.255.255.0/24 or in error_answers is no listing: the whole
- * answer is an error, like a timeout. Keys        zone is what is asked; shown is what people may see of it.
+ *             answer is an error, like a timeout.
+ * Keys        zone is what is asked; shown is what people may see of it.
  *
- * RFC     5782
+ * RFC         5782
  */
 #ifndef POLICY_REPUTATION_H
 #define POLICY_REPUTATION_H

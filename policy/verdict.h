@@ -6,14 +6,16 @@
  * decide.  The first rule that needs something ends the walk with EVAL_NEEDS: whoever called asks for
  * the fact (or goes on waiting, if it is PENDING), sets it to KNOWN or UNKNOWN, and calls again.
  *
- * Facts       A fact that this version cannot have, or that is not asked for a client, must be set UNKNOWN by
- *             the engine (or it is needed for ever).  fact_set_unknown() turns a word that has `temperror`
- * into it. Monitored   rules (mode, the rest of a ramp) never make anybody wait: an undecided one is recorded
- * as unknown, and `background` names a fact that may be asked without waiting for it. Outages     A refusal
- * for good needs every look-up it rests on.  It becomes 451 when the rule matched through `temperror`, or
- * when a rule above that would have accepted could not be decided for want of a look-up. Early       With
- * STAGE_CONNECT..STAGE_MAIL the envelope block is asked for `reject_at: earliest`: the outcome is a refusal
- * or EVAL_LATER, never an acceptance.
+ * Facts       A fact that this version cannot have, or that is not asked for a client, must be set UNKNOWN
+ *             by the engine (or it is needed for ever).  fact_set_unknown() turns a word that has
+ *             `temperror` into it.
+ * Monitored   rules (mode, the rest of a ramp) never make anybody wait: an undecided one is recorded as
+ *             unknown, and `background` names a fact that may be asked without waiting for it.
+ * Outages     A refusal for good needs every look-up it rests on.  It becomes 451 when the rule matched
+ *             through `temperror`, or when a rule above that would have accepted could not be decided for
+ *             want of a look-up.
+ * Early       With STAGE_CONNECT..STAGE_MAIL the envelope block is asked for `reject_at: earliest`: the
+ *             outcome is a refusal or EVAL_LATER, never an acceptance.
  */
 #ifndef POLICY_VERDICT_H
 #define POLICY_VERDICT_H

@@ -1,9 +1,10 @@
 /*
  * embedded.c - the contract of memory.h on the tables: every question is answered at once.
  *
- * Worth        what is kept longest when a set is full: a client or domain seen on several days before one
- * seen once, a triplet that passed before one that waits, many days of standing before few.  So a flood of
- * new keys pushes out new keys. Clock        times later than now (a clock that went back) are taken for now.
+ * Worth       what is kept longest when a set is full: a client or domain seen on several days before one
+ *             seen once, a triplet that passed before one that waits, many days of standing before few.  So
+ *             a flood of new keys pushes out new keys.
+ * Clock       times later than now (a clock that went back) are taken for now.
  */
 #include "state/tables.h"
 

@@ -7,15 +7,18 @@
  * time.
  *
  * Questions   memory_ask() takes up to MEMORY_ASK_MAX questions of any kind at once and answers all of them
- * in one callback, from the loop and never from inside the call, unless memory_cancel() came first. A
- * question that leaves a trace (SEEN, GREYLIST, BURST, RATE) leaves it when it is asked, cancelled or not.
+ *             in one callback, from the loop and never from inside the call, unless memory_cancel() came
+ *             first. A question that leaves a trace (SEEN, GREYLIST, BURST, RATE) leaves it when it is
+ *             asked, cancelled or not.
  * Notes       memory_note() only writes; nobody waits for it, so it has no handle.
  * Failure     A record with `known` false could not be had: treat it as "nothing is known", never as guilt.
  *             Nothing here waits for a lock: it is tried a bounded number of times, and then not had
- * (counted). Bounds      Tables have a fixed size (memory_describe() says it); the least valuable entry of a
- * set of eight gives way.  Entries carry hashes only (128 bits of SHA-256, so that proxies and restarts
- * agree). Clock       Seconds since 1970 from the caller, because records outlive processes and machines; a
- * time that lies in the future is taken for now.
+ *             (counted).
+ * Bounds      Tables have a fixed size (memory_describe() says it); the least valuable entry of a set of
+ *             eight gives way.  Entries carry hashes only (128 bits of SHA-256, so that proxies and
+ *             restarts agree).
+ * Clock       Seconds since 1970 from the caller, because records outlive processes and machines; a time
+ *             that lies in the future is taken for now.
  */
 #ifndef STATE_MEMORY_H
 #define STATE_MEMORY_H

@@ -5,11 +5,11 @@
  * entry as it is in memory, so user_version must be TABLES_LAYOUT lists     name and its standing        one
  * row a reputation list meta      history                      since when anything is remembered
  *
- * Passes      A full one when this process did not read the database itself (the recorder was replaced: what
- * the killed one had taken as written may not be) and each day: rows that it did not write are gone from the
- * tables, so they go from the disk too.  In between only what changed. Killed      WAL: at any moment the
- * last transaction that ended is there. Broken      not a database, damaged, another layout: renamed and
- * begun anew, said loudly.
+ * Passes      A full one when this process did not read the database itself (the recorder was replaced:
+ *             what the killed one had taken as written may not be) and each day: rows that it did not write
+ *             are gone from the tables, so they go from the disk too.  In between only what changed.
+ * Killed      WAL: at any moment the last transaction that ended is there.
+ * Broken      not a database, damaged, another layout: renamed and begun anew, said loudly.
  */
 #include <errno.h>
 #include <pthread.h>

@@ -5,9 +5,11 @@
  *     entry    struct entry (key, expiry, worth), then the payload of its table
  *
  * Killed      Before an entry is written its number goes into shard.writing, after it 0: whoever finds the
- * dead owner's lock clears that one entry, so a kill costs at most one record. Full        An expired entry
- * goes first, then the one of least worth (entry.worth), then the longest unused. Locks       tried a bounded
- * number of times, never waited for (M_MEMORY_BUSY); the snapshot takes a few sets at a time.
+ *             dead owner's lock clears that one entry, so a kill costs at most one record.
+ * Full        An expired entry goes first, then the one of least worth (entry.worth), then the longest
+ *             unused.
+ * Locks       tried a bounded number of times, never waited for (M_MEMORY_BUSY); the snapshot takes a few
+ *             sets at a time.
  */
 #ifndef STATE_TABLES_H
 #define STATE_TABLES_H
