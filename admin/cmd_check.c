@@ -142,8 +142,8 @@ static void print_certificates(const struct config *c, FILE *to)
     buf_fini(&out);
 }
 
-/* "FILE: ok": on standard error when standard output is the configuration. */
-static void print_summary(const struct request *rq, const char *path, size_t warnings)
+/* "FILE: ok", and what is no mistake but good to know; standard output may be the configuration's. */
+static void print_summary(const struct request *rq, const char *path, const struct config *c, size_t warnings)
 {
     FILE *to = rq->print ? stderr : stdout;
 
@@ -151,6 +151,9 @@ static void print_summary(const struct request *rq, const char *path, size_t war
         fprintf(to, "%s: ok\n", path);
     } else {
         fprintf(to, "%s: ok, %zu warning%s\n", path, warnings, warnings == 1 ? "" : "s");
+    }
+    if (policy_list_count(c->policy) == 0) {
+        fprintf(to, "%s: note: no reputation list is asked: reputation.lists is empty\n", path);
     }
 }
 
@@ -178,7 +181,7 @@ int cmd_check(int argc, char **argv)
         code = errs.unreadable ? EX_NOINPUT : EX_CONFIG;
     } else {
         print_certificates(c, rq.print ? stderr : stdout);
-        print_summary(&rq, path, errs.count);
+        print_summary(&rq, path, c, errs.count);
         if (rq.print) {
             print_config(c);
         }

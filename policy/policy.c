@@ -9,6 +9,11 @@
 
 #define GROUP_PREFIX "group:"
 
+size_t policy_list_count(const struct policy *p)
+{
+    return p->rules.list_count;
+}
+
 static struct group *named_group(const struct policy *p, struct slice name)
 {
     return rules_group(&p->rules, slice_skip(name, slice_starts(name, SLICE(GROUP_PREFIX)) ? 6 : 0));

@@ -49,6 +49,9 @@ const char *policy_group_file(const struct policy *p, size_t i);
 uint64_t policy_files_now(const struct policy *p);
 uint64_t policy_files_read(const struct policy *p);
 
+/* Entries of reputation.lists, whatever their mode. */
+size_t policy_list_count(const struct policy *p);
+
 /* Lists of addresses that have the test entries of RFC 5782, for the resolver's self-test: zones hold keys, names do not. */
 size_t policy_probe_zones(const struct policy *p, struct slice *zones, struct slice *names, size_t max);
 

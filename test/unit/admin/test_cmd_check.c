@@ -11,6 +11,8 @@
 
 #include "admin/admin.h"
 
+/* What every file without lists is told. */
+#define NOTE(file) file ": note: no reputation list is asked: reputation.lists is empty\n"
 #define GOOD "upstreams: {u: {servers: [\"192.0.2.1:25\"]}}\ndomains: {a.example: u}\n"
 
 struct ran { /* a command and what it wrote */
@@ -115,19 +117,21 @@ static void exit_codes_and_streams_are_as_promised(void **state)
         int code;
         const char *out, *err;
     } rows[] = {
-        { "good", GOOD, 0, "FILE: ok\n", "" },
+        { "good", GOOD, 0, "FILE: ok\n" NOTE("FILE"), "" },
+        { "with a list", GOOD "reputation: {lists: [{name: a, zone: a.example, probe: off}]}\n", 0,
+          "FILE: ok\n", "" },
         { "errors", "upstreams: {u: {servers: [\"192.0.2.1:25\"]}}\ndomains: {a.example: v}\nmode: x\n", 78,
           "",
           "FILE:2:22: error: domains.a.example: there is no upstream `v`\n"
           "FILE:3:7: error: mode: expected enforce or monitor, found `x`\n" },
         { "a warning", "upstreams: {u: {servers: [\"127.0.0.1:25\"]}}\ndomains: {a.example: u}\n", 0,
-          "FILE: ok, 1 warning\n",
+          "FILE: ok, 1 warning\n" NOTE("FILE"),
           "FILE:1:1: warning: upstreams.u.servers: 127.0.0.1:25 is this proxy itself: mail would go round in "
           "a circle\n" },
         { "two warnings",
           "server: {private_clients: judge}\nupstreams: {u: {servers: [\"127.0.0.1:25\"]}}\ndomains: "
           "{a.example: u}\n",
-          0, "FILE: ok, 2 warnings\n",
+          0, "FILE: ok, 2 warnings\n" NOTE("FILE"),
           "FILE:2:1: warning: upstreams.u.servers: 127.0.0.1:25 is this proxy itself: mail would go round in "
           "a circle\n"
           "FILE: warning: server.private_clients is judge: behind a NAT every client shares one address, and "
@@ -162,7 +166,7 @@ static void print_writes_a_file_that_loads(void **state)
     run_captured(&r, 4,
                  (char *[]){ (char[]){ "check" }, (char[]){ "--print" }, (char[]){ "-c" }, r.file, NULL });
     assert_int_equal(r.code, 0);
-    expect_text(&r, &r.err, "FILE: ok\n");
+    expect_text(&r, &r.err, "FILE: ok\n" NOTE("FILE"));
     c = config_load_text("printed", buf_slice(&r.out), &errs);
     assert_non_null(c);
     config_free(c);
@@ -209,7 +213,7 @@ static void without_a_file_the_environment_is_checked(void **state)
     ran_init(&r, GOOD);
     run_captured(&r, 1, (char *[]){ (char[]){ "check" }, NULL });
     assert_int_equal(r.code, 0);
-    expect_text(&r, &r.out, "built-in: ok\n");
+    expect_text(&r, &r.out, "built-in: ok\n" NOTE("built-in"));
     ran_fini(&r);
     unsetenv("GLACIS_UPSTREAM");
     unsetenv("GLACIS_DOMAINS");
