@@ -98,8 +98,7 @@ static void note_lists(struct policy_worker *pw)
 
         /* one that is off may be set to something else by hand */
         pw->zero_day_lists = pw->zero_day_lists || (list->mode != LIST_MONITOR && list->zero_day);
-        pw->lists_wanted[i] =
-            !enforce || sum || pw->used[FACT_COUNT + i] || (zero_day && list->zero_day);
+        pw->lists_wanted[i] = !enforce || sum || pw->used[FACT_COUNT + i] || (zero_day && list->zero_day);
         pw->any_list = pw->any_list || (list->mode != LIST_OFF && pw->lists_wanted[i]);
     }
 }

@@ -19,7 +19,7 @@
 
 #define TICK_MS 1000
 #define CANARIES_ASKED 4
-#define MOST 16 /* of the most frequent, those that the list can be asked about */
+#define MOST 16       /* of the most frequent, those that the list can be asked about */
 #define AUTO_ENOUGH 3 /* of canaries that nobody chose by hand */
 #define PROBE_QUESTIONS (2 + CANARIES_ASKED)
 
