@@ -6,15 +6,11 @@
  * table over it: local parts are compared without regard to ASCII case, as the servers behind do.
  *
  * Owns: text, entries and table of each file, until config_free().
- * Limits: RECIPIENTS_MAX entries, FILE_MAX_BYTES octets, LINE_MAX_BYTES a line; ten errors a file.
+ * Limits: RECIPIENTS_MAX entries, TEXTFILE_MAX octets, LINE_MAX_BYTES a line; ten errors a file.
  */
 #include "config/load.h"
+#include "config/textfile.h"
 
-#include <errno.h>
-#include <fcntl.h>
-#include <sys/stat.h>
-
-#define FILE_MAX_BYTES ((size_t)64 << 20)
 #define LINE_MAX_BYTES 320 /* 64 + @ + 255 (RFC 5321 4.5.3.1) */
 #define RECIPIENTS_MAX 1000000
 #define ERRORS_PER_FILE 10
@@ -44,16 +40,6 @@ static void report(struct source *s, const char *sentence, struct slice found)
     }
 }
 
-static struct slice without_comment(struct slice line)
-{
-    for (size_t i = 0; i < line.len; i++) {
-        if (line.ptr[i] == '#' && (i == 0 || line.ptr[i - 1] == ' ' || line.ptr[i - 1] == '\t')) {
-            return slice_take(line, i);
-        }
-    }
-    return line;
-}
-
 static bool is_entry(struct slice s)
 {
     size_t at = slice_rfind(s, '@');
@@ -77,88 +63,34 @@ static void add_entry(struct config_recipients *r, struct slice entry)
 
 static void take_lines(struct source *s, struct config_recipients *r)
 {
-    struct slice rest = buf_slice(&r->text);
+    struct slice rest = buf_slice(&r->text), entry;
 
-    while (!slice_empty(rest)) {
-        struct slice line = slice_cut(&rest, '\n');
-
-        s->line++;
-        if (line.len > 0 && line.ptr[line.len - 1] == '\r') {
-            line.len--;
-        }
-        line = slice_trim(without_comment(line));
-        if (slice_empty(line)) {
-            continue;
-        }
-        if (is_entry(line)) {
-            add_entry(r, line);
+    while (textfile_next(&rest, &s->line, &entry)) {
+        if (is_entry(entry)) {
+            add_entry(r, entry);
         } else {
-            report(s, "expected an address or @domain", line);
+            report(s, "expected an address or @domain", entry);
         }
     }
-}
-
-/* Only a regular file: opening or reading anything else may wait for ever. */
-static int open_regular(const char *path, struct buf *why)
-{
-    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-    struct stat st;
-
-    if (fd < 0 || fstat(fd, &st) != 0) {
-        buf_putf(why, "cannot be read: %s", strerror(errno));
-    } else if (!S_ISREG(st.st_mode)) {
-        buf_put_str(why, "not a regular file");
-    } else {
-        return fd;
-    }
-    if (fd >= 0) {
-        close(fd);
-    }
-    return -1;
-}
-
-/* All of the file in lower case; false with a sentence. */
-static bool read_lowered(const char *path, struct buf *out, struct buf *why)
-{
-    int fd = open_regular(path, why);
-    char block[16384];
-    ssize_t n = 0;
-
-    if (fd < 0) {
-        return false;
-    }
-    while (buf_ok(out) && (n = read(fd, block, sizeof(block))) > 0) {
-        for (ssize_t i = 0; i < n; i++) {
-            block[i] = ascii_lower(block[i]);
-        }
-        buf_put(out, block, (size_t)n);
-    }
-    if (n < 0) {
-        buf_putf(why, "cannot be read: %s", strerror(errno));
-    } else if (!buf_ok(out)) {
-        buf_put_str(why, "larger than 64 MiB");
-    }
-    close(fd);
-    return why->len == 0;
 }
 
 static struct config_recipients *load_file(struct load *l, const struct config_domain *d)
 {
     struct config_recipients *r = xcalloc(1, sizeof(*r));
     struct source s = { l, d, 0, 0 };
-    char mem[300];
-    struct buf why;
+    const char *why;
     size_t lines = 1;
 
     table_init(&r->table);
-    buf_init(&r->text, FILE_MAX_BYTES);
-    buf_init_fixed(&why, mem, sizeof(mem));
-    if (!read_lowered(d->validate_file, &r->text, &why)) {
-        config_errors_add(l->errs, false, d->line, 1, "domains.%s%s.validate: %s: %s",
-                          d->subdomains ? "." : "", d->name, d->validate_file, mem);
+    buf_init(&r->text, TEXTFILE_MAX);
+    why = textfile_read(d->validate_file, &r->text);
+    if (why != NULL) {
+        config_errors_add(l->errs, false, d->line, 1, "domains.%s%s.validate: %s: cannot be read: %s",
+                          d->subdomains ? "." : "", d->name, d->validate_file, why);
         return r;
     }
     for (size_t i = 0; i < r->text.len; i++) {
+        r->text.ptr[i] = ascii_lower(r->text.ptr[i]);
         lines += r->text.ptr[i] == '\n';
     }
     if (lines > RECIPIENTS_MAX) {

@@ -7,16 +7,12 @@
  *
  * Files        one entry a line; `#` at the start of a line or after a blank begins a comment.
  * until=DATE   the last day on which an entry counts (UTC); inline and in files.
- * Limits       GROUP_ENTRIES_MAX entries a group, FILE_MAX_BYTES, ten errors a group.
+ * Limits       GROUP_ENTRIES_MAX entries a group, TEXTFILE_MAX, ten errors a group.
  */
-#include <errno.h>
-#include <fcntl.h>
-#include <sys/stat.h>
-
+#include "config/textfile.h"
 #include "policy/match.h"
 #include "policy/rules_parts.h"
 
-#define FILE_MAX_BYTES ((size_t)64 << 20)
 #define ERRORS_PER_GROUP 10
 #define ENTRY_TEXT_MAX 400
 
@@ -66,16 +62,6 @@ static void complain(struct source *s, const char *what, struct slice found)
         rules_error(s->l, s->node, "groups.%s: %s, found `%s`", rules_quote(&name, s->g->name), what,
                     rules_quote(&q, found));
     }
-}
-
-static struct slice without_comment(struct slice line)
-{
-    for (size_t i = 0; i < line.len; i++) {
-        if (line.ptr[i] == '#' && (i == 0 || line.ptr[i - 1] == ' ' || line.ptr[i - 1] == '\t')) {
-            return slice_take(line, i);
-        }
-    }
-    return line;
 }
 
 /* Days since 1970-01-01 of a proleptic Gregorian date; years begin in March, so leap days come last. */
@@ -140,49 +126,11 @@ static void take_entry(struct source *s, struct slice text)
 
 static void take_lines(struct source *s, struct slice rest)
 {
-    while (!slice_empty(rest)) {
-        struct slice line = slice_cut(&rest, '\n');
+    struct slice entry;
 
-        s->line++;
-        if (line.len > 0 && line.ptr[line.len - 1] == '\r') {
-            line.len--;
-        }
-        line = slice_trim(without_comment(line));
-        if (slice_empty(line)) {
-            continue;
-        }
-        take_entry(s, line);
+    while (textfile_next(&rest, &s->line, &entry)) {
+        take_entry(s, entry);
     }
-}
-
-/* False with errno; EFBIG: too large, EINVAL: no plain file (a pipe could keep the start waiting for ever).
- */
-static bool read_file(const char *path, struct buf *out)
-{
-    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-    bool plain = true;
-    char block[16384];
-    struct stat st;
-    ssize_t n = fd >= 0 ? fstat(fd, &st) : -1;
-    int error;
-
-    if (n == 0) {
-        plain = S_ISREG(st.st_mode);
-    }
-    while (n >= 0 && plain && buf_ok(out) && (n = read(fd, block, sizeof(block))) > 0) {
-        buf_put(out, block, (size_t)n);
-    }
-    error = !plain ? EINVAL : !buf_ok(out) ? EFBIG : n < 0 ? errno : 0;
-    if (fd >= 0) {
-        close(fd);
-    }
-    errno = error;
-    return error == 0;
-}
-
-static const char *reason_of(int error)
-{
-    return error == EFBIG ? "larger than 64 MiB" : error == EINVAL ? "not a plain file" : strerror(error);
 }
 
 static void note_file(struct rules_load *l, const char *path)
@@ -200,6 +148,7 @@ static void note_file(struct rules_load *l, const char *path)
 
 static void take_file(struct source *s, struct slice path)
 {
+    const char *why;
     struct buf text;
     struct quoted q;
 
@@ -210,13 +159,14 @@ static void take_file(struct source *s, struct slice path)
     s->file = rules_text(s->l, path).ptr;
     s->line = 0;
     note_file(s->l, s->file);
-    buf_init(&text, FILE_MAX_BYTES);
-    if (read_file(s->file, &text)) {
+    buf_init(&text, TEXTFILE_MAX);
+    why = textfile_read(s->file, &text);
+    if (why == NULL) {
         take_lines(s, buf_slice(&text));
     } else {
         s->g->broken = true;
         rules_error(s->l, s->node, "groups." SLICE_FMT ": %s cannot be read: %s", SLICE_ARG(s->g->name),
-                    rules_quote(&q, path), reason_of(errno));
+                    rules_quote(&q, path), why);
     }
     buf_fini(&text);
     s->file = NULL;

@@ -18,7 +18,7 @@ allowed() {
     tls) echo 'core/.*|config/config\.h|tls/.*' ;;
     dns) echo 'core/.*|config/config\.h|dns/.*' ;;
     state) echo 'core/.*|config/config\.h|state/.*' ;;
-    policy) echo 'core/.*|config/(config|tree|values)\.h|dns/dns\.h|state/(state|memory)\.h|policy/.*' ;;
+    policy) echo 'core/.*|config/(config|textfile|tree|values)\.h|dns/dns\.h|state/(state|memory)\.h|policy/.*' ;;
     admin) echo 'core/.*|config/config\.h|state/state\.h|policy/policy\.h|dns/dns\.h|admin/.*' ;;
     proxy) echo 'core/.*|config/config\.h|tls/tls\.h|dns/dns\.h|state/state\.h|policy/policy\.h|admin/(admin|recorder|http)\.h|proxy/.*' ;;
     esac
