@@ -22,12 +22,15 @@ static const char usage[] =
     "\n"
     "  --json             a JSON array\n"
     "  --test             asks every list's test entries and canaries now, and shows what came of it\n"
-    "  --for TIME         30m, 12h, 2d: after that `auto` again; without it until `auto` is set\n"
+    "  --for TIME         30m, 12h, 2d: after that the file and the guard decide again; without it until\n"
+    "                     `auto` is set\n"
     "  -c, --config FILE  the file of the running glacis: its server.state_dir holds the control socket\n"
     "  --control PATH     the control socket itself\n"
     "  -h, --help         this text\n"
     "\n"
-    "enforce overrides a demotion; auto believes the list again and lets the guard decide from then on.\n"
+    "What is set by hand wins over the file and over a demotion; auto believes the list again, in the mode "
+    "of\n"
+    "the file, and lets the guard decide from then on.\n"
     "Exit status: 0, 65 if it was refused, or 69 if nobody answers.\n";
 
 struct lists_options {
@@ -113,7 +116,7 @@ static int set(const struct control_request *req, const struct lists_options *o)
     if (o->for_s > 0) {
         buf_putf(&line, " %" PRIu64, o->for_s);
     }
-    status = buf_ok(&line) ? ask(req, line.ptr, false) : EX_USAGE;
+    status = buf_ok(&line) ? ask(req, line.ptr, true) : EX_USAGE;
     buf_fini(&line);
     return status;
 }

@@ -16,6 +16,7 @@ struct view { /* of one list: a copy of its record, and what follows */
     enum list_mode mode;
     unsigned good_listed, good_asked;
     int64_t now_s, returns_s;
+    const char *wants; /* NULL: nothing but time */
 };
 
 static const char *const mode_words[] = {
@@ -23,9 +24,15 @@ static const char *const mode_words[] = {
 };
 static const char *const override_words[] = { "auto", "enforce", "monitor", "off" };
 
+static struct guard_list about(const struct reputation_list *list)
+{
+    return (struct guard_list){ .allows = list->weight_max <= 0, .probe = list->probe };
+}
+
 static bool view_make(struct view *v, const struct policy *p, struct memory *m, size_t i)
 {
     const struct guard_settings *g = &p->remembered.guard;
+    struct guard_list list;
     struct memory_list *l;
 
     *v = (struct view){ .list = &p->reputation.list[i], .now_s = wall_now_s(), .l = xmalloc(sizeof(*v->l)) };
@@ -41,6 +48,8 @@ static bool view_make(struct view *v, const struct policy *p, struct memory *m, 
     v->good_asked = guard_good_asked(v->l, g, v->now_s);
     v->good_listed = guard_good_listed(v->l, g, v->now_s);
     v->returns_s = guard_returns_at(v->l, g);
+    list = about(v->list);
+    v->wants = v->returns_s != 0 ? guard_wants(v->l, g, &list) : NULL;
     return true;
 }
 
@@ -63,6 +72,28 @@ static unsigned per_mille(uint64_t part, uint64_t whole)
     return whole == 0 ? 0 : (unsigned)(part * 1000 / whole);
 }
 
+static void put_demotion(struct buf *out, const struct view *v)
+{
+    const struct memory_list *l = v->l;
+
+    buf_put_str(out, "  DEMOTED to monitor for ");
+    put_age(out, v->now_s - (int64_t)l->demoted_s);
+    buf_putf(out, " (time %" PRIu32 "): %s", l->demotions, guard_reason_text((enum guard_reason)l->reason));
+    if (l->why[0] != '\0') {
+        buf_putf(out, " (%s)", l->why);
+    }
+    if (v->returns_s == 0) {
+        buf_put_str(out, "\n  returns by `glacis lists set NAME auto` (recover: manual)\n");
+        return;
+    }
+    buf_put_str(out, v->returns_s > v->now_s ? "\n  returns in " : "\n  returns");
+    if (v->returns_s > v->now_s) {
+        put_age(out, v->returns_s - v->now_s);
+    }
+    buf_putf(out, "%s%s\n", v->wants != NULL ? " if it shows until then: " : " if it behaves",
+             v->wants != NULL ? v->wants : "");
+}
+
 static void put_standing(struct buf *out, const struct view *v)
 {
     const struct memory_list *l = v->l;
@@ -77,16 +108,7 @@ static void put_standing(struct buf *out, const struct view *v)
         buf_put_char(out, '\n');
     }
     if (l->demoted_s != 0) {
-        buf_putf(out, "  DEMOTED to monitor for ");
-        put_age(out, v->now_s - (int64_t)l->demoted_s);
-        buf_putf(out, " (time %u): %s; ", l->demotions, guard_reason_text((enum guard_reason)l->reason));
-        if (v->returns_s == 0) {
-            buf_put_str(out, "returns by `glacis lists set ... auto`\n");
-        } else {
-            buf_put_str(out, "returns in ");
-            put_age(out, v->returns_s - v->now_s);
-            buf_put_str(out, " if it behaves\n");
-        }
+        put_demotion(out, v);
     }
     if (l->broken_since_s != 0) {
         buf_put_str(out, "  NO ANSWERS for ");
@@ -107,7 +129,7 @@ static void put_evidence(struct buf *out, const struct view *v)
         const struct memory_evidence *e = &v->l->evidence[(v->l->evidence_next + i) % MEMORY_EVIDENCE];
 
         if (e->at_s != 0 && v->now_s - (int64_t)e->at_s < 86400) {
-            buf_put_str(out, "  listed in good standing: ");
+            buf_put_str(out, e->ip.family != ADDR_NONE ? "  listed in good standing: " : "  listed: ");
             buf_put_quoted(out, slice_of(e->text, strnlen(e->text, sizeof(e->text))), sizeof(e->text));
             buf_put_str(out, ", ");
             put_age(out, v->now_s - (int64_t)e->at_s);
@@ -116,21 +138,23 @@ static void put_evidence(struct buf *out, const struct view *v)
     }
 }
 
-static void put_text(struct buf *out, const struct view *v)
+static void put_numbers(struct buf *out, const struct view *v)
 {
     const struct memory_list *l = v->l;
     unsigned now = per_mille(v->recent.yes, v->recent.answers);
 
-    buf_put_slice(out, v->list->name);
-    buf_putf(out, "  %s%s\n", mode_words[v->mode], v->mode != v->list->mode ? " (not as in the file)" : "");
-    put_standing(out, v);
-    buf_putf(out,
-             "  last hour: %" PRIu32 " answers, %u.%u %% hits (usual: %" PRIu32 ".%" PRIu32 " %%), %" PRIu32
-             " time-outs, %" PRIu32 " errors\n",
-             v->recent.answers, now / 10, now % 10, l->baseline_ppm / 10000, l->baseline_ppm / 1000 % 10,
-             v->recent.timeouts, v->recent.errors);
-    buf_putf(out, "  latency: half below %" PRIu64 " ms, 99 %% below %" PRIu64 " ms\n",
-             guard_latency_us(l, 50) / 1000, guard_latency_us(l, 99) / 1000);
+    buf_putf(out, "  last hour: %" PRIu32 " answers, %u.%u %% hits (usual: ", v->recent.answers, now / 10,
+             now % 10);
+    if (l->baseline_weight > 0) {
+        buf_putf(out, "%" PRIu32 ".%" PRIu32 " %%", l->baseline_ppm / 10000, l->baseline_ppm / 1000 % 10);
+    } else {
+        buf_put_str(out, "not known yet");
+    }
+    buf_putf(out, "), %" PRIu32 " time-outs, %" PRIu32 " errors\n", v->recent.timeouts, v->recent.errors);
+    if (guard_latency_us(l, 50) > 0) {
+        buf_putf(out, "  latency: half below %" PRIu64 " ms, 99 %% below %" PRIu64 " ms\n",
+                 guard_latency_us(l, 50) / 1000, guard_latency_us(l, 99) / 1000);
+    }
     buf_putf(out,
              "  in all: %" PRIu64 " answers, %" PRIu64 " hits, of these %" PRIu64 " it alone and %" PRIu64
              " with another list\n",
@@ -139,14 +163,41 @@ static void put_text(struct buf *out, const struct view *v)
              "  correspondents in good standing: %u asked about, %u listed within the window, %" PRIu64
              " in all\n",
              v->good_asked, v->good_listed, l->total_good_yes);
-    if (l->probed_s != 0) {
-        static const char *const words[] = { "not asked", "listed", "not listed" };
+}
 
+static void put_probe(struct buf *out, const struct view *v)
+{
+    static const char *const words[] = { "not known", "listed", "not listed" };
+    const struct memory_list *l = v->l;
+
+    if (!v->list->probe) {
+        buf_put_str(out, "  probe: the list has no test entries (probe: off)\n");
+    } else if (l->probed_s == 0) {
+        buf_put_str(out, "  probe: no answer yet\n");
+    } else {
         buf_put_str(out, "  probe ");
         put_age(out, v->now_s - (int64_t)l->probed_s);
         buf_putf(out, " ago: test entry %s, control %s\n", words[l->probe_listed % 3],
                  words[l->probe_control % 3]);
     }
+    if (l->canary_s != 0) {
+        buf_put_str(out, "  canaries ");
+        put_age(out, v->now_s - (int64_t)l->canary_s);
+        buf_putf(out, " ago: %u of %u listed\n", l->canary_listed, l->canary_asked);
+    }
+}
+
+static void put_text(struct buf *out, const struct view *v)
+{
+    buf_put_slice(out, v->list->name);
+    buf_putf(out, "  %s", mode_words[v->mode]);
+    if (v->mode != v->list->mode) {
+        buf_putf(out, " (the file says %s)", mode_words[v->list->mode]);
+    }
+    buf_put_char(out, '\n');
+    put_standing(out, v);
+    put_numbers(out, v);
+    put_probe(out, v);
     put_evidence(out, v);
 }
 
@@ -167,6 +218,10 @@ static void put_json(struct buf *out, const struct view *v)
     buf_putf(out, ",\"mode\":\"%s\",\"configured\":\"%s\",\"override\":\"%s\",\"reason\":\"%s\"",
              mode_words[v->mode], mode_words[v->list->mode], override_words[l->override % 4],
              guard_reason_text((enum guard_reason)l->reason));
+    buf_put_str(out, ",\"numbers\":");
+    buf_put_json(out, slice_of(l->why, strnlen(l->why, sizeof(l->why))), sizeof(l->why));
+    buf_put_str(out, ",\"returns_if\":");
+    buf_put_json(out, slice_str(v->wants != NULL ? v->wants : ""), 120);
     put_pair(out, "override_until", l->override_until_s);
     put_pair(out, "demoted_at", l->demoted_s);
     put_pair(out, "demotions", l->demotions);
@@ -189,6 +244,9 @@ static void put_json(struct buf *out, const struct view *v)
     put_pair(out, "known_good_asked_now", v->good_asked);
     put_pair(out, "known_good_listed_now", v->good_listed);
     put_pair(out, "probed_at", l->probed_s);
+    put_pair(out, "canaries_at", l->canary_s);
+    put_pair(out, "canaries_asked", l->canary_asked);
+    put_pair(out, "canaries_listed", l->canary_listed);
     buf_putf(out, ",\"probe_test\":\"%s\",\"probe_control\":\"%s\",\"evidence\":[",
              l->probe_listed == 1   ? "listed"
              : l->probe_listed == 2 ? "not_listed"
@@ -286,7 +344,17 @@ static void set_list(const struct policy *p, struct memory *m, struct slice args
                    (uint64_t)now_s * 1000);
     memory_list_give(m, l);
     say_set(list, (enum memory_override)o, for_s);
-    buf_put_str(out, EXIT_OK);
+    buf_put_slice(out, list->name);
+    if (o == OVERRIDE_AUTO) {
+        buf_putf(out, " follows the file (%s) and the guard from now on\n", mode_words[list->mode]);
+        return;
+    }
+    buf_putf(out, " is set to %s", override_words[o]);
+    if (for_s > 0) {
+        buf_put_str(out, " for ");
+        put_age(out, (int64_t)for_s);
+    }
+    buf_putf(out, "; the file says %s\n", mode_words[list->mode]);
 }
 
 /* The next second some worker finds every probe due. */
