@@ -139,6 +139,28 @@ void health_observe(struct pool_server *s, bool ok)
     pool_wake(s->pool);
 }
 
+void health_broken(struct pool_server *s, const struct upstream_failure *f)
+{
+    const struct config_upstream *c = s->pool->conf;
+    uint64_t now = loop_now(s->pool->ups->loop);
+    struct log_line l;
+
+    if (f->why != UP_LOST && f->why != UP_TIMEOUT && f->why != UP_MALFORMED && f->why != UP_GOES_AWAY) {
+        return;
+    }
+    s->broken++;
+    if (c->server_count < 2 || health_off(s) || s->broken < c->health.fall || now < s->shunned_until_ms) {
+        return;
+    }
+    s->shunned_until_ms = now + c->health.interval_ms;
+    if (log_begin(&l, LOG_LEVEL_WARN, "upstream_shunned")) {
+        log_text(&l, "upstream", c->name);
+        log_text(&l, "server", s->conf->text);
+        log_num(&l, "failures", (int64_t)s->broken);
+        log_end(&l);
+    }
+}
+
 /* ---- what may be offered ---- */
 
 static void least_size(uint64_t *size, uint64_t other)

@@ -289,6 +289,7 @@ void pool_clean(struct upstream *u)
 {
     struct upstreams *ups = u->server->pool->ups;
 
+    u->server->broken = 0;
     u->idle_ms = loop_now(ups->loop);
     u->was_idle = true;
     pool_move(u, POOL_IDLE);
@@ -330,6 +331,7 @@ void pool_lost(struct upstream *u, const struct upstream_failure *f)
         void *arg = l->arg;
 
         l->u = NULL;
+        health_broken(s, f);
         pool_release(l);
         ev->on_failed(arg, f);
     } else if (idle && f->why != UP_STALE) {

@@ -60,7 +60,9 @@ struct pool_server {
     struct log_limit refuse_log;   /* upstream_refuses_us */
     struct log_limit tls_log;      /* upstream_tls */
     struct log_limit identity_log; /* upstream_identity */
-    uint64_t clear_until_ms; /* `opportunistic`: a handshake failed, STARTTLS is left alone until then */
+    unsigned broken; /* leased connections that failed behind their EHLO, in a row, in this process */
+    uint64_t shunned_until_ms; /* by that: others are asked first until then */
+    uint64_t clear_until_ms;   /* `opportunistic`: a handshake failed, STARTTLS is left alone until then */
 };
 
 enum lease_kind {
@@ -222,5 +224,10 @@ void health_stop(struct upstreams *ups);
 void health_again(struct pool_server *s);
 /* One connection reached, or did not reach, the end of its EHLO. */
 void health_observe(struct pool_server *s, bool ok);
+/*
+ * A leased connection failed behind its EHLO.  A server that greets and then does no work looks well to every
+ * probe: after `fall` of these without one that ended well, servers beside it come first for an `interval`.
+ */
+void health_broken(struct pool_server *s, const struct upstream_failure *f);
 
 #endif

@@ -175,14 +175,10 @@ static unsigned load_of(const struct pool_server *s)
     return (unsigned)ours * (STATE_TICKETS + 1) + state_tickets_used(s->pool->ups->state, s->index);
 }
 
-/* Smaller comes first; `up` ones before all others, those with the next probe before the rest. */
-static uint64_t rank_of(const struct pool *p, size_t i, bool down, uint64_t next_probe_ms)
+static uint64_t balance_rank(const struct pool *p, size_t i)
 {
     size_t n = p->server_count;
 
-    if (down) {
-        return UINT64_MAX / 2 + next_probe_ms;
-    }
     switch (p->conf->balance) {
     case BALANCE_FAILOVER:
         return i;
@@ -192,6 +188,16 @@ static uint64_t rank_of(const struct pool *p, size_t i, bool down, uint64_t next
         return (uint64_t)load_of(&p->server[i]) * CONFIG_MAX_SERVERS + i;
     }
     return i;
+}
+
+/* Smaller comes first; `up` ones before all others, the shunned behind them, then those with the next probe.
+ */
+static uint64_t rank_of(const struct pool *p, size_t i, bool down, uint64_t next_probe_ms)
+{
+    if (down) {
+        return UINT64_MAX / 2 + next_probe_ms;
+    }
+    return balance_rank(p, i) + (loop_now(p->ups->loop) < p->server[i].shunned_until_ms ? UINT64_MAX / 4 : 0);
 }
 
 /* The servers to try, in order.  Those that are down only if all are. */

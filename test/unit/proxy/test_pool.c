@@ -677,6 +677,38 @@ static void a_server_marked_down_is_skipped_and_comes_back(void **state)
     world_fini(&w);
 }
 
+static void a_server_that_greets_and_then_fails_comes_last_for_a_while(void **state)
+{
+    static const struct fake_rule rules[] = {
+        { "MAIL", NULL, DO_CLOSE, 0, NULL, 0 },      { "MAIL", "421 x\r\n", DO_SAY_CLOSE, 0, NULL, 0 },
+        { "RCPT", "what?\r\n", DO_SAY, 0, NULL, 0 }, { "RCPT", NULL, DO_MUTE, 0, NULL, 0 },
+        { "DATA", NULL, DO_RESET, 0, NULL, 0 },
+    };
+
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LEN(rules); i++) {
+        struct world w;
+
+        world_init(&w, 2);
+        world_up(&w)->health.fall = 2;
+        world_up(&w)->timeouts.command_ms = 50;
+        fake_rule_add(&w.fake[0], rules[i]);
+        world_go(&w);
+        assert_int_equal(deliver_one(&w, "192.0.2.1"), 451);
+        assert_int_equal(deliver_one(&w, "192.0.2.1"), 451);
+        for (int k = 0; k < 5; k++) {
+            assert_int_equal(deliver_one(&w, "192.0.2.1"), 250);
+        }
+        assert_int_equal(w.fake[1].messages, 5);
+        fake_deaf(&w.fake[1]); /* better one that is doubtful than one that is not there */
+        w.fake[0].rules = 0;
+        fake_close_all(&w.fake[1]);
+        assert_int_equal(deliver_one(&w, "192.0.2.1"), 250);
+        assert_int_equal(w.fake[0].messages, 1);
+        world_fini(&w);
+    }
+}
+
 static void balance_says_which_server_is_next(void **state)
 {
     static const struct {
@@ -911,6 +943,7 @@ int main(void)
         cmocka_unit_test(the_next_server_takes_over_when_the_way_to_the_first_fails),
         cmocka_unit_test(an_answer_is_no_reason_to_ask_another_server),
         cmocka_unit_test(a_server_marked_down_is_skipped_and_comes_back),
+        cmocka_unit_test(a_server_that_greets_and_then_fails_comes_last_for_a_while),
         cmocka_unit_test(balance_says_which_server_is_next),
         cmocka_unit_test(least_sessions_spreads_what_is_open_at_once),
         cmocka_unit_test(probes_learn_keywords_and_only_what_all_have_is_offered),
