@@ -14,7 +14,6 @@ server: what was not acknowledged is sent again.  Then it is counted:
 NO_LOSS_SECONDS (default 15) is how long; NO_LOSS_CLIENTS (default 8) how many.
 """
 import collections
-import hashlib
 import os
 import random
 import signal
@@ -25,86 +24,21 @@ import time
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 # pylint: disable=wrong-import-position
 from checks import must, run, shows
-from client import Client, Lost, stuff
+from traffic import Attempt, Ledger, make
 
 SECONDS = float(os.environ.get("NO_LOSS_SECONDS", "15"))
 CLIENTS = int(os.environ.get("NO_LOSS_CLIENTS", "8"))
 
 
-class Ledger:
-    """What the clients were told and what the upstream took, by message."""
-
-    def __init__(self):
-        self.lock = threading.Lock()
-        self.taken = collections.Counter()
-        self.damaged = []
-        self.acknowledged = set()
-        self.unknown = collections.Counter()   # attempts whose outcome the client does not know
-        self.by_reply = collections.Counter()
-
-    def take(self, message):
-        head, _, body = message.data.partition(b"\r\n\r\n")
-        fields = {l.split(b":", 1)[0].lower(): l.split(b":", 1)[1].strip() for l in head.split(b"\r\n") if b":" in l}
-        ident = fields.get(b"x-id", b"?").decode()
-        with self.lock:
-            self.taken[ident] += 1
-            if fields.get(b"x-hash") != hashlib.sha256(body).hexdigest().encode():
-                self.damaged.append(ident)
-
-
-def make(ident, rng):
-    lines = b"".join(b"%s%0*d\r\n" % (b"." * rng.randrange(3), rng.randrange(1, 70), i) for i in range(rng.randrange(1, 400)))
-    if rng.random() < 0.05:
-        lines *= 8
-    head = b"From: <alice@elsewhere.invalid>\r\nX-Id: %s\r\nX-Hash: %s\r\n\r\n" % (
-        ident.encode(), hashlib.sha256(lines).hexdigest().encode())
-    return head + lines
-
-
-def attempt(address, content, ident, rng, ledger, bdat):
+def attempt(address, content, ident, rng, ledger):
     """One try; true when it was acknowledged."""
-    sent = False    # the end of data has left
-    try:
-        with Client(address, timeout=30) as c:
-            if c.greeting.code != "220" or c.hello().code != "250":
-                return False
-            if any(r.code != "250" for r in c.envelope(("bob@example.test",))):
-                return False
-            if bdat:
-                half = len(content) // 2
-                if c.bdat(content[:half]).code != "250":
-                    return False
-                wire = b"BDAT %d LAST\r\n" % (len(content) - half) + content[half:]
-            else:
-                if c.cmd("DATA").code != "354":
-                    return False
-                wire = stuff(content) + b".\r\n"
-            cut = rng.random()
-            if cut < 0.04:                       # cut inside the message
-                c.send(wire[:rng.randrange(1, len(wire) - 3)])
-                c.reset()
-                return False
-            sent = True
-            c.send(wire)
-            if cut < 0.07:                       # cut behind the dot: the client will never know
-                if rng.random() < 0.5:
-                    c.reset()
-                raise Lost("cut by the client")
-            reply = c.reply()
-            with ledger.lock:
-                ledger.by_reply[reply.code + " " + reply.enhanced] += 1
-                if reply.code == "250":
-                    ledger.acknowledged.add(ident)
-                    return True
-                if reply.code == "421" or reply.enhanced == "4.4.2":
-                    ledger.unknown[ident] += 1
-            return False
-    except (Lost, OSError):
-        if sent:
-            with ledger.lock:
-                ledger.unknown[ident] += 1
-                ledger.by_reply["no reply"] += 1
-        return False
+    bdat, cut = rng.random() < 0.3, rng.random()
+    options = {"bdat": bdat}
+    if cut < 0.04:                       # cut inside the message
+        options["cut_at"] = rng.random()
+    elif cut < 0.07:                     # cut behind the dot: the client will never know
+        options["cut_behind"] = "reset" if rng.random() < 0.5 else "close"
+    return Attempt(address, ident, content, ledger, **options).good
 
 
 def sender(number, glacis, ledger, until):
@@ -115,7 +49,7 @@ def sender(number, glacis, ledger, until):
         content = make(ident, rng)
         count += 1
         give_up = time.monotonic() + 40
-        while not attempt(glacis.smtp, content, ident, rng, ledger, rng.random() < 0.3):
+        while not attempt(glacis.smtp, content, ident, rng, ledger):
             if time.monotonic() > give_up:
                 break
             time.sleep(0.02 + 0.1 * rng.random())
@@ -167,17 +101,14 @@ log: {level: warn}
     must(glacis.process.poll() is None, "glacis alive")
     glacis.stop()
     time.sleep(0.2)
-    lost = [i for i in ledger.acknowledged if not ledger.taken[i]]
-    unexplained = [i for i, n in ledger.taken.items() if n > (i in ledger.acknowledged) + ledger.unknown[i]]
-    extra = sum(n - 1 for n in ledger.taken.values() if n > 1)
+    lost, unexplained = ledger.lost(), ledger.unexplained()
     print("    %d messages acknowledged, %d taken by the upstream, %d of them duplicates after a lost reply; lost %d, "
-          "unexplained %d, damaged %d" % (len(ledger.acknowledged), sum(ledger.taken.values()), extra, len(lost),
+          "unexplained %d, damaged %d" % (len(ledger.acknowledged), sum(ledger.taken.values()), ledger.duplicates(), len(lost),
                                           len(unexplained), len(ledger.damaged)))
     print("    %s" % ", ".join("%s: %d" % x for x in sorted(done.items())))
     print("    final replies: %s" % ", ".join("%s: %d" % x for x in sorted(ledger.by_reply.items())))
     must(not lost, "no acknowledged message lost", lost[:5])
-    must(not unexplained, "no unexplained duplicate",
-         [(i, ledger.taken[i], i in ledger.acknowledged, ledger.unknown[i]) for i in unexplained[:5]])
+    must(not unexplained, "no unexplained duplicate (id, taken, acknowledged, unknown)", unexplained[:5])
     must(not ledger.damaged, "every message whole", ledger.damaged[:5])
     must(len(ledger.acknowledged) > SECONDS * 2, "a real load", len(ledger.acknowledged))
     must(done["workers killed"] >= SECONDS / 2 - 2, "workers killed all the time", done)

@@ -7,11 +7,13 @@ noted, so a test can say who was asked and in what order.
     dns = DnsServer().start()            127.0.0.1, a free port, UDP and TCP
     dns.add("example.org", "TXT", "v=spf1 -all")     "*.example.org" answers for all names below
     dns.forward("bl.test", ("127.0.0.1", 5353))      a zone that another server has; None: it is in the table
-    dns.fault("bl.test", "silent")       silent servfail refused slow truncated garbage poison empty, or None
+    dns.fault("bl.test", "silent")       silent servfail refused slow truncated garbage poison empty rewrite strangers,
+                                         or None
     dns.asked("bl.test")                 questions at and below that name
 
 Faults: slow answers after `dns.delay` seconds; truncated says TC over UDP and answers over TCP; garbage is random
-octets behind the right id; poison answers another name; empty is a header alone.
+octets behind the right id; poison answers another name; empty is a header alone; rewrite answers every question for an
+address with one of its own (a resolver that sells advertisements); strangers comes before the answer: ten with other ids.
 Limits: Python's standard library only; no compression in what it sends; class IN.
 """
 import heapq
@@ -24,8 +26,6 @@ import struct
 import subprocess
 import threading
 import time
-
-from ports import free_port
 
 TYPES = {"A": 1, "NS": 2, "CNAME": 5, "SOA": 6, "PTR": 12, "MX": 15, "TXT": 16, "AAAA": 28, "SPF": 99}
 NAMES = {v: k for k, v in TYPES.items()}
@@ -154,6 +154,10 @@ class DnsServer:
                 _, _, packet, peer = heapq.heappop(self._later)
                 self._send(packet, peer)
 
+    def _send_later(self, packet, peer):
+        self._count += 1
+        heapq.heappush(self._later, (time.monotonic() + self.delay, self._count, packet, peer))
+
     def _send(self, packet, peer):
         try:
             self._udp.sendto(packet, peer)
@@ -183,7 +187,11 @@ class DnsServer:
             peer, ident = self._out.pop(number, (None, None))
             if peer:
                 flags = struct.unpack(">H", packet[2:4])[0] | 0x80     # recursion available
-                self._send(ident + struct.pack(">H", flags) + packet[4:], peer)
+                answer = ident + struct.pack(">H", flags) + packet[4:]
+                if self._longest(self.faults, question_of(packet)[0]) == "slow":
+                    self._send_later(answer, peer)
+                else:
+                    self._send(answer, peer)
 
     def _on_tcp(self):
         try:
@@ -229,13 +237,18 @@ class DnsServer:
             return packet[:2] + b"\x84\0\0\0\0\0\0\0\0\0"
         if fault == "poison":
             return self._poison(packet, end, kind)
+        if fault == "rewrite" and kind in ("A", "AAAA"):
+            data = rdata("A", "203.0.113.99") if kind == "A" else rdata("AAAA", "2001:db8::99")
+            record = b"\xc0\x0c" + struct.pack(">HHIH", TYPES[kind], 1, 5, len(data)) + data
+            return finish(packet, self._header(packet, end, NOERROR, 1) + record)
+        if fault == "strangers" and peer:
+            self._strangers(packet, peer, end)
         backend = self._longest(self.zones, name)
         if backend:
             return self._pass_on(packet, peer, backend)
         answer = finish(packet, self._from_table(packet, name, kind, end, peer))
         if fault == "slow" and peer:
-            self._count += 1
-            heapq.heappush(self._later, (time.monotonic() + self.delay, self._count, answer, peer))
+            self._send_later(answer, peer)
             return None
         return answer
 
@@ -262,6 +275,14 @@ class DnsServer:
         record = other + struct.pack(">HHIH", TYPES.get(kind, 1), 1, 60, 4) + socket.inet_aton("127.0.0.2")
         wrong = b"\xc0\x0c" + struct.pack(">HHIH", 2, 1, 60, len(other)) + other
         return self._header(packet, end, NOERROR, 2) + record + wrong
+
+    def _strangers(self, packet, peer, end):
+        """Answers to nobody's questions: as somebody would send them who guesses."""
+        record = b"\xc0\x0c" + struct.pack(">HHIH", 1, 1, 60, 4) + socket.inet_aton("127.0.0.2")
+        answer = self._header(packet, end, NOERROR, 1) + record
+        number = struct.unpack(">H", packet[:2])[0]
+        for step in range(1, 11):
+            self._send(struct.pack(">H", (number + step) & 0xffff) + answer[2:], peer)
 
     def _records(self, name, kind):
         """(exists, [(owner, type, rdata)]) with one step of CNAME."""
@@ -386,6 +407,18 @@ class Program:
 def program(name):
     """The path of a server, also where only root looks for it; None: not installed."""
     return shutil.which(name, path=os.environ.get("PATH", "") + ":/usr/sbin:/sbin")
+
+
+def free_port():
+    """A port that is free for UDP and TCP now."""
+    while True:
+        with socket.socket() as t, socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as u:
+            t.bind(("127.0.0.1", 0))
+            try:
+                u.bind(t.getsockname())
+            except OSError:
+                continue
+            return t.getsockname()[1]
 
 
 def nsd(directory, zones):

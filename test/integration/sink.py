@@ -15,10 +15,11 @@ A rule is an object; the first one that fits is taken:
     nth      only the nth time that `at` and `match` fit;  times: at most so often
     reply    what to say, CRLF is added;  raw: exactly these octets (latin-1)
     delay    seconds to wait first
-    then     close | reset | mute, after the reply if there is one
+    then     close | reset | mute (reads on, says nothing) | deaf (does not even read), after the reply if there is one
     take     DOT: true keeps the message whatever is replied, false drops it
     after    CONTENT: act once so many octets of content have come;  rate: octets a second to read
     octets   true: the reply leaves octet by octet
+The sink counts in `hits` how often a rule was followed.
 
 With `tls` (an ssl.SSLContext) STARTTLS is done; XCLIENT and XFORWARD are taken where the keywords have them.
 
@@ -27,6 +28,7 @@ Limits: Python's standard library only.
 import argparse
 import asyncio
 import collections
+import contextlib
 import json
 import os
 import re
@@ -101,6 +103,14 @@ class Connection:
         self.mail = None
         self.rcpts = []
 
+    def end(self, abort=False):
+        """Closes it, by RST if need be."""
+        transport = self.writer.transport
+        if transport is None:       # in the middle of a handshake: its deadline ends it
+            return
+        with contextlib.suppress(OSError):
+            transport.abort() if abort else transport.close()
+
 
 class Gone(Exception):
     """The connection is over, by either side."""
@@ -174,7 +184,7 @@ class Sink:
         async def end():
             for conn in list(self.connections):
                 if conn.open:
-                    conn.writer.close()
+                    conn.end()
         self._call(end())
         self.wait(lambda: not any(c.open for c in self.connections), 5)
 
@@ -183,7 +193,7 @@ class Sink:
         async def end():
             for conn in self.connections:
                 if conn.open and rng.random() < share:
-                    conn.writer.transport.abort()
+                    conn.end(abort=True)
         self._call(end())
 
     def stop(self):
@@ -253,6 +263,7 @@ class Sink:
                 continue
             if self._seen[index] <= rule.get("times", self._seen[index]):
                 found = rule
+                rule["hits"] = rule.get("hits", 0) + 1
         return found
 
     async def _say(self, conn, rule, default):
@@ -277,20 +288,23 @@ class Sink:
             conn.writer.write(out)
             try:
                 await conn.writer.drain()
-            except ConnectionError:
+            except OSError:
                 pass
         then = rule.get("then")
         if then == "mute":
             await self._mute(conn)
+        if then == "deaf":
+            conn.writer.transport.pause_reading()
+            await asyncio.sleep(rule.get("deaf_s", 10))
         if then == "reset":
             sock = conn.writer.get_extra_info("socket")
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-            conn.writer.transport.abort()
+            conn.end(abort=True)
         return out
 
     @staticmethod
     def _ends(rule):
-        return bool(rule) and rule.get("then") in ("close", "reset", "mute")
+        return bool(rule) and rule.get("then") in ("close", "reset", "mute", "deaf")
 
     async def _mute(self, conn):
         """Says nothing any more, until the other side gives up."""
@@ -302,7 +316,7 @@ class Sink:
     async def _fill(self, conn, most=65536):
         try:
             data = await conn.reader.read(most)
-        except ConnectionError:
+        except OSError:     # ssl.SSLError too
             data = b""
         if not data:
             raise Gone
@@ -354,14 +368,11 @@ class Sink:
             self._change.notify_all()
         try:
             await self._session(conn)
-        except (Gone, ConnectionError, asyncio.IncompleteReadError, asyncio.CancelledError):
+        except (Gone, OSError, asyncio.IncompleteReadError, asyncio.CancelledError):
             pass
         finally:
             conn.open = False
-            try:
-                writer.close()
-            except ConnectionError:
-                pass
+            conn.end()
             if not self.keep:
                 with self._change:
                     self.connections.remove(conn)
@@ -424,9 +435,11 @@ class Sink:
         return True
 
     async def _handshake(self, conn):
+        before = conn.writer.transport
         try:
             await conn.writer.start_tls(self.tls, ssl_handshake_timeout=10)
-        except OSError as e:  # ssl.SSLError too
+        except (OSError, AttributeError) as e:  # ssl.SSLError too; asyncio, if the connection ends within the handshake
+            conn.writer._transport = before  # pylint: disable=protected-access
             raise Gone from e
         conn.reader = conn.writer._protocol._stream_reader  # pylint: disable=protected-access
         found = conn.writer.get_extra_info("ssl_object")
