@@ -96,10 +96,10 @@ static void note_lists(struct policy_worker *pw)
         const struct reputation_list *list = &rep->list[i];
         bool enforce = list->mode == LIST_ENFORCE;
 
-        pw->zero_day_lists = pw->zero_day_lists || (enforce && list->zero_day);
-        pw->lists_wanted[i] = list->mode == LIST_MONITOR ||
-                              (enforce && (sum || pw->used[FACT_COUNT + i] || (zero_day && list->zero_day)));
-        pw->any_list = pw->any_list || pw->lists_wanted[i];
+        /* one that is off may be set to something else by hand */
+        pw->zero_day_lists = pw->zero_day_lists || (list->mode != LIST_MONITOR && list->zero_day);
+        pw->lists_wanted[i] = !enforce || sum || pw->used[FACT_COUNT + i] || (zero_day && list->zero_day);
+        pw->any_list = pw->any_list || (list->mode != LIST_OFF && pw->lists_wanted[i]);
     }
 }
 
@@ -115,7 +115,7 @@ static void open_memory(struct policy_worker *pw)
     }
     pw->memory = memory_new(pw->state, pw->loop, &p->remembered.redis);
     setup.memory = pw->memory;
-    if (pw->any_list) {
+    if (p->reputation.count > 0) {
         pw->guard = guard_run_new(&setup);
     }
 }

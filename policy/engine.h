@@ -54,10 +54,10 @@ struct policy_worker {
     struct resolver *resolver;
     struct state *state;     /* NULL: explain */
     struct memory *memory;   /* NULL: no state */
-    struct guard_run *guard; /* NULL: no list is wanted, or no state */
+    struct guard_run *guard; /* NULL: no list, or no state */
     bool *lists_wanted;      /* reputation.count: is the list worth asking at all? */
     bool *used;              /* FACT_COUNT + lists: some rule has a term on it that can match */
-    bool any_list;           /* some list is wanted */
+    bool any_list;           /* some list is wanted that the file does not have off */
     bool zero_day_lists;     /* some enforcing list has zero_day */
 };
 

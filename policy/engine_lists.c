@@ -30,8 +30,9 @@ static void derive_list(struct judge *j, size_t i)
     struct fact_value *v = &j->lists[i];
     int64_t weight;
     enum list_state state = reputation_list_state(j->run, i, &weight);
-    bool off = list->mode == LIST_OFF || reputation_mode(j->run, i) == LIST_OFF;
-    bool background = list->ask == LIST_BACKGROUND || reputation_mode(j->run, i) == LIST_MONITOR;
+    bool off = reputation_mode(j->run, i) == LIST_OFF;
+    enum list_ask ask = reputation_ask(j->run, i);
+    bool background = ask == LIST_BACKGROUND || reputation_mode(j->run, i) == LIST_MONITOR;
     bool name_out = j->rdns != NULL && (list->subjects & (1u << SUBJECT_RDNS)) != 0; /* to be asked about */
 
     *v = (struct fact_value){ .state = FACT_KNOWN, .flag = state == LIST_LISTED };
@@ -39,7 +40,7 @@ static void derive_list(struct judge *j, size_t i)
         v->state = FACT_UNKNOWN;
     } else if (state == LIST_PENDING || (name_out && state != LIST_LISTED)) {
         v->state = background ? FACT_UNKNOWN : FACT_PENDING;
-    } else if (state == LIST_UNASKED && list->ask == LIST_LATE && !j->late_asked) {
+    } else if (state == LIST_UNASKED && ask == LIST_LATE && !j->late_asked) {
         v->state = FACT_SOFT;
     } else if (state == LIST_UNASKED && !j->lists_asked) {
         v->state = FACT_IDLE;
@@ -99,7 +100,7 @@ static void set_lists(struct judge *j, const struct reputation_sum *sum)
 static bool lists_waiting(const struct judge *j)
 {
     return reputation_waiting(j->run, RUN_EARLY | (j->late_asked ? RUN_LATE : 0)) ||
-           (j->rdns != NULL && j->pw->policy->reputation.by_subject[SUBJECT_RDNS]);
+           (j->rdns != NULL && reputation_looks_up(j->run, SUBJECT_RDNS));
 }
 
 static void derive_reason(struct judge *j, bool waiting)
@@ -231,8 +232,7 @@ void lists_start(struct judge *j)
     if (j->run == NULL) {
         return;
     }
-    if (j->pw->policy->reputation.by_subject[SUBJECT_RDNS] &&
-        judge_state(j, FACT_ID_CLIENT_RDNS) == FACT_IDLE) {
+    if (reputation_looks_up(j->run, SUBJECT_RDNS) && judge_state(j, FACT_ID_CLIENT_RDNS) == FACT_IDLE) {
         facts_start_rdns(j);
     }
     reputation_want(j->run, RUN_EARLY | RUN_BACKGROUND | (j->late_asked ? RUN_LATE : 0));

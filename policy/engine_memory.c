@@ -129,9 +129,6 @@ static void on_standing(void *arg, const struct memory_answer *a)
         m->established = m->established ||
                          known_good_is_established(&settings(j)->known_good, &a->record[i], history, now_s);
     }
-    if (m->established && j->pw->guard != NULL) {
-        guard_run_canary(j->pw->guard, &j->ip);
-    }
     if (known) {
         fact_set_flag(&j->facts, FACT_ID_CLIENT_KNOWN_GOOD, m->good);
     } else {
@@ -364,6 +361,7 @@ static void bear_witness(const struct judge *j)
     struct addr net = addr_network(&j->ip, 24, 64);
     struct guard_witness w = { .spf_pass = has_spf_pass(j),
                                .established = j->mem.established,
+                               .ip = j->ip,
                                .network = identity_network_hash(&j->ip) };
     char mem[DNS_NAME_MAX + ADDR_TEXT_MAX + 2];
     struct slice owner;
@@ -371,6 +369,9 @@ static void bear_witness(const struct judge *j)
 
     owner = !slice_empty(name) ? identity_owner(name) : w.spf_pass ? domain : SLICE_NONE;
     w.owner = slice_empty(owner) ? w.network : hash_of(owner);
+    if (w.established) {
+        guard_run_canary(j->pw->guard, &j->ip, w.owner);
+    }
     buf_init_fixed(&who, mem, sizeof(mem));
     addr_put_ip(&who, &net);
     buf_put_char(&who, ' ');

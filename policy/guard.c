@@ -1,134 +1,31 @@
 /*
  * guard.c - the decisions about a list, on its record (guard.h).
  *
- * Counting   sixty-four minutes of counters; distinct identities by linear counting over bits in two halves
- * of the window, so nothing grows with traffic.  An identity is an owner and a network: what counts is the
- *            smaller number of the two, so that neither many domains on one network nor one domain on many
- *            networks makes many witnesses.
+ * Universal   A yes to nearly every client is the end of a list, unless something shows that it still tells
+ *             them apart (tells_apart): in this order, because each is harder to make up than the next, those
+ *             who are established, those with an SPF pass, the canaries, and those that nobody else accuses.
+ * Return      Time alone proves nothing: at night hardly any of those come whom the list wrongs.  So what
+ *             came since the newest evidence is a trial of its own, and the addresses that were evidence are
+ *             asked about again by the probes.
  */
-#include "policy/guard.h"
+#include "policy/guard_count.h"
 
 #define RECENT_MIN 10
+#define SLOW_MIN 60 /* where ten minutes have too few clients */
 #define RETURN_S 1800
 #define RETURN_MAX_S 86400
 #define GOOD_WEEK_S (7 * 86400)
 #define BREAKER_MAX_S 600
-#define SPF_MIN 20           /* answers about clients with an SPF pass (or bad ones) that corroborate */
+#define GOOD_MIN 3           /* identities, */
+#define GROUP_MIN 5          /* clients of a group, */
+#define CANARIES_MIN 2       /* canaries that tell whether it tells clients apart */
+#define WITNESSES_MIN 2      /* networks that count against a demoted list */
+#define PROOF_TIMES 4        /* times known_good.clients not listed: a clean sample */
 #define BASELINE_HOURS 3     /* before it means something */
 #define BASELINE_MEMORY 72   /* hours that it remembers */
 #define BASELINE_FLOOR 5000u /* ppm: a list that hits less often cannot surge */
 #define SILENT_EXPECTED 20   /* hits that should have come */
 #define ALARM_S 3600
-
-static struct memory_minute *minute_of(struct memory_list *l, int64_t now_s)
-{
-    uint32_t minute = (uint32_t)(now_s / 60);
-    struct memory_minute *m = &l->minute[minute % MEMORY_LIST_MINUTES];
-
-    if (m->minute != minute) {
-        *m = (struct memory_minute){ .minute = minute };
-    }
-    return m;
-}
-
-static void sum_minutes(const struct memory_list *l, unsigned minutes, int64_t now_s,
-                        struct memory_minute *out)
-{
-    uint32_t now = (uint32_t)(now_s / 60);
-
-    *out = (struct memory_minute){ .minute = now };
-    for (size_t i = 0; i < MEMORY_LIST_MINUTES; i++) {
-        const struct memory_minute *m = &l->minute[i];
-
-        if (m->minute > now || now - m->minute >= minutes) {
-            continue;
-        }
-        out->answers += m->answers;
-        out->yes += m->yes;
-        out->errors += m->errors;
-        out->timeouts += m->timeouts;
-        out->spf += m->spf;
-        out->spf_yes += m->spf_yes;
-        out->bad += m->bad;
-        out->bad_yes += m->bad_yes;
-    }
-}
-
-/* ---- distinct identities ---- */
-
-static uint32_t epoch_of(const struct guard_settings *s, int64_t now_s)
-{
-    uint32_t half = s->good_within_s / 2;
-
-    return (uint32_t)(now_s / (half > 0 ? half : 1));
-}
-
-static struct memory_good *good_of(struct memory_list *l, const struct guard_settings *s, int64_t now_s)
-{
-    uint32_t epoch = epoch_of(s, now_s);
-    struct memory_good *g = &l->good[epoch % 2];
-
-    if (g->epoch != epoch) {
-        *g = (struct memory_good){ .epoch = epoch };
-    }
-    return g;
-}
-
-static void set_bit(uint64_t *bits, size_t count, uint64_t hash)
-{
-    hash %= count;
-    bits[hash / 64] |= 1ULL << (hash % 64);
-}
-
-/* Natural logarithm, x >= 1: by halves, then a series. */
-static double ln(double x)
-{
-    double n = 0, t;
-
-    while (x > 1.5) {
-        x /= 2;
-        n += 0.69314718056;
-    }
-    t = (x - 1) / (x + 1);
-    return n + 2 * (t + t * t * t / 3 + t * t * t * t * t / 5);
-}
-
-/* Linear counting: bits of a and b together; a full field says as many as it can tell. */
-static unsigned distinct(const uint64_t *a, const uint64_t *b, size_t bits)
-{
-    size_t zero = bits;
-
-    for (size_t i = 0; i < bits / 64; i++) {
-        zero -= (size_t)__builtin_popcountll((a != NULL ? a[i] : 0) | (b != NULL ? b[i] : 0));
-    }
-    return (unsigned)((double)bits * ln((double)bits / (double)(zero > 0 ? zero : 1)) + 0.5);
-}
-
-struct good_counts {
-    unsigned asked, listed;
-};
-
-static struct good_counts count_good(const struct memory_list *l, const struct guard_settings *s,
-                                     int64_t now_s)
-{
-    uint32_t epoch = epoch_of(s, now_s);
-    const struct memory_good *g[2] = { NULL, NULL };
-    struct good_counts c;
-    unsigned domains, networks;
-
-    for (size_t i = 0; i < 2; i++) {
-        if (l->good[i].epoch == epoch || l->good[i].epoch + 1 == epoch) {
-            g[i] = &l->good[i];
-        }
-    }
-#define BITS(field) (g[0] != NULL ? g[0]->field : NULL), (g[1] != NULL ? g[1]->field : NULL)
-    c.asked = distinct(BITS(asked), MEMORY_GOOD_BITS);
-    domains = distinct(BITS(domains), MEMORY_HIT_BITS);
-    networks = distinct(BITS(networks), MEMORY_HIT_BITS);
-#undef BITS
-    c.listed = domains < networks ? domains : networks;
-    return c;
-}
 
 /* ---- demoted, and back ---- */
 
@@ -141,7 +38,12 @@ static uint64_t to_ms(int64_t now_s)
 static void forget_evidence(struct memory_list *l)
 {
     memset(l->good, 0, sizeof(l->good));
-    memset(l->minute, 0, sizeof(l->minute));
+    memset(&l->trial, 0, sizeof(l->trial));
+    for (size_t i = 0; i < MEMORY_LIST_MINUTES; i++) {
+        struct memory_minute *m = &l->minute[i];
+
+        m->clients = m->clients_yes = m->vouched = m->vouched_yes = m->bad = m->bad_yes = 0;
+    }
 }
 
 static unsigned demote(struct memory_list *l, enum guard_reason reason, int64_t now_s)
@@ -150,6 +52,7 @@ static unsigned demote(struct memory_list *l, enum guard_reason reason, int64_t 
 
     l->evil_s = (uint32_t)now_s;
     l->changed_ms = to_ms(now_s);
+    l->against = (uint8_t)((fresh ? 0 : l->against) | 1u << reason);
     forget_evidence(l);
     if (!fresh) {
         return 0;
@@ -163,52 +66,137 @@ static unsigned demote(struct memory_list *l, enum guard_reason reason, int64_t 
     return GUARD_DEMOTED;
 }
 
-static void add_evidence(struct memory_list *l, struct slice who, int64_t now_s)
+static void believe(struct memory_list *l, int64_t now_s)
 {
-    struct memory_evidence *e = &l->evidence[l->evidence_next % MEMORY_EVIDENCE];
+    l->demoted_s = 0;
+    l->reason = GUARD_BELIEVED;
+    l->against = 0;
+    l->why[0] = '\0';
+    l->last_restored_s = (uint32_t)now_s;
+    l->changed_ms = to_ms(now_s);
+    forget_evidence(l);
+}
+
+/* One entry a network: the newest. */
+static void add_evidence(struct memory_list *l, const struct addr *ip, struct slice who, int64_t now_s)
+{
+    struct addr net = addr_network(ip, 24, 64);
+    struct memory_evidence *e = NULL;
     struct buf b;
 
-    l->evidence_next = (l->evidence_next + 1) % MEMORY_EVIDENCE;
+    for (size_t i = 0; i < MEMORY_EVIDENCE && e == NULL; i++) {
+        struct addr other = addr_network(&l->evidence[i].ip, 24, 64);
+
+        if (l->evidence[i].at_s != 0 && net.family != ADDR_NONE && addr_same_ip(&net, &other)) {
+            e = &l->evidence[i];
+        }
+    }
+    if (e == NULL) {
+        e = &l->evidence[l->evidence_next % MEMORY_EVIDENCE];
+        l->evidence_next = (l->evidence_next + 1) % MEMORY_EVIDENCE;
+    }
+    memset(e, 0, sizeof(*e));
     buf_init_fixed(&b, e->text, sizeof(e->text));
     buf_put_quoted(&b, who, sizeof(e->text) - 5);
+    e->ip = *ip;
     e->at_s = (uint32_t)now_s;
 }
 
-static bool share_reaches(uint32_t part, uint32_t whole, unsigned percent)
+/* Its numbers, before they are forgotten; of the first reason. */
+static void say_why(struct memory_list *l, unsigned listed, unsigned asked, const char *of)
 {
-    return (uint64_t)part * 100 >= (uint64_t)whole * percent;
+    struct buf b;
+
+    if (l->demoted_s == 0) {
+        buf_init_fixed(&b, l->why, sizeof(l->why));
+        buf_putf(&b, "%u of %u %s", listed, asked, of);
+    }
 }
 
-/* Who else says that a yes to nearly everything is wrong? */
-static bool corroborated(const struct memory_list *l, const struct guard_settings *s,
-                         const struct guard_list *list, const struct memory_minute *m,
-                         const struct good_counts *good)
+/* The last ten minutes, or as many more as it takes for so many clients, and vouched ones among them. */
+static void recent_clients(const struct memory_list *l, unsigned clients, unsigned vouched, int64_t now_s,
+                           struct memory_minute *out)
 {
-    if (l->probe_control == 1) {
-        return true;
+    for (unsigned minutes = RECENT_MIN; minutes <= SLOW_MIN; minutes += RECENT_MIN) {
+        guard_sum(l, minutes, now_s, out);
+        if (out->clients >= clients && out->vouched >= vouched) {
+            return;
+        }
     }
-    if (list->allows) {
-        return m->bad >= SPF_MIN && share_reaches(m->bad_yes, m->bad, 50);
+}
+
+static bool canaries_are_fresh(const struct memory_list *l, const struct guard_settings *s, int64_t now_s)
+{
+    return l->canary_asked >= CANARIES_MIN &&
+           now_s - (int64_t)l->canary_s <= 2 * (int64_t)s->probe_interval_s + 60;
+}
+
+/* Does anything show that a list which says yes to nearly everybody still tells clients apart? */
+static bool tells_apart(const struct memory_list *l, const struct guard_settings *s,
+                        const struct guard_list *list, const struct memory_minute *m, int64_t now_s)
+{
+    struct guard_good good = guard_count_good(l, s, now_s);
+    struct memory_minute slow;
+    uint64_t others = m->clients - min_u64(m->bad, m->clients);
+    uint64_t others_yes = m->clients_yes - min_u64(m->bad_yes, m->clients_yes);
+
+    if (list->allows) { /* with nobody to vouch for wrongly it does no harm */
+        return m->bad < GROUP_MIN || !guard_reaches(m->bad_yes, m->bad, 50);
     }
-    return (m->spf >= SPF_MIN && share_reaches(m->spf_yes, m->spf, s->positive_percent)) ||
-           (good->asked >= 3 && share_reaches(good->listed, good->asked, 50));
+    if (good.asked >= GOOD_MIN) {
+        return !guard_reaches(good.listed, good.asked, 50);
+    }
+    recent_clients(l, 0, GROUP_MIN, now_s, &slow);
+    if (slow.vouched >= GROUP_MIN) {
+        return !guard_reaches(slow.vouched_yes, slow.vouched, 50);
+    }
+    if (canaries_are_fresh(l, s, now_s)) {
+        return l->canary_listed * 2 < l->canary_asked;
+    }
+    return others < GROUP_MIN || !guard_reaches(others_yes, others, s->positive_percent);
 }
 
 /* After a yes. */
 static unsigned weigh_evidence(struct memory_list *l, const struct guard_settings *s,
                                const struct guard_list *list, int64_t now_s)
 {
-    struct good_counts good = count_good(l, s, now_s);
+    struct guard_good good = guard_count_good(l, s, now_s);
     struct memory_minute m;
 
-    sum_minutes(l, RECENT_MIN, now_s, &m);
     if (!list->allows && good.listed >= s->good_clients &&
-        share_reaches(good.listed, good.asked, s->good_share_percent)) {
+        guard_reaches(good.listed, good.asked, s->good_share_percent)) {
+        say_why(l, good.listed, good.asked, "correspondents in good standing");
         return demote(l, GUARD_KNOWN_GOOD, now_s);
     }
-    if (m.answers >= s->min_asked && share_reaches(m.yes, m.answers, s->positive_percent) &&
-        corroborated(l, s, list, &m, &good)) {
+    recent_clients(l, s->min_asked, 0, now_s, &m);
+    if (m.clients >= s->min_asked && guard_reaches(m.clients_yes, m.clients, s->positive_percent) &&
+        (l->probe_control == 1 || !tells_apart(l, s, list, &m, now_s))) {
+        say_why(l, m.clients_yes, m.clients, "clients");
         return demote(l, GUARD_UNIVERSAL, now_s);
+    }
+    return 0;
+}
+
+/* Networks that were evidence since the newest. */
+static unsigned count_witnesses(const struct memory_list *l)
+{
+    unsigned n = 0;
+
+    for (size_t i = 0; i < MEMORY_EVIDENCE; i++) {
+        n += l->evidence[i].at_s > l->evil_s && l->evidence[i].ip.family != ADDR_NONE;
+    }
+    return n;
+}
+
+/* Half of what demotes is enough to keep it demoted. */
+static unsigned weigh_trial(struct memory_list *l, const struct guard_settings *s,
+                            const struct guard_list *list, int64_t now_s)
+{
+    const struct memory_trial *t = &l->trial;
+
+    if (!list->allows && t->good_yes >= WITNESSES_MIN && count_witnesses(l) >= WITNESSES_MIN &&
+        guard_reaches((uint64_t)t->good_yes * 2, t->good, s->good_share_percent)) {
+        return demote(l, GUARD_KNOWN_GOOD, now_s);
     }
     return 0;
 }
@@ -270,7 +258,7 @@ static unsigned look_for_surge(struct memory_list *l, const struct guard_setting
         now_s - (int64_t)l->surge_s < ALARM_S) {
         return 0;
     }
-    sum_minutes(l, RECENT_MIN, now_s, &m);
+    guard_sum(l, RECENT_MIN, now_s, &m);
     if (m.answers < s->min_asked || (uint64_t)m.yes * 1000000 < usual * s->surge * m.answers) {
         return 0;
     }
@@ -281,7 +269,7 @@ static unsigned look_for_surge(struct memory_list *l, const struct guard_setting
 unsigned guard_answer(struct memory_list *l, const struct guard_settings *s, enum guard_outcome outcome,
                       uint64_t took_us, int64_t now_s)
 {
-    struct memory_minute *m = minute_of(l, now_s);
+    struct memory_minute *m = guard_minute(l, now_s);
     unsigned what;
 
     if (outcome == GUARD_TIMEOUT || outcome == GUARD_ERROR) {
@@ -301,29 +289,49 @@ unsigned guard_answer(struct memory_list *l, const struct guard_settings *s, enu
     return what;
 }
 
+static void count_client(struct memory_list *l, const struct guard_witness *w, int64_t now_s)
+{
+    struct memory_minute *m = guard_minute(l, now_s);
+    bool vouched = w->spf_pass || w->established;
+
+    m->clients++;
+    m->clients_yes += w->listed;
+    m->vouched += vouched;
+    m->vouched_yes += vouched && w->listed;
+    m->bad += w->bad;
+    m->bad_yes += w->bad && w->listed;
+    if (l->demoted_s == 0) {
+        return;
+    }
+    l->trial.clients++;
+    l->trial.clients_yes += w->listed;
+    l->trial.bad += w->bad;
+    l->trial.bad_yes += w->bad && w->listed;
+    l->trial.good += w->established;
+    l->trial.good_yes += w->established && w->listed;
+}
+
 unsigned guard_witness(struct memory_list *l, const struct guard_settings *s, const struct guard_list *list,
                        const struct guard_witness *w, int64_t now_s)
 {
-    struct memory_minute *m = minute_of(l, now_s);
+    unsigned what = 0;
 
-    m->spf += w->spf_pass;
-    m->spf_yes += w->spf_pass && w->listed;
-    m->bad += w->bad;
-    m->bad_yes += w->bad && w->listed;
+    if (guard_is_new(l, &w->ip, now_s)) {
+        count_client(l, w, now_s);
+    }
     l->total_unique += w->listed && w->unique;
     l->total_overlap += w->listed && w->overlap;
-    if (w->established) {
-        struct memory_good *g = good_of(l, s, now_s);
-
-        set_bit(g->asked, MEMORY_GOOD_BITS, w->owner);
-        if (w->listed && !list->allows) {
-            set_bit(g->domains, MEMORY_HIT_BITS, w->owner);
-            set_bit(g->networks, MEMORY_HIT_BITS, w->network);
+    if (w->established && !list->allows) {
+        guard_note_good(l, s, w, now_s);
+        if (w->listed) {
             l->total_good_yes++;
-            add_evidence(l, w->who, now_s);
+            add_evidence(l, &w->ip, w->who, now_s);
         }
     }
-    return w->listed ? weigh_evidence(l, s, list, now_s) : 0;
+    if (w->listed) {
+        what = weigh_evidence(l, s, list, now_s);
+    }
+    return w->listed && l->demoted_s != 0 ? what | weigh_trial(l, s, list, now_s) : what;
 }
 
 unsigned guard_probed(struct memory_list *l, const struct guard_list *list, enum guard_outcome listed,
@@ -336,13 +344,14 @@ unsigned guard_probed(struct memory_list *l, const struct guard_list *list, enum
     }
     if (control <= GUARD_YES) {
         l->probe_control = control == GUARD_YES ? 1 : 2;
+        l->control_s = (uint32_t)now_s;
     }
     if (listed <= GUARD_YES) {
         l->probe_listed = listed == GUARD_YES ? 1 : 2;
         l->probe_works = l->probe_works || listed == GUARD_YES;
     }
-    if (control == GUARD_YES) {
-        add_evidence(l, SLICE("127.0.0.1"), now_s);
+    if (list->probe && control == GUARD_YES) {
+        add_evidence(l, &(struct addr){ .family = ADDR_NONE }, SLICE("the control of the probe"), now_s);
         what |= demote(l, GUARD_PROBE, now_s);
     }
     if (list->probe && listed == GUARD_NO && l->probe_works && now_s - (int64_t)l->silent_s >= ALARM_S) {
@@ -352,13 +361,22 @@ unsigned guard_probed(struct memory_list *l, const struct guard_list *list, enum
     return what;
 }
 
-unsigned guard_canaries(struct memory_list *l, const struct guard_list *list, unsigned asked, unsigned listed,
-                        struct slice who, int64_t now_s)
+unsigned guard_canaries(struct memory_list *l, const struct guard_list *list, const struct guard_canaries *c,
+                        int64_t now_s)
 {
-    if (list->allows || listed == 0 || listed * 2 < asked || (listed < 2 && asked > 1)) {
+    if (list->allows || c->asked == 0 || c->asked < c->enough) {
         return 0;
     }
-    add_evidence(l, who, now_s);
+    l->canary_s = (uint32_t)now_s;
+    l->canary_asked = (uint8_t)min_u64(c->asked, UINT8_MAX);
+    l->canary_listed = (uint8_t)min_u64(c->listed, UINT8_MAX);
+    if (c->listed * 2 <= c->asked) {
+        return 0;
+    }
+    if (l->demoted_s == 0) { /* else it is what is known already */
+        add_evidence(l, &(struct addr){ .family = ADDR_NONE }, c->who, now_s);
+    }
+    say_why(l, c->listed, c->asked, "canaries");
     return demote(l, GUARD_CANARY, now_s);
 }
 
@@ -384,7 +402,7 @@ static void fold_baseline(struct memory_list *l, int64_t now_s)
     if (l->baseline_hour == hour) {
         return;
     }
-    sum_minutes(l, 60, now_s, &m);
+    guard_sum(l, 60, now_s, &m);
     if (l->baseline_hour != 0 && l->demoted_s == 0 && m.answers > 0) {
         share = (uint32_t)((uint64_t)m.yes * 1000000 / m.answers);
         if (l->baseline_weight < BASELINE_MEMORY) {
@@ -403,7 +421,7 @@ static unsigned look_for_silence(struct memory_list *l, int64_t now_s)
     if (l->baseline_weight < BASELINE_HOURS || now_s - (int64_t)l->silent_s < ALARM_S) {
         return 0;
     }
-    sum_minutes(l, 60, now_s, &m);
+    guard_sum(l, 60, now_s, &m);
     if (m.yes > 0 || (uint64_t)m.answers * l->baseline_ppm < (uint64_t)SILENT_EXPECTED * 1000000) {
         return 0;
     }
@@ -411,7 +429,37 @@ static unsigned look_for_silence(struct memory_list *l, int64_t now_s)
     return GUARD_SILENT;
 }
 
-unsigned guard_tick(struct memory_list *l, const struct guard_settings *s, int64_t now_s)
+static bool has(const struct memory_list *l, enum guard_reason r)
+{
+    return l->reason == r || (l->against & 1u << r) != 0;
+}
+
+const char *guard_wants(const struct memory_list *l, const struct guard_settings *s,
+                        const struct guard_list *list)
+{
+    const struct memory_trial *t = &l->trial;
+    bool canaries = l->canary_s > l->evil_s, control = l->probe_control == 2 && l->control_s > l->evil_s;
+    bool sample = t->good >= s->good_clients * PROOF_TIMES;
+
+    if (has(l, GUARD_PROBE) && !control && list->probe && s->probe_interval_s > 0) {
+        return "the control of the probe answered, and not listed";
+    }
+    if (list->allows && has(l, GUARD_UNIVERSAL) &&
+        (t->bad < GROUP_MIN || guard_reaches(t->bad_yes, t->bad, 50))) {
+        return "some bad clients asked about, and not vouched for";
+    }
+    if (!list->allows && has(l, GUARD_UNIVERSAL) && !(control && canaries) &&
+        (t->clients < s->min_asked || guard_reaches(t->clients_yes, t->clients, s->positive_percent))) {
+        return "as many clients as reputation.guard.min_asked asked about, and most not listed";
+    }
+    if ((has(l, GUARD_CANARY) || has(l, GUARD_KNOWN_GOOD)) && !canaries && !sample) {
+        return "those whom it listed, or more correspondents in good standing, asked about and not listed";
+    }
+    return NULL;
+}
+
+unsigned guard_tick(struct memory_list *l, const struct guard_settings *s, const struct guard_list *list,
+                    int64_t now_s)
 {
     int64_t returns = guard_returns_at(l, s);
     unsigned what = 0;
@@ -424,12 +472,8 @@ unsigned guard_tick(struct memory_list *l, const struct guard_settings *s, int64
     }
     what |= look_for_silence(l, now_s);
     fold_baseline(l, now_s);
-    if (returns != 0 && now_s >= returns && l->probe_control != 1) {
-        l->demoted_s = 0;
-        l->reason = GUARD_BELIEVED;
-        l->last_restored_s = (uint32_t)now_s;
-        l->changed_ms = to_ms(now_s);
-        forget_evidence(l);
+    if (returns != 0 && now_s >= returns && l->broken_since_s == 0 && guard_wants(l, s, list) == NULL) {
+        believe(l, now_s);
         what |= GUARD_RESTORED;
     }
     return what;
@@ -469,11 +513,9 @@ void guard_override(struct memory_list *l, enum memory_override o, uint32_t unti
     l->override_until_s = until_s;
     l->changed_ms = now_ms;
     if (o == OVERRIDE_AUTO && l->demoted_s != 0) { /* `auto` by hand: it starts anew */
-        l->demoted_s = 0;
-        l->reason = GUARD_BELIEVED;
-        l->last_restored_s = (uint32_t)(now_ms / 1000);
+        believe(l, (int64_t)(now_ms / 1000));
         l->probe_control = 0;
-        forget_evidence(l);
+        l->changed_ms = now_ms;
     }
 }
 
@@ -483,18 +525,18 @@ struct guard_share guard_recent(const struct memory_list *l, unsigned minutes, i
 {
     struct memory_minute m;
 
-    sum_minutes(l, minutes, now_s, &m);
+    guard_sum(l, minutes, now_s, &m);
     return (struct guard_share){ m.answers, m.yes, m.errors, m.timeouts };
 }
 
 unsigned guard_good_asked(const struct memory_list *l, const struct guard_settings *s, int64_t now_s)
 {
-    return count_good(l, s, now_s).asked;
+    return guard_count_good(l, s, now_s).asked;
 }
 
 unsigned guard_good_listed(const struct memory_list *l, const struct guard_settings *s, int64_t now_s)
 {
-    return count_good(l, s, now_s).listed;
+    return guard_count_good(l, s, now_s).listed;
 }
 
 const char *guard_reason_text(enum guard_reason r)

@@ -4,19 +4,26 @@
  * Pure: works on the list's record of the shared memory (struct memory_list), settings, and a time; says what
  * happened, and never logs, asks or waits itself.  A record is taken (memory_list_take) around each call.
  *
- *     believed --evidence--> demoted (asked and shown like a monitoring list) --good behaviour--> believed
+ *     believed --evidence--> demoted (asked and shown like a monitoring list) --time and proof--> believed
  *
  * Evidence that demotes
  *     known good   so many distinct established identities (owner and network) listed within an hour, and
- * that share of those asked about.  Allow-lists: not used. universal    yes to nearly everything, and this is
- * corroborated: the control probe is listed, or so is nearly every client with an SPF pass, or half of the
- * established ones; allow-lists: nearly everything that others are sure is bad.  Without this it may be a
- * botnet wave that the list gets right. probe        127.0.0.1 is listed, which must not be (RFC 5782 5).
- *     canary       addresses that must not be listed are.
- * Alarms (nothing changes): a surge against its own baseline, silence where hits were usual, a test entry
- * that was there once and is not. Breaker     so many failures in a row (time-outs, SERVFAIL, error answers):
- * not asked but for one trial a while. Return      30 minutes without new evidence, twice as long each time
- * (up to a day; a good week starts anew).
+ *                  that share of those asked about.  Allow-lists: not used.
+ *     universal    yes to nearly every client, and nothing shows that it still tells them apart: not those
+ *                  who are established, not those with an SPF pass, not the canaries, not the clients that
+ *                  no other list accuses.  A botnet wave that a good list knows fails one of these.
+ *                  Allow-lists: of those that others are sure are bad, half are vouched for.
+ *     probe        127.0.0.1 is listed, which must not be (RFC 5782 5).
+ *     canary       most of the addresses that must not be listed are.
+ *
+ * Alarms     (nothing changes) a surge against its own baseline, silence where hits were usual, a test entry
+ *            that was there once and is not.
+ * Breaker    so many failures in a row (time-outs, SERVFAIL, error answers): not asked but for one trial a
+ *            while.
+ * Return     30 minutes after the newest evidence, twice as long each time (up to a day; a good week starts
+ *            anew), and not without proof: whom it listed wrongly is asked about again and is not listed, or
+ *            a sample of the traffic is clean.  What demotes counts against a demoted list at half the
+ *            measure.
  */
 #ifndef POLICY_GUARD_H
 #define POLICY_GUARD_H
@@ -57,7 +64,7 @@ enum { /* what happened: bits */
 
 struct guard_list { /* what matters of the list's settings */
     bool allows;    /* no answer of it counts against anyone */
-    bool probe;
+    bool probe;     /* it has the test entries of RFC 5782, and they are asked for */
 };
 
 enum guard_outcome { GUARD_NO = 0, GUARD_YES, GUARD_ERROR, GUARD_TIMEOUT };
@@ -75,7 +82,8 @@ struct guard_witness {
     bool overlap;            /* listed by another one too */
     bool established;        /* known_good_is_established() */
     uint64_t owner, network; /* hashes, for established ones */
-    struct slice who;        /* "example.com 192.0.2.0/24", for people */
+    struct addr ip;
+    struct slice who; /* "example.com 192.0.2.0/24", for people */
 };
 unsigned guard_witness(struct memory_list *l, const struct guard_settings *s, const struct guard_list *list,
                        const struct guard_witness *w, int64_t now_s);
@@ -85,12 +93,18 @@ unsigned guard_witness(struct memory_list *l, const struct guard_settings *s, co
 unsigned guard_probed(struct memory_list *l, const struct guard_list *list, enum guard_outcome listed,
                       enum guard_outcome control, int64_t now_s);
 
-/* So many canaries were asked about, and so many listed. */
-unsigned guard_canaries(struct memory_list *l, const struct guard_list *list, unsigned asked, unsigned listed,
-                        struct slice who, int64_t now_s);
+/* Addresses or domains that must not be listed were asked about. */
+struct guard_canaries {
+    unsigned asked, listed; /* of those that were answered */
+    unsigned enough;        /* fewer than this say nothing */
+    struct slice who;       /* one of those listed, for people */
+};
+unsigned guard_canaries(struct memory_list *l, const struct guard_list *list, const struct guard_canaries *c,
+                        int64_t now_s);
 
 /* From time to time: return, end of an override, hourly baseline, silence. */
-unsigned guard_tick(struct memory_list *l, const struct guard_settings *s, int64_t now_s);
+unsigned guard_tick(struct memory_list *l, const struct guard_settings *s, const struct guard_list *list,
+                    int64_t now_s);
 
 /* May it be asked?  While the breaker is open one caller in a while gets true. */
 bool guard_may_ask(struct memory_list *l, int64_t now_s);
@@ -114,5 +128,8 @@ const char *guard_reason_text(enum guard_reason r);
 uint64_t guard_latency_us(const struct memory_list *l, unsigned percent);
 /* When it returns if it behaves; 0: it is not demoted, or only by hand. */
 int64_t guard_returns_at(const struct memory_list *l, const struct guard_settings *s);
+/* What it still has to show before it returns; NULL: nothing but time. */
+const char *guard_wants(const struct memory_list *l, const struct guard_settings *s,
+                        const struct guard_list *list);
 
 #endif

@@ -2,18 +2,25 @@
  * guard_run.c - the guard of a worker (guard_run.h).
  *
  * Each second every record is looked at; whoever finds a probe due claims it for all workers.  A probe is the
- * two test entries of RFC 5782 5 and a few canaries, all asked at once; when the last one is answered the
- * guard hears of it.  The answers of the DNS have deadlines of their own, so a probe always ends.
+ * two test entries of RFC 5782 5 and a few addresses that must not be listed, all asked at once; when the
+ * last one is answered the guard hears of it.  The answers of the DNS have deadlines of their own, so a probe
+ * always ends.
+ *
+ * Canaries   those of the file first, then (canaries: auto) the most frequent established correspondents.  A
+ *            demoted list is asked about those whom it listed wrongly instead: they tell when it is well.
+ * Off        A list that the file has off is not asked, but its record is read: the operator may set it.
  */
 #include "policy/guard_run.h"
 
 #include "core/crypto.h"
 #include "core/metrics.h"
+#include "policy/guard_canary.h"
 #include "state/state.h"
 
 #define TICK_MS 1000
-#define CANARIES_KEPT 8
 #define CANARIES_ASKED 4
+#define MOST 16       /* of the most frequent, those that the list can be asked about */
+#define AUTO_ENOUGH 3 /* of canaries that nobody chose by hand */
 #define PROBE_QUESTIONS (2 + CANARIES_ASKED)
 
 struct probe_question {
@@ -21,14 +28,15 @@ struct probe_question {
     struct dns_req *req;
     bool asked;
     enum guard_outcome outcome;
+    char who[56]; /* an address, or a name that may be cut, for people */
 };
 
 struct probe { /* of one list; at most one is out */
     struct guard_run *g;
     size_t list;
     size_t waiting;
+    unsigned enough;                          /* canaries */
     struct probe_question q[PROBE_QUESTIONS]; /* listed, control, canaries */
-    char who[DNS_NAME_MAX + 1];               /* the first canary that was asked about */
 };
 
 struct in_force {
@@ -41,8 +49,8 @@ struct guard_run {
     struct timer tick;
     struct in_force *now; /* rep->count */
     struct probe *probe;
-    struct addr canary[CANARIES_KEPT]; /* established correspondents, newest last */
-    size_t canary_count, canary_next;
+    struct canaries canaries;
+    bool awake; /* some list that the file has off was set to something by hand */
 };
 
 static struct guard_list about(const struct guard_run *g, size_t i)
@@ -80,6 +88,7 @@ static void say(enum log_level level, const char *event, const struct guard_run 
     log_text(&line, "msg", msg);
     if (l->demoted_s != 0) {
         log_text(&line, "reason", guard_reason_text((enum guard_reason)l->reason));
+        log_text(&line, "numbers", l->why);
         log_num(&line, "times", l->demotions);
         say_evidence(&line, l);
     }
@@ -152,7 +161,8 @@ static void end_probe(struct probe *p)
     struct guard_run *g = p->g;
     struct guard_list list = about(g, p->list);
     struct memory_list *l = take(g, p->list);
-    unsigned what, asked = 0, listed = 0;
+    struct guard_canaries c = { .enough = p->enough };
+    unsigned what;
 
     if (l == NULL) {
         return; /* the next one will do */
@@ -160,10 +170,14 @@ static void end_probe(struct probe *p)
     what = guard_probed(l, &list, p->q[0].asked ? p->q[0].outcome : GUARD_ERROR,
                         p->q[1].asked ? p->q[1].outcome : GUARD_ERROR, wall_now_s());
     for (size_t i = 2; i < PROBE_QUESTIONS; i++) {
-        asked += p->q[i].asked && p->q[i].outcome <= GUARD_YES;
-        listed += p->q[i].asked && p->q[i].outcome == GUARD_YES;
+        const struct probe_question *q = &p->q[i];
+
+        c.asked += q->asked && q->outcome <= GUARD_YES;
+        if (q->asked && q->outcome == GUARD_YES) {
+            c.who = c.listed++ == 0 ? slice_str(q->who) : c.who;
+        }
     }
-    what |= guard_canaries(l, &list, asked, listed, slice_str(p->who), wall_now_s());
+    what |= guard_canaries(l, &list, &c, wall_now_s());
     give(g, p->list, l, what);
 }
 
@@ -189,10 +203,16 @@ static void ask(struct probe *p, size_t n, const struct addr *ip, struct slice n
     const struct reputation_list *list = &p->g->s.rep->list[p->list];
     struct probe_question *q = &p->q[n];
     char mem[2 * DNS_NAME_MAX + 8];
-    struct buf b;
+    struct buf b, who;
 
     buf_init_fixed(&b, mem, sizeof(mem));
+    buf_init_fixed(&who, q->who, sizeof(q->who));
     q->probe = p;
+    if (ip != NULL) {
+        addr_put_ip(&who, ip);
+    } else {
+        buf_put_quoted(&who, name, sizeof(q->who) - 5);
+    }
     if (ip != NULL ? !dns_put_list_name(&b, ip, list->zone)
                    : !dns_put_domain_list_name(&b, name, list->zone)) {
         return;
@@ -202,27 +222,69 @@ static void ask(struct probe *p, size_t n, const struct addr *ip, struct slice n
     q->req = dns_query(p->g->s.resolver, buf_slice(&b), DNS_TYPE_A, on_probe, q);
 }
 
-static void ask_canaries(struct probe *p, bool by_address)
+static bool takes(const struct reputation_list *list, const struct addr *ip)
+{
+    return ip->family == ADDR_V4 ? list->ipv4 : ip->family == ADDR_V6 && list->ipv6;
+}
+
+/* Whom a demoted list named wrongly, the newest first. */
+static size_t pick_evidence(struct guard_run *g, size_t i, struct addr out[CANARIES_ASKED])
+{
+    struct memory_list *l = take(g, i);
+    size_t n = 0;
+
+    if (l == NULL) {
+        return 0;
+    }
+    for (size_t k = 1; l->demoted_s != 0 && k <= MEMORY_EVIDENCE && n < CANARIES_ASKED; k++) {
+        const struct memory_evidence *e =
+            &l->evidence[(l->evidence_next + MEMORY_EVIDENCE - k) % MEMORY_EVIDENCE];
+
+        if (e->at_s != 0 && takes(&g->s.rep->list[i], &e->ip)) {
+            out[n++] = e->ip;
+        }
+    }
+    memory_list_give(g->s.memory, l);
+    return n;
+}
+
+/* Those that the list can be asked about; returns how many there are now. */
+static size_t add_taken(const struct reputation_list *list, struct addr *ip, size_t n,
+                        const struct addr *from, size_t count)
+{
+    for (size_t i = 0; i < count && n < CANARIES_ASKED; i++) {
+        if (takes(list, &from[i])) {
+            ip[n++] = from[i];
+        }
+    }
+    return n;
+}
+
+static void ask_canary_addresses(struct probe *p)
 {
     const struct guard_settings *s = p->g->s.settings;
     const struct reputation_list *list = &p->g->s.rep->list[p->list];
-    size_t n = 2;
-    struct buf who;
+    struct addr ip[CANARIES_ASKED], most[MOST];
+    size_t n = pick_evidence(p->g, p->list, ip), kept;
 
-    buf_init_fixed(&who, p->who, sizeof(p->who));
-    for (size_t i = 0; !by_address && i < s->canary_domain_count && n < PROBE_QUESTIONS; i++) {
-        buf_put_slice(&who, n == 2 ? s->canary_domain[i] : SLICE_NONE);
-        ask(p, n++, NULL, s->canary_domain[i]);
+    p->enough = n > 0 || s->canary_count > 0 ? 1 : AUTO_ENOUGH;
+    if (n == 0) {
+        n = add_taken(list, ip, n, s->canary, s->canary_count);
+        kept = s->canaries_auto ? canaries_pick(&p->g->canaries, most, MOST) : 0;
+        n = add_taken(list, ip, n, most, kept);
     }
-    for (size_t i = 0; by_address && i < s->canary_count + p->g->canary_count && n < PROBE_QUESTIONS; i++) {
-        const struct addr *ip = i < s->canary_count ? &s->canary[i] : &p->g->canary[i - s->canary_count];
+    for (size_t i = 0; i < n; i++) {
+        ask(p, 2 + i, &ip[i], SLICE_NONE);
+    }
+}
 
-        if (ip->family == ADDR_V4 ? list->ipv4 : list->ipv6) {
-            if (n == 2) {
-                addr_put_ip(&who, ip);
-            }
-            ask(p, n++, ip, SLICE_NONE);
-        }
+static void ask_canary_domains(struct probe *p)
+{
+    const struct guard_settings *s = p->g->s.settings;
+
+    p->enough = 1;
+    for (size_t i = 0; i < min_size(s->canary_domain_count, CANARIES_ASKED); i++) {
+        ask(p, 2 + i, NULL, s->canary_domain[i]);
     }
 }
 
@@ -235,15 +297,19 @@ static void start_probe(struct guard_run *g, size_t i)
     bool by_address = (list->subjects & (1u << SUBJECT_CLIENT)) != 0;
     struct probe *p = &g->probe[i];
 
-    if (p->waiting > 0 || (by_address && !list->ipv4)) {
+    if (p->waiting > 0) {
         return;
     }
     *p = (struct probe){ .g = g, .list = i };
-    if (list->probe) {
+    if (list->probe && (!by_address || list->ipv4)) {
         ask(p, 0, by_address ? &listed : NULL, SLICE("TEST"));
+        ask(p, 1, by_address ? &control : NULL, SLICE("INVALID"));
     }
-    ask(p, 1, by_address ? &control : NULL, SLICE("INVALID"));
-    ask_canaries(p, by_address);
+    if (by_address) {
+        ask_canary_addresses(p);
+    } else {
+        ask_canary_domains(p);
+    }
 }
 
 /* ---- each second ---- */
@@ -252,22 +318,26 @@ static void on_tick(void *arg)
 {
     struct guard_run *g = arg;
     int64_t now_s = wall_now_s();
+    bool awake = false;
 
     timer_start(&g->tick, TICK_MS);
     for (size_t i = 0; i < g->s.rep->count; i++) {
-        struct memory_list *l = g->s.rep->list[i].mode != LIST_OFF ? take(g, i) : NULL;
         uint32_t interval = g->s.settings->probe_interval_s;
+        struct guard_list list = about(g, i);
+        struct memory_list *l = take(g, i);
         bool due;
 
-        if (l == NULL) {
-            continue;
+        if (l != NULL) {
+            due = interval > 0 && guard_mode(l, g->s.rep->list[i].mode, now_s) != LIST_OFF &&
+                  memory_list_claim(l, &l->probe_at_s, now_s, interval);
+            give(g, i, l, guard_tick(l, g->s.settings, &list, now_s));
+            if (due) {
+                start_probe(g, i);
+            }
         }
-        due = interval > 0 && memory_list_claim(l, &l->probe_at_s, now_s, interval);
-        give(g, i, l, guard_tick(l, g->s.settings, now_s));
-        if (due) {
-            start_probe(g, i);
-        }
+        awake = awake || (g->s.rep->list[i].mode == LIST_OFF && g->now[i].mode != LIST_OFF);
     }
+    g->awake = awake;
 }
 
 struct guard_run *guard_run_new(const struct guard_run_setup *setup)
@@ -278,12 +348,13 @@ struct guard_run *guard_run_new(const struct guard_run_setup *setup)
     g->now = xcalloc(setup->rep->count + 1, sizeof(*g->now));
     g->probe = xcalloc(setup->rep->count + 1, sizeof(*g->probe));
     for (size_t i = 0; i < setup->rep->count; i++) {
-        struct memory_list *l = setup->rep->list[i].mode != LIST_OFF ? take(g, i) : NULL;
+        struct memory_list *l = take(g, i);
 
         g->now[i].mode = setup->rep->list[i].mode;
         if (l != NULL) {
             give(g, i, l, 0);
         }
+        g->awake = g->awake || (setup->rep->list[i].mode == LIST_OFF && g->now[i].mode != LIST_OFF);
     }
     timer_init(&g->tick, setup->loop, on_tick, g);
     timer_start(&g->tick, TICK_MS);
@@ -349,23 +420,14 @@ void guard_run_witness(struct guard_run *g, size_t list, const struct guard_witn
     }
 }
 
-void guard_run_canary(struct guard_run *g, const struct addr *ip)
+void guard_run_canary(struct guard_run *g, const struct addr *ip, uint64_t owner)
 {
-    struct addr net = addr_network(ip, 24, 64);
+    canaries_note(&g->canaries, ip, owner, wall_now_s());
+}
 
-    for (size_t i = 0; i < g->canary_count; i++) {
-        struct addr other = addr_network(&g->canary[i], 24, 64);
-
-        if (addr_same_ip(&net, &other)) {
-            return;
-        }
-    }
-    if (!g->s.settings->canaries_auto) {
-        return;
-    }
-    g->canary[g->canary_next] = *ip;
-    g->canary_next = (g->canary_next + 1) % CANARIES_KEPT;
-    g->canary_count = min_size(g->canary_count + 1, CANARIES_KEPT);
+bool guard_run_awake(const struct guard_run *g)
+{
+    return g->awake;
 }
 
 bool guard_run_samples(const struct guard_run *g)

@@ -28,8 +28,11 @@ bool guard_run_may_ask(struct guard_run *g, size_t list); /* false: the breaker 
 void guard_run_answer(struct guard_run *g, size_t list, enum guard_outcome outcome, uint64_t took_us);
 void guard_run_witness(struct guard_run *g, size_t list, const struct guard_witness *w);
 
-/* An established correspondent writes from there: a canary for the next probes. */
-void guard_run_canary(struct guard_run *g, const struct addr *ip);
+/* An established correspondent writes from there: perhaps a canary for the next probes. */
+void guard_run_canary(struct guard_run *g, const struct addr *ip, uint64_t owner);
+
+/* Was some list that the file has off set to something else by hand? */
+bool guard_run_awake(const struct guard_run *g);
 
 /* Is this client one of the share that is asked about for the guard alone? */
 bool guard_run_samples(const struct guard_run *g);

@@ -67,7 +67,7 @@ struct judge *judge_new(struct policy_worker *pw, const struct judge_client *cli
     facts_init(j);
     fact_set_flag(&j->facts, FACT_ID_CLIENT_PRIVATE, client->is_private);
     fact_set_text(&j->facts, FACT_ID_SESSION_ID, facts_copy(j, SCOPE_SESSION, id));
-    if (pw->any_list && !j->exempt) {
+    if ((pw->any_list || (pw->guard != NULL && guard_run_awake(pw->guard))) && !j->exempt) {
         j->run = start_lists(j);
     }
     if (client->rdns.ptr != NULL) {

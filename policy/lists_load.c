@@ -495,9 +495,8 @@ static void give_slots(struct reputation *rep)
         struct reputation_list *list = &rep->list[i];
 
         list->slot = rep->slot_count;
-        for (unsigned s = 0; s < SUBJECT_COUNT && list->mode != LIST_OFF; s++) {
+        for (unsigned s = 0; s < SUBJECT_COUNT; s++) { /* one that is off may be set by hand */
             if ((list->subjects & (1u << s)) != 0) {
-                rep->by_subject[s] = true;
                 rep->slot_count++;
             }
         }

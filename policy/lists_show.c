@@ -335,10 +335,6 @@ static void set_list(const struct policy *p, struct memory *m, struct slice args
                              : "error\nExpected: lists set NAME enforce|monitor|off|auto [SECONDS]\n");
         return;
     }
-    if (list->mode == LIST_OFF) {
-        buf_put_str(out, "error\nThe list is off in the file: it is asked by no worker.\n");
-        return;
-    }
     l = memory_list_take(m, list->name);
     if (l == NULL) {
         buf_put_str(out, "error\nThe list's record is busy; try again.\n");

@@ -140,13 +140,14 @@ static bool is_awaited(const struct slot *s)
     return s->run->force[s->index].ask != LIST_BACKGROUND && !s->sampled;
 }
 
-/* Demoted: like a monitoring list.  A monitoring one that the operator enforces: like any other. */
+/* Demoted: like a monitoring list.  One that the operator enforces, whatever the file says: like any other.
+ */
 static struct force force_of(const struct reputation_setup *setup, size_t i)
 {
     const struct reputation_list *list = &setup->rep->list[i];
     struct force f = { list->mode, list->ask };
 
-    if (setup->guard == NULL || list->mode == LIST_OFF) {
+    if (setup->guard == NULL) {
         return f;
     }
     f.mode = guard_run_mode(setup->guard, i);
@@ -304,7 +305,7 @@ struct reputation_run *reputation_run_new(const struct reputation_setup *setup, 
         run->force[i] = force_of(setup, i);
     }
     for (size_t i = 0; i < rep->count; i++) {
-        for (unsigned s = 0; s < SUBJECT_COUNT && rep->list[i].mode != LIST_OFF; s++) {
+        for (unsigned s = 0; s < SUBJECT_COUNT && run->force[i].mode != LIST_OFF; s++) {
             if ((rep->list[i].subjects & (1u << s)) != 0) {
                 struct slot *slot = &run->slot[run->count++];
 
@@ -476,6 +477,21 @@ enum list_state reputation_list_state_raw(const struct reputation_run *run, size
 enum list_mode reputation_mode(const struct reputation_run *run, size_t list)
 {
     return run->force[list].mode;
+}
+
+enum list_ask reputation_ask(const struct reputation_run *run, size_t list)
+{
+    return run->force[list].ask;
+}
+
+bool reputation_looks_up(const struct reputation_run *run, enum list_subject s)
+{
+    bool found = false;
+
+    for (size_t i = 0; i < run->count; i++) {
+        found = found || run->slot[i].subject == s;
+    }
+    return found;
 }
 
 bool reputation_list_source(const struct reputation_run *run, size_t list, struct buf *from, uint64_t *us)

@@ -60,7 +60,6 @@ struct reputation {
     struct reputation_list *list;
     size_t count; /* in the order of the file: fact FACT_COUNT + i */
     size_t slot_count;
-    bool by_subject[SUBJECT_COUNT]; /* some list that is not off looks it up */
 };
 
 /* What one answer of a list means. */
@@ -123,8 +122,12 @@ enum list_state reputation_list_state(const struct reputation_run *run, size_t l
 /* The same with what was asked for the guard alone. */
 enum list_state reputation_list_state_raw(const struct reputation_run *run, size_t list, int64_t *weight);
 
-/* The mode in force for this run. */
+/* In force for this run, whatever the file says. */
 enum list_mode reputation_mode(const struct reputation_run *run, size_t list);
+enum list_ask reputation_ask(const struct reputation_run *run, size_t list);
+
+/* Does some list that is not off look it up? */
+bool reputation_looks_up(const struct reputation_run *run, enum list_subject s);
 
 /* How long it took, who said so; false: not asked. */
 bool reputation_list_source(const struct reputation_run *run, size_t list, struct buf *from, uint64_t *us);

@@ -24,6 +24,7 @@
 #define STATE_MEMORY_H
 
 #include "config/config.h"
+#include "core/addr.h"
 #include "core/buf.h"
 #include "core/loop.h"
 
@@ -127,13 +128,15 @@ int64_t memory_history_since(const struct memory *m);
 #define MEMORY_GOOD_BITS 4096 /* identities asked about: told apart to some ten thousand */
 #define MEMORY_HIT_BITS 1024  /* of them, listed */
 #define MEMORY_LATENCIES 12   /* below 1 ms, 2 ms, 4 ms, ... */
+#define MEMORY_LATELY 256     /* clients of the last minutes, told apart */
 
 struct memory_minute {
     uint32_t minute; /* since 1970; another one in its place means empty */
     uint32_t answers, yes;
     uint32_t errors, timeouts;
-    uint32_t spf, spf_yes; /* of clients with an SPF pass */
-    uint32_t bad, bad_yes; /* of clients that others are sure about: listed elsewhere, or SPF fail */
+    uint32_t clients, clients_yes; /* asked about, listed: each client once in a while */
+    uint32_t vouched, vouched_yes; /* of these: with an SPF pass, or established */
+    uint32_t bad, bad_yes;         /* of these: others are sure: listed elsewhere, or SPF fail */
 };
 
 struct memory_good { /* distinct identities in good standing, in half of guard.known_good.within */
@@ -145,7 +148,14 @@ struct memory_good { /* distinct identities in good standing, in half of guard.k
 
 struct memory_evidence {
     uint32_t at_s;
-    char text[60]; /* who was listed: domain and network */
+    struct addr ip; /* who was listed, to be asked about again; ADDR_NONE: no address */
+    char text[60];  /* for people: domain and network */
+};
+
+struct memory_trial { /* of a demoted list, since its newest evidence: what it is to return by */
+    uint32_t good, good_yes;       /* established ones */
+    uint32_t clients, clients_yes; /* each once in a while */
+    uint32_t bad, bad_yes;
 };
 
 enum memory_override { OVERRIDE_AUTO = 0, OVERRIDE_ENFORCE, OVERRIDE_MONITOR, OVERRIDE_OFF };
@@ -156,6 +166,8 @@ struct memory_list {
     struct memory_good good[2];
     struct memory_evidence evidence[MEMORY_EVIDENCE];
     uint32_t evidence_next;
+    uint32_t lately[MEMORY_LATELY]; /* hashes of clients that counted already */
+    struct memory_trial trial;
     uint64_t total_answers, total_yes, total_unique, total_overlap, total_good_yes;
     uint32_t latency[MEMORY_LATENCIES];
     uint32_t latency_us;   /* smoothed */
@@ -165,10 +177,15 @@ struct memory_list {
     uint32_t broken_since_s, retry_at_s, retry_wait_s; /* breaker */
     uint32_t probe_at_s;                               /* when the next one is due */
     uint32_t probed_s;                                 /* newest one that was answered */
+    uint32_t control_s;                                /* newest answer about the control */
+    uint32_t canary_s;                                 /* newest answers about canaries */
+    uint8_t canary_asked, canary_listed;
     uint8_t probe_listed;  /* test point that must be listed: 0 not known, 1 yes, 2 no */
     uint8_t probe_control; /* test point that must not be: 0 not known, 1 listed (bad), 2 not listed (good) */
     uint8_t probe_works;   /* the first one was listed once, so its absence means something */
     uint8_t reason;        /* enum guard_reason of the demotion in force */
+    uint8_t against;       /* bits of enum guard_reason: all that was found against it since */
+    char why[96];          /* of the demotion, in numbers, for people */
     uint32_t demoted_s;    /* 0: it is not demoted */
     uint32_t evil_s;       /* newest evidence while demoted: good behaviour counts from here */
     uint32_t demotions, last_restored_s;

@@ -14,9 +14,15 @@ static bool server_valid(int server)
     return server >= 0 && server < STATE_SERVERS;
 }
 
+/* How many records have to be looked at. */
+static int servers_known(const struct state *s)
+{
+    return (int)s->sh->servers;
+}
+
 int state_server_find(const struct state *s, const char *text)
 {
-    for (int i = 0; i < STATE_SERVERS; i++) {
+    for (int i = 0; i < servers_known(s); i++) {
         const struct server *sv = &s->sh->server[i];
 
         if (sv->used && strcmp(sv->text, text) == 0)
@@ -40,6 +46,8 @@ int state_server(struct state *s, const char *text)
         memset(sv, 0, sizeof(*sv));
         memcpy(sv->text, text, len + 1);
         sv->used = 1;
+        if (i >= servers_known(s))
+            s->sh->servers = (uint32_t)i + 1;
         return i;
     }
     return -1;
@@ -47,7 +55,7 @@ int state_server(struct state *s, const char *text)
 
 void state_servers_sweep(struct state *s, bool (*wanted)(void *arg, const char *text), void *arg)
 {
-    for (int i = 0; i < STATE_SERVERS; i++) {
+    for (int i = 0; i < servers_known(s); i++) {
         struct server *sv = &s->sh->server[i];
 
         if (sv->used && !wanted(arg, sv->text))
@@ -232,7 +240,7 @@ void servers_release_slot(struct state *s, int slot)
 {
     uint32_t mark = (uint32_t)(slot + 1);
 
-    for (int i = 0; i < STATE_SERVERS; i++) {
+    for (int i = 0; i < servers_known(s); i++) {
         struct server *sv = &s->sh->server[i];
         unsigned freed = 0, width;
 

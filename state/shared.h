@@ -20,7 +20,7 @@
 #include "state/state.h"
 
 #define STATE_MAGIC 0x676c6163u /* "glac" */
-#define STATE_LAYOUT 1u
+#define STATE_LAYOUT 2u
 
 #define RING_SIZE (256u * 1024u) /* a power of two */
 #define SERVER_TEXT_MAX 272      /* a host name, brackets and a port */
@@ -88,6 +88,7 @@ struct shared {
     uint32_t magic, layout;
     _Atomic uint64_t taken; /* one bit a slot */
     uint64_t seed[2];       /* of the client table: peers must not choose their set */
+    _Atomic uint32_t servers; /* records of `server` that were ever in use: no page behind them is touched */
     struct slot slot[STATE_SLOTS];
     struct server server[STATE_SERVERS];
     struct shard_lock dup_lock[DUP_SHARDS];

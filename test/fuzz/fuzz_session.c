@@ -63,13 +63,15 @@ static void say(struct world *wd, const char *text)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
+    struct config *conf;
     struct world wd;
     uint32_t seed;
 
     if (size < 2) {
         return 0;
     }
-    world_start(&wd, data[0] & NORMALIZE ? slice_str(conf_normalize) : slice_str(conf_reject));
+    conf = world_conf(data[0] & NORMALIZE ? slice_str(conf_normalize) : slice_str(conf_reject));
+    world_start(&wd, conf);
     wd.automatic = true;
     world_client(&wd, "192.0.2.9");
     if (data[0] & (WITH_ENVELOPE | WITH_DATA)) {
@@ -94,5 +96,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     BUG_ON(wd.w.session_count != 0);
     check_upstream(&wd);
     world_stop(&wd);
+    config_free(conf);
     return 0;
 }

@@ -13,6 +13,7 @@ sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 # pylint: disable=wrong-import-position
 from checks import Skip, must, run, shows
 from client import Client, Lost, wait_for
+from ports import free_port
 from tlsclient import Authority, TlsClient, client_hello
 
 MESSAGE = b"Subject: x\r\n\r\nhello\r\n"
@@ -192,9 +193,7 @@ def haproxy(w):
         raise Skip("there is no haproxy")
     g, sink = setup(w)
     for option in ("send-proxy-v2", "send-proxy"):
-        with socket.socket() as s:
-            s.bind(("127.0.0.1", 0))
-            port = s.getsockname()[1]
+        port = free_port()
         path = os.path.join(w.dir, option + ".cfg")
         with open(path, "w", encoding="ascii") as f:
             f.write("""global

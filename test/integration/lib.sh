@@ -122,7 +122,7 @@ port_of() {
 
 # free_port: a port that nobody listens on now, for programs that cannot report theirs.
 free_port() {
-    "$PYTHON" -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])'
+    "$PYTHON" "$HERE/ports.py"
 }
 
 listens() {

@@ -26,7 +26,9 @@
  * Each transcript is played whole, then octet by octet (the answers must be the same), then cut after every
  * octet the client sends, by an end of file and by a reset, against an automatic upstream: nothing may leak,
  * crash or stay, and no cut message may end at the upstream (DAT-38): after so many octets exactly those have
- * ended that had ended there when nothing was cut.
+ * ended that had ended there when nothing was cut and each octet came alone.  What comes before the cut is
+ * sent a C> line at a time, the line that is cut octet by octet: so the time grows with the lines before a
+ * cut.
  */
 #include "test/sim/world.h"
 
@@ -46,6 +48,7 @@ struct script {
     struct slice line[LINES_MAX];
     size_t count;
     bool uncut;
+    struct config *conf;   /* one for all plays: it does not change */
     size_t ends[CUTS_MAX]; /* of messages at the upstream when so many octets were sent, nothing cut */
 };
 
@@ -168,28 +171,35 @@ static void cut_now(struct play *p)
     world_step(&p->wd);
 }
 
+static bool cutting(const struct play *p)
+{
+    return p->how == CUT_EOF || p->how == CUT_RESET;
+}
+
 static void client_sends(struct play *p, struct slice text)
 {
     struct buf b;
+    bool at_once;
 
     buf_init(&b, 1 << 20);
     unescape(text, &b);
-    if (p->how == WHOLE) {
+    at_once = p->how == WHOLE || (cutting(p) && p->sent + b.len < p->cut);
+    if (at_once) {
         sim_send(p->wd.client, buf_slice(&b));
         world_step(&p->wd);
+        p->sent += b.len;
     }
-    for (size_t i = 0; p->how != WHOLE && i < b.len && !p->over; i++) {
+    for (size_t i = 0; !at_once && i < b.len && !p->over; i++) {
         sim_send(p->wd.client, slice_of(b.ptr + i, 1));
         world_step(&p->wd);
         p->sent++;
         if (p->how == UNCUT && p->sent < CUTS_MAX) {
             p->sc->ends[p->sent] = count_ends(&p->wd);
         }
-        if (p->sent == p->cut && (p->how == CUT_EOF || p->how == CUT_RESET)) {
+        if (p->sent == p->cut && cutting(p)) {
             cut_now(p);
         }
     }
-    p->sent += p->how == WHOLE ? b.len : 0;
     buf_fini(&b);
 }
 
@@ -476,17 +486,24 @@ static void step(struct play *p)
     }
 }
 
-static void put_conf(const struct script *sc, struct buf *conf)
+static struct config *conf_of(const struct script *sc)
 {
+    struct config *conf;
+    struct buf text;
+
+    buf_init(&text, 1 << 20);
     for (size_t i = 0; i < sc->count; i++) {
         if (slice_starts(sc->line[i], SLICE("conf "))) {
-            buf_put_slice(conf, slice_skip(sc->line[i], 5));
-            buf_put_char(conf, '\n');
+            buf_put_slice(&text, slice_skip(sc->line[i], 5));
+            buf_put_char(&text, '\n');
         }
     }
-    if (conf->len == 0) {
-        buf_put_str(conf, default_conf);
+    if (text.len == 0) {
+        buf_put_str(&text, default_conf);
     }
+    conf = world_conf(buf_slice(&text));
+    buf_fini(&text);
+    return conf;
 }
 
 /* Message content that the client has not finished must never be ended at the upstream. */
@@ -522,14 +539,10 @@ static void check_budgets(struct play *p)
 static size_t play(struct script *sc, enum how how, size_t cut)
 {
     struct play p = { .sc = sc, .how = how, .cut = cut };
-    struct buf conf;
     size_t sent;
 
-    buf_init(&conf, 1 << 20);
-    put_conf(sc, &conf);
-    world_start(&p.wd, buf_slice(&conf));
-    buf_fini(&conf);
-    p.wd.automatic = how == UNCUT || how == CUT_EOF || how == CUT_RESET;
+    world_start(&p.wd, sc->conf);
+    p.wd.automatic = how == UNCUT || cutting(&p);
     for (p.at = 0; p.at < sc->count && !p.over; p.at++) {
         step(&p);
     }
@@ -553,8 +566,10 @@ int main(int argc, char **argv)
 
     for (int i = 1; i < argc; i++) {
         struct script sc = load(argv[i]);
-        size_t total = play(&sc, WHOLE, 0);
+        size_t total;
 
+        sc.conf = conf_of(&sc);
+        total = play(&sc, WHOLE, 0);
         play(&sc, BY_OCTET, 0);
         play(&sc, UNCUT, 0);
         plays += 3;
@@ -563,6 +578,7 @@ int main(int argc, char **argv)
             play(&sc, CUT_RESET, cut);
             plays += 2;
         }
+        config_free(sc.conf);
         free(sc.text);
     }
     printf("%d transcripts, %zu plays\n", argc - 1, plays);

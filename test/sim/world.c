@@ -4,6 +4,7 @@
 #include "test/sim/world.h"
 
 #include "admin/admin.h"
+#include "core/timers.h"
 #include "policy/policy.h"
 #include "proxy/pool.h"
 #include "test/sim/fake_dns.h"
@@ -57,20 +58,26 @@ static void teach_keywords(struct world *wd)
     }
 }
 
-void world_start(struct world *wd, struct slice conf)
+struct config *world_conf(struct slice text)
 {
     struct config_errors errs = { 0 };
-    struct buf text;
+    struct config *conf = config_load_text("sim", text, &errs);
+    struct buf said;
 
-    memset(wd, 0, sizeof(*wd));
-    wd->conf = config_load_text("sim", conf, &errs);
-    if (wd->conf == NULL || !snapshot_complete(wd->conf, &errs)) {
-        buf_init(&text, 65536);
-        config_errors_print(&errs, "sim", &text);
-        fprintf(stderr, "%.*s", (int)text.len, text.ptr);
+    if (conf == NULL || !snapshot_complete(conf, &errs)) {
+        buf_init(&said, 65536);
+        config_errors_print(&errs, "sim", &said);
+        fprintf(stderr, "%.*s", (int)said.len, said.ptr);
         exit(2);
     }
     config_errors_fini(&errs);
+    return conf;
+}
+
+void world_start(struct world *wd, struct config *conf)
+{
+    memset(wd, 0, sizeof(*wd));
+    wd->conf = conf;
     log_set_level(LOG_LEVEL_ERROR);
     shared = state_new(1024);
     BUG_ON(shared == NULL);
@@ -204,13 +211,13 @@ void world_step(struct world *wd)
 
 void world_pass(struct world *wd, uint64_t ms)
 {
-    world_step(wd);
-    while (ms > 0) { /* in small steps, so that automatic answers come in time */
-        uint64_t n = min_u64(ms, 500);
+    uint64_t until = loop_now(wd->w.loop) + ms, due;
 
-        sim_advance(wd->w.loop, n);
+    world_step(wd);
+    while (loop_now(wd->w.loop) < until) { /* from timer to timer: automatic answers come in time */
+        due = min_u64(timers_next(loop_timers(wd->w.loop)), until);
+        sim_advance(wd->w.loop, due - loop_now(wd->w.loop));
         world_step(wd);
-        ms -= n;
     }
 }
 
@@ -248,7 +255,6 @@ void world_stop(struct world *wd)
     sim_settle(wd->w.loop);
     slab_fini(&wd->w.session_slab);
     loop_free(wd->w.loop);
-    config_free(wd->conf);
     buf_fini(&wd->ehlo);
     sim_clear();
     state_free(shared);

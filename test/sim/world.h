@@ -22,7 +22,7 @@ struct world_upstream {
 
 struct world {
     struct worker          w;
-    struct config         *conf;
+    struct config         *conf;       /* borrowed: it must outlive the world */
     struct sim_conn       *client;
     struct world_upstream  up[WORLD_UPSTREAMS];
     size_t                 up_count;
@@ -35,11 +35,14 @@ struct world {
     size_t                 stray;      /* lines the automatic upstream could not understand */
 };
 
-/* Loads the text as configuration; exits with its errors if it is not good. */
-void world_start(struct world *wd, struct slice conf);
+/* The text as a complete configuration, for any number of worlds; the caller frees it.  Exits with its errors. */
+struct config *world_conf(struct slice text);
+
+/* A fresh worker with shared memory of its own.  conf is borrowed until world_stop(). */
+void world_start(struct world *wd, struct config *conf);
 void world_client(struct world *wd, const char *ip); /* a client connects; it becomes wd->client */
 void world_step(struct world *wd);                   /* settles both sides: automatic answers included */
-void world_pass(struct world *wd, uint64_t ms);      /* time passes */
+void world_pass(struct world *wd, uint64_t ms);      /* time passes, both sides settled after each timer */
 void world_stop(struct world *wd);                   /* closes all; every object must be gone */
 void world_keywords(struct world *wd, struct slice words);
 

@@ -180,6 +180,43 @@ static void a_list_that_names_good_correspondents_is_demoted(void **state)
     fini(&w);
 }
 
+static void set_by_hand(struct world *w, enum memory_override word, uint32_t seconds)
+{
+    struct memory_list *l = memory_list_take(w->pw->memory, SLICE("liar"));
+
+    assert_non_null(l);
+    guard_override(l, word, seconds > 0 ? (uint32_t)wall_now_s() + seconds : 0,
+                   (uint64_t)wall_now_s() * 1000);
+    memory_list_give(w->pw->memory, l);
+    sim_advance(w->loop, 2000);
+}
+
+/* The file has it off; the operator's word wins, for its time. */
+static void a_list_that_is_off_can_be_set_by_hand(void **state)
+{
+    static const char *const yaml = "reputation: {lists: [{name: liar, zone: liar.test, mode: off}],"
+                                    " guard: {probe_interval: off}}\n" LISTED;
+    struct world w;
+
+    (void)state;
+    init(&w, yaml);
+    list_everything(&w, 100);
+    play(&w, "198.51.100.2", "x@stranger.example");
+    assert_string_equal(w.rule, "a");
+    assert_null(w.j->run); /* costs nothing */
+    set_by_hand(&w, OVERRIDE_ENFORCE, 3600);
+    play(&w, "198.51.100.2", "x@stranger.example");
+    assert_string_equal(w.rule, "listed");
+    set_by_hand(&w, OVERRIDE_MONITOR, 3600);
+    play(&w, "198.51.100.2", "x@stranger.example");
+    assert_string_equal(w.rule, "a");
+    assert_non_null(w.j->run);
+    sim_advance(w.loop, 3600000);
+    play(&w, "198.51.100.2", "x@stranger.example");
+    assert_null(w.j->run);
+    fini(&w);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -188,6 +225,7 @@ int main(void)
         cmocka_unit_test(who_is_new_is_suspect_for_a_day),
         cmocka_unit_test(a_burst_from_everywhere_is_seen),
         cmocka_unit_test(a_list_that_names_good_correspondents_is_demoted),
+        cmocka_unit_test(a_list_that_is_off_can_be_set_by_hand),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,0 +1,224 @@
+/*
+ * The guard's decisions on one record: what demotes, what does not, what brings a list back, whose word wins.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+
+#include <cmocka.h>
+
+#include "policy/guard.h"
+#include "policy/guard_canary.h"
+
+#define NOW ((int64_t)1700000000)
+#define HALF_HOUR 1800
+
+static const struct guard_settings settings = {
+    .good_clients = 5,
+    .good_share_percent = 2,
+    .good_within_s = 3600,
+    .probe_interval_s = 300,
+    .positive_percent = 90,
+    .min_asked = 50,
+    .surge = 5,
+    .breaker_failures = 20,
+    .breaker_retry_s = 30,
+    .recover_auto = true,
+};
+static const struct guard_list blocks = { .allows = false, .probe = true };
+static const struct guard_list silent = { .allows = false, .probe = false }; /* probe: off */
+
+static struct addr client(unsigned n)
+{
+    return (struct addr){ .family = ADDR_V4, .ip = { 198, 51, (uint8_t)(n / 256), (uint8_t)n } };
+}
+
+static unsigned witness(struct memory_list *l, unsigned n, bool listed, struct guard_witness w)
+{
+    w.ip = client(n);
+    w.listed = listed;
+    w.who = SLICE("somebody");
+    return guard_witness(l, &settings, &blocks, &w, NOW + n);
+}
+
+/* So many strangers in a row, all listed; returns the number of the one that demoted it, 0: none. */
+static unsigned all_listed(struct memory_list *l, unsigned count, const struct guard_witness *w)
+{
+    for (unsigned n = 1; n <= count; n++) {
+        if ((witness(l, n, true, *w) & GUARD_DEMOTED) != 0) {
+            return n;
+        }
+    }
+    return 0;
+}
+
+static void a_yes_to_nearly_everybody_demotes_by_itself(void **st)
+{
+    static const struct guard_witness stranger = { .bad = false };
+    struct memory_list l = { .name = "l" };
+
+    (void)st;
+    assert_int_equal(all_listed(&l, 119, &stranger), 50);
+    assert_int_equal(l.reason, GUARD_UNIVERSAL);
+    assert_string_equal(l.why, "50 of 50 clients");
+    assert_int_equal(guard_mode(&l, LIST_ENFORCE, NOW + 60), LIST_MONITOR);
+}
+
+static void one_client_that_comes_again_and_again_is_one(void **st)
+{
+    static const struct guard_witness w = { .who = SLICE_INIT("it"),
+                                            .listed = true,
+                                            .ip = { ADDR_V4, 0, { 9 } } };
+    struct memory_list l = { .name = "l" };
+
+    (void)st;
+    for (unsigned n = 0; n < 500; n++) {
+        assert_int_equal(guard_witness(&l, &settings, &blocks, &w, NOW + n), 0);
+    }
+}
+
+static void a_wave_does_not(void **st)
+{
+    static const struct guard_witness confirmed = { .bad = true }, stranger = { .bad = false };
+    static const struct guard_witness vouched = { .spf_pass = true };
+    static const struct guard_canaries fine = { .asked = 4, .enough = 3 };
+    struct memory_list others = { .name = "l" }, spf = { .name = "l" }, canaries = { .name = "l" };
+
+    (void)st;
+    assert_int_equal(all_listed(&others, 119, &confirmed), 0); /* by other lists */
+    for (unsigned n = 200; n < 205; n++) {
+        assert_int_equal(witness(&spf, n, false, vouched), 0);
+    }
+    for (unsigned n = 210; n < 250; n++) { /* the wave has SPF domains of its own here and there */
+        assert_int_equal(witness(&spf, n, true, n % 10 == 0 ? vouched : stranger), 0);
+    }
+    assert_int_equal(guard_canaries(&canaries, &blocks, &fine, NOW), 0);
+    assert_int_equal(all_listed(&canaries, 119, &stranger), 0);
+}
+
+static void those_in_good_standing_must_be_different_ones(void **st)
+{
+    struct guard_witness w = { .established = true, .owner = 1, .network = 1 };
+    struct memory_list l = { .name = "l" };
+
+    (void)st;
+    for (unsigned n = 1; n < 100; n++) { /* an attacker: many domains, three networks */
+        w.owner = n * 0x9e3779b97f4a7c15ULL;
+        w.network = n % 3;
+        assert_int_equal(witness(&l, n % 3, n % 10 == 0, w), 0);
+    }
+    w.network = 100;
+    for (unsigned n = 100; (witness(&l, n, true, w) & GUARD_DEMOTED) == 0; n++) {
+        assert_true(n < 110);
+        w.owner = (n + 1) * 0x9e3779b97f4a7c15ULL;
+        w.network = n + 1;
+    }
+    assert_int_equal(l.reason, GUARD_KNOWN_GOOD);
+}
+
+/* Time alone does not bring it back. */
+static void it_returns_with_proof_only(void **st)
+{
+    static const struct guard_canaries still = { .asked = 3, .listed = 2, .enough = 1 };
+    static const struct guard_canaries clean = { .asked = 3, .listed = 0, .enough = 1 };
+    static const struct guard_witness stranger = { .bad = false };
+    struct memory_list l = { .name = "l" };
+    int64_t now = NOW + 50;
+
+    (void)st;
+    assert_int_equal(all_listed(&l, 50, &stranger), 50);
+    now += HALF_HOUR;
+    assert_int_equal(guard_tick(&l, &settings, &blocks, now), 0);
+    assert_non_null(guard_wants(&l, &settings, &blocks));
+    assert_int_equal(guard_tick(&l, &settings, &blocks, now + 5 * 86400), 0);
+    for (unsigned n = 1000; n < 1060; n++) { /* a sample of the traffic */
+        assert_int_equal(witness(&l, n, n % 2 == 0, stranger), 0);
+    }
+    assert_null(guard_wants(&l, &settings, &blocks));
+    assert_int_equal(guard_canaries(&l, &blocks, &still, now), 0); /* but whom it wronged is still listed */
+    assert_int_equal(guard_tick(&l, &settings, &blocks, now + 1), 0);
+    assert_int_equal(guard_probed(&l, &blocks, GUARD_YES, GUARD_NO, now + 10), 0);
+    assert_int_equal(guard_canaries(&l, &blocks, &clean, now + 10), 0);
+    assert_int_equal(guard_tick(&l, &settings, &blocks, now + HALF_HOUR - 1), 0);
+    assert_int_equal(guard_tick(&l, &settings, &blocks, now + HALF_HOUR), GUARD_RESTORED);
+    assert_int_equal(guard_mode(&l, LIST_ENFORCE, now + HALF_HOUR), LIST_ENFORCE);
+}
+
+static void the_control_counts_only_where_it_is_asked_for(void **st)
+{
+    struct memory_list l = { .name = "l" };
+
+    (void)st;
+    assert_int_equal(guard_probed(&l, &silent, GUARD_YES, GUARD_YES, NOW), 0);
+    assert_int_equal(guard_probed(&l, &blocks, GUARD_YES, GUARD_YES, NOW), GUARD_DEMOTED);
+    assert_int_equal(guard_tick(&l, &settings, &blocks, NOW + 86400), 0); /* no answer since */
+    assert_int_equal(guard_probed(&l, &blocks, GUARD_YES, GUARD_NO, NOW + 86400), 0);
+    assert_int_equal(guard_tick(&l, &settings, &blocks, NOW + 86400), GUARD_RESTORED);
+}
+
+/* Over the file and over the guard, both ways; then the file's mode again. */
+static void the_operators_word_wins(void **st)
+{
+    static const enum list_mode files[] = { LIST_ENFORCE, LIST_MONITOR, LIST_OFF };
+    static const struct {
+        enum memory_override word;
+        enum list_mode mode;
+    } words[] = { { OVERRIDE_ENFORCE, LIST_ENFORCE },
+                  { OVERRIDE_MONITOR, LIST_MONITOR },
+                  { OVERRIDE_OFF, LIST_OFF } };
+
+    (void)st;
+    for (size_t f = 0; f < ARRAY_LEN(files); f++) {
+        for (size_t o = 0; o < ARRAY_LEN(words); o++) {
+            struct memory_list l = { .name = "l" };
+
+            guard_override(&l, words[o].word, NOW + 3600, NOW * 1000);
+            assert_int_equal(guard_mode(&l, files[f], NOW + 3599), words[o].mode);
+            assert_int_equal(guard_mode(&l, files[f], NOW + 3600), files[f]);
+            assert_int_equal(guard_tick(&l, &settings, &blocks, NOW + 3600), GUARD_OVERRIDE_ENDED);
+            assert_int_equal(guard_mode(&l, files[f], NOW + 3601), files[f]);
+            guard_override(&l, words[o].word, 0, NOW * 1000);
+            assert_int_equal(guard_mode(&l, files[f], NOW + 400 * 86400), words[o].mode);
+        }
+    }
+}
+
+static void the_most_frequent_are_canaries(void **st)
+{
+    struct canaries c = { .faded_s = NOW };
+    struct addr pick[4], ip;
+
+    (void)st;
+    for (unsigned n = 0; n < 4000;
+         n++) { /* two large ones among many; one with a hundred networks of his own */
+        ip = client((n * 97 % 250) * 256);
+        canaries_note(&c, &ip, 1000 + n % 777, NOW);
+        ip = (struct addr){ .family = ADDR_V4, .ip = { 20, (uint8_t)(n % 2), (uint8_t)n, 1 } };
+        canaries_note(&c, &ip, 1 + n % 2, NOW);
+        ip = (struct addr){ .family = ADDR_V4, .ip = { 45, 1, (uint8_t)(n % 100), 1 } };
+        canaries_note(&c, &ip, 3, NOW);
+    }
+    assert_int_equal(canaries_pick(&c, pick, 3), 3);
+    for (size_t i = 0; i < 3; i++) {
+        assert_true(pick[i].ip[0] == 20 || pick[i].ip[0] == 45);
+        for (size_t k = 0; k < i; k++) {
+            assert_false(addr_same_ip(&pick[i], &pick[k]));
+        }
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_yes_to_nearly_everybody_demotes_by_itself),
+        cmocka_unit_test(one_client_that_comes_again_and_again_is_one),
+        cmocka_unit_test(a_wave_does_not),
+        cmocka_unit_test(those_in_good_standing_must_be_different_ones),
+        cmocka_unit_test(it_returns_with_proof_only),
+        cmocka_unit_test(the_control_counts_only_where_it_is_asked_for),
+        cmocka_unit_test(the_operators_word_wins),
+        cmocka_unit_test(the_most_frequent_are_canaries),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
