@@ -75,10 +75,12 @@ static void take_options(struct lists_options *o, int argc, char **argv)
         } else if (strcmp(argv[i], "--for") == 0 && i + 1 < argc) {
             o->wrong = !parse_time(argv[++i], &o->for_s) || o->wrong;
         } else if (argv[i][0] == '-') {
-            for (int k = 0; k <= (takes_value && i + 1 < argc) && o->rest_count < 7; k++) {
+            int words = takes_value && i + 1 < argc ? 2 : 1;
+
+            for (int k = 0; k < words && o->rest_count < 7; k++) {
                 o->rest[o->rest_count++] = argv[i + k];
             }
-            i += takes_value && i + 1 < argc;
+            i += words - 1;
         } else if (o->words < WORDS_MAX) {
             o->word[o->words++] = argv[i];
         } else {

@@ -189,6 +189,8 @@ static ares_ssize_t take(struct datagrams *d, void *mem, size_t room, struct soc
     return (ares_ssize_t)len;
 }
 
+/* The parameters are those of c-ares. */
+/* NOLINTNEXTLINE(readability-function-size) */
 static ares_ssize_t receive(ares_socket_t fd, void *mem, size_t room, int flags, struct sockaddr *from,
                             socklen_t *from_len, void *arg)
 {

@@ -347,22 +347,19 @@ static struct cond *new_group(struct rules_load *l, enum cond_kind kind)
     return c;
 }
 
-static void add_child(struct cond *up, struct cond ***end, struct cond *child)
+/* *end: where the next child of the group is linked in. */
+static void add_child(struct cond ***end, struct cond *child)
 {
-    if (child == NULL) {
-        return;
+    if (child != NULL) {
+        **end = child;
+        *end = &child->next;
     }
-    if (up->child == NULL) {
-        *end = &up->child;
-    }
-    **end = child;
-    *end = &child->next;
 }
 
 /* `any` and `all`: a list of mappings. */
 static struct cond *load_list(struct rules_load *l, const struct config_node *node, enum cond_kind kind)
 {
-    struct cond *c = new_group(l, kind), **end = NULL;
+    struct cond *c = new_group(l, kind), **end = &c->child;
     const struct config_node *item;
 
     if (node->kind != NODE_SEQUENCE || node->count == 0) {
@@ -372,7 +369,7 @@ static struct cond *load_list(struct rules_load *l, const struct config_node *no
     }
     CONFIG_NODE_EACH(node, item)
     {
-        add_child(c, &end, cond_load(l, item));
+        add_child(&end, cond_load(l, item));
     }
     return c->child != NULL ? c : NULL;
 }
@@ -387,7 +384,7 @@ static struct cond *load_not(struct rules_load *l, const struct config_node *nod
 
 struct cond *cond_load(struct rules_load *l, const struct config_node *node)
 {
-    struct cond *c = new_group(l, COND_ALL), **end = NULL;
+    struct cond *c = new_group(l, COND_ALL), **end = &c->child;
     const struct config_node *entry;
 
     if (node->kind != NODE_MAPPING || node->count == 0) {
@@ -398,13 +395,13 @@ struct cond *cond_load(struct rules_load *l, const struct config_node *node)
     CONFIG_NODE_EACH(node, entry)
     {
         if (slice_eq(entry->key, SLICE("any"))) {
-            add_child(c, &end, load_list(l, entry, COND_ANY));
+            add_child(&end, load_list(l, entry, COND_ANY));
         } else if (slice_eq(entry->key, SLICE("all"))) {
-            add_child(c, &end, load_list(l, entry, COND_ALL));
+            add_child(&end, load_list(l, entry, COND_ALL));
         } else if (slice_eq(entry->key, SLICE("not"))) {
-            add_child(c, &end, load_not(l, entry));
+            add_child(&end, load_not(l, entry));
         } else {
-            add_child(c, &end, load_term(l, entry));
+            add_child(&end, load_term(l, entry));
         }
     }
     return c->child != NULL && c->child->next == NULL ? c->child : c->child != NULL ? c : NULL;

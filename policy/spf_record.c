@@ -125,14 +125,14 @@ static bool parse_network(struct slice s, struct spf_term *t)
 {
     char text[64];
     struct buf b;
-    struct slice digits = SLICE_NONE;
     size_t slash = slice_find(s, '/');
     bool v4 = t->kind == SPF_IP4;
     uint8_t max = v4 ? 32 : 128;
     uint8_t bits = max;
 
     if (slash < s.len) {
-        digits = slice_skip(s, slash + 1);
+        struct slice digits = slice_skip(s, slash + 1);
+
         s = slice_take(s, slash);
         if (!parse_bits(digits, max, &bits)) {
             return false;

@@ -263,8 +263,7 @@ static enum path_error read_path(struct slice s, struct path *out, struct slice 
 {
     enum path_error error = PATH_OK;
 
-    out->local = out->domain = SLICE_NONE;
-    out->is_null = out->routed = out->local_8bit = out->domain_8bit = false;
+    *out = (struct path){ .local = SLICE_NONE, .domain = SLICE_NONE };
     if (s.len == 0 || s.ptr[0] != '<') {
         return PATH_BAD;
     }

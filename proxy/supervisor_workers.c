@@ -96,12 +96,19 @@ NORETURN static void run_worker(struct supervisor *sup, struct generation *g, un
 {
     struct worker_socket *sockets = xcalloc(WORKER_SOCKETS, sizeof(*sockets));
     size_t count = sockets_of_worker(&sup->sockets, g->conf, index, sockets);
+    const struct worker_task task = { .state = sup->state,
+                                      .conf = g->conf,
+                                      .index = index,
+                                      .generation = g->number,
+                                      .sockets = sockets,
+                                      .socket_count = count,
+                                      .supervisor_fd = sup->alive[0] };
     int status;
 
     become_child(sup, "worker", index, slot);
     apply_log_settings(g->conf);
     sockets_close_others(&sup->sockets, sockets, count, -1);
-    status = worker_main(sup->state, g->conf, index, g->number, sockets, count, sup->alive[0]);
+    status = worker_main(&task);
     free(sockets);
     exit(status);
 }

@@ -228,19 +228,19 @@ static void keep_freed_memory(void)
     (void)mallopt(M_TRIM_THRESHOLD, FREED_KEPT);
 }
 
-int worker_main(struct state *st, const struct config *conf, unsigned index, unsigned generation,
-                const struct worker_socket *sockets, size_t socket_count, int supervisor_fd)
+int worker_main(const struct worker_task *task)
 {
     struct process *p = xcalloc(1, sizeof(*p));
+    const struct config *conf = task->conf;
     struct worker *w = &p->w;
     struct dns_settings dns;
 
     crypto_after_fork();
     keep_freed_memory();
     w->conf = conf;
-    w->state = st;
-    w->index = index;
-    w->generation = generation;
+    w->state = task->state;
+    w->index = task->index;
+    w->generation = task->generation;
     w->session_max = limits_session_max(conf, sandbox_raise_descriptors());
     list_init(&w->sessions);
     list_init(&w->handshakes);
@@ -257,13 +257,13 @@ int worker_main(struct state *st, const struct config *conf, unsigned index, uns
     make_tls(w);
     dns = dns_settings_of(&conf->dns);
     w->resolver = resolver_new(w->loop, &dns);
-    w->upstreams = upstreams_new(w->loop, st, conf);
+    w->upstreams = upstreams_new(w->loop, w->state, conf);
     w->names = upstream_names_new(w->upstreams, w->resolver);
-    w->judges = policy_worker_new(conf->policy, w->loop, w->resolver, st);
+    w->judges = policy_worker_new(conf->policy, w->loop, w->resolver, w->state);
     w->test = resolver_test_new(w);
-    w->listener_count = socket_count;
-    w->listeners = xcalloc(socket_count > 0 ? socket_count : 1, sizeof(*w->listeners));
-    start(p, sockets, supervisor_fd);
+    w->listener_count = task->socket_count;
+    w->listeners = xcalloc(max_size(task->socket_count, 1), sizeof(*w->listeners));
+    start(p, task->sockets, task->supervisor_fd);
     sandbox_seal(conf, SECCOMP_WORKER);
     loop_run(w->loop);
     finish(p);

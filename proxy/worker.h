@@ -63,13 +63,20 @@ struct worker_socket {
     const struct config_listener *conf;
 };
 
+struct worker_task { /* what the supervisor gives a worker; all of it outlives worker_main() */
+    struct state               *state;
+    const struct config        *conf;
+    unsigned                    index, generation;
+    const struct worker_socket *sockets;
+    size_t                      socket_count;
+    int supervisor_fd; /* readable (end of file) when the supervisor is gone: then the worker drains too */
+};
+
 /*
  * The whole life of a worker process, after fork and state_slot_enter(): builds everything on conf, serves,
- * drains when asked (SIGTERM once; the second ends at once), exits.  Returns the exit status.  `supervisor_fd`
- * becomes readable (end of file) when the supervisor is gone: then the worker drains too.
+ * drains when asked (SIGTERM once; the second ends at once), exits.  Returns the exit status.
  */
-int worker_main(struct state *st, const struct config *conf, unsigned index, unsigned generation,
-                const struct worker_socket *sockets, size_t socket_count, int supervisor_fd);
+int worker_main(const struct worker_task *task);
 
 /* A session ended (called by session.c): counts, and ends the loop of a draining worker with the last one. */
 void worker_session_gone(struct worker *w);

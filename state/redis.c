@@ -47,7 +47,8 @@ struct redis {
     struct watch watch;
     unsigned wanted;
     bool watching;
-    size_t pending; /* requests that are out */
+    size_t pending;    /* requests that are out */
+    size_t unanswered; /* commands; a reply beyond them would be an assertion in hiredis */
     uint64_t backoff_ms;
     struct timer retry; /* AWAY: dial again; DIALING, SLOW: give up */
     struct timer lists;
@@ -111,9 +112,14 @@ static void on_ready(unsigned ready, void *arg)
 {
     struct redis *r = arg;
     redisAsyncContext *ac = r->ac;
+    char octet;
 
-    if (ac != NULL && (ready & WATCH_READ) != 0)
-        redisAsyncHandleRead(ac);
+    if (ac != NULL && (ready & WATCH_READ) != 0) { /* hiredis asserts that no reply comes unasked */
+        if (r->unanswered == 0 && recv(ac->c.fd, &octet, 1, MSG_PEEK | MSG_DONTWAIT) > 0)
+            go_away(r, "it said what nobody had asked for");
+        else
+            redisAsyncHandleRead(ac);
+    }
     if (r->ac == ac && ac != NULL && (ready & WATCH_WRITE) != 0)
         redisAsyncHandleWrite(ac);
 }
@@ -135,8 +141,7 @@ static void become_up(struct redis *r)
     timer_stop(&r->retry);
 }
 
-/* Every request that is out is answered by hiredis with nothing, so its operation ends with the tables'
- * answer. */
+/* hiredis answers every request that is out with nothing, so its operation ends with the tables' answer. */
 static void go_away(struct redis *r, const char *why)
 {
     redisAsyncContext *ac = r->ac;
@@ -157,11 +162,42 @@ static void go_away(struct redis *r, const char *why)
         redisAsyncFree(ac);
 }
 
+/* Once for each reply, first.  False: what follows it was not asked for. */
+static bool settle(struct redis *r, const redisAsyncContext *ac, const redisReply *reply)
+{
+    if (ac != r->ac || reply == NULL || --r->unanswered > 0 || ac->c.reader->pos == ac->c.reader->len)
+        return true;
+    go_away(r, "it said more than it had been asked");
+    return false;
+}
+
+static void on_ignored(redisAsyncContext *ac, void *answer, void *arg)
+{
+    (void)arg;
+    (void)settle(ac->data, ac, answer);
+}
+
+/* fn may be NULL: the answer is of no interest. */
+__attribute__((format(printf, 4, 5))) static int command(struct redis *r, redisCallbackFn *fn, void *arg,
+                                                         const char *format, ...)
+{
+    va_list ap;
+    int status;
+
+    va_start(ap, format);
+    status = redisvAsyncCommand(r->ac, fn != NULL ? fn : on_ignored, arg, format, ap);
+    va_end(ap);
+    r->unanswered += status == REDIS_OK;
+    return status;
+}
+
 static bool reply_is_good(struct redis *r, const redisAsyncContext *ac, const redisReply *reply)
 {
     char why[160];
     struct buf b;
 
+    if (!settle(r, ac, reply))
+        return false;
     if (reply != NULL && reply->type != REDIS_REPLY_ERROR)
         return true;
     if (ac != r->ac)
@@ -246,6 +282,7 @@ static void dial(struct redis *r)
         return;
     }
     r->ac = ac;
+    r->unanswered = 0;
     ac->data = r;
     ac->ev.data = r;
     ac->ev.addRead = add_read;
@@ -259,11 +296,11 @@ static void dial(struct redis *r)
     redisAsyncSetDisconnectCallback(ac, on_disconnected);
     timer_start(&r->retry, r->timeout_ms < 1000 ? 1000 : r->timeout_ms);
     if (r->to.password != NULL)
-        redisAsyncCommand(ac, on_handshake, NULL, "AUTH %s", r->to.password);
+        command(r, on_handshake, NULL, "AUTH %s", r->to.password);
     if (r->to.db != 0)
-        redisAsyncCommand(ac, on_handshake, NULL, "SELECT %u", r->to.db);
-    redisAsyncCommand(ac, on_handshake, NULL, "SET %shistory %lld NX", r->prefix, (long long)wall_now_s());
-    redisAsyncCommand(ac, on_history, NULL, "GET %shistory", r->prefix);
+        command(r, on_handshake, NULL, "SELECT %u", r->to.db);
+    command(r, on_handshake, NULL, "SET %shistory %lld NX", r->prefix, (long long)wall_now_s());
+    command(r, on_history, NULL, "GET %shistory", r->prefix);
 }
 
 static void on_retry(void *arg)
@@ -373,7 +410,7 @@ static void prune_days(struct redis *r, const struct memory_key *key, const redi
         uint64_t day = to_number(element(reply, i));
 
         if (day > 0 && day + PRUNE_ABOVE / 2 < newest)
-            redisAsyncCommand(r->ac, NULL, NULL, "HDEL %s %llu", name, (unsigned long long)day);
+            command(r, NULL, NULL, "HDEL %s %llu", name, (unsigned long long)day);
     }
 }
 
@@ -448,14 +485,14 @@ static void send_question(struct redis *r, struct memory_op *op, size_t i)
     op->waiting++;
     r->pending++;
     if (q->what == MEMORY_STANDING) {
-        status = redisAsyncCommand(r->ac, on_reply, req, "HGETALL %s", key_text(r, 'k', &q->key, key));
+        status = command(r, on_reply, req, "HGETALL %s", key_text(r, 'k', &q->key, key));
     } else {
         (void)key_text(r, q->what == MEMORY_SEEN ? 's' : 'g', &q->key, key);
-        redisAsyncCommand(r->ac, NULL, NULL, "SET %s %lld NX EX %u", key, (long long)op->now_s,
-                          q->keep_s > 0 ? q->keep_s : 1);
+        command(r, NULL, NULL, "SET %s %lld NX EX %u", key, (long long)op->now_s,
+                q->keep_s > 0 ? q->keep_s : 1);
         if (q->what == MEMORY_SEEN)
-            redisAsyncCommand(r->ac, NULL, NULL, "EXPIRE %s %u", key, q->keep_s > 0 ? q->keep_s : 1);
-        status = redisAsyncCommand(r->ac, on_reply, req, "GET %s", key);
+            command(r, NULL, NULL, "EXPIRE %s %u", key, q->keep_s > 0 ? q->keep_s : 1);
+        status = command(r, on_reply, req, "GET %s", key);
     }
     if (status != REDIS_OK) { /* on its way down: on_disconnected follows */
         list_remove(&req->link);
@@ -509,13 +546,13 @@ void redis_note(struct redis *r, enum memory_event event, const struct memory_ke
         return;
     (void)key_text(r, event == MEMORY_PASSED ? 'g' : 'k', key, name);
     if (event == MEMORY_PASSED) {
-        redisAsyncCommand(r->ac, NULL, NULL, "SET %s p%lld EX %u", name, (long long)now_s, keep_s);
+        command(r, NULL, NULL, "SET %s p%lld EX %u", name, (long long)now_s, keep_s);
     } else if (event == MEMORY_REFUSED) {
-        redisAsyncCommand(r->ac, NULL, NULL, "EVAL %s 1 %s %lld %u", refuse, name, (long long)now_s, keep_s);
+        command(r, NULL, NULL, "EVAL %s 1 %s %lld %u", refuse, name, (long long)now_s, keep_s);
     } else {
-        redisAsyncCommand(r->ac, NULL, NULL, "HINCRBY %s %lld 1", name, (long long)(now_s / 86400));
-        redisAsyncCommand(r->ac, NULL, NULL, "HSETNX %s s %lld", name, (long long)now_s);
-        redisAsyncCommand(r->ac, NULL, NULL, "EXPIRE %s %u", name, keep_s);
+        command(r, NULL, NULL, "HINCRBY %s %lld 1", name, (long long)(now_s / 86400));
+        command(r, NULL, NULL, "HSETNX %s s %lld", name, (long long)now_s);
+        command(r, NULL, NULL, "EXPIRE %s %u", name, keep_s);
     }
 }
 
@@ -534,12 +571,11 @@ static uint64_t field_of(const redisReply *reply, const char *name)
 
 static void send_list(struct redis *r, const struct memory_list *l, const char *key)
 {
-    redisAsyncCommand(
-        r->ac, NULL, NULL,
-        "HSET %s changed %llu demoted %u evil %u reason %u demotions %u restored %u override %u until %u",
-        key, (unsigned long long)l->changed_ms, l->demoted_s, l->evil_s, (unsigned)l->reason, l->demotions,
-        l->last_restored_s, (unsigned)l->override, l->override_until_s);
-    redisAsyncCommand(r->ac, NULL, NULL, "EXPIRE %s %d", key, LIST_KEEP_S);
+    command(r, NULL, NULL,
+            "HSET %s changed %llu demoted %u evil %u reason %u demotions %u restored %u override %u until %u",
+            key, (unsigned long long)l->changed_ms, l->demoted_s, l->evil_s, (unsigned)l->reason,
+            l->demotions, l->last_restored_s, (unsigned)l->override, l->override_until_s);
+    command(r, NULL, NULL, "EXPIRE %s %d", key, LIST_KEEP_S);
 }
 
 static void take_list(struct memory_list *l, const redisReply *reply)
@@ -606,7 +642,7 @@ static void on_lists(void *arg)
         req->name[sizeof(req->name) - 1] = '\0';
         tables_list_give(r->m->tables, l);
         r->pending++;
-        if (redisAsyncCommand(r->ac, on_list, req, "HGETALL %sl:%s", r->prefix, req->name) != REDIS_OK) {
+        if (command(r, on_list, req, "HGETALL %sl:%s", r->prefix, req->name) != REDIS_OK) {
             r->pending--;
             free(req);
         }

@@ -177,10 +177,11 @@ bool tls_material_changed(const struct tls_material *m)
         bool have = read_file(p->certificate_path, &certificate);
 
         have = read_file(p->key_path, &key) && have;
+        changed = !have;
         if (have) {
             digest_of(&certificate, &key, digest);
+            changed = memcmp(digest, p->digest, sizeof(digest)) != 0;
         }
-        changed = !have || memcmp(digest, p->digest, sizeof(digest)) != 0;
         buf_fini(&certificate);
         wipe(&key);
     }

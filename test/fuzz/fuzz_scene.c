@@ -39,9 +39,16 @@ struct upstream { /* what it was sent and has not answered */
     bool in_data;
 };
 
+struct record {
+    enum dns_type type;
+    struct slice name; /* in the input */
+    bool failing;
+};
+
 struct scene {
     struct world wd;
     struct upstream up[WORLD_UPSTREAMS];
+    struct record record[RECORDS_MAX];
     size_t records, acknowledged;
 };
 
@@ -69,7 +76,7 @@ static void note_line(struct scene *s, struct slice line)
         return;
     }
     if (u->count < OUTSTANDING_MAX) {
-        u->queue[u->count++] = u->in_data ? AWAITS_FINAL
+        u->queue[u->count++] = u->in_data                      ? AWAITS_FINAL
                                : slice_eq(line, SLICE("DATA")) ? AWAITS_DATA
                                                                : AWAITS_OTHER;
     }
@@ -147,12 +154,27 @@ static bool is_failure(struct slice v)
            slice_eq(v, SLICE("GARBAGE")) || slice_eq(v, SLICE("TIMEOUT"));
 }
 
+/* A question has records or fails: rows of both kinds are no answer. */
+static bool contradicts(const struct scene *s, enum dns_type type, const char *name, bool failing)
+{
+    for (size_t i = 0; i < s->records; i++) {
+        const struct record *r = &s->record[i];
+
+        if (r->type == type && slice_eq_nocase(r->name, slice_str(name)) && (failing || r->failing)) {
+            return true;
+        }
+    }
+    return false;
+}
+
 /* "T3a.test v=spf1 -all" */
 static void add_record(struct scene *s, struct slice text)
 {
-    static const enum dns_type types[] = { DNS_TYPE_TXT, DNS_TYPE_A, DNS_TYPE_AAAA, DNS_TYPE_MX, DNS_TYPE_PTR };
+    static const enum dns_type types[] = { DNS_TYPE_TXT, DNS_TYPE_A, DNS_TYPE_AAAA, DNS_TYPE_MX,
+                                           DNS_TYPE_PTR };
     size_t kind = text.len > 2 ? slice_find(SLICE("TA6MP"), text.ptr[0]) : 5, space;
     char *name, *value;
+    bool failing;
 
     if (kind >= ARRAY_LEN(types) || !ascii_is_digit(text.ptr[1]) || s->records == RECORDS_MAX ||
         memchr(text.ptr, '\0', text.len) != NULL) {
@@ -161,8 +183,12 @@ static void add_record(struct scene *s, struct slice text)
     space = slice_find(slice_skip(text, 2), ' ');
     name = slice_dup(slice_take(slice_skip(text, 2), space));
     value = slice_dup(slice_skip(text, space + 3));
-    if (is_failure(slice_str(value)) || value_fits(types[kind], slice_str(value))) {
+    failing = is_failure(slice_str(value));
+    if ((failing || value_fits(types[kind], slice_str(value))) &&
+        !contradicts(s, types[kind], name, failing)) {
         fake_dns_add(s->wd.w.resolver, name, types[kind], value, (uint64_t)(text.ptr[1] - '0') * 700);
+        s->record[s->records] =
+            (struct record){ types[kind], slice_take(slice_skip(text, 2), space), failing };
         s->records++;
     }
     free(name);

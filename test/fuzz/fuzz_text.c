@@ -128,18 +128,20 @@ static void try_files(struct slice s)
     struct buf text;
 
     buf_init(&text, 2048);
-    buf_putf(&text,
-             "server: {hostname: mx.test}\n"
-             "upstreams: {up: {servers: [\"127.0.0.9:25\"]}}\n"
-             "domains: {example.test: {upstream: up, validate: \"file:%s\"}}\n"
-             "groups: {g: [\"file:%s\"]}\n"
-             "policy: {preset: none, rules: [{name: r, when: {all: [\"client.ip in group:g\"]}, then: accept}]}\n",
-             path, path);
+    buf_putf(
+        &text,
+        "server: {hostname: mx.test}\n"
+        "upstreams: {up: {servers: [\"127.0.0.9:25\"]}}\n"
+        "domains: {example.test: {upstream: up, validate: \"file:%s\"}}\n"
+        "groups: {g: [\"file:%s\"]}\n"
+        "policy: {preset: none, rules: [{name: r, when: {all: [\"client.ip in group:g\"]}, then: accept}]}\n",
+        path, path);
     c = config_load_text("fuzz", buf_slice(&text), &errs);
     if (c != NULL) {
         struct policy *p = policy_compile(c, &errs);
 
-        (void)config_recipient_known(&c->domains[0], slice_take(s, slice_find(s, '@')), SLICE("example.test"));
+        (void)config_recipient_known(&c->domains[0], slice_take(s, slice_find(s, '@')),
+                                     SLICE("example.test"));
         policy_free(p);
     } else {
         BUG_ON(errs.fatal == 0);
@@ -169,7 +171,7 @@ static void try_quoting(struct slice s)
 {
     struct buf out;
 
-    buf_init(&out, 8 * s.len + 64);
+    buf_init(&out, 12 * s.len + 64); /* \\xNN and \\u00NN */
     buf_put_quoted(&out, s, 128);
     buf_put_json(&out, s, 4096);
     BUG_ON(!buf_ok(&out));

@@ -205,6 +205,10 @@ static void tables_survive_killed_writers(void **st)
         struct memory_question q = { .what = MEMORY_STANDING, .key = key_of(i) };
         struct memory_record r;
 
+        q.keep_s = 600;
+        for (q.what = MEMORY_SEEN; q.what <= MEMORY_BURST; q.what++)
+            tables_ask(s->tables, &q, NOW, &r); /* whoever asks next repairs what the dead have left */
+        q.what = MEMORY_STANDING;
         tables_ask(s->tables, &q, NOW, &r);
         known += r.known;
         full += r.found && r.standing.day[0] == NOW / DAY && r.standing.since_s == NOW;
