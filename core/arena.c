@@ -7,11 +7,14 @@
  * the newest, so that the free rest of that one is not lost.  `used` counts aligned sizes of objects and not
  * the blocks: the maximum is about what peers ask for.
  *
- * The first block is small, because an idle session has arenas with a few words in them.  A few blocks of
- * 4 KiB are kept for the next arena: malloc() looks long for pieces of that size.  The kept ones belong to
- * the thread (an exception to "no globals": their only owner is whoever comes next).
+ * The first block is small, because most sessions have arenas with a few words in them; such blocks lie in
+ * pages of their own, which are given back when a rush is over (slab.h).  A few blocks of 4 KiB are kept for
+ * the next arena: malloc() looks long for pieces of that size.  Both belong to the thread (an exception to
+ * "no globals": their only owner is whoever comes next).
  */
 #include "core/arena.h"
+
+#include "core/slab.h"
 
 #define FIRST_BLOCK ((size_t)512)
 #define SECOND_BLOCK ((size_t)4096)
@@ -23,6 +26,7 @@
 #define SHARES_BLOCKS true
 #endif
 #define KEPT_MOST 16
+#define FIRST_KEPT 400 /* of the first blocks */
 
 struct arena_block {
     struct arena_block *next;
@@ -36,6 +40,8 @@ static _Thread_local struct {
     unsigned count;
 } kept;
 
+static _Thread_local struct slab first_blocks; /* name NULL: not made yet */
+
 void arena_init(struct arena *a, size_t max_bytes)
 {
     *a = (struct arena){ .max = max_bytes };
@@ -43,6 +49,10 @@ void arena_init(struct arena *a, size_t max_bytes)
 
 static void drop_block(struct arena_block *block)
 {
+    if (SHARES_BLOCKS && block->size == FIRST_BLOCK) {
+        slab_release(&first_blocks, block);
+        return;
+    }
     if (!SHARES_BLOCKS || block->size != SECOND_BLOCK || kept.count >= KEPT_MOST) {
         free(block);
         return;
@@ -66,6 +76,14 @@ void arena_fini(struct arena *a)
     a->used = 0;
 }
 
+static struct arena_block *new_first_block(void)
+{
+    if (first_blocks.name == NULL) {
+        slab_init(&first_blocks, "arena", sizeof(struct arena_block) + FIRST_BLOCK, FIRST_KEPT);
+    }
+    return slab_take(&first_blocks);
+}
+
 /* A peer decides how much is put in, so no memory is an answer and not the end. */
 static struct arena_block *new_block(size_t size)
 {
@@ -74,6 +92,8 @@ static struct arena_block *new_block(size_t size)
     if (size == SECOND_BLOCK && block != NULL) {
         kept.first = block->next;
         kept.count--;
+    } else if (SHARES_BLOCKS && size == FIRST_BLOCK) {
+        block = new_first_block();
     } else {
         block = malloc(sizeof(*block) + size);
     }

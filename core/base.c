@@ -13,7 +13,7 @@ void bug(const char *file, int line, const char *cond)
     abort();
 }
 
-NORETURN static void die_out_of_memory(size_t size)
+void out_of_memory(size_t size)
 {
     fprintf(stderr, "glacis: out of memory: %zu octets could not be had\n", size);
     fflush(stderr);
@@ -25,7 +25,7 @@ void *xmalloc(size_t size)
     void *ptr = malloc(size ? size : 1);
 
     if (ptr == NULL) {
-        die_out_of_memory(size);
+        out_of_memory(size);
     }
     return ptr;
 }
@@ -36,11 +36,11 @@ void *xcalloc(size_t count, size_t size)
     void *ptr;
 
     if (mul_overflows(count, size, &total)) {
-        die_out_of_memory(SIZE_MAX);
+        out_of_memory(SIZE_MAX);
     }
     ptr = calloc(1, total ? total : 1);
     if (ptr == NULL) {
-        die_out_of_memory(total);
+        out_of_memory(total);
     }
     return ptr;
 }
@@ -50,7 +50,7 @@ void *xrealloc(void *ptr, size_t size)
     void *bigger = realloc(ptr, size ? size : 1);
 
     if (bigger == NULL) {
-        die_out_of_memory(size);
+        out_of_memory(size);
     }
     return bigger;
 }

@@ -38,6 +38,8 @@ NORETURN void bug(const char *file, int line, const char *cond);
             bug(__FILE__, __LINE__, #cond);                                                          \
     } while (0)
 
+NORETURN void out_of_memory(size_t wanted); /* says so and aborts */
+
 /* Never NULL: they abort with a message when there is no memory.  Released with free(). */
 void *xmalloc(size_t size) MUST_USE;
 void *xcalloc(size_t count, size_t size) MUST_USE;

@@ -1,10 +1,19 @@
 /*
- * slab.c - objects of one size behind a free list.
+ * slab.c - objects of one size in chunks of 64 KiB (slab.h).
  *
- * A free object holds the link to the next one in its first octets; the rest is poisoned for the
- * sanitizer.  With GLACIS_POOL_PASSTHROUGH there is no free list.
+ *     chunk   [ head | object | free -> | object | free -> NULL |  never used ... ]
+ *
+ * A chunk lies at a multiple of its size, so an object's address says which one it is in.  A free object
+ * holds the link to the next free one in its first octets; the rest is poisoned for the sanitizer.  Objects
+ * come from the chunk at the front of the list, which is the one that was full most recently, so that the
+ * others may run empty.  Pages that were never used cost nothing: free objects are linked when they are
+ * freed, not before.
+ *
+ * With GLACIS_POOL_PASSTHROUGH, and for objects of which a chunk would hold few, there are no chunks.
  */
 #include "core/slab.h"
+
+#include <sys/mman.h>
 
 #if defined(__SANITIZE_ADDRESS__)
 #define HAVE_ASAN 1
@@ -24,46 +33,166 @@
 #endif
 
 #ifdef GLACIS_POOL_PASSTHROUGH
-#define KEEPS false
+#define HAS_CHUNKS false
 #else
-#define KEEPS true
+#define HAS_CHUNKS true
 #endif
 
-void slab_init(struct slab *sl, const char *name, size_t object_size, size_t max_kept)
+#define CHUNK_SIZE ((size_t)64 * 1024)
+#define CHUNK_OBJECTS_MIN 8
+
+struct chunk {
+    struct list_node link; /* on slab.chunks while it has room */
+    size_t in_use;
+    size_t touched;  /* objects that were ever handed out */
+    void *free_list; /* of those, linked through their first octets */
+    _Alignas(max_align_t) char objects[];
+};
+
+static size_t object_size(const struct slab *sl)
 {
-    *sl = (struct slab){
-        .name = name,
-        .size = max_size(object_size, sizeof(void *)),
-        .max_kept = KEEPS ? max_kept : 0,
-    };
+    const size_t align = _Alignof(max_align_t);
+
+    return (sl->size + align - 1) / align * align;
 }
 
-/* First object of the free list; the caller knows that there is one. */
-static void *take_kept(struct slab *sl)
+void slab_init(struct slab *sl, const char *name, size_t size, size_t keep)
 {
-    void *object = sl->free_list;
+    *sl = (struct slab){ .name = name, .size = max_size(size, sizeof(void *)) };
+    list_init(&sl->chunks);
+    if (HAS_CHUNKS && object_size(sl) <= (CHUNK_SIZE - sizeof(struct chunk)) / CHUNK_OBJECTS_MIN) {
+        sl->per_chunk = (CHUNK_SIZE - sizeof(struct chunk)) / object_size(sl);
+        sl->max_kept = keep / sl->per_chunk;
+    }
+}
 
-    UNPOISON(object, sl->size);
-    sl->free_list = *(void **)object;
-    sl->kept--;
-    return object;
+static void drop_chunk(struct slab *sl, struct chunk *c)
+{
+    list_remove(&c->link);
+    sl->empty--;
+    UNPOISON(c, CHUNK_SIZE);
+    (void)munmap(c, CHUNK_SIZE);
 }
 
 void slab_fini(struct slab *sl)
 {
     BUG_ON(sl->in_use != 0);
-    while (sl->kept) {
-        free(take_kept(sl));
+    while (!list_empty(&sl->chunks)) {
+        drop_chunk(sl, container_of(sl->chunks.next, struct chunk, link));
     }
+}
+
+static void *map(size_t size)
+{
+    void *at = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+    return at == MAP_FAILED ? NULL : at;
+}
+
+/* At a multiple of its size: as it comes (the next to the one before is so), or cut out of a larger piece. */
+static struct chunk *new_chunk(void)
+{
+    char *at = map(CHUNK_SIZE);
+    size_t before;
+
+    if (at == NULL || (uintptr_t)at % CHUNK_SIZE == 0) {
+        return (struct chunk *)(void *)at;
+    }
+    (void)munmap(at, CHUNK_SIZE);
+    at = map(2 * CHUNK_SIZE);
+    if (at == NULL) {
+        return NULL;
+    }
+    before = CHUNK_SIZE - (uintptr_t)at % CHUNK_SIZE;
+    (void)munmap(at, before);
+    if (before < CHUNK_SIZE) {
+        (void)munmap(at + before + CHUNK_SIZE, CHUNK_SIZE - before);
+    }
+    return (struct chunk *)(void *)(at + before);
+}
+
+static struct chunk *chunk_with_room(struct slab *sl)
+{
+    struct chunk *c;
+
+    if (!list_empty(&sl->chunks)) {
+        return container_of(sl->chunks.next, struct chunk, link);
+    }
+    c = new_chunk();
+    if (c == NULL) {
+        return NULL;
+    }
+    list_node_init(&c->link);
+    list_push_front(&sl->chunks, &c->link);
+    sl->empty++;
+    return c;
+}
+
+static void *take_from(struct slab *sl, struct chunk *c)
+{
+    void *object = c->free_list;
+
+    if (object != NULL) {
+        UNPOISON(object, sl->size);
+        c->free_list = *(void **)object;
+    } else {
+        object = c->objects + c->touched * object_size(sl);
+        c->touched++;
+    }
+    sl->empty -= c->in_use == 0 ? 1 : 0;
+    c->in_use++;
+    if (c->in_use == sl->per_chunk) {
+        list_remove(&c->link);
+    }
+    return object;
+}
+
+void *slab_take(struct slab *sl)
+{
+    struct chunk *c;
+    void *object;
+
+    if (sl->per_chunk == 0) {
+        object = malloc(sl->size);
+    } else {
+        c = chunk_with_room(sl);
+        object = c != NULL ? take_from(sl, c) : NULL;
+    }
+    sl->in_use += object != NULL ? 1 : 0;
+    return object;
 }
 
 void *slab_alloc(struct slab *sl)
 {
-    sl->in_use++;
-    if (sl->kept) {
-        return memset(take_kept(sl), 0, sl->size);
+    void *object = slab_take(sl);
+
+    if (object == NULL) {
+        out_of_memory(sl->size);
     }
-    return xcalloc(1, sl->size);
+    return memset(object, 0, sl->size);
+}
+
+static void put_back(struct slab *sl, void *object)
+{
+    uintptr_t within = (uintptr_t)object % CHUNK_SIZE;
+    struct chunk *c = (struct chunk *)(void *)((char *)object - within);
+
+    *(void **)object = c->free_list;
+    c->free_list = object;
+    POISON(object, sl->size);
+    if (c->in_use == sl->per_chunk) {
+        list_push_front(&sl->chunks, &c->link);
+    }
+    c->in_use--;
+    if (c->in_use > 0) {
+        return;
+    }
+    sl->empty++;
+    list_remove(&c->link);
+    list_push_back(&sl->chunks, &c->link);
+    if (sl->empty > sl->max_kept) {
+        drop_chunk(sl, c);
+    }
 }
 
 void slab_release(struct slab *sl, void *object)
@@ -73,12 +202,9 @@ void slab_release(struct slab *sl, void *object)
     }
     BUG_ON(sl->in_use == 0);
     sl->in_use--;
-    if (sl->kept >= sl->max_kept) {
+    if (sl->per_chunk == 0) {
         free(object);
-        return;
+    } else {
+        put_back(sl, object);
     }
-    *(void **)object = sl->free_list;
-    sl->free_list = object;
-    sl->kept++;
-    POISON(object, sl->size);
 }

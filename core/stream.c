@@ -290,7 +290,7 @@ static void on_end_of_turn(void *arg)
 
 static struct stream *new_stream(struct loop *l, int fd, const struct stream_events *ev, void *arg)
 {
-    struct stream *s = xcalloc(1, sizeof(*s));
+    struct stream *s = io_new();
 
     s->magic = STREAM_MAGIC;
     s->loop = l;

@@ -92,7 +92,8 @@ void io_queue(struct stream *s, struct slice data);
 size_t io_send(struct stream *s, const struct iovec *iov, int count);
 
 void io_drop_output(struct stream *s);
-void io_free(void *stream); /* what loop_bury calls */
+struct stream *io_new(void); /* zeroed */
+void io_free(void *stream);  /* what loop_bury calls */
 
 /* ---- stream.c, for stream_linger.c ---- */
 

@@ -17,6 +17,7 @@
 #include "policy/match.h"
 #include "policy/reply.h"
 
+#define JUDGES_KEPT 200
 #define STEPS_MAX 1000 /* evaluations of one turn; each one settles a fact */
 
 enum source engine_source(unsigned fact)
@@ -140,6 +141,9 @@ struct policy_worker *policy_worker_new(const struct policy *p, struct loop *loo
     }
     note_lists(pw);
     open_memory(pw);
+    slab_init(&pw->judge_slab, "judge",
+              sizeof(struct judge) + p->reputation.count * sizeof(struct fact_value), JUDGES_KEPT);
+    slab_init(&pw->run_slab, "run", reputation_run_size(&p->reputation), JUDGES_KEPT);
     return pw;
 }
 
@@ -151,6 +155,8 @@ void policy_worker_free(struct policy_worker **worker)
         *worker = NULL;
         guard_run_free(&pw->guard);
         memory_free(&pw->memory);
+        slab_fini(&pw->judge_slab);
+        slab_fini(&pw->run_slab);
         free(pw->lists_wanted);
         free(pw->used);
         free(pw);

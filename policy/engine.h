@@ -6,6 +6,7 @@
  *     engine_facts.c    results of checks into facts, facts that follow from others
  *     engine_lists.c    the same for reputation lists
  *     engine_memory.c   what is remembered, as facts, and what a session leaves behind
+ *     judge_rest.c      a silent session's judge, folded
  *     judge_headers.c   what is written: header fields, log keys, explain
  *
  * Ownership   the judge owns its checks and memory; texts of facts lie in the arena of the fact's scope and
@@ -14,6 +15,7 @@
 #ifndef POLICY_ENGINE_H
 #define POLICY_ENGINE_H
 
+#include "core/slab.h"
 #include "policy/check.h"
 #include "policy/guard_run.h"
 #include "policy/policy_priv.h"
@@ -59,6 +61,8 @@ struct policy_worker {
     bool *used;              /* FACT_COUNT + lists: some rule has a term on it that can match */
     bool any_list;           /* some list is wanted that the file does not have off */
     bool zero_day_lists;     /* some enforcing list has zero_day */
+    struct slab judge_slab;  /* a judge and its lists */
+    struct slab run_slab;    /* of reputation_run_new */
 };
 
 struct question { /* that is out */
@@ -112,7 +116,7 @@ struct judge {
     struct addr ip;
     bool exempt, rdns_given;
     struct facts facts;
-    struct fact_value *lists; /* reputation.NAME, as the rules see them */
+    struct fact_value *lists; /* reputation.NAME, as the rules see them; behind the judge */
     struct arena arena[SCOPE_COUNT];
     struct origin origin[SOURCE_COUNT];
 
@@ -160,6 +164,10 @@ void engine_start(struct judge *j, enum rule_block block, enum fact_stage stage)
 void engine_cancel(struct judge *j); /* the question; checks go on */
 void engine_init(struct judge *j);
 void judge_bypass_init(struct judge *j); /* judge.c */
+/* A judge that knows what it was told about its client, and has asked nothing.  judge.c */
+struct judge *judge_make(struct policy_worker *pw, const struct judge_client *client) MUST_USE;
+struct reputation_setup judge_lists_setup(const struct judge *j);
+void judge_lists_changed(void *judge); /* what a run calls */
 struct text_facts;
 struct text_facts engine_texts(const struct judge *j);
 struct eval_input engine_input(const struct judge *j, enum fact_stage stage);

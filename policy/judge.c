@@ -11,32 +11,27 @@
 
 #define TARPIT_TRANSACTION_MS 30000
 
-static void on_lists(void *arg)
+void judge_lists_changed(void *arg)
 {
     engine_changed(arg);
 }
 
-static struct reputation_run *start_lists(struct judge *j)
+struct reputation_setup judge_lists_setup(const struct judge *j)
 {
-    struct reputation_setup setup = {
+    return (struct reputation_setup){
         .rep = &j->pw->policy->reputation,
         .loop = j->pw->loop,
         .resolver = j->pw->resolver,
         .wanted = j->pw->lists_wanted,
         .guard = j->pw->guard,
+        .slab = &j->pw->run_slab,
     };
-    struct reputation_run *run = reputation_run_new(&setup, on_lists, j);
-
-    reputation_set_client(run, &j->ip);
-    reputation_want(run, RUN_BACKGROUND);
-    return run;
 }
 
 static void give_rdns(struct judge *j, struct slice name)
 {
     struct slice text = facts_lower(j, SCOPE_SESSION, slice_take(name, DNS_NAME_MAX));
 
-    j->rdns_given = true;
     facts_set_word(j, FACT_ID_CLIENT_IPREV, slice_empty(name) ? "permerror" : "pass");
     fact_set_text(&j->facts, FACT_ID_CLIENT_RDNS, text);
     fact_set_flag(&j->facts, FACT_ID_CLIENT_DYNAMIC, rdns_is_generic(text, &j->ip));
@@ -45,15 +40,15 @@ static void give_rdns(struct judge *j, struct slice name)
     }
 }
 
-struct judge *judge_new(struct policy_worker *pw, const struct judge_client *client)
+struct judge *judge_make(struct policy_worker *pw, const struct judge_client *client)
 {
-    struct judge *j = xcalloc(1, sizeof(*j));
+    struct judge *j = slab_alloc(&pw->judge_slab);
     struct slice id = slice_str(client->session_id);
 
     j->pw = pw;
     j->ip = client->ip;
     j->exempt = client->exempt;
-    j->lists = xcalloc(pw->policy->reputation.count + 1, sizeof(*j->lists));
+    j->lists = (struct fact_value *)(void *)(j + 1);
     for (size_t i = 0; i < SCOPE_COUNT; i++) {
         arena_init(&j->arena[i], JUDGE_ARENA_MAX);
     }
@@ -67,10 +62,21 @@ struct judge *judge_new(struct policy_worker *pw, const struct judge_client *cli
     facts_init(j);
     fact_set_flag(&j->facts, FACT_ID_CLIENT_PRIVATE, client->is_private);
     fact_set_text(&j->facts, FACT_ID_SESSION_ID, facts_copy(j, SCOPE_SESSION, id));
+    j->rdns_given = client->rdns.ptr != NULL;
+    return j;
+}
+
+struct judge *judge_new(struct policy_worker *pw, const struct judge_client *client)
+{
+    struct judge *j = judge_make(pw, client);
+    struct reputation_setup lists = judge_lists_setup(j);
+
     if ((pw->any_list || (pw->guard != NULL && guard_run_awake(pw->guard))) && !j->exempt) {
-        j->run = start_lists(j);
+        j->run = reputation_run_new(&lists, judge_lists_changed, j);
+        reputation_set_client(j->run, &j->ip);
+        reputation_want(j->run, RUN_BACKGROUND);
     }
-    if (client->rdns.ptr != NULL) {
+    if (j->rdns_given) {
         give_rdns(j, client->rdns);
     }
     engine_ask_early(j, STAGE_CONNECT);
@@ -106,8 +112,7 @@ void judge_free(struct judge **judge)
     for (size_t b = 0; b < BLOCK_COUNT; b++) {
         free(j->trace[b]);
     }
-    free(j->lists);
-    free(j);
+    slab_release(&j->pw->judge_slab, j);
 }
 
 void judge_pregreet(struct judge *j)

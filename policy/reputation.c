@@ -4,58 +4,9 @@
  * A slot is one list with one subject: at most one question, under the list's own timeout.  Its state is
  * asked for, never pushed: on_change only says that something is new, once a turn.
  */
-#include "policy/reputation.h"
+#include "policy/reputation_run.h"
 
-#include "policy/check.h"
 #include "policy/guard_run.h"
-
-struct slot {
-    struct reputation_run *run;
-    const struct reputation_list *list;
-    size_t index; /* of the list */
-    enum list_subject subject;
-    enum list_state state;
-    struct dns_req *req;
-    struct timer timeout;
-    int64_t weight;
-    uint64_t started_us;
-    struct origin origin;
-    bool sampled; /* asked for the guard alone */
-};
-
-struct force { /* what the guard and the operator make of the settings */
-    enum list_mode mode;
-    enum list_ask ask;
-};
-
-struct subject {
-    bool known;
-    char *name; /* NULL: there is none; not of SUBJECT_CLIENT */
-};
-
-enum reason_state { REASON_UNASKED = 0, REASON_PENDING, REASON_DONE };
-
-struct reputation_run {
-    struct reputation_setup setup;
-    void (*on_change)(void *arg);
-    void *arg;
-    struct deferred changed;
-    struct addr client;
-    struct subject subject[SUBJECT_COUNT];
-    unsigned kinds; /* RUN_ bits that are wanted */
-    bool sampling;
-    struct force *force; /* rep->count */
-
-    enum reason_state reason_state;
-    const struct slot *reason_slot;
-    struct dns_req *reason_req;
-    struct timer reason_timeout;
-    char reason[REPUTATION_REASON_MAX + 1];
-    size_t reason_len;
-
-    size_t count;
-    struct slot slot[];
-};
 
 /* ---- one answer ---- */
 
@@ -289,21 +240,29 @@ static void on_reason_timeout(void *arg)
     tell(run);
 }
 
-struct reputation_run *reputation_run_new(const struct reputation_setup *setup, void (*on_change)(void *arg),
-                                          void *arg)
+size_t reputation_run_size(const struct reputation *rep)
 {
-    const struct reputation *rep = setup->rep;
-    struct reputation_run *run = xcalloc(1, sizeof(*run) + rep->slot_count * sizeof(run->slot[0]));
+    return sizeof(struct reputation_run) + rep->slot_count * sizeof(struct slot) +
+           rep->count * sizeof(struct force);
+}
+
+struct reputation_run *run_make(const struct reputation_setup *setup, void (*on_change)(void *arg), void *arg)
+{
+    struct reputation_run *run = slab_alloc(setup->slab);
 
     run->setup = *setup;
     run->on_change = on_change;
     run->arg = arg;
     deferred_init(&run->changed, on_changed, run);
     timer_init(&run->reason_timeout, setup->loop, on_reason_timeout, run);
-    run->force = xcalloc(rep->count + 1, sizeof(*run->force));
-    for (size_t i = 0; i < rep->count; i++) {
-        run->force[i] = force_of(setup, i);
-    }
+    run->force = (struct force *)(void *)(run->slot + setup->rep->slot_count);
+    return run;
+}
+
+void run_make_slots(struct reputation_run *run)
+{
+    const struct reputation *rep = run->setup.rep;
+
     for (size_t i = 0; i < rep->count; i++) {
         for (unsigned s = 0; s < SUBJECT_COUNT && run->force[i].mode != LIST_OFF; s++) {
             if ((rep->list[i].subjects & (1u << s)) != 0) {
@@ -312,10 +271,21 @@ struct reputation_run *reputation_run_new(const struct reputation_setup *setup, 
                 *slot = (struct slot){
                     .run = run, .list = &rep->list[i], .index = i, .subject = (enum list_subject)s
                 };
-                timer_init(&slot->timeout, setup->loop, on_timeout, slot);
+                timer_init(&slot->timeout, run->setup.loop, on_timeout, slot);
             }
         }
     }
+}
+
+struct reputation_run *reputation_run_new(const struct reputation_setup *setup, void (*on_change)(void *arg),
+                                          void *arg)
+{
+    struct reputation_run *run = run_make(setup, on_change, arg);
+
+    for (size_t i = 0; i < setup->rep->count; i++) {
+        run->force[i] = force_of(setup, i);
+    }
+    run_make_slots(run);
     return run;
 }
 
@@ -335,8 +305,7 @@ void reputation_run_free(struct reputation_run **run)
     for (unsigned s = 0; s < SUBJECT_COUNT; s++) {
         free(r->subject[s].name);
     }
-    free(r->force);
-    free(r);
+    slab_release(r->setup.slab, r);
 }
 
 void reputation_set_client(struct reputation_run *run, const struct addr *ip)
@@ -415,7 +384,7 @@ bool reputation_waiting(const struct reputation_run *run, unsigned kinds)
 
 bool reputation_busy(const struct reputation_run *run)
 {
-    bool busy = run->reason_state == REASON_PENDING;
+    bool busy = run->reason_state == REASON_PENDING || list_linked(&run->changed.node);
 
     for (size_t i = 0; i < run->count; i++) {
         busy = busy || run->slot[i].state == LIST_PENDING;

@@ -22,6 +22,7 @@
 #include "config/tree.h"
 #include "core/arena.h"
 #include "core/loop.h"
+#include "core/slab.h"
 #include "dns/dns.h"
 
 #define REPUTATION_LISTS_MAX 100
@@ -81,8 +82,11 @@ struct reputation_setup {
     struct loop *loop;
     struct resolver *resolver;
     struct guard_run *guard; /* NULL: the modes of the file, and nobody hears of the answers */
+    struct slab *slab;       /* of reputation_run_size() */
     const bool *wanted;      /* rep->count of them: is the list worth asking at all?  borrowed */
 };
+
+size_t reputation_run_size(const struct reputation *rep);
 
 /* `on_change` comes from the loop after an answer or a time-out, once for several of one turn. */
 struct reputation_run *reputation_run_new(const struct reputation_setup *setup, void (*on_change)(void *arg),
@@ -101,6 +105,14 @@ void reputation_unwant(struct reputation_run *run, unsigned kinds); /* for subje
 
 /* Late lists that nobody asked are asked for the guard alone: no fact knows of it. */
 void reputation_sample(struct reputation_run *run);
+
+/*
+ * What came of a run that is not busy, as octets behind those in `out`; and the same run made of them, taken off the
+ * front of *in.  Nobody is asked.  Where answers came from is not kept.
+ */
+void reputation_fold(const struct reputation_run *run, struct buf *out);
+struct reputation_run *reputation_unfold(const struct reputation_setup *setup, void (*on_change)(void *arg), void *arg,
+                                         const struct addr *client, struct slice *in) MUST_USE;
 
 /* The time is over: what is awaited ends without an answer. */
 void reputation_expire(struct reputation_run *run);

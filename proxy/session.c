@@ -16,6 +16,7 @@
 #define LINGER_MS 2000     /* long enough for the last reply to be read (LIM-13) */
 #define FAREWELL_MS 1000   /* for a reset behind an end that came before its 250 */
 #define INPUT_MAX 65536    /* pipelined input of one client (PIP-14) */
+#define REST_MS 500        /* silence between transactions, then the judge is folded */
 #define FRESH_MS 5000      /* a session without a message is idle after it (reload) */
 #define TLS_HANDSHAKE 0x16 /* first octet of a ClientHello on the wrong port (GRT-10) */
 
@@ -81,6 +82,15 @@ static uint64_t command_due(const struct session *s)
     return min_u64(due, later(s->started, lim->session_timeout_ms));
 }
 
+/* The next time to fold what nobody needs while the client is silent; what is asked may take longer than
+ * that. */
+static uint64_t rest_due(const struct session *s)
+{
+    uint64_t since = s->rest_tried > s->idle_since ? s->rest_tried : s->idle_since;
+
+    return s->judge == NULL ? CONFIG_OFF : later(since, REST_MS);
+}
+
 /* The nearest deadline of the phase; CONFIG_OFF while somebody else owes us an answer under his own. */
 static uint64_t next_due(const struct session *s)
 {
@@ -100,6 +110,7 @@ static uint64_t next_due(const struct session *s)
         return later(s->started, s->known_good ? 0 : conf->server.greet_delay_ms);
     case PHASE_HELO:
     case PHASE_READY:
+        return min_u64(command_due(s), rest_due(s));
     case PHASE_ENVELOPE:
         return command_due(s);
     case PHASE_DATA:
@@ -193,7 +204,10 @@ static void on_timer(void *arg)
     case PHASE_HELO:
     case PHASE_READY:
     case PHASE_ENVELOPE:
-        if (later(s->started, s->worker->conf->limits.session_timeout_ms) <= now) {
+        if (command_due(s) > now) {
+            session_policy_rest(s);
+            session_rearm(s);
+        } else if (later(s->started, s->worker->conf->limits.session_timeout_ms) <= now) {
             session_end(s, REPLY_SESSION_TIME, REASON_TIMEOUT);
         } else {
             session_end(s, REPLY_IDLE, REASON_TIMEOUT);
@@ -223,7 +237,7 @@ void session_reset(struct session *s)
 {
     if (s->txn != NULL) {
         txn_free(&s->txn);
-        judge_reset(s->judge);
+        judge_reset(session_judge(s));
     }
     s->refused_rcpt = 0;
     if (s->phase == PHASE_ENVELOPE || s->phase == PHASE_DATA || s->phase == PHASE_RELAY) {
@@ -467,7 +481,7 @@ static void on_input(void *arg)
 
     if (s->phase == PHASE_BANNER && !s->pregreet) {
         s->pregreet = true;
-        judge_pregreet(s->judge);
+        judge_pregreet(session_judge(s));
         session_abuse(s, ABUSE_PREGREET);
         return;
     }

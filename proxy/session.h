@@ -102,7 +102,8 @@ struct session {
     struct worker                *worker;
     const struct config_listener *listener;
     struct stream                *stream; /* NULL once the client is gone and only the relay goes on */
-    struct judge                 *judge;  /* facts and verdicts; made at accept, again at XCLIENT */
+    struct judge                 *judge;  /* facts and verdicts, by session_judge() only; made at accept, again at XCLIENT */
+    struct judge_rest            *resting; /* it, folded, while the session is silent: then judge is NULL */
     struct txn                   *txn;    /* "in a transaction" is txn != NULL */
     struct timer                  timer;  /* the nearest deadline of this phase */
     struct deferred               resume; /* runs session_pump in the next turn */
@@ -126,6 +127,7 @@ struct session {
 
     uint64_t started;         /* ms */
     uint64_t idle_since;      /* last line taken or reply written */
+    uint64_t rest_tried;      /* to fold the judge; 0: not yet */
     uint64_t line_since;      /* first octet of the incomplete line; 0: none */
     uint64_t data_since, data_last; /* DATA: start, last octet */
 
@@ -241,6 +243,8 @@ bool session_relay_goes_on(struct session *s);
 /* session_policy.c: the verdict on a recipient, then session_ask_upstream; on the message, then session_send_message. */
 void            session_policy_open(struct session *s); /* rDNS and early lists may be asked from here on */
 void            session_policy_close(struct session *s);
+struct judge   *session_judge(struct session *s);       /* awake */
+void            session_policy_rest(struct session *s); /* silent between transactions: folded, unless something is asked */
 void            session_policy_txn(struct txn *t);
 void            session_policy_mail(struct session *s); /* the transaction is open: SPF may be asked */
 enum cmd_result session_judge_rcpt(struct session *s, struct recipient *rcpt);

@@ -99,7 +99,7 @@ static bool greet(struct session *s, struct slice arg)
     session_abandon(s);
     free(s->helo);
     s->helo = slice_dup(s->announced_helo != NULL ? slice_str(s->announced_helo) : slice_take(name, 255));
-    judge_helo(s->judge, slice_str(s->helo));
+    judge_helo(session_judge(s), slice_str(s->helo));
     if (s->phase == PHASE_HELO) {
         session_enter(s, PHASE_READY);
     }

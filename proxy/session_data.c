@@ -192,7 +192,7 @@ static const char *count_outcome(struct session *s, const struct reply *r)
     if (reply_is(r, 2)) {
         count(M_MESSAGES_ACCEPTED);
         count_n(M_MESSAGE_BYTES, spool_size(s->txn->spool));
-        judge_outcome(s->judge, true);
+        judge_outcome(session_judge(s), true);
         return "accepted";
     }
     if (relay_unknown(s->txn->relay)) {
@@ -200,7 +200,7 @@ static const char *count_outcome(struct session *s, const struct reply *r)
         return "unknown";
     }
     if (reply_is(r, 5)) {
-        judge_outcome(s->judge, false);
+        judge_outcome(session_judge(s), false);
     }
     count(reply_is(r, 5) ? M_MESSAGES_REJECTED : M_MESSAGES_DEFERRED);
     return reply_is(r, 5) ? "rejected" : "deferred";
@@ -298,7 +298,7 @@ void session_send_message(struct session *s)
     struct relay_message msg;
     struct buf added;
 
-    judge_message_taken(s->judge);
+    judge_message_taken(session_judge(s));
     buf_init(&added, TAGS_MAX);
     session_tags(s, &added);
     msg = (struct relay_message){

@@ -34,11 +34,11 @@ static void on_banner_verdict(void *arg, const struct verdict *v)
 
 bool session_early_banner(struct session *s)
 {
-    if (!judge_wants_early(s->judge)) {
+    if (!judge_wants_early(session_judge(s))) {
         return false;
     }
     s->waits |= WAIT_POLICY;
-    judge_early(s->judge, STAGE_CONNECT, on_banner_verdict, s);
+    judge_early(session_judge(s), STAGE_CONNECT, on_banner_verdict, s);
     session_rearm(s);
     return true;
 }
@@ -68,6 +68,6 @@ static void on_mail_verdict(void *arg, const struct verdict *v)
 enum cmd_result session_early_mail(struct session *s)
 {
     s->waits |= WAIT_POLICY;
-    judge_early(s->judge, STAGE_MAIL, on_mail_verdict, s);
+    judge_early(session_judge(s), STAGE_MAIL, on_mail_verdict, s);
     return CMD_WAITING;
 }

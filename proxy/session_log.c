@@ -97,7 +97,7 @@ void session_log_rcpt(struct session *s, const struct recipient *rcpt, struct sl
     put_address(s, &l, "to", rcpt != NULL && !slice_empty(rcpt->address) ? rcpt->address : said);
     put_reply(&l, r);
     log_text(&l, "by", by);
-    judge_log(s->judge, &l);
+    judge_log(session_judge(s), &l);
     log_end(&l);
 }
 
@@ -116,7 +116,7 @@ void session_log_refused(struct session *s, const struct reply *r)
     }
     put_reply(&l, r);
     log_text(&l, "by", "glacis");
-    judge_log(s->judge, &l);
+    judge_log(session_judge(s), &l);
     log_end(&l);
 }
 
@@ -165,7 +165,7 @@ void session_log_txn(struct session *s, const struct reply *r, const char *outco
     if (t->relay != NULL && relay_tls(t->relay)[0] != '\0') {
         log_text(&l, "upstream_tls", relay_tls(t->relay));
     }
-    judge_log(s->judge, &l);
+    judge_log(session_judge(s), &l);
     log_bool(&l, "tls", s->tls);
     if (s->tls) {
         log_text(&l, "tls_version", s->tls_version);

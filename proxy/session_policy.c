@@ -92,9 +92,9 @@ static bool same_class(const struct txn *t, const struct verdict *v, bool bypass
 static void go_on(struct session *s, struct recipient *rcpt, const struct verdict *v)
 {
     struct txn *t = s->txn;
-    bool bypass = judge_bypasses(s->judge);
+    bool bypass = judge_bypasses(session_judge(s));
 
-    if (!same_class(t, v, bypass) || (t->env.rcpt_count > 0 && judge_single_recipient(s->judge))) {
+    if (!same_class(t, v, bypass) || (t->env.rcpt_count > 0 && judge_single_recipient(session_judge(s)))) {
         count(M_RCPT_SECOND_ROUTE);
         if (session_refuse_rcpt(s, rcpt, &reply_table[REPLY_SECOND_ROUTE]) != CMD_CLOSED) {
             session_pump(s);
@@ -135,7 +135,7 @@ static void carry_out_message(struct session *s, const struct verdict *v)
         return;
     }
     if (reply_is(&r, 5)) {
-        judge_outcome(s->judge, false);
+        judge_outcome(session_judge(s), false);
     }
     s->txn->close_after = s->txn->close_after || v->action == VERDICT_DROP;
     session_refuse_message(s, &r);
@@ -202,9 +202,10 @@ static void on_message_verdict(void *arg, const struct verdict *v)
 
 /* ---- for the other files ---- */
 
-void session_policy_open(struct session *s)
+/* As everybody sees it now; the same for as long as the judge lives: XCLIENT makes a new one. */
+static struct judge_client client_of(const struct session *s)
 {
-    struct judge_client c = {
+    return (struct judge_client){
         .ip = s->peer,
         .exempt = s->exempt,
         .is_private = addr_is_private(&s->peer) && s->via.family == ADDR_NONE,
@@ -213,6 +214,11 @@ void session_policy_open(struct session *s)
                                             : SLICE(""),
         .session_id = s->id,
     };
+}
+
+void session_policy_open(struct session *s)
+{
+    struct judge_client c = client_of(s);
 
     s->judge = judge_new(s->worker->judges, &c);
     if (s->pregreet) {
@@ -223,6 +229,26 @@ void session_policy_open(struct session *s)
 void session_policy_close(struct session *s)
 {
     judge_free(&s->judge);
+    judge_rest_free(&s->resting);
+}
+
+struct judge *session_judge(struct session *s)
+{
+    struct judge_client c;
+
+    if (s->resting != NULL) {
+        c = client_of(s);
+        s->judge = judge_wake(s->worker->judges, &c, &s->resting);
+    }
+    return s->judge;
+}
+
+void session_policy_rest(struct session *s)
+{
+    s->rest_tried = loop_now(s->worker->loop);
+    if (s->judge != NULL) {
+        s->resting = judge_rest(&s->judge);
+    }
 }
 
 void session_policy_mail(struct session *s)
@@ -230,7 +256,7 @@ void session_policy_mail(struct session *s)
     const struct envelope *env = &s->txn->env;
     struct judge_sender from = { env->sender, env->sender_local, env->sender_domain, env->sender_null };
 
-    judge_mail(s->judge, &from);
+    judge_mail(session_judge(s), &from);
 }
 
 void session_policy_txn(struct txn *t)
@@ -250,8 +276,8 @@ enum cmd_result session_judge_rcpt(struct session *s, struct recipient *rcpt)
 
     s->txn->asking = rcpt;
     s->waits |= WAIT_POLICY;
-    judge_violations(s->judge, s->violations);
-    judge_rcpt(s->judge, &r, on_rcpt_verdict, s);
+    judge_violations(session_judge(s), s->violations);
+    judge_rcpt(session_judge(s), &r, on_rcpt_verdict, s);
     return CMD_WAITING;
 }
 
@@ -264,5 +290,5 @@ void session_judge_message(struct session *s)
         return;
     }
     s->waits |= WAIT_POLICY;
-    judge_message(s->judge, &c, on_message_verdict, s);
+    judge_message(session_judge(s), &c, on_message_verdict, s);
 }

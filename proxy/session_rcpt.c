@@ -80,7 +80,7 @@ enum cmd_result cmd_mail(struct session *s, struct slice arg)
     s->messages++;
     session_policy_mail(s);
     session_enter(s, PHASE_ENVELOPE);
-    return judge_wants_early(s->judge) ? session_early_mail(s) : session_say(s, said);
+    return judge_wants_early(session_judge(s)) ? session_early_mail(s) : session_say(s, said);
 }
 
 /* ---- RCPT ---- */
@@ -131,7 +131,7 @@ static bool over_message_rate(struct session *s)
     const struct config *conf = s->worker->conf;
 
     if (s->txn->rate_counted || s->exempt || conf->limits.message_rate.count == 0 ||
-        judge_exempt_from_rates(s->judge)) {
+        judge_exempt_from_rates(session_judge(s))) {
         return false;
     }
     if (state_client_message(s->worker->state, &s->peer, &conf->limits, loop_now(s->worker->loop))) {
@@ -180,7 +180,7 @@ static void on_rcpt_reply(void *arg, const struct reply *r)
     session_reply(s, r, ours);
     if (reply_is(r, 2)) {
         txn_add_recipient(t, rcpt);
-        judge_recipient_taken(s->judge);
+        judge_recipient_taken(session_judge(s));
         t->upstream = rcpt->home->upstream;
         count(M_RCPT_ACCEPTED);
     } else {

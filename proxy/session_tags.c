@@ -63,7 +63,7 @@ void session_tags(struct session *s, struct buf *out)
     if (h->received) {
         put_received(s, out);
     }
-    judge_headers(s->judge, out);
+    judge_headers(session_judge(s), out);
     if (h->verdict) {
         field_put(out, SLICE("X-Glacis-Session"), slice_str(s->id), false);
     }
@@ -73,5 +73,5 @@ void session_tags(struct session *s, struct buf *out)
     if (s->txn->divert != NULL) {
         put_diverted(s, out);
     }
-    judge_added_headers(s->judge, out);
+    judge_added_headers(session_judge(s), out);
 }

@@ -128,7 +128,7 @@ void session_tls_facts(struct session *s)
     struct tls_info info;
 
     if (s->tls && tls_info(s->stream, &info)) {
-        judge_tls(s->judge, slice_str(info.version), slice_str(info.cipher), slice_str(info.subject));
+        judge_tls(session_judge(s), slice_str(info.version), slice_str(info.cipher), slice_str(info.subject));
     }
 }
 

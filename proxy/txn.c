@@ -20,7 +20,7 @@ struct txn *txn_new(struct session *s)
     t->env.client = s->peer;
     t->env.local = s->local;
     t->env.helo = slice_str(s->helo);
-    t->env.rdns = judge_rdns(s->judge);
+    t->env.rdns = judge_rdns(session_judge(s));
     t->env.esmtp = s->esmtp;
     t->env.client_exempt = s->exempt;
     t->env.session_id = s->id;

@@ -73,7 +73,7 @@ def main():
     warm = hold(port, 0, 200)
     for s in warm:
         s.close()
-    time.sleep(1)
+    time.sleep(3)
     before_workers, before_all = pss(workers), pss(names)
     helpers = []
     for first in range(0, count, room):
@@ -82,7 +82,7 @@ def main():
         helpers.append(helper)
         if helper.stdout.readline() != b"held\n":
             sys.exit("the connections could not be held")
-    time.sleep(1)
+    time.sleep(3)
     after_workers, after_all = pss(workers), pss(names)
     print("connections             %d" % count)
     print("workers                 %d" % len(workers))
