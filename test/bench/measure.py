@@ -11,7 +11,7 @@ import subprocess
 import time
 from collections import Counter
 
-from rig import HERE, Share, cpu_us, enter, kernel_kib, pids, pss_kib, udp_in
+from rig import HERE, Share, cpu_us, enter, kernel_kib, pids, pss_kib, settled, udp_in
 from workloads import LISTED, WORKLOADS
 
 DESCRIPTORS = 19000     # sessions that one generator can hold
@@ -105,12 +105,12 @@ def held_sessions(rig, target, name, _):
     work = WORKLOADS[name]
     options, port = target.tls_options(work.tls)
     want = min(work.held, target.idle_max, DESCRIPTORS)
-    time.sleep(0.3)
+    settled("peer")
     before, kernel, cpu = pss_kib("peer"), kernel_kib(), cpu_us("peer")[0]
     process = generator(list(work.args) + options + ["-i", want, "-c", 100, "-b", rig.addresses.fresh(), "-H", 120, "-t", 70,
                                                      "127.0.0.1:%d" % port], subprocess.PIPE)
     up = re.match(r"IDLE (\d+) of (\d+) in ([\d.]+)", process.stdout.readline())
-    time.sleep(1)
+    settled("peer")
     held = int(up.group(1)) if up else 0
     set_up = cpu_us("peer")[0] - cpu
     row = {"units": held, "asked": want, "base_kib": before, "processes": len(pids("peer")),
@@ -120,7 +120,7 @@ def held_sessions(rig, target, name, _):
     process.stdin.close()
     process.stdin = None
     row["first_err"] = outcome(process)["first_err"]
-    time.sleep(1)
+    settled("peer")
     return row
 
 
@@ -131,6 +131,7 @@ def system_calls(rig, target, name, _):
     work = WORKLOADS[name]
     options, port = target.tls_options(target.tls == "implicit")
     log = os.path.join(target.run, "strace")
+    settled("peer")
     attach = [x for p in pids("peer") for x in ("-p", str(p))]
     if not attach:
         return {"units": 0, "calls": None, "kinds": {}}

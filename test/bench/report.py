@@ -26,7 +26,7 @@ def one_line(row):
     head = "%-14s %-12s" % (row["target"], row["workload"])
     tail = " other %.0f%%%s" % (row["other"] * 100, " DISTURBED" if row["disturbed"] else "")
     if "kib" in row:
-        return head + "held %d, %s KiB each" % (row["units"], number(row["kib"], "%.2f")) + tail
+        return head + "held %d of %d, %s KiB each %s" % (row["units"], row["asked"], number(row["kib"], "%.2f"), row["first_err"]) + tail
     if "calls" in row:
         return head + "%s calls" % number(row["calls"], "%.1f") + tail
     errors = sum(row[k] for k in ("ioerr", "proto_err"))
@@ -149,7 +149,7 @@ def idle_table(res):
     rows = []
     for work in [n for n, w in WORKLOADS.items() if w.kind == "idle"]:
         for t in res.having([work]):
-            rows.append([t, "TLS" if WORKLOADS[work].tls else "plain", number(res.median(t, work, "units"), "%d"),
+            rows.append([t, "TLS" if WORKLOADS[work].tls else "plain", "%d of %d" % (res.median(t, work, "units"), res.median(t, work, "asked")),
                          number(res.median(t, work, "kib"), "%.2f"), number(res.median(t, work, "kernel_kib"), "%.1f"),
                          number(res.median(t, work, "upstream"), "%d"), number(res.median(t, work, "processes"), "%d")])
     return "An idle session after EHLO, KiB", table(

@@ -106,6 +106,16 @@ def wait_quiet(seconds, limit):
             return
 
 
+def settled(group, seconds=15):
+    """Waits until the group has nothing more to do: 250 ms with less than 5 ms of CPU."""
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        before = cpu_us(group)[0]
+        time.sleep(0.25)
+        if cpu_us(group)[0] - before < 5000:
+            return
+
+
 def udp_in():
     """UDP datagrams received in this network namespace: a question and its answer are two."""
     names, values = [l.split() for l in read("/proc/net/snmp").splitlines() if l.startswith("Udp:")]

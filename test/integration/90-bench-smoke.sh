@@ -52,6 +52,21 @@ with open(work + "/flood/raw.jsonl", encoding="ascii") as f:
 seen = {k: flood[k] for k in ("units", "msgs", "sink", "ioerr")}
 assert seen == {"units": 600, "msgs": 0, "sink": 0, "ioerr": 0}, seen
 PY
+# What was disturbed is left out where something undisturbed exists, and is marked where not; a report can be made again.
+"$PYTHON" - "$ROOT/test/bench" "$work/verify/raw.jsonl" >"$work/again" <<'PY'
+import sys
+
+sys.path.insert(0, sys.argv[1])
+import report
+
+row = {"target": "haproxy", "workload": "msg4k", "disturbed": False, "cpu_ms": 1.0}
+rows = [row, dict(row, disturbed=True, cpu_ms=9.0), dict(row, target="x", cpu_ms=2.0), dict(row, target="y", disturbed=True)]
+results = report.Results(rows, {})
+assert results.median("haproxy", "msg4k", "cpu_ms") == 1.0 and results.mark("haproxy", "msg4k") == ""
+assert results.ratio("x", "msg4k") == 2.0 and results.mark("y", "msg4k") == "~"
+print(report.markdown(report.Results(report.load(sys.argv[2:]), {})))
+PY
+grep -q "repetitions; meanwhile others took" "$work/again" || fail "a report is made again from its rows"
 ok "messages through all targets that are installed: none lost, doubled or changed"
 ok "600 listed clients at once: all refused"
 grep -q "^| glacis | 1 | 600 | 0 | 0 |" "$work/table" || fail "the table of the flood is printed"

@@ -1,0 +1,3 @@
+GLACIS_WORKERS=2
+. $PEERS/glacis.sh
+desc="as glacis, with two workers: each has a descriptor limit of its own"
