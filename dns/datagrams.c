@@ -8,8 +8,13 @@
  * from that server's address or not at all.  c-ares reads until there is no more; a group that was not full
  * says so without a further call.
  *
+ * A kernel that has no room (EAGAIN, ENOBUFS) is no error of the server's: what did not go is kept and tried
+ * again after a moment.  What finds no place meanwhile is lost as it might be on the wire: its question has a
+ * timeout.
+ *
  * Owns     the two groups.  The descriptors are c-ares', it closes them through us.
- * Limits   GROUP datagrams in each; when `out` is full it leaves at once.
+ * Limits   GROUP datagrams in each; when `out` is full it leaves at once.  AGAIN_MAX tries without any
+ * progress, then it is an error after all.
  */
 #include "dns/datagrams.h"
 
@@ -22,6 +27,8 @@
 #include "dns/wire.h"
 
 #define GROUP 16
+#define AGAIN_MS 5
+#define AGAIN_MAX 100
 #define ANSWER_MAX (WIRE_EDNS_SIZE + 1) /* one more: what is longer than it may be is seen to be */
 
 struct datagrams {
@@ -32,6 +39,8 @@ struct datagrams {
     int udp;   /* -1: none open */
     int error; /* of sending, to be told by the next read; 0: none */
 
+    struct timer again;   /* active: the kernel had no room */
+    unsigned again_count; /* tries since something went */
     unsigned out_count;
     size_t out_len[GROUP];
     uint8_t out[GROUP][WIRE_QUERY_MAX];
@@ -48,50 +57,93 @@ struct datagrams {
 
 static void forget(struct datagrams *d)
 {
+    timer_stop(&d->again);
+    d->again_count = 0;
     d->out_count = d->in_count = d->in_at = 0;
     d->error = 0;
     d->drained = false;
 }
 
-static void flush(struct datagrams *d)
+/* Hands the group to the kernel; how many went, and what was said of the next one (0: all went). */
+static unsigned send_group(struct datagrams *d, int *error)
 {
     struct mmsghdr msg[GROUP];
     struct iovec iov[GROUP];
-    unsigned sent = 0, count = d->out_count;
+    unsigned sent = 0;
+    int n;
 
-    d->out_count = 0;
-    if (d->udp < 0) {
-        return;
-    }
-    for (unsigned i = 0; i < count; i++) {
+    for (unsigned i = 0; i < d->out_count; i++) {
         iov[i] = (struct iovec){ d->out[i], d->out_len[i] };
         msg[i] = (struct mmsghdr){ .msg_hdr = { .msg_iov = &iov[i], .msg_iovlen = 1 } };
     }
-    while (sent < count) {
-        int n = sendmmsg(d->udp, msg + sent, count - sent, MSG_NOSIGNAL);
-
+    *error = 0;
+    while (sent < d->out_count) {
+        n = sendmmsg(d->udp, msg + sent, d->out_count - sent, MSG_NOSIGNAL);
         if (n < 0 && errno == EINTR) {
             continue;
         }
         if (n < 0) {
-            d->error = errno;
-            return;
+            *error = errno;
+            break;
         }
-        sent += (unsigned)n;
-        if (sent < count) { /* the kernel keeps the reason to itself: most likely the port is closed */
+        if (sent >
+            0) { /* it stopped, kept the reason to itself, and goes on: a closed port said so meanwhile */
             d->error = ECONNREFUSED;
         }
+        sent += (unsigned)n;
     }
+    return sent;
+}
+
+/* Moves those that did not go to the front, and comes back to them. */
+static void keep_rest(struct datagrams *d, unsigned sent)
+{
+    for (unsigned i = sent; i < d->out_count; i++) {
+        memcpy(d->out[i - sent], d->out[i], d->out_len[i]);
+        d->out_len[i - sent] = d->out_len[i];
+    }
+    d->out_count -= sent;
+    timer_start(&d->again, AGAIN_MS);
+}
+
+static void flush(struct datagrams *d)
+{
+    unsigned sent;
+    int error;
+
+    if (d->udp < 0 || d->out_count == 0) {
+        d->out_count = 0;
+        return;
+    }
+    sent = send_group(d, &error);
+    d->again_count = sent > 0 || error == 0 ? 0 : d->again_count + 1;
+    if ((error == EAGAIN || error == ENOBUFS || error == ENOMEM) && d->again_count <= AGAIN_MAX) {
+        keep_rest(d, sent);
+        return;
+    }
+    d->again_count = 0;
+    d->out_count = 0;
+    d->error = error != 0 ? error : d->error;
 }
 
 static void on_end_of_turn(void *arg)
 {
     struct datagrams *d = arg;
 
-    flush(d);
+    if (!timer_active(&d->again)) {
+        flush(d);
+    }
     if (d->error != 0 && d->udp >= 0) {
         ares_process_fd(d->channel, d->udp, ARES_SOCKET_BAD);
     }
+}
+
+/* At the end of the turn, like any other sending: c-ares may be told of an error there. */
+static void on_again(void *arg)
+{
+    struct datagrams *d = arg;
+
+    loop_at_end(d->loop, &d->leave);
 }
 
 static bool put(struct datagrams *d, const struct iovec *iov, int count)
@@ -104,8 +156,11 @@ static bool put(struct datagrams *d, const struct iovec *iov, int count)
     if (len > WIRE_QUERY_MAX) {
         return false;
     }
-    if (d->out_count == GROUP) {
+    if (d->out_count == GROUP && !timer_active(&d->again)) {
         flush(d);
+    }
+    if (d->out_count == GROUP) {
+        return true;
     }
     d->out_len[d->out_count] = 0;
     for (int i = 0; i < count; i++) {
@@ -266,6 +321,7 @@ struct datagrams *datagrams_new(struct loop *l, ares_channel channel, int rcvbuf
     d->rcvbuf = rcvbuf;
     d->udp = -1;
     deferred_init(&d->leave, on_end_of_turn, d);
+    timer_init(&d->again, l, on_again, d);
     ares_set_socket_functions(channel, &functions, d);
     return d;
 }
@@ -273,5 +329,6 @@ struct datagrams *datagrams_new(struct loop *l, ares_channel channel, int rcvbuf
 void datagrams_free(struct datagrams *d)
 {
     deferred_cancel(&d->leave);
+    timer_stop(&d->again);
     free(d);
 }

@@ -5,7 +5,7 @@
  * are collected and leave at its end in one sendmmsg(), and one recvmmsg() brings what has arrived.
  *
  * Errors     what goes wrong in a group is told to c-ares by the next read, as the kernel tells of a closed
- *            port; until then the questions count as sent.
+ *            port; until then the questions count as sent.  A full kernel is waited for.
  */
 #ifndef DNS_DATAGRAMS_H
 #define DNS_DATAGRAMS_H

@@ -52,6 +52,7 @@ struct parse {
     struct wire_name soa_owner;
     uint32_t soa_ttl_s; /* the smaller of TTL and minimum */
     bool has_soa;
+    bool has_ns; /* in the authority section */
 };
 
 /* ---- names ---- */
@@ -298,6 +299,7 @@ static bool read_others(struct parse *p, size_t authority, size_t additional)
             return garbage(p);
         if (i < authority && rr.type == DNS_TYPE_SOA && class == CLASS_IN && !note_soa(p, &rr))
             return garbage(p);
+        p->has_ns = p->has_ns || (i < authority && rr.type == DNS_TYPE_NS && class == CLASS_IN);
         if (i >= authority && rr.type == TYPE_OPT && !p->out->has_opt) {
             p->out->has_opt = true;
             p->out->rcode = (uint16_t)(p->out->rcode | (rr.ttl_s >> 24) << 4);
@@ -495,12 +497,23 @@ static bool follow_chain(struct parse *p, struct wire_name *end, uint32_t *ttl_s
     return keep(p, buf_slice(&text), &p->out->canonical) == DECODED || garbage(p);
 }
 
-static void set_negative(struct parse *p, const struct wire_name *end, uint32_t chain_ttl_s)
+/*
+ * RFC 2308 2.2: no data is said with a SOA, or with nothing at all.  Name servers alone are a referral, from
+ * a server that does not ask further for us; records of somebody else alone are a forgery or a fault. Neither
+ * says that there is nothing.
+ */
+static bool set_negative(struct parse *p, const struct wire_name *end, uint32_t chain_ttl_s)
 {
+    bool vouched = p->has_soa && name_is_below(end, &p->soa_owner);
+    bool strangers = p->rr_count > 0 && wire_name_eq(end, &p->q->name);
+
+    if (p->out->rcode == RCODE_OK && !vouched && p->has_ns)
+        return fail(p, DNS_WHY_REFUSED);
+    if (p->out->rcode == RCODE_OK && !vouched && strangers)
+        return garbage(p);
     p->out->status = p->out->rcode == RCODE_NXDOMAIN ? DNS_NXDOMAIN : DNS_NODATA;
-    p->out->ttl_s = 0;
-    if (p->has_soa && name_is_below(end, &p->soa_owner))
-        p->out->ttl_s = (uint32_t)min_u64(p->soa_ttl_s, chain_ttl_s);
+    p->out->ttl_s = vouched ? (uint32_t)min_u64(p->soa_ttl_s, chain_ttl_s) : 0;
+    return true;
 }
 
 /* Decodes the records at the end of the chain. */
@@ -547,8 +560,7 @@ static bool parse_all(struct parse *p)
         return false;
     if (p->out->rcode == RCODE_OK && find_rr(p, &end, p->q->type) != NULL)
         return collect(p, &end, ttl_s);
-    set_negative(p, &end, ttl_s);
-    return true;
+    return set_negative(p, &end, ttl_s);
 }
 
 void wire_parse(struct slice packet, const struct wire_question *q, struct arena *mem,

@@ -196,7 +196,7 @@ static const struct answer_row answer_rows[] = {
     { "alias.test", DNS_TYPE_A, DNS_OK, DNS_WHY_NONE, 30 },
     { "nx.test", DNS_TYPE_A, DNS_NXDOMAIN, DNS_WHY_NONE, 30 },
     { "nodata.test", DNS_TYPE_A, DNS_NODATA, DNS_WHY_NONE, 30 },
-    { "other.test", DNS_TYPE_A, DNS_NODATA, DNS_WHY_NONE, 1 },
+    { "other.test", DNS_TYPE_A, DNS_TEMPFAIL, DNS_WHY_GARBAGE, 5 },
     { "k900.test", DNS_TYPE_TXT, DNS_OK, DNS_WHY_NONE, 60 },
     { "big.test", DNS_TYPE_TXT, DNS_OK, DNS_WHY_NONE, 60 },
     { "servfail.test", DNS_TYPE_A, DNS_TEMPFAIL, DNS_WHY_SERVFAIL, 5 },

@@ -228,7 +228,7 @@ static void a_dot_inside_a_label_is_not_a_separator(void **state UNUSED)
            "a.b\0\0\1\0\1\0\0\0\5\0\4\1\2\3\4",
            19);
     ans = parse("a.b", 1);
-    assert_int_equal(ans->status, DNS_NODATA);
+    assert_int_equal(ans->status, DNS_TEMPFAIL);
     dns_answer_unref(ans);
 }
 
@@ -308,6 +308,50 @@ static void nxdomain_behind_an_alias_is_nxdomain(void **state UNUSED)
     assert_int_equal(ans->ttl_s, 10);
     assert_string_equal(ans->canonical.ptr, "gone.example");
     dns_answer_unref(ans);
+}
+
+struct nothing_row {
+    const char *label;
+    bool stranger, alias, ns, soa;
+    enum dns_status want;
+    enum dns_why why;
+};
+
+/* RFC 2308 2.2: what says that there is nothing, and what says nothing. */
+static const struct nothing_row nothing_rows[] = {
+    { "an empty answer", false, false, false, false, DNS_NODATA, DNS_WHY_NONE },
+    { "with SOA and name servers", false, false, true, true, DNS_NODATA, DNS_WHY_NONE },
+    { "a referral", false, false, true, false, DNS_TEMPFAIL, DNS_WHY_REFUSED },
+    { "a referral behind an alias", false, true, true, false, DNS_TEMPFAIL, DNS_WHY_REFUSED },
+    { "an alias that leads nowhere", false, true, false, false, DNS_NODATA, DNS_WHY_NONE },
+    { "a stranger's record alone", true, false, false, false, DNS_TEMPFAIL, DNS_WHY_GARBAGE },
+    { "a stranger's record and a SOA", true, false, false, true, DNS_NODATA, DNS_WHY_NONE },
+};
+
+static void only_who_says_so_says_that_there_is_nothing(void **state UNUSED)
+{
+    for (size_t i = 0; i < ARRAY_LEN(nothing_rows); i++) {
+        const struct nothing_row *row = &nothing_rows[i];
+        struct dns_answer *ans;
+        size_t at;
+
+        pk_begin(&pk, 7, OK_FLAGS, "n.sub.test", 1);
+        if (row->alias)
+            pk_named(&pk, "@", 5, 60, "m.sub.test");
+        if (row->stranger)
+            pk_a(&pk, "poisoned.test", 60, 1);
+        if (row->ns) {
+            at = pk_rr(&pk, PK_AUTHORITY, "sub.test", 2, 60);
+            pk_name(&pk, "ns.sub.test");
+            pk_rr_end(&pk, at);
+        }
+        if (row->soa)
+            pk_soa(&pk, "sub.test", 900, 30);
+        ans = parse("n.sub.test", 1);
+        if (ans->status != row->want || ans->why != row->why)
+            fail_msg("%s: %s %s", row->label, dns_status_text(ans->status), dns_why_text(ans->why));
+        dns_answer_unref(ans);
+    }
 }
 
 /* ---- failures ---- */
@@ -519,6 +563,7 @@ static void other_classes_types_and_owners_are_ignored(void **state UNUSED)
     pk_rr_end(&pk, at);
     pk_a(&pk, "@", 9, 2);
     pk.octets[pk.len - 11] = 3; /* class CH: type 2, class 2, ttl 4, length 2, data 4 */
+    pk_soa(&pk, "test", 900, 30);
     ans = parse("a.test", 1);
     assert_int_equal(ans->status, DNS_NODATA);
     assert_int_equal(ans->dropped, 0);
@@ -540,6 +585,7 @@ int main(void)
         cmocka_unit_test(soa_ns_and_cname_can_be_asked_for),
         cmocka_unit_test(negative_answers_last_as_long_as_their_soa_says),
         cmocka_unit_test(nxdomain_behind_an_alias_is_nxdomain),
+        cmocka_unit_test(only_who_says_so_says_that_there_is_nothing),
         cmocka_unit_test(failures_keep_their_reason),
         cmocka_unit_test(hostile_records_are_garbage),
         cmocka_unit_test(heads_that_do_not_fit_are_garbage),
