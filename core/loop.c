@@ -6,10 +6,11 @@
  * which the poll returned.  Changes of interest are collected and handed to epoll together
  * (EPOLL_USE_CHANGELIST), so arming and disarming within a turn costs no system call.
  *
- *     poll -> ready watches -> due timers -> [ deferred calls -> end-of-turn hooks ] -> burial
+ *     poll -> ready watches -> due timers -> [ deferred calls -> heavy ones -> end-of-turn hooks ] -> burial
  *
  * The bracket repeats while it makes new work, a few rounds at most: a reply that a deferred call wrote
- * leaves in the same turn, and a chain that never ends cannot hold up the poll.
+ * leaves in the same turn, and a chain that never ends cannot hold up the poll.  Of heavy calls only a few
+ * run in a turn; the rest keeps its place, and the next poll does not wait.
  *
  * Owns       the event base, the timer heap, the streams' read buffer.
  */
@@ -21,6 +22,8 @@
 #include "core/timers.h"
 
 #define MAX_ROUNDS 8
+#define TIMERS_A_TURN 64 /* thousands may be due together: sessions that came together */
+#define HEAVY_US 4000    /* a turn that has taken this long begins no further heavy call; one always runs */
 
 struct loop {
     struct event_base *base;
@@ -28,6 +31,7 @@ struct loop {
     uint64_t wakeup_due;  /* ms for which it is armed; TIMERS_NONE: it is not */
     struct timers timers;
     struct list_node deferred; /* struct deferred by node */
+    struct list_node heavy;    /* struct deferred by node; the oldest first */
     struct list_node at_end;   /* struct deferred by node */
     struct grave *graves;      /* newest first */
     char *read_buffer;         /* LOOP_READ_SIZE octets, NULL before first use */
@@ -104,6 +108,7 @@ struct loop *loop_new(void)
     l->wakeup_due = TIMERS_NONE;
     timers_init(&l->timers);
     list_init(&l->deferred);
+    list_init(&l->heavy);
     list_init(&l->at_end);
     l->now_us = loop_now_us();
     ignore_sigpipe();
@@ -126,7 +131,7 @@ void loop_free(struct loop *l)
         return;
     }
     bury(l);
-    BUG_ON(!list_empty(&l->deferred) || !list_empty(&l->at_end));
+    BUG_ON(!list_empty(&l->deferred) || !list_empty(&l->heavy) || !list_empty(&l->at_end));
     timers_fini(&l->timers);
     event_free(l->wakeup);
     event_base_free(l->base);
@@ -139,7 +144,8 @@ static void poll_once(struct loop *l)
 {
     uint64_t now = loop_now_us();
     uint64_t due = timers_next(&l->timers);
-    bool at_once = !list_empty(&l->deferred) || !list_empty(&l->at_end) || due <= now / 1000;
+    bool at_once =
+        !list_empty(&l->deferred) || !list_empty(&l->heavy) || !list_empty(&l->at_end) || due <= now / 1000;
 
     l->turn_started = false;
     if (at_once) {
@@ -174,14 +180,37 @@ static void run_list(struct list_node *head)
     }
 }
 
+/* `ran`: so many in this turn. */
+static bool heavy_may_run(const struct loop *l, unsigned ran)
+{
+    return !list_empty(&l->heavy) &&
+           (ran == 0 || (ran < LOOP_HEAVY_A_TURN && loop_now_us() - l->now_us < HEAVY_US));
+}
+
+static unsigned run_heavy(struct loop *l, unsigned ran)
+{
+    while (heavy_may_run(l, ran)) {
+        struct deferred *d = container_of(list_pop(&l->heavy), struct deferred, node);
+
+        ran++;
+        d->cb(d->arg);
+    }
+    return ran;
+}
+
 static void run_turn(struct loop *l)
 {
+    unsigned ran = 0;
     uint64_t took;
 
     poll_once(l);
-    timers_run(&l->timers, loop_now(l));
-    for (int i = 0; i < MAX_ROUNDS && !(list_empty(&l->deferred) && list_empty(&l->at_end)); i++) {
+    timers_run(&l->timers, loop_now(l), TIMERS_A_TURN);
+    for (int i = 0; i < MAX_ROUNDS; i++) {
+        if (list_empty(&l->deferred) && list_empty(&l->at_end) && !heavy_may_run(l, ran)) {
+            break;
+        }
         run_list(&l->deferred);
+        ran = run_heavy(l, ran);
         run_list(&l->at_end);
     }
     bury(l);
@@ -281,6 +310,13 @@ void loop_at_end(struct loop *l, struct deferred *d)
 {
     if (!list_linked(&d->node)) {
         list_push_back(&l->at_end, &d->node);
+    }
+}
+
+void loop_heavy(struct loop *l, struct deferred *d)
+{
+    if (!list_linked(&d->node)) {
+        list_push_back(&l->heavy, &d->node);
     }
 }
 

@@ -88,6 +88,14 @@ void deferred_cancel(struct deferred *d);
 /* At the end of the turn, after all deferred calls: for streams to flush what was written. */
 void loop_at_end(struct loop *l, struct deferred *d);
 
+/*
+ * Heavy work, such as a step of a TLS handshake: this turn or a later one, in the order of asking, at most so
+ * many a turn and no further one once the turn has taken long.  So a thousand at once leave the loop to
+ * others in between.
+ */
+#define LOOP_HEAVY_A_TURN 4
+void loop_heavy(struct loop *l, struct deferred *d); /* twice is once */
+
 /* ---- burial: memory stays valid for our own stack frames until the end of the turn (L7) ---- */
 
 struct grave {

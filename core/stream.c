@@ -7,6 +7,7 @@
  *            costs no epoll_ctl.  A few reads a turn; what is left keeps the descriptor ready.
  * Writing    the queue goes out at the end of the turn, or with stream_send() in one call.  The write watch
  *            is armed only while the kernel is full.
+ * Handshake  each step is heavy work: it waits its turn (loop_heavy) with the watch disarmed meanwhile.
  * Callbacks  that follow from a call of the owner's are noted in `due` and made by on_soon(), a deferred
  *            call of the same turn.  After each one the phase is looked at: the owner may have closed the
  *            stream, whose memory then lasts until the end of the turn.
@@ -187,6 +188,25 @@ static void step_handshake(struct stream *s)
     }
 }
 
+static void on_shake(void *arg)
+{
+    struct stream *s = stream_of(arg);
+
+    if (s->phase == IO_HANDSHAKING) {
+        step_handshake(s);
+    }
+    if (s->phase != IO_CLOSED) {
+        stream_update_watch(s);
+    }
+}
+
+/* Others first: a flood of handshakes must not make a turn long. */
+static void queue_handshake(struct stream *s)
+{
+    s->handshake_want = 0;
+    loop_heavy(s->loop, &s->shake);
+}
+
 static void on_ready_open(struct stream *s, unsigned ready)
 {
     if (s->write_blocked && (ready & (s->write_on_read ? WATCH_READ : WATCH_WRITE))) {
@@ -207,7 +227,7 @@ static void on_ready(unsigned ready, void *arg)
         finish_connect(s);
         break;
     case IO_HANDSHAKING:
-        step_handshake(s);
+        queue_handshake(s);
         break;
     case IO_OPEN:
         on_ready_open(s, ready);
@@ -257,9 +277,6 @@ static void on_soon(void *arg)
     unsigned due = s->due;
 
     s->due = 0;
-    if ((due & DUE_HANDSHAKE) && s->phase == IO_HANDSHAKING) {
-        step_handshake(s);
-    }
     if ((due & DUE_OPEN) && s->phase == IO_CONNECTING) {
         enter_open(s);
     }
@@ -301,6 +318,7 @@ static struct stream *new_stream(struct loop *l, int fd, const struct stream_eve
     watch_init(&s->watch, l, fd, on_ready, s);
     deferred_init(&s->soon, on_soon, s);
     deferred_init(&s->at_end, on_end_of_turn, s);
+    deferred_init(&s->shake, on_shake, s);
     return s;
 }
 
@@ -363,10 +381,9 @@ void stream_start_transport(struct stream *s, const struct transport *t, void *s
         return;
     }
     s->phase = IO_HANDSHAKING;
-    s->handshake_want = 0;
     s->want_writable = false;
+    queue_handshake(s);
     stream_update_watch(s);
-    owe(s, DUE_HANDSHAKE);
 }
 
 void *stream_transport_state(const struct stream *s)
@@ -502,6 +519,7 @@ void stream_destroy(struct stream *s, bool alert)
     watch_stop(&s->watch);
     deferred_cancel(&s->soon);
     deferred_cancel(&s->at_end);
+    deferred_cancel(&s->shake);
     stream_drop_transport(s, alert && sound);
     close(s->fd);
     s->phase = IO_CLOSED;

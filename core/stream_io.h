@@ -22,13 +22,12 @@ enum io_phase {
 
 /* What the stream owes its owner, or itself, later in this turn; on_soon() pays in this order. */
 enum {
-    DUE_HANDSHAKE = 1,
-    DUE_OPEN = 2,
-    DUE_READ = 4,  /* a read pass without waiting for the descriptor */
-    DUE_INPUT = 8, /* on_input without new octets (stream_poke) */
-    DUE_FLUSHED = 16,
-    DUE_WRITABLE = 32,
-    DUE_ERROR = 64,
+    DUE_OPEN = 1,
+    DUE_READ = 2,  /* a read pass without waiting for the descriptor */
+    DUE_INPUT = 4, /* on_input without new octets (stream_poke) */
+    DUE_FLUSHED = 8,
+    DUE_WRITABLE = 16,
+    DUE_ERROR = 32,
 };
 
 #define NAGLE_OFF 2
@@ -44,6 +43,7 @@ struct stream {
     void *state;                       /* of the transport */
     struct deferred soon;              /* on_soon() */
     struct deferred at_end;            /* flush; give back an empty input buffer */
+    struct deferred shake;             /* the next step of the handshake (loop_heavy) */
     struct grave grave;
 
     char *in; /* what stream_input() shows: in the loop's buffer or in own */

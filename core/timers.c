@@ -90,9 +90,10 @@ static uint32_t add_slot(struct timers *ts)
     return ts->len++;
 }
 
-void timers_run(struct timers *ts, uint64_t now)
+void timers_run(struct timers *ts, uint64_t now, uint32_t most)
 {
-    for (uint32_t left = ts->len; left && ts->len && ts->heap[0]->due <= now; left--) {
+    for (uint32_t left = ts->len < most ? ts->len : most; left && ts->len && ts->heap[0]->due <= now;
+         left--) {
         struct timer *t = ts->heap[0];
 
         timer_stop(t);

@@ -23,10 +23,10 @@ void timers_fini(struct timers *ts);           /* all timers must be stopped */
 uint64_t timers_next(const struct timers *ts); /* when the next one is due, or TIMERS_NONE */
 
 /*
- * Runs what is due at `now`, at most as many as were started before the call: a timer that starts
+ * Runs what is due at `now`: at most `most`, and as many as were started before the call: a timer that starts
  * itself again with no delay waits for the next turn.
  */
-void timers_run(struct timers *ts, uint64_t now);
+void timers_run(struct timers *ts, uint64_t now, uint32_t most);
 
 /* Of a loop; its body defines it. */
 struct timers *loop_timers(struct loop *l);

@@ -71,7 +71,7 @@ static bool turn(struct loop *l)
 {
     bool busy = timers_next(&l->timers) <= l->now || !list_empty(&l->deferred) || !list_empty(&l->at_end);
 
-    timers_run(&l->timers, l->now);
+    timers_run(&l->timers, l->now, UINT32_MAX);
     run_list(&l->deferred);
     run_list(&l->at_end);
     bury(l);

@@ -9,6 +9,7 @@
 #include <cmocka.h>
 
 #include <sys/socket.h>
+#include <unistd.h>
 
 #include "core/loop.h"
 #include "core/timers.h"
@@ -109,6 +110,65 @@ static void the_heap_holds_against_a_plain_model(void **state)
         timer_stop(&t[i]);
     }
     assert_true(timers_next(ts) == TIMERS_NONE);
+}
+
+struct pile {
+    struct timer t[1000];
+    struct deferred each_turn;
+    unsigned turns, run, most;
+};
+
+static void on_pile(void *arg)
+{
+    struct pile *p = arg;
+
+    p->run++;
+    calls++;
+}
+
+static void on_turn_of_pile(void *arg)
+{
+    struct pile *p = arg;
+
+    p->turns++;
+    p->most = p->run > p->most ? p->run : p->most;
+    p->run = 0;
+    if (calls == ARRAY_LEN(p->t)) {
+        loop_stop(loop);
+    }
+}
+
+static void on_ready_in_pile(unsigned ready, void *arg)
+{
+    (void)ready;
+    loop_at_end(loop, &((struct pile *)arg)->each_turn); /* the descriptor stays ready: once a turn */
+}
+
+/* Sessions that came together end together; a turn stays short (L13). */
+static void timers_that_are_due_together_are_spread_over_turns(void **state)
+{
+    static struct pile p;
+    struct watch w;
+    int fd[2];
+
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LEN(p.t); i++) {
+        timer_init(&p.t[i], loop, on_pile, &p);
+        timer_start(&p.t[i], 1);
+    }
+    deferred_init(&p.each_turn, on_turn_of_pile, &p);
+    assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, fd), 0);
+    assert_int_equal(send(fd[1], "x", 1, 0), 1);
+    watch_init(&w, loop, fd[0], on_ready_in_pile, &p);
+    watch_set(&w, WATCH_READ);
+    loop_run(loop);
+    watch_stop(&w);
+    deferred_cancel(&p.each_turn);
+    close(fd[0]);
+    close(fd[1]);
+    assert_int_equal(calls, ARRAY_LEN(p.t));
+    assert_true(p.most <= 64);
+    assert_true(p.turns >= ARRAY_LEN(p.t) / 64);
 }
 
 static struct timer again;
@@ -285,6 +345,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(timers_run_in_the_order_they_are_due, setup, teardown),
+        cmocka_unit_test_setup_teardown(timers_that_are_due_together_are_spread_over_turns, setup, teardown),
         cmocka_unit_test_setup_teardown(the_heap_holds_against_a_plain_model, setup, teardown),
         cmocka_unit_test_setup_teardown(a_timer_that_starts_itself_does_not_stop_the_loop, setup, teardown),
         cmocka_unit_test_setup_teardown(watches_are_level_triggered_and_stay, setup, teardown),

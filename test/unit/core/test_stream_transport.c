@@ -306,6 +306,103 @@ static void closing_in_callbacks_is_safe_over_a_transport(void **state)
     }
 }
 
+/* ---- many handshakes at once (L13) ---- */
+
+#define CROWD 100
+
+struct crowd {
+    unsigned turns, turns_with_echo;
+    unsigned in_turn, most_in_turn, shaken;
+    struct timer each_turn;
+};
+
+static struct crowd crowd;
+
+static int crowd_handshake(void *state, int fd)
+{
+    (void)state;
+    (void)fd;
+    crowd.in_turn++;
+    crowd.shaken++;
+    crowd.most_in_turn = crowd.in_turn > crowd.most_in_turn ? crowd.in_turn : crowd.most_in_turn;
+    return 1;
+}
+
+static void crowd_close(void *state, int fd)
+{
+    (void)state;
+    (void)fd;
+}
+
+static const struct transport crowd_transport = {
+    .read = xor_read,
+    .writev = xor_writev,
+    .handshake = crowd_handshake,
+    .pending = xor_pending,
+    .close = crowd_close,
+};
+
+/* Timers run once a turn: this one is due in each. */
+static void on_each_turn(void *arg)
+{
+    struct crowd *c = arg;
+
+    c->in_turn = 0;
+    c->turns++;
+    c->turns_with_echo += a.got.len > 0;
+    if (c->shaken == CROWD) {
+        loop_stop(loop);
+    } else {
+        timer_start(&c->each_turn, 0);
+    }
+}
+
+static void handshakes_of_many_leave_turns_to_others(void **state)
+{
+    static struct owner owners[CROWD];
+    static struct xor_state states[CROWD];
+    static int fd[CROWD][2];
+    int plain = one_stream();
+
+    (void)state;
+    crowd = (struct crowd){ .turns = 0 };
+    for (size_t i = 0; i < CROWD; i++) {
+        assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, fd[i]), 0);
+        init_owner(&owners[i]);
+        owners[i].s = stream_new(loop, fd[i][0], &events, &owners[i]);
+        stream_start_transport(owners[i].s, &crowd_transport, &states[i]);
+    }
+    assert_int_equal(write(plain, "hello", 5), 5);
+    timer_init(&crowd.each_turn, loop, on_each_turn, &crowd);
+    timer_start(&crowd.each_turn, 0);
+    assert_true(run_for(5000));
+    assert_int_equal(crowd.shaken, CROWD);
+    assert_true(crowd.most_in_turn <= LOOP_HEAVY_A_TURN);
+    assert_true(crowd.turns >= CROWD / LOOP_HEAVY_A_TURN);
+    assert_true(crowd.turns_with_echo >
+                CROWD / LOOP_HEAVY_A_TURN / 2); /* it was heard long before the last */
+    for (size_t i = 0; i < CROWD; i++) {
+        stream_close(&owners[i].s);
+        close(fd[i][1]);
+        buf_fini(&owners[i].got);
+    }
+    timer_stop(&crowd.each_turn);
+    close(plain);
+}
+
+/* Closed while it waits for its turn. */
+static void a_handshake_that_waits_can_be_closed(void **state)
+{
+    (void)state;
+    two_streams();
+    (void)start(&a, false);
+    (void)start(&b, false);
+    stream_close(&a.s);
+    (void)run_for(5);
+    assert_int_equal(closes, 1);
+    assert_int_equal(a.opens + a.errors, 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -317,6 +414,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(octets_from_before_never_pass_for_protected_ones, setup, teardown),
         cmocka_unit_test_setup_teardown(a_reset_sends_no_alert, setup, teardown),
         cmocka_unit_test_setup_teardown(closing_in_callbacks_is_safe_over_a_transport, setup, teardown),
+        cmocka_unit_test_setup_teardown(handshakes_of_many_leave_turns_to_others, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_handshake_that_waits_can_be_closed, setup, teardown),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
