@@ -214,6 +214,7 @@ void pool_publish(struct pool *p);
 void lease_end(struct lease *l, enum lease_status status);
 void lease_drop_share(struct lease *l);
 void lease_forget(struct lease *l);
+bool pool_waited_for(const struct lease *l); /* does anybody wait for a connection like this one? */
 struct upstream *pool_take_idle(struct pool_server *s);
 void pool_connect(struct pool_server *s, int ticket, struct lease *l);
 

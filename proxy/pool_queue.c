@@ -119,6 +119,21 @@ void pool_publish(struct pool *p)
     }
 }
 
+bool pool_waited_for(const struct lease *l)
+{
+    const struct pool *p = l->pool;
+
+    if (p == NULL || !list_empty(&p->waiting)) {
+        return p != NULL;
+    }
+    for (size_t i = 0; i < p->server_count; i++) {
+        if (state_others_waiting_since(p->ups->state, p->server[i].index) != 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
 /* ---- shares ---- */
 
 static unsigned envelope_share(const struct pool *p)

@@ -20,6 +20,7 @@
 #include "proxy/upstream.h"
 
 #define SIZE_ALLOWANCE 4096U /* what we add to a message of which only the declared size is known */
+#define HOLD_LOOK_MS 50U     /* how often a connection kept for a silent client looks whether others wait */
 
 enum relay_op {
     OP_NONE = 0,
@@ -34,6 +35,7 @@ struct relay {
     const struct envelope *env;
     struct lease lease;
     struct timer hold;
+    uint64_t hold_until_ms;
     struct timer late; /* OP_MESSAGE: the client waits no longer */
 
     enum relay_op op;
@@ -87,11 +89,18 @@ static void on_later(void *arg)
     reply_free(&reply);
 }
 
+/* The client is waited for until `hold` is over, and no longer than a moment while others wait. */
+static void wait_for_client(struct relay *r)
+{
+    timer_start(&r->hold, min_u64(HOLD_LOOK_MS, r->hold_until_ms - loop_now(r->ups->loop)));
+}
+
 static void answer(struct relay *r, const struct reply *reply, bool from_upstream)
 {
     r->from_upstream = from_upstream;
     if (r->lease.held && r->to->hold_ms != CONFIG_OFF) {
-        timer_start(&r->hold, r->to->hold_ms);
+        r->hold_until_ms = loop_now(r->ups->loop) + r->to->hold_ms;
+        wait_for_client(r);
     }
     if (r->starting) {
         reply_free(&r->pending);
@@ -118,8 +127,14 @@ static void give_back(struct relay *r)
 
 static void on_hold(void *arg)
 {
+    struct relay *r = arg;
+
+    if (loop_now(r->ups->loop) < r->hold_until_ms && !pool_waited_for(&r->lease)) {
+        wait_for_client(r);
+        return;
+    }
     count(M_UP_HELD_BACK);
-    give_back(arg);
+    give_back(r);
 }
 
 /*

@@ -7,7 +7,8 @@
  *   RCPT      -> relay_rcpt     the first one leases a connection and says MAIL (lazily); the answer to each
  *                               RCPT is the upstream's own (validate: live), or is given here (file, none).
  *   waiting   -> (inside)       a connection that waits for the client longer than `hold`, from the first RCPT
- *                               reply on, goes back to the pool; nothing of it is seen by the session.
+ *                               reply on, goes back to the pool, and as soon as others wait for one; nothing
+ *                               of it is seen by the session.
  *   message   -> relay_message  the complete, judged message: on the connection still held, or on a new lease with
  *                               the whole envelope repeated, pipelined; then DATA, content, dot, final reply.
  *

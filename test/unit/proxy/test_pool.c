@@ -49,6 +49,31 @@ static void held_too_long_the_connection_goes_back_and_the_envelope_is_repeated(
     world_fini(&w);
 }
 
+/* A crowd of clients that stop after RCPT must not make others wait for `hold` each. */
+static void while_others_wait_a_silent_client_loses_the_connection_at_once(void **state)
+{
+    struct world w;
+    struct mail silent, m;
+
+    (void)state;
+    world_init(&w, 1);
+    world_up(&w)->connections = 2; /* one of them for envelopes */
+    world_up(&w)->hold_ms = 60000; /* queue_wait is 2 s */
+    world_go(&w);
+    mail_init(&silent, &w, "192.0.2.1");
+    mail_init(&m, &w, "192.0.2.2");
+    assert_int_equal(rcpt(&silent, "a@corp.test"), 250);
+    run_ms(&w, 200);
+    assert_int_equal(count_lines(&w.fake[0], "RSET"), 0); /* nobody else wants it */
+    assert_int_equal(rcpt(&m, "b@corp.test"), 250);
+    assert_int_equal(message(&m, BODY), 250);
+    assert_int_equal(message(&silent, BODY), 250);
+    assert_int_equal(w.fake[0].messages, 2);
+    mail_fini(&silent);
+    mail_fini(&m);
+    world_fini(&w);
+}
+
 static void a_partial_transaction_is_reset_and_repeated_on_the_same_connection(void **state)
 {
     struct world w;
@@ -434,7 +459,7 @@ static void envelopes_get_half_of_the_connections(void **state)
     struct crowd c = { 0 };
 
     (void)state;
-    crowd_start(&c, 6, 100000);
+    crowd_start(&c, 6, CONFIG_OFF);
     for (size_t i = 0; i < MANY; i++) {
         crowd_mail(&c, i, clients[i]);
         begin_rcpt_as(&c.m[i], "a@corp.test", VALIDATE_LIVE);
@@ -457,7 +482,7 @@ static void a_client_has_two_envelopes_unless_it_is_exempt(void **state)
     struct crowd c = { 0 };
 
     (void)state;
-    crowd_start(&c, 20, 100000);
+    crowd_start(&c, 20, CONFIG_OFF);
     for (size_t i = 0; i < MANY; i++) {
         crowd_mail(&c, i, "192.0.2.1");
         c.m[i].env.client_exempt = i >= 4;
@@ -475,7 +500,7 @@ static void complete_bodies_come_first_and_clients_take_turns(void **state)
     struct crowd c = { 0 };
 
     (void)state;
-    crowd_start(&c, 1, 100000);
+    crowd_start(&c, 1, CONFIG_OFF);
     crowd_mail(&c, 0, "192.0.2.9");
     begin_rcpt_as(&c.m[0], "first@corp.test", VALIDATE_LIVE); /* takes the only connection */
     run_ms(&c.w, 50);
@@ -521,7 +546,7 @@ static void who_waits_too_long_is_told_so(void **state)
     (void)state;
     world_init(&w, 1);
     world_up(&w)->connections = 1;
-    world_up(&w)->hold_ms = 100000;
+    world_up(&w)->hold_ms = CONFIG_OFF;
     world_up(&w)->queue_wait_ms = 80;
     world_go(&w);
     mail_init(&m, &w, "192.0.2.1");
@@ -572,7 +597,7 @@ static void connections_of_other_processes_count_and_their_older_waiters_come_fi
     (void)state;
     world_init(&w, 1);
     world_up(&w)->connections = 2;
-    world_up(&w)->hold_ms = 100000;
+    world_up(&w)->hold_ms = CONFIG_OFF;
     world_go(&w);
     mine = state_my_slot(w.state);
     other = state_slot_take(w.state, ROLE_WORKER, 1, 1);
@@ -744,7 +769,7 @@ static void least_sessions_spreads_what_is_open_at_once(void **state)
     (void)state;
     world_init(&w, 3);
     world_up(&w)->balance = BALANCE_LEAST_SESSIONS;
-    world_up(&w)->hold_ms = 100000;
+    world_up(&w)->hold_ms = CONFIG_OFF;
     world_go(&w);
     for (size_t i = 0; i < 3; i++) {
         mail_init(&m[i], &w, clients[i]);
@@ -922,6 +947,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(held_too_long_the_connection_goes_back_and_the_envelope_is_repeated),
+        cmocka_unit_test(while_others_wait_a_silent_client_loses_the_connection_at_once),
         cmocka_unit_test(a_partial_transaction_is_reset_and_repeated_on_the_same_connection),
         cmocka_unit_test(an_accepted_recipient_that_was_not_kept_gets_no_mail),
         cmocka_unit_test(at_the_repeat_refused_recipients_are_451_and_a_refused_sender_is_relayed),
