@@ -50,14 +50,29 @@ static struct process *process_of(struct worker *w)
     return container_of(w, struct process, w);
 }
 
+/* Calls f for every session; f may close it. */
+static void each_session(struct worker *w, void (*f)(struct session *s))
+{
+    struct list_node *n, *tmp;
+
+    LIST_EACH(&w->sessions, n, tmp)
+    {
+        f(container_of(n, struct session, link));
+    }
+}
+
 static void measure_load(struct worker *w)
 {
     const struct config_limits *lim = &w->conf->limits;
     uint64_t sessions = state_gauge_sum(w->state, M_SESSIONS_NOW);
+    bool before = w->stress;
 
     w->stress = lim->stress_at_percent > 0 && lim->connections != CONFIG_OFF &&
                 sessions * 100 >= lim->connections * lim->stress_at_percent;
     gauge_set(M_STRESS, w->stress ? 1 : 0);
+    if (w->stress && !before) {
+        each_session(w, session_rearm); /* those that are silent already have the long time-out */
+    }
 }
 
 static void measure_turn(struct process *p, uint64_t now)
@@ -91,17 +106,6 @@ static void on_tick(void *arg)
     measure_load(w);
     measure_turn(p, now);
     seccomp_report();
-}
-
-/* Calls f for every session; f may close it. */
-static void each_session(struct worker *w, void (*f)(struct session *s))
-{
-    struct list_node *n, *tmp;
-
-    LIST_EACH(&w->sessions, n, tmp)
-    {
-        f(container_of(n, struct session, link));
-    }
 }
 
 static void on_drain_deadline(void *arg)
