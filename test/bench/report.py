@@ -6,11 +6,13 @@ A ratio to HAProxy divides such medians of one run; what uses TLS is divided by 
 import json
 import os
 import statistics
+import textwrap
 
 from workloads import PARALLEL, WORKLOADS
 
 LATENCIES = (("banner", "banner"), ("RCPT", "rcpt"), ("final reply", "dot"))
 P50, P99 = 0, 2
+BEGIN, END = "<!-- bench: begin -->\n", "<!-- bench: end -->\n"     # in docs/performance.md
 
 
 def load(paths):
@@ -88,6 +90,7 @@ def quiet(res):
              "disturbed (above the limit) and are left out where an undisturbed one exists; `~`: there was none." % (
                  len(res.rows), statistics.median(others) * 100, others[-1] * 100,
                  statistics.mean([r["steal"] for r in res.rows] or [0.0]) * 100, bad))
+    text = textwrap.fill(text, 138)
     for name, why in facts.get("absent", {}).items():
         text += "\nNot in it: %s (%s)." % (name, why)
     return text
@@ -125,8 +128,7 @@ def flood_table(res):
     rows = []
     for t in res.having(["flood600"]):
         runs = [r for r in res.rows if r["target"] == t and r["workload"] == "flood600"]
-        rows.append([t, str(len(runs)), str(sum(r["units"] for r in runs)), str(sum(r["msgs"] for r in runs)),
-                     str(sum(r["ioerr"] for r in runs))])
+        rows.append([t, str(len(runs))] + [str(sum(r[k] for r in runs)) for k in ("units", "msgs", "ioerr")])
     return "600 listed clients at once", table(["target", "runs", "refused", "let through", "broken off"], rows), rows
 
 
@@ -208,6 +210,15 @@ def markdown(res):
         if rows:
             parts.append("## %s\n\n%s" % (title, text))
     return "\n\n".join(parts) + "\n"
+
+
+def into(path, text):
+    """Puts the text between the marks of a document."""
+    with open(path, encoding="utf-8") as f:
+        before, rest = f.read().split(BEGIN)
+    after = rest.split(END)[1]
+    with open(path, "w", encoding="utf-8") as f:
+        f.write(before + BEGIN + "\n" + text + "\n" + END + after)
 
 
 def figures(res):

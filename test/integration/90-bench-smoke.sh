@@ -67,6 +67,13 @@ assert results.ratio("x", "msg4k") == 2.0 and results.mark("y", "msg4k") == "~"
 print(report.markdown(report.Results(report.load(sys.argv[2:]), {})))
 PY
 grep -q "repetitions; meanwhile others took" "$work/again" || fail "a report is made again from its rows"
+cp "$ROOT/docs/performance.md" "$work/document"
+"$PYTHON" "$ROOT/test/bench/compare.py" --from "$work/verify/raw.jsonl" "$work/flood/raw.jsonl" --into "$work/document"
+grep -q "^| glacis | 1 | 600 | 0 | 0 |" "$work/document" || fail "the tables are put into docs/performance.md"
+for file in "$ROOT/docs/performance.md" "$work/document"; do
+    sed '/<!-- bench: begin -->/,/<!-- bench: end -->/d' "$file" >"$work/rest.$(basename "$file")"
+done
+cmp -s "$work/rest.performance.md" "$work/rest.document" || fail "the rest of the document is left as it is"
 ok "messages through all targets that are installed: none lost, doubled or changed"
 ok "600 listed clients at once: all refused"
 grep -q "^| glacis | 1 | 600 | 0 | 0 |" "$work/table" || fail "the table of the flood is printed"
