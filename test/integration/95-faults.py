@@ -8,7 +8,7 @@ flows again without anybody's help, soon.  Printed as a table (docs/faults.md).
     FAULT_SECONDS   how long faults are combined at random (default 15; the long mode: 1800)
     FAULT_SEED      of that combination (printed; default: the time)
     FAULT_ROWS      0: only the combination;  FAULT_ONLY: only rows that hold this text
-    FAULT_RIGS      mail systems that are broken at the same time (default 6, 2 in the combination)
+    FAULT_RIGS      mail systems that are broken at the same time (default 8, 2 in the combination)
     FAULT_DEADLINE  seconds that a reply may take (default 20)
 
 Needs root for namespaces of its own; otherwise skipped.
@@ -41,12 +41,13 @@ FULL = r"452 4\.3\.1"
 
 class Row:
     """A fault at a stage.  `sees`: what clients must have been told while it was on; `kills`: connections may end
-    without a reply; `on`: the least and the most seconds it lasts (until it was met); `again`: the most until mail flows."""
+    without a reply; `on`: the least and the most seconds it lasts (until it was met); `again`: the most until mail flows; `well`: what else must be as before."""
 
-    def __init__(self, fault, stage, inject, sees="", kills=False, on=(0.8, 6), again=8, deadline=None, **load):
+    def __init__(self, fault, stage, inject, sees="", kills=False, on=(0.8, 6), again=8, deadline=None, well=None, **load):
         self.fault, self.stage, self.inject = fault, stage, inject
         self.sees, self.kills, self.on, self.again = sees, kills, on, again
         self.deadline = deadline or f.DEADLINE_S
+        self.well = well or (lambda rig: True)
         self.load = load
         self.seen, self.recovered, self.lost, self.problems = "", None, 0, []
 
@@ -59,15 +60,16 @@ class Row:
                                               "%.1f s" % self.recovered if self.recovered is not None else "never")
 
     def hold(self, hit, seen):
-        """Until the fault was met by enough clients."""
-        started = time.monotonic()
+        """Until the fault was met by enough clients; whether glacis met it."""
+        started, met = time.monotonic(), False
         while True:
             time.sleep(0.1)
             lasted = time.monotonic() - started
+            met = met or bool(hit())
             if lasted >= self.on[1]:
-                return
-            if lasted >= self.on[0] and hit() and len(seen()) >= 4 and re.search(self.sees, f.summary(seen())):
-                return
+                return met
+            if lasted >= self.on[0] and met and len(seen()) >= 4 and re.search(self.sees, f.summary(seen())):
+                return met
 
     def play(self, rig):
         rng = random.Random(str(self))
@@ -76,12 +78,12 @@ class Row:
         began = time.monotonic()
         try:
             with self.inject(rig) as hit:
-                self.hold(hit, lambda: traffic.since(began))
-                self.check(hit(), "glacis met the fault")
+                self.check(self.hold(hit, lambda: traffic.since(began)), "glacis met the fault")
             off = time.monotonic()
             self.recovered = f.recovered(rig, rng, off, patience=self.again + 20)
         finally:
             traffic.stop()
+        wait_for(lambda: self.well(rig), 25, "what was before " + str(self))
         self.seen = f.summary([a for a in traffic.attempts if began <= a.ended and a.started < off])
         self.check(self.recovered is not None and self.recovered <= self.again, "mail again within %d s" % self.again, self.recovered)
         self.check(re.search(self.sees, self.seen), "a client that was told %s" % self.sees)
@@ -173,9 +175,11 @@ def machine_rows():
         yield Row("clock jumps", "wall clock %s and back" % what, lambda rig, s=seconds: f.wall_clock(rig, s))
     yield Row("clock jumps", "all clocks +20 s (a paused machine)", lambda rig: f.time_passes(rig, 20))
     yield Row("clock jumps", "all clocks +1 hour (a paused machine)", lambda rig: f.time_passes(rig, 3600))
-    yield Row("Redis gone", "killed", f.redis_killed)
-    yield Row("Redis gone", "stalls", f.redis_stopped)
-    yield Row("Redis gone", "garbles", f.redis_garbles)
+    def back(rig):
+        return f.shared_memory(rig) == 2
+    yield Row("Redis gone", "killed", f.redis_killed, well=back)
+    yield Row("Redis gone", "stalls", f.redis_stopped, well=back)
+    yield Row("Redis gone", "garbles", f.redis_garbles, well=back)
 
 
 def process_rows():
@@ -233,6 +237,7 @@ def make_rigs(w, count):
             errors.append(e)
     run_all([threading.Thread(target=make, args=(i,)) for i in range(count)])
     if errors:
+        end([rig for rig in rigs if rig])
         raise errors[0]
     return rigs
 
@@ -261,7 +266,7 @@ def each_once(w):
     errors, todo = [], queue.Queue()
     for row in rows:
         todo.put(row)
-    rigs = make_rigs(w, RIGS or 6)
+    rigs = make_rigs(w, RIGS or 8)
     try:
         run_all([threading.Thread(target=work, args=(rig, todo, errors)) for rig in rigs])
     finally:

@@ -11,8 +11,10 @@ address can be taken away as if a cable were pulled, and mounts, which vanish wi
 """
 import collections
 import contextlib
+import datetime
 import os
 import random
+import re
 import resource
 import shutil
 import signal
@@ -116,7 +118,8 @@ class Clock:
         self.lock = threading.Lock()
         with open(self.path, "wb") as f:
             f.write(bytes(16))
-        self.env = {"LD_PRELOAD": shim, "GLACIS_CLOCK": self.path}
+        self.env = {"LD_PRELOAD": shim, "GLACIS_CLOCK": self.path,   # a shared libasan would rather be the first
+                    "ASAN_OPTIONS": os.environ.get("ASAN_OPTIONS", "") + ":verify_asan_link_order=0"}
 
     def move(self, wall_ms=0, monotonic_ms=0):
         with self.lock, open(self.path, "r+b") as f:
@@ -164,7 +167,7 @@ class Rig(World):
         self.address = "10.99.0.%d" % (10 + number)
         self.cable(True)
         self.second_address = "10.99.0.%d" % (50 + number)
-        subprocess.run(["ip", "addr", "add", self.second_address + "/32", "dev", "lo"], check=True)
+        subprocess.run(["ip", "addr", "replace", self.second_address + "/32", "dev", "lo"], check=True)
         self.lock = threading.RLock()
         self.authority = Authority(os.path.join(directory, "ca"))
         self.certificate, self.key = self.authority.leaf("mx", ec=True)
@@ -200,7 +203,7 @@ class Rig(World):
         return CONFIG % values
 
     def cable(self, plugged):
-        subprocess.run(["ip", "addr", "add" if plugged else "del", self.address + "/32", "dev", "lo"], check=True)
+        subprocess.run(["ip", "addr", "replace" if plugged else "del", self.address + "/32", "dev", "lo"], check=True)
 
     def reload(self, **settings):
         with self.lock:
@@ -218,6 +221,16 @@ class Rig(World):
                 return f.read().count('"event":"%s"' % name)
         except FileNotFoundError:
             return 0
+
+    def log_ahead(self):
+        """How far the times in the log are ahead of ours, in seconds."""
+        with open(self.log_file, "rb") as f:
+            f.seek(max(0, os.stat(self.log_file).st_size - 65536))
+            found = re.findall(rb'^\{"time":"([0-9T:-]{19})', f.read(), re.M)
+        if not found:
+            return 0
+        told = datetime.datetime.strptime(found[-1].decode(), "%Y-%m-%dT%H:%M:%S").replace(tzinfo=datetime.timezone.utc)
+        return told.timestamp() - time.time()
 
     def metric(self, name):
         try:
@@ -562,9 +575,10 @@ def buffers_full(rig):
 @contextlib.contextmanager
 def wall_clock(rig, seconds):
     """The wall clock jumps, and back."""
+    before = rig.log_ahead()
     rig.clock.move(wall_ms=seconds * 1000)
     try:
-        yield lambda: True
+        yield lambda: abs(rig.log_ahead() - before - seconds) < 30
     finally:
         rig.clock.move(wall_ms=-seconds * 1000)
 
@@ -572,11 +586,17 @@ def wall_clock(rig, seconds):
 @contextlib.contextmanager
 def time_passes(rig, seconds):
     """All at once so much time has passed: a virtual machine was paused, or moved."""
+    before = rig.log_ahead()
     rig.clock.move(wall_ms=seconds * 1000, monotonic_ms=seconds * 1000)
-    yield lambda: True
+    yield lambda: abs(rig.log_ahead() - before - seconds) < 10
 
 
 # ---- Redis ----
+
+def shared_memory(rig):
+    """How many of the two workers have it."""
+    return rig.g.metrics()["glacis_shared_memory_up"]
+
 
 @contextlib.contextmanager
 def redis_killed(rig):
@@ -586,7 +606,7 @@ def redis_killed(rig):
     if mine:
         rig.redis.stop()
     try:
-        yield lambda: True
+        yield lambda: shared_memory(rig) < 2
     finally:
         if mine:
             rig.redis.start()
@@ -599,7 +619,7 @@ def redis_stopped(rig):
     with contextlib.suppress(OSError):
         os.kill(pid, signal.SIGSTOP)
     try:
-        yield lambda: True
+        yield lambda: shared_memory(rig) < 2
     finally:
         with contextlib.suppress(OSError):
             os.kill(pid, signal.SIGCONT)
@@ -630,7 +650,7 @@ def redis_garbles(rig):
         thread = threading.Thread(target=serve, daemon=True)
         thread.start()
         try:
-            yield lambda: True
+            yield lambda: met
         finally:
             stop.set()
             thread.join()
