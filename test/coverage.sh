@@ -19,12 +19,13 @@ build=$(realpath -m "${1:-$root/build-coverage}")
 command -v gcovr >/dev/null || { echo "gcovr is not installed"; exit 77; }
 cd "$root"
 if $run; then
-    cmake -S . -B "$build" -G Ninja -DCMAKE_BUILD_TYPE=coverage -DCMAKE_C_COMPILER=gcc >"$build.log" 2>&1 || {
-        cat "$build.log"
+    mkdir -p "$build"
+    cmake -S . -B "$build" -G Ninja -DCMAKE_BUILD_TYPE=coverage -DCMAKE_C_COMPILER=gcc >"$build/coverage.log" 2>&1 || {
+        cat "$build/coverage.log"
         exit 1
     }
-    nice cmake --build "$build" -j 2 >"$build.log" 2>&1 || {
-        tail -n 40 "$build.log"
+    nice cmake --build "$build" -j 2 >"$build/coverage.log" 2>&1 || {
+        tail -n 40 "$build/coverage.log"
         exit 1
     }
     find "$build" -name '*.gcda' -delete

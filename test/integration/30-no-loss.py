@@ -28,6 +28,7 @@ from traffic import Attempt, Ledger, make
 
 SECONDS = float(os.environ.get("NO_LOSS_SECONDS", "15"))
 CLIENTS = int(os.environ.get("NO_LOSS_CLIENTS", "8"))
+LEAST = float(os.environ.get("NO_LOSS_LEAST", SECONDS * 2))  # messages: fewer are no load (under valgrind: 1)
 
 
 def attempt(address, content, ident, rng, ledger):
@@ -110,7 +111,7 @@ log: {level: warn}
     must(not lost, "no acknowledged message lost", lost[:5])
     must(not unexplained, "no unexplained duplicate (id, taken, acknowledged, unknown)", unexplained[:5])
     must(not ledger.damaged, "every message whole", ledger.damaged[:5])
-    must(len(ledger.acknowledged) > SECONDS * 2, "a real load", len(ledger.acknowledged))
+    must(len(ledger.acknowledged) >= LEAST, "a real load", len(ledger.acknowledged))
     must(done["workers killed"] >= SECONDS / 2 - 2, "workers killed all the time", done)
 
 
