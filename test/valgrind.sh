@@ -13,7 +13,9 @@ exec valgrind -q --vgdb=no --trace-children=yes --leak-check=full --show-leak-ki
 SH
 chmod 755 "$dir" "$dir/glacis"
 export GLACIS="$dir/glacis" SETUPS_AT_ONCE=3 GLACIS_TEST_TIMEOUT=60
-export NO_LOSS_SECONDS="${NO_LOSS_SECONDS:-8}" NO_LOSS_CLIENTS="${NO_LOSS_CLIENTS:-3}" NO_LOSS_LEAST=1 LIMITS_IDLE="${LIMITS_IDLE:-100}"
+export NO_LOSS_SECONDS="${NO_LOSS_SECONDS:-8}"
+export NO_LOSS_CLIENTS="${NO_LOSS_CLIENTS:-3}" NO_LOSS_LEAST=1
+export LIMITS_IDLE="${LIMITS_IDLE:-100}" LIMITS_KIB=64
 [ $# -gt 0 ] || set -- 10-real-mail.sh 20-protocol.py 30-no-loss.py 40-processes.py 50-bad-config.py 60-limits.py 70-log.py
 failed=0
 for test in "$@"; do
