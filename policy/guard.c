@@ -37,13 +37,8 @@ static uint64_t to_ms(int64_t now_s)
 /* The evidence was used: from now on only new one counts. */
 static void forget_evidence(struct memory_list *l)
 {
-    memset(l->good, 0, sizeof(l->good));
+    memory_list_forget(l);
     memset(&l->trial, 0, sizeof(l->trial));
-    for (size_t i = 0; i < MEMORY_LIST_MINUTES; i++) {
-        struct memory_minute *m = &l->minute[i];
-
-        m->clients = m->clients_yes = m->vouched = m->vouched_yes = m->bad = m->bad_yes = 0;
-    }
 }
 
 static unsigned demote(struct memory_list *l, enum guard_reason reason, int64_t now_s)
@@ -361,6 +356,11 @@ unsigned guard_probed(struct memory_list *l, const struct guard_list *list, enum
     return what;
 }
 
+static bool has(const struct memory_list *l, enum guard_reason r)
+{
+    return l->reason == r || (l->against & 1u << r) != 0;
+}
+
 unsigned guard_canaries(struct memory_list *l, const struct guard_list *list, const struct guard_canaries *c,
                         int64_t now_s)
 {
@@ -371,6 +371,7 @@ unsigned guard_canaries(struct memory_list *l, const struct guard_list *list, co
     l->canary_asked = (uint8_t)min_u64(c->asked, UINT8_MAX);
     l->canary_listed = (uint8_t)min_u64(c->listed, UINT8_MAX);
     if (c->listed * 2 <= c->asked) {
+        l->cleared_s = c->wronged || !has(l, GUARD_KNOWN_GOOD) ? (uint32_t)now_s : l->cleared_s;
         return 0;
     }
     if (l->demoted_s == 0) { /* else it is what is known already */
@@ -429,16 +430,11 @@ static unsigned look_for_silence(struct memory_list *l, int64_t now_s)
     return GUARD_SILENT;
 }
 
-static bool has(const struct memory_list *l, enum guard_reason r)
-{
-    return l->reason == r || (l->against & 1u << r) != 0;
-}
-
 const char *guard_wants(const struct memory_list *l, const struct guard_settings *s,
                         const struct guard_list *list)
 {
     const struct memory_trial *t = &l->trial;
-    bool canaries = l->canary_s > l->evil_s, control = l->probe_control == 2 && l->control_s > l->evil_s;
+    bool canaries = l->cleared_s > l->evil_s, control = l->probe_control == 2 && l->control_s > l->evil_s;
     bool sample = t->good >= s->good_clients * PROOF_TIMES;
 
     if (has(l, GUARD_PROBE) && !control && list->probe && s->probe_interval_s > 0) {

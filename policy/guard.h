@@ -97,6 +97,7 @@ unsigned guard_probed(struct memory_list *l, const struct guard_list *list, enum
 struct guard_canaries {
     unsigned asked, listed; /* of those that were answered */
     unsigned enough;        /* fewer than this say nothing */
+    bool wronged;           /* they are those whom it listed wrongly */
     struct slice who;       /* one of those listed, for people */
 };
 unsigned guard_canaries(struct memory_list *l, const struct guard_list *list, const struct guard_canaries *c,

@@ -25,13 +25,11 @@ struct memory_minute *guard_minute(struct memory_list *l, int64_t now_s)
     return m;
 }
 
-void guard_sum(const struct memory_list *l, unsigned minutes, int64_t now_s, struct memory_minute *out)
+static void add_minutes(const struct memory_minute *from, unsigned minutes, uint32_t now,
+                        struct memory_minute *out)
 {
-    uint32_t now = (uint32_t)(now_s / 60);
-
-    *out = (struct memory_minute){ .minute = now };
     for (size_t i = 0; i < MEMORY_LIST_MINUTES; i++) {
-        const struct memory_minute *m = &l->minute[i];
+        const struct memory_minute *m = &from[i];
 
         if (m->minute > now || now - m->minute >= minutes) {
             continue;
@@ -47,6 +45,16 @@ void guard_sum(const struct memory_list *l, unsigned minutes, int64_t now_s, str
         out->bad += m->bad;
         out->bad_yes += m->bad_yes;
     }
+}
+
+/* Other proxies tell only of clients: answers, errors and time-outs are those of this one. */
+void guard_sum(const struct memory_list *l, unsigned minutes, int64_t now_s, struct memory_minute *out)
+{
+    uint32_t now = (uint32_t)(now_s / 60);
+
+    *out = (struct memory_minute){ .minute = now };
+    add_minutes(l->minute, minutes, now, out);
+    add_minutes(l->other_minute, minutes, now, out);
 }
 
 /* ---- distinct identities ---- */
@@ -88,36 +96,51 @@ static double ln(double x)
     return n + 2 * (t + t * t * t / 3 + t * t * t * t * t / 5);
 }
 
-/* Linear counting: bits of a and b together; a full field says as many as it can tell. */
-static unsigned distinct(const uint64_t *a, const uint64_t *b, size_t bits)
+/* Those that the record has of the window: of both halves, our own and of others; NULL: none. */
+struct halves {
+    const struct memory_good *g[4];
+};
+
+static struct halves halves_of(const struct memory_list *l, uint32_t epoch)
+{
+    const struct memory_good *all[] = { &l->good[0], &l->good[1], &l->other_good[0], &l->other_good[1] };
+    struct halves h = { { NULL } };
+
+    for (size_t i = 0; i < ARRAY_LEN(all); i++) {
+        if (all[i]->epoch == epoch || all[i]->epoch + 1 == epoch) {
+            h.g[i] = all[i];
+        }
+    }
+    return h;
+}
+
+/* Linear counting over the bits of all, at `field` of each; a full field says as many as it can tell. */
+static unsigned distinct(const struct halves *h, size_t field, size_t bits)
 {
     size_t zero = bits;
 
-    for (size_t i = 0; i < bits / 64; i++) {
-        zero -= (size_t)__builtin_popcountll((a != NULL ? a[i] : 0) | (b != NULL ? b[i] : 0));
+    for (size_t word = 0; word < bits / 64; word++) {
+        uint64_t set = 0, here;
+
+        for (size_t i = 0; i < ARRAY_LEN(h->g); i++) {
+            if (h->g[i] != NULL) {
+                memcpy(&here, (const char *)h->g[i] + field + word * sizeof(here), sizeof(here));
+                set |= here;
+            }
+        }
+        zero -= (size_t)__builtin_popcountll(set);
     }
     return (unsigned)((double)bits * ln((double)bits / (double)(zero > 0 ? zero : 1)) + 0.5);
 }
 
 struct guard_good guard_count_good(const struct memory_list *l, const struct guard_settings *s, int64_t now_s)
 {
-    uint32_t epoch = epoch_of(s, now_s);
-    const struct memory_good *g[2] = { NULL, NULL };
-    struct guard_good c;
-    unsigned domains, networks;
+    struct halves h = halves_of(l, epoch_of(s, now_s));
+    unsigned domains = distinct(&h, offsetof(struct memory_good, domains), MEMORY_HIT_BITS);
+    unsigned networks = distinct(&h, offsetof(struct memory_good, networks), MEMORY_HIT_BITS);
 
-    for (size_t i = 0; i < 2; i++) {
-        if (l->good[i].epoch == epoch || l->good[i].epoch + 1 == epoch) {
-            g[i] = &l->good[i];
-        }
-    }
-#define BITS(field) (g[0] != NULL ? g[0]->field : NULL), (g[1] != NULL ? g[1]->field : NULL)
-    c.asked = distinct(BITS(asked), MEMORY_GOOD_BITS);
-    domains = distinct(BITS(domains), MEMORY_HIT_BITS);
-    networks = distinct(BITS(networks), MEMORY_HIT_BITS);
-#undef BITS
-    c.listed = domains < networks ? domains : networks;
-    return c;
+    return (struct guard_good){ .asked = distinct(&h, offsetof(struct memory_good, asked), MEMORY_GOOD_BITS),
+                                .listed = domains < networks ? domains : networks };
 }
 
 void guard_note_good(struct memory_list *l, const struct guard_settings *s, const struct guard_witness *w,

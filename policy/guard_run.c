@@ -36,6 +36,7 @@ struct probe { /* of one list; at most one is out */
     size_t list;
     size_t waiting;
     unsigned enough;                          /* canaries */
+    bool wronged;                             /* they are those whom it listed wrongly */
     struct probe_question q[PROBE_QUESTIONS]; /* listed, control, canaries */
 };
 
@@ -161,7 +162,7 @@ static void end_probe(struct probe *p)
     struct guard_run *g = p->g;
     struct guard_list list = about(g, p->list);
     struct memory_list *l = take(g, p->list);
-    struct guard_canaries c = { .enough = p->enough };
+    struct guard_canaries c = { .enough = p->enough, .wronged = p->wronged };
     unsigned what;
 
     if (l == NULL) {
@@ -267,6 +268,7 @@ static void ask_canary_addresses(struct probe *p)
     struct addr ip[CANARIES_ASKED], most[MOST];
     size_t n = pick_evidence(p->g, p->list, ip), kept;
 
+    p->wronged = n > 0;
     p->enough = n > 0 || s->canary_count > 0 ? 1 : AUTO_ENOUGH;
     if (n == 0) {
         n = add_taken(list, ip, n, s->canary, s->canary_count);

@@ -245,6 +245,37 @@ void tables_learn(struct tables *t, const struct memory_question *q, const struc
     place_unlock(&p);
 }
 
+void standing_put_day(struct memory_standing *s, uint16_t day, uint64_t n)
+{
+    size_t at = 0;
+
+    for (size_t i = 0; i < MEMORY_DAYS; i++) {
+        if (s->day[i] == day) {
+            at = i;
+            break;
+        }
+        if (s->day[i] < s->day[at])
+            at = i;
+    }
+    if (s->day[at] > day)
+        return;
+    if (s->day[at] != day)
+        s->count[at] = 0;
+    s->day[at] = day;
+    if (n > s->count[at])
+        s->count[at] = (uint16_t)min_u64(n, UINT16_MAX);
+}
+
+void standing_join(struct memory_standing *s, const struct memory_standing *other)
+{
+    for (size_t i = 0; i < MEMORY_DAYS; i++) {
+        if (other->day[i] != 0)
+            standing_put_day(s, other->day[i], other->count[i]);
+    }
+    if (s->since_s == 0 || other->since_s < s->since_s)
+        s->since_s = other->since_s;
+}
+
 /* ---- lists ---- */
 
 /* A killed owner leaves counters that are at worst one off: only what must hold together is looked at. */

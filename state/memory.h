@@ -119,7 +119,9 @@ void memory_note(struct memory *m, enum memory_event event, const struct memory_
  */
 int64_t memory_history_since(const struct memory *m);
 
-/* ---- health of lists: one record a list, on this machine; guarded by policy/guard.c ---- */
+/* ---- health of lists: one record a list, on this machine; guarded by policy/guard.c.  With a shared backend
+ * standing and overrides are exchanged (the newest wins), and so is the evidence that clients and identities
+ * are; latency, failures, probes and totals stay those of this machine. ---- */
 
 #define MEMORY_LISTS 64
 #define MEMORY_LIST_NAME 48
@@ -164,6 +166,9 @@ struct memory_list {
     char name[MEMORY_LIST_NAME]; /* empty: free */
     struct memory_minute minute[MEMORY_LIST_MINUTES];
     struct memory_good good[2];
+    struct memory_minute other_minute[MEMORY_LIST_MINUTES]; /* what other proxies counted, in sum */
+    struct memory_good other_good[2];
+    uint32_t told_s; /* when the others are to be told next */
     struct memory_evidence evidence[MEMORY_EVIDENCE];
     uint32_t evidence_next;
     uint32_t lately[MEMORY_LATELY]; /* hashes of clients that counted already */
@@ -179,6 +184,7 @@ struct memory_list {
     uint32_t probed_s;                                 /* newest one that was answered */
     uint32_t control_s;                                /* newest answer about the control */
     uint32_t canary_s;                                 /* newest answers about canaries */
+    uint32_t cleared_s;                                /* newest time whom it wronged was not listed */
     uint8_t canary_asked, canary_listed;
     uint8_t probe_listed;  /* test point that must be listed: 0 not known, 1 yes, 2 no */
     uint8_t probe_control; /* test point that must not be: 0 not known, 1 listed (bad), 2 not listed (good) */
@@ -207,6 +213,18 @@ struct memory_list *memory_list_at(struct memory *m, size_t n);
 
 /* True for one caller of all processes when `*due` of the record has come; it is then interval_s later. */
 bool memory_list_claim(struct memory_list *l, uint32_t *due_s, int64_t now_s, uint32_t interval_s) MUST_USE;
+
+/* The evidence (clients, identities, also of others) was used or is void. */
+void memory_list_forget(struct memory_list *l);
+
+/* What this proxy counted, for the others; returns its octets. */
+#define MEMORY_LIST_PACKED 8192
+#define MEMORY_LIST_PACKED_S 86400 /* older ones are of a proxy that is gone */
+size_t memory_list_pack(const struct memory_list *l, int64_t now_s, char out[MEMORY_LIST_PACKED]);
+
+/* What all others counted: begin, then add each.  False: it is too old, or not ours to read. */
+void memory_list_others_begin(struct memory_list *l);
+bool memory_list_others_add(struct memory_list *l, struct slice packed, int64_t now_s);
 
 /* ---- of a process ---- */
 

@@ -13,6 +13,7 @@
  *     PREFIXg:KEY   string  waits since; "p" and seconds once it passed
  *     PREFIXk:KEY   hash    day -> accepted; s: first one; r: newest refusal
  *     PREFIXl:NAME  hash    standing of a reputation list; the newest `changed` wins
+ *     PREFIXe:NAME  hash    proxy -> what it counted about the list (list_share.c)
  *     PREFIXhistory string  since when anything is remembered
  *
  * Limits  PIPELINE_MAX requests are out at once; more are answered by the tables.  Every key has an expiry.
@@ -22,6 +23,7 @@
 #include <hiredis/async.h>
 #include <hiredis/hiredis.h>
 
+#include "core/table.h"
 #include "state/memory_priv.h"
 
 #define PIPELINE_MAX 2000
@@ -30,6 +32,7 @@
 #define SLOW_MAX_MS 2000
 #define LISTS_EVERY_MS 5000
 #define LIST_KEEP_S (90 * 86400)
+#define LISTS_TELL_S 4 /* one worker of a proxy at a time */
 #define PRUNE_ABOVE 24 /* days in a hash of standing */
 #define KEY_MAX 128
 #define PREFIX_MAX 64
@@ -344,28 +347,6 @@ static struct slice element(const redisReply *reply, size_t i)
     return i < reply->elements ? reply_text(reply->element[i]) : SLICE_NONE;
 }
 
-/* The newest MEMORY_DAYS days. */
-static void put_day(struct memory_standing *s, uint16_t day, uint64_t n)
-{
-    size_t at = 0;
-
-    for (size_t i = 0; i < MEMORY_DAYS; i++) {
-        if (s->day[i] == day) {
-            at = i;
-            break;
-        }
-        if (s->day[i] < s->day[at])
-            at = i;
-    }
-    if (s->day[at] > day)
-        return;
-    if (s->day[at] != day)
-        s->count[at] = 0;
-    s->day[at] = day;
-    if (n > s->count[at])
-        s->count[at] = (uint16_t)min_u64(n, UINT16_MAX);
-}
-
 /* A refusal elsewhere ends what we know from before it; else the two views are joined. */
 static void merge_standing(struct memory_record *rec, const redisReply *reply)
 {
@@ -381,16 +362,10 @@ static void merge_standing(struct memory_record *rec, const redisReply *reply)
         else if (slice_eq(field, SLICE("s")))
             theirs.since_s = (uint32_t)n;
         else if (to_number(field) > 0 && to_number(field) <= UINT16_MAX)
-            put_day(&theirs, (uint16_t)to_number(field), n);
+            standing_put_day(&theirs, (uint16_t)to_number(field), n);
     }
-    if (rec->standing.since_s > refused) {
-        for (size_t i = 0; i < MEMORY_DAYS; i++) {
-            if (rec->standing.day[i] != 0)
-                put_day(&theirs, rec->standing.day[i], rec->standing.count[i]);
-        }
-        if (theirs.since_s == 0 || rec->standing.since_s < theirs.since_s)
-            theirs.since_s = rec->standing.since_s;
-    }
+    if (rec->standing.since_s > refused)
+        standing_join(&theirs, &rec->standing);
     rec->standing = theirs;
     rec->found = rec->found || reply->elements > 0;
     rec->known = true;
@@ -590,6 +565,7 @@ static void take_list(struct memory_list *l, const redisReply *reply)
     l->last_restored_s = (uint32_t)field_of(reply, "restored");
     l->override = override <= OVERRIDE_OFF ? (uint8_t) override : 0;
     l->override_until_s = (uint32_t)field_of(reply, "until");
+    memory_list_forget(l); /* it was about what was before */
 }
 
 static void on_list(redisAsyncContext *ac, void *answer, void *arg)
@@ -625,6 +601,55 @@ out:
     free(req);
 }
 
+/* Which of the proxies is this?  Another one after a restart. */
+static uint64_t proxy_id(const struct redis *r)
+{
+    return siphash(r->m->tables->h->seed, "proxy", 5);
+}
+
+static void on_evidence(redisAsyncContext *ac, void *answer, void *arg)
+{
+    struct list_request *req = arg;
+    struct redis *r = req->r;
+    const redisReply *reply = answer;
+    struct memory_list *l = NULL;
+    char mine[24];
+    struct buf b;
+
+    note_reply(r);
+    buf_init_fixed(&b, mine, sizeof(mine));
+    buf_putf(&b, "%016" PRIx64, proxy_id(r));
+    if (reply_is_good(r, ac, reply) && reply->type == REDIS_REPLY_ARRAY && r->ac == ac)
+        l = tables_list_take(r->m->tables, slice_str(req->name));
+    if (l != NULL)
+        memory_list_others_begin(l);
+    for (size_t i = 0; l != NULL && i + 1 < reply->elements; i += 2) {
+        struct slice who = element(reply, i);
+
+        if (!slice_eq(who, buf_slice(&b)) && !memory_list_others_add(l, element(reply, i + 1), wall_now_s()))
+            redisAsyncCommand(ac, NULL, NULL, "HDEL %se:%s %b", r->prefix, req->name, who.ptr, who.len);
+    }
+    tables_list_give(r->m->tables, l);
+    free(req);
+}
+
+/* The record is taken, so what is sent is copied first. */
+static void exchange_evidence(struct redis *r, const char *name, const char *packed, size_t len)
+{
+    struct list_request *req = xcalloc(1, sizeof(*req));
+
+    req->r = r;
+    memcpy(req->name, name, sizeof(req->name));
+    redisAsyncCommand(r->ac, NULL, NULL, "HSET %se:%s %016llx %b", r->prefix, name,
+                      (unsigned long long)proxy_id(r), packed, len);
+    redisAsyncCommand(r->ac, NULL, NULL, "EXPIRE %se:%s %d", r->prefix, name, MEMORY_LIST_PACKED_S);
+    r->pending++;
+    if (redisAsyncCommand(r->ac, on_evidence, req, "HGETALL %se:%s", r->prefix, name) != REDIS_OK) {
+        r->pending--;
+        free(req);
+    }
+}
+
 static void on_lists(void *arg)
 {
     struct redis *r = arg;
@@ -632,7 +657,9 @@ static void on_lists(void *arg)
     timer_start(&r->lists, LISTS_EVERY_MS);
     for (size_t n = 0; n < MEMORY_LISTS && r->state == REDIS_UP && r->pending < PIPELINE_MAX; n++) {
         struct memory_list *l = tables_list_at(r->m->tables, n);
+        char packed[MEMORY_LIST_PACKED];
         struct list_request *req;
+        size_t len = 0;
 
         if (l == NULL)
             continue;
@@ -640,7 +667,11 @@ static void on_lists(void *arg)
         req->r = r;
         memcpy(req->name, l->name, sizeof(req->name));
         req->name[sizeof(req->name) - 1] = '\0';
+        if (memory_list_claim(l, &l->told_s, wall_now_s(), LISTS_TELL_S))
+            len = memory_list_pack(l, wall_now_s(), packed);
         tables_list_give(r->m->tables, l);
+        if (len > 0)
+            exchange_evidence(r, req->name, packed, len);
         r->pending++;
         if (command(r, on_list, req, "HGETALL %sl:%s", r->prefix, req->name) != REDIS_OK) {
             r->pending--;

@@ -138,6 +138,11 @@ void tables_learn(struct tables *t, const struct memory_question *q, const struc
 /* Adds one acceptance. */
 void standing_accept(struct memory_standing *s, int64_t now_s);
 
+/* So many on that day; kept are the newest MEMORY_DAYS. */
+void standing_put_day(struct memory_standing *s, uint16_t day, uint64_t n);
+/* What both know together. */
+void standing_join(struct memory_standing *s, const struct memory_standing *other);
+
 struct memory_list *tables_list_take(struct tables *t, struct slice name);
 struct memory_list *tables_list_at(struct tables *t, size_t n);
 void tables_list_give(struct tables *t, struct memory_list *l);

@@ -50,8 +50,8 @@ LIST = ":127.0.0.2:listed, see https://bl.test/?ip=$\n127.0.1.10-19\n127.0.2.10-
 LISTS = {
     "bl.test": LIST,
     "wl.test": ":127.0.0.2:good\n127.0.9.0/24\n",
-    "err.test": ":127.255.255.254:you use an open resolver\n0.0.0.0/0\n",
-    "out.test": ":10.1.1.1:parked\n0.0.0.0/0\n",
+    "err.test": ":127.255.255.254:you use an open resolver\n127.0.0.0/8\n",
+    "out.test": ":10.1.1.1:parked\n127.0.0.0/8\n",
     KEY + ".dq.test": LIST,
 }
 SERVERS = {}

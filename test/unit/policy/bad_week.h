@@ -430,6 +430,7 @@ static void probe(struct world *w, size_t i)
         }
     }
     c.enough = evidence > 0 ? 1 : 3;
+    c.wronged = evidence > 0;
     n = evidence > 0 ? evidence : n;
     for (size_t k = 0; k < n; k++) {
         struct caller who = caller_at(&ip[k]);

@@ -144,6 +144,24 @@ static void it_returns_with_proof_only(void **st)
     assert_int_equal(guard_mode(&l, LIST_ENFORCE, now + HALF_HOUR), LIST_ENFORCE);
 }
 
+/* That the largest correspondents are not listed says nothing of those who were. */
+static void other_canaries_are_no_proof(void **st)
+{
+    struct guard_canaries clean = { .asked = 4, .listed = 0, .enough = 3 };
+    struct memory_list l = { .name = "l",
+                             .demoted_s = (uint32_t)NOW,
+                             .evil_s = (uint32_t)NOW,
+                             .demotions = 1,
+                             .reason = GUARD_KNOWN_GOOD };
+
+    (void)st;
+    assert_int_equal(guard_canaries(&l, &blocks, &clean, NOW + 10), 0);
+    assert_int_equal(guard_tick(&l, &settings, &blocks, NOW + 86400), 0);
+    clean.wronged = true;
+    assert_int_equal(guard_canaries(&l, &blocks, &clean, NOW + 86400), 0);
+    assert_int_equal(guard_tick(&l, &settings, &blocks, NOW + 86401), GUARD_RESTORED);
+}
+
 static void the_control_counts_only_where_it_is_asked_for(void **st)
 {
     struct memory_list l = { .name = "l" };
@@ -154,6 +172,42 @@ static void the_control_counts_only_where_it_is_asked_for(void **st)
     assert_int_equal(guard_tick(&l, &settings, &blocks, NOW + 86400), 0); /* no answer since */
     assert_int_equal(guard_probed(&l, &blocks, GUARD_YES, GUARD_NO, NOW + 86400), 0);
     assert_int_equal(guard_tick(&l, &settings, &blocks, NOW + 86400), GUARD_RESTORED);
+}
+
+/* Two proxies with half of the traffic each. */
+static void what_others_counted_counts(void **st)
+{
+    static const struct guard_witness stranger = { .bad = false };
+    static char packed[MEMORY_LIST_PACKED];
+    struct memory_list a = { .name = "l" }, b = { .name = "l" };
+    struct guard_witness good = { .established = true };
+    size_t len;
+
+    (void)st;
+    assert_int_equal(all_listed(&a, 30, &stranger), 0);
+    len = memory_list_pack(&a, NOW + 30, packed);
+    memory_list_others_begin(&b);
+    assert_true(memory_list_others_add(&b, slice_of(packed, len), NOW + 31));
+    assert_int_equal(all_listed(&b, 30, &stranger), 20);
+    memset(&a, 0, sizeof(a));
+    memset(&b, 0, sizeof(b));
+    for (unsigned n = 1; n <= 6; n++) { /* three witnesses in good standing each */
+        good.owner = good.network = n * 0x9e3779b97f4a7c15ULL;
+        if (n == 4) {
+            len = memory_list_pack(&a, NOW + n, packed);
+            memory_list_others_begin(&b);
+            assert_true(memory_list_others_add(&b, slice_of(packed, len), NOW + n));
+        }
+        assert_int_equal(witness(n < 4 ? &a : &b, n, true, good) & GUARD_DEMOTED, n == 5 ? GUARD_DEMOTED : 0);
+    }
+    memory_list_others_begin(&b); /* it was demoted since: what was counted before that is used up */
+    assert_true(memory_list_others_add(&b, slice_of(packed, len), NOW + 10));
+    assert_int_equal(guard_good_listed(&b, &settings, NOW + 10), 1);
+    assert_false(
+        memory_list_others_add(&b, slice_of(packed, len), NOW + 2 * 86400)); /* of one that is gone */
+    assert_false(memory_list_others_add(&b, slice_of(packed, len - 1), NOW));
+    packed[0] ^= 1;
+    assert_false(memory_list_others_add(&b, slice_of(packed, len), NOW));
 }
 
 /* Over the file and over the guard, both ways; then the file's mode again. */
@@ -215,7 +269,9 @@ int main(void)
         cmocka_unit_test(a_wave_does_not),
         cmocka_unit_test(those_in_good_standing_must_be_different_ones),
         cmocka_unit_test(it_returns_with_proof_only),
+        cmocka_unit_test(other_canaries_are_no_proof),
         cmocka_unit_test(the_control_counts_only_where_it_is_asked_for),
+        cmocka_unit_test(what_others_counted_counts),
         cmocka_unit_test(the_operators_word_wins),
         cmocka_unit_test(the_most_frequent_are_canaries),
     };

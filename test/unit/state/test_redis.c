@@ -181,6 +181,36 @@ static void standing_is_shared_and_so_is_a_refusal(void **st)
         assert_in_range(r.record[0].standing.day[i], 20000 + 52, 20000 + 59);
 }
 
+/* So many clients, of them listed, in the newest minute of a list's record. */
+static void count_clients(int proxy, uint32_t n)
+{
+    struct memory_list *l = memory_list_take(t.m[proxy], SLICE("counted"));
+    uint32_t minute = (uint32_t)(wall_now_s() / 60);
+
+    assert_non_null(l);
+    l->minute[minute % MEMORY_LIST_MINUTES] =
+        (struct memory_minute){ .minute = minute, .clients = n, .clients_yes = n - 1 };
+    l->good[0].epoch = 1000;
+    l->good[0].asked[0] = n;
+    memory_list_give(t.m[proxy], l);
+}
+
+static void check_counted_elsewhere(int proxy, uint32_t n)
+{
+    struct memory_list *l = memory_list_take(t.m[proxy], SLICE("counted"));
+    uint32_t clients = 0, yes = 0;
+
+    assert_non_null(l);
+    for (size_t i = 0; i < MEMORY_LIST_MINUTES; i++) {
+        clients += l->other_minute[i].clients;
+        yes += l->other_minute[i].clients_yes;
+    }
+    assert_int_equal(clients, n);
+    assert_int_equal(yes, n - 1);
+    assert_int_equal(l->other_good[0].asked[0], n);
+    memory_list_give(t.m[proxy], l);
+}
+
 static void the_standing_of_a_list_is_shared(void **st)
 {
     struct memory_list *l = memory_list_take(t.m[0], SLICE("some-list"));
@@ -194,7 +224,11 @@ static void the_standing_of_a_list_is_shared(void **st)
     l = memory_list_take(t.m[1], SLICE("some-list"));
     assert_int_equal(l->demoted_s, 0);
     memory_list_give(t.m[1], l);
+    count_clients(0, 30);
+    count_clients(1, 25);
     run_ms(11000);
+    check_counted_elsewhere(0, 25); /* never its own */
+    check_counted_elsewhere(1, 30);
     l = memory_list_take(t.m[1], SLICE("some-list"));
     assert_int_equal(l->demoted_s, 1234567);
     assert_int_equal(l->override, OVERRIDE_MONITOR);

@@ -1,0 +1,108 @@
+/*
+ * list_share.c - the evidence about a list as one proxy tells it to the others (memory.h): packed, added up.
+ *
+ * A proxy sends what it counted itself and adds up what the others sent; nobody passes on what he heard.  It
+ * counts only among those who have the same standing of the list: evidence from before a demotion or a return
+ * that not all have heard of would demote it again.
+ *
+ * Format  struct packed as it lies in memory.  Another size or mark (another version, another machine) is
+ *         passed over, so mixed versions share standing but not evidence.
+ */
+#include "state/memory.h"
+
+#define MARK 0x676c7331u /* "gls1" */
+
+struct packed {
+    uint32_t mark, size;
+    uint64_t changed_ms;
+    int64_t at_s;
+    struct memory_minute minute[MEMORY_LIST_MINUTES];
+    struct memory_good good[2];
+};
+
+_Static_assert(sizeof(struct packed) <= MEMORY_LIST_PACKED, "the buffers of the callers");
+
+void memory_list_forget(struct memory_list *l)
+{
+    memset(l->good, 0, sizeof(l->good));
+    for (size_t i = 0; i < MEMORY_LIST_MINUTES; i++) {
+        struct memory_minute *m = &l->minute[i];
+
+        m->clients = m->clients_yes = m->vouched = m->vouched_yes = m->bad = m->bad_yes = 0;
+    }
+    memory_list_others_begin(l);
+}
+
+size_t memory_list_pack(const struct memory_list *l, int64_t now_s, char out[MEMORY_LIST_PACKED])
+{
+    struct packed p;
+
+    memset(&p, 0, sizeof(p));
+    p.mark = MARK;
+    p.size = sizeof(p);
+    p.changed_ms = l->changed_ms;
+    p.at_s = now_s;
+    memcpy(p.minute, l->minute, sizeof(p.minute));
+    memcpy(p.good, l->good, sizeof(p.good));
+    memcpy(out, &p, sizeof(p));
+    return sizeof(p);
+}
+
+void memory_list_others_begin(struct memory_list *l)
+{
+    memset(l->other_minute, 0, sizeof(l->other_minute));
+    memset(l->other_good, 0, sizeof(l->other_good));
+}
+
+/* Sums of one minute; an older one in its place gives way. */
+static void add_minute(struct memory_minute *to, const struct memory_minute *m)
+{
+    if (m->minute > to->minute) {
+        *to = (struct memory_minute){ .minute = m->minute };
+    }
+    if (m->minute != to->minute)
+        return;
+    to->clients += m->clients;
+    to->clients_yes += m->clients_yes;
+    to->vouched += m->vouched;
+    to->vouched_yes += m->vouched_yes;
+    to->bad += m->bad;
+    to->bad_yes += m->bad_yes;
+}
+
+static void add_good(struct memory_good *to, const struct memory_good *g)
+{
+    if (g->epoch > to->epoch) {
+        *to = (struct memory_good){ .epoch = g->epoch };
+    }
+    if (g->epoch != to->epoch)
+        return;
+    for (size_t i = 0; i < ARRAY_LEN(to->asked); i++)
+        to->asked[i] |= g->asked[i];
+    for (size_t i = 0; i < ARRAY_LEN(to->domains); i++) {
+        to->domains[i] |= g->domains[i];
+        to->networks[i] |= g->networks[i];
+    }
+}
+
+bool memory_list_others_add(struct memory_list *l, struct slice packed, int64_t now_s)
+{
+    struct packed p;
+
+    if (packed.len != sizeof(p))
+        return false;
+    memcpy(&p, packed.ptr, sizeof(p));
+    if (p.mark != MARK || p.size != sizeof(p) || now_s - p.at_s > MEMORY_LIST_PACKED_S)
+        return false;
+    if (p.changed_ms != l->changed_ms)
+        return true;
+    for (size_t i = 0; i < MEMORY_LIST_MINUTES; i++) {
+        if (p.minute[i].minute % MEMORY_LIST_MINUTES == i)
+            add_minute(&l->other_minute[i], &p.minute[i]);
+    }
+    for (size_t i = 0; i < 2; i++) {
+        if (p.good[i].epoch % 2 == i)
+            add_good(&l->other_good[i], &p.good[i]);
+    }
+    return true;
+}
