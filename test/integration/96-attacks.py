@@ -12,8 +12,11 @@ import collections
 import json
 import os
 import resource
+import socket
+import ssl
 import statistics
 import sys
+import threading
 import time
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
@@ -528,6 +531,92 @@ def injection(w):
         top = head.split(b"Subject:")[0]
         must(all(32 <= o < 127 or o in (9, 10, 13) for o in top), "clean added headers", top)
     clean_log(g)
+
+
+# ---- a server behind that stalls ----
+
+class Staller:
+    """A server whose handshake stops: connection n sends so many octets of its flight as `cuts[n]` says, then nothing."""
+
+    def __init__(self, context, cuts):
+        self.context, self.cuts = context, cuts
+        self.stalled = []
+        self.length = 0             # of the whole flight
+        self.held = []
+        self.lock = threading.Lock()
+        self.listener = socket.socket()
+        self.listener.bind(("127.0.0.1", 0))
+        self.listener.listen(512)
+        self.port = self.listener.getsockname()[1]
+        threading.Thread(target=self.accept, daemon=True).start()
+
+    def accept(self):
+        while True:
+            try:
+                sock, _ = self.listener.accept()
+            except OSError:
+                return
+            threading.Thread(target=self.serve, args=(sock,), daemon=True).start()
+
+    def serve(self, sock):
+        self.held.append(sock)
+        sock.settimeout(30)
+        try:
+            sock.sendall(b"220 inner ESMTP\r\n")
+            sock.recv(4096)
+            sock.sendall(b"250-inner\r\n250-PIPELINING\r\n250 STARTTLS\r\n")
+            if not sock.recv(4096).startswith(b"STARTTLS"):
+                return
+            sock.sendall(b"220 go\r\n")
+            into, out = ssl.MemoryBIO(), ssl.MemoryBIO()
+            tls = self.context.wrap_bio(into, out, server_side=True)
+            into.write(sock.recv(65536))
+            try:
+                tls.do_handshake()
+            except ssl.SSLWantReadError:
+                pass
+            flight = out.read()
+            with self.lock:
+                cut = self.cuts[len(self.stalled) % len(self.cuts)]
+                self.length = len(flight)
+                self.stalled.append(cut)
+            sock.sendall(flight[:cut])
+            sock.recv(1)
+        except OSError:
+            pass
+
+    def stop(self):
+        self.listener.close()
+        for sock in self.held:
+            sock.close()
+
+
+@shows("a server behind whose TLS handshake stops, after any number of octets: 451 at its deadline, nothing is left")
+def server_stalls(w):
+    cert, key = Authority(os.path.join(w.dir, "ca")).leaf("inner", ec=True)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(cert, key)
+    cuts = list(range(0, 1500, count(50, 4)))
+    server = Staller(context, cuts)
+    w.dns.append(server)
+    sink = w.sink()
+    text = w.config(sink, "limits: {ban: off, connections_per_client: off}").replace("127.0.0.1:%d" % sink.port, "127.0.0.1:%d" % server.port)
+    g = w.glacis(text.replace("    tls: off\n", "    tls: required\n    connections: 1000\n    timeouts: {command: 10s}\n"
+                                                "    health: off\n"))
+    clients = [Client(g.smtp, source="127.80.%d.%d" % (n // 250, 1 + n % 250), timeout=60) for n in range(len(cuts))]
+    for c in clients:
+        c.send(b"EHLO client.test\r\nMAIL FROM:<a@none.test>\r\nRCPT TO:<bob@example.test>\r\n")
+    codes = collections.Counter()
+    for c in clients:
+        codes[[c.reply(), c.reply(), c.reply()][2].code] += 1
+        c.close()
+    print("    stalled %d times, of a flight of %d octets; %s" % (len(server.stalled), server.length, dict(codes)))
+    must(set(codes) == {"451"}, "451 for all", codes)
+    must(len(set(server.stalled)) >= len(cuts) * 9 // 10, "every place was tried", len(set(server.stalled)))
+    must(max(server.stalled) > server.length, "the whole flight too", server.length)
+    # one connection at a time goes on learning the keywords
+    wait_for(lambda: g.metrics()["glacis_sessions"] == 0 and g.metrics()["glacis_upstream_connections{state=\"connecting\"}"] <= 2,
+             20, "all gone")
 
 
 def table():
