@@ -225,7 +225,7 @@ class Attack:
             while len(self.open) < self.count and self.opened < min(self.total, allowed):
                 self.connect()
             self.turn()
-            if not ready and (self.done >= self.count or self.opened == self.total and not self.pending()
+            if not ready and (self.total == self.count <= self.done or self.opened == self.total and not self.pending()
                               or time.monotonic() - started > PATIENCE):
                 ready = True
                 print("ready", flush=True)
