@@ -283,7 +283,8 @@ def full_house(w):
     world = besieged(w, "stress: {at: 80%%, command_timeout: 2s}, connections: %d" % most)
     s = Siege("as many silent connections as limits.connections", w, world, retries=60)
     s.crowd(most + 50, [["reply", 1], ["hold"]], total=3 * most, rate=count(200, 1000)).hold(count(6, 20)).end()
-    must(any(t.startswith("421 4.3.2") for t in s.saw), "421 4.3.2 for some", s.saw)
+    # in the long mode stress ends the silent ones so soon that the house is never full
+    must(FULL or any(t.startswith("421 4.3.2") for t in s.saw), "421 4.3.2 for some", s.saw)
     must(any(t.startswith("421 4.4.2") for t in s.saw), "421 4.4.2 for the silent ones, long before command_timeout", s.saw)
 
 
