@@ -20,6 +20,7 @@
 #include "proxy/upstream.h"
 
 #define SIZE_ALLOWANCE 4096U /* what we add to a message of which only the declared size is known */
+#define HOLD_CROWDED_MS 10U  /* patience with a client while others wait for the connection */
 #define HOLD_LOOK_MS 50U     /* how often a connection kept for a silent client looks whether others wait */
 
 enum relay_op {
@@ -92,7 +93,9 @@ static void on_later(void *arg)
 /* The client is waited for until `hold` is over, and no longer than a moment while others wait. */
 static void wait_for_client(struct relay *r)
 {
-    timer_start(&r->hold, min_u64(HOLD_LOOK_MS, r->hold_until_ms - loop_now(r->ups->loop)));
+    uint64_t patience = pool_waited_for(&r->lease) ? HOLD_CROWDED_MS : HOLD_LOOK_MS;
+
+    timer_start(&r->hold, min_u64(patience, r->hold_until_ms - loop_now(r->ups->loop)));
 }
 
 static void answer(struct relay *r, const struct reply *reply, bool from_upstream)

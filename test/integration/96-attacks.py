@@ -236,7 +236,8 @@ def loris_content(w):
             rate=count(100, 300))
     s.crowd(count(40, 3000), [["reply", 1], ["send", start + "BDAT 1000000 LAST\r\n"], ["reply", 3], ["drip", "x", 2 if FULL else 0.5]],
             rate=count(100, 150), net="127.21")
-    s.hold(count(10, 75)).end()
+    # 450 new envelopes a second are more than the server's connections can take: who waits for queue_wait gets 451
+    s.hold(count(10, 75)).end(share=count(100, 80))
     must(s.ends["closed by the server"] >= count(100, 8000), "closed", s.ends)
 
 
@@ -273,8 +274,6 @@ def floods(w):
         s.crowd(count(100, 1000), [["reply", 1], ["send", "QUIT\r\n"], ["hold"]], net=net, addresses=addresses, total=total,
                 rate=count(500, 1000)).hold(1).end()
         must(s.opened == total, "all came", s.opened)
-        if addresses == 1:
-            must(any(t.startswith("421") for t in s.saw) or not FULL, "421 over the limit", s.saw)
 
 
 @shows("the house is full: 421 for newcomers, silent ones are ended sooner, and good mail gets in at its next try")
@@ -334,7 +333,7 @@ def spf_siege(w, name, domain, least):
     many = "".join("RCPT TO:<r%d@example.test>\r\n" % n for n in range(100))
     s.crowd(count(20, 300), [["reply", 1], ["send", "EHLO client.test\r\nMAIL FROM:<u{i}@%s>\r\n" % domain + many], ["reply", 102],
                              ["send", "QUIT\r\n"], ["hold"]], net="127.30", rate=count(50, 50))
-    s.hold(1).end()
+    s.hold(1).end(share=count(100, 90))     # 5,000 recipients a second: 451 for those who wait for queue_wait
     asked = sum(1 for _, n, _, _ in dns.questions if n.endswith("hostile.test")) / s.opened
     print("    %.1f questions to the hostile domain for each session with 100 recipients" % asked)
     must(least <= asked <= 130, "as many as SPF allows, once, however many recipients", asked)
