@@ -315,7 +315,7 @@ def combine(rig, until, seed, result):
         for text in errors:
             if text not in result["errors"]:
                 result["errors"].append(text)
-                print("    %s: behind %s" % (text, result["rounds"][-1][1]), flush=True)
+                print("    round %d of %s: %s: behind %s" % (len(result["rounds"]), seed, text, result["rounds"][-1][1]), flush=True)
     traffic.stop()
     result["footprint"] = (before, footprint(rig))
 
