@@ -43,8 +43,10 @@ struct stream {
     void *state;                       /* of the transport */
     struct deferred soon;              /* on_soon() */
     struct deferred at_end;            /* flush; give back an empty input buffer */
-    struct deferred shake;             /* the next step of the handshake (loop_heavy) */
-    struct grave grave;
+    union {
+        struct deferred shake; /* the next step of the handshake (loop_heavy) */
+        struct grave grave;    /* once it is closed */
+    };
 
     char *in; /* what stream_input() shows: in the loop's buffer or in own */
     size_t in_len;

@@ -627,6 +627,8 @@ void session_close(struct session *s, enum close_reason reason)
     free(s->helo);
     free(s->announced_name);
     free(s->announced_helo);
+    free(s->unconfirmed);
+    s->unconfirmed = NULL;
     s->helo = s->announced_name = s->announced_helo = NULL;
     list_remove(&s->link);
     count(reason_metric[reason]);

@@ -106,8 +106,10 @@ struct session {
     struct judge_rest            *resting; /* it, folded, while the session is silent: then judge is NULL */
     struct txn                   *txn;    /* "in a transaction" is txn != NULL */
     struct timer                  timer;  /* the nearest deadline of this phase */
-    struct deferred               resume; /* runs session_pump in the next turn */
-    struct grave                  grave;
+    union {
+        struct deferred           resume; /* runs session_pump in the next turn */
+        struct grave              grave;  /* once it is closed */
+    };
     struct addr                   peer, local; /* the client as everybody sees it, and our end */
     struct addr                   via;    /* who named it by PROXY or XCLIENT; family NONE: nobody */
 
@@ -147,7 +149,7 @@ struct session {
     bool              eating;      /* octets of a refused BDAT chunk are dropped */
     enum reply_id     eat_reply;   /* what it is answered, behind its last octet */
     uint64_t          eat_left;
-    uint8_t           unconfirmed[SHA256_LEN]; /* duplicate guard: the message whose 250 may not arrive */
+    uint8_t          *unconfirmed; /* duplicate guard: SHA256_LEN of the message whose 250 may not arrive, heap; NULL: none yet */
     bool              unconfirmed_set;
     char              id[ULID_LEN + 1];
 };

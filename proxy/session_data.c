@@ -212,7 +212,10 @@ static void note_unconfirmed(struct session *s, const struct reply *r)
     if (!s->txn->digest_set || !reply_is(r, 2)) {
         return;
     }
-    memcpy(s->unconfirmed, s->txn->digest, sizeof(s->unconfirmed));
+    if (s->unconfirmed == NULL) {
+        s->unconfirmed = xmalloc(SHA256_LEN);
+    }
+    memcpy(s->unconfirmed, s->txn->digest, SHA256_LEN);
     s->unconfirmed_set = true;
     if (s->stream == NULL) {
         session_unconfirmed(s);

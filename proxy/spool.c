@@ -13,6 +13,11 @@
  * processes is compared with limits.memory and limits.spool before more is taken.  Two processes may ask at
  * the same time, so the sum can pass a limit by one step each.  What was charged is given back exactly.
  *
+ * Files of finished messages are kept for the next ones, a few small ones for a second or two: to fetch pages for a
+ * file, and to give them back with it, costs more than to copy its octets.  Nothing of an earlier message can be
+ * read, because a spool reads only what it has written.  Kept files belong to the thread (an exception to "no
+ * globals": their only owner is whoever comes next), and are allowed for when limits.spool is asked.
+ *
  * Owns: memory, the file's descriptor, the charges.  Writing to the file blocks (page cache, an unlinked
  * file); it is done in large pieces.  Limits: limits.memory, limits.spool, limits.spool_memory.
  */
@@ -31,6 +36,11 @@
 #define IO_BLOCK (256u << 10)
 #define STRAIGHT (32u << 10) /* so much is worth a write of its own */
 #define SPOOL_STEP IO_BLOCK  /* limits.spool is charged in such steps */
+
+#define KEPT_FILES 4u
+#define KEPT_SIZE (1u << 20)          /* octets; larger files are closed */
+#define KEPT_ALL (UINT64_C(64) << 20) /* what all processes may keep: 16 of them */
+#define KEPT_FROM (16 * KEPT_ALL)     /* with a smaller limits.spool nothing is kept */
 
 struct spool {
     struct state *st; /* NULL in tests: this process alone counts */
@@ -52,6 +62,65 @@ struct spool {
     enum spool_status failed; /* sticky */
 };
 
+/* ---- files for the next message ---- */
+
+static _Thread_local struct {
+    int fd[KEPT_FILES];
+    unsigned count;
+    const char *dir; /* of all of them: spool_dir of the one configuration of this process */
+    bool used;       /* since spool_let_go() was here */
+} kept;
+
+static bool keeps_files(const struct config *c)
+{
+    return c->limits.spool == CONFIG_OFF || c->limits.spool >= KEPT_FROM;
+}
+
+static void close_kept(void)
+{
+    while (kept.count > 0) {
+        close(kept.fd[--kept.count]);
+    }
+}
+
+void spool_let_go(void)
+{
+    if (!kept.used) {
+        close_kept();
+    }
+    kept.used = false;
+}
+
+/* -1: there is none. */
+static int take_file(const struct config *c)
+{
+    if (kept.count == 0 || kept.dir != c->server.spool_dir) {
+        return -1;
+    }
+    kept.used = true;
+    return kept.fd[--kept.count];
+}
+
+static void put_file_by(const struct spool *sp)
+{
+    const char *dir = sp->conf->server.spool_dir;
+
+    if (sp->failed != SPOOL_OK || sp->file_len > KEPT_SIZE || !keeps_files(sp->conf)) {
+        close(sp->fd);
+        return;
+    }
+    if (kept.dir != dir) {
+        close_kept();
+        kept.dir = dir;
+    }
+    if (kept.count == KEPT_FILES) {
+        close(sp->fd);
+        return;
+    }
+    kept.used = true;
+    kept.fd[kept.count++] = sp->fd;
+}
+
 /* ---- budgets ---- */
 
 static uint64_t used_now(struct state *st, enum metric gauge)
@@ -65,6 +134,9 @@ static bool has_room(struct state *st, enum metric gauge, uint64_t limit, uint64
 
     if (limit == CONFIG_OFF) {
         return true;
+    }
+    if (gauge == M_SPOOL_USED && limit >= KEPT_FROM) {
+        limit -= KEPT_ALL;
     }
     used = used_now(st, gauge);
     return used <= limit && more <= limit - used;
@@ -126,7 +198,7 @@ void spool_free(struct spool **spp)
     gauge_add(M_MEMORY_USED, -(int64_t)sp->charged_memory);
     gauge_add(M_SPOOL_USED, -(int64_t)sp->charged_spool);
     if (sp->fd >= 0) {
-        close(sp->fd);
+        put_file_by(sp);
     }
     free(sp->block);
     free(sp->head);
@@ -222,6 +294,10 @@ static enum spool_status open_file(struct spool *sp)
     sp->block = malloc(IO_BLOCK);
     if (sp->block == NULL) {
         return SPOOL_NO_MEMORY;
+    }
+    sp->fd = take_file(sp->conf);
+    if (sp->fd >= 0) {
+        return SPOOL_OK;
     }
     sp->fd = open(dir, O_TMPFILE | O_RDWR | O_CLOEXEC | O_EXCL, 0600);
     if (sp->fd < 0 && errno != EMFILE && errno != ENFILE) { /* not every file system has O_TMPFILE */

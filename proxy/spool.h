@@ -28,6 +28,9 @@ bool spool_room(struct state *st, const struct config *c, uint64_t expected);
 struct spool *spool_new(struct state *st, const struct config *c);
 void spool_free(struct spool **sp); /* gives the budgets back; NULL is allowed */
 
+/* Once a second or so: closes the files that are kept for the next messages, unless one was used since. */
+void spool_let_go(void);
+
 enum spool_status spool_put(struct spool *sp, const void *data, size_t len);
 uint64_t spool_size(const struct spool *sp);
 

@@ -25,6 +25,7 @@
 #include "proxy/resolver_test.h"
 #include "proxy/sandbox.h"
 #include "proxy/session.h"
+#include "proxy/spool.h"
 #include "proxy/upstream_names.h"
 #include "tls/tls.h"
 
@@ -106,6 +107,7 @@ static void on_tick(void *arg)
     measure_load(w);
     measure_turn(p, now);
     seccomp_report();
+    spool_let_go();
 }
 
 static void on_drain_deadline(void *arg)

@@ -39,6 +39,8 @@ static int tear_down(void **state)
 {
     struct box *b = *state;
 
+    spool_let_go();
+    spool_let_go();
     assert_int_equal(metric_get(M_MEMORY_USED), 0);
     assert_int_equal(metric_get(M_SPOOL_USED), 0);
     assert_int_equal(rmdir(b->dir), 0); /* nothing is left there */
@@ -187,6 +189,60 @@ static void files_over_the_limit_fail_softly(void **state)
     spool_free(&sp);
 }
 
+static unsigned open_files(const char *dir)
+{
+    unsigned n = 0;
+
+    for (int fd = 3; fd < 100; fd++) {
+        char link[32], target[200];
+        ssize_t len;
+
+        (void)snprintf(link, sizeof(link), "/proc/self/fd/%d", fd);
+        len = readlink(link, target, sizeof(target));
+        n += len > 0 && slice_starts(slice_of(target, (size_t)len), slice_str(dir));
+    }
+    return n;
+}
+
+/* What follows in a kept file is not seen by the message that is shorter, and none is kept for long. */
+static void a_file_serves_the_next_message(void **state)
+{
+    struct box *b = *state;
+    struct spool *sp[6];
+    enum spool_status status;
+
+    b->conf.limits.spool = UINT64_C(4) << 30;
+    for (size_t i = 0; i < 6; i++) {
+        sp[i] = spool_new(NULL, &b->conf);
+        assert_int_equal(fill(sp[i], MIB, 65536), SPOOL_OK);
+    }
+    assert_int_equal(open_files(b->dir), 6);
+    for (size_t i = 0; i < 6; i++) {
+        spool_free(&sp[i]);
+    }
+    assert_int_equal(open_files(b->dir), 4);
+    assert_int_equal(metric_get(M_SPOOL_USED), 0);
+    sp[0] = spool_new(NULL, &b->conf);
+    assert_int_equal(fill(sp[0], 300 * KIB, 65536), SPOOL_OK);
+    assert_int_equal(open_files(b->dir), 4);
+    check(sp[0], 0, 65536);
+    assert_int_equal(spool_read(sp[0], 300 * KIB, 10, &status).len, 0);
+    assert_int_equal(fill(sp[0], 3 * MIB, 65536), SPOOL_OK);
+    check(sp[0], 0, 65536);
+    spool_free(&sp[0]); /* too large now */
+    assert_int_equal(open_files(b->dir), 3);
+    spool_let_go();
+    assert_int_equal(open_files(b->dir), 3);
+    spool_let_go();
+    assert_int_equal(open_files(b->dir), 0);
+
+    b->conf.limits.spool = MIB; /* too little to keep any */
+    sp[0] = spool_new(NULL, &b->conf);
+    assert_int_equal(fill(sp[0], 900 * KIB, 65536), SPOOL_OK);
+    spool_free(&sp[0]);
+    assert_int_equal(open_files(b->dir), 0);
+}
+
 static void a_missing_folder_is_an_io_error(void **state)
 {
     struct box *b = *state;
@@ -210,6 +266,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(memory_over_the_limit_fails_softly_and_stays_failed, set_up,
                                         tear_down),
         cmocka_unit_test_setup_teardown(files_over_the_limit_fail_softly, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(a_file_serves_the_next_message, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_missing_folder_is_an_io_error, set_up, tear_down),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
