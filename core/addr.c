@@ -132,12 +132,11 @@ bool addr_parse_endpoint(struct slice text, struct addr *out)
 /* Clears everything behind the first `bits` bits. */
 static void clear_host(uint8_t ip[16], unsigned bits)
 {
-    for (unsigned i = 0; i < 16; i++) {
-        unsigned keep = bits > i * 8 ? bits - i * 8 : 0;
+    unsigned whole = bits / 8;
 
-        if (keep < 8) {
-            ip[i] &= (uint8_t)(0xff00 >> keep);
-        }
+    if (whole < 16) {
+        ip[whole] &= (uint8_t)(0xff00 >> bits % 8);
+        memset(ip + whole + 1, 0, 15 - whole);
     }
 }
 
@@ -183,16 +182,28 @@ bool cidr_contains(const struct cidr *net, const struct addr *a)
     return rest == 0 || ((net->base.ip[whole] ^ a->ip[whole]) >> (8 - rest)) == 0;
 }
 
+static void put_v4(struct buf *b, const uint8_t ip[4])
+{
+    for (unsigned i = 0; i < 4; i++) {
+        if (i > 0) {
+            buf_put_char(b, '.');
+        }
+        buf_put_u64(b, ip[i]);
+    }
+}
+
 void addr_put_ip(struct buf *b, const struct addr *a)
 {
     char text[INET6_ADDRSTRLEN];
 
     if (a->family == ADDR_NONE) {
         buf_put_str(b, "unknown");
-        return;
+    } else if (a->family == ADDR_V4) {
+        put_v4(b, a->ip);
+    } else {
+        BUG_ON(inet_ntop(AF_INET6, a->ip, text, sizeof(text)) == NULL);
+        buf_put_str(b, text);
     }
-    BUG_ON(inet_ntop(a->family == ADDR_V4 ? AF_INET : AF_INET6, a->ip, text, sizeof(text)) == NULL);
-    buf_put_str(b, text);
 }
 
 void addr_put_literal(struct buf *b, const struct addr *a)

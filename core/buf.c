@@ -63,11 +63,18 @@ static bool make_room(struct buf *b, size_t n)
 
 void buf_put(struct buf *b, const void *data, size_t len)
 {
-    size_t fits = min_size(len, b->max - b->len);
+    size_t room = b->max - b->len, fits;
 
     if (b->failed || len == 0) {
         return;
     }
+    if (len <= room && b->len + len < b->cap) {
+        memcpy(b->ptr + b->len, data, len);
+        b->len += len;
+        b->ptr[b->len] = '\0';
+        return;
+    }
+    fits = min_size(len, room);
     if (!make_room(b, fits)) {
         b->failed = true;
         return;
@@ -78,31 +85,31 @@ void buf_put(struct buf *b, const void *data, size_t len)
     b->failed = fits < len;
 }
 
-void buf_put_char(struct buf *b, char c)
-{
-    buf_put(b, &c, 1);
-}
+#define DIGITS_MAX 20 /* of 2^64 - 1 */
 
-void buf_put_slice(struct buf *b, struct slice s)
+void buf_put_digits(struct buf *b, uint64_t value, unsigned digits)
 {
-    buf_put(b, s.ptr, s.len);
-}
+    char text[DIGITS_MAX];
+    size_t at = sizeof(text), first = sizeof(text) - min_size(digits, sizeof(text));
 
-void buf_put_str(struct buf *b, const char *text)
-{
-    buf_put(b, text, strlen(text));
+    while (value != 0 || at > first) {
+        text[--at] = (char)('0' + value % 10);
+        value /= 10;
+    }
+    buf_put(b, text + at, sizeof(text) - at);
 }
 
 void buf_put_u64(struct buf *b, uint64_t value)
 {
-    char digits[20];
-    size_t at = sizeof(digits);
+    buf_put_digits(b, value, 1);
+}
 
-    do {
-        digits[--at] = (char)('0' + value % 10);
-        value /= 10;
-    } while (value);
-    buf_put(b, digits + at, sizeof(digits) - at);
+void buf_put_i64(struct buf *b, int64_t value)
+{
+    if (value < 0) {
+        buf_put_char(b, '-');
+    }
+    buf_put_u64(b, value < 0 ? 0 - (uint64_t)value : (uint64_t)value);
 }
 
 void buf_putf(struct buf *b, const char *fmt, ...)
@@ -247,14 +254,13 @@ static size_t put_json_char(struct buf *b, struct slice s)
 
 void buf_put_json(struct buf *b, struct slice s, size_t max)
 {
-    size_t done = 0;
+    size_t most = min_size(s.len, max), done = 0;
 
     buf_put_char(b, '"');
     while (done < s.len && !b->failed) {
         size_t plain = done;
 
-        while (plain < s.len && plain < max && ascii_is_print(s.ptr[plain]) && s.ptr[plain] != '"' &&
-               s.ptr[plain] != '\\') {
+        while (plain < most && ascii_is_print(s.ptr[plain]) && s.ptr[plain] != '"' && s.ptr[plain] != '\\') {
             plain++;
         }
         if (plain > done) {

@@ -10,12 +10,12 @@
 #include "core/slice.h"
 
 struct buf {
-    char  *ptr;
+    char *ptr;
     size_t len;
-    size_t cap;    /* allocated, or the size of the fixed memory */
-    size_t max;    /* len never exceeds it */
-    bool   failed; /* something did not fit */
-    bool   fixed;  /* ptr is the caller's memory: never reallocated, never freed */
+    size_t cap;  /* allocated, or the size of the fixed memory */
+    size_t max;  /* len never exceeds it */
+    bool failed; /* something did not fit */
+    bool fixed;  /* ptr is the caller's memory: never reallocated, never freed */
 };
 
 /* Grows on the heap up to max octets; nothing is allocated before the first put. */
@@ -28,10 +28,30 @@ void buf_fini(struct buf *b);  /* frees; the buf may be used again after buf_ini
 void buf_reset(struct buf *b); /* empty again and not failed; keeps the memory */
 
 void buf_put(struct buf *b, const void *data, size_t len);
-void buf_put_char(struct buf *b, char c);
-void buf_put_slice(struct buf *b, struct slice s);
-void buf_put_str(struct buf *b, const char *text); /* a text of ours, NUL-terminated */
 void buf_put_u64(struct buf *b, uint64_t value);
+void buf_put_i64(struct buf *b, int64_t value);
+void buf_put_digits(struct buf *b, uint64_t value, unsigned digits); /* with leading zeros, at most 20 */
+
+static inline void buf_put_char(struct buf *b, char c)
+{
+    if (b->failed || b->len >= b->max || b->len + 1 >= b->cap) {
+        buf_put(b, &c, 1);
+        return;
+    }
+    b->ptr[b->len++] = c;
+    b->ptr[b->len] = '\0';
+}
+
+static inline void buf_put_slice(struct buf *b, struct slice s)
+{
+    buf_put(b, s.ptr, s.len);
+}
+
+static inline void buf_put_str(struct buf *b, const char *text) /* a text of ours, NUL-terminated */
+{
+    buf_put(b, text, strlen(text));
+}
+
 void buf_putf(struct buf *b, const char *fmt, ...) PRINTF(2, 3);
 void buf_vputf(struct buf *b, const char *fmt, va_list ap) PRINTF(2, 0);
 

@@ -4,7 +4,7 @@
  * Random octets are drawn 4 KiB at a time, because each call of the generator looks for a fork with a
  * system call.  A process has one such store (an exception to "no globals": it has no owner but the
  * process, and sharing it is what makes it cheap); octets are wiped as they are handed out.  The digest is
- * fetched once: looking it up costs more than hashing a line.
+ * fetched once, and a context for short texts is made once: either costs more than hashing a line.
  *
  * Errors     no randomness or no SHA-256 means a broken system: the process aborts.
  */
@@ -110,7 +110,14 @@ void sha256_free(struct sha256 *h)
 
 void sha256_of(const void *data, size_t len, uint8_t out[SHA256_LEN])
 {
-    BUG_ON(EVP_Digest(data, len, out, NULL, sha256_digest(), NULL) != 1);
+    static _Thread_local EVP_MD_CTX *ctx; /* finished between calls: it holds nothing of the text */
+
+    if (ctx == NULL) {
+        ctx = EVP_MD_CTX_new();
+        BUG_ON(ctx == NULL);
+    }
+    BUG_ON(EVP_DigestInit_ex(ctx, sha256_digest(), NULL) != 1 || EVP_DigestUpdate(ctx, data, len) != 1 ||
+           EVP_DigestFinal_ex(ctx, out, NULL) != 1);
 }
 
 bool secret_eq(struct slice a, struct slice b)

@@ -14,6 +14,17 @@
 #define HARD_MAX 990 /* below 998, with room for the blank of a fold and a character */
 #define WORD_MAX 75  /* of an encoded word: RFC 2047 2 */
 
+/* How many octets at the front are printable ASCII. */
+static size_t plain_len(struct slice s)
+{
+    size_t n = 0;
+
+    while (n < s.len && ascii_is_print(s.ptr[n])) {
+        n++;
+    }
+    return n;
+}
+
 /* One line of printable text: controls and folds become one blank, octets that are not UTF-8 '?'. */
 static void put_clean(struct buf *out, struct slice value)
 {
@@ -69,17 +80,29 @@ static void put_word(struct fold *f, struct slice word)
     }
 }
 
-/* Folds before blanks only, so that unfolding gives the same text (RFC 5322 2.2.3). */
+/*
+ * Folds before blanks only, so that unfolding gives the same text (RFC 5322 2.2.3).  Words of one line are
+ * written together.
+ */
 static void put_folded(struct fold *f, struct slice text)
 {
-    while (text.len > 0) {
+    size_t ready = 0; /* octets at the front of text that belong on this line */
+
+    while (ready < text.len) {
         size_t blanks = 0, word;
 
-        while (blanks < text.len && text.ptr[blanks] == ' ') {
+        while (ready + blanks < text.len && text.ptr[ready + blanks] == ' ') {
             blanks++;
         }
-        word = slice_find(slice_skip(text, blanks), ' ');
-        if (blanks > 0 && f->column > 1 && f->column + blanks + word > FOLD_AT) {
+        word = slice_find(slice_skip(text, ready + blanks), ' ');
+        if (f->column + ready + blanks + word <= FOLD_AT) {
+            ready += blanks + word;
+            continue;
+        }
+        put_piece(f, slice_take(text, ready));
+        text = slice_skip(text, ready);
+        ready = 0;
+        if (blanks > 0 && f->column > 1) {
             buf_put_str(f->out, "\r\n");
             f->column = 0;
         }
@@ -87,6 +110,7 @@ static void put_folded(struct fold *f, struct slice text)
         put_word(f, slice_take(slice_skip(text, blanks), word));
         text = slice_skip(text, blanks + word);
     }
+    put_piece(f, text);
 }
 
 /* One character of an encoded word (RFC 2047 4.2, the set that is safe everywhere). */
@@ -143,12 +167,15 @@ static void put_encoded(struct fold *f, struct slice text)
 void field_put(struct buf *out, struct slice name, struct slice value, bool utf8)
 {
     struct fold f = { .out = out };
+    bool plain = plain_len(value) == value.len; /* nearly always: then it is clean as it is */
     struct buf clean;
-    struct slice text;
+    struct slice text = slice_trim(value);
 
     buf_init(&clean, value.len + 1);
-    put_clean(&clean, value);
-    text = slice_trim(buf_slice(&clean));
+    if (!plain) {
+        put_clean(&clean, value);
+        text = slice_trim(buf_slice(&clean));
+    }
     put_piece(&f, name);
     put_piece(&f, SLICE(":"));
     if (text.len > 0 && (utf8 || !utf8_has_8bit(text))) {

@@ -96,7 +96,9 @@ static void put_time(struct buf *b)
         state.second = ts.tv_sec;
     }
     buf_put_str(b, state.stamp);
-    buf_putf(b, ".%03uZ", (unsigned)(ts.tv_nsec / 1000000));
+    buf_put_char(b, '.');
+    buf_put_digits(b, (uint64_t)ts.tv_nsec / 1000000, 3);
+    buf_put_char(b, 'Z');
 }
 
 static void begin_json(struct buf *b, enum log_level level, const char *event)
@@ -107,12 +109,17 @@ static void begin_json(struct buf *b, enum log_level level, const char *event)
     buf_put_slice(b, level_names[level]);
     buf_put_char(b, '"');
     if (state.role[0]) {
-        buf_putf(b, ",\"process\":\"%s\"", state.role);
+        buf_put_str(b, ",\"process\":\"");
+        buf_put_str(b, state.role);
+        buf_put_char(b, '"');
     }
     if (slice_eq(slice_str(state.role), SLICE("worker"))) {
-        buf_putf(b, ",\"worker\":%u", state.index);
+        buf_put_str(b, ",\"worker\":");
+        buf_put_u64(b, state.index);
     }
-    buf_putf(b, ",\"event\":\"%s\"", event);
+    buf_put_str(b, ",\"event\":\"");
+    buf_put_str(b, event);
+    buf_put_char(b, '"');
 }
 
 static void begin_text(struct buf *b, enum log_level level, const char *event)
@@ -123,10 +130,12 @@ static void begin_text(struct buf *b, enum log_level level, const char *event)
     buf_put_char(b, ' ');
     buf_put_str(b, event);
     if (state.role[0]) {
-        buf_putf(b, " process=%s", state.role);
+        buf_put_str(b, " process=");
+        buf_put_str(b, state.role);
     }
     if (slice_eq(slice_str(state.role), SLICE("worker"))) {
-        buf_putf(b, " worker=%u", state.index);
+        buf_put_str(b, " worker=");
+        buf_put_u64(b, state.index);
     }
 }
 
@@ -233,7 +242,7 @@ void log_num(struct log_line *l, const char *key, int64_t value)
         return;
     }
     put_key(l, key);
-    buf_putf(&l->b, "%" PRId64, value);
+    buf_put_i64(&l->b, value);
     (void)keep_or_cut(l, mark);
 }
 

@@ -6,20 +6,10 @@
  */
 #include "core/slice.h"
 
-struct slice slice_str(const char *text)
-{
-    return text ? slice_of(text, strlen(text)) : SLICE_NONE;
-}
-
 /* memcmp must not see NULL, not even with length 0. */
 static int compare(const char *a, const char *b, size_t len)
 {
     return len ? memcmp(a, b, len) : 0;
-}
-
-bool slice_eq(struct slice a, struct slice b)
-{
-    return a.len == b.len && compare(a.ptr, b.ptr, a.len) == 0;
 }
 
 static bool same_nocase(const char *a, const char *b, size_t len)
@@ -60,19 +50,6 @@ bool slice_starts_nocase(struct slice s, struct slice prefix)
 bool slice_ends_nocase(struct slice s, struct slice suffix)
 {
     return s.len >= suffix.len && slice_eq_nocase(slice_skip(s, s.len - suffix.len), suffix);
-}
-
-struct slice slice_skip(struct slice s, size_t n)
-{
-    if (n == 0) {
-        return s; /* ptr may be NULL */
-    }
-    return n >= s.len ? slice_of(s.len ? s.ptr + s.len : s.ptr, 0) : slice_of(s.ptr + n, s.len - n);
-}
-
-struct slice slice_take(struct slice s, size_t n)
-{
-    return slice_of(s.ptr, min_size(s.len, n));
 }
 
 size_t slice_find(struct slice s, char c)

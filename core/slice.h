@@ -26,7 +26,10 @@ static inline struct slice slice_of(const void *ptr, size_t len)
 }
 
 /* Of a NUL-terminated text of ours (never of a peer's); NULL gives the empty slice. */
-struct slice slice_str(const char *text);
+static inline struct slice slice_str(const char *text)
+{
+    return slice_of(text, text ? strlen(text) : 0);
+}
 
 static inline bool slice_empty(struct slice s)
 {
@@ -53,7 +56,12 @@ static inline bool ascii_is_print(char c) /* 0x20..0x7e */
     return c >= 0x20 && c < 0x7f;
 }
 
-bool slice_eq(struct slice a, struct slice b);
+static inline bool slice_eq(struct slice a, struct slice b)
+{
+    /* memcmp must not see NULL, not even with length 0 */
+    return a.len == b.len && (a.len == 0 || memcmp(a.ptr, b.ptr, a.len) == 0);
+}
+
 bool slice_eq_nocase(struct slice a, struct slice b); /* ASCII case is ignored */
 int  slice_cmp(struct slice a, struct slice b);       /* octet order, as memcmp */
 bool slice_starts(struct slice s, struct slice prefix);
@@ -61,8 +69,17 @@ bool slice_starts_nocase(struct slice s, struct slice prefix);
 bool slice_ends_nocase(struct slice s, struct slice suffix);
 
 /* Without the first n octets; the empty slice if there are fewer. */
-struct slice slice_skip(struct slice s, size_t n);
-struct slice slice_take(struct slice s, size_t n); /* at most the first n octets */
+static inline struct slice slice_skip(struct slice s, size_t n)
+{
+    size_t skipped = min_size(n, s.len);
+
+    return skipped == 0 ? s : slice_of(s.ptr + skipped, s.len - skipped); /* ptr may be NULL */
+}
+
+static inline struct slice slice_take(struct slice s, size_t n) /* at most the first n octets */
+{
+    return slice_of(s.ptr, min_size(s.len, n));
+}
 
 /* Position of the octet, or s.len. */
 size_t slice_find(struct slice s, char c);

@@ -6,6 +6,8 @@
  */
 #include "core/table.h"
 
+#include <endian.h>
+
 #include "core/crypto.h"
 
 #define FIRST_BUCKETS 16
@@ -31,14 +33,13 @@ static void sip_rounds(uint64_t v[4], unsigned rounds)
     }
 }
 
+/* Up to eight octets, the first one least significant. */
 static uint64_t load_le(const unsigned char *p, size_t len)
 {
     uint64_t word = 0;
 
-    for (size_t i = 0; i < len; i++) {
-        word |= (uint64_t)p[i] << (8 * i);
-    }
-    return word;
+    memcpy(&word, p, len);
+    return le64toh(word);
 }
 
 uint64_t siphash(const uint64_t key[2], const void *data, size_t len)
@@ -53,13 +54,13 @@ uint64_t siphash(const uint64_t key[2], const void *data, size_t len)
     };
 
     for (; len >= 8; len -= 8, p += 8) {
-        uint64_t word = load_le(p, 8);
+        uint64_t word = load_le(p, sizeof(word));
 
         v[3] ^= word;
         sip_rounds(v, 2);
         v[0] ^= word;
     }
-    last |= load_le(p, len);
+    last |= len > 0 ? load_le(p, len) : 0; /* memcpy must not see NULL */
     v[3] ^= last;
     sip_rounds(v, 2);
     v[0] ^= last;
@@ -71,6 +72,11 @@ uint64_t siphash(const uint64_t key[2], const void *data, size_t len)
 void table_init(struct table *t)
 {
     *t = (struct table){ .seed = { random_u64(), random_u64() } };
+}
+
+void table_init_like(struct table *t, const struct table *other)
+{
+    *t = (struct table){ .seed = { other->seed[0], other->seed[1] } };
 }
 
 void table_fini(struct table *t)
@@ -86,21 +92,30 @@ static struct table_entry **bucket_of(const struct table *t, uint64_t hash)
     return &t->buckets[hash & (t->bucket_count - 1)];
 }
 
+struct table_key table_key(const struct table *t, struct slice text)
+{
+    return (struct table_key){ text, siphash(t->seed, text.ptr, text.len) };
+}
+
+struct table_entry *table_find_key(const struct table *t, const struct table_key *key)
+{
+    struct table_entry *e = t->len > 0 ? *bucket_of(t, key->hash) : NULL;
+
+    while (e && (e->hash != key->hash || !slice_eq(e->key, key->text))) {
+        e = e->next;
+    }
+    return e;
+}
+
 struct table_entry *table_find(const struct table *t, struct slice key)
 {
-    struct table_entry *e;
-    uint64_t hash;
+    struct table_key k;
 
     if (t->len == 0) {
         return NULL;
     }
-    hash = siphash(t->seed, key.ptr, key.len);
-    for (e = *bucket_of(t, hash); e; e = e->next) {
-        if (e->hash == hash && slice_eq(e->key, key)) {
-            return e;
-        }
-    }
-    return NULL;
+    k = table_key(t, key);
+    return table_find_key(t, &k);
 }
 
 static void link_entry(struct table *t, struct table_entry *e)
@@ -131,15 +146,22 @@ static void grow(struct table *t)
     free(old);
 }
 
-void table_insert(struct table *t, struct table_entry *e, struct slice key)
+void table_insert_key(struct table *t, struct table_entry *e, const struct table_key *key)
 {
     if (t->len >= t->bucket_count) {
         grow(t);
     }
-    e->key = key;
-    e->hash = siphash(t->seed, key.ptr, key.len);
+    e->key = key->text;
+    e->hash = key->hash;
     link_entry(t, e);
     t->len++;
+}
+
+void table_insert(struct table *t, struct table_entry *e, struct slice key)
+{
+    struct table_key k = table_key(t, key);
+
+    table_insert_key(t, e, &k);
 }
 
 void table_remove(struct table *t, struct table_entry *e)

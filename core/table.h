@@ -15,6 +15,11 @@ struct table_entry {
     uint64_t            hash;
 };
 
+struct table_key { /* hashed once, for several questions */
+    struct slice text;
+    uint64_t     hash;
+};
+
 struct table {
     struct table_entry **buckets;
     size_t               bucket_count; /* a power of two, 0 before the first insert */
@@ -23,12 +28,19 @@ struct table {
 };
 
 void table_init(struct table *t); /* takes a random seed */
+void table_init_like(struct table *t, const struct table *other); /* takes its seed: keys serve both */
 void table_fini(struct table *t); /* forgets the entries, frees the buckets */
 
 struct table_entry *table_find(const struct table *t, struct slice key);
 
 /* The key must not be in the table yet; e->key is set from `key`. */
 void table_insert(struct table *t, struct table_entry *e, struct slice key);
+
+/* The same with a key of this table, or of one that shares the seed. */
+struct table_key table_key(const struct table *t, struct slice text);
+struct table_entry *table_find_key(const struct table *t, const struct table_key *key);
+void table_insert_key(struct table *t, struct table_entry *e, const struct table_key *key);
+
 void table_remove(struct table *t, struct table_entry *e); /* must be in the table */
 
 /* SipHash-2-4 of data under a 128-bit key: for anything keyed by what a peer chose. */

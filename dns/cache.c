@@ -36,14 +36,14 @@ void cache_fini(struct cache *c)
     table_fini(&c->table);
 }
 
-static struct cache_entry *find_entry(const struct cache *c, struct slice key)
+static struct cache_entry *find_entry(const struct cache *c, const struct table_key *key)
 {
-    struct table_entry *te = table_find(&c->table, key);
+    struct table_entry *te = table_find_key(&c->table, key);
 
     return te == NULL ? NULL : container_of(te, struct cache_entry, entry);
 }
 
-struct dns_answer *cache_get(struct cache *c, struct slice key, uint64_t now_ms)
+struct dns_answer *cache_get(struct cache *c, const struct table_key *key, uint64_t now_ms)
 {
     struct cache_entry *e = find_entry(c, key);
 
@@ -58,10 +58,11 @@ struct dns_answer *cache_get(struct cache *c, struct slice key, uint64_t now_ms)
     return e->ans;
 }
 
-void cache_put(struct cache *c, struct slice key, struct dns_answer *ans, uint64_t now_ms)
+void cache_put(struct cache *c, const struct table_key *key, struct dns_answer *ans, uint64_t now_ms)
 {
     struct cache_entry *e = find_entry(c, key);
-    size_t size = sizeof(*e) + key.len + ans->size;
+    size_t size = sizeof(*e) + key->text.len + ans->size;
+    struct table_key own = { .hash = key->hash };
 
     if (e != NULL)
         drop_entry(c, e);
@@ -74,12 +75,13 @@ void cache_put(struct cache *c, struct slice key, struct dns_answer *ans, uint64
             c->evicted += 1;
         drop_entry(c, old);
     }
-    e = xmalloc(sizeof(*e) + key.len);
-    memcpy(e->key, key.ptr, key.len);
+    e = xmalloc(sizeof(*e) + key->text.len);
+    memcpy(e->key, key->text.ptr, key->text.len);
+    own.text = slice_of(e->key, key->text.len);
     e->ans = dns_answer_ref(ans);
     e->size = size;
     c->bytes += size;
-    table_insert(&c->table, &e->entry, slice_of(e->key, key.len));
+    table_insert_key(&c->table, &e->entry, &own);
     list_node_init(&e->lru);
     list_push_front(&c->lru, &e->lru);
 }

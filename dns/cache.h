@@ -26,11 +26,13 @@ struct cache {
 void cache_init(struct cache *c, size_t max_entries, size_t max_bytes);
 void cache_fini(struct cache *c);
 
+/* Keys are made by table_key(&c->table, ...), since whoever looks a name up usually puts it, too. */
+
 /* Borrowed; NULL if there is none or it has expired. */
-struct dns_answer *cache_get(struct cache *c, struct slice key, uint64_t now_ms);
+struct dns_answer *cache_get(struct cache *c, const struct table_key *key, uint64_t now_ms);
 
 /* Takes a reference of its own; replaces what was there.  ans->expires_ms must be set. */
-void cache_put(struct cache *c, struct slice key, struct dns_answer *ans, uint64_t now_ms);
+void cache_put(struct cache *c, const struct table_key *key, struct dns_answer *ans, uint64_t now_ms);
 
 size_t cache_len(const struct cache *c);
 

@@ -42,8 +42,7 @@ struct flight {
     unsigned asked;      /* servers_bit of those asked in this round */
     unsigned timeouts;   /* tries that brought nothing */
     uint64_t started_us; /* left the queue */
-    size_t key_len;
-    char key[KEY_MAX];
+    char key[KEY_MAX];   /* of entry */
 };
 
 struct
@@ -214,20 +213,25 @@ static void flight_settle(struct flight *f, struct dns_answer *ans)
 }
 
 /* Completes the answer with what only we know, and remembers it. */
-static void remember(struct resolver *r, const struct wire_question *q, struct dns_answer *ans)
+static void remember(struct resolver *r, const struct table_key *key, struct dns_answer *ans)
 {
-    char key[KEY_MAX];
     uint64_t now = loop_now(r->loop);
 
     ans->ttl_s = cache_ttl_s(&r->settings, ans);
     ans->expires_ms = now + (uint64_t)ans->ttl_s * 1000;
     if (ans->ttl_s > 0)
-        cache_put(&r->cache, slice_of(key, make_key(key, q)), ans, now);
+        cache_put(&r->cache, key, ans, now);
+}
+
+static struct table_key key_of_flight(const struct flight *f)
+{
+    return (struct table_key){ f->entry.key, f->entry.hash };
 }
 
 static void flight_fail(struct flight *f, const struct wire_answer *w, const struct server *s)
 {
     struct dns_answer *ans = answer_new(w);
+    struct table_key key = key_of_flight(f);
 
     f->r->stats.tempfails += 1;
     count(M_DNS_TEMPFAILS);
@@ -235,7 +239,7 @@ static void flight_fail(struct flight *f, const struct wire_answer *w, const str
         ans->server = s->addr;
     if (f->started_us != 0)
         ans->network_us = us_since(f->started_us);
-    remember(f->r, &f->q, ans);
+    remember(f->r, &key, ans);
     flight_settle(f, ans);
     dns_answer_unref(ans);
 }
@@ -421,10 +425,16 @@ static void read_answer(enum cares_status status, struct slice packet, const str
 static void land(struct try *t, const struct wire_answer *w)
 {
     struct dns_answer *ans = answer_new(w);
+    struct table_key key;
+    char mem[KEY_MAX];
 
     ans->server = t->server->addr;
     ans->network_us = us_since(t->flight != NULL ? t->flight->started_us : t->sent_us);
-    remember(t->r, &t->q, ans);
+    if (t->flight != NULL)
+        key = key_of_flight(t->flight);
+    else
+        key = table_key(&t->r->cache.table, slice_of(mem, make_key(mem, &t->q)));
+    remember(t->r, &key, ans);
     if (t->flight != NULL)
         flight_settle(t->flight, ans);
     dns_answer_unref(ans);
@@ -463,19 +473,20 @@ static void on_try(enum cares_status status, struct slice packet, void *arg)
 
 /* ---- asking ---- */
 
-static struct flight *flight_new(struct resolver *r, const struct wire_question *q, struct slice key)
+static struct flight *flight_new(struct resolver *r, const struct wire_question *q,
+                                 const struct table_key *key)
 {
     struct flight *f = xcalloc(1, sizeof(*f));
+    struct table_key own = { slice_of(f->key, key->text.len), key->hash };
 
     f->r = r;
     f->q = *q;
-    f->key_len = key.len;
-    memcpy(f->key, key.ptr, key.len);
+    memcpy(f->key, key->text.ptr, key->text.len);
     list_init(&f->waiters);
     list_node_init(&f->node);
     timer_init(&f->deadline, r->loop, on_flight_deadline, f);
     timer_init(&f->pause, r->loop, on_pause_over, f);
-    table_insert(&r->flights, &f->entry, slice_of(f->key, key.len));
+    table_insert_key(&r->flights, &f->entry, &own);
     return f;
 }
 
@@ -485,7 +496,7 @@ static void join(struct flight *f, struct dns_req *req)
     list_push_back(&f->waiters, &req->node);
 }
 
-static void start_flight(struct dns_req *req, const struct wire_question *q, struct slice key)
+static void start_flight(struct dns_req *req, const struct wire_question *q, const struct table_key *key)
 {
     struct resolver *r = req->r;
     struct flight *f;
@@ -510,7 +521,7 @@ static void start_request(struct dns_req *req, struct slice name, enum dns_type 
     struct wire_question q = { .type = (uint16_t)type };
     struct table_entry *te;
     struct dns_answer *ans;
-    struct slice key;
+    struct table_key key;
     char mem[KEY_MAX];
 
     if (!wire_name_set(&q.name, name)) {
@@ -518,8 +529,8 @@ static void start_request(struct dns_req *req, struct slice name, enum dns_type 
         make_ready_with(req, DNS_NXDOMAIN, DNS_WHY_ILLEGAL);
         return;
     }
-    key = slice_of(mem, make_key(mem, &q));
-    ans = cache_get(&r->cache, key, loop_now(r->loop));
+    key = table_key(&r->cache.table, slice_of(mem, make_key(mem, &q)));
+    ans = cache_get(&r->cache, &key, loop_now(r->loop));
     if (ans != NULL) {
         r->stats.cache_hits += 1;
         count(M_DNS_CACHE_HITS);
@@ -527,14 +538,14 @@ static void start_request(struct dns_req *req, struct slice name, enum dns_type 
         make_ready(req, ans);
         return;
     }
-    te = table_find(&r->flights, key);
+    te = table_find_key(&r->flights, &key);
     if (te != NULL) {
         r->stats.merged += 1;
         req->had.merged = true;
         join(container_of(te, struct flight, entry), req);
         return;
     }
-    start_flight(req, &q, key);
+    start_flight(req, &q, &key);
 }
 
 /* ---- lifecycle ---- */
@@ -572,7 +583,7 @@ struct resolver *resolver_new(struct loop *l, const struct dns_settings *setting
     r->settings = settings_fill(settings);
     settings_open_servers(r, settings);
     cache_init(&r->cache, r->settings.cache_entries, r->settings.cache_bytes);
-    table_init(&r->flights);
+    table_init_like(&r->flights, &r->cache.table);
     list_init(&r->flying);
     list_init(&r->queue);
     list_init(&r->tries);

@@ -140,6 +140,14 @@ static bool read_name(struct slice msg, struct reader *r, struct wire_name *out)
     return false;
 }
 
+/* The question's name as it was asked, octet for octet, as nearly all servers repeat it; else nothing is
+ * read. */
+static bool skip_same_name(struct reader *r, const struct wire_name *name)
+{
+    return r->len >= name->len && memcmp(r->ptr, name->octets, name->len) == 0 &&
+           reader_take(r, name->len).len > 0;
+}
+
 /* Appends the text of a name; false if a label holds a dot, or anything that is not printable. */
 static bool name_to_text(const struct wire_name *name, struct buf *out)
 {
@@ -225,10 +233,22 @@ static const struct wire_name *keep_owner(struct parse *p, const struct wire_nam
     return copy;
 }
 
+/* The owner of a record: nearly always a pointer to the name in the question, which read_head() has seen. */
+static bool read_owner(struct parse *p, struct wire_name *owner)
+{
+    static const uint8_t pointer[2] = { 0xc0, HEADER_LEN };
+
+    if (p->r.len < sizeof(pointer) || memcmp(p->r.ptr, pointer, sizeof(pointer)) != 0)
+        return read_name(p->msg, &p->r, owner);
+    owner->len = p->q->name.len;
+    memcpy(owner->octets, p->q->name.octets, owner->len);
+    return reader_take(&p->r, sizeof(pointer)).len > 0;
+}
+
 /* The fixed part of a record; false if malformed. */
 static bool read_rr(struct parse *p, struct wire_name *owner, struct rr *rr, uint16_t *class)
 {
-    if (!read_name(p->msg, &p->r, owner))
+    if (!read_owner(p, owner))
         return false;
     rr->owner = owner;
     rr->type = reader_u16(&p->r);
@@ -336,11 +356,14 @@ static bool read_head(struct parse *p, size_t *answers, size_t *authority, size_
     /* a server that fails may leave the question out (RFC 1035 4.1.1 for format errors) */
     if (questions == 0 && p->out->rcode != RCODE_OK && p->out->rcode != RCODE_NXDOMAIN)
         return fail(p, why_of_rcode(p->out->rcode));
-    if (questions != 1 || !read_name(p->msg, &p->r, &name))
+    if (questions != 1)
+        return garbage(p);
+    if (!skip_same_name(&p->r, &p->q->name) &&
+        (!read_name(p->msg, &p->r, &name) || !wire_name_eq(&name, &p->q->name)))
         return garbage(p);
     type = reader_u16(&p->r);
     class = reader_u16(&p->r);
-    if (p->r.failed || type != p->q->type || class != CLASS_IN || !wire_name_eq(&name, &p->q->name))
+    if (p->r.failed || type != p->q->type || class != CLASS_IN)
         return garbage(p);
     if ((flags & FLAG_TC) != 0)
         return garbage(p);

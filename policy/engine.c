@@ -172,6 +172,7 @@ static struct fact_value *value_of(struct judge *j, unsigned fact)
 
 static void make_unknown(struct judge *j, unsigned fact)
 {
+    j->lists_seen.valid = false; /* what the lists say of it comes back with the next look at them */
     if (fact < FACT_COUNT) {
         fact_set_unknown(&j->facts, (enum fact_id)fact);
     } else {

@@ -94,6 +94,14 @@ struct judge_txn { /* what the accepted recipients brought */
     bool tarpit_done[BLOCK_COUNT];
 };
 
+struct lists_seen { /* what lists_derive() looked at last */
+    bool valid;
+    bool asked, late_asked, reason_asked, name_out;
+    bool fresh_domain, fresh_client, burst;
+    uint8_t memory; /* enum fact_state of first-day suspicion */
+    uint32_t version;
+};
+
 #define ZERO_DAY_DOMAIN 3 /* beside the three of zero_day_burst_questions() */
 
 struct judge_memory { /* engine_memory.c */
@@ -138,6 +146,7 @@ struct judge {
     bool sender_null;
     const struct spf_verdict *spf_verdict;
     bool lists_asked, late_asked, reason_asked;
+    struct lists_seen lists_seen;
     struct buf lists_text, monitored_text; /* of the facts reputation.lists and .monitored */
 
     struct judge_memory mem;
@@ -185,7 +194,7 @@ void facts_start_rdns(struct judge *j);
 /* ---- engine_lists.c ---- */
 
 void lists_start(struct judge *j);  /* asks them, late ones only if late_asked */
-void lists_derive(struct judge *j); /* reputation.*, zero_day.listed */
+void lists_derive(struct judge *j); /* reputation.*, zero_day.*; nothing if nothing has changed since */
 
 /* ---- helpers ---- */
 

@@ -600,6 +600,7 @@ void facts_drop(struct judge *j, enum fact_scope scope)
         drop_transaction(j);
     }
     facts_forget(&j->facts, scope);
+    j->lists_seen.valid = false;
     for (size_t s = scope; s < SCOPE_COUNT; s++) {
         arena_fini(&j->arena[s]);
     }

@@ -190,7 +190,32 @@ static void derive_zero_day(struct judge *j, const struct reputation_sum *sum, e
     derive_suspect(j);
 }
 
-void lists_derive(struct judge *j)
+static struct lists_seen look(const struct judge *j)
+{
+    return (struct lists_seen){
+        .valid = true,
+        .asked = j->lists_asked,
+        .late_asked = j->late_asked,
+        .reason_asked = j->reason_asked,
+        .name_out = j->rdns != NULL,
+        .fresh_domain = j->mem.zero.fresh_domain,
+        .fresh_client = j->mem.zero.fresh_client,
+        .burst = j->mem.zero.burst,
+        .memory = (uint8_t)memory_zero_day_state(j),
+        .version = j->run != NULL ? reputation_version(j->run) : 0,
+    };
+}
+
+/* Field by field: there are gaps between them. */
+static bool seen_already(const struct lists_seen *a, const struct lists_seen *b)
+{
+    return a->valid && a->version == b->version && a->memory == b->memory && a->asked == b->asked &&
+           a->late_asked == b->late_asked && a->reason_asked == b->reason_asked &&
+           a->name_out == b->name_out && a->fresh_domain == b->fresh_domain &&
+           a->fresh_client == b->fresh_client && a->burst == b->burst;
+}
+
+static void derive_all(struct judge *j)
 {
     static const enum fact_id ids[] = { FACT_ID_REPUTATION_LISTED, FACT_ID_REPUTATION_SCORE,
                                         FACT_ID_REPUTATION_LISTS, FACT_ID_REPUTATION_INCOMPLETE };
@@ -224,6 +249,16 @@ void lists_derive(struct judge *j)
     }
     derive_reason(j, state == FACT_IDLE || state == FACT_PENDING);
     derive_zero_day(j, &sum, state);
+}
+
+void lists_derive(struct judge *j)
+{
+    struct lists_seen now = look(j);
+
+    if (!seen_already(&j->lists_seen, &now)) {
+        j->lists_seen = now; /* a change that this makes itself is seen the next time */
+        derive_all(j);
+    }
 }
 
 void lists_start(struct judge *j)

@@ -227,7 +227,14 @@ static void derive_zero_day(struct judge *j)
     const struct fact_value *helo = &j->facts.v[FACT_ID_SPF_HELO];
     struct slice domain = text_of(j, FACT_ID_SENDER_DOMAIN);
     struct memory_question q[4];
-    struct burst_ask ask = {
+    struct burst_ask ask;
+    size_t n;
+
+    if (!m->zero_wanted || m->zero_done || m->zero_failed || m->zero_op != NULL || !m->standing_done ||
+        !m->client_done) {
+        return;
+    }
+    ask = (struct burst_ask){
         .spf_pass = has_spf_pass(j),
         .helo_spf_pass =
             helo->state == FACT_KNOWN && slice_eq(fact_word(FACT_ID_SPF_HELO, helo->word), SLICE("pass")),
@@ -237,12 +244,6 @@ static void derive_zero_day(struct judge *j)
         .sender = text_of(j, FACT_ID_SENDER_ADDRESS),
         .rdns = text_of(j, FACT_ID_CLIENT_RDNS),
     };
-    size_t n;
-
-    if (!m->zero_wanted || m->zero_done || m->zero_failed || m->zero_op != NULL || !m->standing_done ||
-        !m->client_done) {
-        return;
-    }
     n = zero_day_burst_questions(&settings(j)->zero_day, &ask, &j->ip, q, m->zero_which);
     if (!slice_empty(domain)) {
         q[n] = (struct memory_question){ .what = MEMORY_SEEN,

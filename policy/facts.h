@@ -143,6 +143,11 @@ enum fact_id fact_by_name(struct slice name);
 int          fact_word_index(enum fact_id id, struct slice word);
 struct slice fact_word(enum fact_id id, unsigned index);
 
+#define FACT_NO_WORD UINT8_MAX
+
+/* Index of the word `temperror`, or FACT_NO_WORD: asked for each term of each rule, so nothing is compared. */
+unsigned fact_temperror(enum fact_id id);
+
 /* Forgets everything of this scope and of the shorter-lived ones. */
 void facts_forget(struct facts *f, enum fact_scope scope);
 

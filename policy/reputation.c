@@ -96,7 +96,7 @@ static bool is_awaited(const struct slot *s)
 static struct force force_of(const struct reputation_setup *setup, size_t i)
 {
     const struct reputation_list *list = &setup->rep->list[i];
-    struct force f = { list->mode, list->ask };
+    struct force f = { list->mode, list->ask, 0 };
 
     if (setup->guard == NULL) {
         return f;
@@ -119,6 +119,7 @@ static void tell_guard(const struct slot *s, enum guard_outcome outcome)
 
 static void finish(struct slot *s, enum list_state state)
 {
+    s->run->version++;
     timer_stop(&s->timeout);
     dns_cancel(&s->req);
     s->state = state;
@@ -178,6 +179,7 @@ static void start_slot(struct slot *s)
         run->force[s->index].mode == LIST_OFF || ((run->kinds & kind_of(s)) == 0 && !sampled)) {
         return;
     }
+    run->version++;
     buf_init_fixed(&name, mem, sizeof(mem));
     if (!put_question(s, &name)) {
         s->state = LIST_NOT_LISTED;
@@ -205,6 +207,7 @@ static void start_all(struct reputation_run *run)
 
 static void forget_slot(struct slot *s)
 {
+    s->run->version++;
     timer_stop(&s->timeout);
     dns_cancel(&s->req);
     s->state = LIST_UNASKED;
@@ -215,6 +218,7 @@ static void forget_slot(struct slot *s)
 
 static void forget_reason(struct reputation_run *run)
 {
+    run->version++;
     timer_stop(&run->reason_timeout);
     dns_cancel(&run->reason_req);
     run->reason_state = REASON_UNASKED;
@@ -235,6 +239,7 @@ static void on_reason_timeout(void *arg)
 {
     struct reputation_run *run = arg;
 
+    run->version++;
     dns_cancel(&run->reason_req);
     run->reason_state = REASON_DONE;
     tell(run);
@@ -264,6 +269,7 @@ void run_make_slots(struct reputation_run *run)
     const struct reputation *rep = run->setup.rep;
 
     for (size_t i = 0; i < rep->count; i++) {
+        run->force[i].first = run->count;
         for (unsigned s = 0; s < SUBJECT_COUNT && run->force[i].mode != LIST_OFF; s++) {
             if ((rep->list[i].subjects & (1u << s)) != 0) {
                 struct slot *slot = &run->slot[run->count++];
@@ -318,6 +324,7 @@ void reputation_set_client(struct reputation_run *run, const struct addr *ip)
 void reputation_set_subject(struct reputation_run *run, enum list_subject s, struct slice name)
 {
     reputation_drop_subject(run, s);
+    run->version++;
     run->subject[s].known = true;
     run->subject[s].name = slice_empty(name) ? NULL : slice_dup(name);
     start_all(run);
@@ -333,6 +340,7 @@ void reputation_drop_subject(struct reputation_run *run, enum list_subject s)
     if (run->reason_slot != NULL && run->reason_slot->subject == s) {
         forget_reason(run);
     }
+    run->version++;
     free(run->subject[s].name);
     run->subject[s] = (struct subject){ .known = false };
 }
@@ -340,6 +348,7 @@ void reputation_drop_subject(struct reputation_run *run, enum list_subject s)
 void reputation_want(struct reputation_run *run, unsigned kinds)
 {
     run->kinds |= kinds;
+    run->version++;
     for (size_t i = 0; i < run->count; i++) {
         run->slot[i].sampled = run->slot[i].sampled && (kinds & kind_of(&run->slot[i])) == 0;
     }
@@ -349,12 +358,14 @@ void reputation_want(struct reputation_run *run, unsigned kinds)
 void reputation_sample(struct reputation_run *run)
 {
     run->sampling = true;
+    run->version++;
     start_all(run);
 }
 
 void reputation_unwant(struct reputation_run *run, unsigned kinds)
 {
     run->kinds &= ~kinds;
+    run->version++;
 }
 
 void reputation_expire(struct reputation_run *run)
@@ -380,6 +391,11 @@ bool reputation_waiting(const struct reputation_run *run, unsigned kinds)
         }
     }
     return false;
+}
+
+uint32_t reputation_version(const struct reputation_run *run)
+{
+    return run->version;
 }
 
 bool reputation_busy(const struct reputation_run *run)
@@ -419,10 +435,10 @@ static enum list_state state_of(const struct reputation_run *run, size_t list, b
     enum list_state state = LIST_UNASKED;
 
     *weight = 0;
-    for (size_t i = 0; i < run->count; i++) {
+    for (size_t i = run->force[list].first; i < run->count && run->slot[i].index == list; i++) {
         const struct slot *s = &run->slot[i];
 
-        if (s->index != list || (s->sampled && !with_samples)) {
+        if (s->sampled && !with_samples) {
             continue;
         }
         if (s->state == LIST_LISTED && (state != LIST_LISTED || s->weight > *weight)) {
@@ -561,6 +577,7 @@ static void on_reason(struct dns_answer *ans, const struct dns_had *had, void *a
     struct reputation_run *run = arg;
 
     (void)had;
+    run->version++;
     run->reason_req = NULL;
     timer_stop(&run->reason_timeout);
     run->reason_state = REASON_DONE;
@@ -584,6 +601,7 @@ bool reputation_ask_reason(struct reputation_run *run)
 
         if (s->state == LIST_LISTED && s->weight > 0 && run->force[s->index].mode == LIST_ENFORCE &&
             s->list->reason && put_question(s, &name)) {
+            run->version++;
             run->reason_slot = s;
             run->reason_state = REASON_PENDING;
             timer_start(&run->reason_timeout, s->list->timeout_ms);

@@ -120,6 +120,9 @@ void reputation_expire(struct reputation_run *run);
 /* Does some slot of these lists await an answer that somebody waits for?  `kinds` as for reputation_want. */
 bool reputation_waiting(const struct reputation_run *run, unsigned kinds);
 
+/* Another number whenever anything that is asked of the run below may have changed. */
+uint32_t reputation_version(const struct reputation_run *run);
+
 /* Is any question out, also one that nobody waits for? */
 bool reputation_busy(const struct reputation_run *run);
 

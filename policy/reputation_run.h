@@ -25,6 +25,7 @@ struct slot {
 struct force { /* what the guard and the operator make of the settings */
     enum list_mode mode;
     enum list_ask ask;
+    size_t first; /* slot of the list; its others follow */
 };
 
 struct subject {
@@ -52,8 +53,9 @@ struct reputation_run {
     char reason[REPUTATION_REASON_MAX + 1];
     size_t reason_len;
 
+    uint32_t version; /* another one whenever what can be asked of the run may have changed */
     size_t count;
-    struct slot slot[];
+    struct slot slot[]; /* in the order of the lists */
 };
 
 /* A run that has neither modes nor slots yet; then the slots, by the modes in run->force.  reputation.c */

@@ -63,7 +63,7 @@ static bool is_lookup(unsigned fact)
 static bool is_temperror(unsigned fact, const struct fact_value *v)
 {
     return fact < FACT_COUNT && fact_table[fact].type == FACT_WORD &&
-           slice_eq(fact_word((enum fact_id)fact, v->word), SLICE("temperror"));
+           v->word == fact_temperror((enum fact_id)fact);
 }
 
 /* Nothing it names can ever match: then nobody is asked. */
@@ -222,13 +222,14 @@ static struct answer ask(const struct walk *w, const struct cond *c)
 bool rule_is_monitored(const struct rule *rule, const struct addr *client)
 {
     static const uint64_t key[2] = { RAMP_KEY_0, RAMP_KEY_1 };
-    struct addr net = client != NULL ? addr_client(client) : (struct addr){ .family = ADDR_NONE };
+    struct addr net;
     char mem[128];
     struct buf text;
 
     if (rule->monitor || rule->share == 0 || rule->share >= 100) {
         return rule->monitor || rule->share == 0;
     }
+    net = client != NULL ? addr_client(client) : (struct addr){ .family = ADDR_NONE };
     buf_init_fixed(&text, mem, sizeof(mem));
     buf_put_str(&text, rule->name); /* at most 64 octets */
     buf_put_char(&text, '\n');
@@ -353,8 +354,6 @@ static bool apply(struct walk *w, const struct rule *rule, struct rule_trace *t)
     bool monitored = rule_is_monitored(rule, ip->state == FACT_KNOWN ? ip->u.ip : NULL);
     struct answer a;
 
-    w->final = rule->final != ACTION_NONE && !monitored;
-    a = rule->when != NULL ? ask(w, rule->when) : both(NULL, TRUTH_TRUE);
     w->final = rule->final != ACTION_NONE;
     a = rule->when != NULL ? ask(w, rule->when) : both(NULL, TRUTH_TRUE);
     *t = (struct rule_trace){ .term = a.term, .negated = a.negated, .score = w->score };

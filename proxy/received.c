@@ -178,9 +178,19 @@ void header_put_date(struct buf *out, int64_t date_s)
     of_day = (unsigned)(s % DAY_S);
     civil_date(days, &year, &month, &day);
     buf_put(out, week + days % 7 * 3, 3);
-    buf_putf(out, ", %u ", day);
+    buf_put_str(out, ", ");
+    buf_put_u64(out, day);
+    buf_put_char(out, ' ');
     buf_put(out, names + month * 3, 3);
-    buf_putf(out, " %04" PRId64 " %02u:%02u:%02u +0000", year, of_day / 3600, of_day / 60 % 60, of_day % 60);
+    buf_put_char(out, ' ');
+    buf_put_digits(out, (uint64_t)year, 4);
+    buf_put_char(out, ' ');
+    buf_put_digits(out, of_day / 3600, 2);
+    buf_put_char(out, ':');
+    buf_put_digits(out, of_day / 60 % 60, 2);
+    buf_put_char(out, ':');
+    buf_put_digits(out, of_day % 60, 2);
+    buf_put_str(out, " +0000");
 }
 
 /* ---- any field ---- */
