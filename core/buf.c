@@ -61,20 +61,13 @@ static bool make_room(struct buf *b, size_t n)
     return true;
 }
 
-void buf_put(struct buf *b, const void *data, size_t len)
+void buf_put_grow(struct buf *b, const void *data, size_t len)
 {
-    size_t room = b->max - b->len, fits;
+    size_t fits = min_size(len, b->max - b->len);
 
     if (b->failed || len == 0) {
         return;
     }
-    if (len <= room && b->len + len < b->cap) {
-        memcpy(b->ptr + b->len, data, len);
-        b->len += len;
-        b->ptr[b->len] = '\0';
-        return;
-    }
-    fits = min_size(len, room);
     if (!make_room(b, fits)) {
         b->failed = true;
         return;

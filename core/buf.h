@@ -27,19 +27,25 @@ void buf_init_fixed(struct buf *b, char *mem, size_t size);
 void buf_fini(struct buf *b);  /* frees; the buf may be used again after buf_init */
 void buf_reset(struct buf *b); /* empty again and not failed; keeps the memory */
 
-void buf_put(struct buf *b, const void *data, size_t len);
+void buf_put_grow(struct buf *b, const void *data, size_t len); /* the rare half of buf_put */
 void buf_put_u64(struct buf *b, uint64_t value);
 void buf_put_i64(struct buf *b, int64_t value);
 void buf_put_digits(struct buf *b, uint64_t value, unsigned digits); /* with leading zeros, at most 20 */
 
-static inline void buf_put_char(struct buf *b, char c)
+static inline void buf_put(struct buf *b, const void *data, size_t len)
 {
-    if (b->failed || b->len >= b->max || b->len + 1 >= b->cap) {
-        buf_put(b, &c, 1);
+    if (len == 0 || b->failed || len > b->max - b->len || len >= b->cap - b->len) {
+        buf_put_grow(b, data, len);
         return;
     }
-    b->ptr[b->len++] = c;
+    memcpy(b->ptr + b->len, data, len);
+    b->len += len;
     b->ptr[b->len] = '\0';
+}
+
+static inline void buf_put_char(struct buf *b, char c)
+{
+    buf_put(b, &c, 1);
 }
 
 static inline void buf_put_slice(struct buf *b, struct slice s)

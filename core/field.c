@@ -14,17 +14,6 @@
 #define HARD_MAX 990 /* below 998, with room for the blank of a fold and a character */
 #define WORD_MAX 75  /* of an encoded word: RFC 2047 2 */
 
-/* How many octets at the front are printable ASCII. */
-static size_t plain_len(struct slice s)
-{
-    size_t n = 0;
-
-    while (n < s.len && ascii_is_print(s.ptr[n])) {
-        n++;
-    }
-    return n;
-}
-
 /* One line of printable text: controls and folds become one blank, octets that are not UTF-8 '?'. */
 static void put_clean(struct buf *out, struct slice value)
 {
@@ -167,7 +156,7 @@ static void put_encoded(struct fold *f, struct slice text)
 void field_put(struct buf *out, struct slice name, struct slice value, bool utf8)
 {
     struct fold f = { .out = out };
-    bool plain = plain_len(value) == value.len; /* nearly always: then it is clean as it is */
+    bool plain = slice_plain(value) == value.len; /* nearly always: then it is clean as it is */
     struct buf clean;
     struct slice text = slice_trim(value);
 

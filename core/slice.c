@@ -52,6 +52,16 @@ bool slice_ends_nocase(struct slice s, struct slice suffix)
     return s.len >= suffix.len && slice_eq_nocase(slice_skip(s, s.len - suffix.len), suffix);
 }
 
+size_t slice_plain(struct slice s)
+{
+    size_t n = 0;
+
+    while (n < s.len && ascii_is_print(s.ptr[n])) {
+        n++;
+    }
+    return n;
+}
+
 size_t slice_find(struct slice s, char c)
 {
     const char *hit = s.len ? memchr(s.ptr, c, s.len) : NULL;

@@ -81,6 +81,9 @@ static inline struct slice slice_take(struct slice s, size_t n) /* at most the f
     return slice_of(s.ptr, min_size(s.len, n));
 }
 
+/* How many octets at the front are printable ASCII. */
+size_t slice_plain(struct slice s);
+
 /* Position of the octet, or s.len. */
 size_t slice_find(struct slice s, char c);
 size_t slice_rfind(struct slice s, char c); /* of the last one, or s.len */

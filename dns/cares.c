@@ -34,6 +34,7 @@
 #define DNS_PORT 53
 #define SOCKET_BUFFER (512 * 1024)
 #define IDS 65536
+#define SMALL_PACKET 256 /* nearly all answers: no memory of their own */
 
 struct channel {
     struct list_node link;  /* cares.channels */
@@ -60,8 +61,9 @@ struct query {
     void *arg;
     uint16_t id;
     enum cares_status status;
-    uint8_t *packet; /* malloc */
+    uint8_t *packet; /* `small`, or malloc */
     size_t len;
+    uint8_t small[SMALL_PACKET];
 };
 
 struct cares {
@@ -292,7 +294,8 @@ size_t cares_channels(const struct cares *c)
 static void query_free(struct query *q)
 {
     list_remove(&q->link);
-    free(q->packet);
+    if (q->packet != q->small)
+        free(q->packet);
     free(q);
 }
 
@@ -317,7 +320,7 @@ static void on_ares(void *arg, int status, int timeouts UNUSED, unsigned char *o
     }
     if (status == ARES_SUCCESS && octets != NULL && len > 0) {
         q->len = (size_t)len;
-        q->packet = xmalloc(q->len);
+        q->packet = q->len <= sizeof(q->small) ? q->small : xmalloc(q->len);
         memcpy(q->packet, octets, q->len);
         finish_later(q, CARES_ANSWER);
     } else {

@@ -29,22 +29,22 @@
 
 /* Who makes a fact. */
 enum source {
-    SOURCE_GIVEN = 0,     /* the session said so, or it follows at once */
+    SOURCE_GIVEN = 0, /* the session said so, or it follows at once */
     SOURCE_RDNS,
     SOURCE_HELO,
-    SOURCE_MATCHES,       /* follows from HELO and RDNS */
-    SOURCE_IMPERSONATES,  /* follows from MATCHES and SPF_HELO */
+    SOURCE_MATCHES,      /* follows from HELO and RDNS */
+    SOURCE_IMPERSONATES, /* follows from MATCHES and SPF_HELO */
     SOURCE_SPF_HELO,
     SOURCE_SPF,
     SOURCE_SENDER,
     SOURCE_LISTS,
     SOURCE_REASON,
-    SOURCE_ZERO_DAY,      /* follows from LISTS and FRESH */
-    SOURCE_FRESH,         /* the memory: first seen, bursts */
-    SOURCE_CLIENT,        /* the memory: the client's first time and rate */
-    SOURCE_STANDING,      /* the memory, once SPF and RDNS are settled */
-    SOURCE_STATE,         /* the shared memory */
-    SOURCE_NEVER,         /* not in this version: unknown */
+    SOURCE_ZERO_DAY, /* follows from LISTS and FRESH */
+    SOURCE_FRESH,    /* the memory: first seen, bursts */
+    SOURCE_CLIENT,   /* the memory: the client's first time and rate */
+    SOURCE_STANDING, /* the memory, once SPF and RDNS are settled */
+    SOURCE_STATE,    /* the shared memory */
+    SOURCE_NEVER,    /* not in this version: unknown */
     SOURCE_COUNT,
 };
 
@@ -110,6 +110,8 @@ struct judge_memory { /* engine_memory.c */
     bool client_done;
     /* of the transaction */
     bool standing_wanted, standing_done, good, established;
+    bool network_made, domain_made; /* the keys below: of the client; of an SPF pass */
+    struct memory_key network, domain;
     bool zero_wanted, zero_done, zero_failed;
     unsigned zero_which[4]; /* what the questions of zero_op are about */
     struct zero_day zero;

@@ -99,18 +99,28 @@ void memory_start_client(struct judge *j)
 
 /* ---- standing ---- */
 
+/* Keys are hashes: that of the client is made once a session, that of the domain once a transaction. */
 static size_t take_keys(struct judge *j, struct memory_key key[3])
 {
     struct slice name = text_of(j, FACT_ID_CLIENT_RDNS), domain = text_of(j, FACT_ID_SPF_DOMAIN);
+    struct judge_memory *m = &j->mem;
     size_t n = 0;
 
+    if (!m->network_made) {
+        m->network = identity_network(&j->ip);
+        m->network_made = true;
+    }
     if (has_spf_pass(j) && !slice_empty(domain)) {
-        key[n++] = memory_key(MEMORY_DOMAIN, domain);
+        if (!m->domain_made) {
+            m->domain = memory_key(MEMORY_DOMAIN, domain);
+            m->domain_made = true;
+        }
+        key[n++] = m->domain;
     }
     if (!slice_empty(name)) {
         key[n++] = memory_key(MEMORY_NAME, identity_owner(name));
     }
-    key[n++] = identity_network(&j->ip);
+    key[n++] = m->network;
     return n;
 }
 
@@ -408,7 +418,7 @@ void memory_drop(struct judge *j, enum fact_scope scope)
     }
     memory_cancel(&m->standing_op);
     memory_cancel(&m->zero_op);
-    m->standing_wanted = m->standing_done = m->good = m->established = false;
+    m->standing_wanted = m->standing_done = m->good = m->established = m->domain_made = false;
     m->zero_wanted = m->zero_done = m->zero_failed = false;
     if (scope == SCOPE_SESSION) {
         memory_cancel(&m->client_op);

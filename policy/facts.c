@@ -128,7 +128,8 @@ static void put_number(struct buf *out, int64_t n)
             rest /= 10;
             digits--;
         }
-        buf_putf(out, ".%0*u", (int)digits, rest);
+        buf_put_char(out, '.');
+        buf_put_digits(out, rest, digits);
     }
 }
 

@@ -118,6 +118,7 @@ static void put_fact_tests(const struct judge *j, struct buf *out)
 static void put_tests(const struct judge *j, struct buf *out)
 {
     const struct fact_value *lists = &j->facts.v[FACT_ID_REPUTATION_LISTS];
+    char mem[VALUE_MAX + 1];
     struct buf monitored;
 
     put_fact_tests(j, out);
@@ -125,10 +126,9 @@ static void put_tests(const struct judge *j, struct buf *out)
         put_names(out, "LIST_", fact_text(lists), "");
     }
     if (j->run != NULL) {
-        buf_init(&monitored, VALUE_MAX);
+        buf_init_fixed(&monitored, mem, sizeof(mem));
         reputation_put_lists(j->run, true, &monitored);
         put_names(out, "LIST_", buf_slice(&monitored), "(monitor)");
-        buf_fini(&monitored);
     }
     put_names(out, "RULE_", buf_slice(&j->txn.rules), "");
     put_names(out, "RULE_", buf_slice(&j->txn.monitored), "(monitor)");
@@ -147,18 +147,24 @@ static void put_score(struct buf *out, int64_t score)
         rest /= 10;
         digits--;
     }
-    buf_putf(out, "%s%" PRIu64 ".%0*u", score < 0 ? "-" : "", size / 1000, (int)digits, rest);
+    buf_put_str(out, score < 0 ? "-" : "");
+    buf_put_u64(out, size / 1000);
+    buf_put_char(out, '.');
+    buf_put_digits(out, rest, digits);
 }
 
 static void put_verdict_fields(const struct judge *j, struct buf *out)
 {
     const struct judge_txn *t = &j->txn;
     bool monitor = j->pw->policy->conf->mode == MODE_MONITOR;
+    char mem[VALUE_MAX + 1];
     struct buf value;
 
-    buf_init(&value, VALUE_MAX);
-    buf_putf(&value, "%s; rule=%s; mode=%s", actions[t->action], t->rule != NULL ? t->rule : "default",
-             monitor ? "monitor" : "enforce");
+    buf_init_fixed(&value, mem, sizeof(mem));
+    buf_put_str(&value, actions[t->action]);
+    buf_put_str(&value, "; rule=");
+    buf_put_str(&value, t->rule != NULL ? t->rule : "default");
+    buf_put_str(&value, monitor ? "; mode=monitor" : "; mode=enforce");
     field_put(out, SLICE("X-Glacis-Verdict"), buf_slice(&value), false);
     buf_reset(&value);
     put_score(&value, t->score);
@@ -178,7 +184,6 @@ static void put_verdict_fields(const struct judge *j, struct buf *out)
     for (const struct judge_tag *tag = t->tags; tag != NULL; tag = tag->next) {
         field_put(out, slice_str(tag->name), tag->value, false);
     }
-    buf_fini(&value);
 }
 
 /* Only what some rule asked; an answer that came for another reason is not there. */

@@ -82,7 +82,11 @@ static void put_v4_names(struct spf *e, struct buf *b)
     e->values.readable = e->values.ip;
     e->values.version = SLICE("in-addr");
     buf_reset(b);
-    buf_putf(b, "%u.%u.%u.%u.in-addr.arpa", ip[3], ip[2], ip[1], ip[0]);
+    for (size_t i = 4; i-- > 0;) {
+        buf_put_u64(b, ip[i]);
+        buf_put_char(b, '.');
+    }
+    buf_put_str(b, "in-addr.arpa");
     e->reverse = keep(e, b);
 }
 
@@ -180,7 +184,7 @@ struct spf *spf_new(const struct spf_input *in)
     e->values.helo = keep_slice(e, in->helo);
     e->values.receiver = slice_empty(in->receiver) ? SLICE("unknown") : keep_slice(e, in->receiver);
     buf_reset(&b);
-    buf_putf(&b, "%" PRId64, in->now_s);
+    buf_put_i64(&b, in->now_s);
     e->values.now = keep(e, &b);
     set_sender(e, in, &b);
     e->verdict.problem = "";

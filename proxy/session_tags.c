@@ -26,7 +26,9 @@ static void put_received(struct session *s, struct buf *out)
     };
 
     buf_init_fixed(&b, id, sizeof(id));
-    buf_putf(&b, "%s.%u", s->id, t->number);
+    buf_put_str(&b, s->id);
+    buf_put_char(&b, '.');
+    buf_put_u64(&b, t->number);
     r.id = buf_slice(&b);
     buf_init_fixed(&clause, suite, sizeof(suite));
     if (s->tls) {

@@ -71,9 +71,17 @@ static void put_start(struct buf *line, const struct reply *r, bool last, bool w
 static void put_text(struct buf *line, struct slice text, size_t room, bool utf8)
 {
     while (text.len > 0) {
-        size_t n = utf8 ? utf8_char(text) : 1; /* 0: not UTF-8 */
-        bool good = n > 1 || ascii_is_print(text.ptr[0]);
+        size_t plain = slice_plain(slice_take(text, room)), n;
+        bool good;
 
+        buf_put(line, text.ptr, plain);
+        room -= plain;
+        text = slice_skip(text, plain);
+        if (text.len == 0) {
+            return;
+        }
+        n = utf8 ? utf8_char(text) : 1; /* 0: not UTF-8 */
+        good = n > 1 || ascii_is_print(text.ptr[0]);
         n = max_size(n, 1);
         if (n > room) {
             return;

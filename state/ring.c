@@ -66,6 +66,13 @@ void state_log(struct state *s, enum log_class cls, struct slice line)
         wake(s->log_fd);
 }
 
+static bool ring_empty(const struct state *s, unsigned slot)
+{
+    const struct slot *sl = &s->sh->slot[slot];
+
+    return sl->head == sl->tail;
+}
+
 /* One record of this ring into out; false if it is empty. */
 static bool read_ring(struct state *s, int slot, struct buf *out)
 {
@@ -93,7 +100,7 @@ bool state_log_read(struct state *s, struct buf *out)
     for (unsigned i = 0; i < STATE_SLOTS; i++) {
         unsigned slot = (s->next_ring + i) % STATE_SLOTS;
 
-        if (read_ring(s, (int)slot, out)) {
+        if (!ring_empty(s, slot) && read_ring(s, (int)slot, out)) { /* nearly all of them are */
             s->next_ring = (slot + 1) % STATE_SLOTS; /* a noisy process must not starve the others */
             return true;
         }

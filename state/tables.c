@@ -24,6 +24,8 @@ static const struct {
     [TABLE_RATE] = { sizeof(struct entry_rate), 1u << 17 },
 };
 
+_Static_assert((1u << 20) / TABLE_WAYS / TABLE_SHARDS / TABLE_COLLECT_SETS <= 64, "a bit each in a shard");
+
 #define PAGE ((size_t)4096)
 
 static size_t round_page(size_t n)
@@ -164,10 +166,19 @@ struct entry *place_make(struct place *p, const struct memory_key *key, int64_t 
     return victim;
 }
 
+/* Of the sets that tables_collect() takes together. */
+static uint64_t bit_of(const struct tables *t, enum table_id id, size_t set)
+{
+    return UINT64_C(1) << set % (t->table[id].sets / TABLE_SHARDS) / TABLE_COLLECT_SETS;
+}
+
 void place_write_begin(struct place *p, struct entry *e)
 {
     size_t n = (size_t)((char *)e - p->t->table[p->id].entries) / p->t->table[p->id].size;
+    uint64_t bit = bit_of(p->t, p->id, n / TABLE_WAYS);
 
+    atomic_store_explicit(&p->shard->used, p->shard->used | bit, memory_order_relaxed);
+    atomic_store_explicit(&p->shard->changed, p->shard->changed | bit, memory_order_relaxed);
     atomic_store_explicit(&p->shard->writing, n + 1, memory_order_relaxed);
     atomic_thread_fence(memory_order_seq_cst);
 }
@@ -182,9 +193,15 @@ size_t tables_collect(struct tables *t, enum table_id id, size_t *set, bool all,
     size_t per_shard = t->table[id].sets / TABLE_SHARDS, shard = *set / per_shard, n = 0;
     size_t end = min_size(*set + TABLE_COLLECT_SETS, (shard + 1) * per_shard);
     struct table_shard *s = &t->h->shard[id][shard];
+    uint64_t bit = bit_of(t, id, *set);
 
+    if (((all ? s->used : s->changed) & bit) == 0) {
+        *set = end;
+        return 0;
+    }
     if (!lock_shard(t, id, s))
         return 0; /* the same sets again in the next call */
+    s->changed &= ~bit;
     for (size_t i = *set * TABLE_WAYS; i < end * TABLE_WAYS; i++) {
         struct entry *e = entry_at(t, id, i);
 

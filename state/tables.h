@@ -21,6 +21,7 @@
 #define TABLES_LAYOUT 1u
 #define TABLE_WAYS 8
 #define TABLE_SHARDS 256
+#define TABLE_COLLECT_SETS 32 /* of one tables_collect(): its `out` holds TABLE_WAYS times as many entries */
 
 enum table_id { TABLE_SEEN = 0, TABLE_STANDING, TABLE_GREY, TABLE_BURST, TABLE_RATE, TABLE_COUNT };
 
@@ -65,6 +66,9 @@ struct entry_rate {
 struct table_shard {
     struct shard_lock lock;
     _Atomic uint64_t writing; /* entry + 1 */
+    /* bit n: in the n-th TABLE_COLLECT_SETS sets of this shard something was written, ever; since the last
+     * snapshot.  What was never written is not read: reading would give it memory. */
+    _Atomic uint64_t used, changed;
 };
 
 struct tables_header {
@@ -120,7 +124,6 @@ void place_write_end(struct place *p);
  * sets: done.
  */
 size_t tables_collect(struct tables *t, enum table_id id, size_t *set, bool all, int64_t now_s, char *out);
-#define TABLE_COLLECT_SETS 32 /* so `out` holds TABLE_COLLECT_SETS * TABLE_WAYS entries */
 
 /* Puts a stored entry back unless the key has one; keeps the older first time of the two. */
 void tables_restore(struct tables *t, enum table_id id, const struct entry *stored, int64_t now_s);

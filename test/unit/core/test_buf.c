@@ -38,6 +38,29 @@ static void text_grows_up_to_its_maximum_and_then_fails_for_good(void **state)
     buf_fini(&b);
 }
 
+static void numbers_have_their_digits(void **state)
+{
+    struct buf b;
+    char mem[100];
+
+    (void)state;
+    buf_init_fixed(&b, mem, sizeof(mem));
+    buf_put_digits(&b, 7, 3);
+    buf_put_char(&b, ' ');
+    buf_put_digits(&b, 1234, 2); /* never cut */
+    buf_put_char(&b, ' ');
+    buf_put_digits(&b, 0, 1);
+    buf_put_digits(&b, 0, 0);
+    buf_put_char(&b, ' ');
+    buf_put_digits(&b, UINT64_MAX, 99);
+    assert_string_equal(b.ptr, "007 1234 0 18446744073709551615");
+    buf_reset(&b);
+    buf_put_i64(&b, INT64_MIN);
+    buf_put_i64(&b, -1);
+    buf_put_i64(&b, INT64_MAX);
+    assert_string_equal(b.ptr, "-9223372036854775808-19223372036854775807");
+}
+
 static void fixed_memory_is_cut_and_never_left(void **state)
 {
     char mem[8];
@@ -133,6 +156,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(text_grows_up_to_its_maximum_and_then_fails_for_good),
+        cmocka_unit_test(numbers_have_their_digits),
         cmocka_unit_test(fixed_memory_is_cut_and_never_left),
         cmocka_unit_test(formatted_text_grows_too),
         cmocka_unit_test(what_a_peer_sent_is_quoted),

@@ -519,6 +519,16 @@ static void every_outcome_has_its_reason(void **state)
     fixture_free(&f);
 }
 
+static void temperror_is_where_the_table_has_it(void **state)
+{
+    (void)state;
+    for (unsigned i = 0; i < FACT_COUNT; i++) {
+        int index = fact_word_index((enum fact_id)i, SLICE("temperror"));
+
+        assert_int_equal(fact_temperror((enum fact_id)i), index >= 0 ? (unsigned)index : FACT_NO_WORD);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -535,6 +545,7 @@ int main(void)
         cmocka_unit_test(message_rules_go_on_with_the_score),
         cmocka_unit_test(late_lists_are_asked_for_final_actions),
         cmocka_unit_test(every_outcome_has_its_reason),
+        cmocka_unit_test(temperror_is_where_the_table_has_it),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -5,6 +5,7 @@
 #include <stddef.h>
 
 #include <cmocka.h>
+#include <sys/mman.h>
 
 #include "core/crypto.h"
 #include "state/tables.h"
@@ -311,6 +312,53 @@ static void costs_are_measured(void **st)
     tables_free(t);
 }
 
+/* Pages of the table that have memory. */
+static size_t resident(const struct tables *t, enum table_id id)
+{
+    size_t pages = t->table[id].sets * TABLE_WAYS * t->table[id].size / 4096, n = 0;
+    unsigned char *in = xcalloc(pages, 1);
+
+    assert_int_equal(mincore(t->table[id].entries, pages * 4096, in), 0);
+    for (size_t i = 0; i < pages; i++)
+        n += in[i] & 1;
+    free(in);
+    return n;
+}
+
+static size_t collect_all(struct tables *t, enum table_id id, bool all)
+{
+    char *out = xmalloc(TABLE_COLLECT_SETS * TABLE_WAYS * t->table[id].size);
+    size_t set = 0, n = 0;
+
+    while (set < t->table[id].sets)
+        n += tables_collect(t, id, &set, all, NOW, out);
+    free(out);
+    return n;
+}
+
+static void a_snapshot_reads_only_what_was_written(void **st)
+{
+    struct tables *t = tables_new(1);
+    struct memory_question q = { .what = MEMORY_SEEN, .keep_s = 600 };
+    struct memory_record r;
+
+    (void)st;
+    assert_int_equal(collect_all(t, TABLE_SEEN, true), 0);
+    assert_int_equal(resident(t, TABLE_SEEN), 0);
+    q.key = memory_key(MEMORY_CLIENT, SLICE("192.0.2.1"));
+    tables_ask(t, &q, NOW, &r);
+    assert_int_equal(collect_all(t, TABLE_SEEN, false), 1);
+    assert_in_range(resident(t, TABLE_SEEN), 1,
+                    TABLE_COLLECT_SETS * TABLE_WAYS * t->table[TABLE_SEEN].size / 4096 + 1);
+    assert_int_equal(collect_all(t, TABLE_SEEN, false), 0); /* nothing is new */
+    assert_int_equal(collect_all(t, TABLE_SEEN, true), 1);
+    q.key = memory_key(MEMORY_CLIENT, SLICE("192.0.2.2"));
+    tables_ask(t, &q, NOW, &r);
+    assert_int_equal(collect_all(t, TABLE_SEEN, false), 1);
+    assert_int_equal(collect_all(t, TABLE_SEEN, true), 2);
+    tables_free(t);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -320,6 +368,7 @@ int main(void)
         cmocka_unit_test(a_triplet_waits_and_passes),
         cmocka_unit_test(a_burst_counts_different_networks_within_its_window),
         cmocka_unit_test(a_rate_is_per_minute),
+        cmocka_unit_test(a_snapshot_reads_only_what_was_written),
         cmocka_unit_test(a_flood_pushes_out_what_is_worth_least),
         cmocka_unit_test(tables_survive_killed_writers),
         cmocka_unit_test(lists_are_found_by_name),
