@@ -301,7 +301,10 @@ int recorder_main(struct state *st, const struct config *conf, int admin_fd, int
         report_snapshot(&r);
         each_turn();
     }
-    stuck = r.snapshot != NULL && !snapshot_stop(&r.snapshot, SNAPSHOT_STOP_MS);
+    stuck = r.snapshot != NULL && !snapshot_stop(r.snapshot, SNAPSHOT_STOP_MS);
+    report_snapshot(&r);
+    if (!stuck)
+        snapshot_free(&r.snapshot);
     http_free(r.http);
     close(r.signal_fd);
     stuck = !log_writer_stop(r.writer, STOP_MS) || stuck;

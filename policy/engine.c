@@ -232,7 +232,10 @@ void engine_ask_early(struct judge *j, enum fact_stage stage)
 
 struct text_facts engine_texts(const struct judge *j)
 {
-    return (struct text_facts){ .rules = &j->pw->policy->rules, .facts = &j->facts, .lists = j->lists };
+    return (struct text_facts){ .rules = &j->pw->policy->rules,
+                                .facts = &j->facts,
+                                .lists = j->lists,
+                                .greylist_wait_s = j->mem.grey == EVAL_GREY_WAITS ? j->mem.grey_wait_s : 0 };
 }
 
 struct eval_input engine_input(const struct judge *j, enum fact_stage stage)

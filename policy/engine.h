@@ -118,6 +118,7 @@ struct judge_memory { /* engine_memory.c */
     bool witnessed; /* of the session */
     /* of the recipient */
     enum eval_grey grey;
+    uint32_t grey_wait_s; /* GREY_WAITS: until it would pass */
     struct memory_key grey_key;
 };
 

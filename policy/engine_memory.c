@@ -295,12 +295,14 @@ static void on_triplet(void *arg, const struct memory_answer *a)
     struct judge_memory *m = &j->mem;
     const struct greylist_settings *s = &settings(j)->greylist;
     int64_t now_s = wall_now_s();
-    uint32_t wait_s;
-    bool learn;
+    struct memory_record r = a->record[0];
+    bool learn, waits;
 
     m->grey_op = NULL;
-    m->grey = greylist_decide(s, &a->record[0], now_s, &learn, &wait_s) == GREY_WAITS ? EVAL_GREY_WAITS
-                                                                                      : EVAL_GREY_PASSES;
+    r.known =
+        r.known && (r.found || memory_history_since(j->pw->memory) > 0); /* else it is still being read */
+    waits = greylist_decide(s, &r, now_s, &learn, &m->grey_wait_s) == GREY_WAITS;
+    m->grey = waits ? EVAL_GREY_WAITS : EVAL_GREY_PASSES;
     if (learn) {
         memory_note(j->pw->memory, MEMORY_PASSED, &m->grey_key, s->remember_s, now_s);
     }

@@ -6,7 +6,10 @@
  */
 #include "policy/reply.h"
 
+#include "config/values.h"
 #include "policy/template.h"
+
+static const struct slice greylist_wait = SLICE_INIT("greylist.wait");
 
 struct rendering {
     const struct text_facts *t;
@@ -20,7 +23,8 @@ bool reply_name_known(const struct rules *r, struct slice name, unsigned *fact)
         return true;
     }
     *fact = RULE_NO_FACT;
-    if (slice_eq(name, SLICE("server.hostname")) || slice_eq(name, SLICE("policy.contact"))) {
+    if (slice_eq(name, SLICE("server.hostname")) || slice_eq(name, SLICE("policy.contact")) ||
+        slice_eq(name, greylist_wait)) {
         return true;
     }
     for (size_t i = 0; i < r->list_count && slice_starts(name, SLICE("reputation.")); i++) {
@@ -43,6 +47,8 @@ struct rule_reply reply_default(enum action a)
         r.code = 550;
         r.enhanced = SLICE("5.7.1");
         r.text = SLICE("Refused by the policy of this server");
+    } else if (a == ACTION_GREYLIST) {
+        r.text = SLICE("Greylisted: please try again in {greylist.wait}");
     }
     return r;
 }
@@ -90,6 +96,10 @@ static bool look_up(void *arg, struct slice name, struct buf *out)
         put_value(r->t, fact, &r->value);
     } else if (slice_eq(name, SLICE("server.hostname"))) {
         buf_put_str(&r->value, rules->hostname);
+    } else if (slice_eq(name, greylist_wait)) {
+        if (r->t->greylist_wait_s > 0) {
+            value_put_duration(&r->value, r->t->greylist_wait_s * 1000ULL);
+        }
     } else {
         buf_put_slice(&r->value, rules->contact);
     }

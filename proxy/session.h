@@ -257,6 +257,9 @@ void            session_drop(struct session *s, const struct reply *r);
 bool            session_early_banner(struct session *s);
 enum cmd_result session_early_mail(struct session *s); /* the reply to MAIL */
 void            session_ask_upstream(struct session *s, struct recipient *rcpt); /* session_rcpt.c */
+/* session_rcpt.c: counts one message of the client's rate, once a transaction.  After the verdict, because what SPF and
+ * good standing say exempts from it.  Monitor mode only counts. */
+bool            session_over_message_rate(struct session *s);
 /* A recipient refused by `r` of ours: said, logged, counted; CMD_CLOSED after too many. */
 enum cmd_result session_refuse_rcpt(struct session *s, const struct recipient *rcpt, const struct reply *r);
 void            session_send_message(struct session *s);                         /* session_data.c */

@@ -89,6 +89,13 @@ static bool same_class(const struct txn *t, const struct verdict *v, bool bypass
     return t->env.rcpt_count == 0 || (t->divert == v->divert && t->bypass == bypass);
 }
 
+static void refuse_for_now(struct session *s, struct recipient *rcpt, enum reply_id id)
+{
+    if (session_refuse_rcpt(s, rcpt, &reply_table[id]) != CMD_CLOSED) {
+        session_pump(s);
+    }
+}
+
 static void go_on(struct session *s, struct recipient *rcpt, const struct verdict *v)
 {
     struct txn *t = s->txn;
@@ -96,9 +103,11 @@ static void go_on(struct session *s, struct recipient *rcpt, const struct verdic
 
     if (!same_class(t, v, bypass) || (t->env.rcpt_count > 0 && judge_single_recipient(session_judge(s)))) {
         count(M_RCPT_SECOND_ROUTE);
-        if (session_refuse_rcpt(s, rcpt, &reply_table[REPLY_SECOND_ROUTE]) != CMD_CLOSED) {
-            session_pump(s);
-        }
+        refuse_for_now(s, rcpt, REPLY_SECOND_ROUTE);
+        return;
+    }
+    if (session_over_message_rate(s)) {
+        refuse_for_now(s, rcpt, REPLY_MESSAGE_RATE);
         return;
     }
     t->divert = v->divert;

@@ -125,22 +125,6 @@ static bool already_accepted(const struct txn *t, const struct recipient *rcpt)
     return false;
 }
 
-/* One message of the client's rate, counted once a transaction; monitor mode only counts. */
-static bool over_message_rate(struct session *s)
-{
-    const struct config *conf = s->worker->conf;
-
-    if (s->txn->rate_counted || s->exempt || conf->limits.message_rate.count == 0 ||
-        judge_exempt_from_rates(session_judge(s))) {
-        return false;
-    }
-    if (state_client_message(s->worker->state, &s->peer, &conf->limits, loop_now(s->worker->loop))) {
-        s->txn->rate_counted = true;
-        return false;
-    }
-    return conf->mode == MODE_ENFORCE;
-}
-
 /* Everything that can be said about the recipient without asking the upstream. */
 static enum reply_id judge_here(struct session *s, struct recipient *rcpt)
 {
@@ -157,9 +141,6 @@ static enum reply_id judge_here(struct session *s, struct recipient *rcpt)
     if (t->env.rcpt_count > 0 && t->upstream != rcpt->home->upstream) {
         count(M_RCPT_SECOND_ROUTE);
         return REPLY_SECOND_ROUTE;
-    }
-    if (over_message_rate(s)) {
-        return REPLY_MESSAGE_RATE;
     }
     if (rcpt->home->validate == VALIDATE_FILE &&
         !config_recipient_known(rcpt->home, rcpt->local, rcpt->domain)) {
@@ -191,6 +172,21 @@ static void on_rcpt_reply(void *arg, const struct reply *r)
         }
     }
     session_pump(s);
+}
+
+bool session_over_message_rate(struct session *s)
+{
+    const struct config *conf = s->worker->conf;
+
+    if (s->txn->rate_counted || s->exempt || conf->limits.message_rate.count == 0 ||
+        judge_exempt_from_rates(session_judge(s))) {
+        return false;
+    }
+    if (state_client_message(s->worker->state, &s->peer, &conf->limits, loop_now(s->worker->loop))) {
+        s->txn->rate_counted = true;
+        return false;
+    }
+    return conf->mode == MODE_ENFORCE;
 }
 
 void session_ask_upstream(struct session *s, struct recipient *rcpt)

@@ -7,7 +7,7 @@
 #include "state/memory_priv.h"
 #include "state/shared.h"
 
-#define KEY_TEXT_MAX 320 /* longer texts are cut: no address or name that we take is longer */
+#define KEY_TEXT_MAX 1024 /* longer texts are cut; the longest triplet is shorter */
 
 struct memory_key memory_key(enum memory_kind kind, struct slice text)
 {

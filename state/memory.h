@@ -259,8 +259,12 @@ struct snapshot *snapshot_start(struct state *st, const char *state_dir) MUST_US
  */
 bool snapshot_message(struct snapshot *s, enum log_level *level, struct buf *out) MUST_USE;
 
-/* Writes once more, then ends; false after timeout_ms (it goes on by itself, and may be left with _exit). */
-bool snapshot_stop(struct snapshot **s, unsigned timeout_ms);
+/*
+ * Writes once more, then ends; true: it has, snapshot_message() gives its last words, and snapshot_free()
+ * follows. False after timeout_ms: it goes on by itself, and may be left with _exit.
+ */
+bool snapshot_stop(struct snapshot *s, unsigned timeout_ms) MUST_USE;
+void snapshot_free(struct snapshot **s); /* after a stop that returned true; *s may be NULL */
 
 /* "seen 1048576 x 32, ..." and how many octets are mapped in all. */
 size_t memory_describe(const struct state *st, struct buf *out);

@@ -10,6 +10,7 @@
  *             are gone from the tables, so they go from the disk too.  In between only what changed.
  * Killed      WAL: at any moment the last transaction that ended is there.
  * Broken      not a database, damaged, another layout: renamed and begun anew, said loudly.
+ * Removed     noticed at the next pass, and made anew with all that is in the tables.
  */
 #include <errno.h>
 #include <pthread.h>
@@ -40,6 +41,7 @@ struct snapshot {
     /* of the thread alone */
     int64_t full_s; /* when the next full pass is due */
     int64_t gen;
+    struct stat file; /* what is open */
 };
 
 static const enum table_id stored[] = { TABLE_SEEN, TABLE_STANDING, TABLE_GREY };
@@ -48,13 +50,16 @@ PRINTF(3, 4) static void say(struct snapshot *s, enum log_level level, const cha
 {
     struct buf b;
     va_list ap;
+    size_t used;
 
     pthread_mutex_lock(&s->mutex);
-    buf_init_fixed(&b, s->message, sizeof(s->message));
+    used = s->has_message ? strnlen(s->message, sizeof(s->message) - 1) : 0; /* not fetched yet: both */
+    buf_init_fixed(&b, s->message + used, sizeof(s->message) - used);
+    buf_put_str(&b, used > 0 ? "; " : "");
     va_start(ap, fmt);
     buf_vputf(&b, fmt, ap);
     va_end(ap);
-    s->level = level;
+    s->level = s->has_message && s->level < level ? s->level : level;
     s->has_message = true;
     pthread_mutex_unlock(&s->mutex);
 }
@@ -156,7 +161,7 @@ static bool open_db(struct snapshot *s)
 
         if (err == SQLITE_OK)
             err = prepare_db(s);
-        if (err == SQLITE_OK)
+        if (err == SQLITE_OK && stat(s->path, &s->file) == 0)
             return true;
         if (is_damage(err)) {
             set_aside(s, sqlite3_errstr(err));
@@ -264,7 +269,7 @@ static void load(struct snapshot *s, int64_t now_s)
     if (theirs == 0 || history < theirs)
         s->t->h->history_s = history;
     s->t->h->loaded = 1;
-    if (!s->has_message)
+    if (s->db != NULL)
         say(s, LOG_LEVEL_INFO, "%" PRId64 " entries were read from %s", rows, s->path);
 }
 
@@ -394,12 +399,24 @@ static int write_all(struct snapshot *s, bool full, int64_t now_s)
     return err;
 }
 
+/* Somebody removed or replaced the file: what is written to the one that is open would be lost. */
+static bool is_gone(const struct snapshot *s)
+{
+    struct stat now;
+
+    return stat(s->path, &now) != 0 || now.st_dev != s->file.st_dev || now.st_ino != s->file.st_ino;
+}
+
 static void write_pass(struct snapshot *s)
 {
     int64_t now_s = wall_now_s();
     bool full;
     int err;
 
+    if (s->db != NULL && is_gone(s)) {
+        close_db(s);
+        s->full_s = 0;
+    }
     if (s->db == NULL && !open_db(s))
         return;
     full = now_s >= s->full_s;
@@ -495,14 +512,11 @@ bool snapshot_message(struct snapshot *s, enum log_level *level, struct buf *out
     return has;
 }
 
-bool snapshot_stop(struct snapshot **sp, unsigned timeout_ms)
+bool snapshot_stop(struct snapshot *s, unsigned timeout_ms)
 {
-    struct snapshot *s = *sp;
     struct timespec until;
     bool done;
 
-    if (s == NULL)
-        return true;
     clock_gettime(CLOCK_MONOTONIC, &until);
     until.tv_sec += (time_t)(timeout_ms / 1000);
     pthread_mutex_lock(&s->mutex);
@@ -512,13 +526,19 @@ bool snapshot_stop(struct snapshot **sp, unsigned timeout_ms)
         ;
     done = s->done;
     pthread_mutex_unlock(&s->mutex);
-    if (!done)
-        return false;
+    return done;
+}
+
+void snapshot_free(struct snapshot **sp)
+{
+    struct snapshot *s = *sp;
+
+    if (s == NULL)
+        return;
     *sp = NULL;
     pthread_join(s->thread, NULL);
     pthread_cond_destroy(&s->wake);
     pthread_mutex_destroy(&s->mutex);
     free(s->path);
     free(s);
-    return true;
 }

@@ -102,7 +102,7 @@ static bool may_fail(unsigned i)
 static void write_all(const struct policy *p, const struct world *w, const struct eval_input *in,
                       const struct eval_result *r, const struct block *b)
 {
-    struct text_facts tf = { &p->rules, &w->facts, w->lists };
+    struct text_facts tf = { .rules = &p->rules, .facts = &w->facts, .lists = w->lists };
     struct buf out;
 
     buf_init(&out, 1u << 20);

@@ -89,7 +89,8 @@ def internet():
 
 def config(w, sink, dns, lists=None, policy="contact: \"https://why.glacis.test/\"", more="", **options):
     """Like World.config(), with this DNS and these lists; `policy` is the inside of that section."""
-    text = w.config(sink, "limits: {ban: off, connections_per_client: off}\n" + more, policy="policy:\n%s\n" % (
+    text = w.config(sink, "limits: {ban: off, connections_per_client: off%s}\n%s" % (
+        ", " + options["limits"] if "limits" in options else "", more), policy="policy:\n%s\n" % (
         "".join("  %s\n" % l for l in policy.splitlines())), server="private_clients: judge")
     for old, new in (("dns: {self_test: off}", "dns: {self_test: off, servers: [\"%s\"]%s}" % (
             dns.address, options.get("dns_more", ", timeout: 5s"))),

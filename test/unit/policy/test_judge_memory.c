@@ -64,6 +64,24 @@ static void a_triplet_waits_and_then_passes(void **state)
     fini(&w);
 }
 
+static void while_the_memory_is_being_read_nobody_waits(void **state)
+{
+    struct world w;
+
+    (void)state;
+    init(&w, "policy: {rules: [{name: g, then: greylist, reply: \"451 4.7.1 come in {greylist.wait}\"}]}\n");
+    shared->tables->h->history_s = 0;
+    play(&w, "198.51.100.7", "alice@partner.example");
+    assert_int_equal(w.action, VERDICT_ACCEPT);
+    end(&w, true);
+    shared->tables->h->history_s = wall_now_s();
+    play(&w, "203.0.113.7", "alice@partner.example");
+    assert_int_equal(w.action, VERDICT_DEFER);
+    assert_string_equal(w.text, "come in 5m");
+    end(&w, false);
+    fini(&w);
+}
+
 static void good_standing_is_earned_and_lost(void **state)
 {
     struct world w;
@@ -221,6 +239,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_triplet_waits_and_then_passes),
+        cmocka_unit_test(while_the_memory_is_being_read_nobody_waits),
         cmocka_unit_test(good_standing_is_earned_and_lost),
         cmocka_unit_test(who_is_new_is_suspect_for_a_day),
         cmocka_unit_test(a_burst_from_everywhere_is_seen),

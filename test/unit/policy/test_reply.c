@@ -8,7 +8,7 @@
 static const char *render(struct fixture *f, const char *text, bool tag)
 {
     static char mem[6000];
-    struct text_facts t = { &f->p->rules, &f->facts, f->lists };
+    struct text_facts t = { .rules = &f->p->rules, .facts = &f->facts, .lists = f->lists };
     struct buf out;
 
     buf_init_fixed(&out, mem, sizeof(mem));

@@ -143,6 +143,25 @@ static void pools_that_retry_from_other_addresses_pass_at_the_second_try(void **
     tables_free(t);
 }
 
+/* Both ends of the longest triplet count: a bounce address may take all of its octets. */
+static void the_longest_triplet_is_told_apart_by_its_recipient(void **st)
+{
+    static char domain[254], sender[321];
+    struct addr a = ip("192.0.2.1");
+    struct memory_key key[2];
+
+    (void)st;
+    memset(domain, 'd', sizeof(domain) - 1);
+    memset(sender, 's', sizeof(sender) - 1);
+    for (unsigned i = 0; i < 2; i++) {
+        struct greylist_who who = { slice_str(domain), &a, slice_str(sender),
+                                    slice_str(i == 0 ? "a@b" : "c@b") };
+
+        key[i] = greylist_key(&grey, &who);
+    }
+    assert_memory_not_equal(&key[0], &key[1], sizeof(key[0]));
+}
+
 static void without_a_pass_the_network_is_the_key(void **st)
 {
     struct tables *t = tables_new(64);
@@ -269,6 +288,7 @@ int main(void)
         cmocka_unit_test(established_takes_a_week_or_half_of_a_young_history),
         cmocka_unit_test(the_owner_of_a_name),
         cmocka_unit_test(pools_that_retry_from_other_addresses_pass_at_the_second_try),
+        cmocka_unit_test(the_longest_triplet_is_told_apart_by_its_recipient),
         cmocka_unit_test(without_a_pass_the_network_is_the_key),
         cmocka_unit_test(memory_that_cannot_be_had_lets_it_pass),
         cmocka_unit_test(nobody_is_fresh_before_the_history_is_old_enough),

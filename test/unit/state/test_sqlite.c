@@ -99,7 +99,8 @@ static void run_recorder(struct state *s, char *said, size_t size)
 
         nanosleep(&ts, NULL);
     }
-    assert_true(snapshot_stop(&snap, 30000));
+    assert_true(snapshot_stop(snap, 30000));
+    snapshot_free(&snap);
     assert_null(snap);
 }
 
@@ -208,9 +209,50 @@ static void without_a_place_to_write_the_tables_serve(void **st)
     assert_int_equal(level, LOG_LEVEL_ERROR);
     assert_true(s->tables->h->history_s > 0);
     assert_true(ask(s, MEMORY_SEEN, 1, wall_now_s()).known);
-    assert_true(snapshot_stop(&snap, 30000));
+    assert_true(snapshot_stop(snap, 30000));
+    snapshot_free(&snap);
     buf_fini(&b);
     state_free(s);
+}
+
+/* The database is removed from under a recorder, in whose place `folder` is found; what it says at its end.
+ */
+static void remove_under(bool folder, char *said, size_t size)
+{
+    struct state *s = state_new(0);
+    struct snapshot *snap = snapshot_start(s, dir);
+    enum log_level level = LOG_LEVEL_DEBUG;
+    struct buf b;
+
+    assert_non_null(snap);
+    wait_loaded(s);
+    assert_true(each_file(true, "memory.db") > 0);
+    (void)ask(s, MEMORY_SEEN, 1, wall_now_s());
+    if (folder)
+        assert_int_equal(mkdir(in_dir("memory.db"), 0700), 0);
+    assert_true(snapshot_stop(snap, 30000));
+    buf_init_fixed(&b, said, size);
+    assert_true(snapshot_message(snap, &level, &b));
+    assert_int_equal(level, folder ? LOG_LEVEL_ERROR : LOG_LEVEL_INFO);
+    snapshot_free(&snap);
+    assert_null(snap);
+    state_free(s);
+}
+
+static void a_file_that_is_removed_is_written_anew_or_said(void **st)
+{
+    struct state *s = state_new(0);
+    char said[500];
+
+    (void)st;
+    remove_under(false, said, sizeof(said));
+    run_recorder(s, said, sizeof(said));
+    assert_non_null(strstr(said, "1 entries were read"));
+    state_free(s);
+    remove_under(true, said, sizeof(said));
+    assert_non_null(strstr(said, "1 entries were read")); /* both of its messages */
+    assert_non_null(strstr(said, "cannot be opened"));
+    assert_int_equal(rmdir(in_dir("memory.db")), 0);
 }
 
 /* The recorder is killed while it writes; the next one of the same tables writes everything, and all can be
@@ -233,7 +275,7 @@ static void a_recorder_killed_while_writing_loses_nothing(void **st)
         if (pid == 0) {
             struct snapshot *snap = snapshot_start(s, dir);
 
-            (void)snapshot_stop(&snap, 30000);
+            (void)!snapshot_stop(snap, 30000);
             _exit(0);
         }
         {
@@ -262,6 +304,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(a_broken_database_is_set_aside, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_damaged_page_is_set_aside_too, set_up, tear_down),
         cmocka_unit_test_setup_teardown(without_a_place_to_write_the_tables_serve, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(a_file_that_is_removed_is_written_anew_or_said, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_recorder_killed_while_writing_loses_nothing, set_up, tear_down),
     };
 
