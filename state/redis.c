@@ -16,6 +16,12 @@
  *     PREFIXe:NAME  hash    proxy -> what it counted about the list (list_share.c)
  *     PREFIXhistory string  since when anything is remembered
  *
+ * Not shared  rates and bursts: each proxy counts its own.  A rate is asked at connect, where nothing may wait
+ *             for another machine, and a limit protects the proxy that has it.  A burst would cost three sets
+ *             in Redis for each message that nobody vouches for, which a wave is made of; it comes to every
+ *             proxy behind the MX, so each sees it by itself, a few networks later.
+ * Lost        A Redis that comes back empty learns first times and triplets again from the proxies that know
+ *             them; standing begins there anew, and each proxy keeps what it has.
  * Limits  PIPELINE_MAX requests are out at once; more are answered by the tables.  Every key has an expiry.
  * No TLS.
  */
@@ -56,6 +62,7 @@ struct redis {
     struct timer retry; /* AWAY: dial again; DIALING, SLOW: give up */
     struct timer lists;
     struct log_limit said;
+    bool said_up; /* the newest word about it in the log */
 };
 
 struct request { /* one question of an operation; lives until hiredis answers or gives up */
@@ -131,13 +138,12 @@ static void on_ready(unsigned ready, void *arg)
 
 static void become_up(struct redis *r)
 {
-    uint32_t before;
-
     if (r->state == REDIS_DIALING) {
         gauge_set(M_SHARED_UP, 1);
         timer_start(&r->lists, 0);
-        if (log_allowed(&r->said, loop_now(r->loop), 10, &before))
+        if (!r->said_up)
             log_msg(LOG_LEVEL_INFO, "shared_memory_up", "Redis answers");
+        r->said_up = true;
     }
     r->state = REDIS_UP;
     r->backoff_ms = 0;
@@ -158,9 +164,11 @@ static void go_away(struct redis *r, const char *why)
     timer_stop(&r->lists);
     r->backoff_ms = r->backoff_ms == 0 ? BACKOFF_MIN_MS : min_u64(r->backoff_ms * 2, BACKOFF_MAX_MS);
     timer_start(&r->retry, r->backoff_ms);
-    if (log_allowed(&r->said, loop_now(r->loop), 60, &before))
+    if (log_allowed(&r->said, loop_now(r->loop), 60, &before)) {
         log_msg(LOG_LEVEL_WARN, "shared_memory_away", "Redis: %s; local memory serves alone until it is back",
                 why);
+        r->said_up = false;
+    }
     if (ac != NULL)
         redisAsyncFree(ac);
 }
@@ -446,12 +454,13 @@ static void on_reply(redisAsyncContext *ac, void *answer, void *arg)
 static void send_question(struct redis *r, struct memory_op *op, size_t i)
 {
     const struct memory_question *q = &op->q[i];
+    int64_t since = op->now_s;
     struct request *req;
     char key[KEY_MAX];
     int status;
 
     if (q->what == MEMORY_BURST || q->what == MEMORY_RATE)
-        return; /* each proxy counts its own */
+        return; /* each proxy counts its own: see above */
     req = xcalloc(1, sizeof(*req));
     req->r = r;
     req->op = op;
@@ -463,8 +472,9 @@ static void send_question(struct redis *r, struct memory_op *op, size_t i)
         status = command(r, on_reply, req, "HGETALL %s", key_text(r, 'k', &q->key, key));
     } else {
         (void)key_text(r, q->what == MEMORY_SEEN ? 's' : 'g', &q->key, key);
-        command(r, NULL, NULL, "SET %s %lld NX EX %u", key, (long long)op->now_s,
-                q->keep_s > 0 ? q->keep_s : 1);
+        if (op->record[i].known) /* Redis may have lost what we know */
+            since = op->record[i].since_s;
+        command(r, NULL, NULL, "SET %s %lld NX EX %u", key, (long long)since, q->keep_s > 0 ? q->keep_s : 1);
         if (q->what == MEMORY_SEEN)
             command(r, NULL, NULL, "EXPIRE %s %u", key, q->keep_s > 0 ? q->keep_s : 1);
         status = command(r, on_reply, req, "GET %s", key);
