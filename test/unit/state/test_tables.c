@@ -3,6 +3,7 @@
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
+#include <sys/mman.h>
 
 #include <cmocka.h>
 #include <sys/mman.h>
@@ -251,6 +252,42 @@ static void lists_are_found_by_name(void **st)
     tables_free(t);
 }
 
+static size_t resident_pages(const struct tables *t)
+{
+    size_t pages = (t->mapped + 4095) / 4096, n = 0;
+    unsigned char *in = xcalloc(pages, 1);
+
+    assert_int_equal(mincore(t->h, t->mapped, in), 0);
+    for (size_t i = 0; i < pages; i++)
+        n += in[i] & 1;
+    free(in);
+    return n;
+}
+
+/* Neither the snapshot nor questions about strangers make pages of what holds nothing. */
+static void memory_is_used_by_what_is_remembered_alone(void **st)
+{
+    struct tables *t = tables_new(1);
+    size_t before = resident_pages(t);
+
+    (void)st;
+    for (unsigned i = 0; i < 20; i++)
+        (void)ask(t, MEMORY_SEEN, i, 600, NOW);
+    for (unsigned i = 0; i < 2000; i++)
+        assert_false(ask(t, MEMORY_STANDING, i, 600, NOW).found);
+    for (int id = 0; id < TABLE_COUNT; id++) {
+        char *out = xmalloc(TABLE_COLLECT_SETS * TABLE_WAYS * t->table[id].size);
+        size_t n = 0;
+
+        for (size_t set = 0; set < t->table[id].sets;)
+            n += tables_collect(t, (enum table_id)id, &set, true, NOW, out);
+        assert_int_equal(n, id == TABLE_SEEN ? 20 : 0);
+        free(out);
+    }
+    assert_true(resident_pages(t) - before < 200);
+    tables_free(t);
+}
+
 static uint64_t us_now(void)
 {
     return loop_now_us();
@@ -372,6 +409,7 @@ int main(void)
         cmocka_unit_test(a_flood_pushes_out_what_is_worth_least),
         cmocka_unit_test(tables_survive_killed_writers),
         cmocka_unit_test(lists_are_found_by_name),
+        cmocka_unit_test(memory_is_used_by_what_is_remembered_alone),
         cmocka_unit_test(costs_are_measured),
     };
 
