@@ -6,6 +6,8 @@
  * seen, standing, greylist, demoted lists) is asked there too, and the tables answer when it does not in
  * time.
  *
+ * Not shared  rates and bursts: a rate is asked at connect, where nothing may wait for another machine; a wave
+ *             meets every proxy behind the MX, so each sees it without three sets in Redis for a message.
  * Questions   memory_ask() takes up to MEMORY_ASK_MAX questions of any kind at once and answers all of them
  *             in one callback, from the loop and never from inside the call, unless memory_cancel() came
  *             first. A question that leaves a trace (SEEN, GREYLIST, BURST, RATE) leaves it when it is

@@ -6,8 +6,8 @@
  *       +----------------+--- error, closed, too late ---+---------+     back-off 1 s, doubling to 30 s
  *
  * Every operation was answered by the tables before it came here (memory.c); a reply makes its records
- * better, and is copied into the tables, so that these know nearly the same when Redis is gone.  Nothing on
- * the way of a connection waits longer than `timeout`; while AWAY or SLOW nothing waits at all.
+ * better, and is copied into the tables, so that these know nearly the same when Redis is gone.  Nothing
+ * waits longer than `timeout`; while AWAY or SLOW nothing waits at all.
  *
  *     PREFIXs:KEY   string  first seen, seconds
  *     PREFIXg:KEY   string  waits since; "p" and seconds once it passed
@@ -16,14 +16,7 @@
  *     PREFIXe:NAME  hash    proxy -> what it counted about the list (list_share.c)
  *     PREFIXhistory string  since when anything is remembered
  *
- * Not shared  rates and bursts: each proxy counts its own.  A rate is asked at connect, where nothing may wait
- *             for another machine, and a limit protects the proxy that has it.  A burst would cost three sets
- *             in Redis for each message that nobody vouches for, which a wave is made of; it comes to every
- *             proxy behind the MX, so each sees it by itself, a few networks later.
- * Lost        A Redis that comes back empty learns first times and triplets again from the proxies that know
- *             them; standing begins there anew, and each proxy keeps what it has.
- * Limits  PIPELINE_MAX requests are out at once; more are answered by the tables.  Every key has an expiry.
- * No TLS.
+ * Limits  PIPELINE_MAX requests are out at once; more are answered by the tables.  Every key expires; no TLS.
  */
 #include <errno.h>
 #include <hiredis/async.h>
@@ -454,17 +447,14 @@ static void on_reply(redisAsyncContext *ac, void *answer, void *arg)
 static void send_question(struct redis *r, struct memory_op *op, size_t i)
 {
     const struct memory_question *q = &op->q[i];
-    int64_t since = op->now_s;
     struct request *req;
     char key[KEY_MAX];
     int status;
 
     if (q->what == MEMORY_BURST || q->what == MEMORY_RATE)
-        return; /* each proxy counts its own: see above */
+        return; /* each proxy counts its own (memory.h) */
     req = xcalloc(1, sizeof(*req));
-    req->r = r;
-    req->op = op;
-    req->index = i;
+    *req = (struct request){ .op = op, .r = r, .index = i };
     list_push_back(&op->asked, &req->link);
     op->waiting++;
     r->pending++;
@@ -472,9 +462,9 @@ static void send_question(struct redis *r, struct memory_op *op, size_t i)
         status = command(r, on_reply, req, "HGETALL %s", key_text(r, 'k', &q->key, key));
     } else {
         (void)key_text(r, q->what == MEMORY_SEEN ? 's' : 'g', &q->key, key);
-        if (op->record[i].known) /* Redis may have lost what we know */
-            since = op->record[i].since_s;
-        command(r, NULL, NULL, "SET %s %lld NX EX %u", key, (long long)since, q->keep_s > 0 ? q->keep_s : 1);
+        command(r, NULL, NULL, "SET %s %lld NX EX %u", key, /* Redis may have lost what we know */
+                (long long)(op->record[i].known ? op->record[i].since_s : op->now_s),
+                q->keep_s > 0 ? q->keep_s : 1);
         if (q->what == MEMORY_SEEN)
             command(r, NULL, NULL, "EXPIRE %s %u", key, q->keep_s > 0 ? q->keep_s : 1);
         status = command(r, on_reply, req, "GET %s", key);

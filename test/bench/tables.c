@@ -127,6 +127,7 @@ static void hammer(struct tables *t, const struct memory_key *keys, struct tally
         enum table_id id = (enum table_id)(n % TABLE_COUNT);
         const struct memory_key *key = &keys[(n >> 8) % KEYS];
         struct place p;
+        struct entry *e;
         uint64_t from;
         bool made;
 
@@ -137,8 +138,9 @@ static void hammer(struct tables *t, const struct memory_key *keys, struct tally
             continue;
         }
         from = now_ns();
-        place_write_begin(&p, place_make(&p, key, NOW, &made));
-        place_find(&p, key, NOW)->until_s = (uint32_t)NOW + 3600;
+        e = place_make(&p, key, NOW, &made);
+        place_write_begin(&p, e);
+        e->until_s = (uint32_t)NOW + 3600;
         place_write_end(&p);
         place_unlock(&p);
         out->held_ns[out->count++ % SAMPLES] = (uint32_t)min_u64(now_ns() - from, UINT32_MAX);

@@ -165,7 +165,8 @@ static void run_snapshot(void)
         nanosleep(&moment, NULL);
     }
     check_memory(st);
-    BUG_ON(!snapshot_stop(&s, 20000));
+    BUG_ON(!snapshot_stop(s, 20000));
+    snapshot_free(&s);
     check_memory(st);
     tables_free(st->tables);
 }
