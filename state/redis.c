@@ -1,5 +1,6 @@
 /*
- * redis.c - what several proxies know together: hiredis on our loop.  The only file that speaks to hiredis.
+ * redis.c - what several proxies know together: hiredis on our loop, the connection and the questions.
+ * redis_lists.c exchanges what concerns reputation lists; only these two speak to hiredis.
  *
  *     AWAY --retry--> DIALING --AUTH, SELECT, history--> UP <--> SLOW (a reply is late: nothing new is asked)
  *       ^                |                               |         |
@@ -18,56 +19,22 @@
  *
  * Limits  PIPELINE_MAX requests are out at once; more are answered by the tables.  Every key expires; no TLS.
  */
+#include "state/redis_priv.h"
+
 #include <errno.h>
-#include <hiredis/async.h>
-#include <hiredis/hiredis.h>
 
 #include "core/table.h"
-#include "state/memory_priv.h"
 
-#define PIPELINE_MAX 2000
 #define BACKOFF_MIN_MS 1000
 #define BACKOFF_MAX_MS 30000
 #define SLOW_MAX_MS 2000
-#define LISTS_EVERY_MS 5000
-#define LIST_KEEP_S (90 * 86400)
-#define LISTS_TELL_S 4 /* one worker of a proxy at a time */
 #define PRUNE_ABOVE 24 /* days in a hash of standing */
-#define KEY_MAX 128
-#define PREFIX_MAX 64
-
-enum redis_state { REDIS_AWAY = 0, REDIS_DIALING, REDIS_UP, REDIS_SLOW };
-
-struct redis {
-    struct memory *m;
-    struct loop *loop;
-    struct redis_address to;
-    char prefix[PREFIX_MAX + 1];
-    uint64_t timeout_ms;
-    enum redis_state state;
-    redisAsyncContext *ac; /* hiredis frees it; NULL while AWAY */
-    struct watch watch;
-    unsigned wanted;
-    bool watching;
-    size_t pending;    /* requests that are out */
-    size_t unanswered; /* commands; a reply beyond them would be an assertion in hiredis */
-    uint64_t backoff_ms;
-    struct timer retry; /* AWAY: dial again; DIALING, SLOW: give up */
-    struct timer lists;
-    struct log_limit said;
-    bool said_up; /* the newest word about it in the log */
-};
 
 struct request { /* one question of an operation; lives until hiredis answers or gives up */
     struct list_node link;
     struct memory_op *op; /* NULL: it did not wait for it */
     struct redis *r;
     size_t index;
-};
-
-struct list_request {
-    struct redis *r;
-    char name[MEMORY_LIST_NAME];
 };
 
 static void go_away(struct redis *r, const char *why);
@@ -181,9 +148,7 @@ static void on_ignored(redisAsyncContext *ac, void *answer, void *arg)
     (void)settle(ac->data, ac, answer);
 }
 
-/* fn may be NULL: the answer is of no interest. */
-__attribute__((format(printf, 4, 5))) static int command(struct redis *r, redisCallbackFn *fn, void *arg,
-                                                         const char *format, ...)
+int redis_command(struct redis *r, redisCallbackFn *fn, void *arg, const char *format, ...)
 {
     va_list ap;
     int status;
@@ -195,7 +160,7 @@ __attribute__((format(printf, 4, 5))) static int command(struct redis *r, redisC
     return status;
 }
 
-static bool reply_is_good(struct redis *r, const redisAsyncContext *ac, const redisReply *reply)
+bool redis_reply_good(struct redis *r, const redisAsyncContext *ac, const redisReply *reply)
 {
     char why[160];
     struct buf b;
@@ -238,7 +203,7 @@ static void on_history(redisAsyncContext *ac, void *answer, void *arg)
     int64_t ours = r->m->tables->h->history_s, theirs;
 
     (void)arg;
-    if (!reply_is_good(r, ac, reply))
+    if (!redis_reply_good(r, ac, reply))
         return;
     theirs = (int64_t)to_number(reply_text(reply));
     if (theirs > 0 && (ours == 0 || theirs < ours))
@@ -249,7 +214,7 @@ static void on_history(redisAsyncContext *ac, void *answer, void *arg)
 static void on_handshake(redisAsyncContext *ac, void *answer, void *arg)
 {
     (void)arg;
-    (void)reply_is_good(ac->data, ac, answer);
+    (void)redis_reply_good(ac->data, ac, answer);
 }
 
 static void on_connected(const redisAsyncContext *ac, int status)
@@ -300,11 +265,11 @@ static void dial(struct redis *r)
     redisAsyncSetDisconnectCallback(ac, on_disconnected);
     timer_start(&r->retry, r->timeout_ms < 1000 ? 1000 : r->timeout_ms);
     if (r->to.password != NULL)
-        command(r, on_handshake, NULL, "AUTH %s", r->to.password);
+        redis_command(r, on_handshake, NULL, "AUTH %s", r->to.password);
     if (r->to.db != 0)
-        command(r, on_handshake, NULL, "SELECT %u", r->to.db);
-    command(r, on_handshake, NULL, "SET %shistory %lld NX", r->prefix, (long long)wall_now_s());
-    command(r, on_history, NULL, "GET %shistory", r->prefix);
+        redis_command(r, on_handshake, NULL, "SELECT %u", r->to.db);
+    redis_command(r, on_handshake, NULL, "SET %shistory %lld NX", r->prefix, (long long)wall_now_s());
+    redis_command(r, on_history, NULL, "GET %shistory", r->prefix);
 }
 
 static void on_retry(void *arg)
@@ -317,7 +282,7 @@ static void on_retry(void *arg)
         go_away(r, "no answer in time");
 }
 
-static void note_reply(struct redis *r)
+void redis_reply_came(struct redis *r)
 {
     if (r->pending > 0)
         r->pending--;
@@ -343,7 +308,7 @@ static const char *key_text(const struct redis *r, char kind, const struct memor
     return out;
 }
 
-static struct slice element(const redisReply *reply, size_t i)
+struct slice redis_element(const redisReply *reply, size_t i)
 {
     return i < reply->elements ? reply_text(reply->element[i]) : SLICE_NONE;
 }
@@ -355,8 +320,8 @@ static void merge_standing(struct memory_record *rec, const redisReply *reply)
     uint64_t refused = 0;
 
     for (size_t i = 0; i + 1 < reply->elements; i += 2) {
-        struct slice field = element(reply, i);
-        uint64_t n = to_number(element(reply, i + 1));
+        struct slice field = redis_element(reply, i);
+        uint64_t n = to_number(redis_element(reply, i + 1));
 
         if (slice_eq(field, SLICE("r")))
             refused = n;
@@ -378,15 +343,15 @@ static void prune_days(struct redis *r, const struct memory_key *key, const redi
     uint64_t newest = 0;
 
     for (size_t i = 0; i + 1 < reply->elements; i += 2) {
-        if (to_number(element(reply, i)) > newest)
-            newest = to_number(element(reply, i));
+        if (to_number(redis_element(reply, i)) > newest)
+            newest = to_number(redis_element(reply, i));
     }
     (void)key_text(r, 'k', key, name);
     for (size_t i = 0; i + 1 < reply->elements; i += 2) {
-        uint64_t day = to_number(element(reply, i));
+        uint64_t day = to_number(redis_element(reply, i));
 
         if (day > 0 && day + PRUNE_ABOVE / 2 < newest)
-            command(r, NULL, NULL, "HDEL %s %llu", name, (unsigned long long)day);
+            redis_command(r, NULL, NULL, "HDEL %s %llu", name, (unsigned long long)day);
     }
 }
 
@@ -432,8 +397,8 @@ static void on_reply(redisAsyncContext *ac, void *answer, void *arg)
 
     list_remove(&req->link);
     free(req);
-    note_reply(r);
-    good = reply_is_good(r, ac, reply);
+    redis_reply_came(r);
+    good = redis_reply_good(r, ac, reply);
     if (op == NULL)
         return;
     if (good)
@@ -459,15 +424,15 @@ static void send_question(struct redis *r, struct memory_op *op, size_t i)
     op->waiting++;
     r->pending++;
     if (q->what == MEMORY_STANDING) {
-        status = command(r, on_reply, req, "HGETALL %s", key_text(r, 'k', &q->key, key));
+        status = redis_command(r, on_reply, req, "HGETALL %s", key_text(r, 'k', &q->key, key));
     } else {
         (void)key_text(r, q->what == MEMORY_SEEN ? 's' : 'g', &q->key, key);
-        command(r, NULL, NULL, "SET %s %lld NX EX %u", key, /* Redis may have lost what we know */
-                (long long)(op->record[i].known ? op->record[i].since_s : op->now_s),
-                q->keep_s > 0 ? q->keep_s : 1);
+        redis_command(r, NULL, NULL, "SET %s %lld NX EX %u", key, /* Redis may have lost what we know */
+                      (long long)(op->record[i].known ? op->record[i].since_s : op->now_s),
+                      q->keep_s > 0 ? q->keep_s : 1);
         if (q->what == MEMORY_SEEN)
-            command(r, NULL, NULL, "EXPIRE %s %u", key, q->keep_s > 0 ? q->keep_s : 1);
-        status = command(r, on_reply, req, "GET %s", key);
+            redis_command(r, NULL, NULL, "EXPIRE %s %u", key, q->keep_s > 0 ? q->keep_s : 1);
+        status = redis_command(r, on_reply, req, "GET %s", key);
     }
     if (status != REDIS_OK) { /* on its way down: on_disconnected follows */
         list_remove(&req->link);
@@ -521,162 +486,13 @@ void redis_note(struct redis *r, enum memory_event event, const struct memory_ke
         return;
     (void)key_text(r, event == MEMORY_PASSED ? 'g' : 'k', key, name);
     if (event == MEMORY_PASSED) {
-        command(r, NULL, NULL, "SET %s p%lld EX %u", name, (long long)now_s, keep_s);
+        redis_command(r, NULL, NULL, "SET %s p%lld EX %u", name, (long long)now_s, keep_s);
     } else if (event == MEMORY_REFUSED) {
-        command(r, NULL, NULL, "EVAL %s 1 %s %lld %u", refuse, name, (long long)now_s, keep_s);
+        redis_command(r, NULL, NULL, "EVAL %s 1 %s %lld %u", refuse, name, (long long)now_s, keep_s);
     } else {
-        command(r, NULL, NULL, "HINCRBY %s %lld 1", name, (long long)(now_s / 86400));
-        command(r, NULL, NULL, "HSETNX %s s %lld", name, (long long)now_s);
-        command(r, NULL, NULL, "EXPIRE %s %u", name, keep_s);
-    }
-}
-
-/* ---- lists: standing and overrides, both ways ---- */
-
-static uint64_t field_of(const redisReply *reply, const char *name)
-{
-    uint64_t n;
-
-    for (size_t i = 0; i + 1 < reply->elements; i += 2) {
-        if (slice_eq(element(reply, i), slice_str(name)))
-            return slice_to_u64(element(reply, i + 1), UINT64_MAX, &n) ? n : 0;
-    }
-    return 0;
-}
-
-static void send_list(struct redis *r, const struct memory_list *l, const char *key)
-{
-    command(r, NULL, NULL,
-            "HSET %s changed %llu demoted %u evil %u reason %u demotions %u restored %u override %u until %u",
-            key, (unsigned long long)l->changed_ms, l->demoted_s, l->evil_s, (unsigned)l->reason,
-            l->demotions, l->last_restored_s, (unsigned)l->override, l->override_until_s);
-    command(r, NULL, NULL, "EXPIRE %s %d", key, LIST_KEEP_S);
-}
-
-static void take_list(struct memory_list *l, const redisReply *reply)
-{
-    uint64_t override = field_of(reply, "override");
-
-    l->changed_ms = field_of(reply, "changed");
-    l->demoted_s = (uint32_t)field_of(reply, "demoted");
-    l->evil_s = (uint32_t)field_of(reply, "evil");
-    l->reason = (uint8_t)field_of(reply, "reason");
-    l->demotions = (uint32_t)field_of(reply, "demotions");
-    l->last_restored_s = (uint32_t)field_of(reply, "restored");
-    l->override = override <= OVERRIDE_OFF ? (uint8_t) override : 0;
-    l->override_until_s = (uint32_t)field_of(reply, "until");
-    memory_list_forget(l); /* it was about what was before */
-}
-
-static void on_list(redisAsyncContext *ac, void *answer, void *arg)
-{
-    struct list_request *req = arg;
-    struct redis *r = req->r;
-    const redisReply *reply = answer;
-    struct memory_list *l;
-    struct buf key;
-    char mem[KEY_MAX + MEMORY_LIST_NAME];
-    uint64_t theirs;
-    bool taken = false;
-
-    note_reply(r);
-    if (!reply_is_good(r, ac, reply) || reply->type != REDIS_REPLY_ARRAY || r->ac != ac)
-        goto out;
-    l = tables_list_take(r->m->tables, slice_str(req->name));
-    if (l == NULL)
-        goto out;
-    theirs = field_of(reply, "changed");
-    buf_init_fixed(&key, mem, sizeof(mem));
-    buf_putf(&key, "%sl:%s", r->prefix, req->name);
-    taken = theirs > l->changed_ms;
-    if (taken)
-        take_list(l, reply);
-    else if (theirs < l->changed_ms)
-        send_list(r, l, mem);
-    tables_list_give(r->m->tables, l);
-out:
-    if (taken)
-        log_msg(LOG_LEVEL_INFO, "list_shared", "Another proxy changed the standing of the list %s",
-                req->name);
-    free(req);
-}
-
-/* Which of the proxies is this?  Another one after a restart. */
-static uint64_t proxy_id(const struct redis *r)
-{
-    return siphash(r->m->tables->h->seed, "proxy", 5);
-}
-
-static void on_evidence(redisAsyncContext *ac, void *answer, void *arg)
-{
-    struct list_request *req = arg;
-    struct redis *r = req->r;
-    const redisReply *reply = answer;
-    struct memory_list *l = NULL;
-    char mine[24];
-    struct buf b;
-
-    note_reply(r);
-    buf_init_fixed(&b, mine, sizeof(mine));
-    buf_putf(&b, "%016" PRIx64, proxy_id(r));
-    if (reply_is_good(r, ac, reply) && reply->type == REDIS_REPLY_ARRAY && r->ac == ac)
-        l = tables_list_take(r->m->tables, slice_str(req->name));
-    if (l != NULL)
-        memory_list_others_begin(l);
-    for (size_t i = 0; l != NULL && i + 1 < reply->elements; i += 2) {
-        struct slice who = element(reply, i);
-
-        if (!slice_eq(who, buf_slice(&b)) && !memory_list_others_add(l, element(reply, i + 1), wall_now_s()))
-            redisAsyncCommand(ac, NULL, NULL, "HDEL %se:%s %b", r->prefix, req->name, who.ptr, who.len);
-    }
-    tables_list_give(r->m->tables, l);
-    free(req);
-}
-
-/* The record is taken, so what is sent is copied first. */
-static void exchange_evidence(struct redis *r, const char *name, const char *packed, size_t len)
-{
-    struct list_request *req = xcalloc(1, sizeof(*req));
-
-    req->r = r;
-    memcpy(req->name, name, sizeof(req->name));
-    redisAsyncCommand(r->ac, NULL, NULL, "HSET %se:%s %016llx %b", r->prefix, name,
-                      (unsigned long long)proxy_id(r), packed, len);
-    redisAsyncCommand(r->ac, NULL, NULL, "EXPIRE %se:%s %d", r->prefix, name, MEMORY_LIST_PACKED_S);
-    r->pending++;
-    if (redisAsyncCommand(r->ac, on_evidence, req, "HGETALL %se:%s", r->prefix, name) != REDIS_OK) {
-        r->pending--;
-        free(req);
-    }
-}
-
-static void on_lists(void *arg)
-{
-    struct redis *r = arg;
-
-    timer_start(&r->lists, LISTS_EVERY_MS);
-    for (size_t n = 0; n < MEMORY_LISTS && r->state == REDIS_UP && r->pending < PIPELINE_MAX; n++) {
-        struct memory_list *l = tables_list_at(r->m->tables, n);
-        char packed[MEMORY_LIST_PACKED];
-        struct list_request *req;
-        size_t len = 0;
-
-        if (l == NULL)
-            continue;
-        req = xcalloc(1, sizeof(*req));
-        req->r = r;
-        memcpy(req->name, l->name, sizeof(req->name));
-        req->name[sizeof(req->name) - 1] = '\0';
-        if (memory_list_claim(l, &l->told_s, wall_now_s(), LISTS_TELL_S))
-            len = memory_list_pack(l, wall_now_s(), packed);
-        tables_list_give(r->m->tables, l);
-        if (len > 0)
-            exchange_evidence(r, req->name, packed, len);
-        r->pending++;
-        if (command(r, on_list, req, "HGETALL %sl:%s", r->prefix, req->name) != REDIS_OK) {
-            r->pending--;
-            free(req);
-        }
+        redis_command(r, NULL, NULL, "HINCRBY %s %lld 1", name, (long long)(now_s / 86400));
+        redis_command(r, NULL, NULL, "HSETNX %s s %lld", name, (long long)now_s);
+        redis_command(r, NULL, NULL, "EXPIRE %s %u", name, keep_s);
     }
 }
 
@@ -700,7 +516,7 @@ struct redis *redis_new(struct memory *m, const struct memory_redis *conf)
         return NULL;
     }
     timer_init(&r->retry, r->loop, on_retry, r);
-    timer_init(&r->lists, r->loop, on_lists, r);
+    timer_init(&r->lists, r->loop, redis_exchange_lists, r);
     timer_start(&r->retry, 0);
     return r;
 }

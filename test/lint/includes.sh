@@ -59,7 +59,7 @@ library 'ares' dns/cares.c 'dns/datagrams.[ch]'
 library 'spf2/' policy/spf_libspf2.c
 library 'yaml' config/yaml.c
 library 'sqlite3' state/sqlite.c
-library 'hiredis' state/redis.c
+library 'hiredis' state/redis.c state/redis_lists.c state/redis_priv.h
 library 'pcre2' core/regex.c
 library 'seccomp' proxy/seccomp.c
 library 'openssl/' core/crypto.c policy/dkim_crypto.c 'tls/*'

@@ -1,0 +1,172 @@
+/*
+ * redis_lists.c - what several proxies know together of reputation lists, every LISTS_EVERY_MS.
+ *
+ * Standing    demotion, return and override of a list: the newest change wins, either way.
+ * Evidence    what each proxy counted (list_share.c); one worker of a proxy at a time tells it.
+ *
+ * Nothing here is on the way of a session, and nothing waits.
+ */
+#include "core/table.h"
+#include "state/redis_priv.h"
+
+#define LISTS_EVERY_MS 5000
+#define LIST_KEEP_S (90 * 86400)
+#define LISTS_TELL_S 4 /* one worker of a proxy at a time */
+
+struct list_request {
+    struct redis *r;
+    char name[MEMORY_LIST_NAME];
+};
+
+/* ---- standing and overrides, both ways ---- */
+
+static uint64_t field_of(const redisReply *reply, const char *name)
+{
+    uint64_t n;
+
+    for (size_t i = 0; i + 1 < reply->elements; i += 2) {
+        if (slice_eq(redis_element(reply, i), slice_str(name)))
+            return slice_to_u64(redis_element(reply, i + 1), UINT64_MAX, &n) ? n : 0;
+    }
+    return 0;
+}
+
+static void send_list(struct redis *r, const struct memory_list *l, const char *key)
+{
+    redis_command(
+        r, NULL, NULL,
+        "HSET %s changed %llu demoted %u evil %u reason %u demotions %u restored %u override %u until %u",
+        key, (unsigned long long)l->changed_ms, l->demoted_s, l->evil_s, (unsigned)l->reason, l->demotions,
+        l->last_restored_s, (unsigned)l->override, l->override_until_s);
+    redis_command(r, NULL, NULL, "EXPIRE %s %d", key, LIST_KEEP_S);
+}
+
+static void take_list(struct memory_list *l, const redisReply *reply)
+{
+    uint64_t override = field_of(reply, "override");
+
+    l->changed_ms = field_of(reply, "changed");
+    l->demoted_s = (uint32_t)field_of(reply, "demoted");
+    l->evil_s = (uint32_t)field_of(reply, "evil");
+    l->reason = (uint8_t)field_of(reply, "reason");
+    l->demotions = (uint32_t)field_of(reply, "demotions");
+    l->last_restored_s = (uint32_t)field_of(reply, "restored");
+    l->override = override <= OVERRIDE_OFF ? (uint8_t) override : 0;
+    l->override_until_s = (uint32_t)field_of(reply, "until");
+    memory_list_forget(l); /* it was about what was before */
+}
+
+static void on_list(redisAsyncContext *ac, void *answer, void *arg)
+{
+    struct list_request *req = arg;
+    struct redis *r = req->r;
+    const redisReply *reply = answer;
+    struct memory_list *l;
+    struct buf key;
+    char mem[KEY_MAX + MEMORY_LIST_NAME];
+    uint64_t theirs;
+    bool taken = false;
+
+    redis_reply_came(r);
+    if (!redis_reply_good(r, ac, reply) || reply->type != REDIS_REPLY_ARRAY || r->ac != ac)
+        goto out;
+    l = tables_list_take(r->m->tables, slice_str(req->name));
+    if (l == NULL)
+        goto out;
+    theirs = field_of(reply, "changed");
+    buf_init_fixed(&key, mem, sizeof(mem));
+    buf_putf(&key, "%sl:%s", r->prefix, req->name);
+    taken = theirs > l->changed_ms;
+    if (taken)
+        take_list(l, reply);
+    else if (theirs < l->changed_ms)
+        send_list(r, l, mem);
+    tables_list_give(r->m->tables, l);
+out:
+    if (taken)
+        log_msg(LOG_LEVEL_INFO, "list_shared", "Another proxy changed the standing of the list %s",
+                req->name);
+    free(req);
+}
+
+/* ---- evidence ---- */
+
+/* Which of the proxies is this?  Another one after a restart. */
+static uint64_t proxy_id(const struct redis *r)
+{
+    return siphash(r->m->tables->h->seed, "proxy", 5);
+}
+
+static void on_evidence(redisAsyncContext *ac, void *answer, void *arg)
+{
+    struct list_request *req = arg;
+    struct redis *r = req->r;
+    const redisReply *reply = answer;
+    struct memory_list *l = NULL;
+    char mine[24];
+    struct buf b;
+
+    redis_reply_came(r);
+    buf_init_fixed(&b, mine, sizeof(mine));
+    buf_putf(&b, "%016" PRIx64, proxy_id(r));
+    if (redis_reply_good(r, ac, reply) && reply->type == REDIS_REPLY_ARRAY && r->ac == ac)
+        l = tables_list_take(r->m->tables, slice_str(req->name));
+    if (l != NULL)
+        memory_list_others_begin(l);
+    for (size_t i = 0; l != NULL && i + 1 < reply->elements; i += 2) {
+        struct slice who = redis_element(reply, i);
+
+        if (!slice_eq(who, buf_slice(&b)) &&
+            !memory_list_others_add(l, redis_element(reply, i + 1), wall_now_s()))
+            redis_command(r, NULL, NULL, "HDEL %se:%s %b", r->prefix, req->name, who.ptr, who.len);
+    }
+    tables_list_give(r->m->tables, l);
+    free(req);
+}
+
+/* The record is taken, so what is sent is copied first. */
+static void exchange_evidence(struct redis *r, const char *name, const char *packed, size_t len)
+{
+    struct list_request *req = xcalloc(1, sizeof(*req));
+
+    req->r = r;
+    memcpy(req->name, name, sizeof(req->name));
+    redis_command(r, NULL, NULL, "HSET %se:%s %016llx %b", r->prefix, name, (unsigned long long)proxy_id(r),
+                  packed, len);
+    redis_command(r, NULL, NULL, "EXPIRE %se:%s %d", r->prefix, name, MEMORY_LIST_PACKED_S);
+    r->pending++;
+    if (redis_command(r, on_evidence, req, "HGETALL %se:%s", r->prefix, name) != REDIS_OK) {
+        r->pending--;
+        free(req);
+    }
+}
+
+void redis_exchange_lists(void *arg)
+{
+    struct redis *r = arg;
+
+    timer_start(&r->lists, LISTS_EVERY_MS);
+    for (size_t n = 0; n < MEMORY_LISTS && r->state == REDIS_UP && r->pending < PIPELINE_MAX; n++) {
+        struct memory_list *l = tables_list_at(r->m->tables, n);
+        char packed[MEMORY_LIST_PACKED];
+        struct list_request *req;
+        size_t len = 0;
+
+        if (l == NULL)
+            continue;
+        req = xcalloc(1, sizeof(*req));
+        req->r = r;
+        memcpy(req->name, l->name, sizeof(req->name));
+        req->name[sizeof(req->name) - 1] = '\0';
+        if (memory_list_claim(l, &l->told_s, wall_now_s(), LISTS_TELL_S))
+            len = memory_list_pack(l, wall_now_s(), packed);
+        tables_list_give(r->m->tables, l);
+        if (len > 0)
+            exchange_evidence(r, req->name, packed, len);
+        r->pending++;
+        if (redis_command(r, on_list, req, "HGETALL %sl:%s", r->prefix, req->name) != REDIS_OK) {
+            r->pending--;
+            free(req);
+        }
+    }
+}
