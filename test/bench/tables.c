@@ -159,6 +159,10 @@ static void print_tally(struct tally *a)
 {
     size_t n = min_size(a->count, SAMPLES);
 
+    if (n == 0) {
+        printf("nothing was done\n");
+        return;
+    }
     qsort(a->held_ns, n, sizeof(a->held_ns[0]), by_size);
     printf("held ns   p50 %u  p99 %u  p99.9 %u  max %u; operations %llu, not to be had %llu (%.4f %%)\n",
            a->held_ns[n / 2], a->held_ns[n / 100 * 99], a->held_ns[n / 1000 * 999], a->held_ns[n - 1],
