@@ -127,7 +127,7 @@ def what_servers_do_not(w):
         must(c.rest() == b"", "closed")
 
 
-@shows("groups from files: allowed and blocked clients and senders, forwarders; a changed file holds at once")
+@shows("groups from files: allowed and blocked clients and senders, forwarders; a changed file holds without a reload")
 def groups(w):
     files = {"allow_clients": "127.0.2.11\n.fwd.test\n", "block_clients": "127.0.6.0/24 # a net\n",
              "allow_senders": "@pass.test\n", "block_senders": "spam@none.test\n@soft.test\n", "forwarders": "fwd.test\n"}
@@ -147,6 +147,7 @@ def groups(w):
     with open(os.path.join(w.dir, "block_clients"), "w", encoding="ascii") as f:
         f.write("127.0.7.0/24\n")
     wait_for(lambda: lab.send("127.0.6.1", OK, rcpts=["postmaster@example.test"]).code == "250", 20, "the new file")
+    wait_for(lambda: lab.g.events("generation_drained"), 10, "the last worker of the old generation to end")
     refused(lab.send("127.0.7.1", OK), "550", "5.7.1", "You are blocked", closed=False)
 
 
