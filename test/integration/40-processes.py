@@ -66,7 +66,7 @@ def good_reload(w):
             return "SIZE 123456" in c.hello().text
     wait_for(new_size, 10, "the new limit")
     must(old.data(MESSAGE).code == "250", "the old session finishes")
-    must(g.metrics().get('glacis_reloads_total{outcome="ok"}', 0) >= 1, "counted", g.metrics())
+    wait_for(lambda: g.metrics().get('glacis_reloads_total{outcome="ok"}', 0) >= 1, 5, "counted")
     answer = subprocess.run([g.program, "reload", "-c", g.path], capture_output=True, timeout=20, check=False)
     must(answer.returncode == 0, "glacis reload succeeds", answer)
 
@@ -169,7 +169,7 @@ def drain_waits_for_final_reply(w):
 def worker_replaced(w):
     sink = w.sink()
     g = w.glacis(w.config(sink, workers=1))
-    first = g.children("glacis-worker")
+    first = wait_for(lambda: g.children("glacis-worker"), 5, "the worker to have its name")
     must(len(first) == 1, "one worker", first)
     os.kill(first[0], signal.SIGSTOP)      # so that connections wait in the backlog
     waiting = []
@@ -190,7 +190,7 @@ def worker_replaced(w):
 def recorder_replaced(w):
     sink = w.sink()
     g = w.glacis(w.config(sink))
-    old = g.children("glacis-recorder")
+    old = wait_for(lambda: g.children("glacis-recorder"), 5, "the recorder to have its name")
     must(len(old) == 1, "one recorder", old)
     os.kill(old[0], signal.SIGKILL)
     deliver(g, sink)
