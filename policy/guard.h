@@ -52,14 +52,15 @@ struct guard_settings { /* reputation.guard */
 
 enum guard_reason { GUARD_BELIEVED = 0, GUARD_KNOWN_GOOD, GUARD_UNIVERSAL, GUARD_PROBE, GUARD_CANARY };
 
-enum { /* what happened: bits */
-       GUARD_DEMOTED = 1,
-       GUARD_RESTORED = 2,
-       GUARD_BROKEN = 4,
-       GUARD_MENDED = 8,
-       GUARD_SURGE = 16,
-       GUARD_SILENT = 32,
-       GUARD_OVERRIDE_ENDED = 64,
+/* What happened: bits. */
+enum {
+    GUARD_DEMOTED = 1,
+    GUARD_RESTORED = 2,
+    GUARD_BROKEN = 4,
+    GUARD_MENDED = 8,
+    GUARD_SURGE = 16,
+    GUARD_SILENT = 32,
+    GUARD_OVERRIDE_ENDED = 64,
 };
 
 struct guard_list { /* what matters of the list's settings */

@@ -12,11 +12,12 @@
 
 #define SET_FOR_EVER INT32_MAX
 
-enum truth { /* three values, and "nobody has asked yet" */
-             TRUTH_FALSE = 0,
-             TRUTH_TRUE,
-             TRUTH_UNKNOWN,
-             TRUTH_OPEN,
+/* Three values, and "nobody has asked yet". */
+enum truth {
+    TRUTH_FALSE = 0,
+    TRUTH_TRUE,
+    TRUTH_UNKNOWN,
+    TRUTH_OPEN,
 };
 
 void set_init(struct set *s);

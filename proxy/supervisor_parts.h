@@ -32,13 +32,14 @@
 #define CONTROL_CLIENTS 8
 #define CONTROL_LINE 128
 
-enum { /* sysexits */
-       EXIT_USAGE = 64,
-       EXIT_UNAVAILABLE = 69,
-       EXIT_SOFTWARE = 70,
-       EXIT_OSERR = 71,
-       EXIT_CANTCREAT = 73,
-       EXIT_CONFIG = 78,
+/* Sysexits. */
+enum {
+    EXIT_USAGE = 64,
+    EXIT_UNAVAILABLE = 69,
+    EXIT_SOFTWARE = 70,
+    EXIT_OSERR = 71,
+    EXIT_CANTCREAT = 73,
+    EXIT_CONFIG = 78,
 };
 
 /* ---- sockets ---- */

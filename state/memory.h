@@ -40,14 +40,15 @@ struct memory_key {
     uint8_t octets[16];
 };
 
-enum memory_kind {                       /* the same text of two kinds is two keys */
-                   MEMORY_CLIENT = 'c',  /* a network in text, or the octets of an address */
-                   MEMORY_NAME = 'n',    /* organisational part of a verified name */
-                   MEMORY_DOMAIN = 'd',  /* an SPF-pass domain, for standing */
-                   MEMORY_SENDER = 's',  /* a domain as it appears in MAIL, for first_seen and bursts */
-                   MEMORY_ADDRESS = 'a', /* a sender's address, for bursts */
-                   MEMORY_HELO = 'h',
-                   MEMORY_TRIPLET = 't',
+/* The same text of two kinds is two keys. */
+enum memory_kind {
+    MEMORY_CLIENT = 'c',  /* a network in text, or the octets of an address */
+    MEMORY_NAME = 'n',    /* organisational part of a verified name */
+    MEMORY_DOMAIN = 'd',  /* an SPF-pass domain, for standing */
+    MEMORY_SENDER = 's',  /* a domain as it appears in MAIL, for first_seen and bursts */
+    MEMORY_ADDRESS = 'a', /* a sender's address, for bursts */
+    MEMORY_HELO = 'h',
+    MEMORY_TRIPLET = 't',
 };
 
 /* ASCII case is ignored. */
