@@ -472,7 +472,8 @@ def spool_exhaustion(w):
     s.mail_of_attackers = True
     body = "x" * 76 + "\r\n"
     s.crowd(count(12, 100), [["reply", 1], ["send", "EHLO client.test\r\n" + ENVELOPE + "DATA\r\n"], ["reply", 4],
-                             ["send", "Subject: x\r\n\r\n"], ["send", body, 52000], ["send", ".\r\n"], ["hold"]], net="127.60", rate=50)
+                             ["send", "Subject: x\r\n\r\n"], ["send", body, 52000], ["rest", 2], ["send", ".\r\n"], ["hold"]],
+            net="127.60", rate=50)
     s.hold(count(6, 20))
     must(s.during["glacis_spool_bytes"] <= 24 * 1048576 and s.during["glacis_message_memory_bytes"] <= 16 * 1048576,
          "within limits", [s.during[k] for k in ("glacis_spool_bytes", "glacis_message_memory_bytes")])

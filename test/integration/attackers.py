@@ -10,6 +10,7 @@ what they saw.  The module has the classes that start them: Crowd and Good.
 A script is a list of steps:
     ["reply", n]         waits for n replies          ["send", text, n]       n times; {i} is the number of the connection
     ["drip", text, s]    an octet every s seconds, the text again and again   ["flood", text]     as fast as it goes
+    ["rest", s]          does nothing for s seconds
     ["deaf"]             reads no more                ["hold"]                waits for the end
     ["close"]            closes                       ["reset"]               ends with RST
 
@@ -123,11 +124,11 @@ class Attack:
                     c.at += 1
                     continue
                 break
-            if step[0] == "drip":
+            if step[0] in ("drip", "rest"):
                 if c.dripped >= 0:
                     break
                 c.dripped = 0
-                heapq.heappush(self.timers, (time.monotonic() + step[2], c.number, c))
+                heapq.heappush(self.timers, (time.monotonic() + step[-1], c.number, c))
                 break
             if step[0] in ("flood", "hold"):
                 c.out = self.text(c, step[1]) * 50 if step[0] == "flood" else b""
@@ -185,6 +186,11 @@ class Attack:
                 c.replies += 1
                 self.seen[re.sub(r" \[[0-9A-Z]{26}\]", "", line.decode("latin-1"))[:160]] += 1
 
+    def rested(self, c):
+        c.at += 1
+        c.dripped = -1
+        self.advance(c)
+
     def drip(self, c):
         step = self.script[c.at]
         raw = self.text(c, step[1])
@@ -214,8 +220,10 @@ class Attack:
                 self.advance(c)
         while self.timers and self.timers[0][0] <= time.monotonic():
             c = heapq.heappop(self.timers)[2]
-            if c.sock:
+            if c.sock and self.script[c.at][0] == "drip":
                 self.drip(c)
+            elif c.sock:
+                self.rested(c)
 
     def run(self):
         started = time.monotonic()
