@@ -86,7 +86,7 @@ def closed_early(t):
     c.send(content + b".\r\n")
     c.sock.close()
     t.arrived(1)
-    time.sleep(1.5)
+    time.sleep(2.5)         # 0.5 s for the server's reply, then a second in which a reset may come
     c = t.greeted(source="127.0.0.92")
     c.envelope()
     t.want(c.data(content), "250")
