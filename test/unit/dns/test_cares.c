@@ -8,50 +8,7 @@
 
 #include <cmocka.h>
 
-#include "dns/cares.h"
-#include "test/unit/dns/server.h"
-
-struct bench {
-    struct loop *loop;
-    struct test_server server;
-    struct cares *c;
-    struct timer stop;
-    unsigned answers, timeouts, errors;
-    bool frees; /* in the callback */
-};
-
-static void on_stop(void *arg)
-{
-    loop_stop(arg);
-}
-
-static void on_packet(enum cares_status status, struct slice packet, void *arg)
-{
-    struct bench *b = arg;
-
-    b->answers += status == CARES_ANSWER && packet.len > 12;
-    b->timeouts += status == CARES_TIMEOUT;
-    b->errors += status == CARES_NETWORK;
-    if (b->frees) {
-        cares_free(b->c);
-        b->c = NULL;
-    }
-}
-
-static uint16_t send_one(struct bench *b, const char *name)
-{
-    struct wire_question q = { .type = DNS_TYPE_A };
-
-    assert_true(wire_name_set(&q.name, slice_str(name)));
-    cares_send(b->c, &q, on_packet, b);
-    return q.id;
-}
-
-static void run_ms(struct bench *b, unsigned ms)
-{
-    timer_start(&b->stop, ms);
-    loop_run(b->loop);
-}
+#include "test/unit/dns/cares_bench.h"
 
 static void open_cares(struct bench *b, uint32_t renew_ms, bool tcp)
 {
@@ -63,23 +20,7 @@ static void open_cares(struct bench *b, uint32_t renew_ms, bool tcp)
 
 static int set_up(void **state)
 {
-    struct bench *b = xcalloc(1, sizeof(*b));
-
-    b->loop = loop_new();
-    server_start(&b->server, b->loop);
-    timer_init(&b->stop, b->loop, on_stop, b->loop);
-    *state = b;
-    return 0;
-}
-
-static int tear_down(void **state)
-{
-    struct bench *b = *state;
-
-    cares_free(b->c);
-    server_stop(&b->server);
-    loop_free(b->loop);
-    free(b);
+    *state = bench_new();
     return 0;
 }
 

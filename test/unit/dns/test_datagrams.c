@@ -15,8 +15,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#include "dns/cares.h"
-#include "test/unit/dns/server.h"
+#include "test/unit/dns/cares_bench.h"
 
 static const char *script;
 static unsigned calls;
@@ -36,36 +35,11 @@ int sendmmsg(int fd, struct mmsghdr *msg, unsigned count, int flags)
     return (int)syscall(SYS_sendmmsg, fd, msg, count, flags);
 }
 
-struct bench {
-    struct loop *loop;
-    struct test_server server;
-    struct cares *c;
-    struct timer stop;
-    unsigned answers, timeouts, errors;
-};
-
-static void on_stop(void *arg)
-{
-    loop_stop(arg);
-}
-
-static void on_packet(enum cares_status status, struct slice packet, void *arg)
-{
-    struct bench *b = arg;
-
-    b->answers += status == CARES_ANSWER && packet.len > 12;
-    b->timeouts += status == CARES_TIMEOUT;
-    b->errors += status == CARES_NETWORK;
-}
-
 static int set_up(void **state)
 {
-    struct bench *b = xcalloc(1, sizeof(*b));
     struct cares_settings s = { .timeout_ms = 1500 };
+    struct bench *b = bench_new();
 
-    b->loop = loop_new();
-    server_start(&b->server, b->loop);
-    timer_init(&b->stop, b->loop, on_stop, b->loop);
     s.server = b->server.addr;
     b->c = cares_new(b->loop, &s);
     calls = 0;
@@ -73,30 +47,16 @@ static int set_up(void **state)
     return 0;
 }
 
-static int tear_down(void **state)
-{
-    struct bench *b = *state;
-
-    cares_free(b->c);
-    server_stop(&b->server);
-    loop_free(b->loop);
-    free(b);
-    return 0;
-}
-
-static void ask(struct bench *b, unsigned count, unsigned run_ms)
+static void ask(struct bench *b, unsigned count, unsigned ms)
 {
     for (unsigned i = 0; i < count; i++) {
-        struct wire_question q = { .type = DNS_TYPE_A };
         char name[] = "a00.test";
 
         name[1] = (char)('0' + i / 10);
         name[2] = (char)('0' + i % 10);
-        assert_true(wire_name_set(&q.name, slice_str(name)));
-        cares_send(b->c, &q, on_packet, b);
+        (void)send_one(b, name);
     }
-    timer_start(&b->stop, run_ms);
-    loop_run(b->loop);
+    run_ms(b, ms);
 }
 
 struct row {

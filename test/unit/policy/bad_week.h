@@ -20,10 +20,10 @@
 #include <cmocka.h>
 
 #include "core/table.h"
-#include "policy/guard.h"
 #include "policy/guard_canary.h"
 #include "policy/standing.h"
 #include "state/tables.h"
+#include "test/unit/policy/guard_settings.h"
 
 #define MINUTE 60
 #define HOUR 3600
@@ -39,18 +39,6 @@
 enum group { PROVIDER = 0, CORRESPONDENT, STRANGER, SPAMMER, ATTACKER, GROUPS };
 
 static const struct known_good_settings good_settings = { .messages = 3, .days = 2, .within_s = 36 * DAY };
-static const struct guard_settings settings = {
-    .good_clients = 5,
-    .good_share_percent = 2,
-    .good_within_s = HOUR,
-    .probe_interval_s = 300,
-    .positive_percent = 90,
-    .min_asked = 50,
-    .surge = 5,
-    .breaker_failures = 20,
-    .breaker_retry_s = 30,
-    .recover_auto = true,
-};
 
 struct caller {
     enum group group;

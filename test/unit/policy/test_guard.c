@@ -7,24 +7,12 @@
 
 #include <cmocka.h>
 
-#include "policy/guard.h"
 #include "policy/guard_canary.h"
+#include "test/unit/policy/guard_settings.h"
 
 #define NOW ((int64_t)1700000000)
 #define HALF_HOUR 1800
 
-static const struct guard_settings settings = {
-    .good_clients = 5,
-    .good_share_percent = 2,
-    .good_within_s = 3600,
-    .probe_interval_s = 300,
-    .positive_percent = 90,
-    .min_asked = 50,
-    .surge = 5,
-    .breaker_failures = 20,
-    .breaker_retry_s = 30,
-    .recover_auto = true,
-};
 static const struct guard_list blocks = { .allows = false, .probe = true };
 static const struct guard_list silent = { .allows = false, .probe = false }; /* probe: off */
 
