@@ -86,8 +86,7 @@ static unsigned send_group(struct datagrams *d, int *error)
             *error = errno;
             break;
         }
-        if (sent >
-            0) { /* it stopped, kept the reason to itself, and goes on: a closed port said so meanwhile */
+        if (sent > 0) { /* it stopped without a reason, and goes on: a closed port said so meanwhile */
             d->error = ECONNREFUSED;
         }
         sent += (unsigned)n;

@@ -65,6 +65,7 @@ struct relay {
     unsigned attempts;
     bool unknown;
     bool from_upstream;
+    bool remembered; /* the last recipient was refused from memory */
     struct grave grave;
 };
 
@@ -537,6 +538,7 @@ static void begin_rcpt(struct relay *r, enum config_validate validate)
     if (r->to->remember_unknown_ms != CONFIG_OFF) {
         known = unknown_find(r->ups->unknown, r->to->index, r->asked->address, now);
     }
+    r->remembered = known != NULL;
     if (known) {
         answer(r, known, true);
     } else if (validate != VALIDATE_LIVE) {
@@ -598,6 +600,11 @@ const char *relay_tls(const struct relay *r)
 bool relay_unknown(const struct relay *r)
 {
     return r->unknown;
+}
+
+bool relay_remembered(const struct relay *r)
+{
+    return r->remembered;
 }
 
 bool relay_from_upstream(const struct relay *r)

@@ -68,6 +68,7 @@ unsigned     relay_attempts(const struct relay *r); /* connections used, replace
 const char  *relay_tls(const struct relay *r); /* of the last connection: "TLS1.3 TLS_AES_256_GCM_SHA384"; "" in clear */
 bool         relay_unknown(const struct relay *r);  /* the outcome is not known (lost final reply) */
 bool         relay_from_upstream(const struct relay *r); /* the last reply was the upstream's own */
+bool         relay_remembered(const struct relay *r);    /* the last recipient was refused from memory */
 
 /*
  * Ends it in any state: a transaction at the upstream is ended by RSET, or by closing when content had begun

@@ -155,6 +155,7 @@ static void on_rcpt_reply(void *arg, const struct reply *r)
     struct txn *t = s->txn;
     struct recipient *rcpt = t->asking;
     bool ours = !relay_from_upstream(t->relay);
+    bool remembered = relay_remembered(t->relay);
 
     t->asking = NULL;
     s->waits &= ~(unsigned)WAIT_UPSTREAM;
@@ -165,7 +166,7 @@ static void on_rcpt_reply(void *arg, const struct reply *r)
         t->upstream = rcpt->home->upstream;
         count(M_RCPT_ACCEPTED);
     } else {
-        count(reply_is(r, 5) ? M_RCPT_REJECTED : M_RCPT_DEFERRED);
+        count(remembered ? M_RCPT_REMEMBERED : reply_is(r, 5) ? M_RCPT_REJECTED : M_RCPT_DEFERRED);
         session_log_rcpt(s, rcpt, rcpt->address, r, ours ? "glacis" : "upstream");
         if (count_refused(s) == CMD_CLOSED) {
             return;

@@ -162,6 +162,21 @@ static bool charge_spool(struct spool *sp, uint64_t more)
     return true;
 }
 
+/* Why there is no room is counted where it shows, once for each message. */
+static enum spool_status counted(enum spool_status status)
+{
+    static const enum metric metrics[] = {
+        [SPOOL_NO_MEMORY] = M_LIMIT_MEMORY,
+        [SPOOL_NO_SPACE] = M_LIMIT_SPOOL,
+        [SPOOL_IO] = M_SPOOL_ERRORS,
+    };
+
+    if (status != SPOOL_OK) {
+        count(metrics[status]);
+    }
+    return status;
+}
+
 bool spool_room(struct state *st, const struct config *c, uint64_t expected)
 {
     uint64_t in_memory = min_u64(expected, c->limits.spool_memory);
@@ -171,8 +186,15 @@ bool spool_room(struct state *st, const struct config *c, uint64_t expected)
     if (in_memory < FIRST_STEP) {
         in_memory = FIRST_STEP;
     }
-    return has_room(st, M_MEMORY_USED, c->limits.memory, in_memory) &&
-           (in_file == 0 || has_room(st, M_SPOOL_USED, c->limits.spool, in_file));
+    if (!has_room(st, M_MEMORY_USED, c->limits.memory, in_memory)) {
+        (void)counted(SPOOL_NO_MEMORY);
+        return false;
+    }
+    if (in_file > 0 && !has_room(st, M_SPOOL_USED, c->limits.spool, in_file)) {
+        (void)counted(SPOOL_NO_SPACE);
+        return false;
+    }
+    return true;
 }
 
 /* ---- lifecycle ---- */
@@ -409,7 +431,7 @@ enum spool_status spool_put(struct spool *sp, const void *data, size_t len)
     if (sp->failed == SPOOL_OK) {
         sp->size += len;
     }
-    return sp->failed;
+    return counted(sp->failed);
 }
 
 /* ---- reading ---- */
@@ -452,7 +474,7 @@ struct slice spool_read(struct spool *sp, uint64_t offset, size_t max, enum spoo
     }
     at = offset - sp->head_len;
     if (at < sp->block_at || at - sp->block_at >= sp->block_len) {
-        *status = sp->failed = load_block(sp, at);
+        *status = sp->failed = counted(load_block(sp, at));
         if (sp->failed != SPOOL_OK) {
             return SLICE_NONE;
         }

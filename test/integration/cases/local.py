@@ -2,7 +2,7 @@
 import time
 
 from cases.harness import MESSAGE, case, fits
-from client import Lost
+from client import Lost, wait_for
 
 
 @case("LIM-10", "protocol abuse makes points, points make a ban: 421 at connect, for that client only", "banning")
@@ -42,6 +42,7 @@ def unknown_users_are_remembered(t):
         c.cmd("QUIT")
     asked = [l for l in t.sink.commands("RCPT") if b"nobody" in l]
     t.true(len(asked) == 1, "asked once", asked)
+    wait_for(lambda: t.glacis.metrics()['glacis_recipients_total{outcome="remembered"}'] == 2, 5, "two counted as remembered")
     t.true(len([l for l in t.sink.commands("RCPT") if b"full" in l]) == 3, "others are asked each time")
     t.deliver()
 

@@ -160,6 +160,7 @@ static void memory_over_the_limit_fails_softly_and_stays_failed(void **state)
     struct box *b = *state;
     struct spool *one = spool_new(NULL, &b->conf);
     struct spool *two = spool_new(NULL, &b->conf);
+    uint64_t hits = metric_get(M_LIMIT_MEMORY);
 
     b->conf.limits.memory = 70 * KIB;
     assert_int_equal(fill(one, 40000, 4096), SPOOL_OK);
@@ -167,6 +168,7 @@ static void memory_over_the_limit_fails_softly_and_stays_failed(void **state)
     assert_false(spool_room(NULL, &b->conf, 100000));
     assert_int_equal(fill(two, 40000, 4096), SPOOL_NO_MEMORY);
     assert_int_equal(spool_put(two, "x", 1), SPOOL_NO_MEMORY);
+    assert_int_equal(metric_get(M_LIMIT_MEMORY) - hits, 2); /* the room, and once for the message */
     assert_true(spool_size(two) < 40000);
     spool_free(&one);
     spool_free(&two);
@@ -182,9 +184,11 @@ static void files_over_the_limit_fail_softly(void **state)
 {
     struct box *b = *state;
     struct spool *sp = spool_new(NULL, &b->conf);
+    uint64_t hits = metric_get(M_LIMIT_SPOOL);
 
     b->conf.limits.spool = MIB;
     assert_int_equal(fill(sp, 3 * MIB, 65536), SPOOL_NO_SPACE);
+    assert_int_equal(metric_get(M_LIMIT_SPOOL) - hits, 1);
     assert_true(metric_get(M_SPOOL_USED) <= MIB);
     spool_free(&sp);
 }
@@ -247,10 +251,12 @@ static void a_missing_folder_is_an_io_error(void **state)
 {
     struct box *b = *state;
     struct spool *sp = spool_new(NULL, &b->conf);
+    uint64_t hits = metric_get(M_SPOOL_ERRORS);
     enum spool_status status;
 
     b->conf.server.spool_dir = "/nonexistent/spool";
     assert_int_equal(fill(sp, MIB, 65536), SPOOL_IO);
+    assert_int_equal(metric_get(M_SPOOL_ERRORS) - hits, 1);
     assert_int_equal(spool_read(sp, 0, 10, &status).len, 0);
     assert_int_equal(status, SPOOL_IO);
     spool_free(&sp);
