@@ -3,5 +3,5 @@
 set -eu
 cd "${1:?usage: shell.sh ROOT}"
 command -v shellcheck >/dev/null || { echo "shellcheck is not installed"; exit 77; }
-# test/bench/peers: fragments that compare.py sources, each in an environment of its making
-git ls-files -- '*.sh' ':!test/bench/peers' quickstart test/run | xargs -r shellcheck -x
+# New files too, before they are added; test/bench/peers holds fragments that compare.py sources.
+git ls-files --cached --others --exclude-standard -- '*.sh' ':!test/bench/peers' quickstart test/run | xargs -r shellcheck -x
