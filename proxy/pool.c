@@ -16,7 +16,6 @@
 #include "tls/tls.h"
 
 #define WAIT_POLL_MS 50U
-#define IDLE_POLL_MS 100U
 #define LOG_INTERVAL_S 60U
 #define CONNECT_ALL_MS 25000U /* all connects of one lease */
 #define SCRATCH_MAX ((size_t)1024 * 1024 * 4)
@@ -408,6 +407,7 @@ static void on_dispatch(void *arg)
         idle = idle || s->count[POOL_IDLE];
     }
     pool_publish(p);
+    pool_ask_holders(p);
     if (idle && !timer_active(&p->ups->idle_poll)) {
         timer_start(&p->ups->idle_poll, IDLE_POLL_MS);
     }
@@ -467,6 +467,7 @@ static void on_idle_poll(void *arg)
     size_t left = 0;
 
     for (size_t i = 0; i < ups->pool_count; i++) {
+        left += pool_poll_holders(&ups->pool[i]) ? 1 : 0;
         for (size_t k = 0; k < ups->pool[i].server_count; k++) {
             left += expire_idle(&ups->pool[i].server[k]);
         }
@@ -585,6 +586,7 @@ static void init_pool(struct upstreams *ups, struct pool *p, const struct config
     }
     list_init(&p->retry);
     list_init(&p->waiting);
+    list_init(&p->holding);
     table_init(&p->clients);
     deferred_init(&p->dispatch, on_dispatch, p);
     timer_init(&p->rate, ups->loop, on_rate, p);

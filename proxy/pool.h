@@ -17,9 +17,12 @@
  *
  * Shares     a server has `connections` tickets over all processes (state.h).  At most half of them, at least
  *            one, serve envelopes; at most two envelopes of one client are served by a process.  Complete
- * bodies come first; within a kind clients take turns, and each client's leases come in order. Processes  the
- * oldest waiter is published; who has a free connection gives it up for an older waiter elsewhere. Callbacks
- * of a lease run from the loop, never inside pool_lease() or pool_release().
+ *            bodies come first; within a kind clients take turns, and each client's leases come in order.
+ * Processes  the oldest waiter is published; who has a free connection gives it up for an older waiter
+ *            elsewhere.
+ * Holders    a relay that keeps its connection for a client that is silent is told when others wait for one:
+ *            see pool_hold().
+ * Callbacks  of a lease run from the loop, never inside pool_lease(), pool_hold() or pool_release().
  */
 #ifndef PROXY_POOL_H
 #define PROXY_POOL_H
@@ -82,6 +85,7 @@ struct pool {
     struct list_node turn[LEASE_KIND_COUNT]; /* clients that wait, by pool_client.turn[kind] */
     struct list_node retry;   /* leases whose server failed or connection was dead: before all others */
     struct list_node waiting; /* all queued leases, the oldest first, by lease.age */
+    struct list_node holding; /* leases kept for silent clients, the longest silent first, by lease.hold */
     struct table clients;
     struct deferred dispatch;
     struct timer rate;     /* a message may start then */
@@ -98,7 +102,7 @@ struct upstreams {
     struct buf scratch; /* for building commands; empty between uses */
     struct watch wake;
     struct timer wait_poll;         /* while somebody waits: other processes may have closed a connection */
-    struct timer idle_poll;         /* while connections are idle: ages, and waiters elsewhere */
+    struct timer idle_poll;         /* while connections are idle or kept: ages, and waiters elsewhere */
     struct timer probe;             /* health.c */
     struct relay_keywords keywords; /* computed at most once a second */
     uint64_t keywords_until_ms;
@@ -139,6 +143,9 @@ enum lease_status {
 /* OK: lease->u may be used, with lease->ev as its events.  Else the lease is as released. */
 typedef void (*lease_cb)(void *arg, enum lease_status status);
 
+/* Others wait for a connection like the one that is kept. */
+typedef void (*lease_wanted_cb)(void *arg);
+
 struct pool_client { /* who waits or has an envelope lease; in pool.clients */
     struct table_entry entry;
     uint8_t key[32];
@@ -155,6 +162,7 @@ struct lease {         /* embedded in its owner; lease_init first */
     enum lease_kind kind;
     struct list_node link; /* in client->queue or pool->retry */
     struct list_node age;  /* in pool->waiting */
+    struct list_node hold; /* in pool->holding */
     struct upstream *u;    /* connecting for it, or held */
     bool held;
     struct addr client_addr, local_addr; /* for the PROXY header */
@@ -171,6 +179,7 @@ struct lease {         /* embedded in its owner; lease_init first */
     uint64_t path_until_ms;
     struct timer timer; /* queue_wait */
     lease_cb cb;
+    lease_wanted_cb wanted;           /* while it is in pool->holding */
     const struct upstream_events *ev; /* of the connection while it is held */
     void *arg;
 };
@@ -192,6 +201,16 @@ void pool_release(struct lease *l);
  * changed). */
 bool pool_promote(struct lease *l) MUST_USE;
 
+/*
+ * The lease, which is held, is kept for a client that says nothing: `wanted` runs once, from the loop, when
+ * others wait for a connection.  Of one pool the longest silent are told first, as many as wait in this
+ * process; what other processes wait for is looked at with the pool's poll, and then all are told.
+ * pool_release() ends it too; a second call begins anew.
+ */
+void pool_hold(struct lease *l, lease_wanted_cb wanted);
+void pool_unhold(struct lease *l);           /* `wanted` will not run; idempotent */
+bool pool_waited_for(const struct lease *l); /* does anybody wait for a connection like this one? */
+
 /* ---- what upstream.c reports ---- */
 
 void pool_greeted(struct upstream *u); /* EHLO is done, for the first time */
@@ -202,6 +221,8 @@ void pool_lost(struct upstream *u, const struct upstream_failure *failure); /* i
 void pool_refuses_us(struct pool_server *s, const struct upstream_failure *failure);
 
 /* ---- within the folder ---- */
+
+#define IDLE_POLL_MS 100U
 
 void pool_move(struct upstream *u, enum pool_list to);
 void pool_wake(struct pool *p); /* something became free: asks the queue, from the loop */
@@ -214,7 +235,8 @@ void pool_publish(struct pool *p);
 void lease_end(struct lease *l, enum lease_status status);
 void lease_drop_share(struct lease *l);
 void lease_forget(struct lease *l);
-bool pool_waited_for(const struct lease *l); /* does anybody wait for a connection like this one? */
+void pool_ask_holders(struct pool *p);  /* as many as wait here */
+bool pool_poll_holders(struct pool *p); /* all, if others wait elsewhere; false: none is left */
 struct upstream *pool_take_idle(struct pool_server *s);
 void pool_connect(struct pool_server *s, int ticket, struct lease *l);
 

@@ -6,6 +6,9 @@
  * its kind: nobody overtakes.  Delivering a lease runs its owner's code, which may change every list here, so
  * the search begins anew after each.
  *
+ * Who holds a connection for a silent client is told of waiters: after a dispatch has left somebody waiting
+ * here, and with the idle poll of waiters elsewhere.  So a holder needs no clock of its own.
+ *
  * Limits: an envelope needs one of half the server's `connections` (at least one), counted over all processes
  * by tickets of their own, and its client may have two here.
  */
@@ -119,19 +122,84 @@ void pool_publish(struct pool *p)
     }
 }
 
-bool pool_waited_for(const struct lease *l)
-{
-    const struct pool *p = l->pool;
+/* ---- who keeps a connection for a silent client ---- */
 
-    if (p == NULL || !list_empty(&p->waiting)) {
-        return p != NULL;
-    }
+static bool waited_for_elsewhere(const struct pool *p)
+{
     for (size_t i = 0; i < p->server_count; i++) {
         if (state_others_waiting_since(p->ups->state, p->server[i].index) != 0) {
             return true;
         }
     }
     return false;
+}
+
+bool pool_waited_for(const struct lease *l)
+{
+    const struct pool *p = l->pool;
+
+    return p != NULL && (!list_empty(&p->waiting) || waited_for_elsewhere(p));
+}
+
+void pool_hold(struct lease *l, lease_wanted_cb wanted)
+{
+    struct pool *p = l->pool;
+
+    BUG_ON(p == NULL || !l->held);
+    l->wanted = wanted;
+    list_remove(&l->hold);
+    list_push_back(&p->holding, &l->hold);
+    if (!list_empty(&p->waiting)) {
+        pool_wake(p);
+    }
+    if (!timer_active(&p->ups->idle_poll)) {
+        timer_start(&p->ups->idle_poll, IDLE_POLL_MS);
+    }
+}
+
+void pool_unhold(struct lease *l)
+{
+    list_remove(&l->hold);
+}
+
+/* Told from a list of their own: each may give its lease back, or hold it again. */
+static void tell_holders(struct list_node *told)
+{
+    struct list_node *n;
+
+    while ((n = list_pop(told)) != NULL) {
+        struct lease *l = container_of(n, struct lease, hold);
+
+        l->wanted(l->arg);
+    }
+}
+
+void pool_ask_holders(struct pool *p)
+{
+    struct list_node told, *n, *tmp;
+
+    list_init(&told);
+    LIST_EACH(&p->waiting, n, tmp)
+    {
+        struct list_node *holder = list_pop(&p->holding);
+
+        if (holder == NULL) {
+            break;
+        }
+        list_push_back(&told, holder);
+    }
+    tell_holders(&told);
+}
+
+bool pool_poll_holders(struct pool *p)
+{
+    struct list_node told;
+
+    if (!list_empty(&p->holding) && waited_for_elsewhere(p)) {
+        list_move_all(&p->holding, &told);
+        tell_holders(&told);
+    }
+    return !list_empty(&p->holding);
 }
 
 /* ---- shares ---- */
@@ -410,6 +478,7 @@ void lease_forget(struct lease *l)
 
     BUG_ON(c == NULL);
     pool_unqueue(l);
+    pool_unhold(l);
     lease_drop_share(l);
     if (--c->leases == 0) {
         table_remove(&l->pool->clients, &c->entry);
@@ -441,6 +510,7 @@ void lease_init(struct lease *l, struct upstreams *ups, lease_cb cb, const struc
     *l = (struct lease){ .cb = cb, .ev = ev, .arg = arg, .share_ticket = -1 };
     list_node_init(&l->link);
     list_node_init(&l->age);
+    list_node_init(&l->hold);
     timer_init(&l->timer, ups->loop, on_queue_deadline, l);
 }
 

@@ -21,7 +21,6 @@
 
 #define SIZE_ALLOWANCE 4096U /* what we add to a message of which only the declared size is known */
 #define HOLD_CROWDED_MS 10U  /* patience with a client while others wait for the connection */
-#define HOLD_LOOK_MS 50U     /* how often a connection kept for a silent client looks whether others wait */
 
 enum relay_op {
     OP_NONE = 0,
@@ -36,7 +35,7 @@ struct relay {
     const struct envelope *env;
     struct lease lease;
     struct timer hold;
-    uint64_t hold_until_ms;
+    uint64_t silent_since_ms, hold_until_ms;
     struct timer late; /* OP_MESSAGE: the client waits no longer */
 
     enum relay_op op;
@@ -91,19 +90,37 @@ static void on_later(void *arg)
     reply_free(&reply);
 }
 
+/* Others wait for the connection: the client has a moment more from its last answer on. */
+static void on_wanted(void *arg)
+{
+    struct relay *r = arg;
+
+    timer_start_at(&r->hold, min_u64(r->silent_since_ms + HOLD_CROWDED_MS, r->hold_until_ms));
+}
+
 /* The client is waited for until `hold` is over, and no longer than a moment while others wait. */
 static void wait_for_client(struct relay *r)
 {
-    uint64_t patience = pool_waited_for(&r->lease) ? HOLD_CROWDED_MS : HOLD_LOOK_MS;
+    if (pool_waited_for(&r->lease)) {
+        on_wanted(r);
+    } else {
+        timer_start_at(&r->hold, r->hold_until_ms);
+        pool_hold(&r->lease, on_wanted);
+    }
+}
 
-    timer_start(&r->hold, min_u64(patience, r->hold_until_ms - loop_now(r->ups->loop)));
+static void end_wait(struct relay *r)
+{
+    timer_stop(&r->hold);
+    pool_unhold(&r->lease);
 }
 
 static void answer(struct relay *r, const struct reply *reply, bool from_upstream)
 {
     r->from_upstream = from_upstream;
     if (r->lease.held && r->to->hold_ms != CONFIG_OFF) {
-        r->hold_until_ms = loop_now(r->ups->loop) + r->to->hold_ms;
+        r->silent_since_ms = loop_now(r->ups->loop);
+        r->hold_until_ms = r->silent_since_ms + r->to->hold_ms;
         wait_for_client(r);
     }
     if (r->starting) {
@@ -124,7 +141,7 @@ static void answer_with(struct relay *r, enum reply_id id)
 
 static void give_back(struct relay *r)
 {
-    timer_stop(&r->hold);
+    end_wait(r);
     r->open_count = 0;
     pool_release(&r->lease);
 }
@@ -368,7 +385,7 @@ static void begin_message(struct relay *r)
 {
     struct upstream *u = r->lease.u;
 
-    timer_stop(&r->hold);
+    end_wait(r);
     if (!r->lease.held) {
         take_lease(r, false);
     } else if (!pool_promote(&r->lease)) { /* the rate: not while a connection is held for it */
@@ -472,7 +489,7 @@ static void on_failed(void *arg, const struct upstream_failure *f)
     struct relay *r = arg;
     struct reply told;
 
-    timer_stop(&r->hold);
+    end_wait(r);
     r->open_count = 0;
     if (r->op == OP_NONE || r->pending) {
         return; /* nothing was asked of it: the next question takes another */
@@ -534,7 +551,7 @@ static void begin_rcpt(struct relay *r, enum config_validate validate)
     uint64_t now = loop_now(r->ups->loop);
     const struct reply *known = NULL;
 
-    timer_stop(&r->hold);
+    end_wait(r);
     if (r->to->remember_unknown_ms != CONFIG_OFF) {
         known = unknown_find(r->ups->unknown, r->to->index, r->asked->address, now);
     }

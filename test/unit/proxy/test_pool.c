@@ -2,6 +2,8 @@
  * test_pool.c - leases: given back, repeated, reused, replaced, shared, waited for; failover, health,
  * keywords.
  */
+#include "core/timers.h"
+#include "proxy/upstream.h"
 #include "test/unit/proxy/relay_world.h"
 
 #define SAY(event, reply)                                                                                    \
@@ -20,6 +22,11 @@ static void start(struct world *w, size_t servers)
     world_init(w, servers);
     world_go(w);
 }
+
+#define MANY 8
+
+static const char *const clients[MANY] = { "192.0.2.1", "192.0.2.2", "192.0.2.3", "192.0.2.4",
+                                           "192.0.2.5", "192.0.2.6", "192.0.2.7", "192.0.2.8" };
 
 /* ---- hold ---- */
 
@@ -70,6 +77,61 @@ static void while_others_wait_a_silent_client_loses_the_connection_at_once(void 
     assert_int_equal(message(&silent, BODY), 250);
     assert_int_equal(w.fake[0].messages, 2);
     mail_fini(&silent);
+    mail_fini(&m);
+    world_fini(&w);
+}
+
+/* Nobody waits: the clients' silence costs the poll of the pool, not a clock for each. */
+static void silence_costs_no_clock_for_each(void **state)
+{
+    struct world w;
+    struct mail m[6];
+    uint32_t started;
+
+    (void)state;
+    world_init(&w, 1);
+    world_up(&w)->hold_ms = 60000;
+    world_go(&w);
+    for (size_t i = 0; i < ARRAY_LEN(m); i++) {
+        mail_init(&m[i], &w, clients[i]);
+        assert_int_equal(rcpt(&m[i], "a@corp.test"), 250);
+    }
+    started = loop_timers(w.loop)->next_order;
+    run_ms(&w, 600);
+    assert_in_range(loop_timers(w.loop)->next_order - started, 2, 8); /* the test's own, and one in 100 ms */
+    assert_int_equal(count_lines(&w.fake[0], "RSET"), 0);
+    for (size_t i = 0; i < ARRAY_LEN(m); i++) {
+        mail_fini(&m[i]);
+    }
+    world_fini(&w);
+}
+
+/* One waits, so one loses its connection: who was silent longest. */
+static void the_longest_silent_makes_room(void **state)
+{
+    struct world w;
+    struct mail first, second, m;
+
+    (void)state;
+    world_init(&w, 1);
+    world_up(&w)->connections = 4; /* two of them for envelopes */
+    world_up(&w)->hold_ms = 60000;
+    world_go(&w);
+    mail_init(&first, &w, "192.0.2.1");
+    mail_init(&second, &w, "192.0.2.2");
+    mail_init(&m, &w, "192.0.2.3");
+    assert_int_equal(rcpt(&first, "a@corp.test"), 250);
+    assert_int_equal(rcpt(&second, "b@corp.test"), 250);
+    run_ms(&w, 30);
+    assert_int_equal(rcpt(&m, "c@corp.test"), 250);
+    run_ms(&w, 30);
+    assert_int_equal(count_lines(&w.fake[0], "RSET"), 1);
+    assert_int_equal(message(&second, BODY), 250);
+    assert_int_equal(count_lines(&w.fake[0], "RCPT TO:<b@corp.test>"), 1); /* its transaction lived on */
+    assert_int_equal(message(&first, BODY), 250);
+    assert_int_equal(count_lines(&w.fake[0], "RCPT TO:<a@corp.test>"), 2);
+    mail_fini(&first);
+    mail_fini(&second);
     mail_fini(&m);
     world_fini(&w);
 }
@@ -387,8 +449,6 @@ static void connections_end_by_count_age_and_idleness(void **state)
 
 /* ---- shares and waiting ---- */
 
-#define MANY 8
-
 struct crowd {
     struct world w;
     struct mail m[MANY];
@@ -428,9 +488,6 @@ static void crowd_end(struct crowd *c)
     }
     world_fini(&c->w);
 }
-
-static const char *const clients[MANY] = { "192.0.2.1", "192.0.2.2", "192.0.2.3", "192.0.2.4",
-                                           "192.0.2.5", "192.0.2.6", "192.0.2.7", "192.0.2.8" };
 
 static void bodies_never_exceed_the_connections_of_a_server(void **state)
 {
@@ -586,6 +643,105 @@ static void a_rate_spreads_messages(void **state)
 static void be(struct world *w, int slot)
 {
     state_slot_enter(w->state, slot);
+}
+
+/* A worker of which we only see that it waits. */
+static int other_waits(struct world *w, uint64_t since_ms)
+{
+    int mine = state_my_slot(w->state), other = state_slot_take(w->state, ROLE_WORKER, 1, 1);
+
+    be(w, other);
+    state_waiting_since(w->state, state_server(w->state, w->text[0]), since_ms);
+    be(w, mine);
+    return other;
+}
+
+static void a_silent_client_makes_room_for_other_processes(void **state)
+{
+    struct world w;
+    struct mail m;
+    int other;
+
+    (void)state;
+    world_init(&w, 1);
+    world_up(&w)->hold_ms = 60000;
+    world_go(&w);
+    mail_init(&m, &w, "192.0.2.1");
+    assert_int_equal(rcpt(&m, "a@corp.test"), 250);
+    run_ms(&w, 250);
+    assert_int_equal(count_lines(&w.fake[0], "RSET"), 0);
+    other = other_waits(&w, 1);
+    run_ms(&w, 250);
+    assert_int_equal(count_lines(&w.fake[0], "RSET"), 1);
+    mail_fini(&m);
+    state_slot_release(w.state, other);
+    world_fini(&w);
+}
+
+struct holder {
+    struct lease lease;
+    struct envelope env;
+    struct holder *others; /* what the one that is told first does to the second and the third */
+    unsigned told;
+};
+
+static void on_leased(void *arg, enum lease_status status)
+{
+    (void)arg;
+    assert_int_equal(status, LEASE_OK);
+}
+
+static void on_wanted(void *arg)
+{
+    struct holder *h = arg;
+
+    h->told++;
+    if (h->others) {
+        pool_release(&h->others[0].lease);
+        pool_unhold(&h->others[1].lease);
+        pool_unhold(&h->others[1].lease);
+        pool_hold(&h->lease, on_wanted);
+        pool_hold(&h->lease, on_wanted);
+    }
+}
+
+static void holders_may_be_released_while_they_are_told(void **state)
+{
+    static const struct upstream_events none = { .on_rcpt = NULL };
+    struct world w;
+    struct holder h[4] = { 0 };
+    struct lease_wish wish = { LEASE_ENVELOPE, NULL, false };
+    int other;
+
+    (void)state;
+    world_init(&w, 1);
+    world_go(&w);
+    for (size_t i = 0; i < ARRAY_LEN(h); i++) {
+        assert_true(addr_parse_ip(slice_str(clients[i]), &h[i].env.client));
+        wish.env = &h[i].env;
+        lease_init(&h[i].lease, w.ups, on_leased, &none, &h[i]);
+        pool_lease(&w.ups->pool[0], &h[i].lease, &wish);
+    }
+    run_ms(&w, 100);
+    other = other_waits(&w, 1);
+    for (size_t i = 0; i < ARRAY_LEN(h); i++) {
+        assert_true(h[i].lease.held);
+        pool_hold(&h[i].lease, on_wanted);
+        assert_int_equal(h[i].told, 0); /* never inside the call */
+    }
+    h[0].others = &h[1];
+    assert_true(pool_poll_holders(&w.ups->pool[0])); /* the first holds again */
+    assert_int_equal(h[0].told, 1);
+    assert_int_equal(h[1].told, 0);
+    assert_int_equal(h[2].told, 0);
+    assert_int_equal(h[3].told, 1);
+    for (size_t i = 0; i < ARRAY_LEN(h); i++) {
+        pool_release(&h[i].lease);
+    }
+    assert_false(pool_poll_holders(&w.ups->pool[0]));
+    assert_int_equal(h[0].told, 1);
+    state_slot_release(w.state, other);
+    world_fini(&w);
 }
 
 static void connections_of_other_processes_count_and_their_older_waiters_come_first(void **state)
@@ -948,6 +1104,10 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(held_too_long_the_connection_goes_back_and_the_envelope_is_repeated),
         cmocka_unit_test(while_others_wait_a_silent_client_loses_the_connection_at_once),
+        cmocka_unit_test(silence_costs_no_clock_for_each),
+        cmocka_unit_test(the_longest_silent_makes_room),
+        cmocka_unit_test(a_silent_client_makes_room_for_other_processes),
+        cmocka_unit_test(holders_may_be_released_while_they_are_told),
         cmocka_unit_test(a_partial_transaction_is_reset_and_repeated_on_the_same_connection),
         cmocka_unit_test(an_accepted_recipient_that_was_not_kept_gets_no_mail),
         cmocka_unit_test(at_the_repeat_refused_recipients_are_451_and_a_refused_sender_is_relayed),
