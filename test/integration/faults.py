@@ -166,6 +166,7 @@ class Rig(World):
         super().__init__(directory)
         self.number = number
         self.rng = random.Random(number)
+        self.limits_before = {}  # (worker, resource): what limited() found
         self.address = "10.99.0.%d" % (10 + number)
         self.cable(True)
         self.second_address = "10.99.0.%d" % (50 + number)
@@ -498,18 +499,20 @@ def disk_read_only(rig, which):
 
 @contextlib.contextmanager
 def limited(rig, what, limit):
-    """A limit for each worker that runs now; limit(pid) says which.  Ended workers take it with them."""
-    before = {}
+    """A limit for each worker that runs now; limit(pid) says which.  Ended workers take it with them.  Two of these at
+    once: what is put back is what was there before the first."""
+    met = []
     for pid in rig.workers():
         with contextlib.suppress(OSError, ValueError):
-            before[pid] = resource.prlimit(pid, what)
-            resource.prlimit(pid, what, (limit(pid), before[pid][1]))
+            old = rig.limits_before.setdefault((pid, what), resource.prlimit(pid, what))
+            resource.prlimit(pid, what, (limit(pid), old[1]))
+            met.append(pid)
     try:
-        yield lambda: before
+        yield lambda: met
     finally:
-        for pid, old in before.items():
+        for pid in met:
             with contextlib.suppress(OSError):
-                resource.prlimit(pid, what, old)
+                resource.prlimit(pid, what, rig.limits_before[pid, what])
 
 
 def files_small(rig):
