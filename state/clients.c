@@ -182,6 +182,15 @@ out:
     return result;
 }
 
+/* Another process may clear the shard at any moment: what has become zero stays zero. */
+static void count_down(_Atomic uint16_t *n)
+{
+    uint16_t seen = *n;
+
+    while (seen > 0 && !atomic_compare_exchange_weak(n, &seen, (uint16_t)(seen - 1))) {
+    }
+}
+
 void state_client_leave(struct state *s, const struct addr *client)
 {
     struct place p = place_of(s, client);
@@ -192,7 +201,7 @@ void state_client_leave(struct state *s, const struct addr *client)
         _Atomic uint16_t *mine = count_of(s, s->my_slot, e);
 
         if (*mine > 0 && same_client(&s->clients[e], &p.key)) {
-            *mine -= 1;
+            count_down(mine);
             return;
         }
     }

@@ -6,6 +6,9 @@
 
 #include <cmocka.h>
 
+#include <sys/mman.h>
+
+#include "state/shared.h"
 #include "test/unit/state/kill_midway.h"
 
 static struct state *state_of_one(void)
@@ -249,6 +252,65 @@ static void owners_killed_with_a_lock_leave_a_table_that_works(void **st)
     state_free(s);
 }
 
+/*
+ * A shard is cleared between the moment in which `leave` has found its count and that in which it writes it:
+ * our counts are made read-only, so the write itself calls on_write(), which clears the shard and lets it go on.
+ */
+static struct {
+    struct state *s;
+    struct addr client;
+    void *page;
+    size_t len;
+    unsigned writes;
+} torn;
+
+static void on_write(int signal_number)
+{
+    (void)signal_number;
+    if (torn.writes++ > 0 || mprotect(torn.page, torn.len, PROT_READ | PROT_WRITE) != 0)
+        _exit(99); /* a fault of another kind */
+    (void)state_client_connections(torn.s, &torn.client);
+}
+
+/* The client's shard from now on belongs to somebody who died with the lock in the hand. */
+static void orphan_all_shards(struct state *s)
+{
+    int status;
+    pid_t pid = fork();
+
+    if (pid == 0) {
+        for (size_t i = 0; i < CLIENT_SHARDS; i++)
+            (void)pthread_mutex_lock(&s->sh->client_lock[i].mutex);
+        _exit(0);
+    }
+    assert_int_equal(waitpid(pid, &status, 0), pid);
+    assert_int_equal(status, 0);
+}
+
+static void leaving_while_the_shard_is_cleared_leaves_nothing(void **st)
+{
+    struct state *s = state_of_one();
+    struct config_limits lim = { .connections_per_client = 2 };
+    struct sigaction on = { .sa_handler = on_write }, before;
+    struct addr a = ip("192.0.2.1");
+
+    (void)st;
+    assert_int_equal(enter(s, a, &lim, 1), ADMIT_OK);
+    orphan_all_shards(s);
+    torn.s = s;
+    torn.client = a;
+    torn.page = s->connections + (size_t)s->my_slot * s->connections_stride;
+    torn.len = s->connections_stride;
+    assert_int_equal(sigaction(SIGSEGV, &on, &before), 0);
+    assert_int_equal(mprotect(torn.page, torn.len, PROT_READ), 0);
+    state_client_leave(s, &a);
+    assert_int_equal(sigaction(SIGSEGV, &before, NULL), 0);
+    assert_int_equal(torn.writes, 1);
+    assert_int_equal(enter(s, a, &lim, 2), ADMIT_OK);
+    assert_int_equal(state_client_connections(s, &a), 1);
+    state_free(s);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -260,6 +322,7 @@ int main(void)
         cmocka_unit_test(a_ban_ends_and_begins_once),
         cmocka_unit_test(a_flood_of_addresses_forgets_the_idle_and_keeps_the_connected),
         cmocka_unit_test(owners_killed_with_a_lock_leave_a_table_that_works),
+        cmocka_unit_test(leaving_while_the_shard_is_cleared_leaves_nothing),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
