@@ -128,8 +128,11 @@ void each_text(struct load *l, const struct value *v, item_fn take);
 
 /* ---- machine.c ---- */
 
-/* GLACIS_HOSTNAME, else the FQDN; lower case.  "" if nothing usable is known. */
+/* GLACIS_HOSTNAME, else the FQDN of the kernel or of /etc/hosts; lower case.  "" if nothing usable is known. */
 const char *machine_hostname(struct load *l);
+
+/* The first name with a dot in a line of a hosts file that has `name` too; in `hosts`, or empty. */
+struct slice machine_name_in_hosts(struct slice hosts, struct slice name);
 
 /* The name without a domain, or "localhost". */
 const char *machine_shortname(struct load *l);

@@ -1,16 +1,21 @@
 /*
  * machine.c - what the machine says about itself: its name and how many processors we may use.
  *
- * Blocking (getaddrinfo), and so for the load only.
+ * The full name is what the kernel says or the hosts file adds to it.  DNS is not asked: a reload must not wait
+ * for it, and the name in the banner must not depend on whether a server answered at the start.
+ *
+ * Reads small files, and so for the load only.
  */
 #include "config/load.h"
 
 #include <fcntl.h>
-#include <netdb.h>
 #include <sched.h>
-#include <sys/socket.h>
+
+#include "config/textfile.h"
 
 #define NAME_MAX_LEN 254
+#define HOSTS_FILE "/etc/hosts"
+#define HOSTS_MAX ((size_t)8 << 20)
 #define AUTO_WORKERS_MAX 8
 
 static const char *lowered(struct load *l, struct slice name)
@@ -49,13 +54,46 @@ const char *machine_shortname(struct load *l)
     return lowered(l, hostname_valid(label) ? label : SLICE("localhost"));
 }
 
+struct slice machine_name_in_hosts(struct slice hosts, struct slice name)
+{
+    struct slice line, word;
+    size_t line_no = 0;
+
+    while (textfile_next(&hosts, &line_no, &line)) {
+        struct slice full = SLICE_NONE;
+        bool ours = false;
+
+        (void)slice_token(&line); /* the address */
+        while (!slice_empty(word = slice_token(&line))) {
+            ours = ours || slice_eq_nocase(word, name);
+            full = slice_empty(full) && is_full_name(word) ? word : full;
+        }
+        if (ours && !slice_empty(full)) {
+            return full;
+        }
+    }
+    return SLICE_NONE;
+}
+
+static const char *name_by_hosts(struct load *l, struct slice name)
+{
+    const char *result = "";
+    struct slice found;
+    struct buf b;
+
+    buf_init(&b, HOSTS_MAX);
+    if (textfile_read(HOSTS_FILE, &b) == NULL) {
+        found = machine_name_in_hosts(buf_slice(&b), name);
+        result = slice_empty(found) ? "" : lowered(l, found);
+    }
+    buf_fini(&b);
+    return result;
+}
+
 const char *machine_hostname(struct load *l)
 {
     const char *given = getenv("GLACIS_HOSTNAME");
     char name[NAME_MAX_LEN];
-    struct addrinfo hints = { .ai_flags = AI_CANONNAME, .ai_socktype = SOCK_STREAM };
-    struct addrinfo *found = NULL;
-    const char *result = "";
 
     if (given != NULL && given[0] != '\0') {
         return lowered(l, slice_str(given)); /* judged as if it were in the file */
@@ -66,13 +104,7 @@ const char *machine_hostname(struct load *l)
     if (is_full_name(slice_str(name))) {
         return lowered(l, slice_str(name));
     }
-    if (getaddrinfo(name, NULL, &hints, &found) == 0) {
-        if (found->ai_canonname != NULL && is_full_name(slice_str(found->ai_canonname))) {
-            result = lowered(l, slice_str(found->ai_canonname));
-        }
-        freeaddrinfo(found);
-    }
-    return result;
+    return name_by_hosts(l, slice_str(name));
 }
 
 /* The content of a small file of the kernel; empty if there is none. */

@@ -1,6 +1,7 @@
 /*
  * test_config.c - good files: what they set, where mail goes, what is warned about.
  */
+#include "config/load.h"
 #include "helper.h"
 
 #define UP "upstreams: {u: {servers: [\"192.0.2.1:25\"]}}\ndomains: {a.example: u}\n"
@@ -500,6 +501,38 @@ static void the_host_name_is_found_or_made_up_with_a_warning(void **state)
     setenv("GLACIS_HOSTNAME", "mx.test.example", 1);
 }
 
+struct hosts_row {
+    const char *label, *hosts, *want;
+};
+
+static void the_hosts_file_tells_the_full_name(void **state)
+{
+    static const struct hosts_row rows[] = {
+        { "as Debian writes it", "127.0.0.1\tlocalhost\n127.0.1.1\tmx.example.net\tmx\n", "mx.example.net" },
+        { "the full name comes last", "192.0.2.1 mx mail mx.example.net\n", "mx.example.net" },
+        { "the first of two full names", "192.0.2.1 a.example.net mx b.example.net\n", "a.example.net" },
+        { "the first line that has one", "::1 mx\n192.0.2.1 mx.example.net mx\n192.0.2.2 x.example.net mx\n",
+          "mx.example.net" },
+        { "letters of any case", "192.0.2.1 mx.example.net MX\n", "mx.example.net" },
+        { "CR LF, and no newline at the end", "# ours\r\n192.0.2.1 mx.example.net mx", "mx.example.net" },
+        { "others only", "192.0.2.1 mxx.example.net mxx\n192.0.2.2 other.example.net\n", "" },
+        { "an address is no name", "mx 192.0.2.1 mx.example.net\n", "" },
+        { "behind a comment", "192.0.2.1 mx # mx.example.net\n#192.0.2.1 mx.example.net mx\n", "" },
+        { "localhost", "127.0.0.1 localhost.localdomain mx\n", "" },
+        { "what is no host name", "192.0.2.1 mx!.example.net -a.example.net mx 192.0.2.3\n", "" },
+        { "nothing", "", "" },
+    };
+
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        struct slice got = machine_name_in_hosts(slice_str(rows[i].hosts), SLICE("mx"));
+
+        if (!slice_eq(got, slice_str(rows[i].want))) {
+            fail_msg("%s: got \"" SLICE_FMT "\"", rows[i].label, SLICE_ARG(got));
+        }
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -515,6 +548,7 @@ int main(void)
         cmocka_unit_test(files_are_loaded_or_said_to_be_unreadable),
         cmocka_unit_test(without_a_file_the_environment_is_enough),
         cmocka_unit_test(the_host_name_is_found_or_made_up_with_a_warning),
+        cmocka_unit_test(the_hosts_file_tells_the_full_name),
     };
 
     setenv("GLACIS_HOSTNAME", "mx.test.example", 1);
