@@ -194,7 +194,7 @@ static void begin_stop(struct supervisor *sup)
     uint64_t longest = longest_drain_ms(sup);
 
     sup->stopping = true;
-    notify_send(sup, "STOPPING=1");
+    notify_send(sup, "STOPPING=1\nSTATUS=Sessions are drained");
     log_msg(LOG_LEVEL_INFO, "stopping", "Sessions are drained; a second signal ends them at once");
     if (sup->pending != NULL)
         config_free(sup->pending);

@@ -2,6 +2,7 @@
  * supervisor_notify.c - systemd's notification protocol: one datagram of KEY=VALUE lines to a unix socket.
  *
  * Nothing happens when the program was not started by systemd.  A lost datagram is not worth waiting for.
+ * STATUS= is the line that `systemctl status` shows.
  */
 #include <sys/socket.h>
 #include <sys/un.h>
@@ -52,6 +53,16 @@ void notify_reloading(const struct supervisor *sup)
     buf_init_fixed(&b, mem, sizeof(mem));
     buf_putf(&b, "RELOADING=1\nMONOTONIC_USEC=%" PRIu64,
              (uint64_t)ts.tv_sec * 1000000 + (uint64_t)ts.tv_nsec / 1000);
+    notify_send(sup, b.ptr);
+}
+
+void notify_serving(const struct supervisor *sup, const struct generation *g)
+{
+    char mem[120];
+    struct buf b;
+
+    buf_init_fixed(&b, mem, sizeof(mem));
+    buf_putf(&b, "READY=1\nSTATUS=Generation %u serves with %zu workers", g->number, g->workers);
     notify_send(sup, b.ptr);
 }
 

@@ -198,6 +198,7 @@ bool files_write_ready(const struct supervisor *sup, const struct config *conf) 
 void notify_open(struct supervisor *sup);
 void notify_send(const struct supervisor *sup, const char *text);
 void notify_reloading(const struct supervisor *sup);
+void notify_serving(const struct supervisor *sup, const struct generation *g);
 void notify_tick(struct supervisor *sup);
 
 #endif

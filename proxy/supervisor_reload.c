@@ -130,7 +130,7 @@ void supervisor_reload(struct supervisor *sup, struct control_client *client)
         log_msg(LOG_LEVEL_ERROR, "reload_refused",
                 "The new configuration is refused; the old one stays in force");
         answer(client, buf_slice(&said));
-        notify_send(sup, "READY=1");
+        notify_send(sup, "READY=1\nSTATUS=The new configuration is refused; the old one stays in force");
     } else {
         supervisor_reloaded(sup, conf, client);
     }
@@ -173,7 +173,7 @@ void supervisor_generation_up(struct supervisor *sup, struct generation *g)
     if (!files_write_ready(sup, g->conf))
         log_msg(LOG_LEVEL_ERROR, "ready_file", "%s cannot be written: %s", sup->options.ready_file,
                 strerror(errno));
-    notify_send(sup, "READY=1");
+    notify_serving(sup, g);
     if (sup->ready)
         count(M_RELOADS);
     else
@@ -195,7 +195,7 @@ void supervisor_generation_failed(struct supervisor *sup, struct generation *g)
                        SLICE("error\nThe new workers do not come up; the old ones serve on\n"));
     if (generation_in(sup, GENERATION_CURRENT) != NULL) {
         count(M_RELOADS_FAILED);
-        notify_send(sup, "READY=1");
+        notify_send(sup, "READY=1\nSTATUS=The new workers do not come up; the old ones serve on");
         return;
     }
     sup->exit_status = EXIT_SOFTWARE;

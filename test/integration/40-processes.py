@@ -308,6 +308,39 @@ def socket_activation(w):
     deliver(g, sink).close()
 
 
+@shows("a service manager is told: ready, reloading and ready again, a refused reload, stopping, and that it is alive")
+def notifications(w):
+    sink = w.sink()
+    g = w.glacis(w.config(sink), start=False)
+    manager = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+    manager.settimeout(15)
+    manager.bind(os.path.join(w.dir, "notify"))
+    environment = dict(os.environ, NOTIFY_SOCKET=os.path.join(w.dir, "notify"), WATCHDOG_USEC="3000000")
+    with open(g.log_path, "ab") as log:
+        g.process = subprocess.Popen([g.program, "run", "-c", g.path, "--ready-file", g.ready], stdout=log, stderr=log,
+                                     env=environment, start_new_session=True)
+
+    def told(word):
+        while True:
+            text = manager.recv(1000).decode()
+            if text != "WATCHDOG=1":
+                must(word in text, word, text)
+                return
+    told("READY=1\nSTATUS=Generation 1 serves with ")
+    must(manager.recv(1000) == b"WATCHDOG=1", "a sign of life within the limit")
+    g.signal(signal.SIGHUP)
+    told("RELOADING=1\nMONOTONIC_USEC=")
+    told("READY=1\nSTATUS=Generation 2 serves with ")
+    with open(g.path, "a", encoding="ascii") as f:
+        f.write("\nno_such_section: 1\n")
+    g.signal(signal.SIGHUP)
+    told("RELOADING=1")
+    told("READY=1\nSTATUS=The new configuration is refused")
+    g.signal(signal.SIGTERM)
+    told("STOPPING=1\nSTATUS=Sessions are drained")
+    must(g.process.wait(20) == 0, "a good end")
+
+
 @shows("a port in use is an error that names the address; nothing is left running")
 def port_in_use(w):
     sink = w.sink()
