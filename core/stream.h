@@ -39,8 +39,8 @@ struct stream_events {
 /* Four functions between a stream and its descriptor; results as of read(2): > 0 octets, 0 end of
  * file, STREAM_AGAIN_READ / STREAM_AGAIN_WRITE: would block until the descriptor is so, STREAM_BROKEN.
  *
- * writev     what it returns is taken for good.  After AGAIN nothing is taken, and the next call may bring
- *            other octets: a transport that must repeat the same record keeps it itself and counts it as taken.
+ * writev     what it returns is taken for good.  After AGAIN nothing is taken, and the next call begins with the
+ *            same octets: who got less than all from stream_send() sends the rest before anything else.
  * pending    also true for octets that were received and are not decoded yet (read-ahead).
  * close      fd is -1 when no alert may be sent (reset, broken connection): state is freed and nothing else.
  */
@@ -92,7 +92,8 @@ void   stream_flush(struct stream *s);                     /* now instead of at 
 
 /*
  * Gives the queue and then these octets to the kernel; returns how many of *these* it took.  Fewer than
- * all: on_writable follows when there is room again.  Errors come through on_error, with 0 here.
+ * all: on_writable follows when there is room again, and the rest comes before any stream_write().  Errors
+ * come through on_error, with 0 here.
  */
 size_t stream_send(struct stream *s, const struct iovec *iov, int count);
 

@@ -14,7 +14,7 @@
  *
  * Owns     the two groups.  The descriptors are c-ares', it closes them through us.
  * Limits   GROUP datagrams in each; when `out` is full it leaves at once.  AGAIN_MAX tries without any
- * progress, then it is an error after all.
+ *          progress, then it is an error after all.
  */
 #include "dns/datagrams.h"
 

@@ -10,7 +10,7 @@
  *     judge_headers.c   what is written: header fields, log keys, explain
  *
  * Ownership   the judge owns its checks and memory; texts of facts lie in the arena of the fact's scope and
- * go with it.
+ *             go with it.
  */
 #ifndef POLICY_ENGINE_H
 #define POLICY_ENGINE_H

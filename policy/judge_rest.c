@@ -9,8 +9,9 @@
  *     a fact: id, state and word and flag in one octet, then nothing, a number, or a text with its length
  *
  * Not kept     where answers came from (explain, which never rests), and the verdict on the HELO's SPF, which
- * is two kilobytes: its fact is forgotten with it and asked again by the next transaction.  Facts of a
- * transaction follow from the others. Owns         nothing: what is written is the caller's.
+ *              is two kilobytes: its fact is forgotten with it and asked again by the next transaction.
+ *              Facts of a transaction follow from the others.
+ * Owns         nothing: what is written is the caller's.
  */
 #include "policy/engine.h"
 

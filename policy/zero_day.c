@@ -3,9 +3,9 @@
  *
  * Fresh    proves nothing before the history is learn_for old: then everybody is new.
  * Burst    one sender domain, HELO or sender from many networks.  Not asked where something ties the name to
- * its networks: an SPF pass, for the HELO also a verified name of the same owner, or good standing.  So a
- *          newsletter or a large provider, that sends from many networks under its own name, does not look
- * like a botnet, and whoever forges a domain cannot make its real mail suspect.
+ *          its networks: an SPF pass, for the HELO also a verified name of the same owner, or good standing.
+ *          So a newsletter or a large provider, that sends from many networks under its own name, does not
+ *          look like a botnet, and whoever forges a domain cannot make its real mail suspect.
  */
 #include "policy/standing.h"
 

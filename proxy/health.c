@@ -1,7 +1,7 @@
 /*
  * health.c - probes: is a server there, and what does it offer?
  *
- * A probe is a connection like any other, with a ticket, that says EHLO, STARTTLS where wanted, and QUIT. One
+ * A probe is a connection like any other, with a ticket, that says EHLO, STARTTLS where wanted, QUIT.  One
  * worker does each: whoever moves the server's next time in the shared state.  What connections for mail meet
  * counts the same. With `health: off` nothing is ever marked down, and probes only learn the keywords.
  *

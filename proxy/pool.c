@@ -479,80 +479,13 @@ static void on_idle_poll(void *arg)
 
 /* ---- the whole ---- */
 
-/* The share of envelopes has tickets of its own: a second record, beside the server's. */
-static void put_share_name(struct buf *name, const char *server)
-{
-    buf_init(name, 1024);
-    buf_put_str(name, server);
-    buf_put_str(name, "#envelopes");
-}
-
-static int find_share(const struct state *st, const char *server)
-{
-    struct buf name;
-    int index;
-
-    put_share_name(&name, server);
-    index = buf_ok(&name) ? state_server_find(st, name.ptr) : -1;
-    buf_fini(&name);
-    return index;
-}
-
-static void make_share(struct state *st, const char *server)
-{
-    struct buf name;
-
-    put_share_name(&name, server);
-    if (buf_ok(&name)) {
-        (void)state_server(st, name.ptr); /* -1: each process counts its own envelopes */
-    }
-    buf_fini(&name);
-}
-
-void upstreams_register(struct state *st, const struct config *conf)
-{
-    for (size_t i = 0; i < conf->upstream_count; i++) {
-        for (size_t k = 0; k < conf->upstreams[i].server_count; k++) {
-            (void)state_server(st, conf->upstreams[i].server[k].text);
-        }
-    }
-    for (size_t i = 0; i < conf->upstream_count; i++) { /* after all that are needed more */
-        for (size_t k = 0; k < conf->upstreams[i].server_count; k++) {
-            make_share(st, conf->upstreams[i].server[k].text);
-        }
-    }
-}
-
-static bool names_server(const char *server, const char *record)
-{
-    struct buf name;
-    bool same;
-
-    put_share_name(&name, server);
-    same = strcmp(server, record) == 0 || (buf_ok(&name) && strcmp(name.ptr, record) == 0);
-    buf_fini(&name);
-    return same;
-}
-
-bool upstreams_use_record(const struct config *conf, const char *record)
-{
-    for (size_t i = 0; i < conf->upstream_count; i++) {
-        for (size_t k = 0; k < conf->upstreams[i].server_count; k++) {
-            if (names_server(conf->upstreams[i].server[k].text, record)) {
-                return true;
-            }
-        }
-    }
-    return false;
-}
-
 static void init_server(struct pool *p, struct pool_server *s, const struct config_upstream_server *conf)
 {
     s->pool = p;
     s->conf = conf;
     s->address = conf->address;
     s->index = state_server(p->ups->state, conf->text);
-    s->envelope_index = find_share(p->ups->state, conf->text);
+    s->envelope_index = pool_find_share(p->ups->state, conf->text);
     for (size_t i = 0; i < POOL_LIST_COUNT; i++) {
         list_init(&s->list[i]);
     }

@@ -113,9 +113,8 @@ struct upstreams {
 /* Makes the records of all servers in the shared state.  Supervisor, before the workers are forked. */
 void upstreams_register(struct state *st, const struct config *conf);
 
-/* Is this the name of a record that upstreams_register() made for this configuration?  (A sweep keeps those.)
- */
-bool upstreams_use_record(const struct config *conf, const char *record);
+/* Forgets the records of servers that none of these snapshots (NULLs allowed) names.  Supervisor. */
+void upstreams_sweep(struct state *st, const struct config *const *confs, size_t count);
 
 /* All pools of a worker; probes begin at once.  Everything is borrowed.  Never NULL. */
 struct upstreams *upstreams_new(struct loop *loop, struct state *st, const struct config *conf) MUST_USE;
@@ -226,6 +225,9 @@ void pool_refuses_us(struct pool_server *s, const struct upstream_failure *failu
 
 void pool_move(struct upstream *u, enum pool_list to);
 void pool_wake(struct pool *p); /* something became free: asks the queue, from the loop */
+
+/* pool_records.c: the record of the server's envelope share, or -1 */
+int pool_find_share(const struct state *st, const char *server);
 
 /* pool_queue.c */
 void pool_dispatch(struct pool *p);

@@ -5,10 +5,10 @@
  * supervisor stays root, because a reload may bind new ports and read new keys, but without the capabilities
  * that it has no use for.  Workers and recorder keep none, even when server.user is root.
  *
- *                 capabilities   processes     files          core   dumpable   executable memory
- *     supervisor  of_supervisor  forks         any            as is  as is      libraries of the user
- * database recorder    none           threads       any            0      no         none new worker none
- * NPROC 0       FSIZE = spool  0      no         none new
+ *                 capabilities   processes  files          core   dumpable  executable memory
+ *     supervisor  of_supervisor  forks      any            as is  as is     libraries of the user database
+ *     recorder    none           threads    any            0      no        none new
+ *     worker      none           NPROC 0    FSIZE = spool  0      no        none new
  *
  * System calls: seccomp.c.  RLIMIT_NPROC holds for a user other than root only, and not in sanitizer builds.
  */

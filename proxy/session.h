@@ -207,7 +207,8 @@ void session_finish(struct session *s, enum close_reason reason);
 /* Cancels and releases everything, in one order; nothing is said to the client.  Idempotent. */
 void session_close(struct session *s, enum close_reason reason);
 
-/* Points, counters and a log line; false: the ban it led to closes the session (the caller ends it). */
+/* Points, a counter and a log line.  A ban that it leads to holds for later connections: whether this session
+ * ends is the caller's business. */
 void session_abuse(struct session *s, enum abuse what);
 
 /* Ends the open transaction, if any, and returns to READY (or HELO). */

@@ -6,7 +6,7 @@
  * to MAIL. Anything else says nothing, and the recipients are judged as ever.
  *
  * drop       at MAIL it answers what is in the input buffer too and closes; reject and defer end the
- * transaction alone.  At the banner all three close: there is nothing that the session could still do.
+ *            transaction alone.  At the banner all three close: there is nothing that the session could do.
  */
 #include "policy/policy.h"
 #include "proxy/session.h"

@@ -2,13 +2,15 @@
  * session_log.c - the records of a session: connect, refused (before RCPT), rcpt (refused ones), txn, close.
  *
  * The keys and their order are part of the interface (glacis(8)); `txn` explains one message completely.
- * Addresses obey log.addresses: full, the domain alone, or a hash that the same address always gives.
+ * Addresses obey log.addresses: full, the domain alone (nothing of one without a domain), or a hash that the
+ * same address always gives; words with an address in the text of a reply are masked unless it is full.
  */
 #include "policy/policy.h"
 #include "proxy/session.h"
 
 #define RCPTS_LOGGED 20 /* of one message; the count is always there */
 #define HASH_DIGITS 16
+#define REPLY_TEXT_LOGGED 200 /* octets */
 
 /* An address as log.addresses wants it. */
 static struct slice shown(const struct session *s, struct slice address, struct buf *b)
@@ -21,7 +23,7 @@ static struct slice shown(const struct session *s, struct slice address, struct 
     case LOG_ADDRESSES_FULL:
         return address;
     case LOG_ADDRESSES_DOMAIN:
-        return slice_skip(address, at == address.len ? 0 : at);
+        return slice_skip(address, at);
     case LOG_ADDRESSES_HASH:
         break;
     }
@@ -49,11 +51,29 @@ static void put_address(const struct session *s, struct log_line *l, const char 
     log_str(l, key, shown(s, address, &b));
 }
 
-static void put_reply(struct log_line *l, const struct reply *r)
+/* Many replies quote the address that they are about: where addresses are hidden, such a word says only that. */
+static void put_reply_text(const struct session *s, struct log_line *l, struct slice text)
+{
+    char mem[REPLY_TEXT_LOGGED + 1];
+    struct buf b;
+
+    if (s->worker->conf->log.addresses == LOG_ADDRESSES_FULL) {
+        log_str(l, "text", slice_take(text, REPLY_TEXT_LOGGED));
+        return;
+    }
+    buf_init_fixed(&b, mem, sizeof(mem));
+    for (struct slice word = slice_token(&text); !slice_empty(word); word = slice_token(&text)) {
+        buf_put_str(&b, b.len > 0 ? " " : "");
+        buf_put_slice(&b, slice_find(word, '@') == word.len ? word : SLICE("(address)"));
+    }
+    log_str(l, "text", buf_slice(&b));
+}
+
+static void put_reply(const struct session *s, struct log_line *l, const struct reply *r)
 {
     log_num(l, "code", r->code);
     log_str(l, "enhanced", r->enhanced);
-    log_str(l, "text", slice_take(r->text, 200));
+    put_reply_text(s, l, r->text);
 }
 
 /* Who said that this is the client: a balancer or an XCLIENT peer. */
@@ -95,7 +115,7 @@ void session_log_rcpt(struct session *s, const struct recipient *rcpt, struct sl
     log_str(&l, "helo", slice_str(s->helo));
     put_address(s, &l, "from", s->txn->env.sender);
     put_address(s, &l, "to", rcpt != NULL && !slice_empty(rcpt->address) ? rcpt->address : said);
-    put_reply(&l, r);
+    put_reply(s, &l, r);
     log_text(&l, "by", by);
     judge_log(session_judge(s), &l);
     log_end(&l);
@@ -114,7 +134,7 @@ void session_log_refused(struct session *s, const struct reply *r)
         log_str(&l, "helo", slice_str(s->helo));
         put_address(s, &l, "from", s->txn->env.sender);
     }
-    put_reply(&l, r);
+    put_reply(s, &l, r);
     log_text(&l, "by", "glacis");
     judge_log(session_judge(s), &l);
     log_end(&l);
@@ -156,7 +176,7 @@ void session_log_txn(struct session *s, const struct reply *r, const char *outco
     log_num(&l, "size", t->spool != NULL ? (int64_t)spool_size(t->spool) : 0);
     log_text(&l, "outcome", outcome);
     if (r != NULL) {
-        put_reply(&l, r);
+        put_reply(s, &l, r);
         log_text(&l, "by", from_upstream ? "upstream" : "glacis");
     }
     log_text(&l, "upstream", t->upstream != NULL ? t->upstream->name : "");

@@ -6,9 +6,9 @@
  * is complete. With mode: monitor the verdict is recorded and the mail goes its way.
  *
  * Class      a transaction has one upstream, one divert and one answer to "are the message rules asked": the
- * first accepted recipient decides, one of another class gets 452 4.5.3. drop       answers this recipient
- * and what is already in the input buffer, then the connection is closed; a transaction that has an accepted
- * recipient is finished first.
+ *            first accepted recipient decides, one of another class gets 452 4.5.3.
+ * drop       answers this recipient and what is already in the input buffer, then the connection is closed; a
+ *            transaction that has an accepted recipient is finished first.
  */
 #include "policy/policy.h"
 #include "proxy/session.h"

@@ -11,8 +11,8 @@
  * RFC        3207, 8314 3.3, 8446.
  * Limits     tls.handshake_timeout from the command, or from accept.  HANDSHAKES_MAX at once in a worker, and
  *            HANDSHAKES_CLIENT of one client (an IPv6 /64), because a stalled handshake holds more memory
- * than any other idle session: above that 454, or a close where TLS is implicit.  How often a client may
- *            shake hands is bounded by limits.connection_rate, since a session does it once.
+ *            than any other idle session: above that 454, or a close where TLS is implicit.  How often a
+ *            client may shake hands is bounded by limits.connection_rate, since a session does it once.
  */
 #include "policy/policy.h"
 #include "proxy/session.h"

@@ -175,8 +175,10 @@ void recorder_start(struct supervisor *sup)
     if (g == NULL)
         return;
     sup->recorder.slot = state_slot_take(sup->state, ROLE_RECORDER, g->number, 0);
-    if (sup->recorder.slot < 0)
+    if (sup->recorder.slot < 0) {
+        sup->recorder.restart_ms = sup->now_ms + BACKOFF_MAX_MS;
         return;
+    }
     pid = fork();
     if (pid == 0)
         run_recorder(sup, g->conf, sup->recorder.slot);
@@ -272,23 +274,6 @@ void generations_drain(struct supervisor *sup)
     }
 }
 
-static bool server_wanted(void *arg, const char *text)
-{
-    const struct supervisor *sup = arg;
-
-    for (size_t i = 0; i < GENERATIONS; i++) {
-        const struct config *c = sup->generation[i] != NULL ? sup->generation[i]->conf : NULL;
-
-        for (size_t u = 0; c != NULL && u < c->upstream_count; u++) {
-            for (size_t k = 0; k < c->upstreams[u].server_count; k++) {
-                if (strcmp(c->upstreams[u].server[k].text, text) == 0)
-                    return true;
-            }
-        }
-    }
-    return false;
-}
-
 /* What nobody names any more is closed and forgotten. */
 static void sweep(struct supervisor *sup)
 {
@@ -298,7 +283,7 @@ static void sweep(struct supervisor *sup)
         confs[i] = sup->generation[i] != NULL ? sup->generation[i]->conf : NULL;
     confs[GENERATIONS] = sup->pending;
     sockets_keep(&sup->sockets, confs, ARRAY_LEN(confs));
-    state_servers_sweep(sup->state, server_wanted, sup);
+    upstreams_sweep(sup->state, confs, ARRAY_LEN(confs));
 }
 
 static void free_generation(struct supervisor *sup, size_t place)

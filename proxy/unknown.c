@@ -66,7 +66,7 @@ void unknown_free(struct unknown **u)
 
 bool unknown_worthy(const struct reply *reply)
 {
-    return reply->code == 550 &&
+    return reply->code == 550 && reply->text.len <= UNKNOWN_TEXT_MAX &&
            (slice_eq(reply->enhanced, SLICE("5.1.1")) || slice_eq(reply->enhanced, SLICE("5.1.10")));
 }
 

@@ -1,13 +1,14 @@
 /*
- * upstream_hello.c - from the connection to READY: PROXY header, EHLO, STARTTLS, and XCLIENT or XFORWARD
- * later.
+ * upstream_hello.c - from the connection to READY: PROXY header, EHLO, STARTTLS; XCLIENT, XFORWARD later.
  *
  * TLS        offered and wanted: STARTTLS, handshake, EHLO again; what was said in clear is forgotten.  One
- * reply line, and nothing behind it, may come before the handshake (UTL-02, UTL-08).  `opportunistic` goes on
- *            in clear: on this connection where STARTTLS was refused, on a new one where the handshake
- * failed, and the server is not asked again for some minutes.  `required` and `verify` never do (UTL-03).
+ *            reply line, and nothing behind it, may come before the handshake (UTL-02, UTL-08).
+ *            `opportunistic` goes on in clear: on this connection where STARTTLS was refused, on a new one
+ *            where the handshake failed, and the server is not asked again for some minutes.  `required` and
+ *            `verify` never do (UTL-03).
  * Identity   XCLIENT must be accepted: else the server would judge our own address (XCL-04).  XFORWARD is for
- * its log, and mail goes on without.  A server that offers neither gets mail without, and a loud log line.
+ *            its log, and mail goes on without.  A server that offers neither gets mail without, and a loud
+ *            log line.
  *
  * Limits: a handshake has the command timeout, at most 60 s.  RFC: 3207, 7435.
  */

@@ -1,9 +1,10 @@
 /*
  * upstream_identity.h - who the client is, in words that a server behind understands.
  *
- *   XCLIENT    replaces the client for all that the server decides; holds for the connection until the next
- * one XFORWARD   only for the server's log; holds for one transaction PROXY      the first octets of a
- * connection, which then belongs to one client for ever
+ *   XCLIENT    replaces the client for all that the server decides; holds for the connection until the
+ *              next one
+ *   XFORWARD   only for the server's log; holds for one transaction
+ *   PROXY      the first octets of a connection, which then belongs to one client for ever
  *
  * Pure.  Values of XCLIENT and XFORWARD are xtext (RFC 3461 4), "[UNAVAILABLE]" where nothing is known, and
  * an IPv6 address has "IPV6:" in front.  LOGIN is never said: nobody logs in here.  A command has at most 512

@@ -92,7 +92,7 @@ bool memory_list_others_add(struct memory_list *l, struct slice packed, int64_t 
     if (packed.len != sizeof(p))
         return false;
     memcpy(&p, packed.ptr, sizeof(p));
-    if (p.mark != MARK || p.size != sizeof(p) || now_s - p.at_s > MEMORY_LIST_PACKED_S)
+    if (p.mark != MARK || p.size != sizeof(p) || p.at_s < now_s - MEMORY_LIST_PACKED_S)
         return false;
     if (p.changed_ms != l->changed_ms)
         return true;

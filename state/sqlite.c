@@ -2,8 +2,9 @@
  * sqlite.c - the tables on disk: read at start, written each minute.  The only file that speaks to SQLite.
  *
  *     entries   tab, key, until, gen, data   live entries of the tables that outlive a restart; data is the
- * entry as it is in memory, so user_version must be TABLES_LAYOUT lists     name and its standing        one
- * row a reputation list meta      history                      since when anything is remembered
+ *                                            entry as it is in memory, so user_version must be TABLES_LAYOUT
+ *     lists     name and its standing        one row a reputation list
+ *     meta      history                      since when anything is remembered
  *
  * Passes      A full one when this process did not read the database itself (the recorder was replaced:
  *             what the killed one had taken as written may not be) and each day: rows that it did not write

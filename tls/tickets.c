@@ -7,7 +7,8 @@
  * others see the index and never the making, because the place written to is two lives away from use.
  *
  * `rotating` holds when a rotation began; one that takes ROTATION_MAX_S was done by a process that died in
- * it.
+ * it.  Times are of the monotonic clock, which all processes share and nobody sets: the keys live no longer
+ * than the processes do.
  */
 #include <openssl/core_names.h>
 #include <openssl/evp.h>
@@ -16,32 +17,37 @@
 #include "core/loop.h"
 #include "tls/tls_priv.h"
 
-#define TICKET_LIFE_S (12 * 3600)
+#define TICKET_LIFE_S (12 * 3600U)
 #define KEYS 3
-#define ROTATION_MAX_S 60
+#define ROTATION_MAX_S 60U
 
 struct ticket_key {
     uint8_t name[16];
     uint8_t cipher[16]; /* AES-128-CBC */
     uint8_t mac[16];    /* HMAC-SHA-256 */
-    int64_t made_s;
+    uint64_t made_s;
 };
 
 struct ticket_share {
     _Atomic uint32_t state; /* 0 empty, 1 being filled, 2 in use */
     _Atomic uint32_t current;
-    _Atomic int64_t rotating; /* seconds; 0: nobody */
+    _Atomic uint64_t rotating; /* seconds; 0: nobody */
     struct ticket_key key[KEYS];
 };
 
 _Static_assert(sizeof(struct ticket_share) <= TLS_TICKET_SHARE, "the ticket keys must fit their place");
+
+static uint64_t now_s(void)
+{
+    return loop_now_us() / 1000000;
+}
 
 static void make_key(struct ticket_key *k)
 {
     random_bytes(k->name, sizeof(k->name));
     random_bytes(k->cipher, sizeof(k->cipher));
     random_bytes(k->mac, sizeof(k->mac));
-    k->made_s = wall_now_s();
+    k->made_s = now_s();
 }
 
 void tls_tickets_prepare(void *share)
@@ -61,7 +67,7 @@ void tls_tickets_prepare(void *share)
 static struct ticket_key *current_key(struct ticket_share *s)
 {
     uint32_t at = atomic_load(&s->current) % KEYS;
-    int64_t now = wall_now_s(), begun = atomic_load(&s->rotating);
+    uint64_t begun = atomic_load(&s->rotating), now = now_s(); /* in this order: none is in the future */
 
     if (now - s->key[at].made_s <= TICKET_LIFE_S || (begun != 0 && now - begun <= ROTATION_MAX_S) ||
         !atomic_compare_exchange_strong(&s->rotating, &begun, now)) {
@@ -109,7 +115,7 @@ static int on_ticket(SSL *ssl, unsigned char *name, unsigned char *iv, EVP_CIPHE
     for (int i = 0; i < KEYS; i++) {
         const struct ticket_key *k = &s->key[i];
 
-        if (memcmp(name, k->name, sizeof(k->name)) == 0 && wall_now_s() - k->made_s <= 2 * TICKET_LIFE_S) {
+        if (memcmp(name, k->name, sizeof(k->name)) == 0 && now_s() - k->made_s <= 2 * TICKET_LIFE_S) {
             bool last = k == now && SSL_version(ssl) != TLS1_3_VERSION; /* there a ticket serves once */
 
             return !use_key(k, iv, cipher, mac, 0) ? -1 : last ? 1 : 2;

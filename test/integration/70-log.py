@@ -126,8 +126,10 @@ def no_content(w):
 
 def addresses(w, how):
     sink = w.sink()
+    sink.rules = [{"at": "DOT", "nth": 1, "reply": "554 5.2.2 The mailbox of <bob.person@example.test> is full"}]
     g = w.glacis(w.config(sink, "log: {addresses: %s}" % how))
-    session(g, sender="Alice.Person@elsewhere.invalid", rcpts=("bob.person@example.test", "nobody.person@elsewhere.invalid"))
+    session(g, sender="Alice.Person@elsewhere.invalid",
+            rcpts=("bob.person@example.test", "nobody.person@elsewhere.invalid", "without.domain.person"))
     session(g, sender="alice.person@elsewhere.invalid")
     return g, txns(g, 2)
 
@@ -137,6 +139,7 @@ def hidden_addresses(w):
     g, lines = addresses(w, "domain")
     must("person" not in g.log_text().lower(), "no local part", re.findall(r".*person.*", g.log_text())[:2])
     must(lines[0]["from"].endswith("@elsewhere.invalid"), "the domain", lines[0])
+    must(any(t["text"] == "The mailbox of (address) is full" for t in lines), "a reply that quotes an address", lines)
     g.stop()
     w.programs.clear()
     g = w.glacis(w.config(w.sinks[0], "log: {addresses: hash}"), name="h")

@@ -162,6 +162,8 @@ static void the_control_counts_only_where_it_is_asked_for(void **st)
     assert_int_equal(guard_tick(&l, &settings, &blocks, NOW + 86400), GUARD_RESTORED);
 }
 
+#define PACKED_AT 16 /* where its time lies: behind mark, size and standing */
+
 /* Two proxies with half of the traffic each. */
 static void what_others_counted_counts(void **st)
 {
@@ -194,6 +196,9 @@ static void what_others_counted_counts(void **st)
     assert_false(
         memory_list_others_add(&b, slice_of(packed, len), NOW + 2 * 86400)); /* of one that is gone */
     assert_false(memory_list_others_add(&b, slice_of(packed, len - 1), NOW));
+    memcpy(packed + PACKED_AT, &(int64_t){ INT64_MIN }, sizeof(int64_t));
+    assert_false(memory_list_others_add(&b, slice_of(packed, len), NOW));
+    memcpy(packed + PACKED_AT, &(int64_t){ NOW + 10 }, sizeof(int64_t));
     packed[0] ^= 1;
     assert_false(memory_list_others_add(&b, slice_of(packed, len), NOW));
 }

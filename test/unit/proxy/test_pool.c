@@ -797,6 +797,33 @@ static void connections_of_other_processes_count_and_their_older_waiters_come_fi
 
 /* ---- several servers ---- */
 
+/* A reload ends an older generation: what the younger one counts in must not be given to another server. */
+static void records_last_as_long_as_a_configuration_names_their_server(void **state)
+{
+    const struct config *younger[2] = { NULL, NULL };
+    struct config *conf = xcalloc(1, sizeof(*conf));
+    struct state *st = state_new(64);
+    int own, share;
+
+    (void)state;
+    conf->upstream_count = conf->upstreams[0].server_count = 1;
+    conf->upstreams[0].server[0].text = "mx.test:25";
+    upstreams_register(st, conf);
+    own = state_server_find(st, "mx.test:25");
+    share = pool_find_share(st, "mx.test:25");
+    assert_true(own >= 0 && share >= 0 && own != share);
+    younger[1] = conf;
+    upstreams_sweep(st, younger, ARRAY_LEN(younger));
+    assert_int_equal(state_server_find(st, "mx.test:25"), own);
+    assert_int_equal(pool_find_share(st, "mx.test:25"), share);
+    younger[1] = NULL;
+    upstreams_sweep(st, younger, ARRAY_LEN(younger));
+    assert_int_equal(state_server_find(st, "mx.test:25"), -1);
+    assert_int_equal(pool_find_share(st, "mx.test:25"), -1);
+    state_free(st);
+    free(conf);
+}
+
 static void the_next_server_takes_over_when_the_way_to_the_first_fails(void **state)
 {
     static const struct fake_rule rules[] = {
@@ -1126,6 +1153,7 @@ int main(void)
         cmocka_unit_test(who_waits_too_long_is_told_so),
         cmocka_unit_test(a_rate_spreads_messages),
         cmocka_unit_test(connections_of_other_processes_count_and_their_older_waiters_come_first),
+        cmocka_unit_test(records_last_as_long_as_a_configuration_names_their_server),
         cmocka_unit_test(the_next_server_takes_over_when_the_way_to_the_first_fails),
         cmocka_unit_test(an_answer_is_no_reason_to_ask_another_server),
         cmocka_unit_test(a_server_marked_down_is_skipped_and_comes_back),
