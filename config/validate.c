@@ -153,6 +153,27 @@ static void check_patience(struct load *l, const struct on_upstream *on)
     }
 }
 
+/* Does some rule divert to it?  As deep as a tree may be. */
+static bool diverted_to(const struct config_node *node, const char *name)
+{
+    const struct config_node *child;
+
+    if (node == NULL) {
+        return false;
+    }
+    CONFIG_NODE_EACH(node, child)
+    {
+        if (slice_eq(child->key, SLICE("divert")) && child->kind == NODE_SCALAR &&
+            slice_eq(child->text, slice_str(name))) {
+            return true;
+        }
+        if (diverted_to(child, name)) {
+            return true;
+        }
+    }
+    return false;
+}
+
 static void check_upstream(struct load *l, const struct on_upstream *on)
 {
     const struct config_upstream *u = on->u;
@@ -173,9 +194,9 @@ static void check_upstream(struct load *l, const struct on_upstream *on)
     for (size_t i = 0; i < l->c->domain_count; i++) {
         used = used || l->c->domains[i].upstream == u || l->c->domains[i].upstream == NULL;
     }
-    if (!used) {
+    if (!used && !diverted_to(config_node_get(l->c->root, "policy"), u->name)) {
         config_errors_add(l->errs, true, u->line, on->node != NULL ? on->node->key_column : 1,
-                          "upstreams.%s: no domain uses it", u->name);
+                          "upstreams.%s: no domain uses it, and no rule diverts to it", u->name);
     }
 }
 

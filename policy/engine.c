@@ -121,6 +121,18 @@ static void open_memory(struct policy_worker *pw)
     }
 }
 
+/* Standing is kept by the verified name too, and suspicion of new-comers asks for standing. */
+static void note_name(struct policy_worker *pw)
+{
+    for (unsigned i = 0; i < FACT_COUNT; i++) {
+        enum source source = engine_source(i);
+        bool standing = source == SOURCE_STANDING || source == SOURCE_ZERO_DAY || source == SOURCE_FRESH;
+
+        pw->wants_name =
+            pw->wants_name || (pw->used[i] && (source == SOURCE_RDNS || (standing && pw->memory != NULL)));
+    }
+}
+
 struct policy_worker *policy_worker_new(const struct policy *p, struct loop *loop, struct resolver *r,
                                         struct state *st)
 {
@@ -141,6 +153,7 @@ struct policy_worker *policy_worker_new(const struct policy *p, struct loop *loo
     }
     note_lists(pw);
     open_memory(pw);
+    note_name(pw);
     slab_init(&pw->judge_slab, "judge",
               sizeof(struct judge) + p->reputation.count * sizeof(struct fact_value), JUDGES_KEPT);
     slab_init(&pw->run_slab, "run", reputation_run_size(&p->reputation), JUDGES_KEPT);
@@ -219,6 +232,10 @@ void engine_ask_early(struct judge *j, enum fact_stage stage)
             source != SOURCE_GIVEN && source != SOURCE_NEVER && source != SOURCE_REASON) {
             facts_start(j, source);
         }
+    }
+    if (stage == STAGE_CONNECT && j->pw->wants_name && !j->exempt &&
+        j->facts.v[FACT_ID_CLIENT_RDNS].state == FACT_IDLE) {
+        facts_start(j, SOURCE_RDNS); /* while the client waits for the greeting */
     }
     for (size_t i = 0; stage == STAGE_CONNECT && i < j->pw->policy->reputation.count; i++) {
         if (j->pw->used[FACT_COUNT + i] && !j->lists_asked) {

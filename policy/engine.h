@@ -61,6 +61,7 @@ struct policy_worker {
     bool *used;              /* FACT_COUNT + lists: some rule has a term on it that can match */
     bool any_list;           /* some list is wanted that the file does not have off */
     bool zero_day_lists;     /* some enforcing list has zero_day */
+    bool wants_name;         /* some rule asks for the verified name, or for what is remembered under it */
     struct slab judge_slab;  /* a judge and its lists */
     struct slab run_slab;    /* of reputation_run_new */
 };
@@ -82,6 +83,7 @@ struct judge_tag {
 
 struct judge_txn { /* what the accepted recipients brought */
     bool open, any;
+    bool single; /* a tag names the one recipient that was taken */
     bool bypass;
     enum verdict_action action; /* of the first recipient */
     const char *rule;
@@ -209,6 +211,8 @@ static inline enum fact_state judge_state(const struct judge *j, enum fact_id id
 /* A copy in lower case, for the life of the scope. */
 struct slice facts_lower(struct judge *j, enum fact_scope scope, struct slice s);
 struct slice facts_copy(struct judge *j, enum fact_scope scope, struct slice s);
+/* A name joins the list (X-Glacis-Tests, the log) unless it is there. */
+void judge_add_name(struct buf *names, const char *name);
 void facts_set_word(struct judge *j, enum fact_id id, const char *word);
 
 /* message.from_local and .from_domain: of the first From field of a header section; false: there is none, or

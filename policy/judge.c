@@ -302,8 +302,7 @@ void judge_cancel(struct judge *j)
 
 /* ---- what recipients bring to the transaction ---- */
 
-/* A name joins the list unless it is there. */
-static void add_name(struct buf *names, const char *name)
+void judge_add_name(struct buf *names, const char *name)
 {
     struct slice rest = buf_slice(names), want = slice_str(name);
 
@@ -359,16 +358,29 @@ static void take_rules(struct judge *j, enum rule_block b)
         const struct rule *rule = &block->rule[i];
 
         if (j->trace[b][i].outcome == RULE_MONITORED) {
-            add_name(&j->txn.monitored, rule->name);
+            judge_add_name(&j->txn.monitored, rule->name);
         } else if (j->trace[b][i].outcome == RULE_MATCHED) {
             if (rule->final == ACTION_NONE) { /* the final one is in the verdict */
-                add_name(&j->txn.rules, rule->name);
+                judge_add_name(&j->txn.rules, rule->name);
             }
             for (const struct rule_tag *tag = rule->tags; tag != NULL; tag = tag->next) {
                 add_tag(j, tag);
             }
         }
     }
+}
+
+/* Some rule that matched in the last question has such a tag. */
+static bool names_recipient(const struct judge *j)
+{
+    const struct block *block = &j->pw->policy->rules.block[BLOCK_ENVELOPE];
+
+    for (size_t i = 0; j->trace[BLOCK_ENVELOPE] != NULL && i < block->count; i++) {
+        if (j->trace[BLOCK_ENVELOPE][i].outcome == RULE_MATCHED && block->rule[i].names_recipient) {
+            return true;
+        }
+    }
+    return false;
 }
 
 void judge_recipient_taken(struct judge *j)
@@ -383,6 +395,7 @@ void judge_recipient_taken(struct judge *j)
         t->score = j->result.score;
     }
     t->score = j->result.score > t->score ? j->result.score : t->score;
+    t->single = t->single || names_recipient(j);
     take_rules(j, BLOCK_ENVELOPE);
 }
 
@@ -391,19 +404,16 @@ void judge_message_taken(struct judge *j)
     if (j->trace[BLOCK_MESSAGE] != NULL && !j->txn.bypass) {
         j->txn.score = j->result.score;
         take_rules(j, BLOCK_MESSAGE);
+        if (j->verdict.action > VERDICT_BYPASS) { /* diverted; or refused, had the mode been enforce */
+            j->txn.action = j->verdict.action;
+            j->txn.rule = j->verdict.rule;
+        }
     }
 }
 
 bool judge_single_recipient(const struct judge *j)
 {
-    const struct block *block = &j->pw->policy->rules.block[BLOCK_ENVELOPE];
-
-    for (size_t i = 0; j->trace[BLOCK_ENVELOPE] != NULL && i < block->count; i++) {
-        if (j->trace[BLOCK_ENVELOPE][i].outcome == RULE_MATCHED && block->rule[i].names_recipient) {
-            return true;
-        }
-    }
-    return false;
+    return j->txn.single || names_recipient(j);
 }
 
 bool judge_bypasses(const struct judge *j)

@@ -251,60 +251,84 @@ static void log_word(const struct judge *j, struct log_line *l, const char *key,
     }
 }
 
-static void log_names(struct log_line *l, const char *key, struct slice names)
+static void log_items(struct log_line *l, struct slice names)
 {
-    if (slice_empty(names)) {
-        return;
-    }
-    log_list_begin(l, key);
     while (!slice_empty(names)) {
         log_item(l, slice_cut(&names, ','));
     }
-    log_list_end(l);
 }
 
-/* Rules of the last question that were only recorded. */
-static void log_monitored(const struct judge *j, struct log_line *l)
+static void log_names(struct log_line *l, const char *key, struct slice names)
 {
-    enum rule_block b = j->question.block;
-    const struct block *block = &j->pw->policy->rules.block[b];
-    bool open = false;
-
-    for (size_t i = 0; j->trace[b] != NULL && i < block->count; i++) {
-        if (j->trace[b][i].outcome == RULE_MONITORED) {
-            if (!open) {
-                log_list_begin(l, "monitored");
-                open = true;
-            }
-            log_item(l, slice_str(block->rule[i].name));
-        }
-    }
-    if (open) {
+    if (!slice_empty(names)) {
+        log_list_begin(l, key);
+        log_items(l, names);
         log_list_end(l);
     }
 }
 
-void judge_log(const struct judge *j, struct log_line *l)
+/* Rules that were only recorded: `taken` of the accepted recipients, and those of the last question if it was
+ * one of this block. */
+static void log_monitored(const struct judge *j, struct log_line *l, struct slice taken, enum rule_block b)
+{
+    const struct block *block = &j->pw->policy->rules.block[b];
+    char mem[JUDGE_TESTS_MAX];
+    struct buf names;
+
+    buf_init_fixed(&names, mem, sizeof(mem));
+    buf_put_slice(&names, taken);
+    for (size_t i = 0; j->question.block == b && j->trace[b] != NULL && i < block->count; i++) {
+        if (j->trace[b][i].outcome == RULE_MONITORED) {
+            judge_add_name(&names, block->rule[i].name);
+        }
+    }
+    log_names(l, "monitored", buf_slice(&names));
+}
+
+static void log_verdict(struct log_line *l, enum verdict_action action, const char *rule, int64_t score)
+{
+    char mem[40];
+    struct buf text;
+
+    if (rule != NULL) {
+        buf_init_fixed(&text, mem, sizeof(mem));
+        put_score(&text, score);
+        log_text(l, "verdict", actions[action]);
+        log_text(l, "rule", rule);
+        log_str(l, "score", buf_slice(&text));
+    }
+}
+
+void judge_log_facts(const struct judge *j, struct log_line *l)
 {
     const struct fact_value *lists = &j->facts.v[FACT_ID_REPUTATION_LISTS];
-    /* of a message that its own rules let pass, what let its recipients in */
-    bool of_txn = j->question.block == BLOCK_MESSAGE && j->txn.any && j->verdict.action <= VERDICT_BYPASS;
-    char mem[40];
-    struct buf score;
 
-    buf_init_fixed(&score, mem, sizeof(mem));
-    put_score(&score, j->result.score);
-    if (j->verdict.rule != NULL) {
-        log_text(l, "verdict", actions[of_txn ? j->txn.action : j->verdict.action]);
-        log_text(l, "rule", of_txn ? j->txn.rule : j->verdict.rule);
-        log_str(l, "score", buf_slice(&score));
-    }
     log_word(j, l, "spf", FACT_ID_SPF);
     log_word(j, l, "iprev", FACT_ID_CLIENT_IPREV);
     if (lists->state == FACT_KNOWN || lists->state == FACT_SOFT) {
         log_names(l, "lists", fact_text(lists));
     }
-    log_monitored(j, l);
+}
+
+void judge_log(const struct judge *j, struct log_line *l)
+{
+    log_verdict(l, j->verdict.action, j->verdict.rule, j->result.score);
+    judge_log_facts(j, l);
+    log_monitored(j, l, SLICE_NONE, j->question.block);
+}
+
+void judge_log_txn(const struct judge *j, struct log_line *l)
+{
+    const struct judge_txn *t = &j->txn;
+    bool asked = j->question.block == BLOCK_MESSAGE;
+
+    if (asked && j->verdict.action > VERDICT_BYPASS) {
+        log_verdict(l, j->verdict.action, j->verdict.rule, j->result.score);
+    } else { /* what let its recipients in */
+        log_verdict(l, t->action, t->rule, asked ? j->result.score : t->score);
+    }
+    judge_log_facts(j, l);
+    log_monitored(j, l, buf_slice(&t->monitored), BLOCK_MESSAGE);
 }
 
 /* ---- explain ---- */

@@ -174,8 +174,12 @@ struct slice judge_rdns(const struct judge *j);
 /* headers.add, rendered over the facts. */
 void judge_added_headers(const struct judge *j, struct buf *out);
 
-/* Keys for the log's txn and rcpt lines: verdict, rule, score, spf, iprev, lists, monitored rules. */
+/* Keys for the log's rcpt line, of the last question: verdict, rule, score, spf, iprev, lists, monitored rules. */
 void judge_log(const struct judge *j, struct log_line *l);
+/* The same for the txn line: of the message's rules if they refused or diverted it, else of its recipients. */
+void judge_log_txn(const struct judge *j, struct log_line *l);
+/* What is known (spf, iprev, lists), without a verdict: of a recipient that the rules were not asked about. */
+void judge_log_facts(const struct judge *j, struct log_line *l);
 
 /* ---- explain: everything that was asked and decided ---- */
 

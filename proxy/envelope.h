@@ -23,6 +23,7 @@ struct recipient {
     struct slice orcpt;      /* ORCPT= value, still xtext; empty if not given */
     bool         utf8;       /* the local part is not ASCII */
     bool         routed;     /* a source route was stripped */
+    bool         judged;     /* the rules were asked */
     const struct config_domain *home; /* set by recipient.c: which entry of `domains` took it */
 };
 

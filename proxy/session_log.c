@@ -117,7 +117,11 @@ void session_log_rcpt(struct session *s, const struct recipient *rcpt, struct sl
     put_address(s, &l, "to", rcpt != NULL && !slice_empty(rcpt->address) ? rcpt->address : said);
     put_reply(s, &l, r);
     log_text(&l, "by", by);
-    judge_log(session_judge(s), &l);
+    if (rcpt != NULL && rcpt->judged) {
+        judge_log(session_judge(s), &l);
+    } else {
+        judge_log_facts(session_judge(s), &l);
+    }
     log_end(&l);
 }
 
@@ -185,7 +189,7 @@ void session_log_txn(struct session *s, const struct reply *r, const char *outco
     if (t->relay != NULL && relay_tls(t->relay)[0] != '\0') {
         log_text(&l, "upstream_tls", relay_tls(t->relay));
     }
-    judge_log(session_judge(s), &l);
+    judge_log_txn(session_judge(s), &l);
     log_bool(&l, "tls", s->tls);
     if (s->tls) {
         log_text(&l, "tls_version", s->tls_version);

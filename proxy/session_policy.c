@@ -73,6 +73,9 @@ static void refuse(struct session *s, struct recipient *rcpt, const struct verdi
     struct reply r = reply_of(v);
     bool closes = v->action == VERDICT_DROP;
 
+    if (closes && s->txn->env.rcpt_count > 0 && r.code == 421) {
+        r.code = 451; /* it acts as defer: 421 would say that the connection ends here */
+    }
     if (session_refuse_rcpt(s, rcpt, &r) == CMD_CLOSED) {
         return;
     }
@@ -283,6 +286,7 @@ enum cmd_result session_judge_rcpt(struct session *s, struct recipient *rcpt)
         .count = (unsigned)s->txn->env.rcpt_count,
     };
 
+    rcpt->judged = true;
     s->txn->asking = rcpt;
     s->waits |= WAIT_POLICY;
     judge_violations(session_judge(s), s->violations);

@@ -198,6 +198,7 @@ void session_ask_upstream(struct session *s, struct recipient *rcpt)
         relay_free(&t->relay); /* all before were refused: the class is still open */
     }
     if (t->relay == NULL) {
+        t->env.rdns = judge_rdns(session_judge(s)); /* what has come since MAIL */
         t->upstream = rcpt->home->upstream;
         t->relay = relay_new(s->worker->upstreams, t->upstream, &t->env);
     }

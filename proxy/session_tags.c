@@ -16,7 +16,7 @@ static void put_received(struct session *s, struct buf *out)
     struct buf b, clause;
     struct received r = {
         .helo = t->env.helo,
-        .rdns = t->env.rdns,
+        .rdns = judge_rdns(session_judge(s)), /* at MAIL it may have been on its way */
         .client = s->peer,
         .hostname = slice_str(s->worker->conf->server.hostname),
         .esmtp = s->esmtp,

@@ -53,6 +53,26 @@ def one_line_a_message(w):
     must(close["reason"] == "quit" and close["messages"] == 1, "quit, 1 message", close)
 
 
+RULES = """policy:
+  preset: none
+  before:
+    - {name: watched, when: {recipient.local: bob}, then: {score: 1}, mode: monitor}
+    - {name: kept, when: {recipient.local: bob}, then: bypass}
+    - {name: away, when: {recipient.local: away}, then: reject}
+"""
+
+
+@shows("a recipient is logged with the rule that judged it, or with none; a message with what let it in, and what was only recorded")
+def whose_rule(w):
+    g = w.glacis(w.config(w.sink(), policy=RULES))
+    session(g, rcpts=("bob@example.test", "away@example.test", "x@elsewhere.invalid"))
+    txn = txns(g, 1)[0]
+    must((txn["verdict"], txn["rule"], txn.get("monitored")) == ("bypass", "kept", ["watched"]), "what let bob in", txn)
+    refused = {e["to"]: e for e in g.events("rcpt")}
+    must(refused["away@example.test"]["rule"] == "away", "the rule", refused)
+    must("rule" not in refused["x@elsewhere.invalid"], "no rule: relay control refused it", refused)
+
+
 @shows("each fate has its line: refused by us, by the upstream, deferred, unknown, client gone")
 def fates(w):
     sink = w.sink()

@@ -264,7 +264,11 @@ static void what_cannot_work_together_is_said(void **state)
         { "unused upstream",
           "upstreams:\n  u: {servers: \"192.0.2.1:25\"}\n  v: {servers: \"192.0.2.2:25\"}\ndomains: "
           "{a.example: u}\n",
-          "f:3:3: warning: upstreams.v: no domain uses it\n", true },
+          "f:3:3: warning: upstreams.v: no domain uses it, and no rule diverts to it\n", true },
+        { "only diverted to",
+          "upstreams:\n  u: {servers: \"192.0.2.1:25\"}\n  v: {servers: \"192.0.2.2:25\"}\ndomains: "
+          "{a.example: u}\npolicy: {after: [{name: r, then: {divert: v}}]}\n",
+          "", true },
         { "limits",
           UP
           "limits:\n  spool_memory: 1GiB\n  message_size: 5GiB\n  data_timeout: 1h\n  command_timeout: 1h\n"
