@@ -46,7 +46,7 @@ static unsigned demote(struct memory_list *l, enum guard_reason reason, int64_t 
     bool fresh = l->demoted_s == 0;
 
     l->evil_s = (uint32_t)now_s;
-    l->changed_ms = to_ms(now_s);
+    memory_list_changed(l, to_ms(now_s));
     l->against = (uint8_t)((fresh ? 0 : l->against) | 1u << reason);
     forget_evidence(l);
     if (!fresh) {
@@ -68,7 +68,7 @@ static void believe(struct memory_list *l, int64_t now_s)
     l->against = 0;
     l->why[0] = '\0';
     l->last_restored_s = (uint32_t)now_s;
-    l->changed_ms = to_ms(now_s);
+    memory_list_changed(l, to_ms(now_s));
     forget_evidence(l);
 }
 
@@ -463,7 +463,7 @@ unsigned guard_tick(struct memory_list *l, const struct guard_settings *s, const
     if (l->override != OVERRIDE_AUTO && l->override_until_s != 0 && now_s >= (int64_t)l->override_until_s) {
         l->override = OVERRIDE_AUTO; /* a demotion below it stands */
         l->override_until_s = 0;
-        l->changed_ms = to_ms(now_s);
+        memory_list_changed(l, to_ms(now_s));
         what |= GUARD_OVERRIDE_ENDED;
     }
     what |= look_for_silence(l, now_s);
@@ -507,11 +507,10 @@ void guard_override(struct memory_list *l, enum memory_override o, uint32_t unti
 {
     l->override = (uint8_t)o;
     l->override_until_s = until_s;
-    l->changed_ms = now_ms;
+    memory_list_changed(l, now_ms);
     if (o == OVERRIDE_AUTO && l->demoted_s != 0) { /* `auto` by hand: it starts anew */
         believe(l, (int64_t)(now_ms / 1000));
         l->probe_control = 0;
-        l->changed_ms = now_ms;
     }
 }
 

@@ -33,6 +33,11 @@ void memory_list_forget(struct memory_list *l)
     memory_list_others_begin(l);
 }
 
+void memory_list_changed(struct memory_list *l, uint64_t now_ms)
+{
+    l->changed_ms = now_ms > l->changed_ms ? now_ms : l->changed_ms + 1;
+}
+
 size_t memory_list_pack(const struct memory_list *l, int64_t now_s, char out[MEMORY_LIST_PACKED])
 {
     struct packed p;

@@ -157,7 +157,7 @@ struct memory_evidence {
     char text[60];  /* for people: domain and network */
 };
 
-struct memory_trial { /* of a demoted list, since its newest evidence: what it is to return by */
+struct memory_trial {              /* of a demoted list, since its newest evidence: what it is to return by */
     uint32_t good, good_yes;       /* established ones */
     uint32_t clients, clients_yes; /* each once in a while */
     uint32_t bad, bad_yes;
@@ -201,7 +201,7 @@ struct memory_list {
     uint32_t surge_s, silent_s; /* alarms since; 0 none */
     uint8_t override;           /* enum memory_override */
     uint32_t override_until_s;  /* 0: for ever */
-    uint64_t changed_ms;        /* wall clock of the last change of standing or override: the newest wins */
+    uint64_t changed_ms;        /* the last change of standing or override: memory_list_changed() */
 };
 
 /*
@@ -219,6 +219,12 @@ bool memory_list_claim(struct memory_list *l, uint32_t *due_s, int64_t now_s, ui
 
 /* The evidence (clients, identities, also of others) was used or is void. */
 void memory_list_forget(struct memory_list *l);
+
+/*
+ * The standing or the override is changed now.  The change is newer than all that this proxy has heard of, so
+ * the last word wins even where clocks differ, or where two fall into one second.
+ */
+void memory_list_changed(struct memory_list *l, uint64_t now_ms);
 
 /* What this proxy counted, for the others; returns its octets. */
 #define MEMORY_LIST_PACKED 8192

@@ -1,7 +1,9 @@
 /*
  * redis_lists.c - what several proxies know together of reputation lists, every LISTS_EVERY_MS.
  *
- * Standing    demotion, return and override of a list: the newest change wins, either way.
+ * Standing    demotion, return and override of a list: the newest change wins, either way.  With a demotion go
+ *             what was found against the list and its numbers; what shows that it is well (the trial) each
+ *             proxy sees for itself, and one that has seen enough believes it again for all.
  * Evidence    what each proxy counted (list_share.c); one worker of a proxy at a time tells it.
  *
  * Nothing here is on the way of a session, and nothing waits.
@@ -20,13 +22,33 @@ struct list_request {
 
 /* ---- standing and overrides, both ways ---- */
 
+static struct slice text_of(const redisReply *reply, const char *name)
+{
+    for (size_t i = 0; i + 1 < reply->elements; i += 2) {
+        if (slice_eq(redis_element(reply, i), slice_str(name)))
+            return redis_element(reply, i + 1);
+    }
+    return SLICE_NONE;
+}
+
 static uint64_t field_of(const redisReply *reply, const char *name)
 {
     uint64_t n;
 
-    for (size_t i = 0; i + 1 < reply->elements; i += 2) {
-        if (slice_eq(redis_element(reply, i), slice_str(name)))
-            return slice_to_u64(redis_element(reply, i + 1), UINT64_MAX, &n) ? n : 0;
+    return slice_to_u64(text_of(reply, name), UINT64_MAX, &n) ? n : 0;
+}
+
+/* Above 0: theirs is newer.  Of two changes in one moment all proxies must choose the same. */
+static int compare(const redisReply *reply, const struct memory_list *l)
+{
+    const uint64_t theirs[] = { field_of(reply, "changed"), field_of(reply, "demoted"),
+                                field_of(reply, "evil"), field_of(reply, "override"),
+                                field_of(reply, "until") };
+    const uint64_t ours[] = { l->changed_ms, l->demoted_s, l->evil_s, l->override, l->override_until_s };
+
+    for (size_t i = 0; i < ARRAY_LEN(ours); i++) {
+        if (theirs[i] != ours[i])
+            return theirs[i] > ours[i] ? 1 : -1;
     }
     return 0;
 }
@@ -35,10 +57,25 @@ static void send_list(struct redis *r, const struct memory_list *l, const char *
 {
     redis_command(
         r, NULL, NULL,
-        "HSET %s changed %llu demoted %u evil %u reason %u demotions %u restored %u override %u until %u",
-        key, (unsigned long long)l->changed_ms, l->demoted_s, l->evil_s, (unsigned)l->reason, l->demotions,
-        l->last_restored_s, (unsigned)l->override, l->override_until_s);
+        "HSET %s changed %llu demoted %u evil %u reason %u against %u demotions %u restored %u override %u "
+        "until %u why %s",
+        key, (unsigned long long)l->changed_ms, l->demoted_s, l->evil_s, (unsigned)l->reason,
+        (unsigned)l->against, l->demotions, l->last_restored_s, (unsigned)l->override, l->override_until_s,
+        l->why);
     redis_command(r, NULL, NULL, "EXPIRE %s %d", key, LIST_KEEP_S);
+}
+
+/* Demoted, accused anew or believed by another: a trial of what was before proves nothing any more. */
+static void take_standing(struct memory_list *l, const redisReply *reply)
+{
+    struct buf why;
+
+    l->demoted_s = (uint32_t)field_of(reply, "demoted");
+    l->evil_s = (uint32_t)field_of(reply, "evil");
+    l->against = (uint8_t)field_of(reply, "against");
+    memset(&l->trial, 0, sizeof(l->trial));
+    buf_init_fixed(&why, l->why, sizeof(l->why));
+    buf_put_quoted(&why, text_of(reply, "why"), sizeof(l->why) - 5);
 }
 
 static void take_list(struct memory_list *l, const redisReply *reply)
@@ -46,8 +83,8 @@ static void take_list(struct memory_list *l, const redisReply *reply)
     uint64_t override = field_of(reply, "override");
 
     l->changed_ms = field_of(reply, "changed");
-    l->demoted_s = (uint32_t)field_of(reply, "demoted");
-    l->evil_s = (uint32_t)field_of(reply, "evil");
+    if (l->demoted_s != field_of(reply, "demoted") || l->evil_s != field_of(reply, "evil"))
+        take_standing(l, reply);
     l->reason = (uint8_t)field_of(reply, "reason");
     l->demotions = (uint32_t)field_of(reply, "demotions");
     l->last_restored_s = (uint32_t)field_of(reply, "restored");
@@ -64,7 +101,7 @@ static void on_list(redisAsyncContext *ac, void *answer, void *arg)
     struct memory_list *l;
     struct buf key;
     char mem[KEY_MAX + MEMORY_LIST_NAME];
-    uint64_t theirs;
+    int newer;
     bool taken = false;
 
     redis_reply_came(r);
@@ -73,13 +110,13 @@ static void on_list(redisAsyncContext *ac, void *answer, void *arg)
     l = tables_list_take(r->m->tables, slice_str(req->name));
     if (l == NULL)
         goto out;
-    theirs = field_of(reply, "changed");
+    newer = compare(reply, l);
     buf_init_fixed(&key, mem, sizeof(mem));
     buf_putf(&key, "%sl:%s", r->prefix, req->name);
-    taken = theirs > l->changed_ms;
+    taken = newer > 0;
     if (taken)
         take_list(l, reply);
-    else if (theirs < l->changed_ms)
+    else if (newer < 0)
         send_list(r, l, mem);
     tables_list_give(r->m->tables, l);
 out:

@@ -24,18 +24,18 @@ OTHER = ":127.0.0.2:listed\n127.0.0.2\n127.0.2.10-14\n"
 
 
 class Lists(Lab):
-    """A lab with the zones first.test and second.test in an rbldnsd of its own."""
+    """A lab with the zones first.test and second.test in an rbldnsd of its own, or in that of another lab."""
 
-    def __init__(self, w, lists, guard):
+    def __init__(self, w, lists, guard, more="", **options):
         self.files = os.path.join(w.dir, "rbl", "rbldnsd")
         self.rbldnsd = None
-        super().__init__(w, "".join("    - {%s}\n" % l for l in lists), guard=guard,
-                         dns_more=", cache: {max_ttl: 1s, negative_ttl: 1s}, timeout: 5s")
+        super().__init__(w, "".join("    - {%s}\n" % l for l in lists), more=more, guard=guard,
+                         dns_more=", cache: {max_ttl: 1s, negative_ttl: 1s}, timeout: 5s", **options)
 
-    def serve(self):
+    def serve(self, rbldnsd=None):
         os.makedirs(os.path.dirname(self.files), exist_ok=True)
         os.chmod(os.path.dirname(self.files), 0o755)
-        self.rbldnsd = dnsserver.rbldnsd(os.path.dirname(self.files), {"first.test": TRUTH, "second.test": OTHER})
+        self.rbldnsd = rbldnsd or dnsserver.rbldnsd(os.path.dirname(self.files), {"first.test": TRUTH, "second.test": OTHER})
         for zone in ("first.test", "second.test"):
             self.dns.forward(zone, self.rbldnsd.address)
         return self

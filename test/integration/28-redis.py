@@ -15,10 +15,12 @@ sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 # pylint: disable=wrong-import-position
 from checks import CHECKS, Skip, must, run, shows
 from client import Client, wait_for
+from faults import Clock
 from lab import Lab
 
 memory = importlib.import_module("26-memory")
-del CHECKS[:]               # it is here for its helpers, not for its checks
+lists = importlib.import_module("27-lists")
+del CHECKS[:]               # they are here for their helpers, not for their checks
 
 UP = "glacis_shared_memory_up"
 STRANGER = memory.STRANGER
@@ -137,6 +139,62 @@ def shared_first_seen(w):
         b = proxy(w, "b", SEEN, settings, "zero_day: {learn_for: off}\n")
         must(memory.accepted(b.send("127.0.5.1", STRANGER)).field("X-New") is None, "known to the second too")
         must(memory.accepted(b.send("127.0.5.2", STRANGER)).field("X-New") == "yes", "another one is new")
+    with_redis(w, check)
+
+
+MIN_ASKED = 20
+HALF_HOUR_MS = 31 * 60 * 1000
+
+
+def two_with_a_list(w, settings, clock):
+    """Two proxies that ask one rbldnsd about first.test; their wall clocks can be moved."""
+    guard = "{sample: 0%%, probe_interval: off, canaries: [], min_asked: %d}" % MIN_ASKED
+    labs = [lists.Lists(w, [lists.FIRST + ", probe: off"], guard, more=settings, name=name, env=clock.env) for name in "ab"]
+    w.dns.append(labs[0].serve().rbldnsd)
+    labs[1].serve(labs[0].rbldnsd)
+    for lab in labs:
+        wait_for(lambda l=lab: l.g.metrics().get(UP) == 2, 20, "both workers connected")
+    return labs
+
+
+def demoted(lab):
+    return lab.view()["demoted_at"] > 0
+
+
+@shows("list health is shared: neither of two proxies saw enough, both demote; what the first saw returns it for both")
+def shared_lists(w):
+    def check(_, settings):
+        clock = Clock(w.dir)
+        a, b = two_with_a_list(w, settings, clock)
+        a.become(lists.LIES)
+        hosts = {a: iter(range(30, 250)), b: iter(range(30, 250))}
+        sent = {a: 0, b: 0}
+
+        def stranger(lab):
+            sent[lab] += 1
+            return lab.stranger(next(hosts[lab]), 21 if lab is a else 22)
+
+        must({stranger(a) for _ in range(14)} == {"451"}, "believed at the first")
+        must({stranger(b) for _ in range(12)} == {"451"}, "believed at the second")
+        wait_for(lambda: demoted(b) or (time.sleep(1.5), stranger(b), False)[2], 20, "the second decides with what the first saw")
+        must(max(sent.values()) < MIN_ASKED, "neither alone had %d" % MIN_ASKED, sent.values())
+        said = b.g.events("list_demoted")
+        must(len(said) == 1 and int(said[0]["numbers"].split(" of ")[1].split()[0]) >= MIN_ASKED, "of both", said)
+        wait_for(lambda: demoted(a), 12, "the first hears of it")
+        must(a.g.events("list_demoted") == [] and len(a.g.events("list_shared")) == 1, "heard, not found", a.g.events("list_shared"))
+        for lab in (a, b):
+            wait_for(lambda l=lab: {stranger(l) for _ in range(4)} == {"250"}, 5, "nobody is delayed")
+            must("says yes to nearly everything (%s)" % said[0]["numbers"] in lab.cli(), "why, at both", lab.cli())
+
+        a.become(lists.TRUTH)
+        time.sleep(1.2)                 # the cache
+        must({stranger(a) for _ in range(MIN_ASKED + 10)} == {"250"}, "the list is well")
+        must(demoted(a) and demoted(b), "but not before its time")
+        clock.move(wall_ms=HALF_HOUR_MS)
+        wait_for(lambda: not demoted(a) and not demoted(b), 15, "both believe it again")
+        must(len(a.g.events("list_restored")) == 1 and b.g.events("list_restored") == [], "who saw it decided")
+        for lab, net in ((a, 16), (b, 17)):
+            wait_for(lambda l=lab, h=net: l.stranger(h, 2) == "451", 5, "asked and believed")
     with_redis(w, check)
 
 

@@ -109,7 +109,7 @@ class Lab:
         self.dns = internet()
         w.dns.append(self.dns)
         self.config = config(w, self.sink, self.dns, a_list() if lists is None else lists, policy, more, **options)
-        self.g = w.glacis(self.config, name=options.get("name", "g"))
+        self.g = w.glacis(self.config, name=options.get("name", "g"), env=options.get("env"))
 
     @staticmethod
     def silent(w):

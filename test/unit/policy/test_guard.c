@@ -230,6 +230,30 @@ static void the_operators_word_wins(void **st)
     }
 }
 
+/* Other proxies take the newest: what is decided later must be newer, be it in the same second. */
+static void a_later_decision_is_a_newer_one(void **st)
+{
+    struct memory_list l = { .name = "l" };
+    uint64_t before;
+
+    (void)st;
+    guard_override(&l, OVERRIDE_AUTO, 0, NOW * 1000 + 900);
+    before = l.changed_ms;
+    assert_int_equal(guard_probed(&l, &blocks, GUARD_YES, GUARD_YES, NOW), GUARD_DEMOTED);
+    assert_true(l.changed_ms > before);
+    before = l.changed_ms;
+    guard_override(&l, OVERRIDE_AUTO, 0, NOW * 1000 + 900);
+    assert_int_equal(l.demoted_s, 0);
+    assert_true(l.changed_ms > before);
+    before = l.changed_ms;
+    guard_override(&l, OVERRIDE_MONITOR, (uint32_t)NOW - 5,
+                   (NOW - 60) * 1000); /* a clock that was set back */
+    assert_true(l.changed_ms > before);
+    before = l.changed_ms;
+    assert_int_equal(guard_tick(&l, &settings, &blocks, NOW), GUARD_OVERRIDE_ENDED);
+    assert_true(l.changed_ms > before);
+}
+
 static void the_most_frequent_are_canaries(void **st)
 {
     struct canaries c = { .faded_s = NOW };
@@ -266,6 +290,7 @@ int main(void)
         cmocka_unit_test(the_control_counts_only_where_it_is_asked_for),
         cmocka_unit_test(what_others_counted_counts),
         cmocka_unit_test(the_operators_word_wins),
+        cmocka_unit_test(a_later_decision_is_a_newer_one),
         cmocka_unit_test(the_most_frequent_are_canaries),
     };
 

@@ -211,6 +211,76 @@ static void check_counted_elsewhere(int proxy, uint32_t n)
     memory_list_give(t.m[proxy], l);
 }
 
+/* The first proxy's clock is far ahead: who has heard of its demotion and overrides it says the last word. */
+static void begin_skewed(void)
+{
+    for (int proxy = 0; proxy < 2; proxy++) {
+        struct memory_list *l = memory_list_take(t.m[proxy], SLICE("skewed"));
+
+        l->demoted_s = 1000;
+        memory_list_changed(l, 2000000);
+        if (proxy == 1) {
+            l->override = OVERRIDE_ENFORCE;
+            memory_list_changed(l, 5);
+        }
+        memory_list_give(t.m[proxy], l);
+    }
+}
+
+static void check_skewed(void)
+{
+    struct memory_list *l = memory_list_take(t.m[0], SLICE("skewed"));
+
+    assert_int_equal(l->override, OVERRIDE_ENFORCE);
+    assert_int_equal(l->demoted_s, 1000);
+    memory_list_give(t.m[0], l);
+}
+
+/* Two decide otherwise in the same moment: both believe the accuser, with what it found. */
+static void begin_tied(void)
+{
+    for (int proxy = 0; proxy < 2; proxy++) {
+        struct memory_list *l = memory_list_take(t.m[proxy], SLICE("tied"));
+
+        memory_list_changed(l, 77000);
+        if (proxy == 1) {
+            l->demoted_s = l->evil_s = 77;
+            l->reason = 2;
+            l->against = 1u << 2;
+            memcpy(l->why, "29 of \n clients", 16);
+        } else {
+            l->trial.clients = 9; /* of an earlier time */
+            l->against = 1u << 1;
+        }
+        memory_list_give(t.m[proxy], l);
+    }
+}
+
+static bool tied_is_demoted(void)
+{
+    struct memory_list *l = memory_list_take(t.m[0], SLICE("tied"));
+    bool demoted = l->demoted_s != 0;
+
+    memory_list_give(t.m[0], l);
+    return demoted;
+}
+
+static void check_tied(void)
+{
+    struct memory_list *l;
+
+    for (int i = 0; i < 12 && !tied_is_demoted(); i++)
+        run_ms(500); /* who wrote last is heard first: perhaps one exchange more */
+    l = memory_list_take(t.m[0], SLICE("tied"));
+    assert_int_equal(l->demoted_s, 77);
+    assert_int_equal(l->evil_s, 77);
+    assert_int_equal(l->reason, 2);
+    assert_int_equal(l->against, 1u << 2);
+    assert_int_equal(l->trial.clients, 0);
+    assert_string_equal(l->why, "29 of \\x0a clients");
+    memory_list_give(t.m[0], l);
+}
+
 static void the_standing_of_a_list_is_shared(void **st)
 {
     struct memory_list *l = memory_list_take(t.m[0], SLICE("some-list"));
@@ -226,6 +296,8 @@ static void the_standing_of_a_list_is_shared(void **st)
     memory_list_give(t.m[1], l);
     count_clients(0, 30);
     count_clients(1, 25);
+    begin_skewed();
+    begin_tied();
     run_ms(11000);
     check_counted_elsewhere(0, 25); /* never its own */
     check_counted_elsewhere(1, 30);
@@ -233,6 +305,8 @@ static void the_standing_of_a_list_is_shared(void **st)
     assert_int_equal(l->demoted_s, 1234567);
     assert_int_equal(l->override, OVERRIDE_MONITOR);
     memory_list_give(t.m[1], l);
+    check_skewed();
+    check_tied();
 }
 
 static void cancelled_questions_are_silent(void **st)
