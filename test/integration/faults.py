@@ -466,20 +466,31 @@ def disk_full(rig, which):
     """No octet is left on the file system of `which`."""
     path = os.path.join(rig.dir, "g", which, ".fill-%d" % threading.get_ident())
     full = 0
-    if os.statvfs(os.path.dirname(path)).f_flag & os.ST_RDONLY:     # it is as good as full
-        yield lambda: True
-        return
-    with open(path, "wb", buffering=0) as f:
-        for block in (MIB, 4096, 1):
-            try:
-                while True:
-                    f.write(bytes(block))
-            except OSError:
-                full += 1
+    try:
+        with open(path, "wb", buffering=0) as f:
+            for block in (MIB, 4096, 1):
+                try:
+                    while True:
+                        f.write(bytes(block))
+                except OSError:
+                    full += 1
+    except OSError:     # another fault has made it read only: as good as full
+        full = 3
     try:
         yield lambda: full == 3
     finally:
+        wait_for(lambda: emptied(path), 20, "a disk that can be written again")
+
+
+def emptied(path):
+    """Whether the file is gone; a disk that another fault has made read only keeps it for a while."""
+    try:
         os.unlink(path)
+    except FileNotFoundError:
+        pass
+    except OSError:
+        return False
+    return True
 
 
 @contextlib.contextmanager
