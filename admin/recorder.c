@@ -182,8 +182,10 @@ static void put_metrics(const struct recorder *r, struct buf *b)
     buf_putf(b, "glacis_monitor_mode %d\n", r->conf->mode == MODE_MONITOR);
     put_servers(r, b);
     certificates_put_metrics(r->conf, b);
-    if (r->conf->policy != NULL)
+    if (r->conf->policy != NULL) {
+        policy_rules_metrics(r->conf->policy, r->st, b);
         policy_lists_metrics(r->conf->policy, r->st, b);
+    }
 }
 
 static void on_request(void *arg, struct slice path, bool authorized, struct http_reply *out)

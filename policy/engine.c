@@ -142,6 +142,7 @@ struct policy_worker *policy_worker_new(const struct policy *p, struct loop *loo
     pw->loop = loop;
     pw->resolver = r;
     pw->state = st;
+    pw->rule_count = st != NULL ? rules_count_places(p, st) : NULL;
     pw->lists_wanted = xcalloc(p->reputation.count + 1, sizeof(bool));
     pw->used = xcalloc(FACT_COUNT + p->reputation.count + 1, sizeof(bool));
     for (size_t b = 0; b < BLOCK_COUNT; b++) {
@@ -172,6 +173,7 @@ void policy_worker_free(struct policy_worker **worker)
         slab_fini(&pw->run_slab);
         free(pw->lists_wanted);
         free(pw->used);
+        free(pw->rule_count);
         free(pw);
     }
 }
@@ -326,6 +328,7 @@ static void deliver(struct judge *j)
     }
     if (r->status == EVAL_DONE) {
         count_verdict(r->action);
+        rules_count(j);
     }
     engine_cancel(j);
     cb(arg, &j->verdict);

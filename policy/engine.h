@@ -55,6 +55,7 @@ struct policy_worker {
     struct loop *loop;
     struct resolver *resolver;
     struct state *state;     /* NULL: explain */
+    int *rule_count;         /* records of the rules, see rules_count.c; NULL: no state */
     struct memory *memory;   /* NULL: no state */
     struct guard_run *guard; /* NULL: no list, or no state */
     bool *lists_wanted;      /* reputation.count: is the list worth asking at all? */
@@ -230,5 +231,9 @@ void memory_give_up(struct judge *j, bool standing); /* else: first-day suspicio
 /* Asks for the triplet of this recipient; true when it is decided (j->mem.grey). */
 bool memory_ask_triplet(struct judge *j, bool expired);
 void memory_drop(struct judge *j, enum fact_scope scope);
+
+/* rules_count.c: places of the records of all rules and of the default, to be freed; counts the answer that is given. */
+int *rules_count_places(const struct policy *p, const struct state *st) MUST_USE;
+void rules_count(const struct judge *j);
 
 #endif

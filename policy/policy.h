@@ -61,7 +61,10 @@ size_t policy_probe_zones(const struct policy *p, struct slice *zones, struct sl
  * "error" in the first line says that it was not done.
  */
 void policy_lists_command(const struct policy *p, struct state *st, struct slice args, struct buf *out);
-/* Prometheus text, a label a list (recorder). */
+/* So that the rules can be counted, over all processes (supervisor, before the fork). */
+void policy_rules_register(const struct policy *p, struct state *st);
+/* Prometheus text, a label a rule; a label a list (recorder). */
+void policy_rules_metrics(const struct policy *p, const struct state *st, struct buf *out);
 void policy_lists_metrics(const struct policy *p, struct state *st, struct buf *out);
 
 struct policy_worker *policy_worker_new(const struct policy *p, struct loop *loop, struct resolver *r, struct state *st);

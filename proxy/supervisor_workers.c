@@ -15,6 +15,7 @@
 
 #include "admin/admin.h"
 #include "core/crypto.h"
+#include "policy/policy.h"
 #include "proxy/pool.h"
 #include "proxy/supervisor_parts.h"
 
@@ -215,6 +216,8 @@ bool generation_start(struct supervisor *sup, struct config *conf)
     g->since_ms = sup->now_ms;
     sup->generation[place] = g;
     upstreams_register(sup->state, conf);
+    if (conf->policy != NULL)
+        policy_rules_register(conf->policy, sup->state);
     if (sup->recorder.pid == 0)
         recorder_start(sup);
     for (unsigned i = 0; i < g->workers; i++)

@@ -1,9 +1,9 @@
 /*
  * shared.h - the layout of the shared memory; private to state/.
  *
- *     +--------+-------+---------+------------+-------------+---------------+-----------+
- *     | header | slots | servers | duplicates | client locks| client entries| log rings |
- *     +--------+-------+---------+------------+-------------+---------------+-----------+
+ *     +--------+-------+---------+-------+------------+-------------+---------------+-----------+
+ *     | header | slots | servers | rules | duplicates | client locks| client entries| log rings |
+ *     +--------+-------+---------+-------+------------+-------------+---------------+-----------+
  *                                                             connections: one page-aligned array a slot
  *
  * Everything that more than one process writes is an atomic, or lies under a robust lock that is tried
@@ -20,7 +20,7 @@
 #include "state/state.h"
 
 #define STATE_MAGIC 0x676c6163u /* "glac" */
-#define STATE_LAYOUT 2u
+#define STATE_LAYOUT 3u
 
 #define RING_SIZE (256u * 1024u) /* a power of two */
 #define SERVER_TEXT_MAX 272      /* a host name, brackets and a port */
@@ -63,6 +63,11 @@ struct server {
 
 #define TICKET_IDLE 0x80000000u
 
+struct rule_count {
+    char name[STATE_RULE_NAME_MAX + 1]; /* written before `rules` counts it */
+    _Atomic uint64_t matched[2];        /* enforced, monitored */
+};
+
 struct client {     /* one cache line, under its shard's lock */
     uint8_t ip[8];  /* an IPv4 address, or the first 64 bits of an IPv6 one */
     uint8_t family; /* ADDR_NONE: free */
@@ -91,6 +96,8 @@ struct shared {
     _Atomic uint32_t servers; /* records of `server` that were ever in use: no page behind them is touched */
     struct slot slot[STATE_SLOTS];
     struct server server[STATE_SERVERS];
+    _Atomic uint32_t rules; /* records of `rule` in use */
+    struct rule_count rule[STATE_RULES];
     struct shard_lock dup_lock[DUP_SHARDS];
     struct duplicate dup[DUP_SETS][DUP_WAYS];
     struct shard_lock client_lock[CLIENT_SHARDS];

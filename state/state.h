@@ -8,6 +8,7 @@
  *              nothing leaks with a killed process; its counters are kept as part of the sum.
  *   servers    one record for each upstream server address: connection tickets (each names its owner's
  *              slot), health, the keywords of its last EHLO.
+ *   rules      a record for each name of a rule: how often it matched.
  *   clients    a fixed-size table keyed by client address: connections now (by slot), rates, abuse points,
  *              bans.  Shards with robust locks that are tried a few times and then done without (counted).
  *   duplicates hashes of messages whose 250 was lost (RFC 1047), when that guard is on.
@@ -27,6 +28,8 @@
 #define STATE_SLOTS 64 /* 0 supervisor, 1 recorder, 2.. workers of up to three generations */
 #define STATE_SERVERS 256
 #define STATE_TICKETS 1024 /* most connections of one server */
+#define STATE_RULES 2048
+#define STATE_RULE_NAME_MAX 64
 
 enum state_role { ROLE_FREE = 0, ROLE_SUPERVISOR, ROLE_RECORDER, ROLE_WORKER };
 
@@ -128,6 +131,14 @@ bool state_probe_claim(struct state *s, int server, uint64_t now_ms, uint64_t in
 /* ---- rates of an upstream ("2/1s"), over all processes ---- */
 /* 0: go on now; else ms to wait until a slot is free (and nothing is taken). */
 uint64_t state_server_rate(struct state *s, int server, unsigned count, uint64_t per_ms, uint64_t now_ms);
+
+/* ---- rules of the policy: how often each matched, enforced or only recorded ---- */
+
+/* Finds or makes the record of a name; -1 if it is too long or all STATE_RULES are in use.  Supervisor, before fork. */
+int      state_rule(struct state *s, const char *name);
+int      state_rule_find(const struct state *s, const char *name); /* -1: there is none */
+void     state_rule_count(struct state *s, int rule, bool monitored); /* rule -1 is allowed */
+uint64_t state_rule_counted(const struct state *s, int rule, bool monitored);
 
 /* ---- clients ---- */
 

@@ -5,6 +5,7 @@ What a sender is told, what the second filter reads, what the log says, and who 
 """
 import os
 import re
+import signal
 import subprocess
 import sys
 
@@ -330,6 +331,31 @@ after: [{name: last, when: {sender.local: last}, then: defer}]""")
     refused(lab.send("127.0.2.10", "a@none.test"), "550", "5.7.1", "listed", closed=False)
     refused(lab.send("127.0.2.30", "last@none.test"), "451", "4.7.1", closed=False)
     accepted(lab.send("127.0.1.30", "last@pass.test"), "spf-pass")
+
+
+def matches(lab, rule):
+    """What the metrics say of a rule: matches that were enforced, and those that were only recorded."""
+    m = lab.g.metrics()
+    return [m['glacis_rule_matches_total{rule="%s",mode="%s"}' % (rule, mode)] for mode in ("enforce", "monitor")]
+
+
+@shows("metrics count the matches of each rule, enforced and monitored apart, over workers and reloads")
+def counted(w):
+    lab = Lab(w, policy="""override: {spf-fail: {mode: monitor}}
+after: [{name: last, when: {sender.local: last}, then: defer}]
+message_rules: [{name: small, when: {message.size: "< 100000"}, then: {score: 1}}]""")
+    must(matches(lab, "last") == [0, 0], "every rule is there from the start", lab.g.metrics())
+    for i in range(4):
+        lab.send("127.0.1.%d" % (30 + i), OK, helo="mail.pass.test")
+    lab.send("127.0.2.30", OK)
+    lab.send("127.0.2.31", "last@none.test")
+    want = {"spf-pass": [4, 0], "spf-fail": [0, 1], "last": [1, 0], "default": [1, 0], "small": [5, 0], "blocked": [0, 0]}
+    got = {rule: matches(lab, rule) for rule in want}
+    must(got == want, "each match once", got)
+    lab.g.signal(signal.SIGHUP)
+    wait_for(lambda: lab.g.events("generation_drained"), 20, "the new generation alone")
+    lab.send("127.0.1.40", OK, helo="mail.pass.test")
+    must(matches(lab, "spf-pass") == [5, 0], "a reload goes on counting", lab.g.metrics())
 
 
 @shows("reject_at: earliest refuses at the banner and at MAIL what no later fact can change")

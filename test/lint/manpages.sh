@@ -1,7 +1,23 @@
 #!/bin/sh
-# manpages.sh ROOT - the manual pages are well-formed.
+# manpages.sh ROOT - the manual pages are well-formed, and name every command, log event and kind of abuse.
 set -eu
 cd "${1:?usage: manpages.sh ROOT}"
+
+# The man page has each word of standard input; $2 says what they are.
+has_words() {
+    bad=$(while read -r word; do
+        grep -qE "(^|[^a-z_-])$word([^a-z_-]|$)" "$1" || echo "$1: $2 \`$word' is missing"
+    done)
+    [ -z "$bad" ] || { echo "$bad"; exit 1; }
+}
+
+grep -oE '\{ "[a-z]+", cmd_[a-z]+ \}' proxy/main.c | sed -E 's/.*"([a-z]+)".*/.Cm \1/' | grep -v help |
+    has_words proxy/glacis.8 "the command"
+grep -rhoE '(log_begin|log_msg|say)\((&?[a-z]+, )?LOG_LEVEL_[A-Z]+, *"[a-z_]+"' --include='*.c' \
+    core dns state policy proxy admin | sed -E 's/.*"([a-z_]+)"/\1/' | sort -u | has_words proxy/glacis.8 "the event"
+sed -nE 's/^ *\[ABUSE_[A-Z_]+\] = \{ M_[A-Z_]+, [0-9]+, "([a-z_]+)" \},/\1/p' proxy/session.c |
+    has_words config/glacis.yaml.5 "the abuse"
+
 command -v mandoc >/dev/null || { echo "mandoc is not installed"; exit 77; }
 pages=$(find proxy/glacis.8 config/glacis.yaml.5 2>/dev/null || true)
 [ -n "$pages" ] || { echo "there are no manual pages"; exit 77; }
