@@ -4,15 +4,20 @@
  * Run by `check` and before every start and reload.  A fact that is not given is unknown; what follows from a
  * given fact is derived, unless it is given itself:
  *
+ *   reputation.NAME    -> reputation.lists, where true, of an enforcing list
  *   reputation.lists   -> reputation.listed, reputation.incomplete, reputation.NAME of every list
+ *   reputation.score   -> reputation.listed
+ *   helo.name          -> helo.kind
  *   sender.address     -> sender.local, sender.domain, sender.null; and sender.null from any of them
  *   recipient.address  -> recipient.local, recipient.domain, recipient.original
  *   client.ip          -> client.private
  *   zero_day.reasons   -> zero_day.suspect and each of its reasons
  *
- * The message block is asked where the envelope accepts and a message fact is given.
+ * A score that is given is what the rules add to.  The message block is asked where the envelope accepts and a
+ * message fact is given.
  */
 #include "config/values.h"
+#include "policy/check.h"
 #include "policy/match.h"
 #include "policy/rules_parts.h"
 #include "policy/verdict.h"
@@ -20,7 +25,8 @@
 #define TEST_ARENA_MAX ((size_t)4 << 20)
 #define VERDICTS "accept|bypass|reject|defer|drop|divert" /* in the order of enum verdict_action */
 
-struct trial {           /* one test */
+struct trial { /* one test */
+    const struct reputation *rep;
     struct rules_load l; /* its arena is the trial's */
     struct arena arena;
     struct facts facts;
@@ -214,6 +220,36 @@ static void derive_recipient(struct trial *t)
     }
 }
 
+/* Enforcing lists that are given as hits by their names, joined by ','. */
+static void derive_list_names(struct trial *t)
+{
+    struct buf b;
+
+    if (!is_unknown(t, FACT_ID_REPUTATION_LISTS)) {
+        return;
+    }
+    buf_init(&b, 65536);
+    for (size_t i = 0; i < t->rep->count; i++) {
+        if (t->rep->list[i].mode == LIST_ENFORCE && t->lists[i].state == FACT_KNOWN && t->lists[i].flag) {
+            buf_put_str(&b, b.len > 0 ? "," : "");
+            buf_put_slice(&b, t->l.r->lists[i]);
+        }
+    }
+    if (b.len > 0) {
+        fact_set_text(&t->facts, FACT_ID_REPUTATION_LISTS, rules_text(&t->l, buf_slice(&b)));
+    }
+    buf_fini(&b);
+}
+
+static void derive_listed(struct trial *t)
+{
+    const struct fact_value *score = &t->facts.v[FACT_ID_REPUTATION_SCORE];
+
+    if (score->state == FACT_KNOWN) {
+        flag_if_unknown(t, FACT_ID_REPUTATION_LISTED, (int64_t)score->u.number >= t->rep->threshold);
+    }
+}
+
 static void derive_lists(struct trial *t)
 {
     const struct fact_value *lists = &t->facts.v[FACT_ID_REPUTATION_LISTS];
@@ -261,10 +297,23 @@ static void derive_zero_day(struct trial *t)
     }
 }
 
+static void derive_helo(struct trial *t)
+{
+    const struct fact_value *name = &t->facts.v[FACT_ID_HELO_NAME];
+    struct addr literal;
+
+    if (name->state == FACT_KNOWN && is_unknown(t, FACT_ID_HELO_KIND)) {
+        fact_set_word(&t->facts, FACT_ID_HELO_KIND, (unsigned)helo_kind(fact_text(name), &literal));
+    }
+}
+
 static void derive(struct trial *t)
 {
     derive_sender(t);
     derive_recipient(t);
+    derive_helo(t);
+    derive_list_names(t);
+    derive_listed(t);
     derive_lists(t);
     derive_zero_day(t);
     if (t->facts.v[FACT_ID_CLIENT_IP].state == FACT_KNOWN) {
@@ -277,6 +326,7 @@ static void derive(struct trial *t)
 static void judge(struct trial *t, struct eval_result *result)
 {
     const struct rules *r = t->l.r;
+    const struct fact_value *score = &t->facts.v[FACT_ID_SCORE];
     struct eval_input in = {
         .facts = &t->facts, .lists = t->lists, .stage = STAGE_RCPT, .now_s = t->l.conf->loaded_at_s
     };
@@ -284,6 +334,7 @@ static void judge(struct trial *t, struct eval_result *result)
     struct rule_trace *trace = xcalloc(most + 1, sizeof(*trace));
     struct eval_result message;
 
+    in.score = score->state == FACT_KNOWN ? (int64_t)score->u.number : 0;
     rules_evaluate(r, BLOCK_ENVELOPE, &in, result, trace);
     if (t->message && (result->action == VERDICT_ACCEPT || result->action == VERDICT_DIVERT)) {
         in.stage = STAGE_MESSAGE;
@@ -389,6 +440,7 @@ static void run_one(const struct policy *p, struct rules *r, const struct config
     arena_init(&t->arena, TEST_ARENA_MAX);
     t->l = (struct rules_load){ .r = r, .arena = &t->arena, .errs = errs, .conf = p->conf };
     t->l.name = name != NULL && name->kind == NODE_SCALAR ? rules_quote(&q, name->text) : "without a name";
+    t->rep = &p->reputation;
     t->lists = xcalloc(r->list_count + 1, sizeof(*t->lists));
     for (size_t i = 0; i < r->list_count; i++) {
         t->lists[i].state = FACT_UNKNOWN;

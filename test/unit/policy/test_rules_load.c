@@ -292,6 +292,20 @@ static void tests_of_the_file_are_run(void **state)
         { "a fact that cannot be",
           "policy:\n  tests:\n    - {name: t, given: {spf: maybe}, expect: {code: 451}}\n",
           "f:3:30: error: test t: spf cannot be `maybe`\n" },
+        { "what follows from given facts",
+          "reputation: {lists: [{name: bl, zone: bl.test}]}\n"
+          "policy:\n  before: [{name: bare, when: {helo.kind: bare}, then: {score: 1}}]\n"
+          "  message_rules: [{name: big, when: {message.size: \"> 10\", score: \">= 3\"}, then: reject}]\n"
+          "  tests:\n"
+          "    - {name: by name, given: {reputation.bl: true, spf: none}, expect: {rule: reputation}}\n"
+          "    - {name: not that one, given: {reputation.bl: false, spf: none}, expect: {rule: default}}\n"
+          "    - {name: by score, given: {reputation.score: 1, spf: none}, expect: {rule: reputation}}\n"
+          "    - {name: below, given: {reputation.score: 0.5, spf: none}, expect: {rule: default}}\n"
+          "    - {name: kind, given: {helo.name: localhost}, expect: {score: 2}}\n"
+          "    - {name: named, given: {helo.name: a.example}, expect: {score: 0}}\n"
+          "    - {name: score, given: {message.size: 11, score: 3}, expect: {rule: big, score: 3}}\n"
+          "    - {name: less, given: {message.size: 11, score: 2}, expect: {verdict: accept, score: 2}}\n",
+          "" },
         { "an unknown fact", "policy:\n  tests:\n    - {name: t, given: {sfp: pass}, expect: {code: 451}}\n",
           "f:3:25: error: test t: unknown fact `sfp`; did you mean `spf`?\n" },
         { "no expectation", "policy:\n  tests:\n    - {name: t, given: {spf: pass}}\n",
