@@ -2,9 +2,9 @@
  * cmd_explain.c - glacis explain: what would happen to this envelope, and why.
  *
  * The same judgement as in the proxy, over the real DNS; nothing is learned, no upstream is asked.  What
- * --helo and
- * --from hold is not checked: whatever a client may send, explain may be asked.  Facts that no rule needs are
- * not asked here either.
+ * --helo and --from hold is not checked: whatever a client may send, explain may be asked.  Facts that no rule
+ * needs are not asked here either.  A recipient whose domain is not in the file is refused whatever the rules
+ * say: their answers are shown, and relay control's is the verdict.
  *
  * Owns       a configuration, its policy, a loop, a resolver and one judge, for one question.
  */
@@ -171,6 +171,7 @@ static void on_poll(void *arg)
 struct address {
     struct slice whole, local, domain;
     char mem[IDNA_NAME_MAX + 1];
+    char whole_mem[IDNA_NAME_MAX + 20]; /* of a completed <postmaster> */
 };
 
 static void split(const char *text, struct address *a)
@@ -190,6 +191,60 @@ static void split(const char *text, struct address *a)
     a->domain = idna_to_ascii(domain, &ascii) ? buf_slice(&ascii) : domain;
 }
 
+/* The recipient; <postmaster> without a domain is that of the first domain (RFC 5321 4.5.1). */
+static void split_recipient(const struct explain *x, struct address *a)
+{
+    const struct config_domain *home = config_postmaster_home(x->conf);
+    struct buf whole;
+
+    split(x->rq->rcpt, a);
+    if (slice_empty(a->domain) && slice_eq_nocase(a->local, SLICE("postmaster")) && home != NULL) {
+        buf_init_fixed(&whole, a->whole_mem, sizeof(a->whole_mem));
+        buf_put_slice(&whole, a->local);
+        buf_put_char(&whole, '@');
+        buf_put_str(&whole, home->name);
+        split(a->whole_mem, a);
+    }
+}
+
+/* Relay control's answer, as the proxy gives it (proxy/recipient.c); NULL: the rules decide. */
+static const char *refusal(const struct explain *x, const struct address *rcpt)
+{
+    const struct config_domain *home;
+    char mem[IDNA_NAME_MAX + 1];
+    struct buf domain;
+
+    if (x->rq->path == NULL) {
+        return NULL; /* without a file nothing is known of domains */
+    }
+    if (slice_empty(rcpt->domain) || slice_empty(rcpt->local)) {
+        return "501 5.1.3 Bad recipient address syntax";
+    }
+    buf_init_fixed(&domain, mem, sizeof(mem));
+    for (size_t i = 0; i < rcpt->domain.len; i++) {
+        buf_put_char(&domain, ascii_lower(rcpt->domain.ptr[i]));
+    }
+    home = buf_ok(&domain) ? config_route(x->conf, buf_slice(&domain)) : NULL;
+    if (home == NULL) {
+        return "550 5.7.1 We do not relay mail for this domain";
+    }
+    return home->validate == VALIDATE_FILE && !config_recipient_known(home, rcpt->local, buf_slice(&domain))
+               ? "550 5.1.1 No such user here"
+               : NULL;
+}
+
+/* Instead of what the rules said. */
+static void set_refusal(struct explain *x, const char *reply)
+{
+    x->action = VERDICT_REJECT;
+    x->rule = "relay control";
+    x->code = strncmp(reply, "501", 3) == 0 ? 501 : 550;
+    x->tarpit_ms = 0;
+    x->monitored = false;
+    buf_reset(&x->reply);
+    buf_putf(&x->reply, "%s [%s]", reply + 4, x->id);
+}
+
 static void ask(struct explain *x)
 {
     const struct request *rq = x->rq;
@@ -205,7 +260,7 @@ static void ask(struct explain *x)
 
     client.exempt = client.is_private && x->conf->server.private_clients == PRIVATE_EXEMPT;
     split(rq->from, &from);
-    split(rq->rcpt, &rcpt);
+    split_recipient(x, &rcpt);
     sender = (struct judge_sender){ from.whole, from.local, from.domain, slice_empty(from.whole) };
     recipient = (struct judge_recipient){ rcpt.whole, rcpt.local, rcpt.domain, rcpt.whole, 0 };
     x->judge = judge_new(x->pw, &client);
@@ -218,6 +273,9 @@ static void ask(struct explain *x)
     judge_rcpt(x->judge, &recipient, on_verdict, x);
     timer_init(&x->poll, x->loop, on_poll, x);
     loop_run(x->loop);
+    if (refusal(x, &rcpt) != NULL) {
+        set_refusal(x, refusal(x, &rcpt));
+    }
     judge_headers(x->judge, &x->tags);
     judge_added_headers(x->judge, &x->tags);
 }

@@ -103,6 +103,30 @@ static void people_read_facts_rules_and_the_reply(void **state)
     buf_fini(&out);
 }
 
+static void what_the_rules_are_not_asked_about(void **state)
+{
+    static char foreign[] = "bob@elsewhere.invalid", nobody[] = "bob", postmaster[] = "Postmaster";
+    struct buf out;
+
+    (void)state;
+    buf_init(&out, 1u << 20);
+    write_config("mode: monitor\n");
+    assert_int_equal(RUN(&out, ENVELOPE(private_ip), arg_rcpt, foreign, arg_c, config_path), 0);
+    assert_non_null(
+        strstr(out.ptr, "  reject by relay control\n  550 5.7.1 We do not relay mail for this domain ["));
+    buf_reset(&out);
+    assert_int_equal(RUN(&out, ENVELOPE(private_ip), arg_rcpt, nobody, arg_c, config_path), 0);
+    assert_non_null(strstr(out.ptr, "  reject by relay control\n  501 5.1.3 Bad recipient address syntax ["));
+    buf_reset(&out);
+    assert_int_equal(RUN(&out, ENVELOPE(private_ip), arg_rcpt, postmaster, arg_c, config_path), 0);
+    assert_non_null(strstr(out.ptr, "  accept by postmaster"));
+    assert_non_null(strstr(out.ptr, "  recipient.address        Postmaster@example.com   <- given\n"));
+    buf_reset(&out);
+    assert_int_equal(RUN(&out, ENVELOPE(private_ip), arg_rcpt, foreign), 0); /* no file: no domains */
+    assert_non_null(strstr(out.ptr, "  accept by default"));
+    buf_fini(&out);
+}
+
 static void json_has_the_agreed_keys(void **state)
 {
     static const char *const wanted[] = {
@@ -137,6 +161,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(exit_codes_say_whose_fault_it_is),
         cmocka_unit_test(people_read_facts_rules_and_the_reply),
+        cmocka_unit_test(what_the_rules_are_not_asked_about),
         cmocka_unit_test(json_has_the_agreed_keys),
     };
     int fd = mkstemp(config_path), failed;
