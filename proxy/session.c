@@ -239,7 +239,6 @@ void session_reset(struct session *s)
         txn_free(&s->txn);
         judge_reset(session_judge(s));
     }
-    s->refused_rcpt = 0;
     if (s->phase == PHASE_ENVELOPE || s->phase == PHASE_DATA || s->phase == PHASE_RELAY) {
         session_enter(s, PHASE_READY);
     }
@@ -267,6 +266,7 @@ void session_forget(struct session *s)
     s->helo = NULL;
     s->esmtp = false;
     s->offer = (struct smtp_offer){ .esmtp = false };
+    s->refused_rcpt = s->asked_rcpt = 0;
     s->skipping = false;
     s->line_since = 0;
 }

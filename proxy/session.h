@@ -135,7 +135,8 @@ struct session {
 
     unsigned errors;          /* 500-504, 555 */
     unsigned idle_commands;   /* NOOP, RSET, VRFY, EHLO since the last message */
-    unsigned refused_rcpt;    /* in this transaction */
+    unsigned refused_rcpt;    /* for good, since the last accepted message */
+    unsigned asked_rcpt;      /* RCPT commands since the last message */
     unsigned messages;        /* begun (MAIL accepted) in this session */
     unsigned violations;      /* protocol.violations */
     unsigned suspicious;      /* content may follow a refused DATA or a BDAT: so much junk closes; 0: none expected */

@@ -165,7 +165,10 @@ static void finish(struct session *s, const struct reply *r, bool ours, const ch
     session_log_txn(s, r, outcome, !ours);
     session_reply(s, r, ours);
     session_reset(s);
-    s->idle_commands = 0;
+    s->idle_commands = s->asked_rcpt = 0;
+    if (reply_is(r, 2)) {
+        s->refused_rcpt = 0;
+    }
     if (close_after && s->stream != NULL) {
         session_finish(s, REASON_POLICY);
     }

@@ -9,6 +9,8 @@
 #include "proxy/recipient.h"
 #include "proxy/session.h"
 
+#define ASKED_TIMES 10U /* RCPT commands between two messages, in times of what may be accepted and refused */
+
 static enum reply_id parse_reply(enum parse_status status)
 {
     switch (status) {
@@ -85,11 +87,17 @@ enum cmd_result cmd_mail(struct session *s, struct slice arg)
 
 /* ---- RCPT ---- */
 
-/* After any refusal of a recipient: a dictionary attack has only refusals. */
-static enum cmd_result count_refused(struct session *s)
+/*
+ * After any refusal of a recipient: a dictionary attack has only refusals.  Those for good count on into the next
+ * transaction; one that is only put off (greylisting) may be one message each.
+ */
+static enum cmd_result count_refused(struct session *s, const struct reply *r)
 {
+    unsigned most = s->worker->conf->limits.refused_recipients;
+
     s->txn->refused++;
-    if (s->txn->env.rcpt_count == 0 && ++s->refused_rcpt >= s->worker->conf->limits.refused_recipients) {
+    s->refused_rcpt += reply_is(r, 5) ? 1 : 0;
+    if (s->txn->env.rcpt_count == 0 && (s->txn->refused >= most || s->refused_rcpt >= most)) {
         session_abuse(s, ABUSE_JUNK);
         return session_end(s, REPLY_TOO_MANY_REFUSED, REASON_ERRORS);
     }
@@ -101,7 +109,7 @@ enum cmd_result session_refuse_rcpt(struct session *s, const struct recipient *r
     session_log_rcpt(s, rcpt, rcpt->address, r, "glacis");
     count(reply_is(r, 5) ? M_RCPT_REJECTED : M_RCPT_DEFERRED);
     session_reply(s, r, true);
-    return count_refused(s);
+    return count_refused(s, r);
 }
 
 static enum cmd_result refuse(struct session *s, const struct recipient *rcpt, struct slice said,
@@ -112,7 +120,7 @@ static enum cmd_result refuse(struct session *s, const struct recipient *rcpt, s
     if (session_say(s, id) == CMD_CLOSED) {
         return CMD_CLOSED;
     }
-    return count_refused(s);
+    return count_refused(s, &reply_table[id]);
 }
 
 static bool already_accepted(const struct txn *t, const struct recipient *rcpt)
@@ -168,7 +176,7 @@ static void on_rcpt_reply(void *arg, const struct reply *r)
     } else {
         count(remembered ? M_RCPT_REMEMBERED : reply_is(r, 5) ? M_RCPT_REJECTED : M_RCPT_DEFERRED);
         session_log_rcpt(s, rcpt, rcpt->address, r, ours ? "glacis" : "upstream");
-        if (count_refused(s) == CMD_CLOSED) {
+        if (count_refused(s, r) == CMD_CLOSED) {
             return;
         }
     }
@@ -207,6 +215,26 @@ void session_ask_upstream(struct session *s, struct recipient *rcpt)
     relay_rcpt(t->relay, rcpt, rcpt->home->validate, on_rcpt_reply, s);
 }
 
+/*
+ * No more recipients for this message: it has as many as it may, or those refused since the last message are
+ * more than a list of old addresses has, and the accepted one is there to hide a dictionary.
+ */
+static bool is_full(const struct session *s)
+{
+    const struct config_limits *lim = &s->worker->conf->limits;
+
+    return s->txn->env.rcpt_count >= lim->recipients ||
+           s->refused_rcpt >= (uint64_t)lim->refused_recipients + lim->recipients;
+}
+
+/* Recipients without end, whatever each is told: a repeated one, or one too many, costs work as well. */
+static bool is_endless(struct session *s)
+{
+    const struct config_limits *lim = &s->worker->conf->limits;
+
+    return ++s->asked_rcpt > ASKED_TIMES * ((uint64_t)lim->refused_recipients + lim->recipients);
+}
+
 enum cmd_result cmd_rcpt(struct session *s, struct slice arg)
 {
     struct txn *t = s->txn;
@@ -219,7 +247,11 @@ enum cmd_result cmd_rcpt(struct session *s, struct slice arg)
     if (t->content != CONTENT_NONE) {
         return session_say(s, REPLY_OUT_OF_ORDER);
     }
-    if (t->env.rcpt_count >= s->worker->conf->limits.recipients) {
+    if (is_endless(s)) {
+        session_abuse(s, ABUSE_JUNK);
+        return session_end(s, REPLY_TOO_MANY_IDLE_COMMANDS, REASON_LIMIT);
+    }
+    if (is_full(s)) {
         count(M_LIMIT_RECIPIENTS);
         return session_say(s, REPLY_TOO_MANY_RECIPIENTS);
     }
