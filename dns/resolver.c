@@ -2,7 +2,8 @@
  * resolver.c - questions, flights, waiters, answers.
  *
  * A question (dns_req) is answered from the cache, joins the flight of its name and type, or starts one.
- * A flight is on the wire as one try at a time, or waits in the queue while in_flight tries are out.
+ * A flight is on the wire as one try at a time, or waits in the queue while in_flight tries are out; those out
+ * for SLOW_MS do not count, or whoever owns slow name servers could take all places.
  *
  *     dns_req   owned by the caller; linked into its flight, then into `ready`
  *     flight    owned by the resolver; dies when it has its answer, or its deadline has passed
@@ -16,7 +17,7 @@
  * flight any more: if it is in the queue it is dropped, on the wire it flies on and fills the cache, but is
  * not tried again.
  *
- * Limits   in_flight, queue_max; each flight a deadline; waiters are bounded by those who ask.
+ * Limits   in_flight, and SLOW_TIMES as many with the slow ones; queue_max; each flight a deadline; waiters are bounded by those who ask.
  */
 #include "dns/resolver.h"
 
@@ -24,19 +25,22 @@
 #include "dns/answer.h"
 
 #define KEY_MAX (2 + WIRE_NAME_MAX)
-#define LOG_PAUSE_S 10
 #define NETWORK_PAUSE_MS 500  /* before the only server is asked again that could not be reached */
+#define SLOW_MS 250           /* a try that is out for so long leaves its place to the next */
+#define AGING_MS 20           /* how often it is looked for such tries while questions wait */
+#define SLOW_TIMES 8          /* all tries, in times of in_flight */
+#define ALL_MAX 16384         /* of 65536 ids */
 #define DEADLINE_SLACK_MS 100 /* the server layer's own timeout comes first */
 
 struct flight {
     struct table_entry entry; /* resolver.flights */
-    struct list_node node;    /* resolver.queue or resolver.flying */
+    struct list_node node;    /* resolver.flying, unless it is in the queue */
+    struct turn turn;         /* in resolver.queue */
     struct list_node waiters; /* struct dns_req.node */
     struct timer deadline;    /* of the wait in the queue, then of all tries */
     struct timer pause;       /* active: nothing could be sent, to be asked again */
     struct resolver *r;
     struct try *try; /* NULL in the queue and in the pause */
-    bool queued;     /* on resolver.queue, otherwise on resolver.flying */
     bool overdue;    /* the deadline has passed, one more turn is given */
     struct wire_question q;
     unsigned asked;      /* servers_bit of those asked in this round */
@@ -47,13 +51,14 @@ struct flight {
 
 struct
 try {
-    struct list_node node; /* resolver.tries */
+    struct list_node node; /* resolver.tries or resolver.slow */
     struct resolver *r;
     struct server *server;
     struct flight *flight; /* NULL: nobody waits for this one any more, or it is a probe */
     struct wire_question q;
     uint64_t sent_us;
     bool probe;
+    bool slow; /* on resolver.slow */
 };
 
 struct dns_req {
@@ -97,7 +102,7 @@ static void show_load(const struct resolver *r)
     for (size_t i = 0; i < r->servers.count; i++)
         down += r->servers.list[i].down;
     gauge_set(M_DNS_IN_FLIGHT, r->on_wire);
-    gauge_set(M_DNS_QUEUED, r->queued);
+    gauge_set(M_DNS_QUEUED, r->queue.len);
     gauge_set(M_DNS_SERVERS_DOWN, down);
 }
 
@@ -185,9 +190,7 @@ static void on_deliver(void *arg)
 
 static void leave_queue(struct flight *f)
 {
-    if (f->queued)
-        f->r->queued -= 1;
-    f->queued = false;
+    turns_drop(&f->r->queue, &f->turn);
     list_remove(&f->node);
 }
 
@@ -256,7 +259,7 @@ static void on_flight_deadline(void *arg)
         timer_start(&f->deadline, 1);
         return;
     }
-    if (f->queued) {
+    if (f->turn.site != NULL) {
         count_failure(&r->stats, DNS_WHY_OVERLOAD);
         w.why = DNS_WHY_OVERLOAD;
     }
@@ -287,12 +290,36 @@ static struct try *try_start(struct resolver *r, struct server *s, struct flight
     return t;
 }
 
+/* Is there a place for one more? */
+static bool has_room(const struct resolver *r)
+{
+    return r->on_wire - r->slow_count < r->settings.in_flight &&
+           r->on_wire < min_size((size_t)r->settings.in_flight * SLOW_TIMES, ALL_MAX);
+}
+
+/* Tries that wait for somebody's slow name servers make room. */
+static void age_tries(struct resolver *r)
+{
+    uint64_t now_us = loop_now_us();
+
+    while (!list_empty(&r->tries)) {
+        struct try *t = container_of(r->tries.next, struct try, node);
+
+        if (now_us - t->sent_us < SLOW_MS * 1000)
+            return;
+        list_remove(&t->node);
+        list_push_back(&r->slow, &t->node);
+        t->slow = true;
+        r->slow_count += 1;
+    }
+}
+
 /* A server that is down gets a copy of this question, if it is time to see how it is. */
 static void probe_with(struct resolver *r, const struct flight *f)
 {
     struct server *s = servers_due(&r->servers, loop_now(r->loop));
 
-    if (s == NULL || s == f->try->server || r->on_wire >= r->settings.in_flight)
+    if (s == NULL || s == f->try->server || !has_room(r))
         return;
     s->probing = true;
     try_start(r, s, NULL, &f->q)->probe = true;
@@ -319,9 +346,18 @@ static void launch(struct flight *f)
 
 static void pump_queue(struct resolver *r)
 {
-    while (r->on_wire < r->settings.in_flight && !list_empty(&r->queue))
-        launch(container_of(r->queue.next, struct flight, node));
+    if (r->queue.len > 0)
+        age_tries(r);
+    while (r->queue.len > 0 && has_room(r))
+        launch(container_of(turns_next(&r->queue), struct flight, turn));
+    if (r->queue.len > 0 && !list_empty(&r->tries) && !timer_active(&r->aging))
+        timer_start(&r->aging, AGING_MS);
     show_load(r);
+}
+
+static void on_aging(void *arg)
+{
+    pump_queue(arg);
 }
 
 /* A resolver that is being restarted is back soon: the flight waits, then queues up again in front. */
@@ -330,9 +366,7 @@ static void on_pause_over(void *arg)
     struct flight *f = arg;
 
     list_remove(&f->node);
-    list_push_front(&f->r->queue, &f->node);
-    f->queued = true;
-    f->r->queued += 1;
+    turns_add(&f->r->queue, &f->turn, &f->q.name, true);
     f->asked = 0;
     pump_queue(f->r);
 }
@@ -366,26 +400,6 @@ static struct server *next_server(struct flight *f, enum dns_why why)
     return servers_pick(&r->servers, 0, true, loop_now(r->loop));
 }
 
-/* A server that flaps is written down once in a while: each "up" follows the "down" it belongs to. */
-static void log_server(struct server *s, enum dns_why why, uint64_t now_ms)
-{
-    struct log_line l;
-    uint32_t kept_back = 0;
-
-    if (s->down ? !log_allowed(&s->log_limit, now_ms, LOG_PAUSE_S, &kept_back) : !s->down_logged)
-        return;
-    s->down_logged = s->down;
-    if (!log_begin(&l, s->down ? LOG_LEVEL_WARN : LOG_LEVEL_INFO,
-                   s->down ? "dns_server_down" : "dns_server_up"))
-        return;
-    log_ip(&l, "server", &s->addr);
-    if (s->down) {
-        log_text(&l, "why", dns_why_text(why));
-        log_num(&l, "suppressed", kept_back);
-    }
-    log_end(&l);
-}
-
 static void note_health(struct resolver *r, const struct try *t, const struct wire_answer *w)
 {
     struct server *s = t->server;
@@ -400,7 +414,7 @@ static void note_health(struct resolver *r, const struct try *t, const struct wi
         changed = server_good(s, us_since(t->sent_us));
     }
     if (changed)
-        log_server(s, w->why, loop_now(r->loop));
+        server_log(s, w->why, loop_now(r->loop));
 }
 
 /* What came of a try, in the form of an answer. */
@@ -451,6 +465,7 @@ static void on_try(enum cares_status status, struct slice packet, void *arg)
 
     list_remove(&t->node);
     r->on_wire -= 1;
+    r->slow_count -= t->slow ? 1 : 0;
     arena_init(&mem, WIRE_ARENA_MAX);
     read_answer(status, packet, t, &mem, &w);
     if (status == CARES_ANSWER && !w.has_opt && w.why != DNS_WHY_GARBAGE)
@@ -501,16 +516,14 @@ static void start_flight(struct dns_req *req, const struct wire_question *q, con
     struct resolver *r = req->r;
     struct flight *f;
 
-    if (r->on_wire >= r->settings.in_flight && r->queued >= r->settings.queue_max) {
+    if (!has_room(r) && r->queue.len >= r->settings.queue_max) {
         count_failure(&r->stats, DNS_WHY_OVERLOAD);
         make_ready_with(req, DNS_TEMPFAIL, DNS_WHY_OVERLOAD);
         return;
     }
     f = flight_new(r, q, key);
     join(f, req);
-    list_push_back(&r->queue, &f->node);
-    f->queued = true;
-    r->queued += 1;
+    turns_add(&r->queue, &f->turn, &q->name, false);
     timer_start(&f->deadline, patience_ms(r));
     pump_queue(r);
 }
@@ -565,10 +578,14 @@ static void orphan_all(struct list_node *requests)
     }
 }
 
-static void free_flights(struct list_node *flights)
+static void free_flights(struct resolver *r)
 {
-    while (!list_empty(flights)) {
-        struct flight *f = container_of(flights->next, struct flight, node);
+    struct turn *t;
+
+    while ((t = turns_next(&r->queue)) != NULL)
+        list_push_back(&r->flying, &container_of(t, struct flight, turn)->node);
+    while (!list_empty(&r->flying)) {
+        struct flight *f = container_of(r->flying.next, struct flight, node);
 
         orphan_all(&f->waiters);
         flight_free(f);
@@ -585,8 +602,10 @@ struct resolver *resolver_new(struct loop *l, const struct dns_settings *setting
     cache_init(&r->cache, r->settings.cache_entries, r->settings.cache_bytes);
     table_init_like(&r->flights, &r->cache.table);
     list_init(&r->flying);
-    list_init(&r->queue);
+    turns_init(&r->queue);
     list_init(&r->tries);
+    list_init(&r->slow);
+    timer_init(&r->aging, r->loop, on_aging, r);
     list_init(&r->ready);
     list_init(&r->round);
     deferred_init(&r->deliver, on_deliver, r);
@@ -603,15 +622,16 @@ void resolver_free(struct resolver *r)
     deferred_cancel(&r->deliver);
     orphan_all(&r->ready);
     orphan_all(&r->round);
-    free_flights(&r->queue);
-    free_flights(&r->flying);
+    free_flights(r);
     for (size_t i = 0; i < r->servers.count; i++)
         cares_free(r->servers.list[i].cares);
-    while ((n = list_pop(&r->tries)) != NULL)
+    timer_stop(&r->aging);
+    while ((n = list_pop(&r->tries)) != NULL || (n = list_pop(&r->slow)) != NULL)
         free(container_of(n, struct try, node));
     cache_fini(&r->cache);
     table_fini(&r->flights);
-    r->on_wire = r->servers.count = 0;
+    turns_fini(&r->queue);
+    r->on_wire = r->slow_count = r->servers.count = 0;
     show_load(r);
     loop_bury(r->loop, &r->grave, free, r);
 }
@@ -663,7 +683,7 @@ void resolver_stats(const struct resolver *r, struct dns_stats *out)
 {
     *out = r->stats;
     out->in_flight = r->on_wire;
-    out->queued = r->queued;
+    out->queued = r->queue.len;
     out->requests = r->requests;
     out->cache_entries = cache_len(&r->cache);
     out->cache_bytes = r->cache.bytes;

@@ -7,6 +7,7 @@
 #include "dns/cache.h"
 #include "dns/cares.h"
 #include "dns/servers.h"
+#include "dns/turns.h"
 #include "dns/wire.h"
 
 struct resolver {
@@ -16,14 +17,16 @@ struct resolver {
     struct cache cache;
     struct table flights;    /* struct flight.entry: all that may still be joined */
     struct list_node flying; /* struct flight.node: a try is out */
-    struct list_node queue;  /* struct flight.node: waiting for their turn, first in, first out */
-    struct list_node tries;  /* struct try.node */
+    struct turns queue;      /* struct flight.turn: waiting for a place */
+    struct list_node tries;  /* struct try.node, the oldest first */
+    struct list_node slow;   /* struct try.node: out for SLOW_MS, they take no place any more */
+    struct timer aging;      /* active while somebody waits for the next one to be slow */
     struct list_node ready;  /* struct dns_req.node: answered, to be called back */
     struct list_node round;  /* those being called back now */
     struct deferred deliver;
     struct grave grave;
-    size_t on_wire;         /* length of tries */
-    size_t queued;          /* length of queue */
+    size_t on_wire;         /* length of tries and slow */
+    size_t slow_count;      /* length of slow */
     size_t requests;        /* handles that are out */
     bool closed;            /* resolver_free() was called; the memory goes at the end of the turn */
     struct dns_stats stats; /* the counters; the rest is filled in by resolver_stats() */

@@ -5,6 +5,7 @@
 
 #define RESOLV_CONF_MAX 65536 /* octets of the file that are looked at */
 #define LATENCY_SHARE 8       /* an answer's latency counts for an eighth of the smoothed one */
+#define LOG_PAUSE_S 10
 
 void server_init(struct server *s, const struct addr *a)
 {
@@ -102,6 +103,26 @@ bool server_bad(struct server *s, enum dns_why why, uint64_t now_ms)
     s->stats.up = false;
     s->stats.marked_down += 1;
     return true;
+}
+
+/* Each "up" follows the "down" it belongs to. */
+void server_log(struct server *s, enum dns_why why, uint64_t now_ms)
+{
+    struct log_line l;
+    uint32_t kept_back = 0;
+
+    if (s->down ? !log_allowed(&s->log_limit, now_ms, LOG_PAUSE_S, &kept_back) : !s->down_logged)
+        return;
+    s->down_logged = s->down;
+    if (!log_begin(&l, s->down ? LOG_LEVEL_WARN : LOG_LEVEL_INFO,
+                   s->down ? "dns_server_down" : "dns_server_up"))
+        return;
+    log_ip(&l, "server", &s->addr);
+    if (s->down) {
+        log_text(&l, "why", dns_why_text(why));
+        log_num(&l, "suppressed", kept_back);
+    }
+    log_end(&l);
 }
 
 unsigned servers_bit(const struct servers *set, const struct server *s)

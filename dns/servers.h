@@ -26,14 +26,14 @@ struct cares;
 
 struct server {
     struct addr addr;
-    struct cares *cares; /* set and freed by the resolver */
+    struct cares *cares; /* set and freed by server_log() */
     unsigned score;
     bool down;
     bool probing; /* a probe is out */
     uint32_t backoff_ms;
     uint64_t retry_at_ms;       /* while down: no probe before */
     uint64_t silent_since_ms;   /* when the first question since its last answer left; 0: owes nothing */
-    struct log_limit log_limit; /* for `down`, by the resolver */
+    struct log_limit log_limit; /* for `down`, by server_log() */
     bool down_logged;
     struct dns_server_stats stats;
 };
@@ -58,6 +58,9 @@ struct server *servers_pick(struct servers *set, unsigned asked, bool allow_down
 
 /* A server that is down and due for a probe; NULL if there is none. */
 struct server *servers_due(struct servers *set, uint64_t now_ms);
+
+/* Its line, if it has come up or gone down: one that flaps is written down once in a while. */
+void server_log(struct server *s, enum dns_why why, uint64_t now_ms);
 
 unsigned servers_bit(const struct servers *set, const struct server *s);
 

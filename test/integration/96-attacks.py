@@ -171,13 +171,14 @@ class Siege:
                    if ".1.0.127." not in name and "pass.test" not in name and name != "client.test")
 
     def row(self, good, times, most):
+        self.median = statistics.median(times) / 1000
         p99 = times[min(len(times) - 1, int(len(times) * 0.99))]
         log = self.log_of_others() / max(1, self.opened)
         self.amplification = self.asked() / max(1, self.opened)
         said = ", ".join("%s (%d)" % (k, n) for k, n in self.saw.most_common(3)) or "nothing"
         gone = ", ".join("%s (%d)" % (k, n) for k, n in self.ends.most_common(2))
         row = (self.name, "%d, %d at once" % (self.opened, most), "%d of %d" % (self.delivered, len(good)),
-               "%.0f" % statistics.median(times), "%.0f" % p99,
+               "%.0f" % (1000 * self.median), "%.0f" % p99,
                "%.1f + %.1f MiB, after %+.1f" % (self.pss / 1024, (self.most_pss - self.pss) / 1024, (pss(self.g) - self.pss) / 1024),
                "%d + %d" % (self.fds, self.most_fds - self.fds), "%.1f" % self.amplification, "%.0f octets" % log,
                said.replace("|", "/") + ("; " + gone if gone else ""))
@@ -379,6 +380,21 @@ def cache_exhaustion(w):
     asked = sum(1 for _, n, _, _ in dns.questions if n.endswith("hostile.test"))
     print("    %d names" % asked)
     must(asked >= count(4000, 20000), "far more names than places", asked)
+
+
+@shows("senders whose name servers never answer: their questions do not stand in the way of those of others")
+def tar_pits(w):
+    world = besieged(w, dns_more=", timeout: 2s, in_flight: %d" % count(16, 128))
+    dns = world[2]
+    dns.fault("tar.test", "silent")
+    s = Siege("SPF records that never come, of names never asked before", w, world)
+    s.crowd(count(60, 2000), [["reply", 1], ["send", "EHLO client.test\r\n" + "".join(
+        "MAIL FROM:<a@n{i}x%d.tar.test>\r\nRSET\r\n" % n for n in range(20)) + "MAIL FROM:<a@n{i}.tar.test>\r\n"
+        "RCPT TO:<bob@example.test>\r\n"], ["reply", 43], ["send", "QUIT\r\n"], ["hold"]],
+        net="127.33", total=count(100, 8000), rate=count(60, 400))
+    s.hold(1).end()
+    must(s.asked() >= count(150, 5000), "far more questions than places", s.asked())
+    must(s.median < 1, "half of the good sessions do not wait for a time-out of theirs", s.median)
 
 
 @shows("a list that lies: it names everybody, with 255.255.255.255, with a text that is huge or full of control octets")

@@ -416,6 +416,40 @@ static void who_waits_too_long_in_the_queue_is_told(void **state)
         drop(&q[i]);
 }
 
+static void narrow_and_patient(struct dns_settings *s)
+{
+    s->in_flight = 1;
+    s->queue_max = 100;
+    s->timeout_ms = 20000;
+}
+
+/* Somebody's name servers do not answer: that takes no place from others for long, and has a bound too. */
+static void a_slow_question_leaves_its_place_to_others(void **state)
+{
+    struct bench *b = *state;
+    struct asked slow[20] = { 0 }, good = { 0 };
+    char name[32];
+
+    open_resolver(b, 1, narrow_and_patient);
+    for (unsigned i = 0; i < 20; i++) {
+        size_t len = (size_t)snprintf(name, sizeof(name), "silent.n%u.site%u.test", i, i % 4);
+
+        ask(b, &slow[i], slice_of(name, len), DNS_TYPE_A);
+    }
+    wait_ms(b, 10);
+    assert_int_equal(stats(b).in_flight, 1);
+    ask(b, &good, SLICE("good.test"), DNS_TYPE_A);
+    wait_for(b, 1);
+    assert_int_equal(good.called, 1);
+    assert_int_equal(good.ans->status, DNS_OK);
+    assert_true(stats(b).in_flight >= 2 && stats(b).queued >= 10);
+    wait_ms(b, 3000);
+    assert_int_equal(stats(b).in_flight, 8); /* and no more */
+    for (unsigned i = 0; i < 20; i++)
+        drop(&slow[i]);
+    drop(&good);
+}
+
 /* ---- several servers ---- */
 
 static void a_dead_server_is_left_and_taken_back(void **state)
@@ -747,6 +781,7 @@ int main(void)
         TEST(five_thousand_at_once_stay_under_the_cap),
         TEST(a_full_queue_answers_overload_at_once),
         TEST(who_waits_too_long_in_the_queue_is_told),
+        TEST(a_slow_question_leaves_its_place_to_others),
         TEST(a_dead_server_is_left_and_taken_back),
         TEST(the_next_server_is_asked_after_a_failure),
         TEST(what_all_servers_say_is_believed),

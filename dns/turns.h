@@ -1,0 +1,42 @@
+/*
+ * turns.h - the questions that wait for a place on the wire, and whose turn it is.
+ *
+ * A stranger decides what is asked: the domain of a sender, with as many names below it as he likes, and name
+ * servers that never answer.  So the sites take turns and not the questions: one question of each, the oldest first.
+ * A site is a name of two labels (spamhaus.net, example.com), below arpa of three.
+ *
+ * Limits  who uses many domains has as many turns; all of a domain like co.uk are one site.
+ */
+#ifndef DNS_TURNS_H
+#define DNS_TURNS_H
+
+#include "core/list.h"
+#include "core/table.h"
+#include "dns/wire.h"
+
+struct site;
+
+struct turns {
+    struct table sites;     /* those with a question that waits */
+    struct list_node order; /* struct site.order: the next one in front */
+    size_t len;             /* questions */
+};
+
+struct turn {              /* embedded in its owner; all zero: does not wait */
+    struct list_node node; /* site.waiting */
+    struct site *site;     /* NULL: does not wait */
+};
+
+void turns_init(struct turns *q);
+void turns_fini(struct turns *q); /* must be empty */
+
+/* Waits from here on; `first`: before all others, because it has waited already. */
+void turns_add(struct turns *q, struct turn *t, const struct wire_name *name, bool first);
+
+/* Takes the next one out; NULL if none waits. */
+struct turn *turns_next(struct turns *q);
+
+/* Takes this one out; nothing if it does not wait. */
+void turns_drop(struct turns *q, struct turn *t);
+
+#endif
