@@ -30,6 +30,7 @@
     X(REFUSED_CONNECTIONS, COUNTER, "glacis_connections_refused_total", "limit=\"connections\"",     \
       "Connections refused at connect, by limit")                                                    \
     X(REFUSED_PER_CLIENT, COUNTER, "glacis_connections_refused_total", "limit=\"per_client\"", "")   \
+    X(REFUSED_PER_NETWORK, COUNTER, "glacis_connections_refused_total", "limit=\"per_network\"", "") \
     X(REFUSED_RATE, COUNTER, "glacis_connections_refused_total", "limit=\"rate\"", "")               \
     X(REFUSED_BANNED, COUNTER, "glacis_connections_refused_total", "limit=\"banned\"", "")           \
     X(REFUSED_SILENT, COUNTER, "glacis_connections_refused_total", "limit=\"hard\"", "")             \

@@ -5,7 +5,8 @@
  * hides everyone behind one address, and judging it would refuse the world.  It is counted, and said once
  * a minute.
  *
- * A network in good standing is exempt from rates and bans, not from the number of connections.
+ * A network in good standing is exempt from rates and bans, not from the number of connections.  Any other one gets
+ * no more than its share while the house is nearly full: see networks.h.
  */
 #include "proxy/limits.h"
 
@@ -14,7 +15,9 @@
 
 #define RESERVED_DESCRIPTORS 128
 #define FLOOD_PERCENT 110
-#define FLOOD_LEAST 64 /* above a small limit */
+#define FLOOD_LEAST 64    /* above a small limit */
+#define NETWORK_SHARE 8   /* of limits.connections, under stress */
+#define NETWORK_CLIENTS 4 /* of one network that may each have all they may */
 
 static bool is_exempt(struct worker *w, const struct addr *client)
 {
@@ -58,25 +61,68 @@ struct limits_admission limits_admit_trusted(const struct worker *w, const struc
     return (struct limits_admission){ ADMIT_OK, false, exempt };
 }
 
-struct limits_admission limits_admit(struct worker *w, const struct addr *client, bool announced)
+/*
+ * How many connections of one network this process takes.  While there is room as many as come; then an eighth
+ * of the house, and never fewer than a few clients may have.
+ */
+static size_t network_share(const struct worker *w)
 {
     const struct config_limits *lim = &w->conf->limits;
-    struct limits_admission a = { ADMIT_OK, false, !announced && is_exempt(w, client) };
+    uint64_t most;
+
+    if (!w->stress || lim->connections_per_client == CONFIG_OFF)
+        return SIZE_MAX;
+    most = lim->connections / NETWORK_SHARE;
+    if (most / NETWORK_CLIENTS < lim->connections_per_client)
+        most = lim->connections_per_client * NETWORK_CLIENTS;
+    return (size_t)(most / w->conf->server.workers + 1);
+}
+
+/* Counts it in its network too; a network in good standing is never too large. */
+static void enter_network(struct worker *w, const struct addr *client, struct limits_admission *a)
+{
+    bool good = w->stress && w->judges != NULL && policy_client_known_good(w->judges, client);
+
+    if (!a->counted || networks_enter(&w->networks, client, good ? SIZE_MAX : network_share(w)))
+        return;
+    state_client_leave(w->state, client);
+    a->counted = false;
+    a->result = ADMIT_PER_NETWORK;
+}
+
+void limits_leave(struct worker *w, const struct addr *client)
+{
+    state_client_leave(w->state, client);
+    networks_leave(&w->networks, client);
+}
+
+/* As the client's own entry says, in the mode of the file. */
+static void enter_client(struct worker *w, const struct addr *client, struct limits_admission *a)
+{
+    const struct config_limits *lim = &w->conf->limits;
     struct config_limits loose;
 
-    if (a.exempt)
-        return a;
-    a.result = state_client_enter(w->state, client, lim, loop_now(w->loop), &a.counted);
-    if (a.result != ADMIT_BANNED && a.result != ADMIT_RATE)
-        return a;
+    a->result = state_client_enter(w->state, client, lim, loop_now(w->loop), &a->counted);
+    if (a->result != ADMIT_BANNED && a->result != ADMIT_RATE)
+        return;
     if (w->conf->mode == MODE_MONITOR)
-        log_monitored(w, client, a.result);
+        log_monitored(w, client, a->result);
     else if (w->judges == NULL || !policy_client_known_good(w->judges, client))
-        return a;
+        return;
     loose = *lim;
     loose.ban_points = 0;
     loose.connection_rate.count = 0;
-    a.result = state_client_enter(w->state, client, &loose, loop_now(w->loop), &a.counted);
+    a->result = state_client_enter(w->state, client, &loose, loop_now(w->loop), &a->counted);
+}
+
+struct limits_admission limits_admit(struct worker *w, const struct addr *client, bool announced)
+{
+    struct limits_admission a = { ADMIT_OK, false, !announced && is_exempt(w, client) };
+
+    if (a.exempt)
+        return a;
+    enter_client(w, client, &a);
+    enter_network(w, client, &a);
     return a;
 }
 

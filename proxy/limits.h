@@ -11,7 +11,7 @@
 
 struct limits_admission {
     enum admit result;
-    bool counted; /* state_client_leave() is owed */
+    bool counted; /* limits_leave() is owed */
     bool exempt;  /* a private client: nothing by address applies */
 };
 
@@ -20,6 +20,9 @@ struct limits_admission {
  * `announced`: the address came from a trusted peer, so it is judged even if it is a private one.
  */
 struct limits_admission limits_admit(struct worker *w, const struct addr *client, bool announced);
+
+/* A client that was counted in is gone. */
+void limits_leave(struct worker *w, const struct addr *client);
 
 /* A trusted peer on its own behalf (a health check, or before it has named a client): not counted. */
 struct limits_admission limits_admit_trusted(const struct worker *w, const struct addr *peer);

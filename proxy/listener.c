@@ -29,6 +29,7 @@ static const struct {
     const char *name;
 } refusals[] = {
     [ADMIT_PER_CLIENT] = { REPLY_CLIENT_CONNECTIONS, M_REFUSED_PER_CLIENT, "per_client" },
+    [ADMIT_PER_NETWORK] = { REPLY_CLIENT_CONNECTIONS, M_REFUSED_PER_NETWORK, "per_network" },
     [ADMIT_RATE] = { REPLY_CLIENT_RATE, M_REFUSED_RATE, "rate" },
     [ADMIT_BANNED] = { REPLY_BANNED, M_REFUSED_BANNED, "banned" },
 };

@@ -9,13 +9,15 @@
 #include "proxy/session.h"
 
 #include "policy/policy.h"
+#include "proxy/limits.h"
 #include "proxy/line.h"
 
-#define REPLIES_MAX 65536  /* unread replies: above, no line is taken (LIM-07) */
+#define REPLIES_MAX 16384  /* unread replies: above, no line is taken (LIM-07) */
 #define LINES_A_TURN 64    /* then other sessions get their turn (L13) */
 #define LINGER_MS 2000     /* long enough for the last reply to be read (LIM-13) */
 #define FAREWELL_MS 1000   /* for a reset behind an end that came before its 250 */
-#define INPUT_MAX 65536    /* pipelined input of one client (PIP-14) */
+#define INPUT_MAX 16384    /* pipelined commands of one client, while an answer is awaited (PIP-14) */
+#define CONTENT_MAX 65536  /* content is taken in larger pieces, and does not wait */
 #define REST_MS 500        /* silence between transactions, then the judge is folded */
 #define FRESH_MS 5000      /* a session without a message is idle after it (reload) */
 #define TLS_HANDSHAKE 0x16 /* first octet of a ClientHello on the wrong port (GRT-10) */
@@ -230,6 +232,9 @@ void session_enter(struct session *s, enum phase phase)
 {
     BUG_ON(!(phase_next[s->phase] & (1u << phase)));
     s->phase = phase;
+    if (s->stream != NULL) {
+        stream_set_input_max(s->stream, phase == PHASE_DATA ? CONTENT_MAX : INPUT_MAX);
+    }
     session_rearm(s);
 }
 
@@ -622,7 +627,7 @@ void session_close(struct session *s, enum close_reason reason)
     stream_close(&s->stream);
     session_log_close(s, reason);
     if (s->counted) {
-        state_client_leave(w->state, &s->peer);
+        limits_leave(w, &s->peer);
     }
     free(s->helo);
     free(s->announced_name);

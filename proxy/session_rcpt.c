@@ -9,7 +9,7 @@
 #include "proxy/recipient.h"
 #include "proxy/session.h"
 
-#define ASKED_TIMES 10U /* RCPT commands between two messages, in times of what may be accepted and refused */
+#define ASKED_TIMES 50U /* RCPT commands between two messages, in times of what may be accepted and refused */
 
 static enum reply_id parse_reply(enum parse_status status)
 {

@@ -14,6 +14,7 @@
 
 static const enum reply_id refusals[] = {
     [ADMIT_PER_CLIENT] = REPLY_CLIENT_CONNECTIONS,
+    [ADMIT_PER_NETWORK] = REPLY_CLIENT_CONNECTIONS,
     [ADMIT_RATE] = REPLY_CLIENT_RATE,
     [ADMIT_BANNED] = REPLY_BANNED,
 };
@@ -45,7 +46,7 @@ static enum admit move(struct session *s, const struct addr *to)
     struct limits_admission a;
 
     if (s->counted) {
-        state_client_leave(s->worker->state, &s->peer);
+        limits_leave(s->worker, &s->peer);
     }
     s->counted = false;
     s->peer = *to;

@@ -221,6 +221,7 @@ static void finish(struct process *p)
     loop_free(w->loop);
     tls_server_free(w->tls);
     slab_fini(&w->session_slab);
+    networks_fini(&w->networks);
     close(p->signal_fd);
     free(w->listeners);
     free(p);
@@ -251,6 +252,7 @@ int worker_main(const struct worker_task *task)
     list_init(&w->sessions);
     list_init(&w->handshakes);
     list_init(&w->announced);
+    networks_init(&w->networks);
     slab_init(&w->session_slab, "session", sizeof(struct session), SESSIONS_KEPT);
     p->signal_fd = open_signals();
     if (sandbox_enter(conf, SECCOMP_WORKER) != SANDBOX_OK) {

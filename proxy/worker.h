@@ -16,6 +16,7 @@
 #include "config/config.h"
 #include "core/loop.h"
 #include "core/slab.h"
+#include "proxy/networks.h"
 #include "state/state.h"
 
 struct upstreams;
@@ -46,6 +47,7 @@ struct worker {
     struct list_node     sessions;   /* all live ones, by session.link */
     size_t               session_count;
     struct slab          session_slab;
+    struct networks      networks;   /* where the counted sessions come from */
     struct listener     *listeners;
     size_t               listener_count;
     bool                 draining;   /* no new sessions; the loop stops when the last one is gone */

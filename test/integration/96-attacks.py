@@ -257,7 +257,7 @@ def loris_tls(w):
 def slow_readers(w):
     world = besieged(w, "command_timeout: %s" % ("20s" if FULL else "3s"))
     s = Siege("pipelined commands, no reply ever read", w, world)
-    s.each = 140                    # 64 KiB of replies, 64 KiB of commands (LIM-07, PIP-14)
+    s.each = 48                     # 16 KiB of replies, 16 KiB of commands (LIM-07, PIP-14), a session
     s.crowd(count(60, 2000), [["reply", 1], ["send", "EHLO client.test\r\n"], ["deaf"],
                               ["flood", "MAIL FROM:<a@none.test>\r\nRSET\r\n"]], rate=count(500, 500))
     s.hold(count(5, 30)).end(relieved=60)
@@ -286,6 +286,20 @@ def full_house(w):
     # in the long mode stress ends the silent ones so soon that the house is never full
     must(FULL or any(t.startswith("421 4.3.2") for t in s.saw), "421 4.3.2 for some", s.saw)
     must(any(t.startswith("421 4.4.2") for t in s.saw), "421 4.4.2 for the silent ones, long before command_timeout", s.saw)
+
+
+@shows("one network (/24) with silent connections from many addresses: it gets its share of the house and no more")
+def one_network(w):
+    most = count(300, 8000)
+    world = besieged(w, "stress: {at: 50%%, command_timeout: 60s}, connections_per_client: %d, connections: %d" % (
+        count(5, 50), most))
+    s = Siege("silent connections from one network", w, world)
+    s.crowd(most, [["reply", 1], ["hold"]], net="127.26", addresses=250, total=2 * most, rate=count(100, 1500))
+    s.hold(count(2, 10)).end()
+    refused = s.during["glacis_connections_refused_total{limit=\"per_network\"}"]
+    must(refused > 50, "refused", refused)
+    must(any(t.startswith("421 4.7.0") for t in s.saw), "421 4.7.0", s.saw)
+    must(s.during["glacis_sessions"] < most * 9 / 10, "the house is not full", s.during["glacis_sessions"])
 
 
 @shows("a flood of handshakes, all at once: spread over the turns, others are served in between")

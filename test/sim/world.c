@@ -88,6 +88,7 @@ void world_start(struct world *wd, struct config *conf)
     wd->w.loop = loop_new();
     wd->w.state = shared;
     list_init(&wd->w.sessions);
+    networks_init(&wd->w.networks);
     slab_init(&wd->w.session_slab, "session", sizeof(struct session), 16);
     wd->w.upstreams = upstreams_new(wd->w.loop, shared, wd->conf);
     wd->w.resolver = resolver_new(wd->w.loop, &(struct dns_settings){ .attempts = 1 });
@@ -254,6 +255,7 @@ void world_stop(struct world *wd)
     resolver_free(wd->w.resolver);
     sim_settle(wd->w.loop);
     slab_fini(&wd->w.session_slab);
+    networks_fini(&wd->w.networks);
     loop_free(wd->w.loop);
     buf_fini(&wd->ehlo);
     sim_clear();
