@@ -76,7 +76,7 @@
     X(LIMIT_SPOOL, COUNTER, "glacis_limit_hits_total", "limit=\"spool\"", "")                        \
     X(LIMIT_MESSAGES, COUNTER, "glacis_limit_hits_total", "limit=\"messages_per_session\"", "")      \
     X(LIMIT_TABLE_FULL, COUNTER, "glacis_limit_hits_total", "limit=\"client_table\"", "")            \
-    X(STRESS, GAUGE, "glacis_stress", "", "1 while command timeouts are shortened")                  \
+    X(STRESS, GAUGE, "glacis_stress", "", "1 while time-outs are shortened")                  \
     X(MEMORY_USED, GAUGE, "glacis_message_memory_bytes", "", "Message octets in memory")             \
     X(SPOOL_USED, GAUGE, "glacis_spool_bytes", "", "Message octets in spool files")                  \
     X(SPOOL_ERRORS, COUNTER, "glacis_spool_errors_total", "", "Spool files that could not be written or read") \

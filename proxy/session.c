@@ -12,15 +12,14 @@
 #include "proxy/limits.h"
 #include "proxy/line.h"
 
-#define REPLIES_MAX 16384  /* unread replies: above, no line is taken (LIM-07) */
-#define LINES_A_TURN 64    /* then other sessions get their turn (L13) */
-#define LINGER_MS 2000     /* long enough for the last reply to be read (LIM-13) */
-#define FAREWELL_MS 1000   /* for a reset behind an end that came before its 250 */
-#define INPUT_MAX 16384    /* pipelined commands of one client, while an answer is awaited (PIP-14) */
-#define CONTENT_MAX 65536  /* content is taken in larger pieces, and does not wait */
-#define REST_MS 500        /* silence between transactions, then the judge is folded */
-#define FRESH_MS 5000      /* a session without a message is idle after it (reload) */
-#define TLS_HANDSHAKE 0x16 /* first octet of a ClientHello on the wrong port (GRT-10) */
+#define REPLIES_MAX 16384        /* unread replies: above, no line is taken (LIM-07) */
+#define LINES_A_TURN 64          /* then other sessions get their turn (L13) */
+#define LINGER_MS 2000           /* long enough for the last reply to be read (LIM-13) */
+#define FAREWELL_MS 1000         /* for a reset behind an end that came before its 250 */
+#define CONTENT_MAX (256u << 10) /* content is taken in larger pieces, and does not wait */
+#define REST_MS 500              /* silence between transactions, then the judge is folded */
+#define FRESH_MS 5000            /* a session without a message is idle after it (reload) */
+#define TLS_HANDSHAKE 0x16       /* first octet of a ClientHello on the wrong port (GRT-10) */
 
 static const struct {
     enum metric metric;
@@ -63,11 +62,6 @@ static const unsigned phase_next[PHASE_COUNT] = {
 
 /* ---- timers ---- */
 
-static uint64_t later(uint64_t from, uint64_t delay)
-{
-    return delay == CONFIG_OFF || from > CONFIG_OFF - delay ? CONFIG_OFF : from + delay;
-}
-
 static uint64_t command_due(const struct session *s)
 {
     const struct config_limits *lim = &s->worker->conf->limits;
@@ -77,11 +71,11 @@ static uint64_t command_due(const struct session *s)
     if (s->worker->stress) {
         silence = min_u64(silence, lim->stress_command_timeout_ms);
     }
-    due = later(s->idle_since, silence);
+    due = session_later(s->idle_since, silence);
     if (s->line_since != 0) {
-        due = min_u64(due, later(s->line_since, lim->command_deadline_ms));
+        due = min_u64(due, session_later(s->line_since, lim->command_deadline_ms));
     }
-    return min_u64(due, later(s->started, lim->session_timeout_ms));
+    return min_u64(due, session_later(s->started, lim->session_timeout_ms));
 }
 
 /* The next time to fold what nobody needs while the client is silent; what is asked may take longer than
@@ -90,7 +84,7 @@ static uint64_t rest_due(const struct session *s)
 {
     uint64_t since = s->rest_tried > s->idle_since ? s->rest_tried : s->idle_since;
 
-    return s->judge == NULL ? CONFIG_OFF : later(since, REST_MS);
+    return s->judge == NULL ? CONFIG_OFF : session_later(since, REST_MS);
 }
 
 /* The nearest deadline of the phase; CONFIG_OFF while somebody else owes us an answer under his own. */
@@ -99,25 +93,24 @@ static uint64_t next_due(const struct session *s)
     const struct config *conf = s->worker->conf;
 
     if (s->farewell) {
-        return later(s->idle_since, FAREWELL_MS);
+        return session_later(s->idle_since, FAREWELL_MS);
     }
     if (s->waits & WAIT_TLS) {
-        return later(s->idle_since, conf->tls.handshake_timeout_ms);
+        return session_later(s->idle_since, conf->tls.handshake_timeout_ms);
     }
     if (s->waits != 0) {
         return CONFIG_OFF;
     }
     switch (s->phase) {
     case PHASE_BANNER:
-        return later(s->started, s->known_good ? 0 : conf->server.greet_delay_ms);
+        return session_later(s->started, s->known_good ? 0 : conf->server.greet_delay_ms);
     case PHASE_HELO:
     case PHASE_READY:
         return min_u64(command_due(s), rest_due(s));
     case PHASE_ENVELOPE:
         return command_due(s);
     case PHASE_DATA:
-        return min_u64(later(s->data_last, conf->limits.data_timeout_ms),
-                       later(s->data_since, conf->limits.data_deadline_ms));
+        return session_content_due(s);
     case PHASE_TLS:
     case PHASE_RELAY:
     case PHASE_CLOSED:
@@ -209,7 +202,7 @@ static void on_timer(void *arg)
         if (command_due(s) > now) {
             session_policy_rest(s);
             session_rearm(s);
-        } else if (later(s->started, s->worker->conf->limits.session_timeout_ms) <= now) {
+        } else if (session_later(s->started, s->worker->conf->limits.session_timeout_ms) <= now) {
             session_end(s, REPLY_SESSION_TIME, REASON_TIMEOUT);
         } else {
             session_end(s, REPLY_IDLE, REASON_TIMEOUT);
@@ -233,7 +226,7 @@ void session_enter(struct session *s, enum phase phase)
     BUG_ON(!(phase_next[s->phase] & (1u << phase)));
     s->phase = phase;
     if (s->stream != NULL) {
-        stream_set_input_max(s->stream, phase == PHASE_DATA ? CONTENT_MAX : INPUT_MAX);
+        stream_set_input_max(s->stream, phase == PHASE_DATA ? CONTENT_MAX : COMMANDS_MAX);
     }
     session_rearm(s);
 }
@@ -585,7 +578,7 @@ void session_accept(struct worker *w, const struct config_listener *lc, int fd,
     timer_init(&s->timer, w->loop, on_timer, s);
     deferred_init(&s->resume, on_resume, s);
     s->stream = stream_new(w->loop, fd, &client_events, s);
-    stream_set_input_max(s->stream, INPUT_MAX);
+    stream_set_input_max(s->stream, COMMANDS_MAX);
     count(M_SESSIONS);
     gauge_add(M_SESSIONS_NOW, 1);
     session_log_connect(s);

@@ -92,6 +92,8 @@ enum cmd_result {
     CMD_CLOSED,      /* the session is closed; its memory is still valid in this turn */
 };
 
+#define COMMANDS_MAX 16384 /* octets of pipelined commands that are kept while an answer is awaited (PIP-14) */
+
 #define SESSION_MAGIC 0x5e551011u
 #define SESSION_DEAD 0xdeadbeefu
 
@@ -132,6 +134,7 @@ struct session {
     uint64_t rest_tried;      /* to fold the judge; 0: not yet */
     uint64_t line_since;      /* first octet of the incomplete line; 0: none */
     uint64_t data_since, data_last; /* DATA: start, last octet */
+    uint64_t paced_since;     /* DATA: PACE_OCTETS ago, or the start of the chunk */
 
     unsigned errors;          /* 500-504, 555 */
     unsigned idle_commands;   /* NOOP, RSET, VRFY, EHLO since the last message */
@@ -139,6 +142,7 @@ struct session {
     unsigned asked_rcpt;      /* RCPT commands since the last message */
     unsigned messages;        /* begun (MAIL accepted) in this session */
     unsigned violations;      /* protocol.violations */
+    unsigned paced;           /* octets of content since then */
     unsigned suspicious;      /* content may follow a refused DATA or a BDAT: so much junk closes; 0: none expected */
 
     char             *helo;   /* as said, heap; NULL before EHLO */
@@ -163,6 +167,12 @@ static inline struct session *session_of(void *arg)
 
     BUG_ON(s->magic != SESSION_MAGIC && s->magic != SESSION_DEAD);
     return s;
+}
+
+/* A deadline; CONFIG_OFF: none. */
+static inline uint64_t session_later(uint64_t from, uint64_t delay)
+{
+    return delay == CONFIG_OFF || from > CONFIG_OFF - delay ? CONFIG_OFF : from + delay;
 }
 
 /* ---- for the listener and the worker ---- */
@@ -239,6 +249,8 @@ void session_tls_open(struct session *s);     /* the handshake is done */
 void session_tls_facts(struct session *s);    /* to the judge, if there is TLS */
 void session_tls_failed(struct session *s, enum close_reason reason); /* the session ends within it */
 
+/* When the content that comes in has come too slowly; see session_data.c. */
+uint64_t session_content_due(const struct session *s);
 /* Takes content from the stream; true: go on pumping, false: nothing to do now. */
 bool session_take_content(struct session *s);
 /* The client vanished while a message was with the relay: does the relay go on without it? */

@@ -12,10 +12,9 @@
 #include "proxy/header.h"
 #include "proxy/session.h"
 
-#define CONTENT_INPUT_MAX (256u << 10) /* read size while content comes in */
-#define COMMAND_INPUT_MAX 65536
-#define TAGS_MAX 65536 /* octets that go on top of a message */
-#define OWN_HOPS_MAX 5 /* our own Received lines that make a loop (RCV-07) */
+#define TAGS_MAX 65536    /* octets that go on top of a message */
+#define PACE_OCTETS 16384 /* in each limits.stress.command_timeout, while room for messages is short */
+#define OWN_HOPS_MAX 5    /* our own Received lines that make a loop (RCV-07) */
 
 static bool put_content(void *arg, const void *data, size_t len)
 {
@@ -48,6 +47,37 @@ static void hash_envelope(struct txn *t)
     sha256_update(t->hash, "\n\n", 2);
 }
 
+/*
+ * A message holds memory, and perhaps a file, until it is complete.  While there is room each may take its time; when
+ * limits.memory or limits.spool is nearly used up, whoever does not keep a modest pace is ended, or a few hundred
+ * clients that stop in the middle would keep everybody else's mail out until limits.data_deadline.
+ */
+uint64_t session_content_due(const struct session *s)
+{
+    const struct config_limits *lim = &s->worker->conf->limits;
+    uint64_t due = min_u64(session_later(s->data_last, lim->data_timeout_ms),
+                           session_later(s->data_since, lim->data_deadline_ms));
+
+    if (s->worker->spool_stress) {
+        due = min_u64(due, session_later(s->paced_since, lim->stress_command_timeout_ms));
+    }
+    return due;
+}
+
+static void begin_pace(struct session *s)
+{
+    s->paced_since = loop_now(s->worker->loop);
+    s->paced = 0;
+}
+
+static void keep_pace(struct session *s, size_t octets)
+{
+    s->paced += (unsigned)min_size(octets, PACE_OCTETS);
+    if (s->paced >= PACE_OCTETS) {
+        begin_pace(s);
+    }
+}
+
 static void begin_content(struct session *s, enum body_mode mode)
 {
     struct txn *t = s->txn;
@@ -61,7 +91,7 @@ static void begin_content(struct session *s, enum body_mode mode)
         hash_envelope(t);
     }
     s->data_since = s->data_last = loop_now(s->worker->loop);
-    stream_set_input_max(s->stream, CONTENT_INPUT_MAX);
+    begin_pace(s);
 }
 
 /* ---- the end ---- */
@@ -327,7 +357,7 @@ static void message_complete(struct session *s)
 
     t->content = CONTENT_COMPLETE;
     t->data_ms = loop_now(s->worker->loop);
-    stream_set_input_max(s->stream, COMMAND_INPUT_MAX);
+    stream_set_input_max(s->stream, COMMANDS_MAX);
     count_newlines(s);
     id = judge_content(s);
     if (id == REPLY_OK) {
@@ -487,6 +517,7 @@ enum cmd_result cmd_bdat(struct session *s, struct slice arg)
     t->bdat_left = t->bdat_size = size;
     t->bdat_last = last;
     s->data_last = loop_now(s->worker->loop);
+    begin_pace(s);
     session_enter(s, PHASE_DATA);
     session_take_content(s);
     return s->phase == PHASE_CLOSED ? CMD_CLOSED : s->waits != 0 ? CMD_WAITING : CMD_REPLIED;
@@ -521,6 +552,7 @@ bool session_take_content(struct session *s)
         return false;
     }
     s->data_last = loop_now(s->worker->loop);
+    keep_pace(s, in.len);
     done = s->txn->content == CONTENT_DATA ? take_data(s, in) : take_chunk(s, in);
     return done && s->phase != PHASE_CLOSED;
 }

@@ -2,7 +2,7 @@
  * worker.c - one worker process: builds everything on the snapshot, serves, drains, ends.
  *
  * Once a second it beats (the supervisor kills who does not), looks at the load of all workers and
- * decides whether command timeouts are shortened.  A drain stops accepting, tells idle sessions, lets the
+ * decides whether time-outs are shortened.  A drain stops accepting, tells idle sessions, lets the
  * others finish, and at drain_timeout ends all but those that wait for a final reply, whose own
  * deadlines hold (DESIGN 3).
  *
@@ -62,16 +62,24 @@ static void each_session(struct worker *w, void (*f)(struct session *s))
     }
 }
 
+/* Is so much of it used that time-outs are to be shorter? */
+static bool runs_short(const struct worker *w, enum metric used, uint64_t limit)
+{
+    unsigned percent = w->conf->limits.stress_at_percent;
+    uint64_t most = limit / 100 * percent + limit % 100 * percent / 100;
+
+    return percent > 0 && limit != CONFIG_OFF && state_gauge_sum(w->state, used) >= most;
+}
+
 static void measure_load(struct worker *w)
 {
     const struct config_limits *lim = &w->conf->limits;
-    uint64_t sessions = state_gauge_sum(w->state, M_SESSIONS_NOW);
-    bool before = w->stress;
+    bool stress = w->stress, spool_stress = w->spool_stress;
 
-    w->stress = lim->stress_at_percent > 0 && lim->connections != CONFIG_OFF &&
-                sessions * 100 >= lim->connections * lim->stress_at_percent;
-    gauge_set(M_STRESS, w->stress ? 1 : 0);
-    if (w->stress && !before) {
+    w->stress = runs_short(w, M_SESSIONS_NOW, lim->connections);
+    w->spool_stress = runs_short(w, M_MEMORY_USED, lim->memory) || runs_short(w, M_SPOOL_USED, lim->spool);
+    gauge_set(M_STRESS, w->stress || w->spool_stress ? 1 : 0);
+    if ((w->stress && !stress) || (w->spool_stress && !spool_stress)) {
         each_session(w, session_rearm); /* those that are silent already have the long time-out */
     }
 }

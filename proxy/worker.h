@@ -53,6 +53,7 @@ struct worker {
     bool                 draining;   /* no new sessions; the loop stops when the last one is gone */
     bool                 replaced;   /* draining because a newer generation serves: a reload, not a stop */
     bool                 stress;     /* over limits.stress.at: short command timeout */
+    bool                 spool_stress; /* the same share of limits.memory or limits.spool: messages must keep a pace */
     struct timer         tick;       /* heartbeat, stress, gauges: once a second */
     struct timer         drain_deadline;
     size_t               session_max; /* of this process, so that descriptors are left for upstreams */

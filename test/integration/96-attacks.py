@@ -34,7 +34,7 @@ GAUGES = ("glacis_sessions", "glacis_message_memory_bytes", "glacis_spool_bytes"
           "glacis_dns_in_flight", "glacis_dns_queued", "glacis_upstream_waiting",
           "glacis_upstream_connections{state=\"leased\"}")
 LIMITS = "limits: {ban: off%s}"
-BIG = 256 * 1024      # KiB that a siege may cost at the very most, whatever the number of attackers
+BIG = 256 * 1024      # KiB that a siege may cost at the very most, whatever the number of attackers (messages aside)
 EACH = 24             # KiB that one attacker's connection may cost at the very most
 
 
@@ -150,12 +150,12 @@ class Siege:
         wait_for(lambda: descriptors(self.g) <= self.fds + 60, 10, "descriptors given back")
         grown = self.most_pss - self.pss
         if not sanitized(self.g):
-            must(grown < BIG and grown < 48 * 1024 + self.each * most, "memory bounded", "%d KiB more" % grown)
+            must(grown < self.big and grown < 48 * 1024 + self.each * most, "memory bounded", "%d KiB more" % grown)
         must(self.before["glacis_worker_restarts_total"] == self.g.metrics()["glacis_worker_restarts_total"], "no worker died")
         self.row(good, times, most)
         return self
 
-    each = EACH
+    each, big = EACH, BIG
     mail_of_attackers = False       # may some of it be accepted?
 
     def arrived(self):
@@ -510,6 +510,19 @@ def spool_exhaustion(w):
     s.end()
     must(any(l.startswith("452") for l in s.saw), "452 for some attackers", s.saw)
     must(s.g.metrics()["glacis_spool_errors_total"] == 0, "no error of a file")
+
+
+@shows("hoarders: messages that fill limits.memory and then trickle; they are ended, and good mail gets in meanwhile")
+def hoarders(w):
+    world = besieged(w, "memory: %dMiB, message_size: 8MiB, stress: {at: 70%%, command_timeout: 3s}" % count(16, 256))
+    s = Siege("messages that stop in the middle, as many as limits.memory holds", w, world, retries=60)
+    s.each, s.big = 600, BIG + 256 * 1024       # what limits.memory allows
+    body = "x" * 76 + "\r\n"
+    # 500 KiB each: 256 in memory, 256 a block of the file; then an octet a second, with data_timeout and data_deadline far away
+    s.crowd(count(60, 1000), [["reply", 1], ["send", "EHLO client.test\r\n" + ENVELOPE + "DATA\r\n"], ["reply", 4],
+                              ["send", "Subject: x\r\n\r\n"], ["send", body, 6500], ["drip", "x", 1]], net="127.61", rate=count(30, 100))
+    s.hold(count(12, 30))
+    must(any(l.startswith("421 4.4.2") for l in s.end().saw), "ended for lack of pace", s.saw)
 
 
 # ---- injection ----
