@@ -99,7 +99,7 @@ static void print_errors(const struct config_errors *errs, const char *path)
     buf_fini(&out);
 }
 
-/* The section `policy` as it is in the file is left out: the merged one takes its place. */
+/* Sections that policy_print() writes are left out here: as they are in force they take the place. */
 static void put_without_policy(struct buf *out, struct slice rest)
 {
     bool skip = false;
@@ -108,7 +108,7 @@ static void put_without_policy(struct buf *out, struct slice rest)
         struct slice line = slice_cut(&rest, '\n');
 
         if (!slice_starts(line, SLICE(" "))) {
-            skip = slice_starts(line, SLICE("policy:"));
+            skip = policy_prints(slice_take(line, slice_find(line, ':')));
         }
         if (!skip) {
             buf_put_slice(out, line);

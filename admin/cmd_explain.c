@@ -606,6 +606,7 @@ int cmd_explain(int argc, char **argv)
     buf_init(&x.tags, TEXT_MAX);
     code = load(&x);
     if (code == EX_OK) {
+        log_set_level(LOG_LEVEL_ERROR); /* what the DNS does is shown with the facts */
         ulid_make(x.id);
         x.loop = loop_new();
         x.resolver = make_resolver(x.loop, &x.conf->dns);

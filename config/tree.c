@@ -160,6 +160,16 @@ void config_node_put_scalar(struct buf *out, struct slice text)
     buf_put_char(out, '"');
 }
 
+/* The password of redis://:password@host, or where it would be. */
+static struct slice url_password(struct slice url)
+{
+    static const struct slice before = SLICE_INIT("redis://:");
+    struct slice rest = slice_skip(url, before.len);
+    size_t at = slice_rfind(rest, '@');
+
+    return slice_starts(url, before) && at < rest.len ? slice_take(rest, at) : slice_take(url, 0);
+}
+
 /* Query keys of list services are the first label of a zone. */
 static size_t query_key_len(const struct config_node *node)
 {
@@ -173,9 +183,17 @@ static size_t query_key_len(const struct config_node *node)
     return slice_eq(node->key, SLICE("zone")) && len >= 20 ? len : 0;
 }
 
+/* What must not be shown of a value; empty: nothing. */
+static struct slice secret_of(const struct config_node *node)
+{
+    return slice_eq(node->key, SLICE("url")) ? url_password(node->text)
+                                             : slice_take(node->text, query_key_len(node));
+}
+
 static void put_node_scalar(struct buf *out, const struct config_node *node)
 {
-    size_t key_len = query_key_len(node);
+    struct slice secret = secret_of(node);
+    size_t before = (size_t)(secret.ptr - node->text.ptr);
 
     if (!slice_eq(node->raw, node->text)) { /* has ${NAME}: as it was written, in double quotes */
         buf_put_char(out, '"');
@@ -186,9 +204,11 @@ static void put_node_scalar(struct buf *out, const struct config_node *node)
             buf_put_char(out, (char)(c == '\n' ? 'n' : c == '\t' ? 't' : c));
         }
         buf_put_char(out, '"');
-    } else if (key_len > 0) {
-        buf_put_str(out, "\"***");
-        buf_put_slice(out, slice_skip(node->text, key_len));
+    } else if (secret.len > 0) {
+        buf_put_char(out, '"');
+        buf_put_slice(out, slice_take(node->text, before));
+        buf_put_str(out, "***");
+        buf_put_slice(out, slice_skip(node->text, before + secret.len));
         buf_put_char(out, '"');
     } else {
         config_node_put_scalar(out, node->text);

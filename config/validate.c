@@ -93,6 +93,20 @@ static void check_listeners(struct load *l)
     }
 }
 
+/* It is written as it is at the head of Authentication-Results: a token (RFC 8601 2.5, RFC 2045 5.1). */
+static void check_authserv_id(struct load *l)
+{
+    static const struct slice separators = SLICE_INIT("()<>@,;:\\\"/[]?= ");
+    struct slice id = slice_str(l->c->headers.authserv_id);
+
+    for (size_t i = 0; i < id.len; i++) {
+        if (id.ptr[i] <= ' ' || id.ptr[i] > '~' || slice_find(separators, id.ptr[i]) != separators.len) {
+            complain(l, false, "headers.authserv_id", "expected an id such as mx1.example.com");
+            break;
+        }
+    }
+}
+
 static void check_admin(struct load *l)
 {
     if (l->c->admin.enabled && !is_loopback(&l->c->admin.listen) && l->c->admin.token[0] == '\0') {
@@ -241,6 +255,7 @@ void validate(struct load *l)
     const struct config_dns *dns = &l->c->dns;
 
     check_listeners(l);
+    check_authserv_id(l);
     check_admin(l);
     check_upstreams(l);
     check_limits(l);

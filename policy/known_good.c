@@ -25,7 +25,7 @@ bool known_good_is(const struct known_good_settings *s, const struct memory_reco
             messages += r->standing.count[i];
         }
     }
-    return days >= s->days && messages >= s->messages;
+    return s->messages > 0 && days >= s->days && messages >= s->messages;
 }
 
 bool known_good_is_established(const struct known_good_settings *s, const struct memory_record *r,

@@ -36,8 +36,9 @@ struct judge_rest;  /* a folded one */
 struct policy *policy_compile(const struct config *conf, struct config_errors *errs) MUST_USE;
 void           policy_free(struct policy *p);
 
-/* The merged rules as YAML, for `check --print`. */
+/* Sections that policy/ compiles, the rules merged, as YAML for `check --print`; are these lines of one of them? */
 void policy_print(const struct policy *p, struct buf *out);
+bool policy_prints(struct slice section);
 
 /* "group:NAME", as settings outside the rules name one: is there such a group, and is the address in it? */
 bool policy_group_known(const struct policy *p, struct slice name);

@@ -66,6 +66,18 @@ static void put_block(struct buf *out, const char *key, const struct block *b)
     }
 }
 
+bool policy_prints(struct slice section)
+{
+    static const char *const sections[] = { "policy", "reputation", "known_good", "zero_day", "greylist" };
+
+    for (size_t i = 0; i < ARRAY_LEN(sections); i++) {
+        if (slice_eq(section, slice_str(sections[i]))) {
+            return true;
+        }
+    }
+    return false;
+}
+
 void policy_print(const struct policy *p, struct buf *out)
 {
     static const char *const fallbacks[] = {
@@ -77,6 +89,7 @@ void policy_print(const struct policy *p, struct buf *out)
     const struct config_node *tests = config_node_find(p->conf->root, "policy.tests");
     const struct config_node *contact = config_node_find(p->conf->root, "policy.contact");
 
+    standing_print(p, out);
     buf_put_str(out, "policy:\n  preset: none\n");
     put_block(out, "rules", &r->block[BLOCK_ENVELOPE]);
     put_block(out, "message_rules", &r->block[BLOCK_MESSAGE]);

@@ -11,7 +11,7 @@
 #include "core/arena.h"
 #include "state/state.h"
 
-struct known_good_settings { /* known_good */
+struct known_good_settings { /* known_good; 0 messages: off, nobody is */
     unsigned messages, days;
     uint32_t within_s;
 };

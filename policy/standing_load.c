@@ -8,7 +8,18 @@
 #include "config/values.h"
 #include "policy/rules_parts.h"
 
-enum kind { SECONDS = 0, SECONDS_OFF, COUNT, COUNT_OFF, PERCENT };
+enum kind {
+    SECONDS = 0,
+    SECONDS_OFF, /* `off` is 0 */
+    COUNT,
+    COUNT_OFF,   /* `off` is 0 */
+    COUNT_NEVER, /* `off` is NEVER, which nothing reaches */
+    PERCENT,
+    PERCENT_OFF,
+    PERCENT_NEVER,
+};
+
+#define NEVER 100000000u
 
 struct row {
     const char *path; /* from the root, dots between */
@@ -23,12 +34,12 @@ struct row {
 #define DAY 86400u
 
 static const struct row rows[] = {
-    { "known_good.messages", COUNT, AT(known_good.messages), 3, 1, 1000 },
+    { "known_good.messages", COUNT_OFF, AT(known_good.messages), 3, 1, 1000 },
     { "known_good.days", COUNT, AT(known_good.days), 2, 1, MEMORY_DAYS },
     { "known_good.within", SECONDS, AT(known_good.within_s), 36 * DAY, DAY, 365 * DAY },
     { "zero_day.fresh_domain", SECONDS_OFF, AT(zero_day.fresh_domain_s), DAY, MINUTE, 50 * DAY },
     { "zero_day.fresh_client", SECONDS_OFF, AT(zero_day.fresh_client_s), DAY, MINUTE, 50 * DAY },
-    { "zero_day.burst.networks", COUNT, AT(zero_day.burst_networks), 10, 2, MEMORY_BURST_MAX },
+    { "zero_day.burst.networks", COUNT_OFF, AT(zero_day.burst_networks), 10, 2, MEMORY_BURST_MAX },
     { "zero_day.burst.within", SECONDS, AT(zero_day.burst_within_s), 10 * MINUTE, 10, DAY },
     { "zero_day.learn_for", SECONDS_OFF, AT(zero_day.learn_for_s), 7 * DAY, MINUTE, 365 * DAY },
     { "greylist.delay", SECONDS, AT(greylist.delay_s), 5 * MINUTE, 1, DAY },
@@ -36,15 +47,15 @@ static const struct row rows[] = {
     { "greylist.remember", SECONDS, AT(greylist.remember_s), 36 * DAY, HOUR, 365 * DAY },
     { "greylist.network.ipv4", COUNT, AT(greylist.v4_bits), 24, 8, 32 },
     { "greylist.network.ipv6", COUNT, AT(greylist.v6_bits), 64, 16, 128 },
-    { "reputation.guard.known_good.clients", COUNT, AT(guard.good_clients), 5, 1, 1000 },
+    { "reputation.guard.known_good.clients", COUNT_NEVER, AT(guard.good_clients), 5, 1, 1000 },
     { "reputation.guard.known_good.share", PERCENT, AT(guard.good_share_percent), 2, 0, 100 },
     { "reputation.guard.known_good.within", SECONDS, AT(guard.good_within_s), HOUR, MINUTE, DAY },
     { "reputation.guard.probe_interval", SECONDS_OFF, AT(guard.probe_interval_s), 5 * MINUTE, 10, DAY },
-    { "reputation.guard.positive", PERCENT, AT(guard.positive_percent), 90, 10, 100 },
+    { "reputation.guard.positive", PERCENT_NEVER, AT(guard.positive_percent), 90, 10, 100 },
     { "reputation.guard.min_asked", COUNT, AT(guard.min_asked), 50, 5, 1000000 },
-    { "reputation.guard.breaker.failures", COUNT, AT(guard.breaker_failures), 20, 2, 1000000 },
+    { "reputation.guard.breaker.failures", COUNT_OFF, AT(guard.breaker_failures), 20, 2, 1000000 },
     { "reputation.guard.breaker.retry", SECONDS, AT(guard.breaker_retry_s), 30, 1, 600 },
-    { "reputation.guard.sample", PERCENT, AT(guard.sample_percent), 1, 0, 100 },
+    { "reputation.guard.sample", PERCENT_OFF, AT(guard.sample_percent), 1, 0, 100 },
 };
 
 struct load {
@@ -52,59 +63,137 @@ struct load {
     struct remembered *out;
 };
 
-static const char *what_is_expected(enum kind k)
+static bool is_seconds(enum kind k)
 {
-    return k == SECONDS || k == SECONDS_OFF ? VALUE_DURATION_HELP
-           : k == PERCENT                   ? "a percentage such as 2%"
-                                            : "a number";
+    return k == SECONDS || k == SECONDS_OFF;
+}
+
+static bool is_percent(enum kind k)
+{
+    return k == PERCENT || k == PERCENT_OFF || k == PERCENT_NEVER;
+}
+
+/* What `off` is for the row; false: it has none. */
+static bool off_value(enum kind k, uint32_t *off)
+{
+    *off = k == COUNT_NEVER || k == PERCENT_NEVER ? NEVER : 0;
+    return *off != 0 || k == SECONDS_OFF || k == COUNT_OFF || k == PERCENT_OFF;
+}
+
+static uint32_t *field_of(struct remembered *out, const struct row *row)
+{
+    _Static_assert(sizeof(unsigned) == sizeof(uint32_t), "both kinds of fields have the same size");
+    return (uint32_t *)(void *)((char *)out + row->offset);
+}
+
+static void put_number(struct buf *out, enum kind k, uint32_t n)
+{
+    if (is_seconds(k)) {
+        value_put_duration(out, (uint64_t)n * 1000);
+    } else {
+        buf_putf(out, "%" PRIu32 "%s", n, is_percent(k) ? "%" : "");
+    }
 }
 
 /* The value in seconds, or as a number. */
-static bool parse(const struct row *row, struct slice text, uint64_t *n)
+static bool parse(const struct row *row, struct slice text, uint32_t *out)
 {
     unsigned percent;
+    uint64_t n = 0;
     bool ok;
 
-    if ((row->kind == SECONDS_OFF || row->kind == COUNT_OFF) && slice_eq(text, SLICE("off"))) {
-        *n = 0;
+    if (slice_eq(text, SLICE("off")) && off_value(row->kind, out)) {
         return true;
     }
-    if (row->kind == PERCENT) {
+    if (is_percent(row->kind)) {
         ok = value_parse_percent(text, &percent);
-        *n = ok ? percent : 0;
-    } else if (row->kind == SECONDS || row->kind == SECONDS_OFF) {
-        ok = value_parse_duration(text, n);
-        *n /= 1000;
+        n = ok ? percent : 0;
+    } else if (is_seconds(row->kind)) {
+        ok = value_parse_duration(text, &n);
+        n /= 1000;
     } else {
-        ok = slice_to_u64(text, UINT32_MAX, n);
+        ok = slice_to_u64(text, UINT32_MAX, &n);
     }
-    return ok && *n >= row->min && *n <= row->max;
+    *out = (uint32_t)n;
+    return ok && n >= row->min && n <= row->max;
+}
+
+/* "a duration from 1s to 1d, or off" */
+static void put_expected(struct buf *out, const struct row *row)
+{
+    uint32_t off;
+
+    buf_put_str(out, is_seconds(row->kind)   ? "a duration from "
+                     : is_percent(row->kind) ? "a percentage from "
+                                             : "a number from ");
+    put_number(out, row->kind, row->min);
+    buf_put_str(out, " to ");
+    put_number(out, row->kind, row->max);
+    buf_put_str(out, off_value(row->kind, &off) ? ", or off" : "");
 }
 
 static void load_row(struct load *ld, const struct row *row)
 {
     const struct config_node *at = config_node_find(ld->l.conf->root, row->path);
-    uint32_t *out = (uint32_t *)(void *)((char *)ld->out + row->offset);
+    uint32_t *out = field_of(ld->out, row);
+    char mem[100];
     struct quoted q;
-    uint64_t n;
+    struct buf expected;
 
-    _Static_assert(sizeof(unsigned) == sizeof(uint32_t), "both kinds of fields have the same size");
     *out = row->def;
-    if (at == NULL) {
+    if (at == NULL || (at->kind == NODE_SCALAR && parse(row, at->text, out))) {
         return;
     }
+    *out = row->def;
+    buf_init_fixed(&expected, mem, sizeof(mem));
+    put_expected(&expected, row);
     if (at->kind != NODE_SCALAR) {
-        rules_error(&ld->l, at, "%s: expected %s, found %s", row->path, what_is_expected(row->kind),
-                    config_node_kind_name(at));
-    } else if (parse(row, at->text, &n)) {
-        *out = (uint32_t)n;
+        rules_error(&ld->l, at, "%s: expected %s, found %s", row->path, mem, config_node_kind_name(at));
     } else if (!at->bad) {
-        rules_error(
-            &ld->l, at, "%s: expected %s%s, found `%s`; %s%" PRIu32 " to %" PRIu32, row->path,
-            what_is_expected(row->kind), row->kind == SECONDS_OFF ? " or off" : "", rules_quote(&q, at->text),
-            row->kind == SECONDS || row->kind == SECONDS_OFF ? "allowed, in seconds, is " : "allowed is ",
-            row->min, row->max);
+        rules_error(&ld->l, at, "%s: expected %s, found `%s`", row->path, mem, rules_quote(&q, at->text));
     }
+}
+
+/* Rows of a section that is `off` as a whole. */
+static const struct {
+    const char *section, *row;
+} switches[] = {
+    { "known_good", "known_good.messages" },
+    { "zero_day", "zero_day.fresh_domain" },
+    { "zero_day", "zero_day.fresh_client" },
+    { "zero_day", "zero_day.burst.networks" },
+    { "zero_day.burst", "zero_day.burst.networks" },
+    { "reputation.guard", "reputation.guard.known_good.clients" },
+    { "reputation.guard", "reputation.guard.probe_interval" },
+    { "reputation.guard", "reputation.guard.positive" },
+    { "reputation.guard", "reputation.guard.breaker.failures" },
+    { "reputation.guard", "reputation.guard.sample" },
+    { "reputation.guard.known_good", "reputation.guard.known_good.clients" },
+    { "reputation.guard.breaker", "reputation.guard.breaker.failures" },
+};
+
+static bool is_off(const struct load *ld, const char *path)
+{
+    return config_node_is(config_node_find(ld->l.conf->root, path), "off");
+}
+
+static void switch_off(struct load *ld, const struct row *row)
+{
+    for (size_t i = 0; i < ARRAY_LEN(switches); i++) {
+        if (strcmp(switches[i].row, row->path) == 0 && is_off(ld, switches[i].section)) {
+            (void)off_value(row->kind, field_of(ld->out, row));
+        }
+    }
+}
+
+static bool has_switch(const char *section)
+{
+    for (size_t i = 0; i < ARRAY_LEN(switches); i++) {
+        if (strcmp(switches[i].section, section) == 0) {
+            return true;
+        }
+    }
+    return false;
 }
 
 static void check_section(struct load *ld, const char *path, const char *keys)
@@ -112,8 +201,9 @@ static void check_section(struct load *ld, const char *path, const char *keys)
     const struct config_node *at = config_node_find(ld->l.conf->root, path);
 
     if (at != NULL && at->kind != NODE_MAPPING) {
-        if (at->kind != NODE_SCALAR || at->text.len > 0) {
-            rules_error(&ld->l, at, "%s: expected a mapping, found %s", path, config_node_kind_name(at));
+        if (at->kind != NODE_SCALAR || (at->text.len > 0 && !(has_switch(path) && is_off(ld, path)))) {
+            rules_error(&ld->l, at, "%s: expected a mapping%s, found %s", path,
+                        has_switch(path) ? " or `off`" : "", config_node_kind_name(at));
         }
     } else if (at != NULL) {
         ld->l.name = path;
@@ -128,7 +218,7 @@ static void load_surge(struct load *ld)
     struct slice text = at != NULL ? at->text : SLICE("5x");
     uint64_t n = 0;
 
-    if (slice_eq(text, SLICE("off"))) {
+    if (slice_eq(text, SLICE("off")) || is_off(ld, "reputation.guard")) {
         return;
     }
     if (text.len < 2 || text.ptr[text.len - 1] != 'x' ||
@@ -163,7 +253,7 @@ static void load_canaries(struct load *ld)
     const struct config_node *at = config_node_find(ld->l.conf->root, "reputation.guard.canaries"), *child;
 
     if (at == NULL) {
-        ld->out->guard.canaries_auto = true;
+        ld->out->guard.canaries_auto = !is_off(ld, "reputation.guard");
     } else if (at->kind == NODE_SCALAR && slice_eq(at->text, SLICE("off"))) {
         return;
     } else if (at->kind == NODE_SEQUENCE) {
@@ -217,6 +307,11 @@ static void load_redis(struct load *ld)
         rules_error(&ld->l, config_node_find(root, "state.redis.url"),
                     "state.redis.url: expected redis://[:password@]host[:port][/db] or unix:/path");
     }
+    if (strstr(r->url, ":***@") != NULL) {
+        rules_error(&ld->l, config_node_find(root, "state.redis.url"),
+                    "state.redis.url: expected the password itself, not the mask that stands for it in a "
+                    "printed configuration");
+    }
     if (strlen(r->prefix) > 60 || strchr(r->prefix, ' ') != NULL || strchr(r->prefix, '%') != NULL) {
         rules_error(&ld->l, config_node_find(root, "state.redis.prefix"),
                     "state.redis.prefix: at most 60 octets, no blanks and no %%");
@@ -243,13 +338,106 @@ bool standing_load(struct policy *p, struct config_errors *errs)
     check_section(&ld, "greylist.network", "ipv4|ipv6");
     for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
         load_row(&ld, &rows[i]);
+        switch_off(&ld, &rows[i]);
     }
-    if (config_node_is(config_node_find(p->conf->root, "zero_day.burst"), "off")) {
-        p->remembered.zero_day.burst_networks = 0;
-    } else {
-        check_section(&ld, "zero_day.burst", "networks|within");
-    }
+    check_section(&ld, "zero_day.burst", "networks|within");
     load_guard(&ld);
     load_redis(&ld);
     return errs->fatal == fatal;
+}
+
+/* ---- check --print ---- */
+
+struct printer {
+    const struct remembered *from;
+    struct buf *out;
+    const char *last; /* path of the row before */
+};
+
+static void put_level(struct buf *out, unsigned level)
+{
+    for (unsigned i = 0; i < level; i++) {
+        buf_put_str(out, "  ");
+    }
+}
+
+/* The sections of a row that the one before did not open; returns its own name. */
+static struct slice open_level(struct printer *p, const char *path, unsigned *level)
+{
+    struct slice rest = slice_str(path), old = slice_str(p->last);
+    bool same = true;
+
+    for (*level = 0; slice_find(rest, '.') < rest.len; ++*level) {
+        struct slice name = slice_cut(&rest, '.'), before = slice_cut(&old, '.');
+
+        same = same && slice_eq(name, before);
+        if (!same) {
+            put_level(p->out, *level);
+            buf_put_slice(p->out, name);
+            buf_put_str(p->out, ":\n");
+        }
+    }
+    p->last = path;
+    return rest;
+}
+
+static void put_row(struct printer *p, const struct row *row)
+{
+    uint32_t off, n = *(const uint32_t *)(const void *)((const char *)p->from + row->offset);
+    unsigned level;
+    struct slice name = open_level(p, row->path, &level);
+
+    put_level(p->out, level);
+    buf_putf(p->out, SLICE_FMT ": ", SLICE_ARG(name));
+    if (off_value(row->kind, &off) && n == off) {
+        buf_put_str(p->out, "off");
+    } else {
+        put_number(p->out, row->kind, n);
+    }
+    buf_put_char(p->out, '\n');
+}
+
+/* A key whose value stays in the tree: as it is in the file, or the default. */
+static void put_tree(struct buf *out, const struct config_node *root, const char *path, const char *def)
+{
+    const struct config_node *at = config_node_find(root, path);
+    struct slice p = slice_str(path);
+    unsigned level = 0;
+
+    for (size_t i = 0; i < p.len; i++) {
+        level += p.ptr[i] == '.';
+    }
+    put_level(out, level);
+    buf_putf(out, SLICE_FMT ":", SLICE_ARG(slice_skip(p, slice_rfind(p, '.') + 1)));
+    if (at != NULL) {
+        config_node_put(out, at, level);
+    } else {
+        buf_putf(out, " %s\n", def);
+    }
+}
+
+static void put_rows(struct printer *p, bool reputation)
+{
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        if (slice_starts(slice_str(rows[i].path), SLICE("reputation.")) == reputation) {
+            put_row(p, &rows[i]);
+        }
+    }
+}
+
+void standing_print(const struct policy *p, struct buf *out)
+{
+    const struct config_node *root = p->conf->root;
+    bool guard_off = config_node_is(config_node_find(root, "reputation.guard"), "off");
+    struct printer pr = { .from = &p->remembered, .out = out, .last = "reputation.guard.recover" };
+
+    buf_put_str(out, "reputation:\n");
+    put_tree(out, root, "reputation.threshold", "1");
+    put_tree(out, root, "reputation.lists", "[]");
+    buf_put_str(out, "  guard:\n");
+    put_tree(out, root, "reputation.guard.canaries", guard_off ? "off" : "auto");
+    put_tree(out, root, "reputation.guard.surge", guard_off ? "off" : "5x");
+    put_tree(out, root, "reputation.guard.recover", "auto");
+    put_rows(&pr, true);
+    put_rows(&pr, false);
 }

@@ -21,4 +21,7 @@ struct policy;
 /* Fills p->remembered; errors go to errs.  False if there was one. */
 bool standing_load(struct policy *p, struct config_errors *errs) MUST_USE;
 
+/* The sections reputation, known_good, zero_day and greylist as they are in force, for `check --print`. */
+void standing_print(const struct policy *p, struct buf *out);
+
 #endif

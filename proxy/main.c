@@ -2,9 +2,11 @@
  * main.c - the command line: subcommands and options; hands over at once.
  */
 #include <getopt.h>
+#include <limits.h>
 #include <stdio.h>
 
 #include "admin/admin.h"
+#include "config/values.h"
 #include "proxy/supervisor.h"
 
 #define EXIT_USAGE 64
@@ -88,8 +90,10 @@ static int cmd_run(int argc, char **argv)
 
 static int cmd_version(int argc, char **argv)
 {
-    (void)argc;
-    (void)argv;
+    if (argc > 1) {
+        fprintf(stderr, "glacis version: what is \"%s\"?\n", argv[1]);
+        return EXIT_USAGE;
+    }
     puts("glacis " GLACIS_VERSION);
     return 0;
 }
@@ -112,6 +116,21 @@ static const struct {
     { "--help", cmd_help },     { "-h", cmd_help },
 };
 
+static void suggest(struct slice word)
+{
+    const char *nearest = NULL;
+    unsigned distance, best = UINT_MAX;
+
+    for (size_t i = 0; i < ARRAY_LEN(commands); i++) {
+        if (value_similar(word, slice_str(commands[i].name), &distance) && distance < best) {
+            best = distance;
+            nearest = commands[i].name;
+        }
+    }
+    if (nearest != NULL)
+        fprintf(stderr, "; did you mean `%s`?", nearest);
+}
+
 int main(int argc, char **argv)
 {
     if (argc < 2) {
@@ -122,6 +141,8 @@ int main(int argc, char **argv)
         if (strcmp(argv[1], commands[i].name) == 0)
             return commands[i].run(argc - 1, argv + 1);
     }
-    fprintf(stderr, "glacis: there is no command \"%s\"\n\n%s", argv[1], usage);
+    fprintf(stderr, "glacis: there is no command \"%s\"", argv[1]);
+    suggest(slice_str(argv[1]));
+    fprintf(stderr, "\n\n%s", usage);
     return EXIT_USAGE;
 }

@@ -71,7 +71,8 @@ static struct config *fall_back(struct supervisor *sup, const struct config_erro
     return conf;
 }
 
-static struct config *load_first(struct supervisor *sup)
+/* NULL after having said why, with the exit status. */
+static struct config *load_first(struct supervisor *sup, int *status)
 {
     struct config_errors errs = { 0 };
     struct config *conf;
@@ -87,6 +88,7 @@ static struct config *load_first(struct supervisor *sup)
         if (conf == NULL)
             print_errors(&errs, sup->options.config_path);
     }
+    *status = errs.unreadable ? EXIT_NOINPUT : EXIT_CONFIG;
     config_errors_fini(&errs);
     if (conf != NULL) {
         struct buf why;
@@ -96,7 +98,7 @@ static struct config *load_first(struct supervisor *sup)
         if (files_prepare(conf, &why)) {
             files_keep_good(conf, buf_slice(&text));
         } else {
-            say(EXIT_CONFIG, &why);
+            *status = say(EXIT_CONFIG, &why);
             config_free(conf);
             conf = NULL;
         }
@@ -132,12 +134,13 @@ static size_t table_size(const struct config *conf)
 /* Everything up to the first fork; 0, or the exit status after having said why. */
 static int start(struct supervisor *sup)
 {
-    struct config *conf = load_first(sup);
-    struct buf why;
     int status = 0;
+    struct config *conf = load_first(sup, &status);
+    struct buf why;
 
     if (conf == NULL)
-        return EXIT_CONFIG;
+        return status;
+    status = 0;
     buf_init(&why, 4096);
     log_set_format(conf->log.format);
     log_set_level(conf->log.level);

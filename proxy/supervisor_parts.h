@@ -35,6 +35,7 @@
 /* Sysexits. */
 enum {
     EXIT_USAGE = 64,
+    EXIT_NOINPUT = 66,
     EXIT_UNAVAILABLE = 69,
     EXIT_SOFTWARE = 70,
     EXIT_OSERR = 71,

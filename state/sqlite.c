@@ -14,6 +14,7 @@
  * Removed     noticed at the next pass, and made anew with all that is in the tables.
  */
 #include <errno.h>
+#include <fcntl.h>
 #include <pthread.h>
 #include <sqlite3.h>
 #include <stdatomic.h>
@@ -153,13 +154,24 @@ static int prepare_db(struct snapshot *s)
     return err == SQLITE_OK ? run_sql(s, pragma) : err;
 }
 
+/* Who writes to whom is nobody else's business: SQLite gives its other files the mode of this one. */
+static void make_private(const char *path)
+{
+    int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+
+    if (fd >= 0)
+        close(fd); /* nobody has the database open yet, so no lock goes with it */
+}
+
 /* Twice: what cannot be read is set aside, and then there is none. */
 static bool open_db(struct snapshot *s)
 {
     for (int i = 0; i < 2 && s->db == NULL; i++) {
-        int err = sqlite3_open_v2(s->path, &s->db,
-                                  SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX, NULL);
+        int err;
 
+        make_private(s->path);
+        err = sqlite3_open_v2(s->path, &s->db,
+                              SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX, NULL);
         if (err == SQLITE_OK)
             err = prepare_db(s);
         if (err == SQLITE_OK && stat(s->path, &s->file) == 0)

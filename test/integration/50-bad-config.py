@@ -109,8 +109,9 @@ def odd_files(w):
         done = subprocess.run([os.environ["GLACIS"], "check", "-c", path], capture_output=True, timeout=20, check=False)
         must(done.returncode == 78 and b"error" in done.stdout + done.stderr, "78 and an error for %r" % text[:20], done)
     for path in (w.dir, os.path.join(w.dir, "missing")):
-        done = subprocess.run([os.environ["GLACIS"], "check", "-c", path], capture_output=True, timeout=20, check=False)
-        must(done.returncode in (66, 78) and b"error" in done.stdout + done.stderr, "66 or 78", done)
+        for command in ("check", "run"):
+            done = subprocess.run([os.environ["GLACIS"], command, "-c", path], capture_output=True, timeout=20, check=False)
+            must(done.returncode == 66 and b"error: cannot be read" in done.stderr, "66 and why", (command, done))
 
 
 @shows("--print gives a file that is good and prints the same")
@@ -164,6 +165,8 @@ def usage(w):
     for arguments in (["--help"], ["run", "--help"], ["check", "--help"], ["reload", "--help"], ["status", "--help"], ["version"]):
         done = subprocess.run([os.environ["GLACIS"]] + arguments, capture_output=True, text=True, timeout=20, check=False)
         must(done.returncode == 0 and done.stdout, "help", (arguments, done))
+    done = subprocess.run([os.environ["GLACIS"], "chek"], capture_output=True, text=True, timeout=20, check=False)
+    must('no command "chek"; did you mean `check`?' in done.stderr, "the nearest command", done.stderr)
 
 
 if __name__ == "__main__":

@@ -173,6 +173,54 @@ static void print_writes_a_file_that_loads(void **state)
     ran_fini(&r);
 }
 
+/* Standard output of check --print; released by the caller. */
+static void print_of(struct ran *r, const char *text)
+{
+    ran_init(r, text);
+    run_captured(r, 4,
+                 (char *[]){ (char[]){ "check" }, (char[]){ "--print" }, (char[]){ "-c" }, r->file, NULL });
+    assert_int_equal(r->code, 0);
+}
+
+static void print_has_what_is_remembered_and_guarded_too(void **state)
+{
+    static const struct {
+        const char *file, *want[4];
+    } rows[] = {
+        { GOOD,
+          { "reputation:\n  threshold: 1\n  lists: []\n  guard:\n",
+            "  breaker:\n      failures: 20\n      retry: 30s\n",
+            "\nknown_good:\n  messages: 3\n  days: 2\n  within: 36d\n",
+            "\ngreylist:\n  delay: 5m\n  retry_within: 2d\n  remember: 36d\n  network:\n    ipv4: 24\n    "
+            "ipv6: 64\n" } },
+        { GOOD "zero_day: off\nknown_good: {messages: 7}\nreputation: {guard: {breaker: off}}\n",
+          { "zero_day:\n  fresh_domain: off\n  fresh_client: off\n  burst:\n    networks: off\n",
+            "known_good:\n  messages: 7\n  days: 2\n", "      failures: off\n",
+            "    probe_interval: 5m\n" } },
+        { GOOD "state: {backend: redis, redis: {url: \"redis://:secret@127.0.0.1:6379/1\"}}\n",
+          { "    url: \"redis://:***@127.0.0.1:6379/1\"\n", "redis", "redis", "redis" } },
+    };
+
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        struct ran r, again;
+
+        print_of(&r, rows[i].file);
+        for (size_t k = 0; k < ARRAY_LEN(rows[i].want); k++) {
+            if (strstr(text_of(&r.out), rows[i].want[k]) == NULL) {
+                fail_msg("%zu: not in the print: %s\n%s", i, rows[i].want[k], text_of(&r.out));
+            }
+        }
+        assert_null(strstr(text_of(&r.out), "secret"));
+        if (strstr(text_of(&r.out), "***") == NULL) {
+            print_of(&again, text_of(&r.out));
+            assert_string_equal(text_of(&again.out), text_of(&r.out));
+            ran_fini(&again);
+        }
+        ran_fini(&r);
+    }
+}
+
 static void unreadable_files_and_wrong_usage_have_codes_of_their_own(void **state)
 {
     struct ran r;
@@ -224,6 +272,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(exit_codes_and_streams_are_as_promised),
         cmocka_unit_test(print_writes_a_file_that_loads),
+        cmocka_unit_test(print_has_what_is_remembered_and_guarded_too),
         cmocka_unit_test(unreadable_files_and_wrong_usage_have_codes_of_their_own),
         cmocka_unit_test(without_a_file_the_environment_is_checked),
     };

@@ -121,6 +121,8 @@ static void values_of_the_wrong_form_say_what_is_expected(void **state)
           "`{hostname}`\n" },
         { "banner in UTF-8", UP "server: {banner: \"M\xc3\xbcller\"}\n",
           "f:3:18: error: server.banner: expected printable ASCII, found `M\\xc3\\xbcller`\n" },
+        { "authserv_id", UP "headers: {authserv_id: \"mx 1; x\"}\n",
+          "f:3:24: error: headers.authserv_id: expected an id such as mx1.example.com\n" },
         { "log.to", UP "log: {to: file:log}\n",
           "f:3:11: error: log.to: expected stdout, stderr, syslog or file:/PATH, found `file:log`\n" },
         { "mask", UP "admin: {token: \"***\"}\n",

@@ -160,16 +160,25 @@ static void mistakes_are_named_with_their_place(void **state)
           "known_good: {days: 9}\nzero_day: {burst: off, fresh: 1h}\ngreylist: {delay: 5}\n"
           "reputation: {guard: {surge: 1x, breaker: {failures: 1}, recover: never}}\n"
           "state: {redis: {url: \"http://x\", timeout: 1m}}\n",
-          "f:1:20: error: known_good.days: expected a number, found `9`; allowed is 1 to 8\n"
+          "f:1:20: error: known_good.days: expected a number from 1 to 8, found `9`\n"
           "f:2:24: error: zero_day: unknown key `fresh`\n"
-          "f:3:19: error: greylist.delay: expected a duration such as 500ms, 5s, 10m, 2h or 7d, found `5`; "
-          "allowed, in seconds, is 1 to 86400\n"
+          "f:3:19: error: greylist.delay: expected a duration from 1s to 1d, found `5`\n"
           "f:4:29: error: reputation.guard.surge: expected a factor such as 5x (2x to 1000x) or off\n"
-          "f:4:53: error: reputation.guard.breaker.failures: expected a number, found `1`; allowed is 2 to "
-          "1000000\n"
+          "f:4:53: error: reputation.guard.breaker.failures: expected a number from 2 to 1000000, or "
+          "off, found `1`\n"
           "f:4:66: error: reputation.guard.recover: expected auto or manual\n"
           "f:5:22: error: state.redis.url: expected redis://[:password@]host[:port][/db] or unix:/path\n"
           "f:5:43: error: state.redis.timeout: expected a duration from 10ms to 5s\n" },
+        { "features that are off", "known_good: off\nzero_day: off\nreputation: {guard: off}\n", "" },
+        { "parts that are off",
+          "zero_day: {burst: off}\nreputation: {guard: {known_good: off, breaker: off, positive: off}}\n",
+          "" },
+        { "what cannot be off", "greylist: off\n",
+          "f:1:11: error: greylist: expected a mapping, found a value\n" },
+        { "a masked password", "state: {redis: {url: \"redis://:***@127.0.0.1\"}}\n",
+          "f:1:22: error: state.redis.url: expected the password itself, not the mask that stands for it in "
+          "a "
+          "printed configuration\n" },
         { "final twice", R "    - {name: a, then: [accept, reject]}\n",
           "f:3:32: error: rule a: then: nothing can follow the action that ends the rule\n" },
         { "final first", R "    - {name: a, then: [accept, {score: 1}]}\n",

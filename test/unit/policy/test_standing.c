@@ -13,6 +13,7 @@
 #define NOW ((int64_t)20000 * DAY + 4000)
 
 static const struct known_good_settings good = { .messages = 3, .days = 2, .within_s = 36 * DAY };
+static const struct known_good_settings nobody = { .messages = 0, .days = 2, .within_s = 36 * DAY };
 static const struct greylist_settings grey = {
     .delay_s = 300, .retry_within_s = 2 * DAY, .remember_s = 36 * DAY, .v4_bits = 24, .v6_bits = 64
 };
@@ -56,6 +57,7 @@ static void good_standing_needs_messages_on_different_days(void **st)
         if (known_good_is(&good, &r, NOW) != rows[i].want) {
             fail_msg("%s", rows[i].label);
         }
+        assert_false(known_good_is(&nobody, &r, NOW));
         r.known = false;
         assert_false(known_good_is(&good, &r, NOW));
     }

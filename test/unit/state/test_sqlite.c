@@ -111,6 +111,7 @@ static void what_is_remembered_outlives_a_restart(void **st)
     struct memory_list *l;
     int64_t now = wall_now_s(), history;
     char said[500];
+    struct stat file;
 
     (void)st;
     for (unsigned i = 0; i < 1000; i++)
@@ -123,6 +124,8 @@ static void what_is_remembered_outlives_a_restart(void **st)
     l->demotions = 3;
     tables_list_give(s->tables, l);
     run_recorder(s, said, sizeof(said));
+    assert_int_equal(stat(in_dir("memory.db"), &file), 0);
+    assert_int_equal(file.st_mode & 0077, 0); /* who writes to whom */
     history = s->tables->h->history_s;
     assert_true(history >= now && history <= wall_now_s());
     state_free(s);
