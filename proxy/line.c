@@ -2,9 +2,9 @@
  * line.c - what ends a line, for commands and for message octets; leading dots.
  *
  * body_feed() has two gears.  The fast one looks at blocks of 64 octets (scan.h) and goes on as long as
- * every CR is followed by LF, every LF preceded by CR, and no line begins with a dot; what it passes is put
- * in one piece, many lines at once.  At anything else the slow one takes a few octets one by one through
- * the states below.  Both give the same for every cut of the input.
+ * every CR is followed by LF and every LF preceded by CR; what it passes is put in one piece, many lines at
+ * once, up to a dot at the beginning of a line, which it leaves out if text follows.  At anything else the
+ * slow one takes a few octets one by one through the states below.  Both give the same for every cut.
  *
  *   BOL     behind CRLF or at the beginning        DOT     BOL, then '.' (dropped)
  *   TEXT    within a line                          DOT_CR  BOL, '.', CR: only LF here ends DATA
@@ -281,16 +281,10 @@ static void keep(struct feed *f, const char *p)
         f->start = p;
     }
     f->end = p + 1;
-    f->r->line_len++;
+    f->r->line_begun = true;
     if ((unsigned char)*p > 0x7f) {
         f->r->n.eight_bit = true;
     }
-}
-
-static void line_done(struct body_reader *r)
-{
-    r->n.longest_line = max_size(r->n.longest_line, r->line_len);
-    r->line_len = 0;
 }
 
 /* A line ends here with CRLF, whatever the input has there. */
@@ -298,7 +292,7 @@ static void put_crlf(struct feed *f)
 {
     flush(f);
     give(f, "\r\n", 2);
-    line_done(f->r);
+    f->r->line_begun = false;
 }
 
 /* The LF of a CRLF at p; the CR before it may be in this input or in an earlier one. */
@@ -313,7 +307,7 @@ static void keep_crlf(struct feed *f, const char *p, const char *begin)
         f->start = p - 1;
     }
     f->end = p + 1;
-    line_done(f->r);
+    f->r->line_begun = false;
 }
 
 /* The octet at p, at the beginning of a line or within one. */
@@ -413,25 +407,25 @@ static void slow_octet(struct feed *f, const char *p, const char *begin)
     r->state = plain_octet(f, p);
 }
 
-/* Lines that end in a clean block: for the longest one. */
-static void measure_lines(struct body_reader *r, uint64_t lf, size_t len)
+/* Does the octet behind a dot at the beginning of a line show that the dot is only to be dropped? */
+static bool behind_dot_is_text(char c)
 {
-    size_t from = 0;
+    return c != '\r' && c != '\n' && c != '\0' && !is_blank(c);
+}
 
-    for (; lf != 0; lf &= lf - 1) {
-        size_t end = (size_t)__builtin_ctzll(lf) + 1;
-
-        r->line_len += end - from; /* with its CRLF */
-        r->n.longest_line = max_size(r->n.longest_line, r->line_len - 2);
-        r->line_len = 0;
-        from = end;
-    }
-    r->line_len += len - from;
+/* Gives what comes before the dot at p, and leaves the dot out. */
+static const char *drop_dot(struct feed *f, const char *p)
+{
+    f->end = p;
+    flush(f);
+    f->start = f->end = p + 1;
+    return p + 1;
 }
 
 /*
- * Blocks from p on while they are clean; returns where it stopped.  Begun in BOL or TEXT, ends in BOL, TEXT
- * or CR.  f->start..f->end grows by what was passed, but for a CR at its end.
+ * Blocks from p on while they are clean but for dots at the beginning of ordinary lines; returns where it
+ * stopped.  Begun in BOL or TEXT, ends in BOL, TEXT or CR.  f->start..f->end grows by what was passed, but
+ * for a CR at its end.
  */
 static inline __attribute__((always_inline)) const char *
 clean_blocks(struct feed *f, const char *p, const char *limit,
@@ -440,33 +434,43 @@ clean_blocks(struct feed *f, const char *p, const char *limit,
     struct body_reader *r = f->r;
     uint64_t was_cr = 0, was_lf = r->state == BODY_BOL, high = 0;
     uint64_t dots = r->mode == BODY_DATA ? UINT64_MAX : 0;
-    size_t clean = SCAN_BLOCK;
 
     if (f->end != p) {
         flush(f);
         f->start = p;
     }
-    while (clean == SCAN_BLOCK && (size_t)(limit - p) >= SCAN_BLOCK) {
+    while ((size_t)(limit - p) >= SCAN_BLOCK) {
         struct scan_masks m;
-        uint64_t bad, below = UINT64_MAX;
+        uint64_t dot, bad;
+        size_t clean;
 
         scan(p, &m);
-        bad = ((m.cr << 1 | was_cr) ^ m.lf) | (m.dot & dots & (m.lf << 1 | was_lf)) | m.nul;
-        if (bad != 0) {
-            clean = (size_t)__builtin_ctzll(bad);
-            below = (UINT64_C(1) << clean) - 1;
+        dot = m.dot & dots & (m.lf << 1 | was_lf);
+        bad = ((m.cr << 1 | was_cr) ^ m.lf) | dot | m.nul;
+        if (bad == 0) {
+            high |= m.high;
+            was_cr = m.cr >> (SCAN_BLOCK - 1);
+            was_lf = m.lf >> (SCAN_BLOCK - 1);
+            p += SCAN_BLOCK;
+            continue;
         }
-        high |= m.high & below;
+        clean = (size_t)__builtin_ctzll(bad);
+        high |= m.high & ((UINT64_C(1) << clean) - 1);
+        if ((dot >> clean & 1) && p + clean + 1 < limit && behind_dot_is_text(p[clean + 1])) {
+            p = drop_dot(f, p + clean);
+            was_cr = was_lf = 0;
+            continue;
+        }
         if (clean > 0) {
-            measure_lines(r, m.lf & below, clean);
             was_cr = m.cr >> (clean - 1) & 1;
             was_lf = m.lf >> (clean - 1) & 1;
         }
         p += clean;
+        break;
     }
     r->n.eight_bit |= high != 0;
     r->state = was_cr ? BODY_CR : was_lf ? BODY_BOL : BODY_TEXT;
-    r->line_len -= was_cr;
+    r->line_begun = !was_lf;
     f->end = p - was_cr;
     return p;
 }
@@ -516,7 +520,7 @@ void body_finish(struct body_reader *r, body_put put, void *arg)
 
     if (r->state == BODY_CR) {
         bare_cr(&f);
-    } else if (r->line_len > 0) {
+    } else if (r->line_begun) {
         put_crlf(&f);
         r->state = BODY_BOL;
     }

@@ -39,7 +39,6 @@ struct body_counts { /* what was met: for refusals, points and statistics */
     uint64_t smuggling;    /* dot lines with a wrong end nearby: DAT-10..23; counted in DATA only */
     bool eight_bit;        /* any octet above 127 */
     bool text_8bit_header; /* such an octet in the header section */
-    size_t longest_line;   /* without its CRLF */
 };
 
 struct body_reader {
@@ -58,7 +57,7 @@ struct body_reader {
     int place;            /* where in a header line we are */
     bool any_field;       /* so that a continuation continues something */
     uint64_t header_line; /* octets of the header line begun */
-    size_t line_len;      /* octets of the line begun */
+    bool line_begun;      /* octets of a line were given out, not its CRLF */
     bool refused;         /* put said no: nothing more is put */
 };
 
