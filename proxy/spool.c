@@ -1,9 +1,14 @@
 /*
- * spool.c - one message: memory that grows in four steps, then an unlinked file.
+ * spool.c - one message: memory that grows in four steps, more of it while there is plenty, then a file.
  *
- *   0        4 K   16 K  64 K   limits.spool_memory          the rest
- *   |---------|-----|-----|-------------|------------------------------->
- *   one contiguous block                 file, through one block of IO_BLOCK octets
+ *   0        4 K   16 K  64 K   limits.spool_memory     three pieces      the rest
+ *   |---------|-----|-----|-------------|-----------|-----------|-----------|------------------->
+ *   one contiguous block                     256 K each at most        file, through one block of IO_BLOCK
+ *
+ * The pieces make files rare: to write a message to one, read it back and give its pages back costs several
+ * times as much as to copy it.  They are taken while all messages together hold less than a quarter of
+ * limits.memory, so that under load each message has no more than limits.spool_memory; once a message has
+ * a file, all that follows goes there.
  *
  * The block of the file collects small pieces that are to be written (large ones go straight to the file, in
  * one call with what was collected) and, from the first read on, holds what was read: a spool
@@ -13,13 +18,9 @@
  * processes is compared with limits.memory and limits.spool before more is taken.  Two processes may ask at
  * the same time, so the sum can pass a limit by one step each.  What was charged is given back exactly.
  *
- * Files of finished messages are kept for the next ones, a few small ones for a second or two: to fetch pages for a
- * file, and to give them back with it, costs more than to copy its octets.  Nothing of an earlier message can be
- * read, because a spool reads only what it has written.  Kept files belong to the thread (an exception to "no
- * globals": their only owner is whoever comes next), and are allowed for when limits.spool is asked.
- *
- * Owns: memory, the file's descriptor, the charges.  Writing to the file blocks (page cache, an unlinked
- * file); it is done in large pieces.  Limits: limits.memory, limits.spool, limits.spool_memory.
+ * Owns: memory, the file's descriptor, the charges; nothing outlives the message.  Writing to the file blocks
+ * (page cache, an unlinked file); it is done in large pieces.  Limits: limits.memory, limits.spool,
+ * limits.spool_memory.
  */
 #include "proxy/spool.h"
 
@@ -37,10 +38,8 @@
 #define STRAIGHT (32u << 10) /* so much is worth a write of its own */
 #define SPOOL_STEP IO_BLOCK  /* limits.spool is charged in such steps */
 
-#define KEPT_FILES 4u
-#define KEPT_SIZE (1u << 20)          /* octets; larger files are closed */
-#define KEPT_ALL (UINT64_C(64) << 20) /* what all processes may keep: 16 of them */
-#define KEPT_FROM (16 * KEPT_ALL)     /* with a smaller limits.spool nothing is kept */
+#define PIECES 3u    /* of memory, behind the first block */
+#define PLENTY_OF 4u /* limits.memory by this: so much in use is no plenty any more */
 
 struct spool {
     struct state *st; /* NULL in tests: this process alone counts */
@@ -50,6 +49,9 @@ struct spool {
     char *head; /* the first octets */
     size_t head_len;
     size_t head_cap;
+
+    char *piece[PIECES]; /* what follows; NULL: not there yet */
+    uint64_t pieces_len; /* octets in them */
 
     int fd;            /* -1: no file yet */
     uint64_t file_len; /* octets written to it */
@@ -61,65 +63,6 @@ struct spool {
     uint64_t charged_memory, charged_spool;
     enum spool_status failed; /* sticky */
 };
-
-/* ---- files for the next message ---- */
-
-static _Thread_local struct {
-    int fd[KEPT_FILES];
-    unsigned count;
-    const char *dir; /* of all of them: spool_dir of the one configuration of this process */
-    bool used;       /* since spool_let_go() was here */
-} kept;
-
-static bool keeps_files(const struct config *c)
-{
-    return c->limits.spool == CONFIG_OFF || c->limits.spool >= KEPT_FROM;
-}
-
-static void close_kept(void)
-{
-    while (kept.count > 0) {
-        close(kept.fd[--kept.count]);
-    }
-}
-
-void spool_let_go(void)
-{
-    if (!kept.used) {
-        close_kept();
-    }
-    kept.used = false;
-}
-
-/* -1: there is none. */
-static int take_file(const struct config *c)
-{
-    if (kept.count == 0 || kept.dir != c->server.spool_dir) {
-        return -1;
-    }
-    kept.used = true;
-    return kept.fd[--kept.count];
-}
-
-static void put_file_by(const struct spool *sp)
-{
-    const char *dir = sp->conf->server.spool_dir;
-
-    if (sp->failed != SPOOL_OK || sp->file_len > KEPT_SIZE || !keeps_files(sp->conf)) {
-        close(sp->fd);
-        return;
-    }
-    if (kept.dir != dir) {
-        close_kept();
-        kept.dir = dir;
-    }
-    if (kept.count == KEPT_FILES) {
-        close(sp->fd);
-        return;
-    }
-    kept.used = true;
-    kept.fd[kept.count++] = sp->fd;
-}
 
 /* ---- budgets ---- */
 
@@ -134,9 +77,6 @@ static bool has_room(struct state *st, enum metric gauge, uint64_t limit, uint64
 
     if (limit == CONFIG_OFF) {
         return true;
-    }
-    if (gauge == M_SPOOL_USED && limit >= KEPT_FROM) {
-        limit -= KEPT_ALL;
     }
     used = used_now(st, gauge);
     return used <= limit && more <= limit - used;
@@ -220,7 +160,10 @@ void spool_free(struct spool **spp)
     gauge_add(M_MEMORY_USED, -(int64_t)sp->charged_memory);
     gauge_add(M_SPOOL_USED, -(int64_t)sp->charged_spool);
     if (sp->fd >= 0) {
-        put_file_by(sp);
+        close(sp->fd);
+    }
+    for (size_t i = 0; i < PIECES; i++) {
+        free(sp->piece[i]);
     }
     free(sp->block);
     free(sp->head);
@@ -283,6 +226,52 @@ static enum spool_status put_head(struct spool *sp, const char *data, size_t len
     return SPOOL_OK;
 }
 
+static size_t piece_size(const struct spool *sp)
+{
+    return (size_t)min_u64(sp->conf->limits.spool_memory, IO_BLOCK);
+}
+
+/* One more piece, if there is plenty of memory. */
+static bool add_piece(struct spool *sp, size_t at)
+{
+    uint64_t limit = sp->conf->limits.memory;
+    size_t size = piece_size(sp);
+
+    limit = limit == CONFIG_OFF ? CONFIG_OFF : limit / PLENTY_OF;
+    if (!has_room(sp->st, M_MEMORY_USED, limit, size) || !charge_memory(sp, size)) {
+        return false;
+    }
+    sp->piece[at] = malloc(size);
+    return sp->piece[at] != NULL; /* if not: the file; the charge goes with the spool */
+}
+
+/* Fills pieces while there are any; *taken octets of data went there. */
+static void put_pieces(struct spool *sp, const char *data, size_t len, size_t *taken)
+{
+    size_t size = piece_size(sp);
+
+    *taken = 0;
+    while (*taken < len && sp->fd < 0) {
+        size_t at = (size_t)(sp->pieces_len / size), from = (size_t)(sp->pieces_len % size);
+        size_t n = min_size(len - *taken, size - from);
+
+        if (at == PIECES || (sp->piece[at] == NULL && !add_piece(sp, at))) {
+            return;
+        }
+        memcpy(sp->piece[at] + from, data + *taken, n);
+        sp->pieces_len += n;
+        *taken += n;
+    }
+}
+
+/* What a piece has at `at` octets behind the first block. */
+static struct slice read_piece(const struct spool *sp, uint64_t at)
+{
+    size_t size = piece_size(sp), from = (size_t)(at % size);
+
+    return slice_of(sp->piece[at / size] + from, (size_t)min_u64(size - from, sp->pieces_len - at));
+}
+
 /* ---- the file ---- */
 
 static int open_named(const char *dir)
@@ -316,10 +305,6 @@ static enum spool_status open_file(struct spool *sp)
     sp->block = malloc(IO_BLOCK);
     if (sp->block == NULL) {
         return SPOOL_NO_MEMORY;
-    }
-    sp->fd = take_file(sp->conf);
-    if (sp->fd >= 0) {
-        return SPOOL_OK;
     }
     sp->fd = open(dir, O_TMPFILE | O_RDWR | O_CLOEXEC | O_EXCL, 0600);
     if (sp->fd < 0 && errno != EMFILE && errno != ENFILE) { /* not every file system has O_TMPFILE */
@@ -419,12 +404,16 @@ static enum spool_status put_file(struct spool *sp, const char *data, size_t len
 enum spool_status spool_put(struct spool *sp, const void *data, size_t len)
 {
     const char *from = data;
-    size_t taken = 0;
+    size_t taken = 0, more = 0;
 
     if (sp->failed != SPOOL_OK || len == 0) {
         return sp->failed;
     }
     sp->failed = put_head(sp, from, len, &taken);
+    if (sp->failed == SPOOL_OK && taken < len) {
+        put_pieces(sp, from + taken, len - taken, &more);
+        taken += more;
+    }
     if (sp->failed == SPOOL_OK && taken < len) {
         sp->failed = put_file(sp, from + taken, len - taken);
     }
@@ -473,6 +462,10 @@ struct slice spool_read(struct spool *sp, uint64_t offset, size_t max, enum spoo
         return slice_take(slice_skip(spool_head(sp), (size_t)offset), max);
     }
     at = offset - sp->head_len;
+    if (at < sp->pieces_len) {
+        return slice_take(read_piece(sp, at), max);
+    }
+    at -= sp->pieces_len;
     if (at < sp->block_at || at - sp->block_at >= sp->block_len) {
         *status = sp->failed = counted(load_block(sp, at));
         if (sp->failed != SPOOL_OK) {

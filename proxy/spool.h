@@ -1,10 +1,10 @@
 /*
- * spool.h - one message: in memory, and beyond a limit in an unlinked file (M6).
+ * spool.h - one message: in memory, and beyond what there is plenty of in an unlinked file (M6).
  *
  * Only append, then read.  The content is canonical (line.h).  Two budgets over all workers guard it:
  * `limits.memory` and `limits.spool`, as gauges in the shared memory; a message that would exceed
  * either fails softly (452 4.3.1).  The first limits.spool_memory octets stay in memory, contiguous,
- * so the header section can be read as one slice.
+ * so the header section can be read as one slice; what follows stays there too while memory is plenty.
  */
 #ifndef PROXY_SPOOL_H
 #define PROXY_SPOOL_H
@@ -28,13 +28,10 @@ bool spool_room(struct state *st, const struct config *c, uint64_t expected);
 struct spool *spool_new(struct state *st, const struct config *c);
 void spool_free(struct spool **sp); /* gives the budgets back; NULL is allowed */
 
-/* Once a second or so: closes the files that are kept for the next messages, unless one was used since. */
-void spool_let_go(void);
-
 enum spool_status spool_put(struct spool *sp, const void *data, size_t len);
 uint64_t spool_size(const struct spool *sp);
 
-/* The part in memory: from offset 0.  Valid until spool_free. */
+/* The contiguous part in memory: from offset 0.  Valid until spool_free. */
 struct slice spool_head(const struct spool *sp);
 
 /*

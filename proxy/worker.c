@@ -2,9 +2,9 @@
  * worker.c - one worker process: builds everything on the snapshot, serves, drains, ends.
  *
  * Once a second it beats (the supervisor kills who does not), looks at the load of all workers and
- * decides whether time-outs are shortened.  A drain stops accepting, tells idle sessions, lets the
- * others finish, and at drain_timeout ends all but those that wait for a final reply, whose own
- * deadlines hold (DESIGN 3).
+ * decides whether time-outs are shortened; what large messages have freed is given back when none come any
+ * more.  A drain stops accepting, tells idle sessions, lets the others finish, and at drain_timeout ends all
+ * but those that wait for a final reply, whose own deadlines hold (DESIGN 3).
  *
  * Order of the end: listeners, sessions, lingering replies, upstreams, loop.
  */
@@ -25,7 +25,6 @@
 #include "proxy/resolver_test.h"
 #include "proxy/sandbox.h"
 #include "proxy/session.h"
-#include "proxy/spool.h"
 #include "proxy/upstream_names.h"
 #include "tls/tls.h"
 
@@ -35,7 +34,10 @@
 #define SESSIONS_KEPT 1024
 
 #define MAPPED_FROM (4 << 20) /* octets: larger pieces of memory are mapped by themselves */
-#define FREED_KEPT (8 << 20)
+#define FREED_KEPT (64 << 20)
+#define QUIET_KEPT ((size_t)8 << 20) /* of it, once there were no large messages for a while */
+#define QUIET_TICKS 10
+#define QUIET_MESSAGES (1 << 20) /* octets of all messages at one tick */
 
 #define EXIT_CONFIG 78
 
@@ -44,6 +46,7 @@ struct process { /* the worker and what only this file needs */
     struct watch signals, supervisor;
     int signal_fd;
     uint64_t next_beat_ms, next_turn_ms;
+    unsigned quiet_ticks;
 };
 
 static struct process *process_of(struct worker *w)
@@ -94,6 +97,16 @@ static void measure_turn(struct process *p, uint64_t now)
     p->next_turn_ms = now + TURN_WINDOW * TICK_MS;
 }
 
+/* What large messages have freed is kept for the next ones, and given back when none come any more. */
+static void give_memory_back(struct process *p)
+{
+    if (metric_get(M_MEMORY_USED) > QUIET_MESSAGES) {
+        p->quiet_ticks = 0;
+    } else if (++p->quiet_ticks == QUIET_TICKS) {
+        (void)malloc_trim(QUIET_KEPT);
+    }
+}
+
 static void end_if_done(struct worker *w)
 {
     if (w->draining && w->session_count == 0 && stream_lingering() == 0)
@@ -114,8 +127,8 @@ static void on_tick(void *arg)
     state_heartbeat(w->state, now);
     measure_load(w);
     measure_turn(p, now);
+    give_memory_back(p);
     seccomp_report();
-    spool_let_go();
 }
 
 static void on_drain_deadline(void *arg)

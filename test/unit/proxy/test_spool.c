@@ -39,8 +39,6 @@ static int tear_down(void **state)
 {
     struct box *b = *state;
 
-    spool_let_go();
-    spool_let_go();
     assert_int_equal(metric_get(M_MEMORY_USED), 0);
     assert_int_equal(metric_get(M_SPOOL_USED), 0);
     assert_int_equal(rmdir(b->dir), 0); /* nothing is left there */
@@ -95,8 +93,10 @@ static void check(struct spool *sp, uint64_t from, size_t max)
 
 static void content_comes_back_at_every_size_and_cut(void **state)
 {
-    static const uint64_t sizes[] = { 0,      1,      4095,   4096,       4097,           65536,
-                                      262143, 262144, 262145, 262144 * 2, 262144 * 2 + 1, 3 * MIB + 7 };
+    static const uint64_t sizes[] = {
+        0,      1,      4095,       4096,           4097, 65536,   262143,
+        262144, 262145, 262144 * 2, 262144 * 2 + 1, MIB,  MIB + 1, 3 * MIB + 7
+    };
     static const size_t pieces[] = { 1, 997, 65536, 1048576 };
     struct box *b = *state;
 
@@ -122,14 +122,14 @@ static void reading_backwards_and_appending_after_a_read_work(void **state)
     struct spool *sp = spool_new(NULL, &b->conf);
     enum spool_status status;
 
-    assert_int_equal(fill(sp, MIB, 5000), SPOOL_OK);
-    for (uint64_t at = MIB; at > 100000; at -= 99991) {
+    assert_int_equal(fill(sp, 2 * MIB, 5000), SPOOL_OK);
+    for (uint64_t at = 2 * MIB; at > 100000; at -= 99991) {
         struct slice s = spool_read(sp, at - 1, 1, &status);
 
         assert_int_equal(s.len, 1);
         assert_true(s.ptr[0] == octet_at(at - 1));
     }
-    assert_int_equal(fill(sp, 2 * MIB + 5, 5000), SPOOL_OK);
+    assert_int_equal(fill(sp, 3 * MIB + 5, 5000), SPOOL_OK);
     check(sp, 0, 70000);
     spool_free(&sp);
 }
@@ -149,8 +149,13 @@ static void memory_grows_in_steps_and_is_charged(void **state)
     assert_int_equal(fill(sp, 256 * KIB, 4096), SPOOL_OK);
     assert_int_equal(metric_get(M_MEMORY_USED), 256 * KIB);
     assert_int_equal(metric_get(M_SPOOL_USED), 0);
-    assert_int_equal(fill(sp, MIB, 4096), SPOOL_OK);
+    assert_int_equal(fill(sp, 256 * KIB + 1, 4096), SPOOL_OK);
     assert_int_equal(metric_get(M_MEMORY_USED), 512 * KIB);
+    assert_int_equal(fill(sp, MIB, 4096), SPOOL_OK);
+    assert_int_equal(metric_get(M_MEMORY_USED), MIB);
+    assert_int_equal(metric_get(M_SPOOL_USED), 0);
+    assert_int_equal(fill(sp, 2 * MIB, 4096), SPOOL_OK);
+    assert_int_equal(metric_get(M_MEMORY_USED), MIB + 256 * KIB);
     assert_true(metric_get(M_SPOOL_USED) >= 512 * KIB);
     spool_free(&sp);
 }
@@ -208,43 +213,44 @@ static unsigned open_files(const char *dir)
     return n;
 }
 
-/* What follows in a kept file is not seen by the message that is shorter, and none is kept for long. */
-static void a_file_serves_the_next_message(void **state)
+/* A quarter of limits.memory in use is not plenty: the file, and nothing of it is left behind. */
+static void without_plenty_of_memory_there_is_a_file(void **state)
 {
     struct box *b = *state;
-    struct spool *sp[6];
-    enum spool_status status;
+    struct spool *one = spool_new(NULL, &b->conf);
+    struct spool *two = spool_new(NULL, &b->conf);
 
-    b->conf.limits.spool = UINT64_C(4) << 30;
-    for (size_t i = 0; i < 6; i++) {
-        sp[i] = spool_new(NULL, &b->conf);
-        assert_int_equal(fill(sp[i], MIB, 65536), SPOOL_OK);
-    }
-    assert_int_equal(open_files(b->dir), 6);
-    for (size_t i = 0; i < 6; i++) {
-        spool_free(&sp[i]);
-    }
-    assert_int_equal(open_files(b->dir), 4);
-    assert_int_equal(metric_get(M_SPOOL_USED), 0);
-    sp[0] = spool_new(NULL, &b->conf);
-    assert_int_equal(fill(sp[0], 300 * KIB, 65536), SPOOL_OK);
-    assert_int_equal(open_files(b->dir), 4);
-    check(sp[0], 0, 65536);
-    assert_int_equal(spool_read(sp[0], 300 * KIB, 10, &status).len, 0);
-    assert_int_equal(fill(sp[0], 3 * MIB, 65536), SPOOL_OK);
-    check(sp[0], 0, 65536);
-    spool_free(&sp[0]); /* too large now */
-    assert_int_equal(open_files(b->dir), 3);
-    spool_let_go();
-    assert_int_equal(open_files(b->dir), 3);
-    spool_let_go();
+    b->conf.limits.memory = 3 * MIB; /* less than 768 KiB is plenty */
+    assert_int_equal(fill(one, MIB, 65536), SPOOL_OK);
+    assert_int_equal(metric_get(M_MEMORY_USED), MIB); /* head, two pieces, the block of the file */
+    assert_int_equal(open_files(b->dir), 1);
+    assert_int_equal(fill(two, 300 * KIB, 65536), SPOOL_OK);
+    assert_int_equal(metric_get(M_MEMORY_USED), MIB + 512 * KIB); /* head, block */
+    assert_int_equal(open_files(b->dir), 2);
+    check(one, 0, 65536);
+    check(two, 0, 65536);
+    spool_free(&one);
+    assert_int_equal(fill(two, MIB, 65536), SPOOL_OK); /* what has a file stays there */
+    assert_int_equal(metric_get(M_MEMORY_USED), 512 * KIB);
+    check(two, 0, 65536);
+    spool_free(&two);
     assert_int_equal(open_files(b->dir), 0);
+}
 
-    b->conf.limits.spool = MIB; /* too little to keep any */
-    sp[0] = spool_new(NULL, &b->conf);
-    assert_int_equal(fill(sp[0], 900 * KIB, 65536), SPOOL_OK);
-    spool_free(&sp[0]);
+static void small_pieces_follow_a_small_head(void **state)
+{
+    struct box *b = *state;
+    struct spool *sp = spool_new(NULL, &b->conf);
+
+    b->conf.limits.spool_memory = 16 * KIB;
+    b->conf.limits.memory = CONFIG_OFF;
+    assert_int_equal(fill(sp, 64 * KIB, 5000), SPOOL_OK);
     assert_int_equal(open_files(b->dir), 0);
+    assert_int_equal(metric_get(M_MEMORY_USED), 64 * KIB);
+    assert_int_equal(fill(sp, 70000, 5000), SPOOL_OK);
+    assert_int_equal(open_files(b->dir), 1);
+    check(sp, 0, 65536);
+    spool_free(&sp);
 }
 
 static void a_missing_folder_is_an_io_error(void **state)
@@ -255,7 +261,7 @@ static void a_missing_folder_is_an_io_error(void **state)
     enum spool_status status;
 
     b->conf.server.spool_dir = "/nonexistent/spool";
-    assert_int_equal(fill(sp, MIB, 65536), SPOOL_IO);
+    assert_int_equal(fill(sp, 2 * MIB, 65536), SPOOL_IO);
     assert_int_equal(metric_get(M_SPOOL_ERRORS) - hits, 1);
     assert_int_equal(spool_read(sp, 0, 10, &status).len, 0);
     assert_int_equal(status, SPOOL_IO);
@@ -272,7 +278,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(memory_over_the_limit_fails_softly_and_stays_failed, set_up,
                                         tear_down),
         cmocka_unit_test_setup_teardown(files_over_the_limit_fail_softly, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(a_file_serves_the_next_message, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(without_plenty_of_memory_there_is_a_file, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(small_pieces_follow_a_small_head, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_missing_folder_is_an_io_error, set_up, tear_down),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
