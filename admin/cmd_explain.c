@@ -228,9 +228,11 @@ static const char *refusal(const struct explain *x, const struct address *rcpt)
     if (home == NULL) {
         return "550 5.7.1 We do not relay mail for this domain";
     }
-    return home->validate == VALIDATE_FILE && !config_recipient_known(home, rcpt->local, buf_slice(&domain))
-               ? "550 5.1.1 No such user here"
-               : NULL;
+    if (home->validate != VALIDATE_FILE || slice_eq_nocase(rcpt->local, SLICE("postmaster")) ||
+        config_recipient_known(home, rcpt->local, buf_slice(&domain))) {
+        return NULL;
+    }
+    return "550 5.1.1 No such user here";
 }
 
 /* Instead of what the rules said. */

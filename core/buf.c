@@ -224,6 +224,25 @@ static void put_json_escape(struct buf *b, unsigned char c)
     }
 }
 
+/* Four digits of one UTF-16 unit. */
+static void put_json_unit(struct buf *b, uint32_t unit)
+{
+    buf_put(b, "\\u", 2);
+    put_hex(b, (unsigned char)(unit >> 8));
+    put_hex(b, (unsigned char)(unit & 0xff));
+}
+
+/* A character beyond ASCII: one unit, or a pair of surrogates (RFC 8259 7). */
+static void put_json_beyond(struct buf *b, uint32_t point)
+{
+    if (point < 0x10000) {
+        put_json_unit(b, point);
+        return;
+    }
+    put_json_unit(b, 0xd800 + ((point - 0x10000) >> 10));
+    put_json_unit(b, 0xdc00 + ((point - 0x10000) & 0x3ff));
+}
+
 /* The character at the front of s; returns its octets. */
 static size_t put_json_char(struct buf *b, struct slice s)
 {
@@ -237,10 +256,8 @@ static size_t put_json_char(struct buf *b, struct slice s)
     }
     if (len == 1) {
         put_json_escape(b, c);
-    } else if (c == 0xc2 && (unsigned char)s.ptr[1] < 0xa0) {
-        put_json_escape(b, (unsigned char)s.ptr[1]); /* C1 controls steer terminals */
     } else {
-        buf_put(b, s.ptr, len);
+        put_json_beyond(b, utf8_decode(s, &len)); /* C1 controls and overriding marks steer terminals */
     }
     return len;
 }

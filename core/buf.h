@@ -81,7 +81,7 @@ static inline struct slice buf_slice(const struct buf *b)
  */
 void buf_put_quoted(struct buf *b, struct slice s, size_t max);
 
-/* The same for a JSON string, with the quotation marks; valid UTF-8 is kept. */
+/* The same for a JSON string, with the quotation marks; valid UTF-8 reads the same, as \uXXXX. */
 void buf_put_json(struct buf *b, struct slice s, size_t max);
 
 #endif

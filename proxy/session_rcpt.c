@@ -133,6 +133,20 @@ static bool already_accepted(const struct txn *t, const struct recipient *rcpt)
     return false;
 }
 
+/* Every domain has one, whatever a list says (RFC 5321 4.5.1): the upstream is asked. */
+static bool is_postmaster(const struct recipient *rcpt)
+{
+    return slice_eq_nocase(rcpt->local, SLICE("postmaster"));
+}
+
+static enum config_validate how_to_validate(const struct recipient *rcpt)
+{
+    bool unlisted = rcpt->home->validate == VALIDATE_FILE && is_postmaster(rcpt) &&
+                    !config_recipient_known(rcpt->home, rcpt->local, rcpt->domain);
+
+    return unlisted ? VALIDATE_LIVE : rcpt->home->validate;
+}
+
 /* Everything that can be said about the recipient without asking the upstream. */
 static enum reply_id judge_here(struct session *s, struct recipient *rcpt)
 {
@@ -150,7 +164,7 @@ static enum reply_id judge_here(struct session *s, struct recipient *rcpt)
         count(M_RCPT_SECOND_ROUTE);
         return REPLY_SECOND_ROUTE;
     }
-    if (rcpt->home->validate == VALIDATE_FILE &&
+    if (rcpt->home->validate == VALIDATE_FILE && !is_postmaster(rcpt) &&
         !config_recipient_known(rcpt->home, rcpt->local, rcpt->domain)) {
         return REPLY_UNKNOWN_USER;
     }
@@ -212,7 +226,7 @@ void session_ask_upstream(struct session *s, struct recipient *rcpt)
     }
     t->asking = rcpt;
     s->waits |= WAIT_UPSTREAM;
-    relay_rcpt(t->relay, rcpt, rcpt->home->validate, on_rcpt_reply, s);
+    relay_rcpt(t->relay, rcpt, how_to_validate(rcpt), on_rcpt_reply, s);
 }
 
 /*

@@ -112,7 +112,7 @@ def aborted(w):
 def escaping(w):
     sink = w.sink()
     g = w.glacis(w.config(sink, "log: {level: debug}"))
-    for line in (b"EHLO \x1b[31m\x07\xff\"}\\n{\"event\":\"forged\"}", b"MAIL FROM:<\"a\\\"b\"@x.example>", b"BOGUS \xe2\x80\xa8 \x9b",
+    for line in (b"EHLO \xc3\xa4\xe2\x80\xae\xf0\x9f\x98\x80.example", b"EHLO \x1b[31m\x07\xff\"}\\n{\"event\":\"forged\"}", b"MAIL FROM:<\"a\\\"b\"@x.example>", b"BOGUS \xe2\x80\xa8 \x9b",
                  b"EHLO " + b"x" * 1900, b"RCPT TO:<" + b"y" * 1900 + b"@elsewhere.invalid>"):
         with Client(g.smtp) as c:
             c.hello()

@@ -91,6 +91,17 @@ def live_answers(t):
     t.want(c.cmd("RCPT TO:<bob@example.test>"), "250")
 
 
+@case("RLY-10", "postmaster of a domain with a list is there although the list has none: the upstream is asked")
+def postmaster_without_a_list(t):
+    c = t.greeted()
+    t.wants(c.envelope(("PostMaster@listed.test", "nobody@listed.test")), ["250", "250", "550 5.1.1"])
+    t.want(c.data(MESSAGE), "250")
+    t.true(t.arrived(1)[0].recipients == [b"PostMaster@listed.test"], "asked and delivered", t.sink.messages[0].rcpts)
+    t.script({"at": "RCPT", "match": "postmaster", "reply": "550 5.1.1 nobody at home"})
+    c = t.greeted()
+    t.wants(c.envelope(("postmaster@listed.test",)), ["250", "550 5.1.1"])
+
+
 @case("RLY-15", "validate: none answers here; validate: file answers from the file")
 def other_validation(t):
     c = t.greeted()

@@ -124,7 +124,7 @@ static void what_a_peer_sent_is_quoted(void **state)
         { "cut", SLICE_INIT("abcdef"), 3, "abc...", "\"abc...\"" },
         { "not cut", SLICE_INIT("abc"), 3, "abc", "\"abc\"" },
         { "utf-8", SLICE_INIT("\xc3\xa9\xe2\x82\xac\xf0\x9f\x98\x80"), 99,
-          "\\xc3\\xa9\\xe2\\x82\\xac\\xf0\\x9f\\x98\\x80", "\"\xc3\xa9\xe2\x82\xac\xf0\x9f\x98\x80\"" },
+          "\\xc3\\xa9\\xe2\\x82\\xac\\xf0\\x9f\\x98\\x80", "\"\\u00e9\\u20ac\\ud83d\\ude00\"" },
         { "utf-8 cut inside", SLICE_INIT("a\xe2\x82\xac"), 3, "a\\xe2\\x82...", "\"a...\"" },
         { "overlong", SLICE_INIT("\xc0\xaf"), 99, "\\xc0\\xaf", "\"\\\\xc0\\\\xaf\"" },
         { "surrogate", SLICE_INIT("\xed\xa0\x80"), 99, "\\xed\\xa0\\x80", "\"\\\\xed\\\\xa0\\\\x80\"" },
