@@ -115,9 +115,17 @@ static void end_wait(struct relay *r)
     pool_unhold(&r->lease);
 }
 
+/* What stands for a refusal of us: the server's words are in the log, these are ours. */
+static bool is_about_us(const struct reply *reply)
+{
+    const struct reply *ours = &reply_table[REPLY_UP_REFUSES_US];
+
+    return reply->code == ours->code && slice_eq(reply->text, ours->text);
+}
+
 static void answer(struct relay *r, const struct reply *reply, bool from_upstream)
 {
-    r->from_upstream = from_upstream;
+    r->from_upstream = from_upstream && !is_about_us(reply);
     if (r->lease.held && r->to->hold_ms != CONFIG_OFF) {
         r->silent_since_ms = loop_now(r->ups->loop);
         r->hold_until_ms = r->silent_since_ms + r->to->hold_ms;

@@ -164,9 +164,10 @@ void session_log_txn(struct session *s, const struct reply *r, const char *outco
 {
     const struct txn *t = s->txn;
     uint64_t now = loop_now(s->worker->loop);
+    bool unknown = strcmp(outcome, "unknown") == 0; /* someone may have to look for it at the server */
     struct log_line l;
 
-    if (!log_begin(&l, LOG_LEVEL_INFO, "txn")) {
+    if (!log_begin(&l, unknown ? LOG_LEVEL_WARN : LOG_LEVEL_INFO, "txn")) {
         return;
     }
     log_class_of(&l, r != NULL && reply_is(r, 2) ? LOG_CLASS_ACCEPTED : LOG_CLASS_NORMAL);

@@ -87,6 +87,7 @@ def fates(w):
     must([(t["code"], t["by"]) for t in lines] == [(550, "glacis"), (554, "upstream"), (451, "upstream"), (451, "glacis")],
          "codes and who said them", [(t["code"], t["by"]) for t in lines])
     must([t["outcome"] for t in lines] == ["rejected", "rejected", "deferred", "unknown"], "outcomes", [t["outcome"] for t in lines])
+    must([t["level"] for t in lines] == ["info"] * 3 + ["warn"], "what may arrive twice is a warning", [t["level"] for t in lines])
     must(lines[1]["text"] == 'no "quotes"', "the upstream's text", lines[1]["text"])
 
 
