@@ -189,8 +189,10 @@ static bool heavy_may_run(const struct loop *l, unsigned ran)
 
 static unsigned run_heavy(struct loop *l, unsigned ran)
 {
-    while (heavy_may_run(l, ran)) {
-        struct deferred *d = container_of(list_pop(&l->heavy), struct deferred, node);
+    struct list_node *n;
+
+    while (heavy_may_run(l, ran) && (n = list_pop(&l->heavy)) != NULL) {
+        struct deferred *d = container_of(n, struct deferred, node);
 
         ran++;
         d->cb(d->arg);

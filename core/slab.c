@@ -86,7 +86,10 @@ static void *map(size_t size)
 {
     void *at = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 
-    return at == MAP_FAILED ? NULL : at;
+    if (at == MAP_FAILED) {
+        return NULL;
+    }
+    return at;
 }
 
 /* At a multiple of its size: as it comes (the next to the one before is so), or cut out of a larger piece. */
@@ -169,7 +172,8 @@ void *slab_alloc(struct slab *sl)
     if (object == NULL) {
         out_of_memory(sl->size);
     }
-    return memset(object, 0, sl->size);
+    memset(object, 0, sl->size);
+    return object;
 }
 
 static void put_back(struct slab *sl, void *object)

@@ -465,9 +465,10 @@ void redis_forget(struct memory_op *op)
 {
     struct redis *r = op->m->redis;
     bool late = !list_empty(&op->asked) && !timer_active(&op->timeout);
+    struct list_node *n;
 
-    while (!list_empty(&op->asked))
-        container_of(list_pop(&op->asked), struct request, link)->op = NULL;
+    while ((n = list_pop(&op->asked)) != NULL)
+        container_of(n, struct request, link)->op = NULL;
     if (late && r->state == REDIS_UP) {
         r->state = REDIS_SLOW;
         timer_start(&r->retry, SLOW_MAX_MS);

@@ -5,6 +5,7 @@
 
 #include "admin/admin.h"
 #include "core/timers.h"
+#include "core/utf8.h"
 #include "policy/policy.h"
 #include "proxy/pool.h"
 #include "test/sim/fake_dns.h"
@@ -74,11 +75,47 @@ struct config *world_conf(struct slice text)
     return conf;
 }
 
+/* One object and nothing behind it; strings closed, no octet that a terminal or a reader would take otherwise. */
+static bool is_whole_json(struct slice text)
+{
+    bool in_string = false;
+    int depth = 0;
+
+    for (size_t i = 0; i < text.len; i++) {
+        char c = text.ptr[i];
+
+        if ((unsigned char)c < ' ' || c == 0x7f || (depth == 0 && (i > 0 || c != '{'))) {
+            return false;
+        }
+        if (c == '"') {
+            in_string = !in_string;
+        } else if (in_string) {
+            i += c == '\\';
+        } else {
+            depth += (c == '{' || c == '[') - (c == '}' || c == ']');
+        }
+    }
+    return text.len > 0 && depth == 0 && !in_string && utf8_valid(text);
+}
+
+/* Every line of every session is built and looked at: whatever peers sent, it is one line and whole (LOG-05). */
+static void check_line(enum log_level level, enum log_class cls UNUSED, struct slice line, void *arg UNUSED)
+{
+    bool ended = line.len > 0 && line.len <= LOG_LINE_MAX && line.ptr[line.len - 1] == '\n';
+    bool good = ended && is_whole_json(slice_take(line, line.len - 1));
+
+    if (level == LOG_LEVEL_ERROR || !good) {
+        (void)fwrite(line.ptr, 1, line.len, stderr);
+    }
+    BUG_ON(!good);
+}
+
 void world_start(struct world *wd, struct config *conf)
 {
     memset(wd, 0, sizeof(*wd));
     wd->conf = conf;
-    log_set_level(LOG_LEVEL_ERROR);
+    log_set_level(LOG_LEVEL_TRACE);
+    log_set_sink(check_line, NULL);
     shared = state_new(1024);
     BUG_ON(shared == NULL);
     state_slot_enter(shared, state_slot_take(shared, ROLE_WORKER, 1, 0));
