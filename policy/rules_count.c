@@ -33,7 +33,7 @@ int *rules_count_places(const struct policy *p, const struct state *st)
 
     for (size_t b = 0; b < BLOCK_COUNT; b++) {
         for (size_t i = 0; i < r->block[b].count; i++) {
-            places[place_of(r, b) + i] = state_rule_find(st, r->block[b].rule[i].name);
+            places[place_of(r, (enum rule_block)b) + i] = state_rule_find(st, r->block[b].rule[i].name);
         }
     }
     places[n] = state_rule_find(st, fallback);
