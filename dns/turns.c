@@ -14,13 +14,22 @@ struct site {
     char key[];
 };
 
+static bool ends_in(const struct wire_name *name, struct slice zone)
+{
+    return name->len >= zone.len && memcmp(name->octets + name->len - zone.len, zone.ptr, zone.len) == 0;
+}
+
+static size_t labels_of_site(const struct wire_name *name)
+{
+    if (ends_in(name, SLICE("\7in-addr\4arpa\0")))
+        return 4;                                          /* a /16 */
+    return ends_in(name, SLICE("\3ip6\4arpa\0")) ? 10 : 2; /* a /32 */
+}
+
 /* The last labels of a name, in wire form. */
 static struct slice site_of(const struct wire_name *name)
 {
-    static const uint8_t arpa[] = { 4, 'a', 'r', 'p', 'a', 0 };
-    bool reverse =
-        name->len >= sizeof(arpa) && memcmp(name->octets + name->len - sizeof(arpa), arpa, sizeof(arpa)) == 0;
-    size_t wanted = reverse ? 3 : 2, labels = 0, at, from;
+    size_t wanted = labels_of_site(name), labels = 0, at, from;
     uint8_t start[LABELS_MAX];
 
     for (at = 0; at < name->len && name->octets[at] != 0 && labels < LABELS_MAX; at += 1u + name->octets[at])

@@ -20,6 +20,7 @@
 #include "proxy/upstream.h"
 
 #define SIZE_ALLOWANCE 4096U /* what we add to a message of which only the declared size is known */
+#define TURN_RCPTS 20U       /* asked in one turn while others wait for the connection */
 #define HOLD_CROWDED_MS 10U  /* patience with a client while others wait for the connection */
 
 enum relay_op {
@@ -49,6 +50,7 @@ struct relay {
 
     const struct recipient **open; /* accepted in the open transaction of the held connection */
     size_t open_count, open_cap;
+    unsigned turn;              /* recipients asked on this lease, the refused ones too */
     struct reply *mail_refusal; /* mapped: the answer to each RCPT from then on */
     bool asked_live;            /* at least one recipient was asked at RCPT */
     bool strict;                /* another upstream has accepted them: relay_strict() */
@@ -151,6 +153,7 @@ static void give_back(struct relay *r)
 {
     end_wait(r);
     r->open_count = 0;
+    r->turn = 0;
     pool_release(&r->lease);
 }
 
@@ -243,6 +246,7 @@ static void ask_rcpt(struct relay *r)
     struct upstream *u = r->lease.u;
     struct up_envelope op = { .rcpt = &r->asked, .count = 1 };
 
+    r->turn++;
     if (r->asked->utf8 && !u->ext.smtputf8) {
         answer_with(r, REPLY_NEEDS_UTF8_RCPT);
         return;
@@ -499,6 +503,7 @@ static void on_failed(void *arg, const struct upstream_failure *f)
 
     end_wait(r);
     r->open_count = 0;
+    r->turn = 0;
     if (r->op == OP_NONE || r->pending) {
         return; /* nothing was asked of it: the next question takes another */
     }
@@ -554,6 +559,15 @@ static void begin(struct relay *r, enum relay_op op, relay_cb cb, void *arg)
     r->from_upstream = false;
 }
 
+/* A hundred recipients are no reason to make others wait for as long: this envelope goes on behind theirs. */
+static void end_turn(struct relay *r)
+{
+    if (r->lease.held && r->turn >= TURN_RCPTS && pool_waited_for(&r->lease)) {
+        count(M_UP_HELD_BACK);
+        give_back(r);
+    }
+}
+
 static void begin_rcpt(struct relay *r, enum config_validate validate)
 {
     uint64_t now = loop_now(r->ups->loop);
@@ -572,6 +586,7 @@ static void begin_rcpt(struct relay *r, enum config_validate validate)
         answer(r, r->mail_refusal, true);
     } else {
         r->asked_live = true;
+        end_turn(r);
         if (r->lease.held) {
             ask_rcpt(r);
         } else {

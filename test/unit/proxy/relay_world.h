@@ -16,7 +16,7 @@
 #include "test/unit/proxy/fake_smtp.h"
 
 #define WORLD_SERVERS 3
-#define TXN_RCPTS 8
+#define TXN_RCPTS 32
 
 struct world {
     struct loop *loop;

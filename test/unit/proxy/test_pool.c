@@ -136,6 +136,37 @@ static void the_longest_silent_makes_room(void **state)
     world_fini(&w);
 }
 
+/* It goes on behind the others, and none of its recipients is lost. */
+static void an_envelope_of_many_recipients_lets_others_take_their_turn(void **state)
+{
+    struct world w;
+    struct mail many, m;
+    char name[TXN_RCPTS][16];
+    unsigned before;
+
+    (void)state;
+    world_init(&w, 1);
+    world_up(&w)->connections = 2; /* one of them for envelopes */
+    world_go(&w);
+    mail_init(&many, &w, "192.0.2.1");
+    mail_init(&m, &w, "192.0.2.2");
+    assert_int_equal(rcpt(&many, "r0@corp.test"), 250);
+    before = m.answers;
+    begin_rcpt_as(&m, "other@corp.test", VALIDATE_LIVE);
+    for (unsigned i = 1; i < 30; i++) {
+        (void)snprintf(name[i], sizeof(name[i]), "r%u@corp.test", i);
+        assert_int_equal(rcpt(&many, name[i]), 250);
+    }
+    assert_int_equal(m.answers, before + 1);
+    assert_int_equal(m.code, 250);
+    assert_int_equal(message(&many, BODY), 250);
+    assert_int_equal(count_lines(&w.fake[0], "RCPT TO:<r0@corp.test>"), 2);
+    assert_int_equal(count_lines(&w.fake[0], "RCPT TO:<r29@corp.test>"), 2);
+    mail_fini(&many);
+    mail_fini(&m);
+    world_fini(&w);
+}
+
 static void a_partial_transaction_is_reset_and_repeated_on_the_same_connection(void **state)
 {
     struct world w;
@@ -1133,6 +1164,7 @@ int main(void)
         cmocka_unit_test(while_others_wait_a_silent_client_loses_the_connection_at_once),
         cmocka_unit_test(silence_costs_no_clock_for_each),
         cmocka_unit_test(the_longest_silent_makes_room),
+        cmocka_unit_test(an_envelope_of_many_recipients_lets_others_take_their_turn),
         cmocka_unit_test(a_silent_client_makes_room_for_other_processes),
         cmocka_unit_test(holders_may_be_released_while_they_are_told),
         cmocka_unit_test(a_partial_transaction_is_reset_and_repeated_on_the_same_connection),
