@@ -70,7 +70,10 @@ int cmd_explain(int argc, char **argv);
 int recorder_main(struct state *st, const struct config *conf, int admin_fd, int supervisor_fd,
                   void (*each_turn)(void));
 
-/* glacis check --online: tests the resolver and prints what was found; false if lists or SPF cannot be trusted with it. */
+/*
+ * glacis check --online: tests the resolver, our names and the servers behind, and prints what was found; false if
+ * lists or SPF cannot be trusted with the resolver, or mail cannot go to a server.  Blocking.
+ */
 bool check_online(const struct config *c);
 
 /*

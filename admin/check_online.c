@@ -1,10 +1,12 @@
 /*
  * check_online.c - glacis check --online: is the resolver fit for lists and SPF (DESIGN 6)?
  *
- * The same self-test that the first worker runs hourly (dns/selftest.c), with each finding as a sentence.
- * Servers of upstreams are not asked for anything here: `glacis status` and the log know how they are.
+ * The same self-test that the first worker runs hourly (dns/selftest.c), with each finding as a sentence; then
+ * our own names (check_names.c) and the servers behind (check_upstreams.c).
  */
 #include "admin/admin.h"
+#include "admin/check_names.h"
+#include "admin/check_upstreams.h"
 #include "core/loop.h"
 #include "dns/dns.h"
 #include "policy/policy.h"
@@ -48,9 +50,15 @@ bool check_online(const struct config *c)
     struct online o = { .loop = loop_new() };
     struct resolver *r = resolver_new(o.loop, &dns);
 
+    log_set_level(LOG_LEVEL_ERROR); /* what the DNS does is said below */
     o.test = dns_selftest_start(r, &set, on_result, &o);
     loop_run(o.loop); /* ends with the answer, which has a deadline of its own */
+    check_names(c, o.loop, r);
     resolver_free(r);
     loop_free(o.loop);
+    for (size_t i = 0; i < c->upstream_count; i++) {
+        for (size_t k = 0; k < c->upstreams[i].server_count; k++)
+            o.ok = check_upstream(c, &c->upstreams[i], k) && o.ok;
+    }
     return o.ok;
 }

@@ -41,11 +41,15 @@ static const check_fn checks[] = {
     check_private_clients,
 };
 
-static const char usage[] = "usage: glacis check [-c FILE] [--print] [--online]\n"
-                            "  -c, --config FILE  the configuration (- is standard input); without it the\n"
-                            "                     built-in one from GLACIS_UPSTREAM and GLACIS_DOMAINS\n"
-                            "      --print        write the effective configuration to standard output\n"
-                            "      --online       test the resolver too: is it fit for lists and SPF\n";
+static const char usage[] =
+    "usage: glacis check [-c FILE] [--print] [--online]\n"
+    "  -c, --config FILE  the configuration (- is standard input); without it the\n"
+    "                     built-in one from GLACIS_UPSTREAM and GLACIS_DOMAINS\n"
+    "      --print        write the effective configuration to standard output\n"
+    "      --online       ask the resolver, the DNS about our names, and the servers behind\n"
+    "\n"
+    "Exit status: 0, 66 for a file that cannot be read, 78 for one with errors, 69 if --online finds what\n"
+    "is not fit for its work.\n";
 
 /* EX_OK to go on, otherwise the exit code; -1 when the help was asked for. */
 static int parse_arguments(int argc, char **argv, struct request *rq)

@@ -1,5 +1,5 @@
 #!/usr/bin/python3
-"""25-check-online.py - glacis check --online: what the self-test of the resolver finds, and its exit code."""
+"""25-check-online.py - glacis check --online: what it finds of resolver, names and servers, and its exit code."""
 import os
 import socket
 import struct
@@ -10,6 +10,7 @@ import threading
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 # pylint: disable=wrong-import-position
 from checks import must, run, shows
+from sink import Sink
 
 OPT = b"\0\0)\4\xd0\0\0\0\0\0\0"
 
@@ -17,7 +18,8 @@ OPT = b"\0\0)\4\xd0\0\0\0\0\0\0"
 class Resolver:
     """UDP and TCP on one port: `org` has name servers, the list its test entry; `rewrites` answers every other name."""
 
-    def __init__(self, entry=(127, 0, 0, 2), rewrites=False):
+    def __init__(self, entry=(127, 0, 0, 2), rewrites=False, names=True):
+        self.names = names            # the reverse name and the MX are ours
         self.entry = bytes(entry)
         self.rewrites = rewrites
         self.tcp = socket.create_server(("127.0.0.1", 0))
@@ -36,6 +38,13 @@ class Resolver:
         record = b""
         if name == "2.0.0.127.bl.test" and kind == 1:
             record = b"\xc0\x0c\0\1\0\1\0\0\0\x3c\0\4" + self.entry
+        elif name == "mx.test.example" and kind == 1:
+            record = b"\xc0\x0c\0\1\0\1\0\0\0\x3c\0\4" + b"\xc0\0\2\x19"
+        elif name == "25.2.0.192.in-addr.arpa" and kind == 12 and self.names:
+            record = b"\xc0\x0c\0\x0c\0\1\0\0\0\x3c\0\x11\2mx\4test\7example\0"
+        elif name == "example.test" and kind == 15:
+            record = b"\xc0\x0c\0\x0f\0\1\0\0\0\x3c\0\x13\0\x0a" + \
+                (b"\2mx" if self.names else b"\2no") + b"\4test\7example\0"
         elif name == "org" and kind == 2:
             record = b"\xc0\x0c\0\2\0\1\0\0\0\x3c\0\4\1a\xc0\x0c"
         elif self.rewrites and kind == 1:
@@ -59,12 +68,16 @@ class Resolver:
                     client.sendall(struct.pack(">H", len(answer)) + answer)
 
 
-def check(w, resolver):
+def check(w, resolver, rules=(), more=""):
+    sink = Sink(keywords=["STARTTLS", "SIZE 1000000"]).start() if rules != "none" else None
+    if rules and sink:
+        sink.rules = list(rules)
     path = os.path.join(w.dir, "c.yaml")
     with open(path, "w", encoding="ascii") as f:
-        f.write('server: {hostname: mx.test.example}\nupstreams: {up: {servers: ["127.0.0.1:25"]}}\n'
+        f.write('server: {hostname: mx.test.example}\nupstreams: {up: {servers: ["127.0.0.1:%d"]%s}}\n'
                 'domains: {example.test: up}\ndns: {servers: ["127.0.0.1:%d"]}\n'
-                'reputation: {lists: [{name: bl, zone: bl.test}]}\n' % resolver.port)
+                'reputation: {lists: [{name: bl, zone: bl.test}]}\n' %
+                (sink.port if sink else 1, more, resolver.port))
     return subprocess.run([os.environ.get("GLACIS", "build/glacis"), "check", "-c", path, "--online"],
                           capture_output=True, text=True, timeout=60, check=False)
 
@@ -81,6 +94,32 @@ def bad(w):
     must(r.returncode == 69 and "127.255.255.254" in r.stdout and "list bl" in r.stdout, "refused by the list", r.stdout)
     r = check(w, Resolver(rewrites=True))
     must(r.returncode == 69 and "nxdomain: broken" in r.stdout, "rewriting", r.stdout)
+
+
+@shows("our names: no reverse name, and an MX that is another's, are said and no failure")
+def names(w):
+    r = check(w, Resolver())
+    must("name mx.test.example: ok" in r.stdout and "domain example.test: ok" in r.stdout, "ours", r.stdout)
+    r = check(w, Resolver(names=False))
+    must(r.returncode == 0 and "warn: 192.0.2.25 has no reverse name" in r.stdout and
+         "mx.test.example is no MX of it; these are: no.test.example" in r.stdout, "not ours", r.stdout)
+
+
+@shows("servers behind: unknown recipients refused or taken, limits, refusals, no STARTTLS, nobody there")
+def servers(w):
+    unknown = {"at": "RCPT", "match": "glacis-check-", "reply": "550 5.1.1 no such user"}
+    for rules, more, code, want in (
+            ((unknown,), "", 0, ": ok: offers STARTTLS; refuses unknown recipients (550 5.1.1 no such user)"),
+            ((), "", 0, ": warn: offers STARTTLS; takes unknown recipients"),
+            (({"at": "RCPT", "reply": "451 4.3.0 later"},), "", 0, "does not say whether a recipient is unknown"),
+            (({"at": "MAIL", "reply": "421 4.3.2 too many"},), "", 0, ": warn: offers STARTTLS; limits or delays us at MAIL (421"),
+            (({"at": "MAIL", "reply": "530 5.7.0 no \x07"},), "", 69, "refuses mail of ours at MAIL (530 5.7.0 no \\x07)"),
+            (({"at": "CONNECT", "reply": "554 5.7.1 go away"},), "", 69, ": broken: does not greet us (554 5.7.1 go away)"),
+            (({"at": "EHLO", "then": "close"},), "", 69, ": broken: refuses our EHLO (no reply)"),
+            ((unknown,), ", tls: required", 0, ": ok: offers STARTTLS\n"),
+            ("none", "", 69, ": broken: cannot be reached: Connection refused")):
+        r = check(w, Resolver(), rules, more)
+        must(r.returncode == code and want in r.stdout, want, r.stdout + r.stderr)
 
 
 run()
