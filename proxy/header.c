@@ -206,6 +206,9 @@ bool header_stripped(const struct header_field *f, const struct header_rules *ru
             return true;
         }
     }
+    if (rules->conf->received_spf && slice_eq_nocase(f->name, SLICE("Received-SPF"))) {
+        return true; /* ours is the one that counts behind us */
+    }
     if (rules->judges != NULL && policy_adds_field(rules->judges, f->name)) {
         return true;
     }

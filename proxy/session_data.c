@@ -142,7 +142,7 @@ static enum reply_id judge_content(struct session *s)
         count(M_LIMIT_HEADERS);
         return REPLY_HEADERS_TOO_BIG;
     }
-    if (t->body.received >= lim->hops) {
+    if (t->body.received > lim->hops) { /* so many may be there */
         count(M_ABUSE_LOOP);
         return REPLY_LOOP;
     }

@@ -87,6 +87,21 @@ static void forged_fields_are_known_in_any_disguise(void **state)
     }
 }
 
+static void received_spf_is_ours_where_we_write_it(void **state)
+{
+    struct config_headers with = conf;
+    struct header_rules writes = rules;
+    struct slice rest = S("received-SPF : pass (forged)\r\n");
+    struct header_field f;
+
+    (void)state;
+    with.received_spf = true;
+    writes.conf = &with;
+    assert_true(header_next(&rest, &f));
+    assert_true(header_stripped(&f, &writes));
+    assert_false(header_stripped(&f, &rules)); /* another server's trace */
+}
+
 /* ---- the section ---- */
 
 struct rewrite_row {
@@ -454,6 +469,7 @@ int main(void)
         cmocka_unit_test(sections_are_rewritten_without_touching_the_body),
         cmocka_unit_test(a_name_of_5000_octets_hides_nothing),
         cmocka_unit_test(both_readers_agree_where_the_section_ends),
+        cmocka_unit_test(received_spf_is_ours_where_we_write_it),
         cmocka_unit_test(own_hops_are_counted),
         cmocka_unit_test(octets_above_127_are_seen_in_headers_only),
         cmocka_unit_test(received_says_who_where_and_how),
