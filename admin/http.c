@@ -1,8 +1,10 @@
 /*
  * http.c - evhttp behind a small face.
  *
+ * The token is compared in constant time.
+ *
  * Limits  Headers 8 KiB, request bodies 1 KiB (none is ever needed), 10 s for a request; methods GET and
- * HEAD. The token is compared in constant time.
+ *         HEAD.
  */
 #include "admin/http.h"
 

@@ -8,7 +8,7 @@
  *     /metrics   Prometheus text; asks for the token if one is configured
  *     /healthz   200 if every worker of the generation in force has beaten within 10 s
  *     /readyz    200 if one of them also accepts, and at least one server of any upstream is not marked down:
- * with none at all, mail could only be deferred, and a balancer should prefer another proxy
+ *                with none at all, mail could only be deferred, and a balancer should prefer another proxy
  *
  * The health pages need no token: they say one word.
  */

@@ -1,7 +1,7 @@
 /*
  * table.c - chained hash table under SipHash-2-4 with a random key.
  *
- * The number of buckets is a power of two and doubles when there is more than one entry a bucket. The
+ * The number of buckets is a power of two and doubles when there is more than one entry a bucket.  The
  * hash is kept in the entry, so growing reads no keys and a chain compares keys only where all 64 bits agree.
  */
 #include "core/table.h"

@@ -4,7 +4,7 @@
  * What is known about c-ares 1.18 and how it is met here:
  *
  *   - It may call back from inside the call that submits, and breaks when a channel is cancelled or destroyed
- * from inside a callback.  So its callback only copies the octets and queues them; all else happens in a
+ *     from inside a callback.  So its callback only copies the octets and queues them; all else happens in a
  *     deferred call, and channels are destroyed from there or from cares_free, never in a c-ares frame.
  *   - It has no memory of dead servers: a channel has one server and one try; who asks decides about more.
  *   - Its own encoder has escapes, its generator of ids is weak: both are ours, over ares_send.

@@ -13,9 +13,10 @@
  *
  * After a failed try the next server is asked; after a timeout also the same one again, `attempts` times in
  * all; when nothing could be sent to anyone, after a pause; answers such as SERVFAIL are believed once
- * every healthy server gave one.  Nobody waits for a
- * flight any more: if it is in the queue it is dropped, on the wire it flies on and fills the cache, but is
- * not tried again.
+ * every healthy server gave one.
+ *
+ * When nobody waits for a flight any more: in the queue it is dropped; on the wire it flies on and fills the
+ * cache, but is not tried again.
  *
  * Limits   in_flight, and SLOW_TIMES as many with the slow ones; queue_max; each flight a deadline; waiters are bounded by those who ask.
  */

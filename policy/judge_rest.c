@@ -5,7 +5,8 @@
  * what the lists answered, who said HELO.  judge_rest() writes that down in some hundred octets and frees the
  * rest; judge_wake() makes the same judge of it again, and asks nobody.
  *
- *     flags | violations | client_seen, if known | raw HELO | facts ... 0xff | is there a run of the lists? it
+ *     flags | violations | client_seen, if known | raw HELO | facts ... 0xff
+ *     | is there a run of the lists? then it (reputation_fold.c)
  *     a fact: id, state and word and flag in one octet, then nothing, a number, or a text with its length
  *
  * Not kept     where answers came from (explain, which never rests), and the verdict on the HELO's SPF, which

@@ -6,7 +6,7 @@
  *
  * Keys        the zone of a list may hold a query key.  What is shown in its place: `***` for every part that
  *             came from ${NAME}, and for every label of KEY_LABEL_MIN or more octets in front of the known
- * zone of the preset, or of the last two labels.
+ *             zone of the preset, or of the last two labels.
  */
 #include "policy/lists_load.h"
 

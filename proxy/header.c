@@ -2,7 +2,7 @@
  * header.c - the header section read, stripped and put together anew.
  *
  * A field is a line with a name, perhaps blanks, and a colon, and the lines behind it that begin with a
- * blank. A name is anything without blanks, line ends and colons, even nothing at all or octets above 127:
+ * blank.  A name is anything without blanks, line ends and colons, even nothing at all or octets above 127:
  * what a lenient reader behind us might take for a field must not hide a forged one (HDR-14).  The section
  * ends at the first line that is neither; header_rewrite puts an empty line there, so that everybody agrees
  * about where it ended (HDR-10).  line.c follows the same rules while the message comes in.

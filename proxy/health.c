@@ -3,7 +3,7 @@
  *
  * A probe is a connection like any other, with a ticket, that says EHLO, STARTTLS where wanted, QUIT.  One
  * worker does each: whoever moves the server's next time in the shared state.  What connections for mail meet
- * counts the same. With `health: off` nothing is ever marked down, and probes only learn the keywords.
+ * counts the same.  With `health: off` nothing is ever marked down, and probes only learn the keywords.
  *
  * upstreams_keywords(): only what every upstream's known servers have; an upstream of which none is known
  * offers nothing (CAP-09, CAP-10).

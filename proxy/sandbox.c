@@ -1,7 +1,7 @@
 /*
  * sandbox.c - giving up privileges, in one place.
  *
- * Started as root, workers and recorder become server.user; started as anyone else, the user stays. The
+ * Started as root, workers and recorder become server.user; started as anyone else, the user stays.  The
  * supervisor stays root, because a reload may bind new ports and read new keys, but without the capabilities
  * that it has no use for.  Workers and recorder keep none, even when server.user is root.
  *

@@ -3,7 +3,7 @@
  *
  * A recipient that passed relay control waits here for its verdict; accepted, it goes on to its own
  * upstream's answer (session_rcpt.c); refused, the rule's words are the answer.  A message is judged when it
- * is complete. With mode: monitor the verdict is recorded and the mail goes its way.
+ * is complete.  With mode: monitor the verdict is recorded and the mail goes its way.
  *
  * Class      a transaction has one upstream, one divert and one answer to "are the message rules asked": the
  *            first accepted recipient decides, one of another class gets 452 4.5.3.

@@ -6,7 +6,7 @@
  * and becomes the next generation; files that cannot be taken change nothing and are said once.
  *
  * Limits     a change that leaves inode, size and time (to the nanosecond) as they were is not seen: reload
- * then.
+ *            then.
  */
 #include "core/slice.h"
 #include "policy/policy.h"

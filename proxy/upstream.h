@@ -22,7 +22,7 @@
  * "354 go, 250 early" cannot count.
  *
  * Ownership  the pool owns the connection; a lease holds it and hears its events.  Failure closes it, tells
- * the pool, and the pool tells the holder; the memory lives until the end of the turn.
+ *            the pool, and the pool tells the holder; the memory lives until the end of the turn.
  */
 #ifndef PROXY_UPSTREAM_H
 #define PROXY_UPSTREAM_H

@@ -10,7 +10,7 @@
  *             meets every proxy behind the MX, so each sees it without three sets in Redis for a message.
  * Questions   memory_ask() takes up to MEMORY_ASK_MAX questions of any kind at once and answers all of them
  *             in one callback, from the loop and never from inside the call, unless memory_cancel() came
- *             first. A question that leaves a trace (SEEN, GREYLIST, BURST, RATE) leaves it when it is
+ *             first.  A question that leaves a trace (SEEN, GREYLIST, BURST, RATE) leaves it when it is
  *             asked, cancelled or not.
  * Notes       memory_note() only writes; nobody waits for it, so it has no handle.
  * Failure     A record with `known` false could not be had: treat it as "nothing is known", never as guilt.
