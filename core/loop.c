@@ -12,6 +12,9 @@
  * leaves in the same turn, and a chain that never ends cannot hold up the poll.  Of heavy calls only a few
  * run in a turn; the rest keeps its place, and the next poll does not wait.
  *
+ * A poll may find thousands of descriptors ready.  After EVENTS_A_TURN of them libevent is told to break: the
+ * rest stays in its queue, in order, and goes on behind the timers and deferred calls of this turn.
+ *
  * Owns       the event base, the timer heap, the streams' read buffer.
  */
 #include "core/loop.h"
@@ -23,6 +26,7 @@
 
 #define MAX_ROUNDS 8
 #define TIMERS_A_TURN 64 /* thousands may be due together: sessions that came together */
+#define EVENTS_A_TURN 64 /* and thousands may be ready together: clients that all speak, or all go */
 #define HEAVY_US 4000    /* a turn that has taken this long begins no further heavy call; one always runs */
 
 struct loop {
@@ -37,6 +41,7 @@ struct loop {
     char *read_buffer;         /* LOOP_READ_SIZE octets, NULL before first use */
     uint64_t now_us;           /* start of this turn */
     uint64_t longest_us;       /* of a turn since it was asked */
+    unsigned events;           /* ready watches that ran in this turn */
     bool turn_started;         /* the poll has returned */
     bool stopping;
 };
@@ -148,6 +153,7 @@ static void poll_once(struct loop *l)
         !list_empty(&l->deferred) || !list_empty(&l->heavy) || !list_empty(&l->at_end) || due <= now / 1000;
 
     l->turn_started = false;
+    l->events = 0;
     if (at_once) {
         /* ONCE: otherwise it goes on as long as anything is ready, and nothing else ever runs */
         event_base_loop(l->base, EVLOOP_NONBLOCK | EVLOOP_ONCE);
@@ -254,9 +260,13 @@ char *loop_read_buffer(struct loop *l)
 static void on_event(evutil_socket_t fd, short what, void *arg)
 {
     struct watch *w = arg;
+    struct loop *l = w->loop;
 
     (void)fd;
-    start_turn(w->loop);
+    start_turn(l);
+    if (++l->events == EVENTS_A_TURN) {
+        event_base_loopbreak(l->base);
+    }
     w->cb((what & EV_READ ? WATCH_READ : 0U) | (what & EV_WRITE ? WATCH_WRITE : 0U), w->arg);
 }
 

@@ -252,6 +252,81 @@ static void a_watch_stopped_while_ready_does_not_run(void **state)
 
 static struct deferred d1, d2, d3;
 
+/* Thousands may be ready at once; the others of the loop have their turn in between. */
+#define READY 400
+#define READY_A_TURN 64
+
+static struct {
+    struct watch w[READY];
+    int fd[READY][2];
+    struct deferred turn;
+    unsigned in_turn, most, ran, twice, turns;
+    bool seen[READY];
+    int last;
+    bool in_order;
+} rush;
+
+static void on_turn_of_rush(void *arg)
+{
+    (void)arg;
+    rush.most = rush.in_turn > rush.most ? rush.in_turn : rush.most;
+    rush.in_turn = 0;
+    rush.turns++;
+    if (rush.ran + 2 >= READY) { /* two are stopped by the first */
+        loop_stop(loop);
+    }
+}
+
+static void on_rush(unsigned ready, void *arg)
+{
+    int i = (int)((struct watch *)arg - rush.w);
+
+    (void)ready;
+    rush.twice += rush.seen[i];
+    rush.seen[i] = true;
+    rush.in_turn++;
+    rush.in_order = rush.in_order && i > rush.last;
+    rush.last = i;
+    watch_stop(&rush.w[i]);
+    if (rush.ran++ == 0) { /* one that has its turn now, one that waits for a later one */
+        watch_stop(&rush.w[1]);
+        watch_stop(&rush.w[READY - 1]);
+    }
+    loop_defer(loop, &rush.turn);
+}
+
+static void watches_that_are_ready_together_are_spread_over_turns(void **state)
+{
+    struct timer due;
+
+    (void)state;
+    memset(&rush, 0, sizeof(rush));
+    rush.last = -1;
+    rush.in_order = true;
+    deferred_init(&rush.turn, on_turn_of_rush, NULL);
+    timer_init(&due, loop, on_stop, NULL); /* the limit of the test */
+    for (int i = 0; i < READY; i++) {
+        assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, rush.fd[i]), 0);
+        assert_int_equal(write(rush.fd[i][1], "x", 1), 1);
+        watch_init(&rush.w[i], loop, rush.fd[i][0], on_rush, &rush.w[i]);
+        watch_set(&rush.w[i], WATCH_READ);
+    }
+    timer_start(&due, 10000);
+    loop_run(loop);
+    timer_stop(&due);
+    assert_int_equal(rush.ran, READY - 2);
+    assert_int_equal(rush.twice, 0);
+    assert_true(rush.in_order);
+    assert_true(rush.most <= READY_A_TURN);
+    assert_true(rush.turns >= READY / READY_A_TURN);
+    assert_false(rush.seen[1] || rush.seen[READY - 1]);
+    for (int i = 0; i < READY; i++) {
+        watch_stop(&rush.w[i]);
+        close(rush.fd[i][0]);
+        close(rush.fd[i][1]);
+    }
+}
+
 static void on_chain(void *arg)
 {
     note(arg);
@@ -350,6 +425,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(a_timer_that_starts_itself_does_not_stop_the_loop, setup, teardown),
         cmocka_unit_test_setup_teardown(watches_are_level_triggered_and_stay, setup, teardown),
         cmocka_unit_test_setup_teardown(a_watch_stopped_while_ready_does_not_run, setup, teardown),
+        cmocka_unit_test_setup_teardown(watches_that_are_ready_together_are_spread_over_turns, setup,
+                                        teardown),
         cmocka_unit_test_setup_teardown(deferred_calls_run_once_and_can_be_cancelled, setup, teardown),
         cmocka_unit_test_setup_teardown(the_dead_are_buried_at_the_end_of_the_turn, setup, teardown),
         cmocka_unit_test_setup_teardown(the_longest_turn_is_known, setup, teardown),
