@@ -38,12 +38,7 @@ static void add_minutes(const struct memory_minute *from, unsigned minutes, uint
         out->yes += m->yes;
         out->errors += m->errors;
         out->timeouts += m->timeouts;
-        out->clients += m->clients;
-        out->clients_yes += m->clients_yes;
-        out->vouched += m->vouched;
-        out->vouched_yes += m->vouched_yes;
-        out->bad += m->bad;
-        out->bad_yes += m->bad_yes;
+        memory_minute_add_clients(out, m);
     }
 }
 

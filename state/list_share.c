@@ -59,6 +59,16 @@ void memory_list_others_begin(struct memory_list *l)
     memset(l->other_good, 0, sizeof(l->other_good));
 }
 
+void memory_minute_add_clients(struct memory_minute *to, const struct memory_minute *m)
+{
+    to->clients += m->clients;
+    to->clients_yes += m->clients_yes;
+    to->vouched += m->vouched;
+    to->vouched_yes += m->vouched_yes;
+    to->bad += m->bad;
+    to->bad_yes += m->bad_yes;
+}
+
 /* Sums of one minute; an older one in its place gives way. */
 static void add_minute(struct memory_minute *to, const struct memory_minute *m)
 {
@@ -67,12 +77,7 @@ static void add_minute(struct memory_minute *to, const struct memory_minute *m)
     }
     if (m->minute != to->minute)
         return;
-    to->clients += m->clients;
-    to->clients_yes += m->clients_yes;
-    to->vouched += m->vouched;
-    to->vouched_yes += m->vouched_yes;
-    to->bad += m->bad;
-    to->bad_yes += m->bad_yes;
+    memory_minute_add_clients(to, m);
 }
 
 static void add_good(struct memory_good *to, const struct memory_good *g)

@@ -226,6 +226,9 @@ void memory_list_forget(struct memory_list *l);
  */
 void memory_list_changed(struct memory_list *l, uint64_t now_ms);
 
+/* The clients that one minute counted are added to another's; answers and failures are not. */
+void memory_minute_add_clients(struct memory_minute *to, const struct memory_minute *m);
+
 /* What this proxy counted, for the others; returns its octets. */
 #define MEMORY_LIST_PACKED 8192
 #define MEMORY_LIST_PACKED_S 86400 /* older ones are of a proxy that is gone */

@@ -2,6 +2,9 @@
  * fake_loop.c - core/loop.h with a virtual clock: time passes only in sim_advance().
  *
  * The timers are the real ones (core/timers.c); watches are never ready, because streams are in memory.
+ *
+ * Deferred calls, hooks and burial look like those of core/loop.c, on purpose: they are a few lines each, and
+ * the real ones stay free of indirection.  A sim has nothing heavy, and runs a turn until nothing is left.
  */
 #include "core/timers.h"
 
