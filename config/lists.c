@@ -281,7 +281,7 @@ void set_fields(struct load *l, const struct value *v)
     }
     CONFIG_NODE_EACH(v->node, child)
     {
-        char mem[400];
+        char mem[600];
         struct buf why;
         struct quoted q;
 

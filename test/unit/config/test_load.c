@@ -179,7 +179,9 @@ static void lists_and_addresses_say_what_is_expected(void **state)
           "f:3:22: error: headers.add: expected a text with only these names in braces: {client.ip} "
           "{client.rdns} "
           "{helo.name} {sender.address} {sender.domain} {session.id} {server.hostname} {recipient.count} "
-          "{message.size}, found `{client.name}`\n" },
+          "{message.size} {sender.local} {helo.kind} {client.iprev} {spf} {spf.helo} {spf.domain} "
+          "{reputation.lists} {reputation.score} {zero_day.reasons} {tls.version} {tls.cipher} "
+          "{policy.contact}, found `{client.name}`\n" },
         { "added list", UP "headers: {add: [x]}\n",
           "f:3:16: error: headers.add: expected a mapping of header names to texts, found a list\n" },
         { "admin", UP "admin: {listen: 8025}\n",

@@ -387,7 +387,7 @@ static void headers_tell_what_was_found(void **state)
               "\"{client.rdns} {spf}\"}}]}\n"
               "    - {name: m1, mode: monitor, when: {spf: pass}, then: reject}\n"
               "    - {name: r1, when: {recipient.local: bob}, then: {tag: {X-To: \"{recipient.address}\"}}}\n"
-              "headers: {add: {X-Client: \"{client.ip} {client.rdns}\"}}\n");
+              "headers: {add: {X-Client: \"{client.ip} {client.rdns} {spf} {policy.contact}\"}}\n");
     add_spf(&w, "a.test", "v=spf1 ip4:203.0.113.0/24 -all");
     fake_dns_add(w.dns, "9.113.0.203.in-addr.arpa", DNS_TYPE_PTR, "H.a.test", 0);
     fake_dns_add(w.dns, "h.a.test", DNS_TYPE_A, "203.0.113.9", 0);
@@ -413,7 +413,7 @@ static void headers_tell_what_was_found(void **state)
                         "X-Note: h.a.test pass\r\nX-To: bob@example.com\r\n");
     buf_reset(&out);
     judge_added_headers(w.j, &out);
-    assert_string_equal(out.ptr, "X-Client: 203.0.113.9 h.a.test\r\n");
+    assert_string_equal(out.ptr, "X-Client: 203.0.113.9 h.a.test pass -\r\n");
     buf_fini(&out);
     world_fini(&w);
 }
