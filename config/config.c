@@ -137,10 +137,13 @@ static void derive(struct load *l)
 static void fill(struct load *l, const struct config_node *root)
 {
     struct place top = { "", "", l->c };
+    uint64_t usual;
 
     l->c->root = root;
     apply_defaults(l, "", l->c);
+    usual = l->c->limits.spool_memory;
     apply_mapping(l, &top, root);
+    l->c->limits.spool_memory_exact = l->c->limits.spool_memory != usual;
     load_domains(l, config_node_get(root, "domains"));
     l->c->tls.enabled = config_node_get(root, "tls") != NULL;
     if (!l->c->tls.enabled) {

@@ -161,6 +161,7 @@ struct config_limits {
     unsigned            hops;    /* Received lines, then 554 5.4.6 */
     uint64_t            memory;  /* message octets in memory over all workers */
     uint64_t            spool_memory; /* of one message; beyond it a file */
+    bool                spool_memory_exact; /* not the default: never more, though there be plenty */
     uint64_t            spool;        /* all files together */
     unsigned            ban_points;   /* 0: off */
     uint64_t            ban_within_ms;

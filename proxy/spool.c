@@ -8,7 +8,7 @@
  * The pieces make files rare: to write a message to one, read it back and give its pages back costs several
  * times as much as to copy it.  They are taken while all messages together hold less than a quarter of
  * limits.memory, so that under load each message has no more than limits.spool_memory; once a message has
- * a file, all that follows goes there.
+ * a file, all that follows goes there.  Who sets limits.spool_memory has said how much it may be: no pieces then.
  *
  * The block of the file collects small pieces that are to be written (large ones go straight to the file, in
  * one call with what was collected) and, from the first read on, holds what was read: a spool
@@ -251,7 +251,7 @@ static void put_pieces(struct spool *sp, const char *data, size_t len, size_t *t
     size_t size = piece_size(sp);
 
     *taken = 0;
-    while (*taken < len && sp->fd < 0) {
+    while (*taken < len && sp->fd < 0 && !sp->conf->limits.spool_memory_exact) {
         size_t at = (size_t)(sp->pieces_len / size), from = (size_t)(sp->pieces_len % size);
         size_t n = min_size(len - *taken, size - from);
 

@@ -237,17 +237,18 @@ static void without_plenty_of_memory_there_is_a_file(void **state)
     assert_int_equal(open_files(b->dir), 0);
 }
 
-static void small_pieces_follow_a_small_head(void **state)
+static void a_limit_that_was_set_is_exact(void **state)
 {
     struct box *b = *state;
     struct spool *sp = spool_new(NULL, &b->conf);
 
     b->conf.limits.spool_memory = 16 * KIB;
+    b->conf.limits.spool_memory_exact = true;
     b->conf.limits.memory = CONFIG_OFF;
-    assert_int_equal(fill(sp, 64 * KIB, 5000), SPOOL_OK);
+    assert_int_equal(fill(sp, 16 * KIB, 5000), SPOOL_OK);
     assert_int_equal(open_files(b->dir), 0);
-    assert_int_equal(metric_get(M_MEMORY_USED), 64 * KIB);
-    assert_int_equal(fill(sp, 70000, 5000), SPOOL_OK);
+    assert_int_equal(metric_get(M_MEMORY_USED), 16 * KIB);
+    assert_int_equal(fill(sp, 20000, 5000), SPOOL_OK);
     assert_int_equal(open_files(b->dir), 1);
     check(sp, 0, 65536);
     spool_free(&sp);
@@ -279,7 +280,7 @@ int main(void)
                                         tear_down),
         cmocka_unit_test_setup_teardown(files_over_the_limit_fail_softly, set_up, tear_down),
         cmocka_unit_test_setup_teardown(without_plenty_of_memory_there_is_a_file, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(small_pieces_follow_a_small_head, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(a_limit_that_was_set_is_exact, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_missing_folder_is_an_io_error, set_up, tear_down),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
