@@ -154,6 +154,29 @@ limits: {memory: 1MiB, spool: 2MiB, spool_memory: 64KiB, message_size: 8MiB}
         must(c.data(MESSAGE).code == "250", "well again")
 
 
+@shows("limits without an end: deadlines, budgets and hold off, and a large message that trickles at first is delivered")
+def without_limits(w):
+    sink = w.sink()
+    g = w.glacis(w.config(sink, """
+limits: {command_deadline: off, data_deadline: off, session_timeout: off, memory: off, spool: off, message_size: off, spool_memory: 64KiB}
+""", workers=1).replace("    tls: off", "    tls: off\n    hold: off"))
+    content = b"Subject: big\r\n\r\n" + (b"x" * 76 + b"\r\n") * 40000
+    wire = stuff(content) + b".\r\n"
+    with Client(g.smtp) as c:
+        for octet in b"EHLO slow.example.net\r\n":
+            c.send(bytes([octet]))
+            time.sleep(0.02)
+        must(c.reply().code == "250", "EHLO", c.all)
+        must([r.code for r in c.envelope()] == ["250", "250"] and c.cmd("DATA").code == "354", "envelope", c.all)
+        for at in range(50):
+            c.send(wire[at:at + 1])
+            time.sleep(0.02)
+        c.send(wire[50:])
+        must(c.reply(60).code == "250", "the reply", c.all)
+    must([m.data.endswith(content) for m in sink.messages] == [True], "one whole message", len(sink.messages))
+    must(g.stop() == 0, "it ends as asked", g.process.returncode)
+
+
 @shows("out of descriptors (LIM-15): accepting pauses, sessions go on, nobody is lost for good")
 def descriptors(w):
     sink = w.sink()

@@ -54,7 +54,8 @@ static void given_keys_are_set(void **state)
         "  banner: \"{server.hostname} says {{hello\"\n"
         "  private_clients: judge\n  greet_delay: off\n  sandbox: false\n" UP
         "limits: {connections: off, recipients: off, stress: off, ban: off, message_rate: 300/1h,\n"
-        "         duplicate_guard: 24h, bare_newline: normalize}\n"
+        "         duplicate_guard: 24h, bare_newline: normalize, command_deadline: off, data_deadline: off,\n"
+        "         session_timeout: off, memory: off, spool: off}\n"
         "dns: {servers: [\"192.0.2.53\", \"[2001:db8::53]:5353\"], self_test: off, cache: {entries: 500}}\n"
         "headers: {strip: [X-A, \"X-B-*\"], add: {X-C: \"{client.ip} {{\"}, strip_authserv_ids: mx2.test}\n"
         "admin: {listen: off}\n"
@@ -75,6 +76,11 @@ static void given_keys_are_set(void **state)
     assert_int_equal(c->server.private_clients, PRIVATE_JUDGE);
     assert_int_equal(c->server.greet_delay_ms, 0);
     assert_int_equal(c->limits.connections, CONFIG_OFF);
+    assert_int_equal(c->limits.command_deadline_ms, CONFIG_OFF);
+    assert_int_equal(c->limits.data_deadline_ms, CONFIG_OFF);
+    assert_int_equal(c->limits.session_timeout_ms, CONFIG_OFF);
+    assert_int_equal(c->limits.memory, CONFIG_OFF);
+    assert_int_equal(c->limits.spool, CONFIG_OFF);
     assert_int_equal(c->limits.recipients, (unsigned)-1);
     assert_int_equal(c->limits.stress_at_percent, 0);
     assert_int_equal(c->limits.ban_points, 0);

@@ -302,7 +302,7 @@ static void all_errors_come_at_once_in_the_order_of_the_file(void **state)
                      "f:7:3: error: duplicate key `hops`; it was given in line 6\n"
                      "f:11:16: error: upstreams.mail.keep_idle: more than `connections`\n"
                      "f:12:11: error: upstreams.mail.hold: expected a duration such as 500ms, 5s, 10m, 2h or "
-                     "7d, found `5`\n",
+                     "7d, or off, found `5`\n",
                      false));
 }
 
