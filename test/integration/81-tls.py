@@ -256,7 +256,7 @@ def crowd(w):
     for t in CROWD:
         t.close()
     CROWD.clear()
-    must(g.metrics()['glacis_tls_handshakes_total{version="1.3"}'] == 1000, "1000 counted")
+    wait_for(lambda: g.metrics()['glacis_tls_handshakes_total{version="1.3"}'] == 1000, 10, "1000 counted")   # the last steps
 
 
 @shows("openssl s_client and Postfix's TLS client verify the chain and the name, with RSA and ECDSA, and resume")
