@@ -119,6 +119,10 @@ static struct io_result fill_transport(struct stream *s, char *at, size_t room)
             break;
         }
         r.got += (size_t)n;
+        if (!s->transport->pending(s->state)) {
+            r.end = STREAM_AGAIN_READ; /* what comes next makes the descriptor ready */
+            break;
+        }
     }
     if (r.end == STREAM_BROKEN) {
         s->err = 0;

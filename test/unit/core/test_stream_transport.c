@@ -198,6 +198,24 @@ static void what_is_pending_needs_no_descriptor(void **state)
     assert_got(&b, big + 10, 890);
 }
 
+static void a_transport_that_has_no_more_is_not_asked(void **state)
+{
+    struct xor_state *x;
+    unsigned before;
+
+    (void)state;
+    two_streams();
+    (void)start(&a, false);
+    x = start(&b, false);
+    (void)run_for(30);
+    before = x->reads;
+    stream_write(a.s, SLICE("hello"));
+    b.stop_after = 5;
+    assert_true(run_for(1000));
+    (void)run_for(10);
+    assert_int_equal(x->reads - before, 1);
+}
+
 static void a_write_may_wait_for_reading(void **state)
 {
     struct xor_state *x;
@@ -408,6 +426,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(octets_pass_whatever_the_transport_waits_for, setup, teardown),
         cmocka_unit_test_setup_teardown(what_is_pending_needs_no_descriptor, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_transport_that_has_no_more_is_not_asked, setup, teardown),
         cmocka_unit_test_setup_teardown(a_write_may_wait_for_reading, setup, teardown),
         cmocka_unit_test_setup_teardown(a_paused_reader_hears_the_end_later, setup, teardown),
         cmocka_unit_test_setup_teardown(a_failed_handshake_is_one_error, setup, teardown),
