@@ -182,14 +182,23 @@ bool cidr_contains(const struct cidr *net, const struct addr *a)
     return rest == 0 || ((net->base.ip[whole] ^ a->ip[whole]) >> (8 - rest)) == 0;
 }
 
+/* In one piece: an address is written several times a message. */
 static void put_v4(struct buf *b, const uint8_t ip[4])
 {
+    char text[INET_ADDRSTRLEN];
+    size_t len = 0;
+
     for (unsigned i = 0; i < 4; i++) {
-        if (i > 0) {
-            buf_put_char(b, '.');
+        if (ip[i] >= 100) {
+            text[len++] = (char)('0' + ip[i] / 100);
         }
-        buf_put_u64(b, ip[i]);
+        if (ip[i] >= 10) {
+            text[len++] = (char)('0' + ip[i] / 10 % 10);
+        }
+        text[len++] = (char)('0' + ip[i] % 10);
+        text[len++] = '.';
     }
+    buf_put(b, text, len - 1);
 }
 
 void addr_put_ip(struct buf *b, const struct addr *a)

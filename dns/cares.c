@@ -27,6 +27,7 @@
 #include <ares.h>
 
 #include "core/crypto.h"
+#include "core/slab.h"
 #include "dns/datagrams.h"
 
 #define TICK_MS 50
@@ -35,6 +36,7 @@
 #define SOCKET_BUFFER (512 * 1024)
 #define IDS 65536
 #define SMALL_PACKET 256 /* nearly all answers: no memory of their own */
+#define QUERIES_KEPT 512
 
 struct channel {
     struct list_node link;  /* cares.channels */
@@ -76,6 +78,7 @@ struct cares {
     struct deferred deliver;
     struct timer tick;
     struct grave grave;
+    struct slab queries;
     uint64_t no_edns_until_ms; /* no renewal for want of EDNS before */
     bool closed;
     bool freeing;         /* ares_destroy() is calling back: nothing is delivered */
@@ -296,7 +299,7 @@ static void query_free(struct query *q)
     list_remove(&q->link);
     if (q->packet != q->small)
         free(q->packet);
-    free(q);
+    slab_release(&q->owner->queries, q);
 }
 
 static void finish_later(struct query *q, enum cares_status status)
@@ -366,7 +369,7 @@ static void on_tick(void *arg)
 void cares_send(struct cares *c, struct wire_question *question, cares_cb cb, void *arg)
 {
     struct channel *chan = current_channel(c);
-    struct query *q = xcalloc(1, sizeof(*q));
+    struct query *q = slab_alloc(&c->queries);
     uint8_t octets[WIRE_QUERY_MAX];
     size_t len;
 
@@ -402,7 +405,17 @@ struct cares *cares_new(struct loop *l, const struct cares_settings *settings)
     list_init(&c->round);
     deferred_init(&c->deliver, on_deliver, c);
     timer_init(&c->tick, l, on_tick, c);
+    slab_init(&c->queries, "query", sizeof(struct query), QUERIES_KEPT);
     return c;
+}
+
+/* At the end of the turn: on_deliver() may hold a query. */
+static void bury_cares(void *obj)
+{
+    struct cares *c = obj;
+
+    slab_fini(&c->queries);
+    free(c);
 }
 
 void cares_free(struct cares *c)
@@ -420,5 +433,5 @@ void cares_free(struct cares *c)
     while ((n = list_pop(&c->done)) != NULL || (n = list_pop(&c->round)) != NULL)
         query_free(container_of(n, struct query, link));
     ares_library_cleanup();
-    loop_bury(c->loop, &c->grave, free, c);
+    loop_bury(c->loop, &c->grave, bury_cares, c);
 }

@@ -55,10 +55,10 @@ bool dns_put_name(struct buf *out, struct slice name)
 static void put_reversed_labels(struct buf *out, const struct addr *ip)
 {
     if (ip->family == ADDR_V4) {
-        for (size_t i = 4; i > 0; i--) {
-            buf_put_u64(out, ip->ip[i - 1]);
-            buf_put_char(out, '.');
-        }
+        struct addr back = { .family = ADDR_V4, .ip = { ip->ip[3], ip->ip[2], ip->ip[1], ip->ip[0] } };
+
+        addr_put_ip(out, &back);
+        buf_put_char(out, '.');
     } else if (ip->family == ADDR_V6) {
         for (size_t i = 16; i > 0; i--) {
             buf_put_char(out, hex_digits[ip->ip[i - 1] & 15]);

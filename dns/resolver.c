@@ -18,7 +18,11 @@
  * When nobody waits for a flight any more: in the queue it is dropped; on the wire it flies on and fills the
  * cache, but is not tried again.
  *
- * Limits   in_flight, and SLOW_TIMES as many with the slow ones; queue_max; each flight a deadline; waiters are bounded by those who ask.
+ * Memory   flights and tries lie in slabs of the resolver.  So do questions, but in one of the thread (an
+ *          exception to "no globals"): their owners may keep them longer than the resolver lives.
+ *
+ * Limits   in_flight, and SLOW_TIMES as many with the slow ones; queue_max; each flight a deadline; waiters are
+ *          bounded by those who ask.
  */
 #include "dns/resolver.h"
 
@@ -32,6 +36,7 @@
 #define SLOW_TIMES 8          /* all tries, in times of in_flight */
 #define ALL_MAX 16384         /* of 65536 ids */
 #define DEADLINE_SLACK_MS 100 /* the server layer's own timeout comes first */
+#define OBJECTS_KEPT 512      /* of each slab */
 
 struct flight {
     struct table_entry entry; /* resolver.flights */
@@ -72,6 +77,8 @@ struct dns_req {
     struct dns_had had;
     uint64_t asked_us;
 };
+
+static _Thread_local struct slab req_slab; /* name NULL: not made yet */
 
 /* ---- names of things ---- */
 
@@ -171,7 +178,7 @@ static void call_back(struct dns_req *req)
 
     had.wait_us = us_since(req->asked_us);
     req->r->requests -= 1;
-    free(req);
+    slab_release(&req_slab, req);
     cb(ans, &had, arg);
     dns_answer_unref(ans);
 }
@@ -203,7 +210,7 @@ static void flight_free(struct flight *f)
     table_remove(&f->r->flights, &f->entry);
     if (f->try != NULL)
         f->try->flight = NULL;
-    free(f);
+    slab_release(&f->r->flight_slab, f);
 }
 
 /* Everybody who waits gets the answer; the flight is over. */
@@ -274,7 +281,7 @@ static void on_try(enum cares_status status, struct slice packet, void *arg);
 static struct try *try_start(struct resolver *r, struct server *s, struct flight *f,
                              const struct wire_question *q)
 {
-    struct try *t = xcalloc(1, sizeof(*t));
+    struct try *t = slab_alloc(&r->try_slab);
 
     t->r = r;
     t->server = s;
@@ -483,7 +490,7 @@ static void on_try(enum cares_status status, struct slice packet, void *arg)
             flight_fail(f, &w, t->server);
     }
     arena_fini(&mem);
-    free(t);
+    slab_release(&r->try_slab, t);
     pump_queue(r);
 }
 
@@ -492,7 +499,7 @@ static void on_try(enum cares_status status, struct slice packet, void *arg)
 static struct flight *flight_new(struct resolver *r, const struct wire_question *q,
                                  const struct table_key *key)
 {
-    struct flight *f = xcalloc(1, sizeof(*f));
+    struct flight *f = slab_alloc(&r->flight_slab);
     struct table_key own = { slice_of(f->key, key->text.len), key->hash };
 
     f->r = r;
@@ -610,7 +617,21 @@ struct resolver *resolver_new(struct loop *l, const struct dns_settings *setting
     list_init(&r->ready);
     list_init(&r->round);
     deferred_init(&r->deliver, on_deliver, r);
+    slab_init(&r->flight_slab, "flight", sizeof(struct flight), OBJECTS_KEPT);
+    slab_init(&r->try_slab, "try", sizeof(struct try), OBJECTS_KEPT);
+    if (req_slab.name == NULL)
+        slab_init(&req_slab, "question", sizeof(struct dns_req), OBJECTS_KEPT);
     return r;
+}
+
+/* At the end of the turn: a try may still be in the hands of on_try(). */
+static void bury_resolver(void *obj)
+{
+    struct resolver *r = obj;
+
+    slab_fini(&r->flight_slab);
+    slab_fini(&r->try_slab);
+    free(r);
 }
 
 void resolver_free(struct resolver *r)
@@ -628,18 +649,18 @@ void resolver_free(struct resolver *r)
         cares_free(r->servers.list[i].cares);
     timer_stop(&r->aging);
     while ((n = list_pop(&r->tries)) != NULL || (n = list_pop(&r->slow)) != NULL)
-        free(container_of(n, struct try, node));
+        slab_release(&r->try_slab, container_of(n, struct try, node));
     cache_fini(&r->cache);
     table_fini(&r->flights);
     turns_fini(&r->queue);
     r->on_wire = r->slow_count = r->servers.count = 0;
     show_load(r);
-    loop_bury(r->loop, &r->grave, free, r);
+    loop_bury(r->loop, &r->grave, bury_resolver, r);
 }
 
 struct dns_req *dns_query(struct resolver *r, struct slice name, enum dns_type type, dns_cb cb, void *arg)
 {
-    struct dns_req *req = xcalloc(1, sizeof(*req));
+    struct dns_req *req = slab_alloc(&req_slab);
 
     req->r = r;
     req->cb = cb;
@@ -677,7 +698,7 @@ void dns_cancel(struct dns_req **handle)
     if (req->flight != NULL)
         drop_if_unwanted(req->flight);
     dns_answer_unref(req->ans);
-    free(req);
+    slab_release(&req_slab, req);
 }
 
 void resolver_stats(const struct resolver *r, struct dns_stats *out)

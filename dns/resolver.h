@@ -4,6 +4,7 @@
 #ifndef DNS_RESOLVER_H
 #define DNS_RESOLVER_H
 
+#include "core/slab.h"
 #include "dns/cache.h"
 #include "dns/cares.h"
 #include "dns/servers.h"
@@ -23,6 +24,8 @@ struct resolver {
     struct timer aging;      /* active while somebody waits for the next one to be slow */
     struct list_node ready;  /* struct dns_req.node: answered, to be called back */
     struct list_node round;  /* those being called back now */
+    struct slab flight_slab; /* what each question takes and gives back */
+    struct slab try_slab;
     struct deferred deliver;
     struct grave grave;
     size_t on_wire;         /* length of tries and slow */

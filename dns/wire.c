@@ -59,18 +59,25 @@ struct parse {
 
 bool wire_name_set(struct wire_name *out, struct slice text)
 {
-    struct slice rest = text, label;
+    uint8_t *label = out->octets; /* its length; the octets follow */
 
     out->len = 0;
     if (!dns_name_legal(text))
         return false;
-    while (rest.len > 0) {
-        label = slice_cut(&rest, '.');
-        out->octets[out->len++] = (uint8_t)label.len;
-        for (size_t i = 0; i < label.len; i++)
-            out->octets[out->len++] = (uint8_t)ascii_lower(label.ptr[i]);
+    if (text.ptr[text.len - 1] == '.')
+        text.len -= 1;
+    *label = 0;
+    for (size_t i = 0; i < text.len; i++) {
+        if (text.ptr[i] == '.') {
+            label = &out->octets[i + 1];
+            *label = 0;
+        } else {
+            out->octets[i + 1] = (uint8_t)ascii_lower(text.ptr[i]);
+            *label += 1;
+        }
     }
-    out->octets[out->len++] = 0;
+    out->octets[text.len + 1] = 0;
+    out->len = (uint8_t)(text.len + 2);
     return true;
 }
 

@@ -60,11 +60,13 @@ unsigned fact_temperror(enum fact_id id)
 
 void facts_forget(struct facts *f, enum fact_scope scope)
 {
-    for (unsigned i = 0; i < FACT_COUNT; i++) {
-        if (fact_table[i].scope >= scope) {
-            f->v[i] = (struct fact_value){ .state = FACT_IDLE };
-        }
+/* written out for each fact: it is done six times a message, and the scopes are constants here */
+#define X(id, name, type, stage, of, words)                                                                  \
+    if ((of) >= scope) {                                                                                     \
+        f->v[FACT_ID_##id] = (struct fact_value){ .state = FACT_IDLE };                                      \
     }
+    FACT_LIST(X)
+#undef X
 }
 
 void fact_set_flag(struct facts *f, enum fact_id id, bool value)

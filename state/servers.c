@@ -156,13 +156,10 @@ bool state_ticket_idle(struct state *s, int server, int ticket, unsigned keep_id
         return false;
     if (sv->ticket[ticket] & TICKET_IDLE)
         return true;
-    if (idle_tickets(sv) >= keep_idle)
-        return false;
     sv->ticket[ticket] = my_mark(s) | TICKET_IDLE;
     if (idle_tickets(sv) <= keep_idle)
         return true;
-    sv->ticket[ticket] =
-        my_mark(s); /* another process was as fast: one too few is better than one too many */
+    sv->ticket[ticket] = my_mark(s); /* two at a time: one too few is better than one too many */
     return false;
 }
 
@@ -185,10 +182,12 @@ void state_waiting_since(struct state *s, int server, uint64_t oldest_ms)
 /* The slot with the oldest waiter, `but` left out; -1 if none waits. */
 static int oldest_waiter(const struct state *s, int server, int but, uint64_t *since_ms)
 {
+    uint64_t slots = s->sh->taken;
     int found = -1;
 
     *since_ms = 0;
-    for (int i = 0; i < STATE_SLOTS; i++) {
+    while (slots != 0) {
+        int i = next_slot(&slots);
         uint64_t at = s->sh->server[server].waiting[i];
 
         if (i == but || at == 0 || (found >= 0 && at >= *since_ms))
