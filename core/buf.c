@@ -262,20 +262,47 @@ static size_t put_json_char(struct buf *b, struct slice s)
     return len;
 }
 
+#define EACH_OCTET(c) ((uint64_t)(c)*0x0101010101010101)
+
+/* One of eight octets is not plain: above 0x7e, below 0x20, '"' or '\'.  May say so wrongly, never the other
+ * way about. */
+static bool has_special(const char *p)
+{
+    uint64_t word, quote, backslash;
+
+    memcpy(&word, p, sizeof(word));
+    quote = word ^ EACH_OCTET('"');
+    backslash = word ^ EACH_OCTET('\\');
+    return ((word | (word + EACH_OCTET(1)) | (word - EACH_OCTET(' ')) | (quote - EACH_OCTET(1)) |
+             (backslash - EACH_OCTET(1))) &
+            EACH_OCTET(0x80)) != 0;
+}
+
+/* How many octets at the front JSON takes as they are; a log line is mostly such octets. */
+static size_t json_plain(struct slice s)
+{
+    size_t n = 0;
+
+    while (n + 8 <= s.len && !has_special(s.ptr + n)) {
+        n += 8;
+    }
+    while (n < s.len && ascii_is_print(s.ptr[n]) && s.ptr[n] != '"' && s.ptr[n] != '\\') {
+        n++;
+    }
+    return n;
+}
+
 void buf_put_json(struct buf *b, struct slice s, size_t max)
 {
     size_t most = min_size(s.len, max), done = 0;
 
     buf_put_char(b, '"');
     while (done < s.len && !b->failed) {
-        size_t plain = done;
+        size_t plain = done < most ? json_plain(slice_of(s.ptr + done, most - done)) : 0;
 
-        while (plain < most && ascii_is_print(s.ptr[plain]) && s.ptr[plain] != '"' && s.ptr[plain] != '\\') {
-            plain++;
-        }
-        if (plain > done) {
-            buf_put(b, s.ptr + done, plain - done);
-            done = plain;
+        if (plain > 0) {
+            buf_put(b, s.ptr + done, plain);
+            done += plain;
         } else if (utf8_char(slice_skip(s, done)) > max - done || done >= max) {
             break; /* never half a character */
         } else {

@@ -54,11 +54,12 @@ uint64_t loop_now_us(void)
     return (uint64_t)ts.tv_sec * 1000000 + (uint64_t)ts.tv_nsec / 1000;
 }
 
+/* Of the last tick, some milliseconds old: it is asked dozens of times a message, and in seconds. */
 int64_t wall_now_s(void)
 {
     struct timespec ts;
 
-    clock_gettime(CLOCK_REALTIME, &ts);
+    clock_gettime(CLOCK_REALTIME_COARSE, &ts);
     return ts.tv_sec;
 }
 

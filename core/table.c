@@ -17,20 +17,24 @@ static uint64_t rotl(uint64_t v, unsigned bits)
     return v << bits | v >> (64 - bits);
 }
 
-static void sip_rounds(uint64_t v[4], unsigned rounds)
+static inline void sip_round(uint64_t v[4])
 {
-    for (unsigned i = 0; i < rounds; i++) {
-        v[0] += v[1];
-        v[2] += v[3];
-        v[1] = rotl(v[1], 13) ^ v[0];
-        v[3] = rotl(v[3], 16) ^ v[2];
-        v[0] = rotl(v[0], 32);
-        v[2] += v[1];
-        v[0] += v[3];
-        v[1] = rotl(v[1], 17) ^ v[2];
-        v[3] = rotl(v[3], 21) ^ v[0];
-        v[2] = rotl(v[2], 32);
-    }
+    v[0] += v[1];
+    v[2] += v[3];
+    v[1] = rotl(v[1], 13) ^ v[0];
+    v[3] = rotl(v[3], 16) ^ v[2];
+    v[0] = rotl(v[0], 32);
+    v[2] += v[1];
+    v[0] += v[3];
+    v[1] = rotl(v[1], 17) ^ v[2];
+    v[3] = rotl(v[3], 21) ^ v[0];
+    v[2] = rotl(v[2], 32);
+}
+
+static inline void sip_two_rounds(uint64_t v[4])
+{
+    sip_round(v);
+    sip_round(v);
 }
 
 /* Up to eight octets, the first one least significant. */
@@ -57,15 +61,16 @@ uint64_t siphash(const uint64_t key[2], const void *data, size_t len)
         uint64_t word = load_le(p, sizeof(word));
 
         v[3] ^= word;
-        sip_rounds(v, 2);
+        sip_two_rounds(v);
         v[0] ^= word;
     }
     last |= len > 0 ? load_le(p, len) : 0; /* memcpy must not see NULL */
     v[3] ^= last;
-    sip_rounds(v, 2);
+    sip_two_rounds(v);
     v[0] ^= last;
     v[2] ^= 0xff;
-    sip_rounds(v, 4);
+    sip_two_rounds(v);
+    sip_two_rounds(v);
     return v[0] ^ v[1] ^ v[2] ^ v[3];
 }
 

@@ -17,7 +17,7 @@
 
 static bool is_host_char(char c)
 {
-    return ascii_is_alpha(c) || ascii_is_digit(c) || slice_find(SLICE(".:_-"), c) < 4;
+    return ascii_is_alpha(c) || ascii_is_digit(c) || c == '.' || c == ':' || c == '_' || c == '-';
 }
 
 /* What the client calls itself: a literal if it is one, else host characters, else '_' (RCV-04). */
@@ -36,8 +36,15 @@ static void put_host(struct buf *out, struct slice name)
         buf_put_str(out, "unknown");
     }
     name = slice_take(name, HOST_MAX);
-    for (size_t i = 0; i < name.len; i++) {
-        buf_put_char(out, is_host_char(name.ptr[i]) ? name.ptr[i] : '_');
+    while (name.len > 0) {
+        size_t good = 0;
+
+        while (good < name.len && is_host_char(name.ptr[good])) {
+            good++;
+        }
+        buf_put(out, name.ptr, good);
+        buf_put_str(out, good < name.len ? "_" : "");
+        name = slice_skip(name, good + 1);
     }
 }
 

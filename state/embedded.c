@@ -302,9 +302,10 @@ struct memory_list *tables_list_at(struct tables *t, size_t n)
     return &t->h->list[n];
 }
 
+/* The name is shorter than MEMORY_LIST_NAME. */
 static bool is_named(const struct memory_list *l, struct slice name)
 {
-    return slice_eq(slice_of(l->name, strnlen(l->name, MEMORY_LIST_NAME)), name);
+    return memcmp(l->name, name.ptr, name.len) == 0 && l->name[name.len] == '\0';
 }
 
 struct memory_list *tables_list_take(struct tables *t, struct slice name)
