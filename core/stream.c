@@ -468,6 +468,12 @@ void stream_flush(struct stream *s)
     flush_queue(s);
 }
 
+void stream_flush_last(struct stream *s)
+{
+    s->last_words = true;
+    flush_queue(s);
+}
+
 size_t stream_send(struct stream *s, const struct iovec *iov, int count)
 {
     size_t total = 0, taken = 0;

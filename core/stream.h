@@ -91,6 +91,13 @@ size_t stream_queued(const struct stream *s);              /* octets accepted an
 void   stream_flush(struct stream *s);                     /* now instead of at the end of the turn */
 
 /*
+ * As stream_flush(), for the last octets before our end of file: they may leave together with it, in one packet
+ * instead of two.  If all of them are in the kernel (stream_queued is 0), the caller ends our half at once, by
+ * stream_close() or in stream_linger().
+ */
+void stream_flush_last(struct stream *s);
+
+/*
  * Gives the queue and then these octets to the kernel; returns how many of *these* it took.  Fewer than
  * all: on_writable follows when there is room again, and the rest comes before any stream_write().  Errors
  * come through on_error, with 0 here.

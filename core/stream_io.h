@@ -71,6 +71,7 @@ struct stream {
     bool write_blocked; /* the kernel is full: waits for the descriptor */
     bool write_on_read; /* ... to become readable (transport) */
     bool write_dead;    /* a write failed: no more of them */
+    bool last_words;    /* nothing follows what is queued but our end of file */
     bool want_writable; /* stream_send() was short */
 };
 

@@ -125,7 +125,7 @@ void stream_linger(struct stream **stream, uint64_t drain_ms)
     s->due &= (unsigned)~DUE_INPUT;
     stream_set_events(s, &linger_events, g);
     stream_consume(s, s->in_len);
-    stream_flush(s);
+    stream_flush_last(s);
     stream_resume(s);
     if (s->out_len == 0 && !s->write_dead) {
         end_our_half(g);

@@ -330,7 +330,7 @@ enum cmd_result session_end(struct session *s, enum reply_id id, enum close_reas
     in_step = reason == REASON_QUIT && is_in_step(s);
     session_reply(s, &reply_table[id], true);
     if (in_step) {
-        stream_flush(s->stream);
+        stream_flush_last(s->stream);
     }
     if (s->stream != NULL && !(in_step && stream_queued(s->stream) == 0)) {
         stream_linger(&s->stream, LINGER_MS);
@@ -583,7 +583,8 @@ void session_accept(struct worker *w, const struct config_listener *lc, int fd,
     gauge_add(M_SESSIONS_NOW, 1);
     session_log_connect(s);
     session_policy_open(s);
-    s->known_good = !s->exempt && policy_client_known_good(w->judges, &s->peer);
+    s->known_good =
+        w->conf->server.greet_delay_ms > 0 && !s->exempt && policy_client_known_good(w->judges, &s->peer);
     if (lc->tls == TLS_MODE_IMPLICIT) {
         session_tls_implicit(s);
     } else if (w->conf->server.greet_delay_ms == 0 || s->known_good) {

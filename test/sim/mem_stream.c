@@ -330,6 +330,10 @@ void stream_flush(struct stream *s UNUSED)
 {
 }
 
+void stream_flush_last(struct stream *s UNUSED)
+{
+}
+
 size_t stream_send(struct stream *s, const struct iovec *iov, int count)
 {
     size_t taken = 0;
