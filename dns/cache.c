@@ -101,3 +101,12 @@ uint32_t cache_ttl_s(const struct dns_settings *s, const struct dns_answer *ans)
         return s->failure_ttl_s;
     return (uint32_t)min_u64(most, max_size(ans->ttl_s, s->min_ttl_s));
 }
+
+void cache_keep(struct cache *c, const struct dns_settings *s, const struct table_key *key,
+                struct dns_answer *ans, uint64_t now_ms)
+{
+    ans->ttl_s = cache_ttl_s(s, ans);
+    ans->expires_ms = now_ms + (uint64_t)ans->ttl_s * 1000;
+    if (ans->ttl_s > 0)
+        cache_put(c, key, ans, now_ms);
+}

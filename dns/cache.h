@@ -34,6 +34,10 @@ struct dns_answer *cache_get(struct cache *c, const struct table_key *key, uint6
 /* Takes a reference of its own; replaces what was there.  ans->expires_ms must be set. */
 void cache_put(struct cache *c, const struct table_key *key, struct dns_answer *ans, uint64_t now_ms);
 
+/* The same for as long as the settings say, which is set in the answer first. */
+void cache_keep(struct cache *c, const struct dns_settings *s, const struct table_key *key,
+                struct dns_answer *ans, uint64_t now_ms);
+
 size_t cache_len(const struct cache *c);
 
 /* How long this answer is to be kept, given what it says itself (ans->ttl_s) and the settings. */

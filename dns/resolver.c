@@ -116,35 +116,21 @@ static void show_load(const struct resolver *r)
 
 static void count_failure(struct dns_stats *st, enum dns_why why)
 {
-    switch (why) {
-    case DNS_WHY_TIMEOUT:
-        st->timeouts += 1;
-        count(M_DNS_TIMEOUTS);
-        break;
-    case DNS_WHY_SERVFAIL:
-        st->servfail += 1;
-        count(M_DNS_SERVFAIL);
-        break;
-    case DNS_WHY_REFUSED:
-        st->refused += 1;
-        count(M_DNS_REFUSED);
-        break;
-    case DNS_WHY_GARBAGE:
-        st->garbage += 1;
-        count(M_DNS_GARBAGE);
-        break;
-    case DNS_WHY_NETWORK:
-        st->network += 1;
-        count(M_DNS_NETWORK);
-        break;
-    case DNS_WHY_OVERLOAD:
-        st->overload += 1;
-        count(M_DNS_OVERLOAD);
-        break;
-    case DNS_WHY_NONE:
-    case DNS_WHY_ILLEGAL:
-    case DNS_WHY_COUNT:
-        break;
+    const struct {
+        uint64_t *number;
+        enum metric metric;
+    } of[DNS_WHY_COUNT] = {
+        [DNS_WHY_TIMEOUT] = { &st->timeouts, M_DNS_TIMEOUTS },
+        [DNS_WHY_SERVFAIL] = { &st->servfail, M_DNS_SERVFAIL },
+        [DNS_WHY_REFUSED] = { &st->refused, M_DNS_REFUSED },
+        [DNS_WHY_GARBAGE] = { &st->garbage, M_DNS_GARBAGE },
+        [DNS_WHY_NETWORK] = { &st->network, M_DNS_NETWORK },
+        [DNS_WHY_OVERLOAD] = { &st->overload, M_DNS_OVERLOAD },
+    };
+
+    if (of[why].number != NULL) {
+        *of[why].number += 1;
+        count(of[why].metric);
     }
 }
 
@@ -223,17 +209,6 @@ static void flight_settle(struct flight *f, struct dns_answer *ans)
     flight_free(f);
 }
 
-/* Completes the answer with what only we know, and remembers it. */
-static void remember(struct resolver *r, const struct table_key *key, struct dns_answer *ans)
-{
-    uint64_t now = loop_now(r->loop);
-
-    ans->ttl_s = cache_ttl_s(&r->settings, ans);
-    ans->expires_ms = now + (uint64_t)ans->ttl_s * 1000;
-    if (ans->ttl_s > 0)
-        cache_put(&r->cache, key, ans, now);
-}
-
 static struct table_key key_of_flight(const struct flight *f)
 {
     return (struct table_key){ f->entry.key, f->entry.hash };
@@ -250,7 +225,7 @@ static void flight_fail(struct flight *f, const struct wire_answer *w, const str
         ans->server = s->addr;
     if (f->started_us != 0)
         ans->network_us = us_since(f->started_us);
-    remember(f->r, &key, ans);
+    cache_keep(&f->r->cache, &f->r->settings, &key, ans, loop_now(f->r->loop));
     flight_settle(f, ans);
     dns_answer_unref(ans);
 }
@@ -456,7 +431,7 @@ static void land(struct try *t, const struct wire_answer *w)
         key = key_of_flight(t->flight);
     else
         key = table_key(&t->r->cache.table, slice_of(mem, make_key(mem, &t->q)));
-    remember(t->r, &key, ans);
+    cache_keep(&t->r->cache, &t->r->settings, &key, ans, loop_now(t->r->loop));
     if (t->flight != NULL)
         flight_settle(t->flight, ans);
     dns_answer_unref(ans);
@@ -531,6 +506,11 @@ static void start_flight(struct dns_req *req, const struct wire_question *q, con
     }
     f = flight_new(r, q, key);
     join(f, req);
+    if (r->queue.len == 0 && has_room(r)) { /* nearly always: nobody has to take turns */
+        launch(f);
+        show_load(r);
+        return;
+    }
     turns_add(&r->queue, &f->turn, &q->name, false);
     timer_start(&f->deadline, patience_ms(r));
     pump_queue(r);
