@@ -2,9 +2,9 @@
  * log_writer.c - rings to standard output, standard error, a file or syslog; a thread of its own.
  *
  * Lines are taken in batches and written whole; the first line after a pause waits GATHER_MS for others.  A
- * file that cannot be written is tried again with each batch; what was in the batch is lost and counted.  The
- * thread never logs itself (it would write into a ring whose writer is another thread): the main thread asks
- * for its newest error.
+ * file that cannot be written is tried again with each batch; what did not go out is lost and counted, and a
+ * line that was cut there is ended before the next one.  The thread never logs itself (it would write into a
+ * ring whose writer is another thread): the main thread asks for its newest error.
  */
 #include "admin/log_writer.h"
 
@@ -27,6 +27,7 @@ struct log_writer {
     pthread_t thread;
     int fd; /* -1: syslog, or a file that could not be opened */
     bool owned;
+    bool torn; /* the last line in the file has no end */
     _Atomic bool stop, reopen;
     _Atomic int error;
 };
@@ -35,7 +36,7 @@ static void open_target(struct log_writer *w)
 {
     if (w->owned && w->fd >= 0)
         close(w->fd);
-    w->owned = false;
+    w->owned = w->torn = false;
     w->fd = -1;
     switch (w->log->to) {
     case LOG_TO_STDOUT:
@@ -56,7 +57,8 @@ static void open_target(struct log_writer *w)
     }
 }
 
-static bool write_all(struct log_writer *w, struct slice text)
+/* What could not be written. */
+static struct slice write_all(struct log_writer *w, struct slice text)
 {
     while (text.len > 0) {
         ssize_t n = write(w->fd, text.ptr, text.len);
@@ -66,33 +68,59 @@ static bool write_all(struct log_writer *w, struct slice text)
 
             (void)poll(&p, 1, POLL_MS);
             if (w->stop)
-                return false;
+                return text;
             continue;
         }
         if (n < 0 && errno != EINTR) {
             w->error = errno;
-            return false;
+            break;
         }
+        if (n > 0)
+            w->torn = text.ptr[n - 1] != '\n';
         text = slice_skip(text, n > 0 ? (size_t)n : 0);
     }
-    return true;
+    return text;
 }
 
-/* The level is in every line, in either format, near its front. */
+static size_t count_lines(struct slice text)
+{
+    size_t n = 0;
+
+    for (; text.len > 0; n++)
+        (void)slice_cut(&text, '\n');
+    return n;
+}
+
+static void write_lines(struct log_writer *w, struct slice batch)
+{
+    if (w->fd < 0)
+        open_target(w);
+    if (w->fd >= 0 && w->torn)
+        (void)write_all(w, SLICE("\n"));
+    if (w->fd >= 0 && !w->torn)
+        batch = write_all(w, batch);
+    count_n(M_LOG_DROPPED, count_lines(batch));
+}
+
+/* The level is in every line behind the time, in either format. */
 static int priority_of(struct slice line)
 {
-    struct slice front = slice_take(line, 80);
+    static const char key[] = "\"level\":\"";
+    const char *at = memmem(line.ptr, min_size(line.len, 80), key, sizeof(key) - 1);
+    struct slice level = line;
 
-    if (memmem(front.ptr, front.len, "error", 5) != NULL)
+    if (at != NULL)
+        level = slice_skip(line, (size_t)(at - line.ptr) + sizeof(key) - 1);
+    else
+        (void)slice_cut(&level, ' ');
+    if (slice_starts(level, SLICE("error")))
         return LOG_ERR;
-    if (memmem(front.ptr, front.len, "warn", 4) != NULL)
+    if (slice_starts(level, SLICE("warn")))
         return LOG_WARNING;
-    if (memmem(front.ptr, front.len, "debug", 5) != NULL || memmem(front.ptr, front.len, "trace", 5) != NULL)
-        return LOG_DEBUG;
-    return LOG_INFO;
+    return slice_starts(level, SLICE("info")) ? LOG_INFO : LOG_DEBUG;
 }
 
-static void write_batch(struct log_writer *w, struct slice batch, size_t lines)
+static void write_batch(struct log_writer *w, struct slice batch)
 {
     if (w->log->to == LOG_TO_SYSLOG) {
         while (batch.len > 0) {
@@ -102,10 +130,7 @@ static void write_batch(struct log_writer *w, struct slice batch, size_t lines)
         }
         return;
     }
-    if (w->fd < 0)
-        open_target(w);
-    if (w->fd < 0 || !write_all(w, batch))
-        count_n(M_LOG_DROPPED, lines);
+    write_lines(w, batch);
 }
 
 /* Lines from the rings until the batch is full or the rings are empty; how many. */
@@ -149,7 +174,7 @@ static void *run(void *arg)
             open_target(w);
         lines = take_batch(w, &batch);
         if (lines > 0)
-            write_batch(w, buf_slice(&batch), lines);
+            write_batch(w, buf_slice(&batch));
         else if (w->stop)
             break;
         else
