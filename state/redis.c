@@ -18,6 +18,7 @@
  *     PREFIXhistory string  since when anything is remembered
  *
  * Limits  PIPELINE_MAX requests are out at once; more are answered by the tables.  Every key expires; no TLS.
+ *         A reply is one flat array of ELEMENTS_MAX at most, and REPLY_MAX octets unread: what says more is given up.
  */
 #include "state/redis_priv.h"
 
@@ -29,6 +30,8 @@
 #define BACKOFF_MAX_MS 30000
 #define SLOW_MAX_MS 2000
 #define PRUNE_ABOVE 24 /* days in a hash of standing */
+#define ELEMENTS_MAX 4096
+#define REPLY_MAX (1u << 20)
 
 struct request { /* one question of an operation; lives until hiredis answers or gives up */
     struct list_node link;
@@ -78,6 +81,23 @@ static void clean_up(void *arg)
     r->wanted = 0;
 }
 
+/* hiredis makes room for as many elements as a peer announces, before one of them has come. */
+static void *make_array(const redisReadTask *task, array_size elements)
+{
+    const struct redis *r = task->privdata;
+
+    return task->parent != NULL || elements > ELEMENTS_MAX ? NULL : r->make_array(task, elements);
+}
+
+static void limit_replies(struct redis *r, redisReader *reader)
+{
+    r->make_reply = *reader->fn;
+    r->make_array = r->make_reply.createArray;
+    r->make_reply.createArray = make_array;
+    reader->fn = &r->make_reply;
+    reader->privdata = r;
+}
+
 static void on_ready(unsigned ready, void *arg)
 {
     struct redis *r = arg;
@@ -89,6 +109,10 @@ static void on_ready(unsigned ready, void *arg)
             go_away(r, "it said what nobody had asked for");
         else
             redisAsyncHandleRead(ac);
+    }
+    if (r->ac == ac && ac != NULL && ac->c.reader->len - ac->c.reader->pos > REPLY_MAX) {
+        go_away(r, "a reply without end");
+        return;
     }
     if (r->ac == ac && ac != NULL && (ready & WATCH_WRITE) != 0)
         redisAsyncHandleWrite(ac);
@@ -259,6 +283,7 @@ static void dial(struct redis *r)
     ac->ev.addWrite = add_write;
     ac->ev.delWrite = del_write;
     ac->ev.cleanup = clean_up;
+    limit_replies(r, ac->c.reader);
     watch_init(&r->watch, r->loop, ac->c.fd, on_ready, r);
     r->watching = true;
     redisAsyncSetConnectCallback(ac, on_connected);

@@ -13,6 +13,12 @@
 #define KEY_MAX 128
 #define PREFIX_MAX 64
 
+#if HIREDIS_MAJOR == 0
+typedef int array_size;
+#else
+typedef size_t array_size;
+#endif
+
 enum redis_state { REDIS_AWAY = 0, REDIS_DIALING, REDIS_UP, REDIS_SLOW };
 
 struct redis {
@@ -23,6 +29,8 @@ struct redis {
     uint64_t timeout_ms;
     enum redis_state state;
     redisAsyncContext *ac; /* hiredis frees it; NULL while AWAY */
+    redisReplyObjectFunctions make_reply; /* hiredis' own, with a limit for arrays (limit_replies) */
+    void *(*make_array)(const redisReadTask *, array_size);
     struct watch watch;
     unsigned wanted;
     bool watching;

@@ -12,6 +12,7 @@
 #include <sys/wait.h>
 
 #include <cmocka.h>
+#include <hiredis/hiredis.h>
 
 #include "core/crypto.h"
 #include "state/state.h"
@@ -462,6 +463,61 @@ static void freed_with_questions_out(void **st)
     assert_false(r.done);
 }
 
+/* Lua, run in the server, in the database of t.url. */
+static void tell(const char *script)
+{
+    redisContext *c = redisConnect("127.0.0.1", t.port);
+    redisReply *reply;
+
+    assert_int_equal(c->err, 0);
+    freeReplyObject(redisCommand(c, "SELECT 2"));
+    reply = redisCommand(c, "EVAL %s 0", script);
+    assert_non_null(reply);
+    if (reply->type == REDIS_REPLY_ERROR)
+        fail_msg("%s", reply->str);
+    freeReplyObject(reply);
+    redisFree(c);
+}
+
+static struct memory *proxy_on(const char *prefix)
+{
+    struct memory_redis conf = { .url = t.url, .prefix = prefix, .timeout_ms = 500 };
+    struct memory *m = memory_new(t.st[0], t.loop, &conf);
+
+    assert_non_null(m);
+    run_ms(600);
+    return m;
+}
+
+/* What a key holds is others' doing: no reply makes us take memory without end. */
+static void replies_are_bounded(void **st)
+{
+    struct memory_key k = memory_key(MEMORY_DOMAIN, SLICE("w"));
+    struct memory_question q = { .what = MEMORY_STANDING, .key = k, .keep_s = 30 * DAY };
+    struct result r = { .loop = t.loop };
+    struct memory *m = proxy_on("wide:");
+    char script[256] = "for i = 1, 3000 do redis.call('HSET', 'wide:k:";
+    size_t len = strlen(script);
+
+    (void)st;
+    assert_true(memory_shared_up(m));
+    for (size_t i = 0; i < sizeof(k.octets); i++, len += 2)
+        (void)snprintf(script + len, sizeof(script) - len, "%02x", k.octets[i]);
+    (void)snprintf(script + len, sizeof(script) - len, "', 'x' .. i, 1) end return 1");
+    tell(script);
+    assert_non_null(memory_ask(m, &q, 1, NOW, on_answer, &r));
+    while (!r.done)
+        loop_run(t.loop);
+    assert_false(r.shared);
+    assert_false(memory_shared_up(m)); /* and comes back in a second */
+    memory_free(&m);
+
+    tell("redis.call('SET', 'long:history', string.rep('1', 4000000)) return 1");
+    m = proxy_on("long:");
+    assert_false(memory_shared_up(m));
+    memory_free(&m);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -471,6 +527,7 @@ int main(void)
         cmocka_unit_test(cancelled_questions_are_silent),
         cmocka_unit_test(an_address_that_cannot_be_used_leaves_the_tables),
         cmocka_unit_test(freed_with_questions_out),
+        cmocka_unit_test(replies_are_bounded),
         cmocka_unit_test(killed_stopped_and_restarted_under_load_nobody_waits),
     };
     struct memory_redis conf = { .prefix = "glacis:", .timeout_ms = 200 };
