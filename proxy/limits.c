@@ -61,29 +61,37 @@ struct limits_admission limits_admit_trusted(const struct worker *w, const struc
     return (struct limits_admission){ ADMIT_OK, false, exempt };
 }
 
-/*
- * How many connections of one network this process takes.  While there is room as many as come; then an eighth
- * of the house, and never fewer than a few clients may have.
- */
+bool limits_short(const struct worker *w, enum metric used, uint64_t limit)
+{
+    unsigned percent = w->conf->limits.stress_at_percent;
+    uint64_t most = limit / 100 * percent + limit % 100 * percent / 100;
+
+    return percent > 0 && limit != CONFIG_OFF && state_gauge_sum(w->state, used) >= most;
+}
+
+/* Of one network, when the house is nearly full: an eighth of it, and never fewer than a few clients may have. */
 static size_t network_share(const struct worker *w)
 {
     const struct config_limits *lim = &w->conf->limits;
-    uint64_t most;
+    uint64_t most = lim->connections / NETWORK_SHARE;
 
-    if (!w->stress || lim->connections_per_client == CONFIG_OFF)
-        return SIZE_MAX;
-    most = lim->connections / NETWORK_SHARE;
     if (most / NETWORK_CLIENTS < lim->connections_per_client)
         most = lim->connections_per_client * NETWORK_CLIENTS;
     return (size_t)(most / w->conf->server.workers + 1);
 }
 
-/* Counts it in its network too; a network in good standing is never too large. */
+/*
+ * Counts it in its network too; a network in good standing is never too large.  The sessions are counted anew and
+ * w->stress is not asked: a flood fills the house between two ticks.
+ */
 static void enter_network(struct worker *w, const struct addr *client, struct limits_admission *a)
 {
-    bool good = w->stress && w->judges != NULL && policy_client_known_good(w->judges, client);
+    const struct config_limits *lim = &w->conf->limits;
+    bool crowded =
+        lim->connections_per_client != CONFIG_OFF && limits_short(w, M_SESSIONS_NOW, lim->connections);
+    bool good = crowded && w->judges != NULL && policy_client_known_good(w->judges, client);
 
-    if (!a->counted || networks_enter(&w->networks, client, good ? SIZE_MAX : network_share(w)))
+    if (!a->counted || networks_enter(&w->networks, client, crowded && !good ? network_share(w) : SIZE_MAX))
         return;
     state_client_leave(w->state, client);
     a->counted = false;

@@ -27,6 +27,9 @@ void limits_leave(struct worker *w, const struct addr *client);
 /* A trusted peer on its own behalf (a health check, or before it has named a client): not counted. */
 struct limits_admission limits_admit_trusted(const struct worker *w, const struct addr *peer);
 
+/* Is so much of `limit` used, over all processes, that it is stress (limits.stress.at)? */
+bool limits_short(const struct worker *w, enum metric used, uint64_t limit);
+
 /* The whole machine's connections: below the limit, over it (421), or far over it (close without a word). */
 enum limits_total { LIMITS_ROOM = 0, LIMITS_FULL, LIMITS_FLOOD };
 enum limits_total limits_total(const struct worker *w);

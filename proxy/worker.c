@@ -65,22 +65,14 @@ static void each_session(struct worker *w, void (*f)(struct session *s))
     }
 }
 
-/* Is so much of it used that time-outs are to be shorter? */
-static bool runs_short(const struct worker *w, enum metric used, uint64_t limit)
-{
-    unsigned percent = w->conf->limits.stress_at_percent;
-    uint64_t most = limit / 100 * percent + limit % 100 * percent / 100;
-
-    return percent > 0 && limit != CONFIG_OFF && state_gauge_sum(w->state, used) >= most;
-}
-
 static void measure_load(struct worker *w)
 {
     const struct config_limits *lim = &w->conf->limits;
     bool stress = w->stress, spool_stress = w->spool_stress;
 
-    w->stress = runs_short(w, M_SESSIONS_NOW, lim->connections);
-    w->spool_stress = runs_short(w, M_MEMORY_USED, lim->memory) || runs_short(w, M_SPOOL_USED, lim->spool);
+    w->stress = limits_short(w, M_SESSIONS_NOW, lim->connections);
+    w->spool_stress =
+        limits_short(w, M_MEMORY_USED, lim->memory) || limits_short(w, M_SPOOL_USED, lim->spool);
     gauge_set(M_STRESS, w->stress || w->spool_stress ? 1 : 0);
     if ((w->stress && !stress) || (w->spool_stress && !spool_stress)) {
         each_session(w, session_rearm); /* those that are silent already have the long time-out */
