@@ -6,8 +6,9 @@
  * A chunk lies at a multiple of its size, so an object's address says which one it is in.  A free object
  * holds the link to the next free one in its first octets; the rest is poisoned for the sanitizer.  Objects
  * come from the chunk at the front of the list, which is the one that was full most recently, so that the
- * others may run empty.  Pages that were never used cost nothing: free objects are linked when they are
- * freed, not before.
+ * others may run empty.  Where any are to stay at least one empty chunk does: without it the last object of
+ * each lull would give the chunk back, and the next one fetch it anew.  Pages that were never used cost
+ * nothing: free objects are linked when they are freed, not before.
  *
  * With GLACIS_POOL_PASSTHROUGH, and for objects of which a chunk would hold few, there are no chunks.
  */
@@ -62,7 +63,7 @@ void slab_init(struct slab *sl, const char *name, size_t size, size_t keep)
     list_init(&sl->chunks);
     if (HAS_CHUNKS && object_size(sl) <= (CHUNK_SIZE - sizeof(struct chunk)) / CHUNK_OBJECTS_MIN) {
         sl->per_chunk = (CHUNK_SIZE - sizeof(struct chunk)) / object_size(sl);
-        sl->max_kept = keep / sl->per_chunk;
+        sl->max_kept = (keep + sl->per_chunk - 1) / sl->per_chunk;
     }
 }
 

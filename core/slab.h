@@ -21,7 +21,7 @@ struct slab {
     struct list_node chunks;    /* with room, by link: the empty ones last */
 };
 
-/* `keep`: so many free objects may stay for the next ones, in whole chunks. */
+/* `keep`: so many free objects may stay for the next ones, in whole chunks: 0 none, 1 one chunk. */
 void  slab_init(struct slab *sl, const char *name, size_t object_size, size_t keep);
 void  slab_fini(struct slab *sl);           /* in_use must be 0 */
 void *slab_alloc(struct slab *sl) MUST_USE; /* zeroed; never NULL */
