@@ -4,6 +4,7 @@
 Time does not pass in these tests: a stopped glacis has its memory made older in the database (age()), which also
 shows that it is kept over a restart.  Redis is in 28-redis.py.
 """
+import contextlib
 import glob
 import http.client
 import os
@@ -385,6 +386,11 @@ PRESET_AND_GREY = """after:
 """
 
 
+def kill_if_there(pid):
+    with contextlib.suppress(ProcessLookupError):   # ended by itself since it was listed
+        os.kill(pid, signal.SIGKILL)
+
+
 @shows("kill -9 of workers and of the writing recorder under load: mail goes on, counters hold, the database is sound")
 def killed(w):
     lab = world(w, policy=PRESET_AND_GREY, more="greylist: {delay: 2h}\n")
@@ -400,12 +406,12 @@ def killed(w):
     while time.monotonic() < end:
         victims = lab.g.children("glacis-worker")
         if rng.random() < 0.6 and len(victims) > 1:
-            os.kill(rng.choice(victims), signal.SIGKILL)
+            kill_if_there(rng.choice(victims))
         else:
             lab.g.signal(signal.SIGHUP)     # the recorder is told to end: it writes everything
             time.sleep(rng.random() * 0.25)
             for pid in lab.g.children("glacis-recorder"):
-                os.kill(pid, signal.SIGKILL)
+                kill_if_there(pid)
         counters.look()
         time.sleep(0.3)
     sent = load.sent
