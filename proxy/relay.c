@@ -22,6 +22,7 @@
 #define SIZE_ALLOWANCE 4096U /* what we add to a message of which only the declared size is known */
 #define TURN_RCPTS 20U       /* asked in one turn while others wait for the connection */
 #define HOLD_CROWDED_MS 10U  /* patience with a client while others wait for the connection */
+#define NO_END UINT64_MAX    /* `hold: off` */
 
 enum relay_op {
     OP_NONE = 0,
@@ -105,10 +106,12 @@ static void wait_for_client(struct relay *r)
 {
     if (pool_waited_for(&r->lease)) {
         on_wanted(r);
-    } else {
-        timer_start_at(&r->hold, r->hold_until_ms);
-        pool_hold(&r->lease, on_wanted);
+        return;
     }
+    if (r->hold_until_ms != NO_END) {
+        timer_start_at(&r->hold, r->hold_until_ms);
+    }
+    pool_hold(&r->lease, on_wanted);
 }
 
 static void end_wait(struct relay *r)
@@ -128,9 +131,9 @@ static bool is_about_us(const struct reply *reply)
 static void answer(struct relay *r, const struct reply *reply, bool from_upstream)
 {
     r->from_upstream = from_upstream && !is_about_us(reply);
-    if (r->lease.held && r->to->hold_ms != CONFIG_OFF) {
+    if (r->lease.held) {
         r->silent_since_ms = loop_now(r->ups->loop);
-        r->hold_until_ms = r->silent_since_ms + r->to->hold_ms;
+        r->hold_until_ms = r->to->hold_ms == CONFIG_OFF ? NO_END : r->silent_since_ms + r->to->hold_ms;
         wait_for_client(r);
     }
     if (r->starting) {

@@ -56,16 +56,14 @@ static void held_too_long_the_connection_goes_back_and_the_envelope_is_repeated(
     world_fini(&w);
 }
 
-/* A crowd of clients that stop after RCPT must not make others wait for `hold` each. */
-static void while_others_wait_a_silent_client_loses_the_connection_at_once(void **state)
+static void a_silent_client_makes_room_for_others(uint64_t hold_ms)
 {
     struct world w;
     struct mail silent, m;
 
-    (void)state;
     world_init(&w, 1);
     world_up(&w)->connections = 2; /* one of them for envelopes */
-    world_up(&w)->hold_ms = 60000; /* queue_wait is 2 s */
+    world_up(&w)->hold_ms = hold_ms;
     world_go(&w);
     mail_init(&silent, &w, "192.0.2.1");
     mail_init(&m, &w, "192.0.2.2");
@@ -81,16 +79,27 @@ static void while_others_wait_a_silent_client_loses_the_connection_at_once(void 
     world_fini(&w);
 }
 
-/* Nobody waits: the clients' silence costs the poll of the pool, not a clock for each. */
-static void silence_costs_no_clock_for_each(void **state)
+/* A crowd of clients that stop after RCPT must not make others wait for `hold` each. */
+static void while_others_wait_a_silent_client_loses_the_connection_at_once(void **state)
+{
+    (void)state;
+    a_silent_client_makes_room_for_others(60000); /* queue_wait is 2 s */
+}
+
+static void without_an_end_of_hold_it_does_so_too(void **state)
+{
+    (void)state;
+    a_silent_client_makes_room_for_others(CONFIG_OFF);
+}
+
+static void silence_starts_no_clocks(uint64_t hold_ms)
 {
     struct world w;
     struct mail m[6];
     uint32_t started;
 
-    (void)state;
     world_init(&w, 1);
-    world_up(&w)->hold_ms = 60000;
+    world_up(&w)->hold_ms = hold_ms;
     world_go(&w);
     for (size_t i = 0; i < ARRAY_LEN(m); i++) {
         mail_init(&m[i], &w, clients[i]);
@@ -104,6 +113,14 @@ static void silence_costs_no_clock_for_each(void **state)
         mail_fini(&m[i]);
     }
     world_fini(&w);
+}
+
+/* Nobody waits: the clients' silence costs the poll of the pool, not a clock for each. */
+static void silence_costs_no_clock_for_each(void **state)
+{
+    (void)state;
+    silence_starts_no_clocks(60000);
+    silence_starts_no_clocks(CONFIG_OFF);
 }
 
 /* One waits, so one loses its connection: who was silent longest. */
@@ -480,6 +497,47 @@ static void connections_end_by_count_age_and_idleness(void **state)
 
 /* ---- shares and waiting ---- */
 
+/* A lease without a relay: it keeps its connection, whoever waits. */
+struct holder {
+    struct lease lease;
+    struct envelope env;
+    struct holder *others; /* what the one that is told first does to the second and the third */
+    unsigned told;
+};
+
+static void on_leased(void *arg, enum lease_status status)
+{
+    (void)arg;
+    assert_int_equal(status, LEASE_OK);
+}
+
+static void holder_lease(struct holder *h, struct world *w, const char *client)
+{
+    static const struct upstream_events none = { .on_rcpt = NULL };
+    struct lease_wish wish = { LEASE_ENVELOPE, &h->env, false };
+
+    assert_true(addr_parse_ip(slice_str(client), &h->env.client));
+    lease_init(&h->lease, w->ups, on_leased, &none, h);
+    pool_lease(&w->ups->pool[0], &h->lease, &wish);
+}
+
+static unsigned held(const struct holder *h, size_t count)
+{
+    unsigned n = 0;
+
+    for (size_t i = 0; i < count; i++) {
+        n += h[i].lease.held;
+    }
+    return n;
+}
+
+static void release_all(struct holder *h, size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        pool_release(&h[i].lease);
+    }
+}
+
 struct crowd {
     struct world w;
     struct mail m[MANY];
@@ -544,53 +602,58 @@ static void bodies_never_exceed_the_connections_of_a_server(void **state)
 
 static void envelopes_get_half_of_the_connections(void **state)
 {
-    struct crowd c = { 0 };
+    struct holder h[MANY] = { 0 };
+    struct world w;
 
     (void)state;
-    crowd_start(&c, 6, CONFIG_OFF);
+    world_init(&w, 1);
+    world_up(&w)->connections = 6;
+    world_go(&w);
     for (size_t i = 0; i < MANY; i++) {
-        crowd_mail(&c, i, clients[i]);
-        begin_rcpt_as(&c.m[i], "a@corp.test", VALIDATE_LIVE);
+        holder_lease(&h[i], &w, clients[i]);
     }
-    run_ms(&c.w, 100);
-    assert_int_equal(answered(&c, 1), 3);
-    assert_int_equal(c.w.fake[0].most_open, 3);
+    run_ms(&w, 100);
+    assert_int_equal(held(h, MANY), 3);
+    assert_int_equal(w.fake[0].most_open, 3);
     for (size_t i = 0; i < 3; i++) { /* they go on to DATA: no envelopes any more */
-        accept_last(&c.m[i]);
-        begin_message(&c.m[i], BODY);
+        assert_true(pool_promote(&h[i].lease));
     }
-    run_ms(&c.w, 100);
-    assert_int_equal(answered(&c, 2), 3);
-    assert_int_equal(answered(&c, 1), 6);
-    crowd_end(&c);
+    run_ms(&w, 100);
+    assert_int_equal(held(h, MANY), 6);
+    assert_int_equal(w.fake[0].most_open, 6);
+    release_all(h, MANY);
+    world_fini(&w);
 }
 
 static void a_client_has_two_envelopes_unless_it_is_exempt(void **state)
 {
-    struct crowd c = { 0 };
+    struct holder h[MANY] = { 0 };
+    struct world w;
 
     (void)state;
-    crowd_start(&c, 20, CONFIG_OFF);
+    world_init(&w, 1);
+    world_go(&w);
     for (size_t i = 0; i < MANY; i++) {
-        crowd_mail(&c, i, "192.0.2.1");
-        c.m[i].env.client_exempt = i >= 4;
-        begin_rcpt_as(&c.m[i], "a@corp.test", VALIDATE_LIVE);
+        h[i].env.client_exempt = i >= 4;
+        holder_lease(&h[i], &w, "192.0.2.1");
     }
-    run_ms(&c.w, 100);
-    assert_int_equal(answered(&c, 1), 6);
-    assert_int_equal(c.m[0].answers + c.m[1].answers, 2);
-    assert_int_equal(c.m[2].answers + c.m[3].answers, 0);
-    crowd_end(&c);
+    run_ms(&w, 100);
+    assert_int_equal(held(h, 2), 2);
+    assert_int_equal(held(&h[2], 2), 0);
+    assert_int_equal(held(&h[4], 4), 4);
+    release_all(h, MANY);
+    world_fini(&w);
 }
 
 static void complete_bodies_come_first_and_clients_take_turns(void **state)
 {
+    struct holder first = { .told = 0 };
     struct crowd c = { 0 };
 
     (void)state;
     crowd_start(&c, 1, CONFIG_OFF);
     crowd_mail(&c, 0, "192.0.2.9");
-    begin_rcpt_as(&c.m[0], "first@corp.test", VALIDATE_LIVE); /* takes the only connection */
+    holder_lease(&first, &c.w, "192.0.2.9"); /* takes the only connection */
     run_ms(&c.w, 50);
     for (size_t i = 1; i < MANY; i++) {
         static const char *const who[] = { "",          "192.0.2.1", "192.0.2.1", "192.0.2.1",
@@ -608,7 +671,7 @@ static void complete_bodies_come_first_and_clients_take_turns(void **state)
     run_ms(&c.w, 30);
     assert_int_equal(c.w.fake[0].messages, 0);
     buf_reset(&c.w.fake[0].lines);
-    relay_free(&c.m[0].relay);
+    pool_release(&first.lease);
     run_ms(&c.w, 200);
     assert_int_equal(c.w.fake[0].messages, 6);
     {
@@ -628,24 +691,22 @@ static void complete_bodies_come_first_and_clients_take_turns(void **state)
 
 static void who_waits_too_long_is_told_so(void **state)
 {
+    struct holder first = { .told = 0 };
     struct world w;
-    struct mail m, n;
+    struct mail m;
 
     (void)state;
     world_init(&w, 1);
     world_up(&w)->connections = 1;
-    world_up(&w)->hold_ms = CONFIG_OFF;
     world_up(&w)->queue_wait_ms = 80;
     world_go(&w);
-    mail_init(&m, &w, "192.0.2.1");
+    holder_lease(&first, &w, "192.0.2.1");
+    mail_init(&m, &w, "192.0.2.2");
+    assert_int_equal(rcpt(&m, "a@corp.test"), 451);
+    assert_string_equal(m.enhanced, "4.3.2");
+    pool_release(&first.lease);
     assert_int_equal(rcpt(&m, "a@corp.test"), 250);
-    mail_init(&n, &w, "192.0.2.2");
-    assert_int_equal(rcpt(&n, "a@corp.test"), 451);
-    assert_string_equal(n.enhanced, "4.3.2");
-    assert_int_equal(message(&m, BODY), 250);
-    assert_int_equal(rcpt(&n, "a@corp.test"), 250);
     mail_fini(&m);
-    mail_fini(&n);
     world_fini(&w);
 }
 
@@ -709,19 +770,6 @@ static void a_silent_client_makes_room_for_other_processes(void **state)
     world_fini(&w);
 }
 
-struct holder {
-    struct lease lease;
-    struct envelope env;
-    struct holder *others; /* what the one that is told first does to the second and the third */
-    unsigned told;
-};
-
-static void on_leased(void *arg, enum lease_status status)
-{
-    (void)arg;
-    assert_int_equal(status, LEASE_OK);
-}
-
 static void on_wanted(void *arg)
 {
     struct holder *h = arg;
@@ -738,20 +786,15 @@ static void on_wanted(void *arg)
 
 static void holders_may_be_released_while_they_are_told(void **state)
 {
-    static const struct upstream_events none = { .on_rcpt = NULL };
     struct world w;
     struct holder h[4] = { 0 };
-    struct lease_wish wish = { LEASE_ENVELOPE, NULL, false };
     int other;
 
     (void)state;
     world_init(&w, 1);
     world_go(&w);
     for (size_t i = 0; i < ARRAY_LEN(h); i++) {
-        assert_true(addr_parse_ip(slice_str(clients[i]), &h[i].env.client));
-        wish.env = &h[i].env;
-        lease_init(&h[i].lease, w.ups, on_leased, &none, &h[i]);
-        pool_lease(&w.ups->pool[0], &h[i].lease, &wish);
+        holder_lease(&h[i], &w, clients[i]);
     }
     run_ms(&w, 100);
     other = other_waits(&w, 1);
@@ -766,9 +809,7 @@ static void holders_may_be_released_while_they_are_told(void **state)
     assert_int_equal(h[1].told, 0);
     assert_int_equal(h[2].told, 0);
     assert_int_equal(h[3].told, 1);
-    for (size_t i = 0; i < ARRAY_LEN(h); i++) {
-        pool_release(&h[i].lease);
-    }
+    release_all(h, ARRAY_LEN(h));
     assert_false(pool_poll_holders(&w.ups->pool[0]));
     assert_int_equal(h[0].told, 1);
     state_slot_release(w.state, other);
@@ -1162,6 +1203,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(held_too_long_the_connection_goes_back_and_the_envelope_is_repeated),
         cmocka_unit_test(while_others_wait_a_silent_client_loses_the_connection_at_once),
+        cmocka_unit_test(without_an_end_of_hold_it_does_so_too),
         cmocka_unit_test(silence_costs_no_clock_for_each),
         cmocka_unit_test(the_longest_silent_makes_room),
         cmocka_unit_test(an_envelope_of_many_recipients_lets_others_take_their_turn),
