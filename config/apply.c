@@ -36,6 +36,7 @@ void load_error(struct load *l, const struct config_node *at, const char *fmt, .
 
 void load_expected(struct load *l, const struct value *v, const struct config_node *found, const char *what)
 {
+    struct nearest near;
     struct quoted q;
 
     if (found->bad) {
@@ -48,7 +49,8 @@ void load_expected(struct load *l, const struct value *v, const struct config_no
     } else if (v->key->type == KEY_SECRET) {
         load_error(l, found, "%s: expected %s", v->shown, what);
     } else {
-        load_error(l, found, "%s: expected %s, found `%s`", v->shown, what, quote_text(&q, found->text));
+        load_error(l, found, "%s: expected %s, found `%s`%s", v->shown, what, quote_text(&q, found->text),
+                   v->key->choices != NULL ? nearest_choice(&near, found->text, v->key->choices) : "");
     }
 }
 
@@ -193,6 +195,31 @@ static bool is_key_name(struct slice s)
     return ok;
 }
 
+/* "limits.hops", as manuals name it, for "limits: {hops: ...}": then what to write is in `out`. */
+static bool is_path_of_key(const struct place *at, struct slice name, struct buf *out)
+{
+    char mem[PATH_TEXT_MAX];
+    struct buf path;
+    size_t depth = 0;
+
+    buf_init_fixed(&path, mem, sizeof(mem));
+    buf_putf(&path, "%s%s" SLICE_FMT, at->path, at->path[0] != '\0' ? "." : "", SLICE_ARG(name));
+    if (slice_find(name, '.') == name.len || !buf_ok(&path) || key_find(buf_slice(&path)) == NULL) {
+        return false;
+    }
+    while (!slice_empty(name)) {
+        buf_put_str(out, depth > 0 ? "{" : "");
+        buf_put_slice(out, slice_cut(&name, '.'));
+        buf_put_str(out, ": ");
+        depth++;
+    }
+    buf_put_str(out, "...");
+    while (depth-- > 1) {
+        buf_put_char(out, '}');
+    }
+    return true;
+}
+
 static void report_unknown(struct load *l, const struct place *at, const struct config_node *child)
 {
     char mem[PATH_TEXT_MAX];
@@ -201,7 +228,7 @@ static void report_unknown(struct load *l, const struct place *at, const struct 
     const char *hint;
 
     buf_init_fixed(&near, mem, sizeof(mem));
-    hint = key_nearest(slice_str(at->path), child->key, &near);
+    hint = is_path_of_key(at, child->key, &near) ? mem : key_nearest(slice_str(at->path), child->key, &near);
     config_errors_add(l->errs, false, child->key_line, child->key_column, "unknown key `%s`%s%s%s%s%s",
                       quote_text(&q, child->key), at->shown[0] != '\0' ? " in " : "", at->shown,
                       hint != NULL ? "; did you mean `" : "", hint != NULL ? hint : "",

@@ -141,21 +141,6 @@ static bool set_bool(const struct value *v, struct slice text, struct buf *why)
     return true;
 }
 
-/* "a, b or c" of "a|b|c". */
-static void put_choices(const char *choices, struct buf *why)
-{
-    struct slice rest = slice_str(choices);
-    bool first = true;
-
-    while (!slice_empty(rest)) {
-        struct slice one = slice_cut(&rest, '|');
-
-        buf_put_str(why, first ? "" : slice_empty(rest) ? " or " : ", ");
-        buf_put_slice(why, one);
-        first = false;
-    }
-}
-
 static bool set_choice(const struct value *v, struct slice text, struct buf *why)
 {
     unsigned index;
@@ -163,7 +148,7 @@ static bool set_choice(const struct value *v, struct slice text, struct buf *why
     _Static_assert(sizeof(enum config_mode) == sizeof(unsigned), "choices are stored as unsigned");
     _Static_assert(sizeof(enum log_level) == sizeof(unsigned), "choices are stored as unsigned");
     if (!value_parse_choice(text, v->key->choices, &index)) {
-        put_choices(v->key->choices, why);
+        value_put_choices(why, v->key->choices);
         return false;
     }
     if (v->key->type == KEY_CHOICE_BOOL) {

@@ -49,9 +49,9 @@ const char *config_node_kind_name(const struct config_node *node)
     case NODE_SCALAR:
         return "a value";
     case NODE_SEQUENCE:
-        return "a list";
+        return node->count > 0 ? "a list" : "an empty list";
     case NODE_MAPPING:
-        return "a mapping";
+        return node->count > 0 ? "a mapping" : "an empty mapping";
     }
     return "";
 }

@@ -125,7 +125,8 @@ static void take_upstream(struct load *l, const struct value *v, const struct co
     u->name = load_text(l, node->key);
     apply_defaults(l, at.path, u);
     if (node->kind != NODE_MAPPING) {
-        load_expected(l, &(struct value){ v->key, mem, node, u }, node, "a mapping");
+        load_expected(l, &(struct value){ v->key, mem, node, u }, node,
+                      "a mapping such as {servers: [\"10.1.1.10:25\"]}");
         return;
     }
     apply_preset(l, &at, node);
@@ -140,7 +141,8 @@ void set_upstreams(struct load *l, const struct value *v)
     const struct config_node *child;
 
     if (v->node->kind != NODE_MAPPING || v->node->count == 0) {
-        load_expected(l, v, v->node, "a mapping of names to upstreams, at least one");
+        load_expected(l, v, v->node,
+                      "at least one name with its servers, such as mail: {servers: [\"10.1.1.10:25\"]}");
         return;
     }
     CONFIG_NODE_EACH(v->node, child)
@@ -152,22 +154,19 @@ void set_upstreams(struct load *l, const struct value *v)
 const struct config_upstream *find_upstream(struct load *l, const char *shown, const struct config_node *name)
 {
     const struct config *c = l->c;
-    const char *near = NULL;
-    unsigned best = (unsigned)-1;
+    struct nearest near;
     struct quoted q;
 
+    nearest_init(&near, name->text);
     for (size_t i = 0; i < c->upstream_count; i++) {
-        unsigned distance;
-
         if (slice_eq(name->text, slice_str(c->upstreams[i].name))) {
             return &c->upstreams[i];
         }
-        if (value_similar(name->text, slice_str(c->upstreams[i].name), &distance) && distance < best) {
-            best = distance;
-            near = c->upstreams[i].name;
-        }
+        nearest_offer(&near, slice_str(c->upstreams[i].name));
     }
-    load_error(l, name, "%s: there is no upstream `%s`%s%s%s", shown, quote_text(&q, name->text),
-               near != NULL ? "; did you mean `" : "", near != NULL ? near : "", near != NULL ? "`?" : "");
+    if (c->upstream_count > 0) { /* without any, that has been said */
+        load_error(l, name, "%s: there is no upstream `%s`%s", shown, quote_text(&q, name->text),
+                   nearest_words(&near));
+    }
     return NULL;
 }

@@ -241,8 +241,77 @@ unsigned value_distance(struct slice a, struct slice b)
     return rows[(a.len + 1) % 3][b.len];
 }
 
+void value_put_choices(struct buf *out, const char *choices)
+{
+    struct slice rest = slice_str(choices);
+    bool first = true;
+
+    while (!slice_empty(rest)) {
+        struct slice one = slice_cut(&rest, '|');
+
+        buf_put_str(out, first ? "" : slice_empty(rest) ? " or " : ", ");
+        buf_put_slice(out, one);
+        first = false;
+    }
+}
+
+void nearest_init(struct nearest *n, struct slice wanted)
+{
+    *n = (struct nearest){ .wanted = wanted, .best = SLICE_NONE };
+}
+
+void nearest_offer(struct nearest *n, struct slice name)
+{
+    unsigned distance;
+
+    if (value_similar(n->wanted, name, &distance) && (slice_empty(n->best) || distance < n->distance)) {
+        n->best = name;
+        n->distance = distance;
+    }
+    if (n->count < NEAREST_NAMES) {
+        n->name[n->count] = name;
+    }
+    n->count++;
+}
+
+const char *nearest_words(struct nearest *n)
+{
+    struct buf b;
+
+    buf_init_fixed(&b, n->words, sizeof(n->words));
+    if (!slice_empty(n->best)) {
+        buf_put_str(&b, "; did you mean `");
+        buf_put_quoted(&b, n->best, 100);
+        buf_put_str(&b, "`?");
+        return n->words;
+    }
+    for (unsigned i = 0; i < n->count && n->count <= NEAREST_NAMES; i++) {
+        buf_put_str(&b, i > 0          ? i + 1 == n->count ? " and " : ", "
+                        : n->count > 1 ? "; there are "
+                                       : "; there is ");
+        buf_put_quoted(&b, n->name[i], 40);
+    }
+    if (!buf_ok(&b)) {
+        n->words[0] = '\0';
+    }
+    return n->words;
+}
+
+const char *nearest_choice(struct nearest *n, struct slice wanted, const char *choices)
+{
+    struct slice rest = slice_str(choices);
+
+    nearest_init(n, wanted);
+    while (!slice_empty(rest)) {
+        nearest_offer(n, slice_cut(&rest, '|'));
+    }
+    return slice_empty(n->best) ? "" : nearest_words(n);
+}
+
 bool value_similar(struct slice a, struct slice b, unsigned *distance)
 {
+    bool longer = b.len >= 4 && a.len > b.len && slice_starts(a, b); /* warning for warn */
+
     *distance = value_distance(a, b);
-    return *distance <= (a.len < 4 ? 1u : a.len < 8 ? 2u : 3u) && *distance < b.len;
+    return (longer || *distance <= (a.len < 4 ? 1u : a.len < 8 ? 2u : 3u)) && *distance < b.len;
 }

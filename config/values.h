@@ -45,4 +45,25 @@ unsigned value_distance(struct slice a, struct slice b);
 /* Is `b` so near to `a` that it was probably meant? */
 bool value_similar(struct slice a, struct slice b, unsigned *distance);
 
+/*
+ * For a name that there is not: which one was meant, or which ones there are.  Each that there is is offered;
+ * then nearest_words() ends the sentence: "; did you mean `mail`?", "; there are a, b and c", or nothing.
+ */
+#define NEAREST_NAMES 8 /* more of them are not listed */
+struct nearest {
+    struct slice wanted;
+    struct slice best; /* empty: none comes near */
+    unsigned distance;
+    unsigned count;
+    struct slice name[NEAREST_NAMES];
+    char words[300];
+};
+void nearest_init(struct nearest *n, struct slice wanted);
+void nearest_offer(struct nearest *n, struct slice name); /* borrowed until the words are made */
+const char *nearest_words(struct nearest *n);
+/* The same of "a|b|c", without a list of all: the sentence has named them. */
+const char *nearest_choice(struct nearest *n, struct slice wanted, const char *choices);
+/* "a, b or c" of "a|b|c". */
+void value_put_choices(struct buf *out, const char *choices);
+
 #endif

@@ -9,7 +9,6 @@
  *       none: "451 4.7.1 ..."
  *       otherwise: "451 4.7.1 ..."
  */
-#include "config/values.h"
 #include "policy/match.h"
 #include "policy/reply.h"
 #include "policy/rules_parts.h"
@@ -312,16 +311,20 @@ static void take_word(struct rules_load *l, struct rule *rule, const struct conf
 
 static void take_divert(struct rules_load *l, struct rule *rule, const struct config_node *at)
 {
+    struct nearest near;
     struct quoted q;
 
+    nearest_init(&near, at->text);
     for (size_t i = 0; i < l->conf->upstream_count && at->kind == NODE_SCALAR; i++) {
+        nearest_offer(&near, slice_str(l->conf->upstreams[i].name));
         if (slice_eq(at->text, slice_str(l->conf->upstreams[i].name))) {
             rule->divert = &l->conf->upstreams[i];
             set_final(l, rule, at, ACTION_DIVERT);
             return;
         }
     }
-    rules_error(l, at, "rule %s: divert: there is no upstream `%s`", l->name, rules_quote(&q, at->text));
+    rules_error(l, at, "rule %s: divert: there is no upstream `%s`%s", l->name, rules_quote(&q, at->text),
+                nearest_words(&near));
 }
 
 static void take_tarpit(struct rules_load *l, struct rule *rule, const struct config_node *at)

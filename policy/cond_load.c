@@ -4,7 +4,6 @@
  * A mapping is `all` of its entries in the order of the file.  Each value is read as the type of its fact
  * wants it; what a fact can never be is an error here, and not a rule that never matches.
  */
-#include "config/values.h"
 #include "policy/match.h"
 #include "policy/rules_parts.h"
 
@@ -33,18 +32,23 @@ static unsigned list_fact(const struct rules *r, struct slice name)
     return RULE_NO_FACT;
 }
 
-static const char *nearest_fact(struct slice name)
+/* There are too many facts to list them. */
+static const char *nearest_fact(struct slice name, struct nearest *near)
 {
-    const char *best = NULL;
-    unsigned distance, least = UINT_MAX;
-
+    nearest_init(near, name);
     for (unsigned i = 0; i < FACT_COUNT; i++) {
-        if (value_similar(slice_str(fact_table[i].name), name, &distance) && distance < least) {
-            least = distance;
-            best = fact_table[i].name;
-        }
+        nearest_offer(near, slice_str(fact_table[i].name));
     }
-    return best;
+    return nearest_words(near);
+}
+
+static const char *nearest_list(const struct rules *r, struct slice name, struct nearest *near)
+{
+    nearest_init(near, name);
+    for (size_t i = 0; i < r->list_count; i++) {
+        nearest_offer(near, r->lists[i]);
+    }
+    return nearest_words(near);
 }
 
 static const char *what_of(const struct rules_load *l)
@@ -56,7 +60,7 @@ static const char *what_of(const struct rules_load *l)
 static unsigned find_fact(struct rules_load *l, const struct config_node *at, struct slice name)
 {
     unsigned fact = fact_by_name(name);
-    const char *near = nearest_fact(name);
+    struct nearest near;
     struct quoted q;
 
     if (fact == FACT_COUNT) {
@@ -73,14 +77,14 @@ static unsigned find_fact(struct rules_load *l, const struct config_node *at, st
             return RULE_NO_FACT;
         }
     }
-    if (near != NULL) {
-        rules_key_error(l, at, "%s %s: unknown fact `%s`; did you mean `%s`?", what_of(l), l->name,
-                        rules_quote(&q, name), near);
-    } else if (slice_starts(name, SLICE("reputation."))) {
-        rules_key_error(l, at, "%s %s: unknown fact `%s`: no list of reputation.lists has this name",
-                        what_of(l), l->name, rules_quote(&q, name));
+    (void)nearest_fact(name, &near);
+    if (slice_empty(near.best) && slice_starts(name, SLICE("reputation."))) {
+        rules_key_error(l, at, "%s %s: unknown fact `%s`: no list of reputation.lists has this name%s",
+                        what_of(l), l->name, rules_quote(&q, name),
+                        nearest_list(l->r, slice_skip(name, 11), &near));
     } else {
-        rules_key_error(l, at, "%s %s: unknown fact `%s`", what_of(l), l->name, rules_quote(&q, name));
+        rules_key_error(l, at, "%s %s: unknown fact `%s`%s", what_of(l), l->name, rules_quote(&q, name),
+                        near.words);
     }
     return RULE_NO_FACT;
 }
@@ -184,10 +188,15 @@ static bool is_zero_day_reason(struct slice text)
 
 static void take_words(struct term *t, const struct config_node *at)
 {
+    struct nearest near;
+    struct quoted q, name;
+
     if (t->c->fact == FACT_ID_ZERO_DAY_REASONS && !is_zero_day_reason(at->text)) {
         expected(t, at, "one of fresh_domain, fresh_client, burst, listed");
     } else if (t->c->fact != FACT_ID_ZERO_DAY_REASONS && list_fact(t->l->r, at->text) == RULE_NO_FACT) {
-        expected(t, at, "the name of a list of reputation.lists");
+        rules_error(t->l, at, "rule %s: %s: expected the name of a list of reputation.lists, found `%s`%s",
+                    t->l->name, rules_quote(&name, t->name), rules_quote(&q, at->text),
+                    nearest_list(t->l->r, at->text, &near));
     } else if (!set_add_text(t->c->set, t->l->arena, at->text, SET_FOR_EVER)) {
         expected(t, at, "less");
     }

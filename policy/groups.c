@@ -41,6 +41,15 @@ struct group *rules_group(const struct rules *r, struct slice name)
     return NULL;
 }
 
+const char *rules_nearest_group(const struct rules *r, struct slice name, struct nearest *near)
+{
+    nearest_init(near, name);
+    for (size_t i = 0; i < r->group_count; i++) {
+        nearest_offer(near, r->group[i].name);
+    }
+    return nearest_words(near);
+}
+
 bool group_has_ip(const struct group *g, const struct addr *ip, int64_t now_s)
 {
     return set_has_ip(&g->set, ip, (int32_t)(now_s / 86400));
@@ -270,10 +279,12 @@ void groups_load(struct rules_load *l)
 struct group *groups_use(struct rules_load *l, const struct config_node *at, struct slice name)
 {
     struct group *g = rules_group(l->r, name);
+    struct nearest near;
     struct quoted q;
 
     if (g == NULL) {
-        rules_error(l, at, "rule %s: there is no group `%s`", l->name, rules_quote(&q, name));
+        rules_error(l, at, "rule %s: there is no group `%s`%s", l->name, rules_quote(&q, name),
+                    rules_nearest_group(l->r, name, &near));
         return NULL;
     }
     if (g->count == 0 && !g->ended && !g->standing && !g->broken) {

@@ -156,15 +156,22 @@ static unsigned choice(struct list_load *ll, const char *key, const char *words,
 {
     const struct config_node *at = config_node_get(ll->node, key);
     unsigned index = or_else;
+    struct quoted q;
     char mem[200];
+    struct nearest near;
     struct buf what;
 
     if (at == NULL || (at->kind == NODE_SCALAR && value_parse_choice(at->text, words, &index))) {
         return index;
     }
     buf_init_fixed(&what, mem, sizeof(mem));
-    buf_putf(&what, "one of %s", words);
-    expected(ll, at, key, mem);
+    value_put_choices(&what, words);
+    if (at->kind != NODE_SCALAR || at->bad) {
+        expected(ll, at, key, mem);
+    } else {
+        rules_error(ll->l, at, "reputation list %s: %s: expected %s, found `%s`%s", ll->name.text, key, mem,
+                    rules_quote(&q, at->text), nearest_choice(&near, at->text, words));
+    }
     return or_else;
 }
 

@@ -3,6 +3,7 @@
  * operator's word about it (policy.h).  Runs in the supervisor: reads and changes shared records, asks
  * nothing, waits for nothing.
  */
+#include "config/values.h"
 #include "policy/guard.h"
 #include "policy/policy_priv.h"
 
@@ -302,6 +303,19 @@ static const struct reputation_list *find_list(const struct policy *p, struct sl
     return NULL;
 }
 
+static void put_no_list(const struct policy *p, struct slice name, struct buf *out)
+{
+    struct nearest near;
+
+    nearest_init(&near, name);
+    for (size_t i = 0; i < p->reputation.count; i++) {
+        nearest_offer(&near, p->reputation.list[i].name);
+    }
+    buf_put_str(out, "error\nThere is no list `");
+    buf_put_quoted(out, slice_take(name, 64), 64);
+    buf_putf(out, "`%s\n", nearest_words(&near));
+}
+
 static void say_set(const struct reputation_list *list, enum memory_override o, uint64_t for_s)
 {
     struct log_line line;
@@ -318,7 +332,8 @@ static void say_set(const struct reputation_list *list, enum memory_override o, 
 /* NAME MODE [SECONDS] */
 static void set_list(const struct policy *p, struct memory *m, struct slice args, struct buf *out)
 {
-    const struct reputation_list *list = find_list(p, slice_token(&args));
+    struct slice name = slice_token(&args);
+    const struct reputation_list *list = find_list(p, name);
     struct slice word = slice_token(&args), rest = slice_token(&args);
     struct memory_list *l;
     unsigned o = 0;
@@ -328,11 +343,13 @@ static void set_list(const struct policy *p, struct memory *m, struct slice args
     while (o < ARRAY_LEN(override_words) && !slice_eq(word, slice_str(override_words[o]))) {
         o++;
     }
-    if (list == NULL || o == ARRAY_LEN(override_words) ||
+    if (list == NULL) {
+        put_no_list(p, name, out);
+        return;
+    }
+    if (o == ARRAY_LEN(override_words) ||
         (rest.len > 0 && (!slice_to_u64(rest, 365u * 86400u, &for_s) || for_s == 0))) {
-        buf_put_str(out, list == NULL
-                             ? "error\nThere is no list of that name.\n"
-                             : "error\nExpected: lists set NAME enforce|monitor|off|auto [SECONDS]\n");
+        buf_put_str(out, "error\nExpected: lists set NAME enforce|monitor|off|auto [SECONDS]\n");
         return;
     }
     l = memory_list_take(m, list->name);

@@ -39,11 +39,16 @@ static uint64_t mix(uint64_t h, uint64_t v)
 /* tls.not_offered_to names a group of the file. */
 static void check_named_group(const struct policy *p, struct config_errors *errs)
 {
-    struct slice name = slice_str(p->conf->tls.not_offered_to);
+    struct slice name = slice_str(p->conf->tls.not_offered_to), group;
+    const struct config_node *at = config_node_find(p->conf->root, "tls.not_offered_to");
+    struct nearest near;
+    struct quoted q;
 
     if (!slice_empty(name) && !policy_group_known(p, name)) {
-        config_errors_add(errs, false, 0, 0, "tls.not_offered_to: there is no group `" SLICE_FMT "`",
-                          SLICE_ARG(slice_skip(name, sizeof(GROUP_PREFIX) - 1)));
+        group = slice_skip(name, sizeof(GROUP_PREFIX) - 1);
+        config_errors_add(errs, false, at != NULL ? at->line : 0, at != NULL ? at->column : 0,
+                          "tls.not_offered_to: there is no group `%s`%s", rules_quote(&q, group),
+                          rules_nearest_group(&p->rules, group, &near));
     }
 }
 

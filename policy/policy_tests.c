@@ -16,7 +16,6 @@
  * A score that is given is what the rules add to.  The message block is asked where the envelope accepts and a
  * message fact is given.
  */
-#include "config/values.h"
 #include "policy/check.h"
 #include "policy/match.h"
 #include "policy/rules_parts.h"
@@ -365,13 +364,23 @@ static void compare(struct trial *t, const struct eval_result *got, const struct
                              *score = config_node_get(expect, "score");
     struct slice got_rule = slice_str(got->rule != NULL ? got->rule->name : "default");
     struct set_range range;
+    struct nearest near;
+    struct quoted q;
     unsigned action = 0;
     uint64_t n = 0;
     char mem[16];
     bool ok = true;
 
     if (verdict != NULL && !value_parse_choice(verdict->text, VERDICTS, &action)) {
-        rules_error(&t->l, verdict, "test %s: expect.verdict: expected one of %s", t->l.name, VERDICTS);
+        rules_error(
+            &t->l, verdict,
+            "test %s: expect.verdict: expected accept, bypass, reject, defer, drop or divert, found `%s`%s",
+            t->l.name, rules_quote(&q, verdict->text), nearest_choice(&near, verdict->text, VERDICTS));
+        return;
+    }
+    if (rule != NULL && !rules_has_rule(t->l.r, rule->text, &near)) {
+        rules_error(&t->l, rule, "test %s: expect.rule: there is no rule `%s`%s", t->l.name,
+                    rules_quote(&q, rule->text), nearest_words(&near));
         return;
     }
     if (code != NULL && !slice_to_u64(code->text, 599, &n)) {

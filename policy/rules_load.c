@@ -7,7 +7,6 @@
  * The preset is a file of the repository, policy/spf-first.yaml, embedded by the build and parsed like any
  * other text, so that nothing in it can be said that a user's file could not say.
  */
-#include "config/values.h"
 #include "policy/match.h"
 #include "policy/rules_parts.h"
 
@@ -102,28 +101,15 @@ struct slice rules_text(struct rules_load *l, struct slice s)
 void rules_check_keys(struct rules_load *l, const struct config_node *node, const char *keys)
 {
     const struct config_node *child;
+    struct nearest near;
     struct quoted q;
+    unsigned index;
 
     CONFIG_NODE_EACH(node, child)
     {
-        struct slice rest = slice_str(keys), best = SLICE_NONE;
-        unsigned distance, least = UINT_MAX;
-        bool known = false;
-
-        while (!slice_empty(rest) && !known) {
-            struct slice key = slice_cut(&rest, '|');
-
-            known = slice_eq(key, child->key);
-            if (value_similar(key, child->key, &distance) && distance < least) {
-                least = distance;
-                best = key;
-            }
-        }
-        if (!known && !slice_empty(best)) {
-            rules_key_error(l, child, "%s: unknown key `%s`; did you mean `" SLICE_FMT "`?", l->name,
-                            rules_quote(&q, child->key), SLICE_ARG(best));
-        } else if (!known) {
-            rules_key_error(l, child, "%s: unknown key `%s`", l->name, rules_quote(&q, child->key));
+        if (!value_parse_choice(child->key, keys, &index)) {
+            rules_key_error(l, child, "%s: unknown key `%s`%s", l->name, rules_quote(&q, child->key),
+                            nearest_choice(&near, child->key, keys));
         }
     }
 }
@@ -150,6 +136,20 @@ static struct rule *find_rule(struct rules *r, struct slice name)
         }
     }
     return NULL;
+}
+
+bool rules_has_rule(const struct rules *r, struct slice name, struct nearest *near)
+{
+    bool found = slice_eq(name, SLICE("default"));
+
+    nearest_init(near, name);
+    for (size_t b = 0; b < BLOCK_COUNT && !found; b++) {
+        for (size_t i = 0; i < r->block[b].count && !found; i++) {
+            found = slice_eq(slice_str(r->block[b].rule[i].name), name);
+            nearest_offer(near, slice_str(r->block[b].rule[i].name));
+        }
+    }
+    return found;
 }
 
 static void take_mode(struct rules_load *l, struct rule *rule, const struct config_node *node)
@@ -327,9 +327,23 @@ static void load_preset(struct rules_load *l, const struct config_node *override
     }
 }
 
+static const char *nearest_preset_rule(const struct rules *r, struct slice name, struct nearest *near)
+{
+    const struct block *block = &r->block[BLOCK_ENVELOPE];
+
+    nearest_init(near, name);
+    for (size_t i = 0; i < block->count; i++) {
+        if (block->rule[i].preset) {
+            nearest_offer(near, slice_str(block->rule[i].name));
+        }
+    }
+    return nearest_words(near);
+}
+
 static void check_override(struct rules_load *l, const struct config_node *override)
 {
     const struct config_node *child;
+    struct nearest near;
     struct quoted q;
     struct rule *rule;
 
@@ -345,8 +359,8 @@ static void check_override(struct rules_load *l, const struct config_node *overr
     {
         rule = find_rule(l->r, child->key);
         if (rule == NULL || !rule->preset) {
-            rules_key_error(l, child, "policy.override: the preset has no rule `%s`",
-                            rules_quote(&q, child->key));
+            rules_key_error(l, child, "policy.override: the preset has no rule `%s`%s",
+                            rules_quote(&q, child->key), nearest_preset_rule(l->r, child->key, &near));
         } else if (child->kind != NODE_MAPPING) {
             rules_error(l, child,
                         "policy.override." SLICE_FMT ": expected a mapping of mode, reply, then, "
@@ -363,12 +377,13 @@ static bool wants_preset(struct rules_load *l, const struct config_node *section
 {
     const struct config_node *preset = section != NULL ? config_node_get(section, "preset") : NULL;
     unsigned index = 0;
+    struct nearest near;
     struct quoted q;
 
     if (preset != NULL &&
         (preset->kind != NODE_SCALAR || !value_parse_choice(preset->text, "spf-first|none", &index))) {
-        rules_error(l, preset, "policy.preset: expected spf-first or none, found `%s`",
-                    rules_quote(&q, preset->text));
+        rules_error(l, preset, "policy.preset: expected spf-first or none, found `%s`%s",
+                    rules_quote(&q, preset->text), nearest_choice(&near, preset->text, "spf-first|none"));
     }
     return index == 0;
 }
@@ -407,12 +422,18 @@ static unsigned take_choice(struct rules_load *l, const struct config_node *sect
                             const char *choices)
 {
     const struct config_node *n = section != NULL ? config_node_get(section, key) : NULL;
+    struct nearest near;
     struct quoted q;
     unsigned index = 0;
 
     if (n != NULL && (n->kind != NODE_SCALAR || !value_parse_choice(n->text, choices, &index))) {
-        rules_error(l, n, "policy.%s: expected one of %s, found `%s`", key, choices,
-                    rules_quote(&q, n->text));
+        char mem[200];
+        struct buf words;
+
+        buf_init_fixed(&words, mem, sizeof(mem));
+        value_put_choices(&words, choices);
+        rules_error(l, n, "policy.%s: expected %s, found `%s`%s", key, mem, rules_quote(&q, n->text),
+                    nearest_choice(&near, n->text, choices));
     }
     return index;
 }

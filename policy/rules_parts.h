@@ -7,6 +7,7 @@
 #ifndef POLICY_RULES_PARTS_H
 #define POLICY_RULES_PARTS_H
 
+#include "config/values.h"
 #include "policy/policy_priv.h"
 
 struct rules_load {
@@ -37,6 +38,9 @@ struct slice rules_text(struct rules_load *l, struct slice s); /* a copy with a 
 /* Reports a key of the mapping that is not in "a|b|c". */
 void rules_check_keys(struct rules_load *l, const struct config_node *node, const char *keys);
 
+/* Is there such a rule, in any block, or is it `default`?  If not, `near` is ready for nearest_words(). */
+bool rules_has_rule(const struct rules *r, struct slice name, struct nearest *near) MUST_USE;
+
 /* Has a header field of this name a meaning of its own to servers and clients? (actions_load.c) */
 bool field_is_standard(struct slice name);
 
@@ -45,6 +49,9 @@ bool field_is_standard(struct slice name);
 void groups_load(struct rules_load *l);  /* reads them, files included */
 void groups_build(struct rules_load *l); /* when all uses are known: their sets */
 struct group *groups_use(struct rules_load *l, const struct config_node *at, struct slice name);
+
+/* The end of the sentence that there is no such group (nearest_words). */
+const char *rules_nearest_group(const struct rules *r, struct slice name, struct nearest *near);
 
 /* ---- cond_load.c ---- */
 

@@ -177,7 +177,7 @@ def by_hand(w):
     wait_for(lambda: lab.view()["override"] == "auto" and len(lab.g.events("list_override")) >= 1, 8, "its end")
     must(lab.view()["mode"] == "enforce" and lab.view("spare")["mode"] == "off", "the file's modes again")
     must(len(lab.g.events("list_set")) == 5, "each word in the log", lab.g.events("list_set"))
-    must("There is no list of that name" in lab.cli("set", "nobody", "off", status=65), "an unknown list")
+    must("There is no list `fisrt`; did you mean `first`?" in lab.cli("set", "fisrt", "off", status=65), "an unknown list")
     must("usage:" in lab.cli("set", "first", "perhaps", "--for", "soon", status=64), "a wrong time")
     must("Expected: lists set" in lab.cli("set", "first", "perhaps", status=65), "a wrong mode")
 

@@ -122,7 +122,7 @@ static void exit_codes_and_streams_are_as_promised(void **state)
           "FILE: ok\n", "" },
         { "errors", "upstreams: {u: {servers: [\"192.0.2.1:25\"]}}\ndomains: {a.example: v}\nmode: x\n", 78,
           "",
-          "FILE:2:22: error: domains.a.example: there is no upstream `v`\n"
+          "FILE:2:22: error: domains.a.example: there is no upstream `v`; there is u\n"
           "FILE:3:7: error: mode: expected enforce or monitor, found `x`\n" },
         { "a warning", "upstreams: {u: {servers: [\"127.0.0.1:25\"]}}\ndomains: {a.example: u}\n", 0,
           "FILE: ok, 1 warning\n" NOTE("FILE"),

@@ -38,7 +38,8 @@ static void unknown_and_misplaced_keys_are_named_with_the_nearest(void **state)
         { "deep",
           "upstreams: {u: {servers: [\"192.0.2.1:25\"], timeouts: {conect: 5s}}}\ndomains: {a.example: u}\n",
           "f:1:55: error: unknown key `conect` in upstreams.u.timeouts; did you mean `connect`?\n" },
-        { "path instead of a key", UP "limits.hops: 5\n", "f:3:1: error: unknown key `limits.hops`\n" },
+        { "path instead of a key", UP "limits.hops: 5\n",
+          "f:3:1: error: unknown key `limits.hops`; did you mean `limits: {hops: ...}`?\n" },
         { "star", UP "\"*\": 5\n", "f:3:1: error: unknown key `*`\n" },
         { "empty key", UP "\"\": 5\n", "f:3:1: error: unknown key ``\n" },
         { "upper case", UP "Server: {}\n", "f:3:1: error: unknown key `Server`; did you mean `server`?\n" },
@@ -86,7 +87,8 @@ static void values_of_the_wrong_form_say_what_is_expected(void **state)
         { "enum", UP "mode: observe\n",
           "f:3:7: error: mode: expected enforce or monitor, found `observe`\n" },
         { "enum of many", UP "log: {level: warning}\n",
-          "f:3:14: error: log.level: expected error, warn, info, debug or trace, found `warning`\n" },
+          "f:3:14: error: log.level: expected error, warn, info, debug or trace, found `warning`; did "
+          "you mean `warn`?\n" },
         { "nothing", UP "mode:\n", "f:3:6: error: mode: expected enforce or monitor, found nothing\n" },
         { "list for a value", UP "mode: [enforce]\n",
           "f:3:7: error: mode: expected one value, found a list\n" },
@@ -94,7 +96,8 @@ static void values_of_the_wrong_form_say_what_is_expected(void **state)
           "f:3:9: error: limits: expected a mapping, found a value\n" },
         { "nothing for a section", UP "limits:\n",
           "f:3:8: error: limits: expected a mapping, found nothing\n" },
-        { "list for a section", UP "smtp: []\n", "f:3:7: error: smtp: expected a mapping, found a list\n" },
+        { "list for a section", UP "smtp: []\n",
+          "f:3:7: error: smtp: expected a mapping, found an empty list\n" },
         { "value for a switch", UP "limits: {ban: 20}\n",
           "f:3:15: error: limits.ban: expected a mapping or `off`, found `20`\n" },
         { "version", UP "version: 2\n", "f:3:10: error: version: expected 1, found `2`\n" },
@@ -222,9 +225,8 @@ static void upstreams_and_domains_are_checked(void **state)
         { "no mapping", "hello\n",
           "f:1:1: error: expected keys such as upstreams and domains, found a value\n" },
         { "no upstream", "upstreams: {}\ndomains: {a.example: u}\n",
-          "f:1:12: error: upstreams: expected a mapping of names to upstreams, at least one, found a "
-          "mapping\n"
-          "f:2:22: error: domains.a.example: there is no upstream `u`\n" },
+          "f:1:12: error: upstreams: expected at least one name with its servers, such as mail: {servers: "
+          "[\"10.1.1.10:25\"]}, found an empty mapping\n" },
         { "upstream without servers", "upstreams: {u: {}}\ndomains: {a.example: u}\n",
           "f:1:13: error: upstreams.u.servers is missing: addresses and ports\n" },
         { "no server in the list", "upstreams: {u: {servers: []}}\ndomains: {a.example: u}\n",
@@ -237,16 +239,26 @@ static void upstreams_and_domains_are_checked(void **state)
           "f:1:26: error: upstreams.u.servers: 10.1.1.10:25 is given twice\n" },
         { "name of an upstream",
           "upstreams: {\"a b\": {servers: [\"192.0.2.1:25\"]}}\ndomains: {a.example: u}\n",
-          "f:1:13: error: upstreams: `a b` cannot be a name; letters, digits, - and _ can (at most 63)\n"
-          "f:2:22: error: domains.a.example: there is no upstream `u`\n" },
+          "f:1:13: error: upstreams: `a b` cannot be a name; letters, digits, - and _ can (at most 63)\n" },
         { "upstream that is a value", "upstreams: {u: \"192.0.2.1:25\"}\ndomains: {a.example: u}\n",
-          "f:1:16: error: upstreams.u: expected a mapping, found `192.0.2.1:25`\n" },
+          "f:1:16: error: upstreams.u: expected a mapping such as {servers: [\"10.1.1.10:25\"]}, found "
+          "`192.0.2.1:25`\n" },
         { "unknown upstream",
           "domains:\n  a.example: exchang\nupstreams: {exchange: {servers: [\"192.0.2.1:25\"]}}\n",
           "f:2:14: error: domains.a.example: there is no upstream `exchang`; did you mean `exchange`?\n" },
+        { "unknown upstream, not near any",
+          "domains:\n  a.example: relay\nupstreams:\n  exchange: {servers: [\"192.0.2.1:25\"]}\n"
+          "  groupwise: {servers: [\"192.0.2.2:25\"]}\n",
+          "f:2:14: error: domains.a.example: there is no upstream `relay`; there are exchange and "
+          "groupwise\n" },
+        { "a word that is nearly right", UP "mode: monitr\nlog: {level: warning}\n",
+          "f:3:7: error: mode: expected enforce or monitor, found `monitr`; did you mean `monitor`?\n"
+          "f:4:14: error: log.level: expected error, warn, info, debug or trace, found `warning`; did you "
+          "mean "
+          "`warn`?\n" },
         { "no domain", "upstreams: {u: {servers: [\"192.0.2.1:25\"]}}\ndomains: {}\n",
-          "f:2:10: error: domains: expected a mapping of domains to upstreams, at least one, found a "
-          "mapping\n" },
+          "f:2:10: error: domains: expected a mapping of domains to upstreams, at least one, found an "
+          "empty mapping\n" },
         { "empty text", "upstreams: {u: {servers: [\"192.0.2.1:25\"]}}\ndomains: \"\"\n",
           "f:2:10: error: domains: expected a mapping of domains to upstreams, at least one, found "
           "nothing\n" },

@@ -289,7 +289,7 @@ static void errors_in_lists_name_their_place(void **state)
           "f:4:67: error: reputation list a: answers: expected a weight of -1000 to 1000, such as 2 or -0.5, "
           "found `many`\n" },
         { "reputation: {lists: [{name: a, zone: z.test, ask: soon, timeout: 3}]}",
-          "f:4:51: error: reputation list a: ask: expected one of early|late|background, found `soon`\n"
+          "f:4:51: error: reputation list a: ask: expected early, late or background, found `soon`\n"
           "f:4:66: error: reputation list a: timeout: expected a duration of 100ms to 1m, found `3`\n" },
         { "reputation: {lists: [{name: a, zone: z.test}, {name: a, zone: y.test}]}",
           "f:4:54: error: reputation list a: the name is taken by the list in line 4\n" },

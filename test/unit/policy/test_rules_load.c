@@ -113,7 +113,10 @@ static void mistakes_are_named_with_their_place(void **state)
         { "any of a mapping", R "    - {name: a, when: {any: {spf: pass}}, then: accept}\n",
           "f:3:29: error: rule a: any: expected a list of mappings\n" },
         { "unknown group", R "    - {name: a, when: {client.ip: \"group:x\"}, then: accept}\n",
-          "f:3:35: error: rule a: there is no group `x`\n" },
+          "f:3:35: error: rule a: there is no group `x`; there are allow_clients, allow_senders, "
+          "forwarders, block_clients and block_senders\n" },
+        { "mistyped group", R "    - {name: a, when: {client.ip: \"group:block_client\"}, then: accept}\n",
+          "f:3:35: error: rule a: there is no group `block_client`; did you mean `block_clients`?\n" },
         { "empty group",
           "groups: {x: []}\n" R "    - {name: a, when: {client.ip: \"group:x\"}, then: accept}\n",
           "f:4:35: error: rule a: the group `x` is empty\n" },
@@ -184,7 +187,8 @@ static void mistakes_are_named_with_their_place(void **state)
         { "final first", R "    - {name: a, then: [accept, {score: 1}]}\n",
           "f:3:32: error: rule a: then: nothing can follow the action that ends the rule\n" },
         { "divert", R "    - {name: a, then: {divert: nowhere}}\n",
-          "f:3:32: error: rule a: divert: there is no upstream `nowhere`\n" },
+          "f:3:32: error: rule a: divert: there is no upstream `nowhere`; there are exchange and "
+          "quarantine\n" },
         { "tarpit", R "    - {name: a, then: {tarpit: 31s}}\n",
           "f:3:32: error: rule a: tarpit: expected a duration up to 30s, found `31s`\n" },
         { "score", R "    - {name: a, then: {score: high}}\n",
@@ -218,10 +222,13 @@ static void mistakes_are_named_with_their_place(void **state)
           "f:3:46: error: rule a: enforce_share: expected a share such as 25%, found `101%`\n" },
         { "override",
           "policy:\n  override:\n    spf-fial: {mode: monitor}\n    spf-fail: {when: {spf: pass}}\n",
-          "f:3:5: error: policy.override: the preset has no rule `spf-fial`\n"
+          "f:3:5: error: policy.override: the preset has no rule `spf-fial`; did you mean `spf-fail`?\n"
           "f:4:16: error: policy.override: unknown key `when`; did you mean `then`?\n" },
         { "default", "policy: {default: bypass}",
-          "f:1:19: error: policy.default: expected one of accept|reject|defer, found `bypass`\n" },
+          "f:1:19: error: policy.default: expected accept, reject or defer, found `bypass`\n" },
+        { "preset", "policy: {preset: spf_first}",
+          "f:1:18: error: policy.preset: expected spf-first or none, found `spf_first`; did you mean "
+          "`spf-first`?\n" },
         { "budget", "policy: {budget: {mail: 5m}}",
           "f:1:25: error: policy.budget.mail: expected a duration from 100ms to 4m, found `5m`\n" },
     };
@@ -317,6 +324,13 @@ static void tests_of_the_file_are_run(void **state)
           "" },
         { "an unknown fact", "policy:\n  tests:\n    - {name: t, given: {sfp: pass}, expect: {code: 451}}\n",
           "f:3:25: error: test t: unknown fact `sfp`; did you mean `spf`?\n" },
+        { "an unknown rule",
+          "policy:\n  tests:\n    - {name: t, given: {spf: pass}, expect: {rule: spf-pas}}\n"
+          "    - {name: u, given: {spf: pass}, expect: {verdict: aceppt}}\n",
+          "f:3:52: error: test t: expect.rule: there is no rule `spf-pas`; did you mean `spf-pass`?\n"
+          "f:4:55: error: test u: expect.verdict: expected accept, bypass, reject, defer, drop or divert, "
+          "found "
+          "`aceppt`; did you mean `accept`?\n" },
         { "no expectation", "policy:\n  tests:\n    - {name: t, given: {spf: pass}}\n",
           "f:3:7: error: test t: `expect` needs a mapping such as {verdict: accept, rule: spf-pass}\n" },
         { "message rules",
