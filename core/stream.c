@@ -131,7 +131,8 @@ static void read_pass(struct stream *s)
     } else if (r.end == 0 || r.end == STREAM_BROKEN) {
         s->read_more = true; /* paused or full: asked again later, and told the same */
     }
-    if (s->transport && may_read(s) && s->transport->pending(s->state)) {
+    /* Asked until it had no more, only the descriptor brings the rest: half a record is pending as well. */
+    if (r.end == 1 && s->transport && may_read(s) && s->transport->pending(s->state)) {
         owe(s, DUE_READ);
     }
 }

@@ -41,7 +41,8 @@ struct stream_events {
  *
  * writev     what it returns is taken for good.  After AGAIN nothing is taken, and the next call begins with the
  *            same octets: who got less than all from stream_send() sends the rest before anything else.
- * pending    also true for octets that were received and are not decoded yet (read-ahead).
+ * read       after AGAIN nothing is to be had before the descriptor is ready again, whatever pending says.
+ * pending    also true for octets that were received and are not decoded yet (read-ahead), half a record included.
  * close      fd is -1 when no alert may be sent (reset, broken connection): state is freed and nothing else.
  */
 enum {

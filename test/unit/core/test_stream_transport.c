@@ -18,6 +18,7 @@
 struct xor_state {
     char ahead[5000]; /* received, given out from `at` on */
     size_t at, len;
+    size_t record; /* nothing is given out before so many octets have come; 0: at once */
     unsigned reads, writes;
     int steps;      /* of the handshake */
     bool odd;       /* refuses now and then */
@@ -39,16 +40,21 @@ static ssize_t xor_read(void *state, int fd, void *mem, size_t len)
 
     x->reads++;
     if (x->odd && x->reads % 3 == 0) {
-        return x->reads % 2 ? STREAM_AGAIN_READ : STREAM_AGAIN_WRITE;
+        return x->reads % 2 && x->at == x->len ? STREAM_AGAIN_READ : STREAM_AGAIN_WRITE;
     }
     if (x->at == x->len) {
-        ssize_t got = recv(fd, x->ahead, sizeof(x->ahead), 0);
+        x->at = x->len = 0;
+    }
+    if (x->at == 0 && x->len < max_size(x->record, 1)) {
+        ssize_t got = recv(fd, x->ahead + x->len, sizeof(x->ahead) - x->len, 0);
 
         if (got <= 0) {
             return result_of(got, STREAM_AGAIN_READ);
         }
-        x->at = 0;
-        x->len = (size_t)got;
+        x->len += (size_t)got;
+        if (x->len < x->record) {
+            return STREAM_AGAIN_READ;
+        }
     }
     n = min_size(min_size(len, x->len - x->at), x->odd ? 137 : 4096);
     for (size_t i = 0; i < n; i++) {
@@ -214,6 +220,29 @@ static void a_transport_that_has_no_more_is_not_asked(void **state)
     assert_true(run_for(1000));
     (void)run_for(10);
     assert_int_equal(x->reads - before, 1);
+}
+
+/* Half a record is pending too, but only the descriptor can bring the rest of it. */
+static void half_a_record_waits_for_the_descriptor(void **state)
+{
+    struct xor_state *x;
+    unsigned before;
+
+    (void)state;
+    two_streams();
+    (void)start(&a, false);
+    x = start(&b, false);
+    (void)run_for(30);
+    x->record = 5;
+    before = x->reads;
+    stream_write(a.s, SLICE("hel"));
+    (void)run_for(30);
+    assert_int_equal(b.inputs, 0);
+    assert_in_range(x->reads - before, 1, 3);
+    stream_write(a.s, SLICE("lo"));
+    b.stop_after = 5;
+    assert_true(run_for(1000));
+    assert_got(&b, "hello", 5);
 }
 
 static void a_write_may_wait_for_reading(void **state)
@@ -427,6 +456,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(octets_pass_whatever_the_transport_waits_for, setup, teardown),
         cmocka_unit_test_setup_teardown(what_is_pending_needs_no_descriptor, setup, teardown),
         cmocka_unit_test_setup_teardown(a_transport_that_has_no_more_is_not_asked, setup, teardown),
+        cmocka_unit_test_setup_teardown(half_a_record_waits_for_the_descriptor, setup, teardown),
         cmocka_unit_test_setup_teardown(a_write_may_wait_for_reading, setup, teardown),
         cmocka_unit_test_setup_teardown(a_paused_reader_hears_the_end_later, setup, teardown),
         cmocka_unit_test_setup_teardown(a_failed_handshake_is_one_error, setup, teardown),

@@ -14,8 +14,9 @@
 
 #include "test/unit/core/stream_owner.h"
 #include "test/unit/tls/pairs.h"
-#include "tls/tls.h"
+#include "tls/tls_priv.h"
 
+#include <openssl/bio.h>
 #include <openssl/ssl.h>
 
 #define DAY 86400L
@@ -458,6 +459,44 @@ static void a_client_cannot_renegotiate(void **state)
     raw_free(&r);
 }
 
+static unsigned bio_reads;
+
+/* The parameters are those of OpenSSL. */
+/* NOLINTNEXTLINE(readability-function-size) */
+static long count_reads(BIO *bio UNUSED, int what, const char *mem UNUSED, size_t len UNUSED, int i UNUSED,
+                        long l UNUSED, int result, size_t *done UNUSED)
+{
+    bio_reads += what == BIO_CB_READ;
+    return result;
+}
+
+/* Whoever sends half a record and then nothing must not keep the loop busy. */
+static void half_a_record_waits_for_its_rest(void **state)
+{
+    struct raw r = raw_new();
+    struct tls_session *session;
+    char record[200];
+    int len;
+
+    (void)state;
+    assert_true(raw_handshake(&r, server));
+    SSL_set0_wbio(r.ssl, BIO_new(BIO_s_mem()));
+    assert_int_equal(SSL_write(r.ssl, "NOOP", 4), 4);
+    len = BIO_read(SSL_get_wbio(r.ssl), record, sizeof(record));
+    assert_in_range(len, 5 + 4, sizeof(record) - 1);
+    session = stream_transport_state(a.s);
+    BIO_set_callback_ex(SSL_get_rbio(session->ssl), count_reads);
+    bio_reads = 0;
+    assert_int_equal(write(r.fd, record, (size_t)len - 1), len - 1);
+    (void)run_for(30);
+    assert_int_equal(a.inputs, 0);
+    assert_in_range(bio_reads, 1, 4);
+    assert_int_equal(write(r.fd, record + len - 1, 1), 1);
+    (void)run_for(30);
+    assert_got(&a, "NOOP", 4);
+    raw_free(&r);
+}
+
 static void an_end_without_close_notify_is_an_error(void **state)
 {
     struct raw r = raw_new();
@@ -604,6 +643,7 @@ int main(void)
         cmocka_unit_test(alpn_is_smtp_or_nothing),
         cmocka_unit_test(old_versions_are_spoken_only_where_asked_for),
         cmocka_unit_test(a_client_cannot_renegotiate),
+        cmocka_unit_test(half_a_record_waits_for_its_rest),
         cmocka_unit_test(an_end_without_close_notify_is_an_error),
         cmocka_unit_test(what_is_no_client_hello_fails),
         cmocka_unit_test(nothing_read_before_survives_the_switch),
