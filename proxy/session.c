@@ -87,6 +87,12 @@ static uint64_t rest_due(const struct session *s)
     return s->judge == NULL ? CONFIG_OFF : session_later(since, REST_MS);
 }
 
+/* After a reload: from then on it is as idle as any other. */
+static uint64_t fresh_due(const struct session *s)
+{
+    return s->draining && session_may_begin(s) ? session_later(s->idle_since, FRESH_MS) : CONFIG_OFF;
+}
+
 /* The nearest deadline of the phase; CONFIG_OFF while somebody else owes us an answer under his own. */
 static uint64_t next_due(const struct session *s)
 {
@@ -106,7 +112,7 @@ static uint64_t next_due(const struct session *s)
         return session_later(s->started, s->known_good ? 0 : conf->server.greet_delay_ms);
     case PHASE_HELO:
     case PHASE_READY:
-        return min_u64(command_due(s), rest_due(s));
+        return min_u64(min_u64(command_due(s), fresh_due(s)), rest_due(s));
     case PHASE_ENVELOPE:
         return command_due(s);
     case PHASE_DATA:
@@ -181,7 +187,11 @@ static void on_timer(void *arg)
     uint64_t now = loop_now(s->worker->loop);
 
     if (next_due(s) > now) {
-        session_rearm(s);
+        if (s->draining) {
+            session_pump(s); /* it may have become idle */
+        } else {
+            session_rearm(s);
+        }
         return;
     }
     if (s->farewell) {

@@ -20,7 +20,8 @@
  *   asked N NAME       so many questions were there at and below that name
  *   time +3s           time passes (ms, s, m)
  *   uncut              this transcript is not cut: its messages reach the upstream only after a while
- *   drain              the worker is told to stop or reload
+ *   drain              the worker is told to stop
+ *   reload             ... because a newer generation serves
  *   expire             the drain timeout is over
  *
  * Each transcript is played whole, then octet by octet (the answers must be the same), then cut after every
@@ -476,7 +477,8 @@ static void step(struct play *p)
         expect_asked(p, rest);
     } else if (slice_eq(word, SLICE("time"))) {
         pass_time(p, rest);
-    } else if (slice_eq(word, SLICE("drain"))) {
+    } else if (slice_eq(word, SLICE("drain")) || slice_eq(word, SLICE("reload"))) {
+        p->wd.w.replaced = slice_eq(word, SLICE("reload"));
         upstreams_drain(p->wd.w.upstreams);
         each_session(&p->wd, session_drain);
     } else if (slice_eq(word, SLICE("expire"))) {
