@@ -447,6 +447,11 @@ bool judge_exempt_from_rates(const struct judge *j)
     return has_spf_pass(j) || j->mem.good;
 }
 
+bool judge_known_good(const struct judge *j)
+{
+    return j->mem.good;
+}
+
 bool policy_client_known_good(const struct policy_worker *pw, const struct addr *ip)
 {
     struct memory_record r;

@@ -160,6 +160,9 @@ void judge_outcome(struct judge *j, bool accepted);
 /* Is this sender exempt from rates: an SPF pass, or good standing, as far as it is known by now? */
 bool judge_exempt_from_rates(const struct judge *j);
 
+/* Is its client or sender in good standing?  As far as it is known by now: nothing is asked for this. */
+bool judge_known_good(const struct judge *j);
+
 /* Is the client's network in good standing?  From local memory, at once: greet_delay and rates are not for it. */
 bool policy_client_known_good(const struct policy_worker *pw, const struct addr *ip);
 

@@ -49,6 +49,7 @@ struct envelope {
     struct slice helo;            /* as the client said it, sanitised (RCV-04) */
     bool         esmtp;
     bool         client_exempt;   /* private client: no shares by address */
+    bool         client_good;     /* in good standing, as far as it is known: first in the queue */
     const char  *session_id;      /* ULID */
 };
 

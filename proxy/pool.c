@@ -515,7 +515,8 @@ static void init_pool(struct upstreams *ups, struct pool *p, const struct config
     p->own_tls = make_tls(conf);
     p->tls = conf->tls_client ? conf->tls_client : p->own_tls;
     for (size_t i = 0; i < LEASE_KIND_COUNT; i++) {
-        list_init(&p->turn[i]);
+        list_init(&p->turn[i][false]);
+        list_init(&p->turn[i][true]);
     }
     list_init(&p->retry);
     list_init(&p->waiting);

@@ -18,6 +18,7 @@
  * Shares     a server has `connections` tickets over all processes (state.h).  At most half of them, at least
  *            one, serve envelopes; at most two envelopes of one client are served by a process.  Complete
  *            bodies come first; within a kind clients take turns, and each client's leases come in order.
+ *            Of four turns three are for clients in good standing, while strangers wait too.
  * Processes  the oldest waiter is published; who has a free connection gives it up for an older waiter
  *            elsewhere.
  * Holders    a relay that keeps its connection for a client that is silent is told when others wait for one:
@@ -81,8 +82,9 @@ struct pool {
     struct tls_client *own_tls; /* the same, if it did not come with the configuration */
     struct pool_server server[CONFIG_MAX_SERVERS];
     size_t server_count;
-    size_t next;                             /* round_robin: where to begin */
-    struct list_node turn[LEASE_KIND_COUNT]; /* clients that wait, by pool_client.turn[kind] */
+    size_t next;                                /* round_robin: where to begin */
+    struct list_node turn[LEASE_KIND_COUNT][2]; /* clients that wait: strangers, and those in good standing */
+    unsigned good_turns[LEASE_KIND_COUNT];      /* of the latter since the last stranger's */
     struct list_node retry;   /* leases whose server failed or connection was dead: before all others */
     struct list_node waiting; /* all queued leases, the oldest first, by lease.age */
     struct list_node holding; /* leases kept for silent clients, the longest silent first, by lease.hold */
@@ -148,11 +150,11 @@ typedef void (*lease_wanted_cb)(void *arg);
 struct pool_client { /* who waits or has an envelope lease; in pool.clients */
     struct table_entry entry;
     uint8_t key[32];
-    struct list_node turn[LEASE_KIND_COUNT];
+    struct list_node turn[LEASE_KIND_COUNT];  /* in pool.turn[kind][good] */
     struct list_node queue[LEASE_KIND_COUNT]; /* leases, by lease.link */
     unsigned envelopes;                       /* envelope leases held or connecting */
     unsigned leases;                          /* all of them: the entry goes with the last */
-    bool exempt;
+    bool exempt, good;
 };
 
 struct lease {         /* embedded in its owner; lease_init first */

@@ -6,6 +6,11 @@
  * its kind: nobody overtakes.  Delivering a lease runs its owner's code, which may change every list here, so
  * the search begins anew after each.
  *
+ * Turns alone are fair to addresses, of which a crowd has thousands: an old correspondent would wait for one of
+ * each.  So those in good standing have GOOD_TURNS turns for each of a stranger's.  It takes days of accepted mail
+ * to get there, one refusal ends it, and strangers keep a quarter at least, whoever comes.  One client may be both
+ * (two senders, of whom one is known): then it is two clients here.
+ *
  * Who holds a connection for a silent client is told of waiters: after a dispatch has left somebody waiting
  * here, and with the idle poll of waiters elsewhere.  So a holder needs no clock of its own.
  *
@@ -16,6 +21,7 @@
 #include "proxy/upstream.h"
 
 #define CLIENT_ENVELOPES 2U
+#define GOOD_TURNS 3U
 #define CONNECT_ALL_MS 25000U
 #define PATH_MS 120000U /* all attempts of one lease, greetings included */
 #define REQUEUE_MS 1000U
@@ -25,6 +31,7 @@ enum try {
     TRY_DONE = 0, /* served, or ended */
     TRY_FULL,     /* no connection, or no share */
     TRY_LATER,    /* the rate */
+    TRY_NOBODY,   /* waits here, or may have one now */
 };
 
 /* ---- clients ---- */
@@ -36,6 +43,7 @@ static struct slice client_key(uint8_t key[32], const struct lease *l, const str
     memset(key, 0, 32);
     key[0] = who.family;
     memcpy(key + 1, who.ip, sizeof(who.ip));
+    key[31] = env->client_good;
     if (env->client_exempt) { /* no shares by address: each lease is a client of its own */
         memcpy(key + 1 + sizeof(who.ip), &l, sizeof(l));
     }
@@ -55,6 +63,7 @@ static struct pool_client *find_client(struct pool *p, const struct lease *l, co
     c = xcalloc(1, sizeof(*c));
     memcpy(c->key, key, sizeof(c->key));
     c->exempt = env->client_exempt;
+    c->good = env->client_good;
     for (size_t i = 0; i < LEASE_KIND_COUNT; i++) {
         list_node_init(&c->turn[i]);
         list_init(&c->queue[i]);
@@ -78,7 +87,7 @@ void pool_enqueue(struct lease *l)
     } else {
         list_push_back(&l->client->queue[l->kind], &l->link);
         if (!list_linked(&l->client->turn[l->kind])) {
-            list_push_back(&p->turn[l->kind], &l->client->turn[l->kind]);
+            list_push_back(&p->turn[l->kind][l->client->good], &l->client->turn[l->kind]);
         }
     }
     for (at = p->waiting.prev; at != &p->waiting; at = at->prev) {
@@ -351,7 +360,7 @@ static void rotate(struct lease *l)
     pool_unqueue(l);
     if (list_linked(&c->turn[l->kind])) {
         list_remove(&c->turn[l->kind]);
-        list_push_back(&l->pool->turn[l->kind], &c->turn[l->kind]);
+        list_push_back(&l->pool->turn[l->kind][c->good], &c->turn[l->kind]);
     }
 }
 
@@ -425,6 +434,36 @@ static bool over_client_share(const struct pool_client *c, size_t kind)
     return kind == LEASE_ENVELOPE && !c->exempt && c->envelopes >= CLIENT_ENVELOPES;
 }
 
+static enum try serve_next(struct pool *p, size_t kind, bool good)
+{
+    struct list_node *n, *tmp;
+
+    LIST_EACH(&p->turn[kind][good], n, tmp)
+    {
+        struct pool_client *c = container_of(n - kind, struct pool_client, turn[0]);
+
+        if (!over_client_share(c, kind)) {
+            return try_lease(p, container_of(c->queue[kind].next, struct lease, link));
+        }
+    }
+    return TRY_NOBODY;
+}
+
+static bool serve_kind(struct pool *p, size_t kind)
+{
+    bool good = p->good_turns[kind] < GOOD_TURNS;
+    enum try result = serve_next(p, kind, good);
+
+    if (result == TRY_NOBODY) {
+        good = !good;
+        result = serve_next(p, kind, good);
+    }
+    if (result == TRY_DONE) {
+        p->good_turns[kind] = good ? (unsigned)min_size(p->good_turns[kind] + 1, GOOD_TURNS) : 0;
+    }
+    return result == TRY_DONE;
+}
+
 /* True: one lease was served or ended, and the lists may be others now. */
 static bool serve_one(struct pool *p)
 {
@@ -437,19 +476,8 @@ static bool serve_one(struct pool *p)
         }
     }
     for (size_t kind = 0; kind < LEASE_KIND_COUNT; kind++) {
-        LIST_EACH(&p->turn[kind], n, tmp)
-        {
-            struct pool_client *c = container_of(n - kind, struct pool_client, turn[0]);
-            enum try result;
-
-            if (over_client_share(c, kind)) {
-                continue;
-            }
-            result = try_lease(p, container_of(c->queue[kind].next, struct lease, link));
-            if (result == TRY_DONE) {
-                return true;
-            }
-            break;
+        if (serve_kind(p, kind)) {
+            return true;
         }
     }
     return false;

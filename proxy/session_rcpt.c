@@ -224,6 +224,7 @@ void session_ask_upstream(struct session *s, struct recipient *rcpt)
         t->upstream = rcpt->home->upstream;
         t->relay = relay_new(s->worker->upstreams, t->upstream, &t->env);
     }
+    t->env.client_good = judge_known_good(session_judge(s));
     t->asking = rcpt;
     s->waits |= WAIT_UPSTREAM;
     relay_rcpt(t->relay, rcpt, how_to_validate(rcpt), on_rcpt_reply, s);

@@ -504,5 +504,35 @@ def removed(w):
     accepted(lab.send("127.0.2.30", STRANGER), "known after the restart")
 
 
+@shows("all wait for the only server connection: who is in good standing gets it before the strangers who came first")
+def queue(w):
+    lab = world(w, "", "preset: none\nrules:\n  - {name: good, when: {client.known_good: true}, then: accept}\n",
+                more="known_good: {messages: 1, days: 1}\n")
+    must(lab.g.stop() == 0, "it ends")
+    lab.g.write(lab.config.replace("workers: 2", "workers: 1").replace("    tls: off", "    tls: off\n    connections: 1"))
+    start(lab.g)
+    accepted(lab.send("127.0.1.10", "alice@pass.test"))
+    lab.sink.rules = [{"at": "DOT", "times": 1, "delay": 3}]
+    slow = threading.Thread(target=lambda: lab.send("127.0.2.30", STRANGER, rcpts=["slow@example.test"]))
+    slow.start()
+    waiting = [("127.0.%d.1" % i, STRANGER, "s%d" % i) for i in (3, 4, 5)] + [("127.0.1.10", "alice@pass.test", "good")]
+    with contextlib.ExitStack() as stack:
+        clients = []
+        for source, sender, name in waiting:
+            c = stack.enter_context(Client(lab.g.smtp, source=source))
+            c.hello("client.test")
+            must(c.cmd("MAIL FROM:<%s>" % sender).code == "250", "MAIL", c.all)
+            wait_for(lambda n=len(clients): lab.g.metrics()["glacis_upstream_waiting"] >= n and
+                     b"slow@" in lab.sink.octets(), 5, "those before in the queue")
+            c.send(b"RCPT TO:<%s@example.test>\r\n" % name.encode())
+            clients.append(c)
+        wait_for(lambda: lab.g.metrics()["glacis_upstream_waiting"] >= len(waiting), 5, "all in the queue")
+        for c in clients:
+            must(c.reply(15).code == "250", "RCPT", c.all)
+    slow.join()
+    order = [n.decode() for n in re.findall(rb"RCPT TO:<(s\d|good)@", lab.sink.octets())]
+    must(order[0] == "good" and sorted(order[1:]) == ["s3", "s4", "s5"], "the known one first", order)
+
+
 if __name__ == "__main__":
     run()

@@ -100,6 +100,7 @@ static void good_standing_is_earned_and_lost(void **state)
     play(&w, "198.51.100.77", "someone@else.example"); /* by its network */
     assert_string_equal(w.rule, "good");
     assert_true(policy_client_known_good(w.pw, &w.j->ip));
+    assert_true(judge_known_good(w.j));
     judge_outcome(w.j, false); /* the second filter refused it for good */
     judge_free(&w.j);
     play(&w, "198.51.100.7", "alice@partner.example");

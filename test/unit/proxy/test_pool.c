@@ -645,6 +645,67 @@ static void a_client_has_two_envelopes_unless_it_is_exempt(void **state)
     world_fini(&w);
 }
 
+/* Which of them has a connection: released for the next one. */
+static char release_the_held(struct holder *h, size_t count, const char *names)
+{
+    for (size_t i = 0; i < count; i++) {
+        if (h[i].lease.held) {
+            pool_release(&h[i].lease);
+            return names[i];
+        }
+    }
+    return '-';
+}
+
+static void good_standing_has_three_of_four_turns(void **state)
+{
+    static const char names[] = "abcdEFGH"; /* small: strangers, who came first */
+    struct holder first = { .told = 0 }, h[MANY] = { 0 };
+    char order[MANY + 1] = "";
+    struct world w;
+
+    (void)state;
+    world_init(&w, 1);
+    world_up(&w)->connections = 1;
+    world_go(&w);
+    holder_lease(&first, &w, "192.0.2.9");
+    run_ms(&w, 30);
+    for (size_t i = 0; i < MANY; i++) {
+        h[i].env.client_good = i >= 4;
+        holder_lease(&h[i], &w, i == 4 ? clients[0] : clients[i]); /* one address is both */
+    }
+    run_ms(&w, 10);
+    pool_release(&first.lease);
+    for (size_t i = 0; i < MANY; i++) {
+        run_ms(&w, 30);
+        order[i] = release_the_held(h, MANY, names);
+    }
+    assert_string_equal(order, "EFGaHbcd");
+    world_fini(&w);
+}
+
+/* Who has its two envelopes lets others go on, whatever its standing. */
+static void good_standing_is_no_larger_share(void **state)
+{
+    struct holder h[4] = { 0 };
+    struct world w;
+
+    (void)state;
+    world_init(&w, 1);
+    world_up(&w)->connections = 6;
+    world_go(&w);
+    for (size_t i = 0; i < ARRAY_LEN(h); i++) {
+        h[i].env.client_good = i < 3;
+        holder_lease(&h[i], &w, clients[0]);
+    }
+    run_ms(&w, 100);
+    assert_int_equal(held(h, 2), 2);
+    assert_false(h[2].lease.held);
+    assert_true(h[3].lease.held);
+    release_all(h, ARRAY_LEN(h));
+    world_fini(&w);
+}
+
 static void complete_bodies_come_first_and_clients_take_turns(void **state)
 {
     struct holder first = { .told = 0 };
@@ -1223,6 +1284,8 @@ int main(void)
         cmocka_unit_test(bodies_never_exceed_the_connections_of_a_server),
         cmocka_unit_test(envelopes_get_half_of_the_connections),
         cmocka_unit_test(a_client_has_two_envelopes_unless_it_is_exempt),
+        cmocka_unit_test(good_standing_has_three_of_four_turns),
+        cmocka_unit_test(good_standing_is_no_larger_share),
         cmocka_unit_test(complete_bodies_come_first_and_clients_take_turns),
         cmocka_unit_test(who_waits_too_long_is_told_so),
         cmocka_unit_test(a_rate_spreads_messages),
