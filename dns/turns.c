@@ -1,6 +1,12 @@
 /*
  * turns.c - sites that take turns; see turns.h.
  *
+ * The public suffix list would know every registry, but it is a dependency that grows old, and in it are also the
+ * shelves of hosters (github.io), below which a stranger has as many names as he likes.  What matters here is that
+ * nobody makes himself many sites for little money: a site too large costs its owners a wait while the wire is full.
+ * So only labels count that registries of countries keep for themselves, and no label merely because it is short:
+ * a domain of three letters can be had, and would be a thousand sites.
+ *
  * Only used while the wire is full.  Owns the sites: one exists as long as a question of it waits.
  */
 #include "dns/turns.h"
@@ -19,21 +25,48 @@ static bool ends_in(const struct wire_name *name, struct slice zone)
     return name->len >= zone.len && memcmp(name->octets + name->len - zone.len, zone.ptr, zone.len) == 0;
 }
 
-static size_t labels_of_site(const struct wire_name *name)
+/* Does this label of a name, before that of a country, hold the domains of others: co.uk, com.au, or.jp? */
+static bool is_registry(struct slice label)
 {
+    static const struct slice words[] = {
+        SLICE_INIT("\2ac"),   SLICE_INIT("\2co"),  SLICE_INIT("\3com"), SLICE_INIT("\3edu"),
+        SLICE_INIT("\2go"),   SLICE_INIT("\3gob"), SLICE_INIT("\3gov"), SLICE_INIT("\4gouv"),
+        SLICE_INIT("\4govt"), SLICE_INIT("\3ltd"), SLICE_INIT("\3mil"), SLICE_INIT("\2ne"),
+        SLICE_INIT("\3net"),  SLICE_INIT("\3nom"), SLICE_INIT("\2or"),  SLICE_INIT("\3org"),
+        SLICE_INIT("\3sch"),
+    };
+
+    for (size_t i = 0; i < ARRAY_LEN(words); i++) {
+        if (slice_eq(label, words[i]))
+            return true;
+    }
+    return false;
+}
+
+static size_t labels_of_site(const struct wire_name *name, const uint8_t *start, size_t labels)
+{
+    const uint8_t *last, *second;
+
     if (ends_in(name, SLICE("\7in-addr\4arpa\0")))
-        return 4;                                          /* a /16 */
-    return ends_in(name, SLICE("\3ip6\4arpa\0")) ? 10 : 2; /* a /32 */
+        return 4; /* a /16 */
+    if (ends_in(name, SLICE("\3ip6\4arpa\0")))
+        return 10; /* a /32 */
+    if (labels < 3)
+        return 2;
+    last = name->octets + start[labels - 1];
+    second = name->octets + start[labels - 2];
+    return last[0] == 2 && is_registry(slice_of(second, (size_t)(last - second))) ? 3 : 2;
 }
 
 /* The last labels of a name, in wire form. */
 static struct slice site_of(const struct wire_name *name)
 {
-    size_t wanted = labels_of_site(name), labels = 0, at, from;
+    size_t wanted, labels = 0, at, from;
     uint8_t start[LABELS_MAX];
 
     for (at = 0; at < name->len && name->octets[at] != 0 && labels < LABELS_MAX; at += 1u + name->octets[at])
         start[labels++] = (uint8_t)at;
+    wanted = labels_of_site(name, start, labels);
     from = labels > wanted ? start[labels - wanted] : 0;
     return slice_of(name->octets + from, name->len - from);
 }

@@ -3,9 +3,10 @@
  *
  * A stranger decides what is asked: the domain of a sender, with as many names below it as he likes, and name
  * servers that never answer.  So the sites take turns and not the questions: one question of each, the oldest first.
- * A site is a name of two labels (spamhaus.net, example.com), a /16 of reverse names, a /32 of those of IPv6.
+ * A site is a name of two labels (spamhaus.net, example.com), or three below the usual registries of a country
+ * (example.co.uk), a /16 of reverse names, a /32 of those of IPv6.
  *
- * Limits  who uses many domains has as many turns; all of a domain like co.uk are one site.
+ * Limits  who uses many domains has as many turns; all below an unusual registry (waw.pl) are one site.
  */
 #ifndef DNS_TURNS_H
 #define DNS_TURNS_H

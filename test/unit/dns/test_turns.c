@@ -62,6 +62,28 @@ static void one_of_each_site_in_turn(void **state UNUSED)
     turns_fini(&q);
 }
 
+static void below_the_registry_of_a_country_each_name_is_a_site(void **state UNUSED)
+{
+    static const char *const names[] = { "a.tar.co.uk",  "b.tar.co.uk", "good.co.uk",      "mail.x.com.AU",
+                                         "y.com.au",     "1.abc.de",    "2.abc.de",        "tar.co.test",
+                                         "pass.co.test", "co.uk",       "com.example.com", "a.co" };
+    static const char *const order[] = { "a.tar.co.uk", "good.co.uk",      "mail.x.com.AU",
+                                         "y.com.au",    "1.abc.de",        "tar.co.test",
+                                         "co.uk",       "com.example.com", "a.co" };
+    struct waiting w[ARRAY_LEN(names)];
+    struct turns q;
+
+    turns_init(&q);
+    for (size_t i = 0; i < ARRAY_LEN(names); i++)
+        add(&q, &w[i], names[i], false);
+    assert_int_equal(q.sites.len, ARRAY_LEN(order));
+    for (size_t i = 0; i < ARRAY_LEN(order); i++)
+        assert_string_equal(next(&q), order[i]);
+    while (turns_next(&q) != NULL) {
+    }
+    turns_fini(&q);
+}
+
 static void who_has_waited_already_comes_first(void **state UNUSED)
 {
     struct waiting w[4];
@@ -123,6 +145,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(one_of_each_site_in_turn),
+        cmocka_unit_test(below_the_registry_of_a_country_each_name_is_a_site),
         cmocka_unit_test(who_has_waited_already_comes_first),
         cmocka_unit_test(who_leaves_is_not_asked),
         cmocka_unit_test(a_crowd_of_one_site_holds_nobody_up),
