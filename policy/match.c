@@ -293,7 +293,7 @@ bool set_has_address(const struct set *s, struct slice address, int32_t today)
         return false;
     }
     at = slice_rfind(lower, '@');
-    if (at == 0) {
+    if (at == 0 && lower.len > 0) {
         return false; /* has no local part, so it is no address; an entry looks like this */
     }
     return has_text(&s->addresses, lower, today) ||

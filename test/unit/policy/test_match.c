@@ -154,6 +154,10 @@ static void mail_addresses_match_in_any_case(void **state)
     assert_false(set_has_address(&s, SLICE("x@c.example"), 1));
     assert_false(set_has_address(&s, SLICE(""), 1));
     assert_false(set_has_address(&s, SLICE("postmaster"), 1));
+    assert_true(set_add_address(&s, &a, SLICE(""), SET_FOR_EVER));
+    assert_true(set_has_address(&s, SLICE(""), 1)); /* the null sender, and nothing else */
+    assert_false(set_has_address(&s, SLICE("postmaster"), 1));
+    assert_false(set_has_address(&s, SLICE("@b.example"), 1));
     set_fini(&s);
     arena_fini(&a);
 }
