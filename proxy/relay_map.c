@@ -2,7 +2,8 @@
  * relay_map.c - the table of protocol 1.10 and RPL-15 as two functions.
  *
  * A refusal of us is told from a refusal of the mail by its code, at MAIL and RCPT only: a wrong connector
- * must not bounce the world's mail, and after DATA every word is about the message.
+ * must not bounce the world's mail, and after DATA every word is about the message.  521 and 556 say that a host or
+ * a domain never takes mail (RFC 7504): of one that we are told to deliver to, that is about us too (ADR-10).
  */
 #include "proxy/relay_map.h"
 
@@ -23,7 +24,7 @@ static bool is_about_us(enum up_state state, const struct reply *r)
             return true;
         }
     }
-    return r->code == 530 || r->code == 503;
+    return r->code == 530 || r->code == 503 || r->code == 521 || r->code == 556;
 }
 
 static bool is_acceptance(enum up_state state, unsigned code)

@@ -143,9 +143,13 @@ def refusals_of_the_message(t, at, reply):
     t.want(c.data(MESSAGE), reply.split(" ")[0])
 
 
-@case("ADR-10", "521 and 556 from the upstream at MAIL are relayed or made temporary, never 2xx", "replies")
-def never_accepts_mail(t):
-    t.want(at_rcpt(t, {"reply": "556 5.1.10 null MX"}), "5xx|451")
+@table([("ADR-10", "%s at %s: the server never takes mail, which is about the way and not the message" % (r, at), at, r)
+        for at in ("MAIL", "RCPT") for r in ("521 5.3.2 takes no mail", "556 5.1.10 null MX")], "replies")
+def never_accepts_mail(t, at, reply):
+    t.script({"at": at, "reply": reply})
+    c = t.client()
+    c.hello()
+    t.want(c.envelope()[1], "451 4.3.5")
 
 
 # ---- keywords ----

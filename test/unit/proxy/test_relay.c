@@ -100,6 +100,8 @@ static const struct row rows[] = {
     { "MAIL 530 is about us", SAY("MAIL", "530 5.7.1 authenticate\r\n"), AT_RCPT, 451, "4.3.5", NULL, false },
     { "MAIL 5.7.57 is about us", SAY("MAIL", "550 5.7.57 not anonymous\r\n"), AT_RCPT, 451, "4.3.5", NULL,
       false },
+    { "MAIL 521 is about us", SAY("MAIL", "521 5.3.2 takes no mail\r\n"), AT_RCPT, 451, "4.3.5", NULL,
+      false },
     { "MAIL 503 is about us", SAY("MAIL", "503 bad sequence\r\n"), AT_RCPT, 451, "4.3.5", NULL, false },
     { "MAIL dropped", CLOSES("MAIL"), AT_RCPT, 451, "4.4.2", NULL, false },
     { "MAIL mute", MUTE("MAIL"), AT_RCPT, 451, "4.4.2", NULL, true },
