@@ -93,7 +93,7 @@ void reply_write(struct buf *out, const struct reply *r, bool with_enhanced, boo
     X(NEEDS_8BITMIME, 554, "5.6.3", "The destination cannot take 8-bit content")                             \
     X(NEEDS_UTF8_RCPT, 553, "5.6.7", "The destination cannot take internationalized addresses")              \
     X(NEEDS_UTF8_HEADERS, 554, "5.6.9", "The destination cannot take internationalized headers")             \
-    X(BDAT_COUNT, 521, "5.5.4", "BDAT without a valid size, closing the connection")                         \
+    X(BDAT_COUNT, 501, "5.5.4", "BDAT without a valid size, closing the connection")                         \
     X(BDAT_REFUSED, 503, "5.5.1", "BDAT is not possible now")                                                \
     X(DATA_TIMEOUT, 421, "4.4.2", "Timeout while receiving the message")                                     \
     X(UP_UNREACHABLE, 451, "4.4.1", "Upstream not reachable, please try again later")                        \
