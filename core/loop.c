@@ -15,6 +15,10 @@
  * A poll may find thousands of descriptors ready.  After EVENTS_A_TURN of them libevent is told to break: the
  * rest stays in its queue, in order, and goes on behind the timers and deferred calls of this turn.
  *
+ * A timer that runs says that something did not come in time.  Where the process itself stood still (a machine
+ * that was paused, no processor for a while) or has too much to do, it may have come, unread.  So timers that are
+ * late are held until all that had arrived by then is read and handled, though not for longer than CATCH_UP_US.
+ *
  * Owns       the event base, the timer heap, the streams' read buffer.
  */
 #include "core/loop.h"
@@ -25,9 +29,11 @@
 #include "core/timers.h"
 
 #define MAX_ROUNDS 8
-#define TIMERS_A_TURN 64 /* thousands may be due together: sessions that came together */
-#define EVENTS_A_TURN 64 /* and thousands may be ready together: clients that all speak, or all go */
-#define HEAVY_US 4000    /* a turn that has taken this long begins no further heavy call; one always runs */
+#define TIMERS_A_TURN 64   /* thousands may be due together: sessions that came together */
+#define EVENTS_A_TURN 64   /* and thousands may be ready together: clients that all speak, or all go */
+#define LATE_MS 20         /* timers are never so late but for want of time */
+#define CATCH_UP_US 200000 /* who always has too much to do comes to its timers all the same */
+#define HEAVY_US 4000      /* a turn that has taken this long begins no further heavy call; one always runs */
 
 struct loop {
     struct event_base *base;
@@ -41,6 +47,8 @@ struct loop {
     char *read_buffer;         /* LOOP_READ_SIZE octets, NULL before first use */
     uint64_t now_us;           /* start of this turn */
     uint64_t longest_us;       /* of a turn since it was asked */
+    uint64_t late_us;          /* when timers were first seen to be late; 0: they are not */
+    bool read_all;             /* since then a turn has read all that was there */
     unsigned events;           /* ready watches that ran in this turn */
     bool turn_started;         /* the poll has returned */
     bool stopping;
@@ -207,13 +215,36 @@ static unsigned run_heavy(struct loop *l, unsigned ran)
     return ran;
 }
 
+/* True while what the timers that are late have waited for may still be unread, or be read and not handled. */
+static bool must_catch_up(struct loop *l)
+{
+    uint64_t due = timers_next(&l->timers), now = loop_now(l);
+
+    if (due > now || now - due < LATE_MS) {
+        l->late_us = 0;
+        return false;
+    }
+    if (l->late_us == 0) { /* this poll may have ended before what came meanwhile */
+        l->late_us = l->now_us;
+        l->read_all = false;
+        return true;
+    }
+    if (l->read_all || l->now_us - l->late_us >= CATCH_UP_US) {
+        return false;
+    }
+    l->read_all = l->events < EVENTS_A_TURN; /* its deferred calls run in this turn */
+    return true;
+}
+
 static void run_turn(struct loop *l)
 {
     unsigned ran = 0;
     uint64_t took;
 
     poll_once(l);
-    timers_run(&l->timers, loop_now(l), TIMERS_A_TURN);
+    if (!must_catch_up(l)) {
+        timers_run(&l->timers, loop_now(l), TIMERS_A_TURN);
+    }
     for (int i = 0; i < MAX_ROUNDS; i++) {
         if (list_empty(&l->deferred) && list_empty(&l->at_end) && !heavy_may_run(l, ran)) {
             break;

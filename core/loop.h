@@ -3,6 +3,8 @@
  *
  * Effect     one loop a process.  A turn is: poll, ready watches, due timers, deferred calls, end-of-turn
  *            hooks (streams flush), burial.  Nothing here blocks but the poll.
+ * Stalls     a process that stood still for longer than a timer had to go first handles what arrived meanwhile:
+ *            an answer that is there is not found missing.
  * Ownership  timers, watches and deferred calls are embedded in their owner's struct and must be
  *            stopped before it dies (all stops are idempotent).
  * Clock      monotonic milliseconds, read once a turn: loop_now().  The sim has another body for

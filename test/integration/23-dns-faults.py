@@ -3,6 +3,7 @@
 questions at once.  Nobody is refused for good because of it, the event loop does not stall, memory stays bounded.
 """
 import os
+import signal
 import sys
 import time
 
@@ -135,6 +136,25 @@ def many(w):
     print("    grown by %d KiB at most" % grown)
     must(grown < 80 * 1024, "memory bounded", grown)
     wait_for(lambda: lab.g.metrics()["glacis_dns_in_flight"] == 0, 20, "nothing in flight")
+
+
+@shows("workers that stood still, as on a machine that is paused, read what came meanwhile before they miss it")
+def paused(w):
+    lab = Lab(w, a_list(more="timeout: 4s"))
+    lab.dns.delay = 0.5
+    lab.dns.fault("bl.test", "slow")
+    workers = lab.g.children("worker")
+    with Client(lab.g.smtp, source="127.0.2.10", greet=False) as c:
+        c.send(b"EHLO client.test\r\nMAIL FROM:<a@none.test>\r\nRCPT TO:<bob@example.test>\r\n")
+        wait_for(lambda: lab.dns.asked("bl.test"), 10, "the question")
+        for pid in workers:
+            os.kill(pid, signal.SIGSTOP)
+        time.sleep(5)       # the answer comes, and then the list's time is over
+        for pid in workers:
+            os.kill(pid, signal.SIGCONT)
+        seen = [c.reply() for _ in range(4)][3]
+    must(seen.code == "451" and "listed by bl" in seen.text, "the listed client stays out", seen)
+    must(lab.g.children("worker") == workers, "nobody died", workers)
 
 
 @shows("clients that vanish while everything is out leave nothing behind")

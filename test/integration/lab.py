@@ -73,7 +73,12 @@ def servers():
 
 
 def a_list(name="bl", zone="bl.test", more=""):
-    return "    - {name: %s, zone: \"%s\", probe: off%s}\n" % (name, zone, ", " + more if more else "")
+    """A list in a configuration.
+
+    It is waited for nearly as long as a client here waits: what a list means that does not answer in time is shown where
+    one is made silent, and nowhere by a machine that is too busy to run its servers."""
+    more = more if "timeout:" in more else "timeout: 18s" + (", " + more if more else "")
+    return "    - {name: %s, zone: \"%s\", probe: off, %s}\n" % (name, zone, more)
 
 
 def internet():
@@ -89,11 +94,13 @@ def internet():
 
 def config(w, sink, dns, lists=None, policy="contact: \"https://why.glacis.test/\"", more="", **options):
     """Like World.config(), with this DNS and these lists; `policy` is the inside of that section."""
+    dns_more = options.get("dns_more", "")
+    dns_more += "" if "timeout:" in dns_more else ", timeout: 15s"      # a_list() says why
     text = w.config(sink, "limits: {ban: off, connections_per_client: off%s}\n%s" % (
         ", " + options["limits"] if "limits" in options else "", more), policy="policy:\n%s\n" % (
         "".join("  %s\n" % l for l in policy.splitlines())), server="private_clients: judge")
     for old, new in (("dns: {self_test: off}", "dns: {self_test: off, servers: [\"%s\"]%s}" % (
-            dns.address, options.get("dns_more", ", timeout: 5s"))),
+            dns.address, dns_more)),
                      ("greet_delay: 0ms", "greet_delay: " + options.get("greet_delay", "0ms")),
                      ("domains:", options.get("upstreams", "") + "domains:")):
         text = text.replace(old, new, 1)

@@ -1,5 +1,5 @@
 /*
- * test_loop.c - timers, watches, deferred calls and burial over the real loop.
+ * test_loop.c - timers, watches, deferred calls and burial over the real loop; stalls.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -13,6 +13,7 @@
 
 #include "core/loop.h"
 #include "core/timers.h"
+#include "test/unit/jump_clock.h"
 
 static struct loop *loop;
 static unsigned calls;
@@ -402,7 +403,106 @@ static void the_dead_are_buried_at_the_end_of_the_turn(void **state)
 static void on_busy(void *arg)
 {
     (void)arg;
-    usleep(20000);
+    jump_clock_pass(20);
+}
+
+/* ---- the process stood still ---- */
+
+#define OTHERS 200 /* descriptors that are ready before the answer is: more than a turn takes */
+
+static struct {
+    struct timer stall, limit;
+    struct deferred handle;
+    struct watch w[OTHERS];
+    int fd[OTHERS][2];
+    size_t count;
+    bool for_ever; /* those of the others stay ready */
+    bool answered, missed;
+} asked;
+
+/* Meanwhile all of them speak, the answer comes last, and the time for it passes. */
+static void on_stall(void *arg)
+{
+    (void)arg;
+    for (size_t i = 0; i < asked.count; i++) {
+        assert_int_equal(write(asked.fd[i][1], "x", 1), 1);
+    }
+    jump_clock_pass(1000);
+}
+
+static void on_others(unsigned ready, void *arg)
+{
+    struct watch *w = arg;
+
+    (void)ready;
+    if (w == &asked.w[asked.count - 1]) {
+        loop_defer(loop, &asked.handle);
+    }
+    if (!asked.for_ever) {
+        watch_stop(w);
+    }
+}
+
+static void on_handle(void *arg)
+{
+    (void)arg;
+    asked.answered = true;
+    if (!asked.for_ever) {
+        timer_stop(&asked.limit);
+        loop_stop(loop);
+    }
+}
+
+static void on_missed(void *arg)
+{
+    (void)arg;
+    asked.missed = true;
+    loop_stop(loop);
+}
+
+static void stall_with(size_t count, bool for_ever)
+{
+    memset(&asked, 0, sizeof(asked));
+    asked.count = count;
+    asked.for_ever = for_ever;
+    deferred_init(&asked.handle, on_handle, NULL);
+    timer_init(&asked.stall, loop, on_stall, NULL);
+    timer_init(&asked.limit, loop, on_missed, NULL);
+    for (size_t i = 0; i < count; i++) {
+        assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, asked.fd[i]), 0);
+        watch_init(&asked.w[i], loop, asked.fd[i][0], on_others, &asked.w[i]);
+        watch_set(&asked.w[i], WATCH_READ);
+    }
+    timer_start(&asked.stall, 10);
+    timer_start(&asked.limit, 500);
+    loop_run(loop);
+    for (size_t i = 0; i < count; i++) {
+        watch_stop(&asked.w[i]);
+        close(asked.fd[i][0]);
+        close(asked.fd[i][1]);
+    }
+    deferred_cancel(&asked.handle);
+}
+
+/* What arrived in time is not found missing because nobody looked in time. */
+static void what_came_during_a_stall_was_in_time(void **state)
+{
+    static const size_t ready[] = { 1, 63, 64, 65, OTHERS };
+
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LEN(ready); i++) {
+        stall_with(ready[i], false);
+        assert_true(asked.answered);
+        assert_false(asked.missed);
+    }
+}
+
+static void timers_come_though_there_is_always_more_to_do(void **state)
+{
+    (void)state;
+    stall_with(OTHERS, true);
+    assert_true(asked.answered);
+    assert_true(asked.missed);
 }
 
 static void the_longest_turn_is_known(void **state)
@@ -429,6 +529,8 @@ int main(void)
                                         teardown),
         cmocka_unit_test_setup_teardown(deferred_calls_run_once_and_can_be_cancelled, setup, teardown),
         cmocka_unit_test_setup_teardown(the_dead_are_buried_at_the_end_of_the_turn, setup, teardown),
+        cmocka_unit_test_setup_teardown(what_came_during_a_stall_was_in_time, setup, teardown),
+        cmocka_unit_test_setup_teardown(timers_come_though_there_is_always_more_to_do, setup, teardown),
         cmocka_unit_test_setup_teardown(the_longest_turn_is_known, setup, teardown),
     };
 
