@@ -8,11 +8,13 @@
  * The program's clock_gettime() and epoll_wait() are these (libevent's and c-ares' calls come here too), so the
  * header belongs into one file of a test, whose servers must be in the same loop: nothing else would be waited for.
  *
- * Limits   only the monotonic clocks; a poll without an end waits for real.
+ * Limits   only the monotonic clocks; a poll without an end waits for real.  A test of several processes asks for
+ *          the machine's own clock before it makes its first loop: jump_clock_off.
  */
 #ifndef TEST_UNIT_JUMP_CLOCK_H
 #define TEST_UNIT_JUMP_CLOCK_H
 
+#include <stdbool.h>
 #include <stdint.h>
 #include <sys/epoll.h>
 #include <sys/syscall.h>
@@ -20,9 +22,10 @@
 #include <unistd.h>
 
 #define JUMP_SETTLE_MS 20 /* of real time: what was sent over loopback is there before the clock jumps */
-#define JUMP_LOOK_US 1    /* a look at the clock takes so long, so it is seen to go on by who is always busy */
+#define JUMP_LOOK_US 1 /* a look at the clock takes so long, so it is seen to go on by who is always busy */
 
 static uint64_t jump_now_us = 1000000000;
+static bool jump_clock_off;
 
 /* As if the process had stood still for so long. */
 static inline void jump_clock_pass(uint64_t ms)
@@ -32,7 +35,9 @@ static inline void jump_clock_pass(uint64_t ms)
 
 int clock_gettime(clockid_t id, struct timespec *ts)
 {
-    if (id == CLOCK_MONOTONIC || id == CLOCK_MONOTONIC_COARSE || id == CLOCK_MONOTONIC_RAW) {
+    bool ours = id == CLOCK_MONOTONIC || id == CLOCK_MONOTONIC_COARSE || id == CLOCK_MONOTONIC_RAW;
+
+    if (ours && !jump_clock_off) {
         jump_now_us += JUMP_LOOK_US;
         ts->tv_sec = (time_t)(jump_now_us / 1000000);
         ts->tv_nsec = (long)(jump_now_us % 1000000 * 1000);
@@ -43,7 +48,8 @@ int clock_gettime(clockid_t id, struct timespec *ts)
 
 int epoll_wait(int fd, struct epoll_event *events, int max, int timeout)
 {
-    int settle = timeout < 0 || timeout < JUMP_SETTLE_MS ? timeout : JUMP_SETTLE_MS;
+    bool whole = jump_clock_off || timeout < JUMP_SETTLE_MS; /* one without an end too */
+    int settle = whole ? timeout : JUMP_SETTLE_MS;
     int n = (int)syscall(SYS_epoll_pwait, fd, events, max, settle, NULL, 0);
 
     if (n == 0 && timeout > 0) {

@@ -1,7 +1,8 @@
 /*
  * stream_owner.h - an owner of a stream that notes what it sees and does what the test told it.
  *
- * Shared by the stream tests; each test program has its own loop and its own two owners, a and b.
+ * Shared by the stream tests; each test program has its own loop and its own two owners, a and b.  Time is that of
+ * jump_clock.h: all that can happen happens before a timer runs, on any machine.
  */
 #ifndef TEST_UNIT_CORE_STREAM_OWNER_H
 #define TEST_UNIT_CORE_STREAM_OWNER_H
@@ -11,6 +12,7 @@
 #include <netinet/in.h>
 
 #include "core/stream.h"
+#include "test/unit/jump_clock.h"
 
 #define BIG ((size_t)3 * 1024 * 1024)
 
@@ -160,37 +162,24 @@ static inline void reset_owners(void)
     reset_owner(&b);
 }
 
-#define LATE_TURNS 20 /* after the time: a process that the machine had stopped has not done its work yet */
-
-struct clock {
-    struct timer t;
-    unsigned     turns; /* left */
-};
-
-static inline void on_late(void *arg)
+static inline void on_time_over(void *arg)
 {
-    struct clock *c = arg;
-
-    if (c->turns > 0) {
-        c->turns--;
-        timer_start(&c->t, 0);
-    } else {
-        loop_stop(loop);
-    }
+    (void)arg;
+    loop_stop(loop);
 }
 
-/* True if something stopped the loop before the time, and some turns more, were over. */
+/* True if something stopped the loop before the time (jump_clock.h) was over. */
 static inline bool run_for(uint64_t ms)
 {
-    struct clock c = { .turns = LATE_TURNS };
+    struct timer t;
 
-    timer_init(&c.t, loop, on_late, &c);
-    timer_start(&c.t, ms);
+    timer_init(&t, loop, on_time_over, NULL);
+    timer_start(&t, ms);
     loop_run(loop);
-    if (!timer_active(&c.t)) {
+    if (!timer_active(&t)) {
         return false;
     }
-    timer_stop(&c.t);
+    timer_stop(&t);
     return true;
 }
 

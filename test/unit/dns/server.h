@@ -1,7 +1,8 @@
 /*
  * server.h - a small DNS server on loopback, UDP and TCP, on the test's own loop.
  *
- * Header only, all static.  What it answers depends on its mode and on the first label of the name:
+ * Header only, all static; time is that of jump_clock.h, so an answer is in time on any machine.  What it answers
+ * depends on its mode and on the first label of the name:
  *
  *     a* b* n*   A 192.0.2.1, TTL 60          txt      two TXT strings
  *     alias      CNAME target.test, A         nx       NXDOMAIN, SOA minimum 30
@@ -26,6 +27,7 @@
 #include "core/addr.h"
 #include "core/loop.h"
 #include "test/unit/dns/packet.h"
+#include "test/unit/jump_clock.h"
 
 #define SERVER_CONNS 8
 

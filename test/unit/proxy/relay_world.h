@@ -1,5 +1,7 @@
 /*
  * relay_world.h - a loop, a state, a configuration, fake servers and transactions: what relay tests stand on.
+ *
+ * Time is that of jump_clock.h: all that can happen happens before a timer runs, on any machine.
  */
 #ifndef TEST_UNIT_PROXY_RELAY_WORLD_H
 #define TEST_UNIT_PROXY_RELAY_WORLD_H
@@ -13,6 +15,7 @@
 
 #include "proxy/pool.h"
 #include "proxy/relay.h"
+#include "test/unit/jump_clock.h"
 #include "test/unit/proxy/fake_smtp.h"
 
 #define WORLD_SERVERS 3
