@@ -77,8 +77,8 @@ def lists(w, texts, guard="{sample: 0%, probe_interval: off, canaries: []}"):
     return lab
 
 
-FIRST = "name: first, zone: first.test"
-SECOND = "name: second, zone: second.test"
+FIRST = "name: first, zone: first.test, timeout: 18s"        # lab.a_list() says why
+SECOND = "name: second, zone: second.test, timeout: 18s"
 
 
 @shows("glacis lists: state, answers, hits now and usual, latency, alone and with others, the probe; words and JSON")
@@ -171,10 +171,10 @@ def by_hand(w):
     time.sleep(1.5)
     lab.stranger(17, 2)
     must(lab.view()["answers"] == asked, "not asked any more")
-    must("for 3 s" in lab.cli("set", "first", "enforce", "--for", "3s"), "for a time")
+    must("for 8 s" in lab.cli("set", "first", "enforce", "--for", "8s"), "for a time")
     must("spare follows the file (off)" in lab.cli("set", "spare", "auto"), "said")
     wait_for(lambda: lab.stranger(16, 2) == "451" and lab.stranger(12, 2) == "451", 5, "enforced")
-    wait_for(lambda: lab.view()["override"] == "auto" and len(lab.g.events("list_override")) >= 1, 8, "its end")
+    wait_for(lambda: lab.view()["override"] == "auto" and len(lab.g.events("list_override")) >= 1, 12, "its end")
     must(lab.view()["mode"] == "enforce" and lab.view("spare")["mode"] == "off", "the file's modes again")
     must(len(lab.g.events("list_set")) == 5, "each word in the log", lab.g.events("list_set"))
     must("There is no list `fisrt`; did you mean `first`?" in lab.cli("set", "fisrt", "off", status=65), "an unknown list")

@@ -146,7 +146,7 @@ def second_sigterm(w):
     time.sleep(0.5)
     must(g.process.poll() is None, "still draining")
     g.signal(signal.SIGTERM)
-    g.process.wait(5)
+    g.process.wait(20)
     must(not sink.messages, "nothing delivered")
 
 
