@@ -8,6 +8,9 @@
 
 #include "config/values.h"
 
+#define SIZE_EVERYBODY_TAKES 65536u /* RFC 5321 4.5.3.1.7 */
+#define SIZE_TOO_SMALL "less than the 64KiB that everybody has to take (RFC 5321 4.5.3.1.7)"
+
 /* Where to point: the node at the path, or the nearest section around it that is in the file. */
 static const struct config_node *place_of(struct load *l, const char *path)
 {
@@ -196,6 +199,9 @@ static void check_upstream(struct load *l, const struct on_upstream *on)
     if (u->keep_idle > u->connections) {
         complain_upstream(l, on, false, "keep_idle", "more than `connections`");
     }
+    if (u->size < SIZE_EVERYBODY_TAKES) {
+        complain_upstream(l, on, true, "size", SIZE_TOO_SMALL);
+    }
     check_patience(l, on);
     for (size_t i = 0; i < u->server_count; i++) {
         if (!u->server[i].is_name && is_ourselves(l->c, &u->server[i].address)) {
@@ -234,6 +240,9 @@ static void check_limits(struct load *l)
     }
     if (m->message_size != CONFIG_OFF && m->message_size > m->spool) {
         complain(l, true, "limits.message_size", "more than limits.spool: such a message never fits");
+    }
+    if (m->message_size < SIZE_EVERYBODY_TAKES) {
+        complain(l, true, "limits.message_size", SIZE_TOO_SMALL);
     }
     if (m->data_timeout_ms > m->data_deadline_ms) {
         complain(l, true, "limits.data_timeout", "more than limits.data_deadline, which comes first");

@@ -287,6 +287,14 @@ static void what_cannot_work_together_is_said(void **state)
           "f:11:27: warning: limits.connections_per_client: more than limits.connections, which comes "
           "first\n",
           false },
+        { "messages that everybody takes",
+          "upstreams:\n  u: {servers: \"192.0.2.1:25\", size: 10KiB}\ndomains: {a.example: u}\n"
+          "limits: {message_size: 1KiB, headers: 1KiB, hops: 1, data_deadline: 3m, session_timeout: 1h}\n",
+          "f:2:38: warning: upstreams.u.size: less than the 64KiB that everybody has to take (RFC 5321 "
+          "4.5.3.1.7)\n"
+          "f:4:24: warning: limits.message_size: less than the 64KiB that everybody has to take (RFC 5321 "
+          "4.5.3.1.7)\n",
+          true },
         { "stress", UP "limits: {command_timeout: 5s}\n",
           "f:3:9: warning: limits.stress.command_timeout: more than limits.command_timeout\n", true },
         { "ttl", UP "dns:\n  cache: {min_ttl: 1h, max_ttl: 1m}\n",

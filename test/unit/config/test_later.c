@@ -162,6 +162,7 @@ static void listeners_with_identities_need_trusted_networks(void **state)
     f->c.server.listen[1] =
         (struct config_listener){ .text = SLICE("[::]:26"), .tls = TLS_MODE_IMPLICIT, .line = 4 };
     f->c.dns.cache_max_ttl_ms = 1;
+    f->c.limits.message_size = f->c.limits.spool = CONFIG_OFF;
     buf_init(&out, 1000);
     validate(&f->l);
     config_errors_print(&f->errs, "f", &out);

@@ -68,8 +68,8 @@ static void values_of_the_wrong_form_say_what_is_expected(void **state)
           "f:3:24: error: limits.message_size: expected a size such as 64KiB, 50MiB or a number of octets, "
           "or off, found "
           "`50M`\n" },
-        { "size below", UP "limits: {headers: 1KiB}\n",
-          "f:3:19: error: limits.headers: expected 16KiB or more, found `1KiB`\n" },
+        { "size below", UP "limits: {headers: 1000}\n",
+          "f:3:19: error: limits.headers: expected 1KiB or more, found `1000`\n" },
         { "count below", UP "limits: {recipients: 50}\n",
           "f:3:22: error: limits.recipients: expected 100 or more, found `50`\n" },
         { "count above", UP "dns: {attempts: 50}\n",
