@@ -3,8 +3,8 @@
  *
  * Lines are taken in batches and written whole; the first line after a pause waits GATHER_MS for others.  A
  * file that cannot be written is tried again with each batch; what did not go out is lost and counted, and a
- * line that was cut there is ended before the next one.  The thread never logs itself (it would write into a
- * ring whose writer is another thread): the main thread asks for its newest error.
+ * line that was cut there is ended before the next one.  Syslog: log_syslog.h.  The thread never logs itself
+ * (it would write into a ring whose writer is another thread): the main thread asks for its newest error.
  */
 #include "admin/log_writer.h"
 
@@ -14,7 +14,8 @@
 #include <pthread.h>
 #include <stdatomic.h>
 #include <sys/stat.h>
-#include <syslog.h>
+
+#include "admin/log_syslog.h"
 
 #define BATCH_BYTES (64 * 1024)
 #define POLL_MS 500
@@ -25,7 +26,8 @@ struct log_writer {
     struct state *st;
     const struct config_log *log;
     pthread_t thread;
-    int fd; /* -1: syslog, or a file that could not be opened */
+    struct log_syslog *syslog; /* NULL: another target */
+    int fd;                    /* -1: syslog, or a file that could not be opened */
     bool owned;
     bool torn; /* the last line in the file has no end */
     _Atomic bool stop, reopen;
@@ -46,7 +48,6 @@ static void open_target(struct log_writer *w)
         w->fd = STDERR_FILENO;
         break;
     case LOG_TO_SYSLOG:
-        openlog("glacis", LOG_PID | LOG_NDELAY, LOG_MAIL);
         break;
     case LOG_TO_FILE:
         w->fd = open(w->log->file, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0640);
@@ -102,35 +103,29 @@ static void write_lines(struct log_writer *w, struct slice batch)
     count_n(M_LOG_DROPPED, count_lines(batch));
 }
 
-/* The level is in every line behind the time, in either format. */
-static int priority_of(struct slice line)
+/* The rest of a batch is not tried: a daemon that is away is asked again with the next one. */
+static void send_lines(struct log_writer *w, struct slice batch)
 {
-    static const char key[] = "\"level\":\"";
-    const char *at = memmem(line.ptr, min_size(line.len, 80), key, sizeof(key) - 1);
-    struct slice level = line;
+    int err = 0;
 
-    if (at != NULL)
-        level = slice_skip(line, (size_t)(at - line.ptr) + sizeof(key) - 1);
-    else
-        (void)slice_cut(&level, ' ');
-    if (slice_starts(level, SLICE("error")))
-        return LOG_ERR;
-    if (slice_starts(level, SLICE("warn")))
-        return LOG_WARNING;
-    return slice_starts(level, SLICE("info")) ? LOG_INFO : LOG_DEBUG;
+    while (batch.len > 0 && (err == 0 || err == EMSGSIZE)) {
+        struct slice line = slice_cut(&batch, '\n');
+
+        err = log_syslog_send(w->syslog, line, &w->stop);
+        if (err != 0) {
+            w->error = err;
+            count(M_LOG_DROPPED);
+        }
+    }
+    count_n(M_LOG_DROPPED, count_lines(batch));
 }
 
 static void write_batch(struct log_writer *w, struct slice batch)
 {
-    if (w->log->to == LOG_TO_SYSLOG) {
-        while (batch.len > 0) {
-            struct slice line = slice_cut(&batch, '\n');
-
-            syslog(priority_of(line), SLICE_FMT, SLICE_ARG(line));
-        }
-        return;
-    }
-    write_lines(w, batch);
+    if (w->syslog != NULL)
+        send_lines(w, batch);
+    else
+        write_lines(w, batch);
 }
 
 /* Lines from the rings until the batch is full or the rings are empty; how many. */
@@ -193,8 +188,11 @@ struct log_writer *log_writer_start(struct state *st, const struct config_log *l
     w->st = st;
     w->log = log;
     w->fd = -1;
+    if (log->to == LOG_TO_SYSLOG)
+        w->syslog = log_syslog_new(LOG_SYSLOG_PATH);
     if (pthread_create(&w->thread, NULL, run, w) == 0)
         return w;
+    log_syslog_free(&w->syslog);
     free(w);
     return NULL;
 }
@@ -222,6 +220,7 @@ bool log_writer_stop(struct log_writer *w, unsigned wait_ms)
     until.tv_sec += (time_t)(wait_ms / 1000) + 1;
     if (pthread_timedjoin_np(w->thread, NULL, &until) != 0)
         return false;
+    log_syslog_free(&w->syslog);
     free(w);
     return true;
 }

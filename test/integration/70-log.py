@@ -1,13 +1,18 @@
 #!/usr/bin/python3
 """70-log.py - the log: one `txn` line for each message that explains it, escaping, addresses, lengths."""
+import contextlib
 import json
 import os
 import re
+import socket
+import subprocess
 import sys
+import threading
+import time
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 # pylint: disable=wrong-import-position
-from checks import must, run, shows
+from checks import Skip, must, run, shows
 from client import Client, Lost, wait_for
 
 MESSAGE = b"Subject: secret-subject\r\n\r\nsecret-body\r\n"
@@ -193,6 +198,84 @@ def files(w):
     wait_for(lambda: os.path.exists(path), 5, "a new file")
     session(g)
     wait_for(holds(" txn "), 5, "a txn line in the new file")
+
+
+OWN_DEV = """d=$1; shift
+for n in null zero full random urandom; do : >"$d/$n"; mount --bind "/dev/$n" "$d/$n"; done
+ln -s /proc/self/fd "$d/fd"
+mount --rbind "$d" /dev
+exec "$@"
+"""
+
+
+class Syslog:
+    """The daemon behind /dev/log, which is in a folder of ours."""
+
+    def __init__(self, path):
+        self.path, self.lines, self.reads, self.sock, self.thread = path, [], True, None, None
+        self.start()
+
+    def start(self):
+        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(self.path)
+        self.sock.bind(self.path)
+        self.sock.settimeout(0.2)
+        self.thread = threading.Thread(target=self.run, args=(self.sock,), daemon=True)
+        self.thread.start()
+
+    def run(self, sock):
+        while sock is self.sock:
+            try:
+                if self.reads:
+                    self.lines.append(sock.recv(8192).decode("ascii"))
+                else:
+                    time.sleep(0.05)
+            except socket.timeout:
+                pass
+            except OSError:
+                return
+
+    def restart(self):
+        old, self.sock = self.sock, None
+        self.thread.join()      # as long as it looks at the socket, that is not closed
+        old.close()
+        self.start()
+
+    def events(self, name):
+        return [l for l in self.lines if '"event":"%s"' % name in l]
+
+
+@shows("log.to: syslog: records of RFC 3164 with facility mail; a daemon that is away, full or restarted blocks nobody, and is found again")
+def to_syslog(w):
+    if os.getuid() != 0 or subprocess.run(["unshare", "-m", "true"], capture_output=True, check=False).returncode:
+        raise Skip("mounts of our own are not permitted here")
+    dev = os.path.join(w.dir, "dev")
+    os.mkdir(dev)
+    g = w.glacis(w.config(w.sink(), "log: {to: syslog}"), wrapper=["unshare", "-m", "sh", "-e", "-c", OWN_DEV, "sh", dev])
+    must(session(g).code == "250", "mail flows without a daemon")
+    wait_for(lambda: g.metrics()["glacis_log_dropped_total"] >= 3, 5, "lost lines counted")
+    daemon = Syslog(os.path.join(dev, "log"))
+    must(session(g).code == "250", "mail")
+    wait_for(lambda: daemon.events("close"), 5, "the lines of a session")
+    recorder = wait_for(lambda: g.children("glacis-recorder"), 5, "the recorder")[0]
+    severities = {"error": 3, "warn": 4, "info": 6}
+    for line in list(daemon.lines):
+        found = re.fullmatch(r"<(\d+)>[A-Z][a-z]{2} [ 123]\d \d\d:\d\d:\d\d glacis\[(\d+)\]: (\{.*\})", line)
+        must(found and int(found.group(2)) == recorder, "a record with tag and pid", line)
+        must(int(found.group(1)) == 2 * 8 + severities[json.loads(found.group(3))["level"]], "priority mail.LEVEL", line)
+    wait_for(lambda: "No such file" in "".join(daemon.events("log_write")), 12, "that lines were lost, once they can be said")
+    daemon.reads = False
+    for _ in range(40):
+        started = time.monotonic()
+        must(session(g).code == "250" and time.monotonic() - started < 5, "no session waits for a full daemon", time.monotonic() - started)
+    had = len(daemon.events("txn"))
+    daemon.reads = True
+    wait_for(lambda: len(daemon.events("txn")) == had + 40, 10, "all that waited in the rings")
+    daemon.restart()
+    had = len(daemon.events("txn"))
+    must(session(g).code == "250", "mail")
+    wait_for(lambda: len(daemon.events("txn")) == had + 1, 5, "the daemon that was restarted")
 
 
 if __name__ == "__main__":
