@@ -136,6 +136,7 @@
     X(RELOADS, COUNTER, "glacis_reloads_total", "outcome=\"ok\"", "Reloads, by outcome")             \
     X(RELOADS_FAILED, COUNTER, "glacis_reloads_total", "outcome=\"refused\"", "")                    \
     X(GENERATION, GAUGE, "glacis_generation", "", "Number of the configuration in force")            \
+    X(CONFIG_REFUSED_NOW, GAUGE, "glacis_config_refused", "", "1 while the configuration file is refused and an older one is in force") \
     X(TLS_1_3, COUNTER, "glacis_tls_handshakes_total", "version=\"1.3\"", "Handshakes done with clients, by version") \
     X(TLS_1_2, COUNTER, "glacis_tls_handshakes_total", "version=\"1.2\"", "")                        \
     X(TLS_OLD, COUNTER, "glacis_tls_handshakes_total", "version=\"older\"", "")                      \

@@ -62,6 +62,8 @@ static struct config *fall_back(struct supervisor *sup, const struct config_erro
         conf = supervisor_complete(config_load_text(path, buf_slice(&text), &again), &again);
     if (conf != NULL) {
         supervisor_log_errors(errs, path);
+        supervisor_note_refused(sup, errs, SLICE_NONE);
+        sup->refused.last_good = true;
         log_msg(LOG_LEVEL_ERROR, "config_fallback",
                 "%s is not valid (%zu errors): the last good configuration is in force instead", path,
                 errs->fatal);
@@ -158,6 +160,7 @@ static int start(struct supervisor *sup)
     }
     tls_tickets_prepare(state_tls_share(sup->state));
     state_slot_enter(sup->state, state_slot_take(sup->state, ROLE_SUPERVISOR, 0, 0));
+    gauge_set(M_CONFIG_REFUSED_NOW, sup->refused.since_s != 0 ? 1 : 0);
     if (geteuid() == 0 && strcmp(conf->server.user, "root") == 0)
         log_msg(LOG_LEVEL_WARN, "runs_as_root", "server.user is root: workers do not drop their privileges");
     sandbox_supervisor(conf);
@@ -349,6 +352,7 @@ static void finish(struct supervisor *sup)
     log_set_sink(NULL, NULL);
     print_rest_of_log(sup);
     state_free(sup->state);
+    free(sup->refused.first);
     if (sup->notify_fd >= 0)
         close(sup->notify_fd);
 }

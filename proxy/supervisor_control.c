@@ -22,6 +22,7 @@
 #define STATUS_MAX (128u * 1024u)
 #define LISTS_MAX (256u * 1024u)
 #define PATH_BYTES 4096
+#define ERROR_SHOWN 1000u
 
 /* Another glacis with the same state directory: allowed (a new binary beside the old one), but said. */
 static void warn_if_answered(const char *path)
@@ -188,6 +189,36 @@ static void put_listeners(const struct supervisor *sup, struct buf *b, const str
     buf_put_char(b, ']');
 }
 
+/* What the file would need before it can be taken. */
+static void put_refused(const struct supervisor *sup, struct buf *b)
+{
+    if (sup->refused.since_s == 0)
+        return;
+    buf_putf(b, ",\"config_refused\":{\"since\":%" PRId64 ",\"errors\":%zu,\"last_good\":%s,\"first\":",
+             sup->refused.since_s, sup->refused.errors, sup->refused.last_good ? "true" : "false");
+    buf_put_json(b, slice_str(sup->refused.first), ERROR_SHOWN);
+    buf_put_char(b, '}');
+}
+
+static void put_text_refused(const struct supervisor *sup, struct buf *b)
+{
+    char stamp[40];
+    struct tm tm;
+    time_t since = (time_t)sup->refused.since_s;
+
+    if (since == 0)
+        return;
+    gmtime_r(&since, &tm);
+    (void)strftime(stamp, sizeof(stamp), "%Y-%m-%d %H:%M:%S UTC", &tm);
+    buf_putf(
+        b, "REFUSED     that file as it is now, since %s (%" PRId64 " s), by %zu error%s; %s\n            ",
+        stamp, wall_now_s() - sup->refused.since_s, sup->refused.errors, sup->refused.errors == 1 ? "" : "s",
+        sup->refused.last_good ? "the last good one (last-good.yaml) is in force instead"
+                               : "what was in force before stays");
+    buf_put_slice(b, slice_take(slice_str(sup->refused.first), ERROR_SHOWN));
+    buf_put_char(b, '\n');
+}
+
 /* Names as in the metrics, without labels folded: "glacis_upstream_connections{state=\"idle\"}". */
 static void put_gauges(const struct supervisor *sup, struct buf *b)
 {
@@ -232,6 +263,7 @@ static void answer_status(struct supervisor *sup, struct control_client *c)
         buf_put_json(&b, slice_str(sup->options.config_path != NULL ? sup->options.config_path : ""),
                      PATH_BYTES);
         buf_putf(&b, ",\"mode\":\"%s\"", g->conf->mode == MODE_MONITOR ? "monitor" : "enforce");
+        put_refused(sup, &b);
         put_listeners(sup, &b, g->conf);
     }
     buf_putf(&b, ",\"draining_generations\":%u", generations_draining(sup));
@@ -271,6 +303,7 @@ static void answer_text(struct supervisor *sup, struct control_client *c)
                  sup->options.config_path != NULL ? sup->options.config_path : "from the environment",
                  now->number, now->conf->mode == MODE_MONITOR ? "monitor" : "enforce",
                  wall_now_s() - now->conf->loaded_at_s);
+        put_text_refused(sup, &b);
     }
     for (size_t i = 0; now != NULL && i < now->conf->server.listen_count; i++) {
         const struct bound *at = sockets_find(&sup->sockets, now->conf, i);

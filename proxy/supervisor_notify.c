@@ -58,11 +58,12 @@ void notify_reloading(const struct supervisor *sup)
 
 void notify_serving(const struct supervisor *sup, const struct generation *g)
 {
-    char mem[120];
+    char mem[200];
     struct buf b;
 
     buf_init_fixed(&b, mem, sizeof(mem));
-    buf_putf(&b, "READY=1\nSTATUS=Generation %u serves with %zu workers", g->number, g->workers);
+    buf_putf(&b, "READY=1\nSTATUS=Generation %u serves with %zu workers%s", g->number, g->workers,
+             sup->refused.last_good ? ", by the last good configuration: the file is refused" : "");
     notify_send(sup, b.ptr);
 }
 

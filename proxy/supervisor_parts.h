@@ -130,12 +130,18 @@ struct supervisor {
     int64_t started_s;
     struct { /* certificates */
         uint64_t next_ms, warn_ms;
-        uint64_t said_ms;              /* when a refusal was last logged; 0: nothing is refused */
-        uint8_t said[SHA256_LEN];      /* of that refusal's text */
+        uint64_t said_ms;         /* when a refusal was last logged; 0: nothing is refused */
+        uint8_t said[SHA256_LEN]; /* of that refusal's text */
     } certificates;
     struct { /* files of groups (policy_files_now): as last looked at, as last refused */
         uint64_t next_ms, seen, refused;
     } groups;
+    struct {             /* the file as it was when it was last asked for, if it was not taken */
+        int64_t since_s; /* 0: it was */
+        size_t errors;
+        char *first;    /* of the errors: FILE:LINE:COLUMN: error: ... */
+        bool last_good; /* in force is what an earlier run has kept */
+    } refused;
     bool ready, stopping, at_once;
     uint64_t stop_kill_ms;
     int exit_status;
@@ -160,6 +166,9 @@ struct config *supervisor_load(struct supervisor *sup, struct config_errors *err
 /* With certificates and policy; frees it and gives NULL if they are not good. */
 struct config *supervisor_complete(struct config *conf, struct config_errors *errs);
 void supervisor_log_errors(const struct config_errors *errs, const char *path);
+/* For status and metrics: the file is refused, by `errs` or, if that is NULL, by one sentence. */
+void supervisor_note_refused(struct supervisor *sup, const struct config_errors *errs, struct slice sentence);
+void supervisor_note_taken(struct supervisor *sup);
 /* Makes it the next generation, now or when an older one has drained.  Takes it. */
 void supervisor_reloaded(struct supervisor *sup, struct config *conf, struct control_client *client);
 /* client: who asked by the control socket, or NULL. */

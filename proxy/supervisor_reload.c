@@ -11,6 +11,7 @@
 
 #define TEXT_MAX (64u * 1024u * 1024u)
 #define ANSWER_MAX (64u * 1024u)
+#define ERROR_MAX 8192u
 
 static struct config *load(const char *path, struct config_errors *errs, struct buf *text)
 {
@@ -52,6 +53,46 @@ void supervisor_log_errors(const struct config_errors *errs, const char *path)
     }
 }
 
+void supervisor_note_taken(struct supervisor *sup)
+{
+    free(sup->refused.first);
+    memset(&sup->refused, 0, sizeof(sup->refused));
+    gauge_set(M_CONFIG_REFUSED_NOW, 0);
+}
+
+static const struct config_error *first_error(const struct config_errors *errs)
+{
+    for (size_t i = 0; errs != NULL && i < errs->count; i++) {
+        if (!errs->list[i].warning)
+            return &errs->list[i];
+    }
+    return NULL;
+}
+
+void supervisor_note_refused(struct supervisor *sup, const struct config_errors *errs, struct slice sentence)
+{
+    const struct config_error *e = first_error(errs);
+    const struct config_errors one = { .list = (struct config_error *)(uintptr_t)e,
+                                       .count = e != NULL ? 1 : 0 };
+    struct slice line;
+    struct buf text;
+
+    buf_init(&text, ERROR_MAX);
+    if (e != NULL)
+        config_errors_print(&one, sup->options.config_path != NULL ? sup->options.config_path : "environment",
+                            &text);
+    else
+        buf_put_slice(&text, sentence);
+    line = buf_slice(&text);
+    free(sup->refused.first);
+    sup->refused.first = slice_dup(slice_cut(&line, '\n'));
+    sup->refused.errors = e != NULL ? errs->fatal : 1;
+    if (sup->refused.since_s == 0)
+        sup->refused.since_s = wall_now_s();
+    gauge_set(M_CONFIG_REFUSED_NOW, 1);
+    buf_fini(&text);
+}
+
 static void answer(struct control_client *client, struct slice text)
 {
     if (client != NULL)
@@ -71,13 +112,16 @@ static struct config *load_and_bind(struct supervisor *sup, struct buf *said)
     supervisor_log_errors(&errs, sup->options.config_path);
     if (conf == NULL) {
         config_errors_print(&errs, sup->options.config_path, said);
+        supervisor_note_refused(sup, &errs, SLICE_NONE);
     } else if (!files_prepare(conf, &why) || !sockets_bind(&sup->sockets, conf, &why)) {
         log_msg(LOG_LEVEL_ERROR, "config", SLICE_FMT, SLICE_ARG(buf_slice(&why)));
         buf_put_slice(said, buf_slice(&why));
         buf_put_char(said, '\n');
+        supervisor_note_refused(sup, NULL, buf_slice(&why));
         config_free(conf);
         conf = NULL;
     } else {
+        supervisor_note_taken(sup);
         files_keep_good(conf, buf_slice(&text));
     }
     config_errors_fini(&errs);
@@ -191,6 +235,7 @@ void supervisor_generation_failed(struct supervisor *sup, struct generation *g)
 {
     log_msg(LOG_LEVEL_ERROR, "generation_failed", "The workers of generation %u do not come up (%u ended)",
             g->number, g->failures);
+    supervisor_note_refused(sup, NULL, SLICE("its workers do not come up: the log says why"));
     control_generation(sup, g->number,
                        SLICE("error\nThe new workers do not come up; the old ones serve on\n"));
     if (generation_in(sup, GENERATION_CURRENT) != NULL) {

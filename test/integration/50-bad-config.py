@@ -1,13 +1,15 @@
 #!/usr/bin/python3
 """50-bad-config.py - each typical error of a configuration gets its place and its sentence; all at once; exit 78."""
+import json
 import os
 import subprocess
 import sys
+import time
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 # pylint: disable=wrong-import-position
 from checks import must, run, shows
-from client import Client
+from client import Client, wait_for
 
 GOOD = """server: {hostname: mx.example.com, listen: ["127.0.0.1:0"], state_dir: STATE}
 upstreams:
@@ -136,22 +138,50 @@ def secrets_masked(w):
     must(b"very-secret" not in done.stdout + done.stderr, "no secret", done.stdout)
 
 
-@shows("a bad file at a reload keeps the old one running; at a start the last good one is used, loudly")
+def control(g, command, *words):
+    return subprocess.run([g.program, command, *words, "-c", g.path, "--control", os.path.join(g.dir, "state", "control")],
+                          capture_output=True, text=True, timeout=20, check=False)
+
+
+def reload(g):
+    return control(g, "reload")
+
+
+def status(g, *words):
+    return control(g, "status", *words).stdout
+
+
+@shows("a bad file at a reload keeps the old one running; at a start the last good one is used, loudly; status says both")
 def bad_reload(w):
     sink = w.sink()
     g = w.glacis(w.config(sink))
     g.write("nonsense: 5\n")
-    done = subprocess.run([g.program, "reload", "-c", os.path.join(g.dir, "glacis.yaml"), "--control",
-                           os.path.join(g.dir, "state", "control")], capture_output=True, text=True, timeout=20, check=False)
+    done = reload(g)
     must(done.returncode != 0 and "nonsense" in done.stdout + done.stderr, "refused with the sentence", done)
     with Client(g.smtp) as c:
         c.hello()
         must([r.code for r in c.envelope()] == ["250", "250"], "still running")
+    place = g.path + ":1:1: error: unknown key `nonsense`"
+    refused = json.loads(status(g, "--json"))["config_refused"]
+    must((refused["first"], refused["errors"] > 1, refused["last_good"]) == (place, True, False), "the first error of them", refused)
+    must(abs(refused["since"] - time.time()) < 60, "since when", refused)
+    said = status(g)
+    must("REFUSED     that file as it is now, since 20" in said and "what was in force before stays\n            " + place in said,
+         "in words", said)
+    must(g.metrics()["glacis_config_refused"] == 1, "for alarms", g.metrics()["glacis_config_refused"])
+    g.write(w.config(sink))
+    must(reload(g).returncode == 0 and "config_refused" not in json.loads(status(g, "--json")) and "REFUSED" not in status(g), "mended", status(g))
+    wait_for(lambda: g.metrics()["glacis_config_refused"] == 0, 5, "the alarm over")
     g.stop()
     g.write(w.config(sink) + "broken: 1\n")
     os.unlink(g.ready)
     g.start()
     must("broken" in g.log_text(), "the error is logged")
+    refused = json.loads(status(g, "--json"))["config_refused"]
+    must((refused["errors"], refused["last_good"]) == (1, True) and ": error: unknown key `broken`" in refused["first"], "the error", refused)
+    said = status(g)
+    must("by 1 error; the last good one (last-good.yaml) is in force instead\n            %s:" % g.path in said, "in words", said)
+    wait_for(lambda: g.metrics()["glacis_config_refused"] == 1, 5, "the alarm")
     with Client(g.smtp) as c:
         c.hello()
         must([r.code for r in c.envelope()] == ["250", "250"], "the last good file is in force")
