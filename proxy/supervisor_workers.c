@@ -277,15 +277,22 @@ void generations_drain(struct supervisor *sup)
     }
 }
 
-/* What nobody names any more is closed and forgotten. */
+/*
+ * What nobody names any more is closed and forgotten; who drains accepts nothing, so its addresses are not kept:
+ * a client would wait there for nobody.
+ */
 static void sweep(struct supervisor *sup)
 {
-    const struct config *confs[GENERATIONS + 1] = { 0 };
+    const struct config *confs[GENERATIONS + 1] = { 0 }, *listens[GENERATIONS + 1] = { 0 };
 
-    for (size_t i = 0; i < GENERATIONS; i++)
-        confs[i] = sup->generation[i] != NULL ? sup->generation[i]->conf : NULL;
-    confs[GENERATIONS] = sup->pending;
-    sockets_keep(&sup->sockets, confs, ARRAY_LEN(confs));
+    for (size_t i = 0; i < GENERATIONS; i++) {
+        const struct generation *g = sup->generation[i];
+
+        confs[i] = g != NULL ? g->conf : NULL;
+        listens[i] = g != NULL && g->phase != GENERATION_DRAINING ? g->conf : NULL;
+    }
+    confs[GENERATIONS] = listens[GENERATIONS] = sup->pending;
+    sockets_keep(&sup->sockets, listens, ARRAY_LEN(listens));
     upstreams_sweep(sup->state, confs, ARRAY_LEN(confs));
 }
 
@@ -313,6 +320,7 @@ static void make_current(struct supervisor *sup, struct generation *g)
     if (old != NULL) {
         apply_log_settings(g->conf);
         recorder_stop(sup);
+        sweep(sup);
     }
     supervisor_generation_up(sup, g);
 }

@@ -137,7 +137,10 @@ static struct client *find_or_make(struct state *s, const struct place *p, uint6
     return c;
 }
 
-/* GCRA: `count` at once, then one each per/count. */
+/*
+ * GCRA: `count` at once, then one each per/count.  What a slower rate has left, from before a reload, weighs no
+ * more than all that this one allows.
+ */
 static bool rate_allows(uint64_t *tat_us, const struct config_rate *rate, uint64_t now_ms)
 {
     uint64_t now_us = now_ms * 1000, step_us, tat;
@@ -146,9 +149,10 @@ static bool rate_allows(uint64_t *tat_us, const struct config_rate *rate, uint64
         return true;
     step_us = rate->per_ms * 1000 / rate->count;
     tat = *tat_us > now_us ? *tat_us : now_us;
-    if (tat - now_us > step_us * (rate->count - 1))
+    *tat_us = min_u64(tat, now_us + rate->per_ms * 1000);
+    if (*tat_us - now_us > step_us * (rate->count - 1))
         return false;
-    *tat_us = tat + step_us;
+    *tat_us += step_us;
     return true;
 }
 

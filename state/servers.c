@@ -400,7 +400,22 @@ bool state_probe_claim(struct state *s, int server, uint64_t now_ms, uint64_t in
            atomic_compare_exchange_strong(&s->sh->server[server].next_probe_ms, &due, now_ms + interval_ms);
 }
 
-/* ---- rate: GCRA; `count` at once, then one each per/count ---- */
+void state_server_settle(struct state *s, int server, bool never_down, uint64_t due_ms)
+{
+    struct server *sv;
+    uint64_t due;
+
+    if (!server_valid(server))
+        return;
+    sv = &s->sh->server[server];
+    due = sv->next_probe_ms;
+    if (due > due_ms)
+        (void)atomic_compare_exchange_strong(&sv->next_probe_ms, &due, due_ms);
+    if (never_down)
+        atomic_fetch_and(&sv->health, ~HEALTH_DOWN);
+}
+
+/* ---- rate: GCRA; `count` at once, then one each per/count.  See rate_allows() of clients.c ---- */
 
 uint64_t state_server_rate(struct state *s, int server, unsigned n, uint64_t per_ms, uint64_t now_ms)
 {
@@ -414,6 +429,11 @@ uint64_t state_server_rate(struct state *s, int server, unsigned n, uint64_t per
     old = s->sh->server[server].rate_tat_us;
     do {
         tat = old > now_us ? old : now_us;
+        if (tat > now_us + per_ms * 1000) { /* left by a slower rate, from before a reload */
+            (void)atomic_compare_exchange_strong(&s->sh->server[server].rate_tat_us, &old,
+                                                 now_us + per_ms * 1000);
+            tat = now_us + per_ms * 1000;
+        }
         from = tat > burst_us ? tat - burst_us : 0;
         if (from > now_us)
             return (from - now_us + 999) / 1000;

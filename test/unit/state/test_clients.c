@@ -121,6 +121,23 @@ static void a_rate_is_kept(void **st)
     state_free(s);
 }
 
+/* One a day has left a day to wait; a hundred an hour, from the reload on, make it 36 seconds. */
+static void a_rate_that_is_loosened_holds_at_once(void **st)
+{
+    struct state *s = state_of_one();
+    struct config_limits lim = { .connections_per_client = 100, .message_rate = { 1, 86400000 } };
+    struct addr a = ip("192.0.2.1");
+
+    (void)st;
+    assert_true(state_client_message(s, &a, &lim, 100000));
+    assert_false(state_client_message(s, &a, &lim, 160000));
+    lim.message_rate = (struct config_rate){ 100, 3600000 };
+    assert_false(state_client_message(s, &a, &lim, 200000));
+    assert_true(state_client_message(s, &a, &lim, 236000));
+    assert_false(state_client_message(s, &a, &lim, 236000));
+    state_free(s);
+}
+
 static const struct {
     const char *label;
     uint64_t at[4]; /* seconds; 10 points each; 0 ends */
@@ -318,6 +335,7 @@ int main(void)
         cmocka_unit_test(an_ipv6_client_is_its_64),
         cmocka_unit_test(connections_of_a_killed_process_vanish),
         cmocka_unit_test(a_rate_is_kept),
+        cmocka_unit_test(a_rate_that_is_loosened_holds_at_once),
         cmocka_unit_test(points_within_the_window_ban),
         cmocka_unit_test(a_ban_ends_and_begins_once),
         cmocka_unit_test(a_flood_of_addresses_forgets_the_idle_and_keeps_the_connected),

@@ -237,6 +237,27 @@ static void each_probe_is_claimed_once(void **st)
     state_free(s);
 }
 
+static void other_settings_of_health_hold_at_once(void **st)
+{
+    struct state *s = state_of_one();
+    int server = state_server(s, "a");
+    struct state_health h;
+
+    (void)st;
+    assert_true(state_probe_claim(s, server, 1000, 3600000));
+    assert_true(state_health_report(s, server, false, 1, 2, 1000));
+    state_server_settle(s, server, false, 31000); /* every 30 s from now on */
+    state_health_get(s, server, &h);
+    assert_true(h.down);
+    assert_int_equal(h.next_probe_ms, 31000);
+    state_server_settle(s, server, true, 60000); /* off */
+    state_health_get(s, server, &h);
+    assert_false(h.down);
+    assert_int_equal(h.next_probe_ms, 31000);
+    state_server_settle(s, -1, true, 0);
+    state_free(s);
+}
+
 static void a_rate_lets_count_through_and_then_one_a_step(void **st)
 {
     struct state *s = state_of_one();
@@ -250,6 +271,11 @@ static void a_rate_lets_count_through_and_then_one_a_step(void **st)
     assert_int_equal(state_server_rate(s, server, 2, 1000, 50500), 0);
     assert_int_equal(state_server_rate(s, server, 2, 1000, 50500), 500);
     assert_int_equal(state_server_rate(s, server, 0, 1000, 50500), 0);
+    assert_int_equal(state_server_rate(s, server, 1, 3600000, 60000), 0);
+    assert_true(state_server_rate(s, server, 1, 3600000, 60000) > 3000000);
+    assert_int_equal(state_server_rate(s, server, 2, 1000, 60000),
+                     500); /* a reload: two a second from now on */
+    assert_int_equal(state_server_rate(s, server, 2, 1000, 60500), 0);
     state_free(s);
 }
 
@@ -264,6 +290,7 @@ int main(void)
         cmocka_unit_test(keywords_are_kept_whole),
         cmocka_unit_test(health_falls_and_rises),
         cmocka_unit_test(each_probe_is_claimed_once),
+        cmocka_unit_test(other_settings_of_health_hold_at_once),
         cmocka_unit_test(a_rate_lets_count_through_and_then_one_a_step),
     };
 
