@@ -181,8 +181,17 @@ static void put_verdict_fields(const struct judge *j, struct buf *out)
     if (value.len > 0) {
         field_put(out, SLICE("X-Glacis-Tests"), buf_slice(&value), false);
     }
-    for (const struct judge_tag *tag = t->tags; tag != NULL; tag = tag->next) {
-        field_put(out, slice_str(tag->name), tag->value, false);
+}
+
+/* Those of rules: what an administrator has named otherwise than X-Glacis-* is asked for by that alone. */
+static void put_tags(const struct judge *j, bool all, struct buf *out)
+{
+    for (const struct judge_tag *tag = j->txn.tags; tag != NULL; tag = tag->next) {
+        struct slice name = slice_str(tag->name);
+
+        if (all || !slice_starts_nocase(name, SLICE("X-Glacis-"))) {
+            field_put(out, name, tag->value, false);
+        }
     }
 }
 
@@ -223,6 +232,7 @@ void judge_headers(const struct judge *j, struct buf *out)
     if (h->verdict) {
         put_verdict_fields(j, out);
     }
+    put_tags(j, h->verdict, out);
 }
 
 void judge_added_headers(const struct judge *j, struct buf *out)
