@@ -94,7 +94,10 @@ int control_request(const struct control_request *req, const char *line, unsigne
     fprintf(stderr, "glacis %s: no answer on %s: %s\n", req->name, req->path.ptr,
             errno == EAGAIN ? "it took too long" : strerror(errno));
     if (errno == ENOENT || errno == ECONNREFUSED)
-        fputs("Is glacis running, and is this its state_dir?\n", stderr);
+        fputs("Is glacis running, and is this its state_dir?  If the file names a new one, it is asked by "
+              "the old: "
+              "--control OLD/" CONTROL_NAME ", or by SIGHUP.\n",
+              stderr);
     if (errno == EACCES || errno == EPERM)
         fputs("Only the user who started glacis may ask it.\n", stderr);
     return EX_UNAVAILABLE;

@@ -126,7 +126,7 @@ static bool open_signals(struct supervisor *sup)
     return sup->signal_fd >= 0 && pipe2(sup->alive, O_CLOEXEC) == 0;
 }
 
-static size_t table_size(const struct config *conf)
+size_t supervisor_clients(const struct config *conf)
 {
     uint64_t wanted = conf->limits.connections == CONFIG_OFF ? 0 : conf->limits.connections;
 
@@ -143,13 +143,15 @@ static int start(struct supervisor *sup)
     if (conf == NULL)
         return status;
     status = 0;
+    sup->clients = supervisor_clients(conf);
+    sup->sandbox = conf->server.sandbox;
     buf_init(&why, 4096);
     log_set_format(conf->log.format);
     log_set_level(conf->log.level);
     sockets_inherit(&sup->sockets);
     if (!sockets_bind(&sup->sockets, conf, &why)) {
         status = say(EXIT_OSERR, &why);
-    } else if (!open_signals(sup) || (sup->state = state_new(table_size(conf))) == NULL) {
+    } else if (!open_signals(sup) || (sup->state = state_new(sup->clients)) == NULL) {
         buf_putf(&why, "The system refuses what is needed to start: %s", strerror(errno));
         status = say(EXIT_OSERR, &why);
     }

@@ -78,17 +78,56 @@ void control_close_in_child(struct supervisor *sup)
     sup->control_fd = -1;
 }
 
-void control_close(struct supervisor *sup)
+/* Not if a newer instance has put its own there. */
+static void remove_socket(const char *path, dev_t dev, ino_t ino)
 {
     struct stat st;
 
+    if (lstat(path, &st) == 0 && st.st_dev == dev && st.st_ino == ino)
+        (void)unlink(path);
+}
+
+void control_close(struct supervisor *sup)
+{
     control_close_in_child(sup);
     if (sup->control_path == NULL)
         return;
-    if (lstat(sup->control_path, &st) == 0 && st.st_dev == sup->control_dev && st.st_ino == sup->control_ino)
-        (void)unlink(sup->control_path); /* not if a newer instance has put its own there */
+    remove_socket(sup->control_path, sup->control_dev, sup->control_ino);
     free(sup->control_path);
     sup->control_path = NULL;
+}
+
+static bool is_at(const struct supervisor *sup, const struct config *conf)
+{
+    struct buf path;
+    bool same;
+
+    buf_init(&path, PATH_BYTES);
+    buf_putf(&path, "%s/" CONTROL_NAME, conf->server.state_dir);
+    same = sup->control_path != NULL && strcmp(sup->control_path, path.ptr) == 0;
+    buf_fini(&path);
+    return same;
+}
+
+void control_follow(struct supervisor *sup, const struct config *conf)
+{
+    int fd = sup->control_fd;
+    char *path = sup->control_path;
+    dev_t dev = sup->control_dev;
+    ino_t ino = sup->control_ino;
+
+    if (is_at(sup, conf))
+        return;
+    if (!control_open(sup, conf)) { /* it has said why */
+        sup->control_fd = fd;
+        return;
+    }
+    log_msg(LOG_LEVEL_INFO, "control_socket", "The control socket is %s from now on", sup->control_path);
+    if (path == NULL)
+        return;
+    close(fd);
+    remove_socket(path, dev, ino);
+    free(path);
 }
 
 void control_accept(struct supervisor *sup)

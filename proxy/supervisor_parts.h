@@ -142,12 +142,16 @@ struct supervisor {
         char *first;    /* of the errors: FILE:LINE:COLUMN: error: ... */
         bool last_good; /* in force is what an earlier run has kept */
     } refused;
+    size_t clients; /* the size of the table of them, chosen at the start */
+    bool sandbox;   /* server.sandbox of the start, which holds for the supervisor */
     bool ready, stopping, at_once;
     uint64_t stop_kill_ms;
     int exit_status;
 };
 
 uint64_t supervisor_clock(void);
+/* How large a table of clients these limits want. */
+size_t supervisor_clients(const struct config *conf);
 
 /* supervisor_workers.c */
 struct generation *generation_in(const struct supervisor *sup, enum generation_phase phase);
@@ -186,6 +190,7 @@ void groups_tick(struct supervisor *sup);
 
 /* supervisor_control.c */
 bool control_open(struct supervisor *sup, const struct config *conf);
+void control_follow(struct supervisor *sup, const struct config *conf); /* to another state_dir */
 void control_close(struct supervisor *sup); /* and removes the socket if it is still ours */
 void control_close_in_child(struct supervisor *sup);
 void control_accept(struct supervisor *sup);

@@ -210,6 +210,25 @@ static void log_listeners(const struct supervisor *sup, const struct config *con
     }
 }
 
+static void note(struct buf *said, const char *text)
+{
+    log_msg(LOG_LEVEL_WARN, "restart_needed", "%s", text);
+    buf_putf(said, "%s\n", text);
+}
+
+/* What the supervisor has made of the file of its start, and cannot make anew. */
+static void note_what_stays(const struct supervisor *sup, const struct config *conf, struct buf *said)
+{
+    if (conf->server.sandbox != sup->sandbox)
+        note(said, sup->sandbox
+                       ? "server.sandbox: the supervisor keeps its filter of system calls until a restart"
+                       : "server.sandbox: the supervisor has no filter of system calls until a restart");
+    if (supervisor_clients(conf) > sup->clients)
+        note(said,
+             "limits.connections: the table of clients keeps its size until a restart; with very many at "
+             "once, rates, bans and connections_per_client do not see all of them");
+}
+
 void supervisor_generation_up(struct supervisor *sup, struct generation *g)
 {
     struct buf said;
@@ -218,15 +237,18 @@ void supervisor_generation_up(struct supervisor *sup, struct generation *g)
         log_msg(LOG_LEVEL_ERROR, "ready_file", "%s cannot be written: %s", sup->options.ready_file,
                 strerror(errno));
     notify_serving(sup, g);
-    if (sup->ready)
+    if (sup->ready) {
         count(M_RELOADS);
-    else
+        control_follow(sup, g->conf);
+    } else {
         log_listeners(sup, g->conf);
+    }
     log_msg(LOG_LEVEL_INFO, sup->ready ? "reloaded" : "ready", "Generation %u serves with %zu workers",
             g->number, g->workers);
     sup->ready = true;
     buf_init(&said, ANSWER_MAX);
     buf_putf(&said, "ok generation %u\n", g->number);
+    note_what_stays(sup, g->conf, &said);
     control_generation(sup, g->number, buf_slice(&said));
     buf_fini(&said);
 }

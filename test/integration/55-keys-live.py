@@ -1,0 +1,387 @@
+#!/usr/bin/python3
+"""55-keys-live.py - the keys of the reference in a running program: what each does, before and after one reload.
+
+Each check looks at many keys at once: one file, one look, one `glacis reload` with other values for all of them, the same
+look again.  A session that is open over the reload ends under the old values, with its message delivered.
+Here is what no other test sees in live traffic, or not over a reload; the rest stands with its neighbours.
+"""
+import contextlib
+import os
+import re
+import socket
+import ssl
+import subprocess
+import sys
+import threading
+import time
+
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+# pylint: disable=wrong-import-position
+from checks import must, run, shows
+from client import Client, Lost, wait_for
+from dnsserver import DnsServer
+from ports import free_port
+from tlsclient import Authority, TlsClient
+
+MESSAGE = b"Subject: x\r\n\r\nhello\r\n"
+
+
+def reload(g, text):
+    """A new file, `glacis reload`, and what it said."""
+    g.write(text)
+    done = subprocess.run([g.program, "reload", "-c", g.path], capture_output=True, text=True, timeout=60, check=False)
+    must(done.returncode == 0 and done.stdout.startswith("ok generation "), "the file taken", done)
+    g.read_ready()
+    return done.stdout
+
+
+def compare(seen, wanted, when):
+    """Every key that is not as wanted, at once."""
+    wrong = {k: "wanted %r, seen %r" % (v, seen.get(k)) for k, v in wanted.items() if seen.get(k) != v}
+    must(not wrong, "%s, all keys as written" % when, wrong)
+
+
+class Held:
+    """A session with an open transaction, over a reload."""
+
+    def __init__(self, g, rcpt="bob@example.test"):
+        self.c = Client(g.smtp)
+        self.c.hello()
+        must([r.code for r in self.c.envelope((rcpt,))] == ["250", "250"], "an open transaction", self.c.all)
+
+    def ends_well(self, sink):
+        had = len(sink.messages)
+        r = self.c.data(MESSAGE)
+        must(r.code == "250" and len(sink.messages) == had + 1, "the session over the reload delivers", r)
+        self.c.close()
+
+
+def until_421(c, line, most=60):
+    """How often it can be said."""
+    for n in range(1, most):
+        try:
+            if c.cmd(line).code == "421":
+                return n
+        except Lost:
+            return n
+    return 0
+
+
+def deliver(g, content=MESSAGE, rcpts=("bob@example.test",), sender="alice@elsewhere.invalid", source=None, **options):
+    """The code of the final reply, or of what refused before."""
+    with Client(g.smtp, source=source) as c:
+        c.hello(options.get("helo", "client.example.net"))
+        for r in c.envelope(rcpts, sender):
+            if r.code != "250":
+                return "%s %s" % (r.code, r.enhanced)
+        r = c.data(content)
+        return "%s %s" % (r.code, r.enhanced) if r.code != "250" else "250"
+
+
+# ---- what a session sees ----
+
+PLAIN = """server:
+  hostname: mx.glacis.test
+  listen: ["127.0.0.1:%(port)d"]
+  user: root
+  state_dir: {dir}/state
+  greet_delay: 0ms
+  workers: 1
+upstreams:
+  inner: {servers: ["127.0.0.1:%(first)d"], tls: off}
+domains:
+  example.test: inner
+  old.test: {upstream: inner, validate: none}
+policy: {preset: none, rules: []}
+dns: {self_test: off}
+admin: {listen: "127.0.0.1:0"}
+"""
+OTHER = """server:
+  hostname: mx2.glacis.test
+  listen: [{address: "127.0.0.1:%(port)d", xclient: true, trusted: ["127.0.0.0/8"]}, "127.0.0.1:%(more)d"]
+  user: root
+  state_dir: {dir}/state
+  spool_dir: {dir}/elsewhere
+  greet_delay: 400ms
+  workers: 2
+  banner: "{server.hostname} at your service"
+upstreams:
+  other: {servers: ["127.0.0.1:%(second)d"], tls: off, size: 64KiB, remember_unknown: off, identity: xforward}
+domains:
+  example.test: other
+  new.test: {upstream: other, validate: "file:{dir}/people"}
+policy:
+  preset: none
+  rules:
+    - {name: away, when: {recipient.local: away}, then: reject}
+    - {name: grouped, when: {sender.address: group:friends}, then: {tag: {X-Friend: "yes"}}}
+groups: {friends: [alice@elsewhere.invalid]}
+limits:
+  recipients: 100
+  messages_per_session: 2
+  errors: 3
+  refused_recipients: 2
+  command_timeout: 2s
+  command_deadline: 1s
+  data_timeout: 1s
+  stress: {at: off, command_timeout: 1s}
+  headers: 16KiB
+  hops: 10
+  bare_newline: normalize
+  bare_newline_bdat: reject
+  spool_memory: 4KiB
+smtp: {chunking: false, smtputf8: false}
+headers:
+  received: false
+  verdict: false
+  authserv_id: elsewhere.test
+  strip_authserv_ids: [partner.test]
+  strip: ["X-Strip-*"]
+  add: {X-Added: "{client.ip} {server.hostname}"}
+dns: {self_test: off}
+admin: {listen: "127.0.0.1:0", token: sesame}
+log: {format: text, level: debug, addresses: domain, to: "file:{dir}/new.log"}
+"""
+FIELDS = (b"X-Strip-Me: 1\r\nX-MS-Exchange-Organization-SCL: 9\r\nX-Added: forged\r\n"
+          b"Authentication-Results: partner.test; spf=pass\r\nAuthentication-Results: mx.glacis.test; spf=pass\r\n")
+
+
+def look_at_replies(g):
+    seen = {}
+    started = time.monotonic()
+    with Client(g.smtp) as c:
+        seen["server.greet_delay"] = time.monotonic() - started > 0.35
+        seen["server.banner"] = c.greeting.text
+        offered = c.hello().text.split("\n")
+        seen["server.hostname"] = offered[0].split()[0]
+        seen["size"] = [o for o in offered if o.startswith("SIZE")]
+        for key, word in (("smtp.chunking", "CHUNKING"), ("smtp.smtputf8", "SMTPUTF8"), ("xclient", "XCLIENT ")):
+            seen[key] = any(o.startswith(word) for o in offered)
+        c.cmd("MAIL FROM:<a@elsewhere.invalid>")
+        c.send(b"".join(b"RCPT TO:<u%d@example.test>\r\n" % i for i in range(102)))
+        seen["limits.recipients"] = [c.reply().code for _ in range(102)].count("250")
+    for key, line in (("limits.errors", "BOGUS"), ("limits.refused_recipients", "RCPT TO:<x@far.invalid>")):
+        with Client(g.smtp) as c:
+            c.hello()
+            c.cmd("MAIL FROM:<a@elsewhere.invalid>")
+            seen[key] = until_421(c, line)
+    with Client(g.smtp) as c:
+        c.hello()
+        seen["limits.messages_per_session"] = 0
+        while seen["limits.messages_per_session"] < 4 and c.cmd("MAIL FROM:<a@elsewhere.invalid>").code == "250":
+            must(c.cmd("RCPT TO:<bob@example.test>").code == "250" and c.data(MESSAGE).code == "250", "a message", c.all)
+            seen["limits.messages_per_session"] += 1
+    with Client(g.smtp) as c:
+        c.hello()
+        c.cmd("MAIL FROM:<a@elsewhere.invalid>")
+        for key, rcpt in (("domains gone", "x@old.test"), ("domains new", "ann@new.test"), ("domains.validate", "nobody@new.test"),
+                          ("policy.rules", "away@example.test")):
+            seen[key] = c.cmd("RCPT TO:<%s>" % rcpt).code
+    return seen
+
+
+def look_at_content(g):
+    many = b"".join(b"Received: from a by b; x\r\n" for _ in range(11))
+    seen = {"limits.hops": deliver(g, many + MESSAGE), "limits.headers": deliver(g, b"X-Fill: %s\r\n" % (b"x" * 900) * 20 + MESSAGE),
+            "limits.bare_newline": deliver(g, b"X: y\r\n\r\nbare\nlf\r\n")}
+    with Client(g.smtp) as c:
+        c.hello()
+        c.envelope()
+        seen["limits.bare_newline_bdat"] = c.bdat(b"X: y\r\n\r\nbare\nlf\r\n", last=True).code
+    return seen
+
+
+def look_at_message(g, sink):
+    had = len(sink.messages)
+    must(deliver(g, FIELDS + MESSAGE) == "250", "a message")
+    head = sink.messages[had].data.split(b"\r\n\r\n")[0].decode().replace("\r\n\t", " ").replace("\r\n ", " ")
+    names = [l.split(":")[0] for l in head.split("\r\n")]
+    results = re.findall(r"Authentication-Results: ([^;]*);", head)
+    return {"headers.received": "Received" in names, "headers.verdict": "X-Glacis-Verdict" in names,
+            "headers.strip": ("X-Strip-Me" in names, "X-MS-Exchange-Organization-SCL" in names),
+            "headers.add": re.findall(r"X-Added: (.*)", head.replace("\r", "")), "groups": "X-Friend" in names,
+            "headers.authserv_id": results, "identity": b"XFORWARD" in b"".join(sink.commands())}
+
+
+class Patience:
+    """Sessions that are silent, or trickle, in several places: how each ends."""
+
+    def __init__(self, g):
+        self.ends = {}
+        self.threads = [threading.Thread(target=self.watch, args=(g, key, begin, slow)) for key, begin, slow in (
+            ("limits.command_timeout", b"", None), ("limits.command_deadline", b"NO", b"x"),
+            ("limits.data_timeout", b"X: y\r\n", None))]
+        for t in self.threads:
+            t.start()
+
+    def watch(self, g, key, begin, slow):
+        with Client(g.smtp) as c:
+            c.hello()
+            if key == "limits.data_timeout":
+                c.envelope()
+                c.cmd("DATA")
+            c.send(begin)
+            until, seen = time.monotonic() + 3, b""
+            c.sock.settimeout(0.3)
+            while time.monotonic() < until and not seen:
+                with contextlib.suppress(socket.timeout):
+                    seen = c.sock.recv(100)
+                with contextlib.suppress(OSError):
+                    c.send(slow or b"")
+            self.ends[key] = seen[:3].decode()
+
+    def look(self):
+        for t in self.threads:
+            t.join()
+        return dict(self.ends)
+
+
+def look_at_sessions(g, sink):
+    patience = Patience(g)
+    seen = {**look_at_replies(g), **look_at_content(g), **look_at_message(g, sink)}
+    had = len(sink.commands("RCPT TO:<NOBODY@"))
+    for _ in range(2):
+        must(deliver(g, rcpts=("nobody@example.test",)) == "550 5.1.1", "an unknown recipient")
+    seen["upstreams.remember_unknown"] = len(sink.commands("RCPT TO:<NOBODY@")) - had
+    seen["admin.token"] = g.http("/metrics")[0]
+    return {**seen, **patience.look()}
+
+
+@shows("server, limits, smtp, headers, domains, groups, rules, log: one reload changes them all for new sessions, none for an old one")
+def sessions(w):
+    first, second = w.sink(name="first.sink.test"), w.sink(name="second.sink.test", keywords=["SIZE", "SMTPUTF8", "8BITMIME", "XFORWARD NAME ADDR"])
+    for sink in (first, second):
+        sink.rules = [{"at": "RCPT", "match": "nobody", "reply": "550 5.1.1 no such user"}]
+    ports = {"port": free_port(), "more": free_port(), "first": first.port, "second": second.port}
+    with open(os.path.join(w.dir, "people"), "w", encoding="ascii") as f:
+        f.write("ann@new.test\n")
+    plain, other = (re.sub(r"%\((\w+)\)d", lambda m: str(ports[m.group(1)]), t) for t in (PLAIN, OTHER))
+    g = w.glacis(plain)
+    wait_for(lambda: g.http("/readyz")[0] == 200, 10, "ready")
+    compare(look_at_sessions(g, first), {
+        "server.greet_delay": False, "server.banner": "mx.glacis.test ESMTP", "server.hostname": "mx.glacis.test",
+        "size": ["SIZE 52428800"], "smtp.chunking": True, "smtp.smtputf8": True, "xclient": False, "limits.recipients": 102,
+        "limits.errors": 21, "limits.refused_recipients": 51, "limits.messages_per_session": 4, "domains gone": "250",
+        "domains new": "550", "policy.rules": "250", "limits.hops": "250", "limits.headers": "250",
+        "limits.bare_newline": "550 5.6.11", "limits.bare_newline_bdat": "250", "headers.received": True,
+        "headers.verdict": True, "headers.strip": (True, False), "headers.add": ["forged"], "groups": False,
+        "headers.authserv_id": ["mx.glacis.test", "partner.test"], "identity": False, "upstreams.remember_unknown": 1,
+        "admin.token": 200, "limits.command_timeout": "", "limits.command_deadline": "", "limits.data_timeout": ""},
+        "before the reload")
+    held = Held(g)
+    reload(g, other.replace("{dir}", g.dir).replace(g.dir + "/people", w.dir + "/people"))
+    compare(look_at_sessions(g, second), {
+        "server.greet_delay": True, "server.banner": "mx2.glacis.test at your service", "server.hostname": "mx2.glacis.test",
+        "size": ["SIZE 65536"], "smtp.chunking": False, "smtp.smtputf8": False, "xclient": True, "limits.recipients": 100,
+        "limits.errors": 4, "limits.refused_recipients": 3, "limits.messages_per_session": 2, "domains gone": "550",
+        "domains new": "250", "domains.validate": "550", "policy.rules": "550", "limits.hops": "554 5.4.6",
+        "limits.bare_newline": "250", "headers.received": False, "headers.verdict": False, "headers.strip": (False, True),
+        "headers.add": ["127.0.0.1 mx2.glacis.test"], "groups": True, "headers.authserv_id": ["elsewhere.test", "mx.glacis.test"],
+        "identity": True, "upstreams.remember_unknown": 2, "admin.token": 401, "limits.command_timeout": "421",
+        "limits.command_deadline": "421", "limits.data_timeout": "421"}, "after the reload")
+    held.ends_well(first)
+    with open(os.path.join(g.dir, "new.log"), encoding="ascii") as f:
+        log = f.read()
+    must(re.search(r"^\S+Z info txn process=worker .* from=@elsewhere.invalid ", log, re.M), "log.to, log.format, log.addresses", log[-500:])
+    must("alice" not in log, "log.addresses", log[-500:])
+    must(Client(("127.0.0.1", ports["more"])).greeting.code == "220", "the listener that was added")
+
+
+# ---- processes ----
+
+FRAME = """server:
+  hostname: mx.glacis.test
+  listen: [%s]
+  user: %s
+  state_dir: {dir}/%s
+  spool_dir: {dir}/%s
+  drain_timeout: %s
+  greet_delay: 0ms
+  workers: %d
+  sandbox: %s
+upstreams:
+  inner: {servers: ["127.0.0.1:%d"], tls: off}
+domains: {example.test: inner}
+policy: {preset: none, rules: []}
+limits: {connections: %d, spool_memory: 4KiB}
+dns: {self_test: off}
+admin: {listen: "127.0.0.1:%d"}
+"""
+
+
+def refused(port):
+    try:
+        Client(("127.0.0.1", port), timeout=5).close()
+        return False
+    except ConnectionRefusedError:
+        return True
+
+
+def spools(g):
+    """Folders of the files that the workers have open."""
+    out = set()
+    for pid in g.children("glacis-worker"):
+        with contextlib.suppress(OSError):
+            for fd in os.listdir("/proc/%d/fd" % pid):
+                target = os.readlink("/proc/%d/fd/%s" % (pid, fd))
+                if target.endswith(" (deleted)") and target.startswith(g.dir):
+                    out.add(target[len(g.dir) + 1:].split("/")[0])
+    return out
+
+
+def user_of(pid):
+    with contextlib.suppress(OSError), open("/proc/%d/status" % pid, encoding="latin-1") as f:
+        return int(re.search(r"^Uid:\t(\d+)", f.read(), re.M).group(1))
+    return None
+
+
+def in_a_file(g):
+    """A session in the middle of a message that is too large for limits.spool_memory."""
+    held = Held(g)
+    held.c.cmd("DATA")
+    held.c.send(b"Subject: x\r\n\r\n" + (b"x" * 70 + b"\r\n") * 400)
+    return held.c
+
+
+@shows("addresses, folders, workers, user, sandbox, drain_timeout: a reload brings them, or says what needs a restart; nobody waits at an address that was dropped")
+def processes(w):
+    sink = w.sink()
+    one, two, first, second = (free_port() for _ in range(4))
+    listens = ['"127.0.0.1:%d", "127.0.0.1:%d"' % (one, two), '"127.0.0.1:%d"' % one]
+    user = "nobody" if os.getuid() == 0 else "root"
+    g = w.glacis(FRAME % (listens[0], "root", "state", "spool-a", "1m", 1, "true", sink.port, 20000, first))
+    wait_for(lambda: g.http("/readyz")[0] == 200, 10, "ready")
+    old = in_a_file(g)
+    wait_for(lambda: spools(g) == {"spool-a"}, 5, "server.spool_dir")
+    must(not refused(two), "two addresses")
+    said = reload(g, FRAME % (listens[0], "root", "state", "spool-b", "1s", 2, "true", sink.port, 20000, first))
+    must(said == "ok generation 2\n", "nothing needs a restart", said)
+    must(len(g.children("glacis-worker")) == 3, "server.workers: two, and the one that drains", g.children("glacis-worker"))
+    new = in_a_file(g)
+    wait_for(lambda: spools(g) == {"spool-a", "spool-b"}, 5, "server.spool_dir after the reload")
+    g.write(FRAME % (listens[1], user, "other", "spool-c", "1s", 1, "false", sink.port, 1000000, second))
+    done = subprocess.run([g.program, "reload", "-c", g.path], capture_output=True, text=True, timeout=60, check=False)
+    must(done.returncode == 69 and "--control OLD/control" in done.stderr, "the file names a new state_dir: a hint", done)
+    done = subprocess.run([g.program, "reload", "--control", os.path.join(g.dir, "state", "control")], capture_output=True, text=True,
+                          timeout=60, check=False)
+    must(done.returncode == 0 and "server.sandbox: the supervisor keeps its filter" in done.stdout and
+         "limits.connections: the table of clients keeps its size" in done.stdout, "what needs a restart is said", done)
+    must(len(g.events("restart_needed")) == 2, "and logged", g.events("restart_needed"))
+    g.read_ready()
+    must(refused(two), "the address that was dropped refuses at once, though sessions drain")
+    must(subprocess.run([g.program, "status", "-c", g.path], capture_output=True, check=False).returncode == 0, "status by the new state_dir")
+    must(not os.path.exists(os.path.join(g.dir, "state", "control")), "the old control socket is gone")
+    wait_for(lambda: refused(first) and g.http("/healthz")[0] == 200, 5, "admin.listen")
+    must(new.reply(10).code == "421", "server.drain_timeout of its own generation")
+    old.send(b".\r\n")
+    must(old.reply().code == "250" and len(sink.messages) == 1, "the session with a longer one ends well")
+    must(deliver(g) == "250", "mail")
+    if os.getuid() == 0:
+        last = in_a_file(g)
+        wait_for(lambda: spools(g) == {"spool-c"}, 5, "the spool of another user")
+        must(65534 in [user_of(p) for p in g.children("glacis-worker")], "server.user")
+        last.close()
+
+
+if __name__ == "__main__":
+    run()
