@@ -519,10 +519,25 @@ void stream_drop_transport(struct stream *s, bool alert)
     }
 }
 
+/*
+ * A close() that finds unread octets resets the connection at once, and with MSG_MORE the last words were still in
+ * the queue, which it drops.  The peer may send such octets at any moment, so our end is not left to close().
+ */
+static void push_last_words(struct stream *s)
+{
+    if (s->last_words && s->transport == NULL) {
+        s->last_words = false;
+        (void)shutdown(s->fd, SHUT_WR);
+    }
+}
+
 void stream_destroy(struct stream *s, bool alert)
 {
     bool sound = s->phase == IO_OPEN && !s->write_dead;
 
+    if (alert && sound) {
+        push_last_words(s);
+    }
     watch_stop(&s->watch);
     deferred_cancel(&s->soon);
     deferred_cancel(&s->at_end);

@@ -10,7 +10,7 @@
  *
  * Output     one queue in one piece of memory.  A partial write moves its front; the queue is freed when
  *            it is empty.  The last words before our end of file are held back for it (MSG_MORE): one packet
- *            less, and the peer wakes up once.
+ *            less, and the peer wakes up once.  It is shutdown() that pushes them out, see push_last_words().
  *
  * Own buffers have a few sizes, so that a slow sender costs a handful of copies and not one an octet.
  */

@@ -45,6 +45,7 @@ static void end_our_half(struct lingerer *g)
     }
     g->shut = true;
     stream_drop_transport(s, true);
+    s->last_words = false; /* this is their end */
     if (shutdown(s->fd, SHUT_WR) != 0 || stream_at_eof(s)) {
         finish(g);
         return;

@@ -1,7 +1,8 @@
 /*
  * listener.c - accept, refuse readably, pause when out of descriptors.
  *
- * A few connections a turn, so that sessions are not kept waiting behind a flood (L13).  A refusal is a whole
+ * A few connections a turn, so that sessions are not kept waiting behind a flood (L13); most come alone, and then
+ * nobody asks for a second one, which would be a system call: the poll tells.  A refusal is a whole
  * reply that lingers until it was read (LIM-13); only far above the limit is a connection closed without a
  * word (GRT-06).  With no descriptor left, one kept in reserve is let go for a moment to tell one client, and
  * the listener pauses (LIM-15): the rest waits in the kernel's queue.
@@ -20,6 +21,7 @@
 #include "proxy/session.h"
 
 #define ACCEPT_A_TURN 16
+#define CROWD_MS 2 /* between two: more of them will be waiting */
 #define PAUSE_MS 200
 #define LINGER_MS 2000
 
@@ -188,12 +190,22 @@ static void on_pause_over(void *arg)
         watch_set(&l->watch, WATCH_READ);
 }
 
+static int accepts_now(struct listener *l)
+{
+    uint64_t now = loop_now(l->worker->loop);
+    bool crowd = now - l->accepted_ms < CROWD_MS;
+
+    l->accepted_ms = now;
+    return crowd ? ACCEPT_A_TURN : 1;
+}
+
 static void on_acceptable(unsigned ready, void *arg)
 {
     struct listener *l = arg;
+    int most = accepts_now(l);
 
     (void)ready;
-    for (int i = 0; i < ACCEPT_A_TURN; i++) {
+    for (int i = 0; i < most; i++) {
         struct sockaddr_storage sa;
         socklen_t len = sizeof(sa);
         struct addr peer;

@@ -372,6 +372,33 @@ static void last_words_are_read_before_a_write_error(void **state)
     assert_int_equal(a.err, EPIPE);
 }
 
+static void last_words_survive_what_the_peer_sends_in_the_last_moment(void **state)
+{
+    char got[32];
+    struct addr to;
+    int l = listen_loopback(&to), fd, peer;
+    struct sockaddr_storage sa;
+    socklen_t len = addr_to_sockaddr(&to, &sa);
+
+    (void)state;
+    peer = socket(sa.ss_family, SOCK_STREAM, 0);
+    assert_int_equal(connect(peer, (struct sockaddr *)&sa, len), 0);
+    fd = accept4(l, NULL, NULL, SOCK_NONBLOCK);
+    a.s = stream_new(loop, fd, &events, &a);
+    a.stop_after = 6;
+    assert_int_equal(write(peer, "QUIT\r\n", 6), 6);
+    assert_true(run_for(1000));
+    stream_write(a.s, SLICE("221 bye\r\n"));
+    stream_flush_last(a.s);
+    assert_int_equal(stream_queued(a.s), 0);
+    assert_int_equal(write(peer, "junk\r\n", 6), 6); /* nobody reads this any more */
+    stream_close(&a.s);
+    assert_int_equal(recv(peer, got, sizeof(got), MSG_WAITALL), 9);
+    assert_memory_equal(got, "221 bye\r\n", 9);
+    close(peer);
+    close(l);
+}
+
 static void a_connect_opens_or_fails_from_the_loop(void **state)
 {
     struct addr to;
@@ -450,6 +477,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(lingering_in_a_callback_is_safe, setup, teardown),
         cmocka_unit_test_setup_teardown(a_reset_is_an_error_and_comes_once, setup, teardown),
         cmocka_unit_test_setup_teardown(last_words_are_read_before_a_write_error, setup, teardown),
+        cmocka_unit_test_setup_teardown(last_words_survive_what_the_peer_sends_in_the_last_moment, setup,
+                                        teardown),
         cmocka_unit_test_setup_teardown(a_connect_opens_or_fails_from_the_loop, setup, teardown),
         cmocka_unit_test_setup_teardown(a_stream_can_change_hands, setup, teardown),
     };
