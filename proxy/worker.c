@@ -16,6 +16,7 @@
 
 #include "core/crypto.h"
 #include "core/stream.h"
+#include "core/trim.h"
 #include "dns/dns.h"
 #include "policy/policy.h"
 #include "proxy/announced.h"
@@ -47,6 +48,7 @@ struct process { /* the worker and what only this file needs */
     int signal_fd;
     uint64_t next_beat_ms, next_turn_ms;
     unsigned quiet_ticks;
+    struct trim trim;
 };
 
 static struct process *process_of(struct worker *w)
@@ -94,8 +96,9 @@ static void give_memory_back(struct process *p)
 {
     if (metric_get(M_MEMORY_USED) > QUIET_MESSAGES) {
         p->quiet_ticks = 0;
+        trim_stop(&p->trim);
     } else if (++p->quiet_ticks == QUIET_TICKS) {
-        (void)malloc_trim(QUIET_KEPT);
+        trim_start(&p->trim, QUIET_KEPT);
     }
 }
 
@@ -209,6 +212,7 @@ static void start(struct process *p, const struct worker_socket *sockets, int su
     watch_init(&p->supervisor, w->loop, supervisor_fd, on_supervisor, p);
     watch_set(&p->supervisor, WATCH_READ);
     timer_init(&w->tick, w->loop, on_tick, w);
+    trim_init(&p->trim, w->loop);
     timer_init(&w->drain_deadline, w->loop, on_drain_deadline, w);
     timer_start(&w->tick, 0);
     for (size_t i = 0; i < w->listener_count; i++)
@@ -223,6 +227,7 @@ static void finish(struct process *p)
         listener_fini(&w->listeners[i]);
     announced_close_all(w);
     timer_stop(&w->tick);
+    trim_stop(&p->trim);
     timer_stop(&w->drain_deadline);
     watch_stop(&p->signals);
     watch_stop(&p->supervisor);

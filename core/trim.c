@@ -1,0 +1,96 @@
+/*
+ * trim.c - freed memory in pieces; see trim.h.
+ *
+ * First the holes: malloc takes a piece from the smallest one that it fits into, and from the end of the heap last.
+ * If the holes are too small for so many pieces the heap grows, which costs no page but that of a piece's own first
+ * octets.  Then the end of the heap, which malloc_trim() shortens by as much as it is told; it finds no holes
+ * meanwhile, for the pieces fill them.
+ *
+ * Owns    the pieces, while it goes on.
+ * Limits  holes smaller than PIECE are left to malloc_trim().  A step drops STEP octets, in about 1 ms.
+ */
+#include "core/trim.h"
+
+#include <malloc.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#define PIECE ((size_t)1 << 20)
+#define STEP (8 * PIECE)
+#define STEP_MS 20
+
+struct trim_piece {
+    struct trim_piece *next;
+};
+
+/* The whole pages behind its first octets. */
+static void drop_pages(struct trim_piece *p)
+{
+    size_t page = (size_t)sysconf(_SC_PAGESIZE);
+    uintptr_t from = ((uintptr_t)(p + 1) + page - 1) & ~(uintptr_t)(page - 1);
+    uintptr_t to = ((uintptr_t)p + PIECE) & ~(uintptr_t)(page - 1);
+
+    (void)madvise((char *)p + (from - (uintptr_t)p), to - from, MADV_DONTNEED);
+}
+
+static void take_pieces(struct trim *t)
+{
+    for (size_t i = 0; i < STEP / PIECE && t->left > 0; i++, t->left--) {
+        struct trim_piece *p = malloc(PIECE);
+
+        if (p == NULL) {
+            t->left = 0;
+            return;
+        }
+        p->next = t->pieces;
+        t->pieces = p;
+        drop_pages(p);
+    }
+}
+
+static void on_step(void *arg)
+{
+    struct trim *t = arg;
+
+    if (t->left > 0) {
+        take_pieces(t);
+    } else if (t->end > t->keep) {
+        t->end -= min_size(t->end - t->keep, STEP);
+        (void)malloc_trim(t->end);
+    } else {
+        trim_stop(t);
+        (void)malloc_trim(t->keep);
+        return;
+    }
+    timer_start(&t->step, STEP_MS);
+}
+
+void trim_init(struct trim *t, struct loop *l)
+{
+    *t = (struct trim){ .left = 0 };
+    timer_init(&t->step, l, on_step, t);
+}
+
+void trim_start(struct trim *t, size_t keep)
+{
+    struct mallinfo2 have;
+
+    if (!timer_active(&t->step)) {
+        have = mallinfo2();
+        t->keep = keep;
+        t->end = have.keepcost;
+        t->left = (have.fordblks - have.keepcost) / PIECE;
+        timer_start(&t->step, STEP_MS);
+    }
+}
+
+void trim_stop(struct trim *t)
+{
+    timer_stop(&t->step);
+    while (t->pieces != NULL) {
+        struct trim_piece *p = t->pieces;
+
+        t->pieces = p->next;
+        free(p);
+    }
+}
