@@ -10,6 +10,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <netinet/in.h>
+#include <netinet/tcp.h>
 
 #include "core/stream.h"
 #include "test/unit/jump_clock.h"
@@ -236,8 +237,11 @@ static inline void tcp_pair(int fd[2])
     assert_true(fd[1] >= 0);
     close(l);
     for (int i = 0; i < 2; i++) {
-        int small = 200000; /* a kernel that is full soon */
+        static const int on = 1;
+        int              small = 200000; /* a kernel that is full soon */
 
+        /* as stream_new() wants it; a small write would wait for an ACK, which is later than a clock that jumps */
+        assert_int_equal(setsockopt(fd[i], IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on)), 0);
         assert_int_equal(setsockopt(fd[i], SOL_SOCKET, SO_SNDBUF, &small, sizeof(small)), 0);
         assert_int_equal(setsockopt(fd[i], SOL_SOCKET, SO_RCVBUF, &small, sizeof(small)), 0);
         assert_int_equal(fcntl(fd[i], F_SETFL, O_NONBLOCK), 0);
