@@ -80,7 +80,7 @@ class Attack:
         self.ends = collections.Counter()
         self.most = 0
         self.sent = 0
-        self.done = 0               # scripts that came to their last step
+        self.done = 0               # scripts that came to their last step, or were ended before
         self.epoll = select.epoll()
 
     # ---- one connection ----
@@ -106,6 +106,7 @@ class Attack:
 
     def end(self, c, why):
         self.ends[why] += 1
+        self.done += not c.there
         del self.open[c.sock.fileno()]
         c.sock.close()
         c.sock = None
@@ -312,14 +313,20 @@ class Process:
     def __init__(self, what, **options):
         self.process = subprocess.Popen([sys.executable, os.path.abspath(__file__), what], stdin=subprocess.PIPE,
                                         stdout=subprocess.PIPE, start_new_session=True)
+        self.said_ready = False
         self.process.stdin.write(json.dumps(options).encode() + b"\n")
         self.process.stdin.flush()
 
     def ready(self, patience=PATIENCE + 30):
-        if not select.select([self.process.stdout], [], [], patience)[0]:
+        if not self.is_ready(patience):
             raise Lost("the attackers are not ready")
-        self.process.stdout.readline()
         return self
+
+    def is_ready(self, patience=0):
+        if not self.said_ready and select.select([self.process.stdout], [], [], patience)[0]:
+            self.process.stdout.readline()
+            self.said_ready = True
+        return self.said_ready
 
     def finish(self):
         out, _ = self.process.communicate(b"end\n", 3 * PATIENCE)

@@ -8,6 +8,7 @@ import re
 import shutil
 import sys
 import tempfile
+import threading
 import time
 import traceback
 
@@ -99,39 +100,60 @@ dns: {self_test: off}
         return "\n".join(g.log_text()[-3000:] for g in self.programs)
 
 
-def run():
-    """Runs all checks, or those whose sentence or function holds an argument of the command line."""
+def play(text, function):
+    """One check in a world of its own: (outcome, what is said of it)."""
+    directory = tempfile.mkdtemp(prefix="glacis-it-")
+    os.chmod(directory, 0o755)
+    world = World(directory)
+    started = time.monotonic()
+    outcome, detail = "passed", ""
+    try:
+        function(world)
+    except Skip as e:
+        outcome, detail = "skipped", str(e)
+    except Exception as e:  # pylint: disable=broad-except
+        outcome = "failed"
+        detail = "%s: %s\n%s\n%s" % (type(e).__name__, e, traceback.format_exc(limit=-4), world.logs())
+    try:
+        problems = world.close()
+    except Exception as e:  # pylint: disable=broad-except
+        problems = ["at the end: %s" % e]
+    if problems and outcome == "passed":
+        outcome, detail = "failed", "\n".join(problems)
+    shutil.rmtree(directory, ignore_errors=True)
+    return outcome, "%s - %s (%.1f s)%s" % (outcome, text, time.monotonic() - started,
+                                            "\n    " + detail.replace("\n", "\n    ") if detail else "")
+
+
+def run(beside=1):
+    """Runs all checks, or those whose sentence or function holds an argument of the command line.
+
+    `beside`: so many at a time, where most of them wait most of the time."""
     program = os.path.abspath(os.environ.get("GLACIS", "build/glacis"))
     if not os.path.exists(program):
         print("skipped: no program at %s" % program)
         sys.exit(77)
     os.environ["GLACIS"] = program
     count = {"passed": 0, "failed": 0, "skipped": 0}
-    for text, function in CHECKS:
-        if sys.argv[1:] and not any(a in text or a in function.__name__ for a in sys.argv[1:]):
-            continue
-        directory = tempfile.mkdtemp(prefix="glacis-it-")
-        os.chmod(directory, 0o755)
-        world = World(directory)
-        started = time.monotonic()
-        outcome, detail = "passed", ""
-        try:
-            function(world)
-        except Skip as e:
-            outcome, detail = "skipped", str(e)
-        except Exception as e:  # pylint: disable=broad-except
-            outcome = "failed"
-            detail = "%s: %s\n%s\n%s" % (type(e).__name__, e, traceback.format_exc(limit=-4), world.logs())
-        try:
-            problems = world.close()
-        except Exception as e:  # pylint: disable=broad-except
-            problems = ["at the end: %s" % e]
-        if problems and outcome == "passed":
-            outcome, detail = "failed", "\n".join(problems)
-        count[outcome] += 1
-        print("%s - %s (%.1f s)%s" % (outcome, text, time.monotonic() - started,
-                                      "\n    " + detail.replace("\n", "\n    ") if detail else ""), flush=True)
-        shutil.rmtree(directory, ignore_errors=True)
+    left = [c for c in CHECKS if not sys.argv[1:] or any(a in c[0] or a in c[1].__name__ for a in sys.argv[1:])]
+    lock = threading.Lock()
+
+    def work():
+        while True:
+            with lock:
+                if not left:
+                    return
+                check = left.pop(0)
+            outcome, line = play(*check)
+            with lock:
+                count[outcome] += 1
+                print(line, flush=True)
+    others = [threading.Thread(target=work) for _ in range(beside - 1)]
+    for t in others:
+        t.start()
+    work()
+    for t in others:
+        t.join()
     print("%(passed)d passed, %(failed)d failed, %(skipped)d skipped" % count)
     if count["failed"]:
         sys.exit(1)

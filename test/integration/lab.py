@@ -95,7 +95,8 @@ def internet():
 def config(w, sink, dns, lists=None, policy="contact: \"https://why.glacis.test/\"", more="", **options):
     """Like World.config(), with this DNS and these lists; `policy` is the inside of that section."""
     dns_more = options.get("dns_more", "")
-    dns_more += "" if "timeout:" in dns_more else ", timeout: 15s"      # a_list() says why
+    # a_list() says why; and a burst may be too much for a server's buffer: what got lost is asked for again
+    dns_more += "" if "timeout:" in dns_more else ", timeout: 4s, attempts: 4"
     text = w.config(sink, "limits: {ban: off, connections_per_client: off%s}\n%s" % (
         ", " + options["limits"] if "limits" in options else "", more), policy="policy:\n%s\n" % (
         "".join("  %s\n" % l for l in policy.splitlines())), server="private_clients: judge")

@@ -33,6 +33,7 @@ struct owner {
     size_t         got_at_eof;
     const char    *body; /* sent with stream_send() */
     size_t         body_len, body_sent;
+    unsigned       needless; /* on_writable, though all of it had gone */
 };
 
 static struct loop *loop;
@@ -115,6 +116,7 @@ static inline void on_writable(void *arg)
     o->writables++;
     assert_int_equal(stream_queued(o->s), 0);
     if (o->body) {
+        o->needless += o->body_sent == o->body_len;
         send_body(o);
     }
     maybe_close(o, 'w');

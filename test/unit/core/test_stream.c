@@ -246,7 +246,8 @@ static void a_queue_behind_a_full_kernel_is_flushed_later(void **state)
     assert_true(run_for(10000));
     assert_int_equal(stream_queued(a.s), 0);
     assert_int_equal(a.flushes, 1);
-    assert_int_equal(a.writables, 1);
+    assert_true(a.writables > 0); /* once more where the queue left no room in the kernel */
+    assert_int_equal(a.needless, 0);
     assert_memory_equal(b.got.ptr + 2 * BIG, big, BIG);
     assert_memory_equal(b.got.ptr + 3 * BIG, "end", 3);
 }
