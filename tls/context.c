@@ -18,9 +18,13 @@
 #define NAMES_MAX 100 /* of one certificate */
 #define NAME_MAX_LEN 254
 
-/* AEAD first; CBC with SHA-2 last, for the servers of the years between TLS 1.2 and GCM with RSA. */
+/*
+ * AEAD first; CBC with SHA-2 last, for the servers of the years between TLS 1.2 and GCM with RSA.  Of the AEADs
+ * AES-128 comes first, as in RFC 9325 4.2: its SHA-256 is what processors know, SHA-384 makes a handshake an
+ * eighth dearer.
+ */
 static const char default_ciphers[] =
-    "ECDHE+AESGCM:ECDHE+CHACHA20:DHE+AESGCM:DHE+CHACHA20:ECDHE+AES256+SHA384:"
+    "ECDHE+AES128+AESGCM:ECDHE+AESGCM:ECDHE+CHACHA20:DHE+AESGCM:DHE+CHACHA20:ECDHE+AES256+SHA384:"
     "ECDHE+AES128+SHA256:!aNULL:!eNULL:!PSK:!SRP";
 #define GROUPS "X25519:P-256:P-384"
 
@@ -151,6 +155,7 @@ static SSL_CTX *make_context(const struct config *conf, void *share, struct conf
                               SSL_MODE_RELEASE_BUFFERS);
     SSL_CTX_set_read_ahead(ctx, 1);
     SSL_CTX_set_num_tickets(ctx, 1);
+    SSL_CTX_set_ciphersuites(ctx, TLS13_SUITES);
     SSL_CTX_set_session_cache_mode(ctx, SSL_SESS_CACHE_OFF); /* tickets carry the sessions */
     SSL_CTX_set_session_id_context(ctx, (const unsigned char *)"glacis", 6);
     SSL_CTX_set_dh_auto(ctx, 1);

@@ -11,6 +11,9 @@
 
 #define TLS_RECORD_MAX 16384 /* plain octets of one record (RFC 8446 5.1) */
 
+/* Ours first, to clients and servers; the order is RFC 9325's (4.2), and the cheapest. */
+#define TLS13_SUITES "TLS_AES_128_GCM_SHA256:TLS_AES_256_GCM_SHA384:TLS_CHACHA20_POLY1305_SHA256"
+
 /* One pair as the supervisor read it. */
 struct tls_pair {
     struct buf     certificate; /* PEM: leaf first, then its chain */
