@@ -8,6 +8,7 @@
 #include "admin/admin.h"
 #include "config/values.h"
 #include "proxy/supervisor.h"
+#include "tls/tls.h"
 
 #define EXIT_USAGE 64
 #define EXIT_NOINPUT 66
@@ -85,6 +86,9 @@ static int cmd_run(int argc, char **argv)
               stderr);
         return EXIT_NOINPUT;
     }
+#ifndef GLACIS_POOL_PASSTHROUGH
+    tls_use_buffers();
+#endif
     return supervisor_run(&o);
 }
 

@@ -17,6 +17,12 @@
 #include "config/config.h"
 #include "core/stream.h"
 
+/*
+ * For the whole process and those it forks, before OpenSSL is used: the buffers of its records come from a region
+ * of their own (buffers.c).  Too late, it does nothing.
+ */
+void tls_use_buffers(void);
+
 /* ---- material: read by the supervisor ---- */
 
 struct tls_material; /* octets of all pairs, checked to match */

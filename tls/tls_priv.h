@@ -45,6 +45,9 @@ struct tls_session *tls_session_new(SSL *ssl);
 /* What OpenSSL says went wrong last, as text without line breaks; clears its queue. */
 void tls_reason(char *mem, size_t size, const char *fallback);
 
+/* Pieces of this thread's region that OpenSSL has now (buffers.c); for tests. */
+size_t tls_buffers_in_use(void);
+
 /* Session tickets with keys in shared memory (tickets.c). */
 void tls_tickets_use(SSL_CTX *ctx, void *share);
 

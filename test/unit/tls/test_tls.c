@@ -497,6 +497,23 @@ static void half_a_record_waits_for_its_rest(void **state)
     raw_free(&r);
 }
 
+/* What 20,000 idle connections would keep: nothing (buffers.c). */
+static void an_idle_connection_has_no_buffer(void **state)
+{
+    (void)state;
+    two_streams();
+    tls_accept(server, a.s);
+    tls_connect(client, b.s, "mx.example");
+    assert_true(both_open());
+    stream_write(a.s, SLICE("250 one\r\n"));
+    stream_write(b.s, SLICE("NOOP\r\n"));
+    (void)run_for(30);
+    assert_got(&a, "NOOP\r\n", 6);
+    assert_got(&b, "250 one\r\n", 9);
+    assert_int_equal(tls_buffers_in_use(), 0);
+    close_both();
+}
+
 static void an_end_without_close_notify_is_an_error(void **state)
 {
     struct raw r = raw_new();
@@ -644,11 +661,13 @@ int main(void)
         cmocka_unit_test(old_versions_are_spoken_only_where_asked_for),
         cmocka_unit_test(a_client_cannot_renegotiate),
         cmocka_unit_test(half_a_record_waits_for_its_rest),
+        cmocka_unit_test(an_idle_connection_has_no_buffer),
         cmocka_unit_test(an_end_without_close_notify_is_an_error),
         cmocka_unit_test(what_is_no_client_hello_fails),
         cmocka_unit_test(nothing_read_before_survives_the_switch),
         cmocka_unit_test(a_stream_may_be_closed_at_any_step_of_the_handshake),
     };
 
+    tls_use_buffers();
     return cmocka_run_group_tests(tests, setup, teardown);
 }

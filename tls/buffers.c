@@ -1,0 +1,129 @@
+/*
+ * buffers.c - the buffers of TLS records lie apart from everything else that OpenSSL keeps.
+ *
+ * With SSL_MODE_RELEASE_BUFFERS OpenSSL takes 17 KiB for nearly every record that it reads or writes and gives
+ * them back at once.  From malloc they come between what lasts as long as a connection, and the holes that they
+ * leave are never filled: 3 KiB for each idle connection.  Here they have a region of addresses of their own,
+ * cut into pieces; the one that was freed last is the next, as it is in the processor's cache.
+ *
+ *     region   [ piece 0 | piece 1 | ...  touched  ... | never used: no memory | ... ]
+ *
+ * More than KEPT free pieces give their memory back one by one, so a flood of handshakes leaves nothing behind.
+ * What finds no piece, and everything of other sizes, is malloc's.
+ *
+ * One region a thread; all of OpenSSL's objects with records stay in the thread that made them.
+ */
+#include <openssl/crypto.h>
+#include <sys/mman.h>
+
+#include "tls/tls_priv.h"
+
+#define PIECE ((size_t)20 * 1024) /* whole pages: a record, its overhead, OpenSSL's alignment */
+#define PIECES 2048U              /* 40 MiB of addresses */
+#define KEPT 32U                  /* free pieces that keep their memory */
+
+struct region {
+    char *start; /* NULL: not made, or there is none to be had */
+    bool tried;
+    unsigned touched; /* pieces that were ever handed out */
+    unsigned free_count;
+    uint16_t free[PIECES]; /* their numbers; the last is the next */
+};
+
+static _Thread_local struct region region;
+
+static bool in_region(const struct region *r, const void *at)
+{
+    uintptr_t start = (uintptr_t)r->start, p = (uintptr_t)at;
+
+    return start != 0 && p >= start && p - start < PIECES * PIECE;
+}
+
+static void open_region(struct region *r)
+{
+    void *at = mmap(NULL, PIECES * PIECE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE,
+                    -1, 0);
+
+    r->tried = true;
+    if (at != MAP_FAILED) {
+        (void)madvise(at, PIECES * PIECE, MADV_NOHUGEPAGE); /* a kernel without huge pages says no */
+        r->start = at;
+    }
+}
+
+static void *take_piece(struct region *r)
+{
+    if (!r->tried) {
+        open_region(r);
+    }
+    if (r->free_count > 0) {
+        return r->start + r->free[--r->free_count] * PIECE;
+    }
+    if (r->start != NULL && r->touched < PIECES) {
+        return r->start + r->touched++ * PIECE;
+    }
+    return NULL;
+}
+
+static void free_piece(struct region *r, void *at)
+{
+    size_t i = (size_t)((char *)at - r->start) / PIECE;
+
+    r->free[r->free_count++] = (uint16_t)i;
+    if (r->free_count > KEPT) {
+        (void)madvise(at, PIECE, MADV_DONTNEED);
+    }
+}
+
+static void *take(size_t size, const char *file UNUSED, int line UNUSED)
+{
+    void *at = size >= TLS_RECORD_MAX && size <= PIECE ? take_piece(&region) : NULL;
+
+    if (size == 0) {
+        return NULL;
+    }
+    return at != NULL ? at : malloc(size);
+}
+
+static void give(void *at, const char *file UNUSED, int line UNUSED)
+{
+    if (in_region(&region, at)) {
+        free_piece(&region, at);
+    } else {
+        free(at);
+    }
+}
+
+static void *resize(void *at, size_t size, const char *file, int line)
+{
+    void *fresh;
+
+    if (!in_region(&region, at)) {
+        if (size == 0) {
+            free(at);
+            return NULL;
+        }
+        return realloc(at, size);
+    }
+    if (size > 0 && size <= PIECE) {
+        return at;
+    }
+    fresh = take(size, file, line);
+    if (fresh != NULL) {
+        memcpy(fresh, at, PIECE);
+    }
+    if (fresh != NULL || size == 0) {
+        free_piece(&region, at);
+    }
+    return fresh;
+}
+
+void tls_use_buffers(void)
+{
+    (void)CRYPTO_set_mem_functions(take, resize, give);
+}
+
+size_t tls_buffers_in_use(void)
+{
+    return region.touched - region.free_count;
+}
