@@ -338,6 +338,36 @@ static void a_client_gets_the_key_type_it_can_use(void **state)
     assert_int_equal(key_type_for("ADH-AES128-GCM-SHA256:@SECLEVEL=0", "mx.example"), 0);
 }
 
+static void aes_128_is_preferred_and_nothing_is_forced(void **state)
+{
+    static const struct {
+        int version;
+        const char *offered, *chosen;
+    } rows[] = {
+        { TLS1_3_VERSION, "TLS_AES_256_GCM_SHA384:TLS_AES_128_GCM_SHA256", "TLS_AES_128_GCM_SHA256" },
+        { TLS1_3_VERSION, "TLS_AES_256_GCM_SHA384", "TLS_AES_256_GCM_SHA384" },
+        { TLS1_3_VERSION, "TLS_CHACHA20_POLY1305_SHA256:TLS_AES_128_GCM_SHA256",
+          "TLS_CHACHA20_POLY1305_SHA256" }, /* who puts it first has no AES in the processor */
+        { TLS1_2_VERSION, "ECDHE+AESGCM", "TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256" },
+        { TLS1_2_VERSION, "ECDHE-RSA-AES256-GCM-SHA384", "TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384" },
+    };
+
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        struct raw r = raw_new();
+        struct tls_info info;
+
+        SSL_set_max_proto_version(r.ssl, rows[i].version);
+        assert_int_equal(rows[i].version == TLS1_3_VERSION ? SSL_set_ciphersuites(r.ssl, rows[i].offered)
+                                                           : SSL_set_cipher_list(r.ssl, rows[i].offered),
+                         1);
+        assert_true(raw_handshake(&r, server));
+        assert_true(tls_info(a.s, &info));
+        assert_string_equal(info.cipher, rows[i].chosen);
+        raw_free(&r);
+    }
+}
+
 static void names_choose_certificates_and_unknown_ones_get_the_first(void **state)
 {
     static const struct {
@@ -656,6 +686,7 @@ int main(void)
         cmocka_unit_test(the_queue_and_the_body_keep_their_order),
         cmocka_unit_test(sessions_are_resumed_at_any_worker),
         cmocka_unit_test(a_client_gets_the_key_type_it_can_use),
+        cmocka_unit_test(aes_128_is_preferred_and_nothing_is_forced),
         cmocka_unit_test(names_choose_certificates_and_unknown_ones_get_the_first),
         cmocka_unit_test(alpn_is_smtp_or_nothing),
         cmocka_unit_test(old_versions_are_spoken_only_where_asked_for),
