@@ -2,6 +2,7 @@
 """25-check-online.py - glacis check --online: what it finds of resolver, names and servers, and its exit code."""
 import os
 import socket
+import ssl
 import struct
 import subprocess
 import sys
@@ -11,6 +12,7 @@ sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 # pylint: disable=wrong-import-position
 from checks import must, run, shows
 from sink import Sink
+from tlsclient import Authority
 
 OPT = b"\0\0)\4\xd0\0\0\0\0\0\0"
 
@@ -47,9 +49,15 @@ class Resolver:
                 (b"\2mx" if self.names else b"\2no") + b"\4test\7example\0"
         elif name == "org" and kind == 2:
             record = b"\xc0\x0c\0\2\0\1\0\0\0\x3c\0\4\1a\xc0\x0c"
+        elif name == "mail.corp.test" and kind == 1:
+            record = b"\xc0\x0c\0\1\0\1\0\0\0\x3c\0\4" + b"\x7f\0\0\1"
+        elif name == "six.corp.test" and kind == 28:
+            record = b"\xc0\x0c\0\x1c\0\1\0\0\0\x3c\0\x10" + bytes(15) + b"\1"
         elif self.rewrites and kind == 1:
             record = b"\xc0\x0c\0\1\0\1\0\0\0\x3c\0\4\xc0\0\2\1"
-        exists = record or name == "org" or self.rewrites
+        exists = record or name in ("org", "six.corp.test", "empty.corp.test") or self.rewrites
+        if name == "lame.corp.test":
+            return query[:2] + struct.pack(">HHHHH", 0x8182, 1, 0, 0, 1) + query[12:at + 5] + OPT
         return query[:2] + struct.pack(">HHHHH", 0x8180 if exists else 0x8183, 1, 1 if record else 0, 0, 1) + \
             query[12:at + 5] + record + OPT
 
@@ -68,18 +76,37 @@ class Resolver:
                     client.sendall(struct.pack(">H", len(answer)) + answer)
 
 
-def check(w, resolver, rules=(), more=""):
-    sink = Sink(keywords=["STARTTLS", "SIZE 1000000"]).start() if rules != "none" else None
+def server_context(w, host="mail.corp.test"):
+    """A server's TLS; its authority is ca/ca.pem."""
+    cert, key = Authority(w.dir + "/ca").leaf("server", host=host)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(cert, key)
+    return context
+
+
+def check(w, resolver, rules=(), more="", host="127.0.0.1", tls=None, keywords=("STARTTLS", "SIZE 1000000")):
+    sink = Sink(keywords=list(keywords), tls=tls).start() if rules != "none" else None
     if rules and sink:
         sink.rules = list(rules)
     path = os.path.join(w.dir, "c.yaml")
     with open(path, "w", encoding="ascii") as f:
-        f.write('server: {hostname: mx.test.example}\nupstreams: {up: {servers: ["127.0.0.1:%d"]%s}}\n'
+        f.write('server: {hostname: mx.test.example}\nupstreams: {up: {servers: ["%s:%d"]%s}}\n'
                 'domains: {example.test: up}\ndns: {servers: ["127.0.0.1:%d"]}\n'
                 'reputation: {lists: [{name: bl, zone: bl.test}]}\n' %
-                (sink.port if sink else 1, more, resolver.port))
-    return subprocess.run([os.environ.get("GLACIS", "build/glacis"), "check", "-c", path, "--online"],
-                          capture_output=True, text=True, timeout=60, check=False)
+                (host, sink.port if sink else 1, more, resolver.port))
+    r = subprocess.run([os.environ.get("GLACIS", "build/glacis"), "check", "-c", path, "--online"],
+                       capture_output=True, text=True, timeout=60, check=False)
+    if sink:
+        sink.stop()
+        must(not sink.violations, "the protocol kept", sink.violations)
+    return r
+
+
+def must_say(w, resolver, cases, **options):
+    """Each case: the rules of the sink, more about the upstream, the exit code, what is said."""
+    for rules, more, code, want in cases:
+        r = check(w, resolver, rules, more, **options)
+        must(r.returncode == code and want in r.stdout, "%d %s" % (code, want), "%d %s" % (r.returncode, r.stdout + r.stderr))
 
 
 @shows("a good resolver: every line says ok, exit code 0")
@@ -105,21 +132,57 @@ def names(w):
          "mx.test.example is no MX of it; these are: no.test.example" in r.stdout, "not ours", r.stdout)
 
 
+UNKNOWN = {"at": "RCPT", "match": "glacis-check-", "reply": "550 5.1.1 no such user"}
+
+
 @shows("servers behind: unknown recipients refused or taken, limits, refusals, no STARTTLS, nobody there")
 def servers(w):
-    unknown = {"at": "RCPT", "match": "glacis-check-", "reply": "550 5.1.1 no such user"}
-    for rules, more, code, want in (
-            ((unknown,), "", 0, ": ok: offers STARTTLS; refuses unknown recipients (550 5.1.1 no such user)"),
-            ((), "", 0, ": warn: offers STARTTLS; takes unknown recipients"),
-            (({"at": "RCPT", "reply": "451 4.3.0 later"},), "", 0, "does not say whether a recipient is unknown"),
-            (({"at": "MAIL", "reply": "421 4.3.2 too many"},), "", 0, ": warn: offers STARTTLS; limits or delays us at MAIL (421"),
-            (({"at": "MAIL", "reply": "530 5.7.0 no \x07"},), "", 69, "refuses mail of ours at MAIL (530 5.7.0 no \\x07)"),
-            (({"at": "CONNECT", "reply": "554 5.7.1 go away"},), "", 69, ": broken: does not greet us (554 5.7.1 go away)"),
-            (({"at": "EHLO", "then": "close"},), "", 69, ": broken: refuses our EHLO (no reply)"),
-            ((unknown,), ", tls: required", 0, ": ok: offers STARTTLS\n"),
-            ("none", "", 69, ": broken: cannot be reached: Connection refused")):
-        r = check(w, Resolver(), rules, more)
-        must(r.returncode == code and want in r.stdout, want, r.stdout + r.stderr)
+    must_say(w, Resolver(), (
+        ((UNKNOWN,), "", 0, ": ok: speaks TLS1.3; refuses unknown recipients (550 5.1.1 no such user)"),
+        ((UNKNOWN,), ", tls: off", 0, ": ok: offers STARTTLS; refuses unknown recipients (550"),
+        ((), "", 0, ": warn: speaks TLS1.3; takes unknown recipients"),
+        (({"at": "RCPT", "reply": "451 4.3.0 later"},), "", 0, "does not say whether a recipient is unknown"),
+        (({"at": "MAIL", "reply": "421 4.3.2 too many"},), "", 0, ": warn: speaks TLS1.3; limits or delays us at MAIL (421"),
+        (({"at": "MAIL", "reply": "530 5.7.0 no \x07"},), "", 69, "refuses mail of ours at MAIL (530 5.7.0 no \\x07)"),
+        (({"at": "CONNECT", "reply": "554 5.7.1 go away"},), "", 69, ": broken: does not greet us (554 5.7.1 go away)"),
+        (({"at": "CONNECT", "then": "mute"},), "", 69, ": broken: does not greet us (no reply in time)"),
+        (({"at": "EHLO", "then": "close"},), "", 69, ": broken: refuses our EHLO (no reply)"),
+        ("none", "", 69, ": broken: cannot be reached: Connection refused")), tls=server_context(w))
+    must_say(w, Resolver(), (((UNKNOWN,), "", 0, ": ok: has no STARTTLS; refuses unknown recipients (550"),), keywords=("SIZE",))
+
+
+@shows("servers behind with `tls`: required and verify are asked to the end, what fails is said, and mail in clear is a warning")
+def encrypted(w):
+    good, resolver = server_context(w), Resolver()
+    trusted = ", tls: verify, tls_ca: %s/ca/ca.pem" % w.dir
+    must_say(w, resolver, (
+        ((UNKNOWN,), ", tls: required", 0, ": ok: speaks TLS1.3; refuses unknown recipients (550"),
+        (({"at": "STARTTLS", "reply": "454 4.7.0 no"},), ", tls: required", 69, ": broken: refuses STARTTLS, which `tls` requires (454"),
+        (({"at": "STARTTLS", "reply": "454 4.7.0 no"}, UNKNOWN), "", 0,
+         ": warn: refuses STARTTLS, so mail goes there in clear (454 4.7.0 no); refuses unknown recipients (550"),
+        (({"at": "STARTTLS", "reply": "220 go", "then": "close"},), ", tls: required", 69, ": broken: TLS fails, which `tls` requires: "),
+        (({"at": "STARTTLS", "reply": "220 go", "then": "close"}, UNKNOWN), "", 0, ": warn: TLS fails, so mail goes there in clear: "),
+        (({"at": "STARTTLS", "reply": "220 go", "then": "close"}, UNKNOWN), "", 0, "; refuses unknown recipients (550"),
+        (({"at": "STARTTLS", "raw": "220 go\r\n250 injected\r\n", "then": "mute"},), "", 69,
+         ": broken: something follows its 220 to STARTTLS in clear"),
+        ((UNKNOWN,), trusted + ", tls_name: mail.corp.test", 0,
+         ": ok: speaks TLS1.3 with a certificate that is good; refuses unknown recipients (550"),
+        ((), trusted, 69, ": broken: its certificate is not good for `tls_ca` and `tls_name`: IP address mismatch"),
+        ((), ", tls: verify, tls_name: mail.corp.test", 69, "`tls_ca` and `tls_name`: ")), tls=good)
+    must_say(w, resolver, (((), ", tls: required", 69, ": broken: does not offer STARTTLS, which `tls` requires"),), keywords=("SIZE",))
+
+
+@shows("servers behind by name: looked up as the proxy does it, A before AAAA, and what the DNS says is said")
+def by_name(w):
+    trusted = ", tls: verify, tls_ca: %s/ca/ca.pem" % w.dir
+    for host, more, code, want in (
+            ("mail.corp.test", "", 0, ": ok: is 127.0.0.1; speaks TLS1.3; refuses unknown recipients (550"),
+            ("mail.corp.test", trusted, 0, ": ok: is 127.0.0.1; speaks TLS1.3 with a certificate that is good; refuses unknown"),
+            ("six.corp.test", "", 69, ": broken: is ::1; cannot be reached: "),
+            ("none.corp.test", "", 69, ": broken: its name does not exist in the DNS"),
+            ("empty.corp.test", "", 69, ": broken: its name has no address"),
+            ("lame.corp.test", "", 69, ": broken: its address cannot be looked up: servfail")):
+        must_say(w, Resolver(), (((UNKNOWN,), more, code, want),), host=host, tls=server_context(w))
 
 
 run()
