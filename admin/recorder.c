@@ -77,19 +77,19 @@ static struct workers_seen look_at_workers(const struct recorder *r)
     return seen;
 }
 
-static bool is_up(const struct recorder *r, const char *server)
+static bool is_up(const struct recorder *r, const struct config_upstream *u, const char *server)
 {
     struct state_health h;
 
     state_health_get(r->st, state_server_find(r->st, server), &h);
-    return !h.down;
+    return !h.down || u->health.interval_ms == CONFIG_OFF;
 }
 
 static bool some_server_up(const struct recorder *r)
 {
     for (size_t i = 0; i < r->conf->upstream_count; i++) {
         for (size_t k = 0; k < r->conf->upstreams[i].server_count; k++) {
-            if (is_up(r, r->conf->upstreams[i].server[k].text))
+            if (is_up(r, &r->conf->upstreams[i], r->conf->upstreams[i].server[k].text))
                 return true;
         }
     }
@@ -120,8 +120,7 @@ typedef uint64_t (*server_value)(const struct recorder *r, const struct config_u
 
 static uint64_t value_up(const struct recorder *r, const struct config_upstream *u, const char *server)
 {
-    (void)u;
-    return is_up(r, server) ? 1 : 0;
+    return is_up(r, u, server) ? 1 : 0;
 }
 
 static uint64_t value_open(const struct recorder *r, const struct config_upstream *u, const char *server)

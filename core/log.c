@@ -139,6 +139,11 @@ static void begin_text(struct buf *b, enum log_level level, const char *event)
     }
 }
 
+bool log_shows(enum log_level level)
+{
+    return level <= state.level;
+}
+
 bool log_begin(struct log_line *l, enum log_level level, const char *event)
 {
     if (level > state.level) {

@@ -25,8 +25,8 @@ enum log_level {
     LOG_LEVEL_ERROR = 0, /* someone must act */
     LOG_LEVEL_WARN,      /* degraded */
     LOG_LEVEL_INFO,      /* the facts: connect, txn, close, ... */
-    LOG_LEVEL_DEBUG,     /* phases */
-    LOG_LEVEL_TRACE,     /* the wire, never bodies or secrets */
+    LOG_LEVEL_DEBUG,     /* commands and replies, by their names and codes */
+    LOG_LEVEL_TRACE,     /* with their arguments; never bodies or secrets */
     LOG_LEVEL_COUNT,
 };
 
@@ -62,6 +62,9 @@ struct log_line {
     bool           list_used; /* it has an item */
     char           mem[LOG_LINE_MAX];
 };
+
+/* Is this level logged? */
+bool log_shows(enum log_level level);
 
 /* False if this level is not logged: then nothing else may be called.  `event`: [a-z_]+. */
 bool log_begin(struct log_line *l, enum log_level level, const char *event) MUST_USE;

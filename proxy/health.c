@@ -96,8 +96,8 @@ static void on_probe_time(void *arg)
     timer_start(&ups->probe, sleep_ms(ups, now));
 }
 
-/* What a generation before has left by other settings ends here. */
-static void settle(struct upstreams *ups)
+/* A generation before may have had a longer interval. */
+static void hasten(struct upstreams *ups)
 {
     uint64_t now = loop_now(ups->loop);
 
@@ -105,15 +105,15 @@ static void settle(struct upstreams *ups)
         for (size_t k = 0; k < ups->pool[i].server_count; k++) {
             struct pool_server *s = &ups->pool[i].server[k];
 
-            state_server_settle(ups->state, s->index, health_off(s),
-                                now + (health_off(s) ? LEARN_MS : s->pool->conf->health.interval_ms));
+            state_probe_hasten(ups->state, s->index,
+                               now + (health_off(s) ? LEARN_MS : s->pool->conf->health.interval_ms));
         }
     }
 }
 
 void health_start(struct upstreams *ups)
 {
-    settle(ups);
+    hasten(ups);
     timer_init(&ups->probe, ups->loop, on_probe_time, ups);
     timer_start(&ups->probe, 0);
 }

@@ -304,9 +304,9 @@ static size_t candidates(struct pool *p, const struct lease *l, struct pool_serv
         struct state_health h;
 
         state_health_get(p->ups->state, p->server[i].index, &h);
-        down[i] = h.down;
+        down[i] = h.down && p->conf->health.interval_ms != CONFIG_OFF; /* marked by a generation before */
         all_down = all_down && h.down;
-        rank[i] = rank_of(p, i, h.down, h.next_probe_ms);
+        rank[i] = rank_of(p, i, down[i], h.next_probe_ms);
     }
     for (size_t i = 0; i < p->server_count; i++) {
         size_t at = n;

@@ -303,6 +303,7 @@ void session_reply(struct session *s, const struct reply *r, bool ours)
         buf_init(&b, 4 * REPLY_UPSTREAM_BYTES);
     }
     reply_write(&b, r, true, s->txn != NULL && s->txn->env.smtputf8, suffix);
+    session_log_reply(s, r);
     stream_write(s->stream, buf_slice(&b));
     buf_fini(&b);
     s->idle_since = loop_now(s->worker->loop);

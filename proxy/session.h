@@ -286,6 +286,8 @@ void session_tags(struct session *s, struct buf *out);
 /* The client is gone without having read its 250: remembered for limits.duplicate_guard (RFC 1047). */
 void session_unconfirmed(struct session *s);
 
+void session_log_command(struct session *s, struct slice verb, struct slice arg, bool secret);
+void session_log_reply(struct session *s, const struct reply *r);
 void session_log_connect(struct session *s);
 void session_log_close(struct session *s, enum close_reason reason);
 void session_log_rcpt(struct session *s, const struct recipient *rcpt, struct slice said, const struct reply *r,

@@ -15,10 +15,11 @@
 #define ANYWHERE (IN(HELO) | IN(READY) | IN(ENVELOPE))
 
 enum {
-    CMD_NO_ARG = 1, /* anything behind the verb is 501 */
-    CMD_SYNC = 2,   /* must be the last of a pipelined group (RFC 2920 3.1) */
-    CMD_IDLE = 4,   /* no progress towards a message: counted */
-    CMD_CLEAR = 8,  /* goes without TLS even where tls.mode is required (RFC 3207 4) */
+    CMD_NO_ARG = 1,  /* anything behind the verb is 501 */
+    CMD_SYNC = 2,    /* must be the last of a pipelined group (RFC 2920 3.1) */
+    CMD_IDLE = 4,    /* no progress towards a message: counted */
+    CMD_CLEAR = 8,   /* goes without TLS even where tls.mode is required (RFC 3207 4) */
+    CMD_SECRET = 16, /* what stands behind it is not logged */
 };
 
 struct command {
@@ -182,7 +183,7 @@ static const struct command commands[] = {
     { SLICE_INIT("HELP"), ANYWHERE, CMD_IDLE, cmd_help },
     { SLICE_INIT("EXPN"), ANYWHERE, 0, cmd_refused },
     { SLICE_INIT("STARTTLS"), ANYWHERE, CMD_NO_ARG | CMD_CLEAR | CMD_IDLE, cmd_starttls },
-    { SLICE_INIT("AUTH"), ANYWHERE, 0, cmd_refused },
+    { SLICE_INIT("AUTH"), ANYWHERE, CMD_SECRET, cmd_refused },
     { SLICE_INIT("ETRN"), ANYWHERE, 0, cmd_refused },
     { SLICE_INIT("TURN"), ANYWHERE, 0, cmd_refused },
     { SLICE_INIT("ATRN"), ANYWHERE, 0, cmd_refused },
@@ -190,7 +191,7 @@ static const struct command commands[] = {
     { SLICE_INIT("SEND"), ANYWHERE, 0, cmd_refused },
     { SLICE_INIT("SOML"), ANYWHERE, 0, cmd_refused },
     { SLICE_INIT("SAML"), ANYWHERE, 0, cmd_refused },
-    { SLICE_INIT("XCLIENT"), ANYWHERE, CMD_SYNC | CMD_IDLE, cmd_xclient },
+    { SLICE_INIT("XCLIENT"), ANYWHERE, CMD_SYNC | CMD_IDLE | CMD_SECRET, cmd_xclient },
     { SLICE_INIT("XFORWARD"), ANYWHERE, 0, cmd_refused },
 };
 
@@ -223,8 +224,10 @@ enum cmd_result session_command(struct session *s, struct slice line)
     const struct command *c = find_command(verb);
 
     if (c == NULL || line.ptr[0] == ' ' || line.ptr[0] == '\t') {
+        session_log_command(s, SLICE("unknown"), SLICE_NONE, true); /* it may be content */
         return unknown_command(s, verb);
     }
+    session_log_command(s, c->verb, arg, (c->flags & CMD_SECRET) != 0);
     s->suspicious = 0;
     if (s->worker->conf->tls.required && !s->tls && !(c->flags & CMD_CLEAR)) {
         return session_say(s, REPLY_TLS_REQUIRED);

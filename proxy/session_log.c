@@ -1,5 +1,6 @@
 /*
- * session_log.c - the records of a session: connect, refused (before RCPT), rcpt (refused ones), txn, close.
+ * session_log.c - the records of a session: connect, refused (before RCPT), rcpt (refused ones), txn, close;
+ * at the level debug also each command and reply.
  *
  * The keys and their order are part of the interface (glacis(8)); `txn` explains one message completely.
  * Addresses obey log.addresses: full, the domain alone (nothing of one without a domain), or a hash that the
@@ -200,6 +201,45 @@ void session_log_txn(struct session *s, const struct reply *r, const char *outco
     log_num(&l, "relay_ms", t->data_ms != 0 ? (int64_t)(now - t->data_ms) : 0);
     if (s->stream == NULL) {
         log_bool(&l, "client_gone", true);
+    }
+    log_end(&l);
+}
+
+static const char *const phase_name[PHASE_COUNT] = {
+    [PHASE_BANNER] = "banner",     [PHASE_HELO] = "helo", [PHASE_TLS] = "tls",     [PHASE_READY] = "ready",
+    [PHASE_ENVELOPE] = "envelope", [PHASE_DATA] = "data", [PHASE_RELAY] = "relay", [PHASE_CLOSED] = "closed",
+};
+
+/* At trace with its argument, where that holds no secret and addresses may be seen. */
+void session_log_command(struct session *s, struct slice verb, struct slice arg, bool secret)
+{
+    struct log_line l;
+
+    if (!log_begin(&l, LOG_LEVEL_DEBUG, "command")) {
+        return;
+    }
+    log_text(&l, "session", s->id);
+    log_text(&l, "phase", phase_name[s->phase]);
+    log_str(&l, "verb", verb);
+    if (!secret && log_shows(LOG_LEVEL_TRACE) && s->worker->conf->log.addresses == LOG_ADDRESSES_FULL) {
+        log_str(&l, "argument", arg);
+    }
+    log_end(&l);
+}
+
+void session_log_reply(struct session *s, const struct reply *r)
+{
+    struct log_line l;
+
+    if (!log_begin(&l, LOG_LEVEL_DEBUG, "reply")) {
+        return;
+    }
+    log_text(&l, "session", s->id);
+    log_text(&l, "phase", phase_name[s->phase]);
+    log_num(&l, "code", r->code);
+    log_str(&l, "enhanced", r->enhanced);
+    if (log_shows(LOG_LEVEL_TRACE)) {
+        put_reply_text(s, &l, r->text);
     }
     log_end(&l);
 }

@@ -403,9 +403,33 @@ static void on_message_reply(struct upstream *u, const struct reply *r)
     u->lease->ev->on_final(u->lease->arg, was, r);
 }
 
+static void log_reply(const struct upstream *u, const struct reply *r)
+{
+    static const char *const names[UP_STATE_COUNT] = {
+        [UP_CONNECT] = "connect", [UP_GREETING] = "greeting", [UP_EHLO] = "ehlo",
+        [UP_HELO] = "helo",       [UP_STARTTLS] = "starttls", [UP_HANDSHAKE] = "handshake",
+        [UP_XCLIENT] = "xclient", [UP_XFORWARD] = "xforward", [UP_READY] = "ready",
+        [UP_RSET] = "rset",       [UP_MAIL] = "mail",         [UP_RCPT] = "rcpt",
+        [UP_OPEN] = "open",       [UP_DATA] = "data",         [UP_BODY] = "body",
+        [UP_FINAL] = "final",     [UP_QUIT] = "quit",         [UP_CLOSED] = "closed",
+    };
+    struct log_line l;
+
+    if (!log_begin(&l, LOG_LEVEL_DEBUG, "upstream_reply"))
+        return;
+    log_text(&l, "upstream", u->server->pool->conf->name);
+    log_text(&l, "server", u->server->conf->text);
+    log_text(&l, "state", names[u->state]);
+    log_num(&l, "code", r->code);
+    log_str(&l, "enhanced", r->enhanced);
+    log_end(&l);
+}
+
 static void on_reply(struct upstream *u, const struct reply *r)
 {
     bool asked = u->owed > 0;
+
+    log_reply(u, r);
 
     u->owed -= asked ? 1 : 0;
     if (asked && r->code != 421) {

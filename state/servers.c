@@ -400,19 +400,15 @@ bool state_probe_claim(struct state *s, int server, uint64_t now_ms, uint64_t in
            atomic_compare_exchange_strong(&s->sh->server[server].next_probe_ms, &due, now_ms + interval_ms);
 }
 
-void state_server_settle(struct state *s, int server, bool never_down, uint64_t due_ms)
+void state_probe_hasten(struct state *s, int server, uint64_t due_ms)
 {
-    struct server *sv;
     uint64_t due;
 
     if (!server_valid(server))
         return;
-    sv = &s->sh->server[server];
-    due = sv->next_probe_ms;
+    due = s->sh->server[server].next_probe_ms;
     if (due > due_ms)
-        (void)atomic_compare_exchange_strong(&sv->next_probe_ms, &due, due_ms);
-    if (never_down)
-        atomic_fetch_and(&sv->health, ~HEALTH_DOWN);
+        (void)atomic_compare_exchange_strong(&s->sh->server[server].next_probe_ms, &due, due_ms);
 }
 
 /* ---- rate: GCRA; `count` at once, then one each per/count.  See rate_allows() of clients.c ---- */

@@ -128,11 +128,8 @@ bool state_health_report(struct state *s, int server, bool ok, unsigned fall, un
 /* True for exactly one process when now_ms >= next_probe_ms; the next one is then due interval_ms later. */
 bool state_probe_claim(struct state *s, int server, uint64_t now_ms, uint64_t interval_ms) MUST_USE;
 
-/*
- * A generation with other settings begins: the next probe is due at due_ms at the latest, and a server that is
- * never to be marked down is up.
- */
-void state_server_settle(struct state *s, int server, bool never_down, uint64_t due_ms);
+/* A generation with another interval begins: the next probe is due at due_ms at the latest. */
+void state_probe_hasten(struct state *s, int server, uint64_t due_ms);
 
 /* ---- rates of an upstream ("2/1s"), over all processes ---- */
 /* 0: go on now; else ms to wait until a slot is free (and nothing is taken). */

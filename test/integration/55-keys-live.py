@@ -41,6 +41,24 @@ def compare(seen, wanted, when):
     must(not wrong, "%s, all keys as written" % when, wrong)
 
 
+class Together:
+    """Looks at the same time, since each of them waits."""
+
+    def __init__(self):
+        self.seen, self.threads = {}, []
+
+    def __enter__(self):
+        return self
+
+    def add(self, key, function, *args):
+        self.threads.append(threading.Thread(target=lambda: self.seen.update({key: function(*args)})))
+        self.threads[-1].start()
+
+    def __exit__(self, *_):
+        for t in self.threads:
+            t.join()
+
+
 class Held:
     """A session with an open transaction, over a reload."""
 
@@ -203,48 +221,35 @@ def look_at_message(g, sink):
             "headers.authserv_id": results, "identity": b"XFORWARD" in b"".join(sink.commands())}
 
 
-class Patience:
-    """Sessions that are silent, or trickle, in several places: how each ends."""
-
-    def __init__(self, g):
-        self.ends = {}
-        self.threads = [threading.Thread(target=self.watch, args=(g, key, begin, slow)) for key, begin, slow in (
-            ("limits.command_timeout", b"", None), ("limits.command_deadline", b"NO", b"x"),
-            ("limits.data_timeout", b"X: y\r\n", None))]
-        for t in self.threads:
-            t.start()
-
-    def watch(self, g, key, begin, slow):
-        with Client(g.smtp) as c:
-            c.hello()
-            if key == "limits.data_timeout":
-                c.envelope()
-                c.cmd("DATA")
-            c.send(begin)
-            until, seen = time.monotonic() + 3, b""
-            c.sock.settimeout(0.3)
-            while time.monotonic() < until and not seen:
-                with contextlib.suppress(socket.timeout):
-                    seen = c.sock.recv(100)
-                with contextlib.suppress(OSError):
-                    c.send(slow or b"")
-            self.ends[key] = seen[:3].decode()
-
-    def look(self):
-        for t in self.threads:
-            t.join()
-        return dict(self.ends)
+def ends(g, key):
+    """How a session ends within three seconds that is silent, or trickles: at commands, in a command, in content."""
+    with Client(g.smtp) as c:
+        c.hello()
+        if key == "limits.data_timeout":
+            c.envelope()
+            c.cmd("DATA")
+            c.send(b"X: y\r\n")
+        until, seen = time.monotonic() + 3, b""
+        c.sock.settimeout(0.3)
+        while time.monotonic() < until and not seen:
+            with contextlib.suppress(socket.timeout):
+                seen = c.sock.recv(100)
+            with contextlib.suppress(OSError):
+                c.send(b"x" if key == "limits.command_deadline" else b"")
+        return seen[:3].decode()
 
 
 def look_at_sessions(g, sink):
-    patience = Patience(g)
-    seen = {**look_at_replies(g), **look_at_content(g), **look_at_message(g, sink)}
+    with Together() as patience:
+        for key in ("limits.command_timeout", "limits.command_deadline", "limits.data_timeout"):
+            patience.add(key, ends, g, key)
+        seen = {**look_at_replies(g), **look_at_content(g), **look_at_message(g, sink)}
     had = len(sink.commands("RCPT TO:<NOBODY@"))
     for _ in range(2):
         must(deliver(g, rcpts=("nobody@example.test",)) == "550 5.1.1", "an unknown recipient")
     seen["upstreams.remember_unknown"] = len(sink.commands("RCPT TO:<NOBODY@")) - had
     seen["admin.token"] = g.http("/metrics")[0]
-    return {**seen, **patience.look()}
+    return {**seen, **patience.seen}
 
 
 @shows("server, limits, smtp, headers, domains, groups, rules, log: one reload changes them all for new sessions, none for an old one")
@@ -283,7 +288,7 @@ def sessions(w):
     with open(os.path.join(g.dir, "new.log"), encoding="ascii") as f:
         log = f.read()
     must(re.search(r"^\S+Z info txn process=worker .* from=@elsewhere.invalid ", log, re.M), "log.to, log.format, log.addresses", log[-500:])
-    must("alice" not in log, "log.addresses", log[-500:])
+    must(re.search(r"^\S+Z debug command .* verb=MAIL$", log, re.M) and "alice" not in log, "log.level, log.addresses", log[-500:])
     must(Client(("127.0.0.1", ports["more"])).greeting.code == "220", "the listener that was added")
 
 
@@ -381,6 +386,128 @@ def processes(w):
         wait_for(lambda: spools(g) == {"spool-c"}, 5, "the spool of another user")
         must(65534 in [user_of(p) for p in g.children("glacis-worker")], "server.user")
         last.close()
+
+
+# ---- upstreams ----
+
+UPSTREAMS = """server:
+  hostname: mx.glacis.test
+  listen: ["127.0.0.1:%d"]
+  user: root
+  state_dir: {dir}/state
+  greet_delay: 0ms
+  workers: 1
+upstreams:
+%s
+domains:
+%s
+policy: {preset: none, rules: []}
+dns: {self_test: off}
+admin: {listen: "127.0.0.1:0"}
+log: {level: warn}
+"""
+# name, the keys before, the keys after
+KINDS = [("idle", "", "idle_timeout: 1s"), ("aged", "", "max_age: 1s"), ("counted", "", "max_messages: 1"),
+         ("unkept", "", "keep_idle: off"), ("narrow", "", "connections: 1, queue_wait: 100ms"), ("impatient", "", "hold: 100ms"),
+         ("mute", "", "timeouts: {command: 1s}"), ("late", "", "timeouts: {final_reply: 1s}"),
+         ("rated", "rate: 1/1h, queue_wait: 100ms", "rate: 1000/1s"), ("spread", "", "balance: round_robin"),
+         ("healthy", "health: {interval: 1s, fall: 1}", "health: off"), ("probed", "health: {interval: 1h}", "health: {interval: 1s}")]
+
+
+def upstream_file(port, sinks, at):
+    lines = []
+    for row in KINDS:
+        more = [s.port for s in sinks[row[0]]]
+        lines.append("  %s: {servers: [%s], tls: off%s}" % (row[0], ", ".join('"127.0.0.1:%d"' % p for p in more),
+                                                            ", " + row[at] if row[at] else ""))
+    return UPSTREAMS % (port, "\n".join(lines), "\n".join("  %s.test: %s" % (row[0], row[0]) for row in KINDS))
+
+
+def to(name):
+    return ("bob@%s.test" % name,)
+
+
+def mailed(g, sink, name, pause=0.0):
+    """How many connections two messages needed."""
+    must(deliver(g, rcpts=to(name)) == "250", "a message to %s" % name)
+    time.sleep(pause)
+    must(deliver(g, rcpts=to(name)) == "250", "a second one")
+    return len({m.conn.number for m in sink.messages[-2:]})
+
+
+def answers_within(g, name, seconds):
+    """What a message to it is answered within that time; empty: nothing yet."""
+    with Client(g.smtp) as c:
+        c.hello()
+        c.cmd("MAIL FROM:<a@elsewhere.invalid>")
+        c.send(b"RCPT TO:<%s>\r\nDATA\r\n" % to(name)[0].encode())
+        with contextlib.suppress(Lost):
+            r = c.reply(seconds)
+            if r.code == "250" and c.reply(seconds).code == "354":
+                c.send(MESSAGE + b".\r\n")
+                r = c.reply(seconds)
+            return r.code
+    return ""
+
+
+def look_at_upstreams(g, sinks, patience):
+    seen = {"max_messages": mailed(g, sinks["counted"][0], "counted"), "max_age": mailed(g, sinks["aged"][0], "aged", 1.1),
+            "rate": [deliver(g, rcpts=to("rated"))[:3] for _ in range(2)]}
+    for name in ("idle", "unkept"):
+        mailed(g, sinks[name][0], name)
+    for _ in range(4):
+        must(deliver(g, rcpts=to("spread")) == "250", "a message")
+    seen["balance"] = [len(s.messages) for s in sinks["spread"]]
+    with Client(g.smtp) as c:
+        c.hello()
+        c.envelope(to("impatient"))
+        had = g.metrics()["glacis_upstream_returned_early_total"]
+        time.sleep(0.4)
+        seen["hold"] = g.metrics()["glacis_upstream_returned_early_total"] > had
+    sinks["narrow"][0].rules = [{"at": "DOT", "delay": 0.7}]
+    first = threading.Thread(target=deliver, args=(g,), kwargs={"rcpts": to("narrow")})
+    first.start()
+    sinks["narrow"][0].wait(lambda: sinks["narrow"][0].commands("DATA"), 5)
+    seen["connections, queue_wait"] = answers_within(g, "narrow", 5)
+    first.join()
+    seen["idle_timeout"], seen["keep_idle"] = all_closed(sinks["idle"][0], patience), all_closed(sinks["unkept"][0], patience / 2)
+    return seen
+
+
+def all_closed(sink, patience):
+    return sink.wait(lambda: not any(c.open for c in sink.connections), patience)
+
+
+@shows("upstreams: limits of connections, patience, balance, rate, health: one reload changes them for each; what was down or had to wait by the old ones does no longer")
+def upstreams(w):
+    sinks = {row[0]: [w.sink() for _ in range(2 if row[0] == "spread" else 1)] for row in KINDS}
+    port = free_port()
+    g = w.glacis(upstream_file(port, sinks, 1))
+    wait_for(lambda: g.http("/readyz")[0] == 200, 10, "ready")
+    sinks["healthy"][0].pause()
+    up = 'glacis_upstream_server_up{upstream="healthy",server="127.0.0.1:%d"}' % sinks["healthy"][0].port
+    compare(look_at_upstreams(g, sinks, 1.5), {
+        "max_messages": 1, "keep_idle": False, "max_age": 1, "rate": ["250", "451"], "balance": [4, 0], "hold": False,
+        "connections, queue_wait": "250", "idle_timeout": False}, "before the reload")
+    wait_for(lambda: g.metrics()[up] == 0, 10, "health.interval, health.fall: down")
+    probes = len(sinks["probed"][0].commands("EHLO"))
+    held = Held(g, to("narrow")[0])
+    for s in (s for group in sinks.values() for s in group):
+        s.messages.clear()
+    reload(g, upstream_file(port, sinks, 2))
+    wait_for(lambda: g.metrics().get(up) == 1, 5, "health: off: not down any more")
+    sinks["mute"][0].rules = [{"at": "RCPT", "then": "mute"}]
+    sinks["late"][0].rules = [{"at": "DOT", "then": "mute"}]
+    held.ends_well(sinks["narrow"][0])
+    sinks["narrow"][0].clear()
+    compare(look_at_upstreams(g, sinks, 10), {
+        "max_messages": 2, "keep_idle": True, "max_age": 2, "rate": ["250", "250"], "balance": [2, 2], "hold": True,
+        "connections, queue_wait": "451", "idle_timeout": True}, "after the reload")
+    with Together() as both:
+        both.add("timeouts.command", answers_within, g, "mute", 5)
+        both.add("timeouts.final_reply", answers_within, g, "late", 5)
+    compare(both.seen, {"timeouts.command": "451", "timeouts.final_reply": "451"}, "after the reload")
+    wait_for(lambda: len(sinks["probed"][0].commands("EHLO")) > probes, 5, "health.interval: the next probe in a second")
 
 
 if __name__ == "__main__":

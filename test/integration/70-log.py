@@ -138,14 +138,21 @@ def escaping(w):
 @shows("no subject, no content, no credentials in the log, at any level")
 def no_content(w):
     sink = w.sink()
-    g = w.glacis(w.config(sink, "log: {level: debug}"))
+    g = w.glacis(w.config(sink, "log: {level: trace}"))
     with Client(g.smtp) as c:
         c.hello()
         c.cmd("AUTH PLAIN c2VjcmV0LWxvZ2lu")
         c.cmd("XCLIENT LOGIN=secret-login")
+        c.cmd("secret-body as a command")
         c.cmd("QUIT")
     session(g)
     txns(g, 1)
+    seen = [(e["verb"], e["phase"], e.get("argument")) for e in g.events("command")]
+    for wanted in (("AUTH", "ready", None), ("unknown", "ready", None), ("MAIL", "ready", "FROM:<alice@elsewhere.invalid>"),
+                   ("DATA", "envelope", "")):
+        must(wanted in seen, "each command", seen)
+    must(("354", "data") in [(str(e["code"]), e["phase"]) for e in g.events("reply")], "each reply", g.events("reply"))
+    must({"greeting", "ehlo", "mail", "rcpt", "data", "final"} <= {e["state"] for e in g.events("upstream_reply")}, "the server's", seen)
     for word in ("secret-subject", "secret-body", "c2VjcmV0", "secret-login"):
         must(word not in g.log_text(), "no %s" % word, g.log_text())
 
@@ -153,7 +160,7 @@ def no_content(w):
 def addresses(w, how):
     sink = w.sink()
     sink.rules = [{"at": "DOT", "nth": 1, "reply": "554 5.2.2 The mailbox of <bob.person@example.test> is full"}]
-    g = w.glacis(w.config(sink, "log: {addresses: %s}" % how))
+    g = w.glacis(w.config(sink, "log: {addresses: %s, level: trace}" % how))
     session(g, sender="Alice.Person@elsewhere.invalid",
             rcpts=("bob.person@example.test", "nobody.person@elsewhere.invalid", "without.domain.person"))
     session(g, sender="alice.person@elsewhere.invalid")
