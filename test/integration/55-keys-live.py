@@ -88,6 +88,8 @@ def until_421(c, line, most=60):
 def deliver(g, content=MESSAGE, rcpts=("bob@example.test",), sender="alice@elsewhere.invalid", source=None, **options):
     """The code of the final reply, or of what refused before."""
     with Client(g.smtp, source=source) as c:
+        if c.greeting.code != "220":
+            return c.greeting.code
         c.hello(options.get("helo", "client.example.net"))
         for r in c.envelope(rcpts, sender):
             if r.code != "250":
@@ -508,6 +510,86 @@ def upstreams(w):
         both.add("timeouts.final_reply", answers_within, g, "late", 5)
     compare(both.seen, {"timeouts.command": "451", "timeouts.final_reply": "451"}, "after the reload")
     wait_for(lambda: len(sinks["probed"][0].commands("EHLO")) > probes, 5, "health.interval: the next probe in a second")
+
+
+# ---- clients ----
+
+CLIENTS = """server:
+  hostname: mx.glacis.test
+  listen: ["127.0.0.1:%d"]
+  user: root
+  state_dir: {dir}/state
+  greet_delay: 0ms
+  workers: 1
+  private_clients: %s
+upstreams:
+  inner: {servers: ["127.0.0.1:%d"], tls: off}
+domains: {example.test: inner}
+policy: {preset: none, rules: [{name: away, when: {recipient.local: away}, then: reject}]}
+mode: %s
+limits: {%s}
+dns: {self_test: off, servers: ["127.0.0.1:1"], timeout: 100ms, attempts: 1}
+admin: {listen: "127.0.0.1:0"}
+"""
+
+
+def greetings(g, source, count):
+    """Codes of so many connections at once; empty for one closed without a word."""
+    clients, codes = [], []
+    for _ in range(count):
+        c = Client(g.smtp, source=source, greet=False)
+        clients.append(c)
+        try:
+            codes.append(c.reply().code)
+        except Lost:
+            codes.append("")
+    for c in clients:
+        c.close()
+    wait_for(lambda: g.metrics()["glacis_sessions"] == 0, 5, "all gone")
+    return codes
+
+
+def look_at_clients(g):
+    seen = {"limits.connections_per_client": greetings(g, "127.0.3.1", 3), "limits.connection_rate": greetings(g, "127.0.3.2", 2)
+            + greetings(g, "127.0.3.2", 2), "limits.message_rate": [deliver(g, source="127.0.3.3")[:3] for _ in range(2)],
+            "mode": deliver(g, rcpts=("away@example.test",), source="127.0.3.5")[:3]}
+    with contextlib.suppress(Lost), Client(g.smtp, source="127.0.3.4") as c:
+        for _ in range(3):
+            c.cmd("GET / HTTP/1.1")     # 10 points, and the end of the session
+    seen["limits.ban"] = greetings(g, "127.0.3.4", 1)
+    return seen
+
+
+@shows("clients: numbers, rates, bans, private_clients, mode: a reload brings them, those that are loosened too, and lifts what the old ones had closed")
+def clients(w):
+    sink, port = w.sink(), free_port()
+    tight = "connections_per_client: 2, connection_rate: 3/1h, message_rate: 1/1d, ban: {points: 10, within: 1h, for: 1d}"
+    free = {"limits.connections_per_client": ["220"] * 3, "limits.connection_rate": ["220"] * 4, "limits.message_rate": ["250"] * 2,
+            "mode": "550", "limits.ban": ["220"]}
+    bound = {"limits.connections_per_client": ["220", "220", "421"], "limits.connection_rate": ["220", "220", "220", "421"],
+             "limits.message_rate": ["250", "451"], "mode": "550", "limits.ban": ["421"]}
+    g = w.glacis(CLIENTS % (port, "judge", sink.port, "enforce", "connections: off"))
+    wait_for(lambda: g.http("/readyz")[0] == 200, 10, "ready")
+    compare(look_at_clients(g), free, "before the reload")
+    reload(g, CLIENTS % (port, "judge", sink.port, "enforce", tight))
+    compare(look_at_clients(g), bound, "tightened")
+    reload(g, CLIENTS % (port, "judge", sink.port, "monitor", tight))
+    seen = look_at_clients(g)
+    compare(seen, {**free, "limits.connections_per_client": bound["limits.connections_per_client"], "mode": "250"}, "mode: monitor")
+    reload(g, CLIENTS % (port, "exempt", sink.port, "enforce", tight))
+    compare(look_at_clients(g), free, "private_clients: exempt")
+    reload(g, CLIENTS % (port, "judge", sink.port, "enforce", "connections_per_client: 3, connection_rate: 1000/1s, message_rate: 1000/1s, "
+                         "ban: {points: 1000, within: 1s, for: 1s}"))
+    for host in range(1, 6):    # what they have used up counts as a second's thousand: room again a millisecond later
+        greetings(g, "127.0.3.%d" % host, 1)
+    with Client(g.smtp, source="127.0.3.3") as c:
+        c.hello()
+        c.envelope()
+    compare({k: v for k, v in look_at_clients(g).items() if k != "limits.ban"}, {k: v for k, v in free.items() if k != "limits.ban"},
+            "loosened")
+    reload(g, CLIENTS % (port, "judge", sink.port, "enforce", "connections: 2, ban: off"))
+    must(greetings(g, "127.0.3.6", 3) == ["220", "220", "421"], "limits.connections")
+    must(greetings(g, "127.0.3.4", 1) == ["220"], "limits.ban: off lifts a ban")
 
 
 if __name__ == "__main__":
