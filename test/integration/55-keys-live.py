@@ -592,5 +592,142 @@ def clients(w):
     must(greetings(g, "127.0.3.4", 1) == ["220"], "limits.ban: off lifts a ban")
 
 
+# ---- DNS, SPF, lists, policy ----
+
+POLICY = """server:
+  hostname: mx.glacis.test
+  listen: ["127.0.0.1:%(port)d"]
+  user: root
+  state_dir: {dir}/state
+  greet_delay: 0ms
+  workers: 1
+  private_clients: judge
+upstreams:
+  inner: {servers: ["127.0.0.1:%(sink)d"], tls: off}
+domains: {example.test: inner}
+admin: {listen: "127.0.0.1:0"}
+limits: {ban: off}
+"""
+ASKED = """    - {name: asked, when: {any: [{reputation.listed: true}, {spf: [fail, pass]}, {zero_day.suspect: true}]}, then: {score: 1}}
+    - {name: away, when: {recipient.local: away}, then: reject, reply: "550 5.7.1 No. {policy.contact}"}
+    - {name: grey, when: {recipient.local: grey}, then: greylist}
+"""
+BEFORE = """dns: {servers: ["%(one)s"], timeout: 200ms, attempts: 2, self_test: off}
+zero_day: {learn_for: off, fresh_client: off, fresh_domain: off}
+policy:
+  preset: none
+  contact: "https://one.test/"
+  rules:
+""" + ASKED + """reputation:
+  guard: {sample: 0%%, probe_interval: off, canaries: []}
+  lists:
+    - {name: bl, zone: bl.test, probe: off}
+    - {name: dbl, zone: dbl.test, looks_up: sender, probe: off}
+    - {name: six, zone: six.test, families: [ipv6], probe: off}
+    - {name: quiet, zone: quiet.test, mode: off, probe: off}
+"""
+AFTER = """dns: {servers: ["%(two)s"], timeout: 200ms, attempts: 1, self_test: 1m, cache: {max_ttl: 1s, negative_ttl: 1s, failure_ttl: 0s}}
+zero_day: {learn_for: off, fresh_client: 24h, fresh_domain: 24h, burst: off}
+greylist: {delay: 20m30s}
+spf: {identities: [mailfrom], weak_pass: off}
+headers: {received_spf: true}
+policy:
+  preset: none
+  contact: "https://two.test/"
+  rules:
+""" + ASKED + """  message_rules: [{name: sized, when: {message.size: "> 1"}, then: {tag: {X-Sized: "{message.size}"}}}]
+reputation:
+  threshold: 5
+  guard: {sample: 0%%, probe_interval: off, canaries: []}
+  lists:
+    - {name: bl, zone: other.test, answers: {"127.0.0.9": 5}, error_answers: ["127.0.0.2"], probe: off}
+    - {name: dbl, zone: dbl.test, looks_up: helo, probe: off}
+    - {name: six, zone: six.test, families: [ipv4], probe: off}
+    - {name: quiet, zone: quiet.test, mode: monitor, probe: off}
+"""
+LAST = """dns: {servers: ["%(two)s"], self_test: off}
+headers: {authentication_results: false}
+policy: {preset: spf-first, default: defer, reject_at: earliest, override: {spf-fail: {mode: monitor}},
+         before: [{name: friend, when: {sender.address: friend@none.test}, then: accept}],
+         after: [{name: pest, when: {sender.address: pest@none.test}, then: reject}]}
+"""
+
+
+def names():
+    """A server with the names of these tests."""
+    dns = DnsServer().start()
+    for name, text in (("weak.test", "v=spf1 +all"), ("helo.test", "v=spf1 -all"), ("strict.test", "v=spf1 -all")):
+        dns.add(name, "TXT", text)
+    for name in ("none.test", "weak.test", "strict.test"):
+        dns.add(name, "A", "127.0.4.9")
+    for name, answer in (("2.4.0.127.bl.test", 2), ("2.4.0.127.other.test", 2), ("3.4.0.127.other.test", 9), ("none.test.dbl.test", 2),
+                         ("bad.test.dbl.test", 2), ("3.4.0.127.six.test", 2), ("3.4.0.127.quiet.test", 2)):
+        dns.add(name, "A", "127.0.0.%d" % answer)
+    dns.fault("silent.test", "silent")
+    return dns
+
+
+def judged(g, sink, host, sender, helo):
+    """The header of the message that arrives."""
+    had = len(sink.messages)
+    code = deliver(g, sender=sender, source="127.0.4.%d" % host, helo=helo)
+    must(code == "250", "accepted", code)
+    return sink.messages[had].data.split(b"\r\n\r\n")[0].decode().replace("\r\n\t", " ").replace("\r\n ", " ")
+
+
+def tests_of(head):
+    found = re.search(r"X-Glacis-Tests: (.*)", head)
+    return {t for t in (found.group(1).strip().split(", ") if found else []) if not t.startswith(("CLIENT_", "HELO_", "IPREV_", "SENDER_", "RULE_"))}
+
+
+def look_at_policy(g, sink, dns):
+    seen = {"self_test": dns.asked() > 0}
+    dns.clear()
+    head = judged(g, sink, 2, "a@none.test", "bad.test")
+    seen["a listed client"] = sorted(tests_of(head))
+    seen["headers.received_spf"], seen["message_rules"] = "Received-SPF:" in head, "X-Sized:" in head
+    seen["another one"] = sorted(tests_of(judged(g, sink, 3, "a@weak.test", "good.test")))
+    seen["spf.identities"] = sorted(t for t in tests_of(judged(g, sink, 5, "", "helo.test")) if t.startswith("SPF_") and "HELO" not in t)
+    time.sleep(1.1)
+    judged(g, sink, 3, "a@weak.test", "good.test")
+    judged(g, sink, 2, "a@none.test", "bad.test")
+    seen["dns.cache"] = (dns.asked("weak.test", "TXT"), dns.asked("none.test", "TXT"))
+    judged(g, sink, 5, "a@silent.test", "good.test")
+    seen["dns.attempts"] = dns.asked("silent.test", "TXT")
+    with Client(g.smtp, source="127.0.4.6") as c:
+        c.hello()
+        away, grey = c.envelope(("away@example.test", "grey@example.test"))[1:]
+        seen["policy.contact"] = re.findall(r"https://\S+", away.text)
+        seen["greylist.delay"] = re.findall(r"again in (\d+)m", grey.text)
+    return seen
+
+
+@shows("dns, spf, reputation, zero_day, greylist, policy, headers: one reload changes servers, caches, lists and their meaning, rules and texts")
+def judgement(w):
+    sink, one, two = w.sink(), names(), names()
+    w.dns += [one, two]
+    values = {"port": free_port(), "sink": sink.port, "one": one.address, "two": two.address}
+    g = w.glacis((POLICY + BEFORE) % values)
+    wait_for(lambda: g.http("/readyz")[0] == 200 and g.events("snapshot"), 10, "ready")
+    compare(look_at_policy(g, sink, one), {
+        "self_test": False, "a listed client": ["LISTED", "LIST_bl", "LIST_dbl", "SPF_NONE"], "another one": ["SPF_NEUTRAL", "SPF_WEAK"],
+        "spf.identities": ["SPF_FAIL"], "headers.received_spf": False, "message_rules": False, "dns.cache": (1, 1), "dns.attempts": 2,
+        "policy.contact": ["https://one.test/"], "greylist.delay": ["5"]}, "before the reload")
+    asked = one.asked()
+    reload(g, (POLICY + AFTER) % values)
+    wait_for(lambda: two.asked() > 0, 5, "dns.self_test: at the start of a generation")
+    compare(look_at_policy(g, sink, two), {
+        "self_test": True, "a listed client": ["LISTS_INCOMPLETE", "LIST_dbl", "SPF_NONE", "ZERO_DAY_FRESH_CLIENT", "ZERO_DAY_FRESH_DOMAIN"],
+        "another one": ["LISTED", "LIST_bl", "LIST_quiet(monitor)", "LIST_six", "SPF_PASS", "ZERO_DAY_FRESH_CLIENT", "ZERO_DAY_FRESH_DOMAIN"], "spf.identities": ["SPF_NONE"],
+        "headers.received_spf": True, "message_rules": True, "dns.cache": (2, 2), "dns.attempts": 1,
+        "policy.contact": ["https://two.test/"], "greylist.delay": ["20"]}, "after the reload")
+    must(one.asked() == asked, "dns.servers: the old one is not asked any more", one.questions[asked:])
+    reload(g, (POLICY + LAST) % values)
+    compare({"policy.default": deliver(g, sender="a@none.test")[:3], "policy.before": deliver(g, sender="friend@none.test"),
+             "policy.after": deliver(g, sender="pest@none.test")[:3], "policy.override": deliver(g, sender="a@strict.test")[:3]},
+            {"policy.default": "451", "policy.before": "250", "policy.after": "550", "policy.override": "451"}, "after the second reload")
+    must(b"Authentication-Results" not in sink.messages[-1].data, "headers.authentication_results", sink.messages[-1].data)
+
+
 if __name__ == "__main__":
     run()
