@@ -167,6 +167,18 @@ void apply_text(struct load *l, const struct place *at, const char *name, const 
     apply_key_text(l, &k, at->shown, at->base);
 }
 
+static void put_mapping_of(struct slice path, struct buf *out)
+{
+    size_t before;
+
+    buf_put_str(out, "a mapping of ");
+    before = out->len;
+    key_put_names(path, out);
+    if (out->len == before) {
+        buf_truncate(out, before - 4);
+    }
+}
+
 /* `off` where a mapping stands: it is meant for one of its keys. */
 static void apply_switch(struct load *l, const struct value *v, const char *path)
 {
@@ -174,11 +186,13 @@ static void apply_switch(struct load *l, const struct value *v, const char *path
     struct buf sub;
     struct value off = *v;
 
+    buf_init_fixed(&sub, mem, sizeof(mem));
     if (!config_node_is(v->node, "off")) {
-        load_expected(l, v, v->node, "a mapping or `off`");
+        put_mapping_of(slice_str(path), &sub);
+        buf_put_str(&sub, ", or `off`");
+        load_expected(l, v, v->node, mem);
         return;
     }
-    buf_init_fixed(&sub, mem, sizeof(mem));
     buf_putf(&sub, "%s.%s", path, v->key->choices);
     off.key = key_find(buf_slice(&sub));
     BUG_ON(off.key == NULL);
@@ -235,6 +249,19 @@ static void report_unknown(struct load *l, const struct place *at, const struct 
                       hint != NULL ? "`?" : "");
 }
 
+static void report_no_mapping(struct load *l, const struct config_node *child, const char *path,
+                              const char *shown)
+{
+    char mem[PATH_TEXT_MAX];
+    struct key none = { .path = path, .type = strcmp(path, "admin") == 0 ? KEY_SECRET : KEY_TEXT };
+    struct value v = { &none, shown, child, NULL };
+    struct buf what;
+
+    buf_init_fixed(&what, mem, sizeof(mem));
+    put_mapping_of(slice_str(path), &what);
+    load_expected(l, &v, child, mem);
+}
+
 static void apply_child(struct load *l, const struct place *at, const struct config_node *child)
 {
     char path_mem[PATH_TEXT_MAX], shown_mem[PATH_TEXT_MAX];
@@ -259,9 +286,7 @@ static void apply_child(struct load *l, const struct place *at, const struct con
     } else if (k != NULL && k->type != KEY_SWITCH) {
         apply_value(l, &v);
     } else if (child->kind != NODE_MAPPING) {
-        load_error(l, child, "%s: expected a mapping, found %s", shown_mem,
-                   child->kind == NODE_SCALAR && slice_empty(child->text) ? "nothing"
-                                                                          : config_node_kind_name(child));
+        report_no_mapping(l, child, path_mem, shown_mem);
     } else {
         struct place below = { path_mem, shown_mem, at->base };
 

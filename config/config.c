@@ -146,6 +146,9 @@ static void fill(struct load *l, const struct config_node *root)
     l->c->limits.spool_memory_exact = l->c->limits.spool_memory != usual;
     load_domains(l, config_node_get(root, "domains"));
     l->c->tls.enabled = config_node_get(root, "tls") != NULL;
+    if (config_node_find(root, "tls.certificate") != NULL) {
+        l->c->tls.pair[0].line = config_node_find(root, "tls.certificate")->line;
+    }
     if (!l->c->tls.enabled) {
         l->c->tls.pair_count = 0;
     }

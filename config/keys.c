@@ -12,6 +12,8 @@
 
 #include "config/values.h"
 
+#define NAMES_SHOWN 6
+
 #define SECONDS(n) ((uint64_t)(n)*1000)
 #define MINUTES(n) ((uint64_t)(n)*60000)
 #define HOURS(n) ((uint64_t)(n)*3600000)
@@ -527,6 +529,24 @@ static struct slice name_in(const struct key *k, struct slice path)
     struct slice name = slice_take(rest, slice_find(rest, '.'));
 
     return slice_take(name, slice_find(name, '['));
+}
+
+void key_put_names(struct slice path, struct buf *out)
+{
+    struct slice name[NAMES_SHOWN + 1];
+    size_t n = 0;
+
+    for (size_t i = 0; i < ARRAY_LEN(table) && n <= NAMES_SHOWN; i++) {
+        struct slice one = is_below(&table[i], path) ? name_in(&table[i], path) : SLICE_NONE;
+
+        if (!slice_empty(one) && !key_refused(&table[i]) && (n == 0 || !slice_eq(name[n - 1], one))) {
+            name[n++] = one; /* rows of a section stand together */
+        }
+    }
+    for (size_t i = 0; i < n && n <= NAMES_SHOWN; i++) {
+        buf_put_str(out, i == 0 ? "" : i + 1 < n ? ", " : " and ");
+        buf_put_slice(out, name[i]);
+    }
 }
 
 const char *key_nearest(struct slice path, struct slice name, struct buf *out)

@@ -115,6 +115,9 @@ bool key_refused(const struct key *k);
  */
 struct slice key_scope(const char *path);
 
+/* "at and command_timeout": the keys right below the section, in the table's order; empty if they are many. */
+void key_put_names(struct slice path, struct buf *out);
+
 /*
  * What may have been meant by the unknown `name` in the section `path` ("" for the top): a key beside it,
  * or the full path of a key of that very name elsewhere.  NULL if nothing comes near.

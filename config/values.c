@@ -264,7 +264,12 @@ void nearest_offer(struct nearest *n, struct slice name)
 {
     unsigned distance;
 
-    if (value_similar(n->wanted, name, &distance) && (slice_empty(n->best) || distance < n->distance)) {
+    if (!value_similar(n->wanted, name, &distance)) {
+        distance = UINT_MAX;
+    } else if (slice_starts(n->wanted, name)) {
+        distance = 0;
+    }
+    if (distance != UINT_MAX && (slice_empty(n->best) || distance < n->distance)) {
         n->best = name;
         n->distance = distance;
     }
@@ -310,7 +315,7 @@ const char *nearest_choice(struct nearest *n, struct slice wanted, const char *c
 
 bool value_similar(struct slice a, struct slice b, unsigned *distance)
 {
-    bool longer = b.len >= 4 && a.len > b.len && slice_starts(a, b); /* warning for warn */
+    bool longer = b.len >= 3 && a.len > b.len && slice_starts(a, b); /* warning for warn */
 
     *distance = value_distance(a, b);
     return (longer || *distance <= (a.len < 4 ? 1u : a.len < 8 ? 2u : 3u)) && *distance < b.len;

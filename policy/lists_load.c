@@ -332,6 +332,9 @@ static void load_zone(struct list_load *ll)
     buf_init_fixed(&raw, raw_mem, sizeof(raw_mem));
     buf_init_fixed(&shown, shown_mem, sizeof(shown_mem));
     if (node == NULL && (ll->preset == NULL || ll->preset->zone == NULL)) {
+        if (ll->preset == NULL && config_node_get(ll->node, "preset") != NULL) {
+            return; /* a preset that there is not: that has been said */
+        }
         rules_error(ll->l, ll->node, "reputation list %s: zone is missing: the domain that is asked",
                     ll->name.text);
         return;
@@ -443,10 +446,13 @@ static void load_name(struct list_load *ll)
 {
     const struct config_node *node = config_node_get(ll->node, "name");
     const struct reputation *rep = ll->rep;
+    bool scalar = node != NULL && node->kind == NODE_SCALAR;
+    struct quoted q;
 
     if (node == NULL || node->kind != NODE_SCALAR || !is_list_name(node->text)) {
         rules_error(ll->l, node != NULL ? node : ll->node,
-                    "reputation.lists: a list needs a name of [a-z0-9-], at most 63 characters");
+                    "reputation.lists: a list needs a name of [a-z0-9-], at most 63 characters%s%s%s",
+                    scalar ? ", found `" : "", scalar ? rules_quote(&q, node->text) : "", scalar ? "`" : "");
         return;
     }
     rules_quote(&ll->name, node->text);
@@ -518,8 +524,10 @@ static void load_lists(struct rules_load *l, struct reputation *rep, const struc
         return;
     }
     if (lists->kind != NODE_SEQUENCE || lists->count > REPUTATION_LISTS_MAX) {
-        rules_error(l, lists, "reputation.lists: expected a list of at most %d mappings",
-                    REPUTATION_LISTS_MAX);
+        rules_error(l, lists,
+                    "reputation.lists: expected a list of at most %d mappings, such as [{name: zen, preset: "
+                    "spamhaus-zen}], found %s",
+                    REPUTATION_LISTS_MAX, config_node_kind_name(lists));
         return;
     }
     rep->list = rules_memory(l, (lists->count + 1) * sizeof(*rep->list));

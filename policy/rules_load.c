@@ -218,6 +218,19 @@ static const char *take_name(struct rules_load *l, const struct config_node *ite
     return name->text.ptr;
 }
 
+static void check_rule_keys(struct rules_load *l, const struct config_node *item)
+{
+    const char *name = l->name;
+    char mem[100];
+    struct buf shown;
+
+    buf_init_fixed(&shown, mem, sizeof(mem));
+    buf_putf(&shown, "rule %s", name);
+    l->name = mem;
+    rules_check_keys(l, item, RULE_KEYS);
+    l->name = name;
+}
+
 /* `changes` is the entry of `override`, or NULL. */
 static void load_rule(struct rules_load *l, const struct config_node *item, const struct config_node *changes)
 {
@@ -239,7 +252,7 @@ static void load_rule(struct rules_load *l, const struct config_node *item, cons
     rule->node = item;
     block->count++;
     l->name = name;
-    rules_check_keys(l, item, RULE_KEYS);
+    check_rule_keys(l, item);
     then = changes != NULL ? config_node_get(changes, "then") : NULL;
     reply = changes != NULL ? config_node_get(changes, "reply") : NULL;
     rule->then_preset = l->preset && then == NULL;
@@ -527,7 +540,8 @@ bool rules_load(struct policy *p, struct config_errors *errs)
 
     if (section != NULL && section->kind != NODE_MAPPING) {
         if (section->kind != NODE_SCALAR || !slice_empty(section->text)) {
-            rules_error(&l, section, "policy: expected a mapping, found %s", config_node_kind_name(section));
+            rules_error(&l, section, "policy: expected a mapping such as {preset: spf-first}, found %s",
+                        config_node_kind_name(section));
         }
         section = NULL;
     }

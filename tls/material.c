@@ -5,6 +5,8 @@
  * anything is changed for it; so files are read here, once, and contexts are made from memory.  Changes are
  * seen by content, not by time stamp, so a symbolic link that was turned around counts.
  */
+#include <errno.h>
+
 #include <openssl/err.h>
 #include <openssl/pem.h>
 #include <openssl/x509.h>
@@ -19,6 +21,7 @@ static bool read_file(const char *path, struct buf *out)
 {
     char mem[4096];
     size_t n;
+    int err;
     FILE *f = fopen(path, "rbe");
 
     buf_init(out, FILE_MAX);
@@ -28,8 +31,13 @@ static bool read_file(const char *path, struct buf *out)
     while ((n = fread(mem, 1, sizeof(mem), f)) > 0) {
         buf_put(out, mem, n);
     }
+    if (ferror(f) == 0) {
+        errno = !buf_ok(out) ? EFBIG : ENODATA; /* for the case that it is refused */
+    }
+    err = errno;
     n = ferror(f) == 0 && buf_ok(out) && out->len > 0;
     fclose(f);
+    errno = err;
     return n != 0;
 }
 
@@ -101,17 +109,22 @@ static void check_pair(struct tls_pair *p, int line, struct config_errors *errs)
 
 static void load_pair(struct tls_pair *p, const struct config_keypair *kp, struct config_errors *errs)
 {
+    int certificate_errno, key_errno;
     bool certificate, key;
 
     p->certificate_path = kp->certificate;
     p->key_path = kp->private_key;
     certificate = read_file(kp->certificate, &p->certificate);
+    certificate_errno = errno;
     key = read_file(kp->private_key, &p->key);
+    key_errno = errno;
     if (!certificate) {
-        config_errors_add(errs, false, kp->line, 1, "the certificate %s cannot be read", kp->certificate);
+        config_errors_add(errs, false, kp->line, 1, "the certificate %s cannot be read: %s", kp->certificate,
+                          strerror(certificate_errno));
     }
     if (!key) {
-        config_errors_add(errs, false, kp->line, 1, "the private key %s cannot be read", kp->private_key);
+        config_errors_add(errs, false, kp->line, 1, "the private key %s cannot be read: %s", kp->private_key,
+                          strerror(key_errno));
     }
     if (certificate && key) {
         digest_of(&p->certificate, &p->key, p->digest);

@@ -49,7 +49,8 @@ def checked(w):
     # Whole days are left, rounded down: five while the second of its making lasts, four after it.
     rows = [(good, 0, "expires on"), (soon, 0, "expires in [45] days"), (old, 78, "has expired"),
             ((good[0], soon[1]), 78, "does not belong to the certificate"),
-            ((good[0] + ".not", good[1]), 78, "cannot be read"), ((good[1], good[1]), 78, "holds no PEM certificate")]
+            ((good[0] + ".not", good[1]), 78, ":1: error: the certificate %s.not cannot be read: No such file or" % good[0]),
+            ((good[1], good[1]), 78, "holds no PEM certificate")]
     for (cert, key), code, text in rows:
         g = w.glacis(config(w, cert, key), start=False, name="check")
         seen, said = check(g)

@@ -291,6 +291,11 @@ static void errors_in_lists_name_their_place(void **state)
         { "reputation: {lists: [{name: a, zone: z.test, ask: soon, timeout: 3}]}",
           "f:4:51: error: reputation list a: ask: expected early, late or background, found `soon`\n"
           "f:4:66: error: reputation list a: timeout: expected a duration of 100ms to 1m, found `3`\n" },
+        { "reputation: {lists: [{name: zen, preset: spamhaus-zn}, {name: B, zone: b.test}]}",
+          "f:4:42: error: reputation list zen: preset: expected spamhaus-zen, spamhaus-dbl, spamhaus-zrd, "
+          "spamcop, barracuda or dnswl, found `spamhaus-zn`; did you mean `spamhaus-zen`?\n"
+          "f:4:63: error: reputation.lists: a list needs a name of [a-z0-9-], at most 63 characters, found "
+          "`B`\n" },
         { "reputation: {lists: [{name: a, zone: z.test}, {name: a, zone: y.test}]}",
           "f:4:54: error: reputation list a: the name is taken by the list in line 4\n" },
         { "reputation: {threshold: 0}",

@@ -216,6 +216,8 @@ static void mistakes_are_named_with_their_place(void **state)
           "5.7.1 x`\n" },
         { "reply of an acceptance", R "    - {name: a, then: accept, reply: \"451 4.7.1 x\"}\n",
           "f:3:38: error: rule a: reply goes only with reject, defer or drop\n" },
+        { "key of a rule", R "    - {name: a, when: {spf: pass}, than: accept, then: accept}\n",
+          "f:3:36: error: rule a: unknown key `than`; did you mean `then`?\n" },
         { "mode", R "    - {name: a, then: accept, mode: watch}\n",
           "f:3:37: error: rule a: mode: expected enforce or monitor, found `watch`\n" },
         { "share", R "    - {name: a, then: accept, enforce_share: 101%}\n",
