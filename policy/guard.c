@@ -172,13 +172,22 @@ static unsigned weigh_evidence(struct memory_list *l, const struct guard_setting
     return 0;
 }
 
+/*
+ * Only what came after this is proof of good behaviour.  Another proxy's clock may differ, so what it found counts
+ * from when it was heard of.
+ */
+static uint32_t on_trial_since(const struct memory_list *l)
+{
+    return l->heard_s > l->evil_s ? l->heard_s : l->evil_s;
+}
+
 /* Networks that were evidence since the newest. */
 static unsigned count_witnesses(const struct memory_list *l)
 {
     unsigned n = 0;
 
     for (size_t i = 0; i < MEMORY_EVIDENCE; i++) {
-        n += l->evidence[i].at_s > l->evil_s && l->evidence[i].ip.family != ADDR_NONE;
+        n += l->evidence[i].at_s > on_trial_since(l) && l->evidence[i].ip.family != ADDR_NONE;
     }
     return n;
 }
@@ -391,7 +400,7 @@ int64_t guard_returns_at(const struct memory_list *l, const struct guard_setting
     if (l->demoted_s == 0 || !s->recover_auto) {
         return 0;
     }
-    return (int64_t)l->evil_s + (wait < RETURN_MAX_S ? wait : RETURN_MAX_S);
+    return (int64_t)on_trial_since(l) + (wait < RETURN_MAX_S ? wait : RETURN_MAX_S);
 }
 
 /* An hour is over: its share joins the baseline, unless it was one of a liar. */
@@ -434,7 +443,8 @@ const char *guard_wants(const struct memory_list *l, const struct guard_settings
                         const struct guard_list *list)
 {
     const struct memory_trial *t = &l->trial;
-    bool canaries = l->cleared_s > l->evil_s, control = l->probe_control == 2 && l->control_s > l->evil_s;
+    bool canaries = l->cleared_s > on_trial_since(l);
+    bool control = l->probe_control == 2 && l->control_s > on_trial_since(l);
     bool sample = t->good >= s->good_clients * PROOF_TIMES;
 
     if (has(l, GUARD_PROBE) && !control && list->probe && s->probe_interval_s > 0) {

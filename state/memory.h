@@ -196,7 +196,8 @@ struct memory_list {
     uint8_t against;       /* bits of enum guard_reason: all that was found against it since */
     char why[96];          /* of the demotion, in numbers, for people */
     uint32_t demoted_s;    /* 0: it is not demoted */
-    uint32_t evil_s;       /* newest evidence while demoted: good behaviour counts from here */
+    uint32_t evil_s;       /* newest evidence while demoted: good behaviour counts from here, */
+    uint32_t heard_s;      /* or from here, if another proxy found it, whose clock evil_s is of; not shared */
     uint32_t demotions, last_restored_s;
     uint32_t surge_s, silent_s; /* alarms since; 0 none */
     uint8_t override;           /* enum memory_override */

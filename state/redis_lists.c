@@ -65,7 +65,10 @@ static void send_list(struct redis *r, const struct memory_list *l, const char *
     redis_command(r, NULL, NULL, "EXPIRE %s %d", key, LIST_KEEP_S);
 }
 
-/* Demoted, accused anew or believed by another: a trial of what was before proves nothing any more. */
+/*
+ * Demoted, accused anew or believed by another: what was seen here before proves nothing any more, whatever the
+ * other's clock says.
+ */
 static void take_standing(struct memory_list *l, const redisReply *reply)
 {
     struct buf why;
@@ -73,6 +76,7 @@ static void take_standing(struct memory_list *l, const redisReply *reply)
     l->demoted_s = (uint32_t)field_of(reply, "demoted");
     l->evil_s = (uint32_t)field_of(reply, "evil");
     l->against = (uint8_t)field_of(reply, "against");
+    l->heard_s = (uint32_t)wall_now_s();
     memset(&l->trial, 0, sizeof(l->trial));
     buf_init_fixed(&why, l->why, sizeof(l->why));
     buf_put_quoted(&why, text_of(reply, "why"), sizeof(l->why) - 5);

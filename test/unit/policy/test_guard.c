@@ -150,6 +150,25 @@ static void other_canaries_are_no_proof(void **st)
     assert_int_equal(guard_tick(&l, &settings, &blocks, NOW + 86401), GUARD_RESTORED);
 }
 
+/* The proxy that found it has a clock an hour slow: what was seen here before it was heard of is no proof. */
+static void what_was_seen_before_a_demotion_was_heard_of_is_no_proof(void **st)
+{
+    static const struct guard_canaries clean = { .asked = 3, .listed = 0, .enough = 1 };
+    struct memory_list l = { .name = "l", .demotions = 1, .reason = GUARD_UNIVERSAL };
+
+    (void)st;
+    assert_int_equal(guard_probed(&l, &blocks, GUARD_YES, GUARD_NO, NOW - 60), 0);
+    assert_int_equal(guard_canaries(&l, &blocks, &clean, NOW - 60), 0);
+    l.demoted_s = l.evil_s = (uint32_t)NOW - 3600;
+    l.heard_s = (uint32_t)NOW;
+    assert_int_equal(guard_tick(&l, &settings, &blocks, NOW + 1), 0);
+    assert_int_equal(guard_tick(&l, &settings, &blocks, NOW + HALF_HOUR), 0);
+    assert_int_equal(guard_probed(&l, &blocks, GUARD_YES, GUARD_NO, NOW + 240), 0);
+    assert_int_equal(guard_canaries(&l, &blocks, &clean, NOW + 240), 0);
+    assert_int_equal(guard_tick(&l, &settings, &blocks, NOW + HALF_HOUR - 1), 0);
+    assert_int_equal(guard_tick(&l, &settings, &blocks, NOW + HALF_HOUR), GUARD_RESTORED);
+}
+
 static void the_control_counts_only_where_it_is_asked_for(void **st)
 {
     struct memory_list l = { .name = "l" };
@@ -287,6 +306,7 @@ int main(void)
         cmocka_unit_test(those_in_good_standing_must_be_different_ones),
         cmocka_unit_test(it_returns_with_proof_only),
         cmocka_unit_test(other_canaries_are_no_proof),
+        cmocka_unit_test(what_was_seen_before_a_demotion_was_heard_of_is_no_proof),
         cmocka_unit_test(the_control_counts_only_where_it_is_asked_for),
         cmocka_unit_test(what_others_counted_counts),
         cmocka_unit_test(the_operators_word_wins),

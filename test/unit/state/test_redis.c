@@ -279,6 +279,7 @@ static void check_tied(void)
     assert_int_equal(l->reason, 2);
     assert_int_equal(l->against, 1u << 2);
     assert_int_equal(l->trial.clients, 0);
+    assert_in_range(l->heard_s, wall_now_s() - 60, wall_now_s()); /* by its own clock */
     assert_string_equal(l->why, "29 of \\x0a clients");
     memory_list_give(t.m[0], l);
 }
