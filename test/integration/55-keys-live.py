@@ -172,6 +172,11 @@ def time_to_greet(g):
     return time.monotonic() - started
 
 
+def offers(g):
+    with Client(g.smtp) as c:
+        return c.hello().text.split("\n")
+
+
 def look_at_replies(g):
     seen = {"server.greet_delay": min(time_to_greet(g) for _ in range(3)) > 0.22}
     with Client(g.smtp) as c:
@@ -245,17 +250,36 @@ def ends(g, key, patience):
         return seen[:3].decode()
 
 
+def trickled(g, content):
+    """How a session ends that always sends something, in content or in commands."""
+    with Client(g.smtp) as c:
+        c.hello()
+        if content:
+            c.envelope()
+            c.cmd("DATA")
+        c.sock.settimeout(0.2)
+        seen, until = b"", time.monotonic() + 15
+        while b"421" not in seen and time.monotonic() < until:
+            with contextlib.suppress(OSError):
+                c.send(b"x\r\n" if content else b"NOOP\r\n")
+            with contextlib.suppress(socket.timeout):
+                seen += c.sock.recv(1000) + (time.sleep(0.2) or b"")
+        return "421" if b"421 4.4.2" in seen else seen.decode()
+
+
 def look_at_sessions(g, sink, patience):
     with Together() as both:
         for key in ("limits.command_timeout", "limits.command_deadline", "limits.data_timeout"):
             both.add(key, ends, g, key, patience)
-        seen = {**look_at_replies(g), **look_at_content(g), **look_at_message(g, sink)}
+        both.add("replies", look_at_replies, g)
+        both.add("content", look_at_content, g)
+    seen = {**both.seen, **both.seen["replies"], **both.seen["content"], **look_at_message(g, sink)}
     had = len(sink.commands("RCPT TO:<NOBODY@"))
     for _ in range(2):
         must(deliver(g, rcpts=("nobody@example.test",)) == "550 5.1.1", "an unknown recipient")
     seen["upstreams.remember_unknown"] = len(sink.commands("RCPT TO:<NOBODY@")) - had
     seen["admin.token"] = g.http("/metrics")[0]
-    return {**seen, **both.seen}
+    return seen
 
 
 @shows("server, limits, smtp, headers, domains, groups, rules, log: one reload changes them all for new sessions, none for an old one")
@@ -268,7 +292,7 @@ def sessions(w):
         f.write("ann@new.test\n")
     plain, other = (re.sub(r"%\((\w+)\)d", lambda m: str(ports[m.group(1)]), t) for t in (PLAIN, OTHER))
     g = w.glacis(plain)
-    wait_for(lambda: g.http("/readyz")[0] == 200, 10, "ready")
+    wait_for(lambda: any(o.startswith("SMTPUTF8") for o in offers(g)), 10, "the server's keywords")
     compare(look_at_sessions(g, first, 1.5), {
         "server.greet_delay": False, "server.banner": "mx.glacis.test ESMTP", "server.hostname": "mx.glacis.test",
         "size": ["SIZE 52428800"], "smtp.chunking": True, "smtp.smtputf8": True, "xclient": False, "limits.recipients": 102,
@@ -292,10 +316,15 @@ def sessions(w):
         "limits.command_deadline": "421", "limits.data_timeout": "421"}, "after the reload")
     held.ends_well(first)
     with open(os.path.join(g.dir, "new.log"), encoding="ascii") as f:
-        log = f.read()
+        log = "".join(l for l in f if not l.startswith("{"))    # those are of the session that was held
     must(re.search(r"^\S+Z info txn process=worker .* from=@elsewhere.invalid ", log, re.M), "log.to, log.format, log.addresses", log[-500:])
     must(re.search(r"^\S+Z debug command .* verb=MAIL$", log, re.M) and "alice" not in log, "log.level, log.addresses", log[-500:])
     must(Client(("127.0.0.1", ports["more"])).greeting.code == "220", "the listener that was added")
+    reload(g, plain + "limits: {data_deadline: 1s, session_timeout: 2s}\n")
+    with Together() as both:
+        both.add("limits.data_deadline", trickled, g, True)
+        both.add("limits.session_timeout", trickled, g, False)
+    compare(both.seen, {"limits.data_deadline": "421", "limits.session_timeout": "421"}, "by a second reload")
 
 
 # ---- processes ----
@@ -417,7 +446,7 @@ KINDS = [("idle", "", "idle_timeout: 1s"), ("aged", "", "max_age: 1s"), ("counte
          ("unkept", "", "keep_idle: off"), ("narrow", "", "connections: 1, queue_wait: 100ms"), ("impatient", "", "hold: 100ms"),
          ("mute", "", "timeouts: {command: 1s}"), ("late", "", "timeouts: {final_reply: 1s}"),
          ("rated", "rate: 1/1h, queue_wait: 100ms", "rate: 1000/1s"), ("spread", "", "balance: round_robin"),
-         ("healthy", "health: {interval: 1s, fall: 1}", "health: off"), ("probed", "health: {interval: 1h}", "health: {interval: 1s}")]
+         ("kinded", "", "kind: exchange"), ("healthy", "health: {interval: 1s, fall: 1}", "health: off"), ("probed", "health: {interval: 1h}", "health: {interval: 1s}")]
 
 
 def upstream_file(port, sinks, at):
@@ -456,32 +485,49 @@ def answers_within(g, name, seconds):
     return ""
 
 
-def look_at_upstreams(g, sinks, patience):
-    seen = {"max_messages": mailed(g, sinks["counted"][0], "counted"), "max_age": mailed(g, sinks["aged"][0], "aged", 1.1),
-            "rate": [deliver(g, rcpts=to("rated"))[:3] for _ in range(2)]}
-    for name in ("idle", "unkept"):
-        mailed(g, sinks[name][0], name)
+def spread(g, sinks):
     for _ in range(4):
         must(deliver(g, rcpts=to("spread")) == "250", "a message")
-    seen["balance"] = [len(s.messages) for s in sinks["spread"]]
+    return [len(s.messages) for s in sinks["spread"]]
+
+
+def held_back(g):
+    """Does a silent client lose its connection within 0.4 s?"""
     with Client(g.smtp) as c:
         c.hello()
         c.envelope(to("impatient"))
         had = g.metrics()["glacis_upstream_returned_early_total"]
         time.sleep(0.4)
-        seen["hold"] = g.metrics()["glacis_upstream_returned_early_total"] > had
-    sinks["narrow"][0].rules = [{"at": "DOT", "delay": 0.7}]
+        return g.metrics()["glacis_upstream_returned_early_total"] > had
+
+
+def second_at_once(g, sink):
+    """What a second message is answered while the server has one."""
+    sink.rules = [{"at": "DOT", "delay": 0.7}]
     first = threading.Thread(target=deliver, args=(g,), kwargs={"rcpts": to("narrow")})
     first.start()
-    sinks["narrow"][0].wait(lambda: sinks["narrow"][0].commands("DATA"), 5)
-    seen["connections, queue_wait"] = answers_within(g, "narrow", 5)
+    sink.wait(lambda: sink.commands("DATA"), 5)
+    code = answers_within(g, "narrow", 5)
     first.join()
-    seen["idle_timeout"], seen["keep_idle"] = all_closed(sinks["idle"][0], patience), all_closed(sinks["unkept"][0], patience / 2)
-    return seen
+    return code
 
 
-def all_closed(sink, patience):
-    return sink.wait(lambda: not any(c.open for c in sink.connections), patience)
+def left_open(g, sink, name, patience):
+    mailed(g, sink, name)
+    return not sink.wait(lambda: not any(c.open for c in sink.connections), patience)
+
+
+def look_at_upstreams(g, sinks, patience):
+    with Together() as all_:
+        all_.add("max_messages", mailed, g, sinks["counted"][0], "counted")
+        all_.add("max_age", mailed, g, sinks["aged"][0], "aged", 1.1)
+        all_.add("rate", lambda: [deliver(g, rcpts=to("rated"))[:3] for _ in range(2)])
+        all_.add("balance", spread, g, sinks)
+        all_.add("connections, queue_wait", second_at_once, g, sinks["narrow"][0])
+        all_.add("idle_timeout", left_open, g, sinks["idle"][0], "idle", patience)
+        all_.add("keep_idle", left_open, g, sinks["unkept"][0], "unkept", patience)
+        all_.add("kind", lambda: [v for k, v in g.metrics().items() if "connections_limit" in k and '"kinded"' in k])
+    return {**all_.seen, "hold": held_back(g)}
 
 
 @shows("upstreams: limits of connections, patience, balance, rate, health: one reload changes them for each; what was down or had to wait by the old ones does no longer")
@@ -493,8 +539,8 @@ def upstreams(w):
     sinks["healthy"][0].pause()
     up = 'glacis_upstream_server_up{upstream="healthy",server="127.0.0.1:%d"}' % sinks["healthy"][0].port
     compare(look_at_upstreams(g, sinks, 1.2), {
-        "max_messages": 1, "keep_idle": False, "max_age": 1, "rate": ["250", "451"], "balance": [4, 0], "hold": False,
-        "connections, queue_wait": "250", "idle_timeout": False}, "before the reload")
+        "max_messages": 1, "keep_idle": True, "max_age": 1, "rate": ["250", "451"], "balance": [4, 0], "hold": False,
+        "connections, queue_wait": "250", "kind": [20], "idle_timeout": True}, "before the reload")
     wait_for(lambda: g.metrics()[up] == 0, 10, "health.interval, health.fall: down")
     probes = len(sinks["probed"][0].commands("EHLO"))
     held = Held(g, to("narrow")[0])
@@ -507,8 +553,8 @@ def upstreams(w):
     held.ends_well(sinks["narrow"][0])
     sinks["narrow"][0].clear()
     compare(look_at_upstreams(g, sinks, 10), {
-        "max_messages": 2, "keep_idle": True, "max_age": 2, "rate": ["250", "250"], "balance": [2, 2], "hold": True,
-        "connections, queue_wait": "451", "idle_timeout": True}, "after the reload")
+        "max_messages": 2, "keep_idle": False, "max_age": 2, "rate": ["250", "250"], "balance": [2, 2], "hold": True,
+        "connections, queue_wait": "451", "kind": [18], "idle_timeout": False}, "after the reload")
     with Together() as both:
         both.add("timeouts.command", answers_within, g, "mute", 5)
         both.add("timeouts.final_reply", answers_within, g, "late", 5)
@@ -612,7 +658,9 @@ domains: {example.test: inner}
 admin: {listen: "127.0.0.1:0"}
 limits: {ban: off}
 """
-ASKED = """    - {name: asked, when: {any: [{reputation.listed: true}, {spf: [fail, pass]}, {zero_day.suspect: true}]}, then: {score: 1}}
+ASKED = """    - {name: lists, when: {reputation.listed: true}, then: {score: 1}}
+    - {name: vouched, when: {spf: [fail, pass]}, then: {score: 1}}
+    - {name: fresh, when: {zero_day.suspect: true}, then: {score: 1}}
     - {name: away, when: {recipient.local: away}, then: reject, reply: "550 5.7.1 No. {policy.contact}"}
     - {name: grey, when: {recipient.local: grey}, then: greylist}
 """
@@ -649,10 +697,12 @@ reputation:
     - {name: six, zone: six.test, families: [ipv4], probe: off}
     - {name: quiet, zone: quiet.test, mode: monitor, probe: off}
 """
-LAST = """dns: {servers: ["%(two)s"], self_test: off}
+LAST = """dns: {servers: ["%(two)s"], self_test: off, timeout: 10s, attempts: 1}
 headers: {authentication_results: false}
+spf: {timeout: 1s}
 policy: {preset: spf-first, default: defer, reject_at: earliest, override: {spf-fail: {mode: monitor}},
-         before: [{name: friend, when: {sender.address: friend@none.test}, then: accept}],
+         before: [{name: friend, when: {sender.address: friend@none.test}, then: accept},
+                  {name: late, when: {spf: temperror}, then: accept}],
          after: [{name: pest, when: {sender.address: pest@none.test}, then: reject}]}
 """
 
@@ -668,6 +718,8 @@ def names():
                          ("bad.test.dbl.test", 2), ("3.4.0.127.six.test", 2), ("3.4.0.127.quiet.test", 2)):
         dns.add(name, "A", "127.0.0.%d" % answer)
     dns.fault("silent.test", "silent")
+    dns.fault("slow.test", "slow")
+    dns.delay = 8
     return dns
 
 
@@ -730,6 +782,9 @@ def judgement(w):
     compare({"policy.default": deliver(g, sender="a@none.test")[:3], "policy.before": deliver(g, sender="friend@none.test"),
              "policy.after": deliver(g, sender="pest@none.test")[:3], "policy.override": deliver(g, sender="a@strict.test")[:3]},
             {"policy.default": "451", "policy.before": "250", "policy.after": "550", "policy.override": "451"}, "after the second reload")
+    started, had = time.monotonic(), g.metrics()['glacis_spf_results_total{result="temperror"}']
+    must(deliver(g, sender="a@slow.test") == "250" and time.monotonic() - started < 6, "spf.timeout", time.monotonic() - started)
+    must(g.metrics()['glacis_spf_results_total{result="temperror"}'] == had + 1, "temperror")
     must(b"Authentication-Results" not in sink.messages[-1].data, "headers.authentication_results", sink.messages[-1].data)
 
 
@@ -797,4 +852,4 @@ def tls(w):
 
 
 if __name__ == "__main__":
-    run()
+    run(beside=3)
