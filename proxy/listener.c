@@ -1,11 +1,12 @@
 /*
  * listener.c - accept, refuse readably, pause when out of descriptors.
  *
- * A few connections a turn, so that sessions are not kept waiting behind a flood (L13); most come alone, and then
- * nobody asks for a second one, which would be a system call: the poll tells.  A refusal is a whole
- * reply that lingers until it was read (LIM-13); only far above the limit is a connection closed without a
- * word (GRT-06).  With no descriptor left, one kept in reserve is let go for a moment to tell one client, and
- * the listener pauses (LIM-15): the rest waits in the kernel's queue.
+ * A few connections a turn, so that sessions are not kept waiting behind a flood (L13).  Most come alone, and to
+ * ask for a second one costs a system call: where there was none, the poll is left to tell for a while.
+ *
+ * A refusal is a whole reply that lingers until it was read (LIM-13); only far above the limit is a connection
+ * closed without a word (GRT-06).  With no descriptor left, one kept in reserve is let go for a moment to tell one
+ * client, and the listener pauses (LIM-15): the rest waits in the kernel's queue.
  */
 #include "proxy/listener.h"
 
@@ -21,7 +22,7 @@
 #include "proxy/session.h"
 
 #define ACCEPT_A_TURN 16
-#define CROWD_MS 2 /* between two: more of them will be waiting */
+#define ALONE_TURNS 16
 #define PAUSE_MS 200
 #define LINGER_MS 2000
 
@@ -190,22 +191,14 @@ static void on_pause_over(void *arg)
         watch_set(&l->watch, WATCH_READ);
 }
 
-static int accepts_now(struct listener *l)
-{
-    uint64_t now = loop_now(l->worker->loop);
-    bool crowd = now - l->accepted_ms < CROWD_MS;
-
-    l->accepted_ms = now;
-    return crowd ? ACCEPT_A_TURN : 1;
-}
-
 static void on_acceptable(unsigned ready, void *arg)
 {
     struct listener *l = arg;
-    int most = accepts_now(l);
+    unsigned most = l->alone > 0 ? 1 : ACCEPT_A_TURN;
 
     (void)ready;
-    for (int i = 0; i < most; i++) {
+    l->alone -= l->alone > 0 ? 1 : 0;
+    for (unsigned i = 0; i < most; i++) {
         struct sockaddr_storage sa;
         socklen_t len = sizeof(sa);
         struct addr peer;
@@ -215,8 +208,10 @@ static void on_acceptable(unsigned ready, void *arg)
             pause_accepting(l, errno);
             return;
         }
-        if (fd < 0 && errno == EAGAIN)
+        if (fd < 0 && errno == EAGAIN) {
+            l->alone = i <= 1 ? ALONE_TURNS : 0;
             return;
+        }
         if (fd < 0)
             continue; /* this client is gone already (ECONNABORTED and the like) */
         peer = addr_from_sockaddr((struct sockaddr *)&sa);

@@ -17,7 +17,7 @@ struct listener {
     int fd;
     bool any;          /* bound to no address in particular */
     struct addr local; /* what it is bound to */
-    uint64_t accepted_ms; /* the last one */
+    unsigned alone; /* turns in which one is accepted and no second one asked for */
     int reserve; /* a descriptor to let go when there are no more; -1: none */
     struct watch watch;
     struct timer pause;   /* accepting again after running out of descriptors */
