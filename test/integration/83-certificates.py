@@ -1,5 +1,8 @@
 #!/usr/bin/python3
-"""83-certificates.py - certificates live: check, start, reload, renewal under load, bad pairs, expiry."""
+"""83-certificates.py - certificates live: check, start, reload, renewal under load, bad pairs, expiry.
+
+The supervisor looks every 30 s of its clock, which is moved where no session under way would notice (clockshim.c).
+"""
 import os
 import re
 import socket
@@ -13,10 +16,12 @@ sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 # pylint: disable=wrong-import-position
 from checks import must, run, shows
 from client import Lost, wait_for
+from faults import Clock
 from tlsclient import Authority, TlsClient
 
 MESSAGE = b"Subject: x\r\n\r\nhello\r\n"
-CHECKED_S = 45  # the supervisor looks every 30 s
+CHECKED_S = 45
+CHECK_MS = 30000        # how often the supervisor looks
 
 
 def config(w, cert, key):
@@ -105,13 +110,15 @@ def renewal(w):
     cert, key = os.path.join(w.dir, "live.pem"), os.path.join(w.dir, "live.key")
     point(cert, first[0])
     point(key, first[1])
-    g = w.glacis(config(w, cert, key))
+    clock = Clock(w.dir)
+    g = w.glacis(config(w, cert, key), env=clock.env)
     serial = served(g, ca)
     held = TlsClient(g.smtp)
     held.hello()
     held.starttls(ca.context())
     held.hello()
     held.envelope()
+    clock.move(monotonic_ms=CHECK_MS - 6000)    # not under load: its handshakes would be too late
     stop, failures, count = threading.Event(), [], []
     threads = [threading.Thread(target=load, args=(g, ca, stop, failures, count)) for _ in range(3)]
     for t in threads:
@@ -129,17 +136,20 @@ def renewal(w):
     must(not failures and len(count) > 20, "no failed session", (len(count), failures[:3]))
     must(held.data(MESSAGE).code == "250", "the session in a transaction goes on under the old one")
     new = served(g, ca)
-    bad_pairs(g, ca, cert, key, old, first, new)
+    bad_pairs(g, ca, clock, (cert, key), (old, first), new)
     point(cert, soon[0])
     point(key, soon[1])
+    clock.move(monotonic_ms=CHECK_MS)
     wait_for(lambda: served(g, ca) != new, CHECKED_S, "one that ends soon is taken")
     wait_for(lambda: g.metrics()["glacis_certificates_refused"] == 0, 10, "nothing is refused any more")
     must([e for e in g.events("config") if "expires in 2 days" in e.get("msg", "")], "with a warning")
 
 
-def bad_pairs(g, ca, cert, key, old, first, new):
+def bad_pairs(g, ca, clock, links, pairs, new):
     """A key of another certificate, then an expired pair: both are kept out."""
+    (cert, key), (old, first) = links, pairs
     point(key, first[1])
+    clock.move(monotonic_ms=CHECK_MS)
     wait_for(lambda: len(g.events("certificates_refused")) == 1, CHECKED_S, "the refusal in the log")
     must([e for e in g.events("config") if "does not belong" in e.get("msg", "")], "with its reason")
     m = g.metrics()
@@ -149,6 +159,7 @@ def bad_pairs(g, ca, cert, key, old, first, new):
     must(abs(expiry - time.time() - 90 * 86400) < 90000, "when the one in force expires", expiry)
     point(cert, old[0])
     point(key, old[1])
+    clock.move(monotonic_ms=CHECK_MS)
     wait_for(lambda: len(g.events("certificates_refused")) == 2, CHECKED_S, "another reason is said, too")
     must(served(g, ca) == new, "the certificate in force serves on")
 
