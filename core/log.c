@@ -70,18 +70,6 @@ void log_set_process(const char *role, unsigned index)
     state.index = index;
 }
 
-bool log_level_from_text(struct slice text, enum log_level *out)
-{
-    *out = LOG_LEVEL_INFO;
-    for (unsigned i = 0; i < LOG_LEVEL_COUNT; i++) {
-        if (slice_eq(text, level_names[i])) {
-            *out = (enum log_level)i;
-            return true;
-        }
-    }
-    return false;
-}
-
 /* The calendar is worked out once a second. */
 static void put_time(struct buf *b)
 {

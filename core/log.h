@@ -51,7 +51,6 @@ void log_set_sink(log_sink sink, void *arg);
 void log_set_format(enum log_format format);
 void log_set_level(enum log_level level);
 void log_set_process(const char *role, unsigned index); /* "supervisor", "worker" 3: joins every line */
-bool log_level_from_text(struct slice text, enum log_level *out) MUST_USE;
 
 struct log_line {
     struct buf     b;

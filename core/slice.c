@@ -27,16 +27,6 @@ bool slice_eq_nocase(struct slice a, struct slice b)
     return a.len == b.len && same_nocase(a.ptr, b.ptr, a.len);
 }
 
-int slice_cmp(struct slice a, struct slice b)
-{
-    int order = compare(a.ptr, b.ptr, min_size(a.len, b.len));
-
-    if (order != 0) {
-        return order;
-    }
-    return a.len < b.len ? -1 : a.len > b.len;
-}
-
 bool slice_starts(struct slice s, struct slice prefix)
 {
     return s.len >= prefix.len && compare(s.ptr, prefix.ptr, prefix.len) == 0;

@@ -63,7 +63,6 @@ static inline bool slice_eq(struct slice a, struct slice b)
 }
 
 bool slice_eq_nocase(struct slice a, struct slice b); /* ASCII case is ignored */
-int  slice_cmp(struct slice a, struct slice b);       /* octet order, as memcmp */
 bool slice_starts(struct slice s, struct slice prefix);
 bool slice_starts_nocase(struct slice s, struct slice prefix);
 bool slice_ends_nocase(struct slice s, struct slice suffix);

@@ -284,9 +284,6 @@ static void on_soon(void *arg)
     if ((due & DUE_READ) && may_read(s)) {
         read_pass(s);
     }
-    if ((due & DUE_INPUT) && s->phase == IO_OPEN) {
-        call_input(s);
-    }
     deliver_output(s, due);
     if ((due & DUE_ERROR) && s->phase != IO_CLOSED) {
         deliver_error(s);
@@ -438,11 +435,6 @@ bool stream_at_eof(const struct stream *s)
     return s->eof;
 }
 
-void stream_poke(struct stream *s)
-{
-    owe(s, DUE_INPUT);
-}
-
 static bool can_queue(const struct stream *s)
 {
     return s->phase != IO_FAILED && s->phase != IO_CLOSED && !s->write_dead;
@@ -495,16 +487,6 @@ size_t stream_send(struct stream *s, const struct iovec *iov, int count)
     return s->write_dead ? 0 : taken;
 }
 
-uint64_t stream_bytes_in(const struct stream *s)
-{
-    return s->bytes_in;
-}
-
-uint64_t stream_bytes_out(const struct stream *s)
-{
-    return s->bytes_out;
-}
-
 int stream_fd(const struct stream *s)
 {
     return s->fd;
@@ -531,7 +513,7 @@ static void push_last_words(struct stream *s)
     }
 }
 
-void stream_destroy(struct stream *s, bool alert)
+static void destroy(struct stream *s, bool alert)
 {
     bool sound = s->phase == IO_OPEN && !s->write_dead;
 
@@ -551,7 +533,7 @@ void stream_destroy(struct stream *s, bool alert)
 void stream_close(struct stream **s)
 {
     if (*s) {
-        stream_destroy(*s, true);
+        destroy(*s, true);
         *s = NULL;
     }
 }
@@ -562,7 +544,7 @@ void stream_abort(struct stream **s)
 
     if (*s) {
         (void)setsockopt((*s)->fd, SOL_SOCKET, SO_LINGER, &reset, sizeof(reset));
-        stream_destroy(*s, false);
+        destroy(*s, false);
         *s = NULL;
     }
 }

@@ -83,10 +83,6 @@ void         stream_pause(struct stream *s);                 /* no reading at al
 void         stream_resume(struct stream *s);
 bool         stream_at_eof(const struct stream *s);
 
-/* Asks for on_input (from the loop, soon) although nothing new may have arrived: for an owner that
- * left octets behind and can take them now. */
-void stream_poke(struct stream *s);
-
 void   stream_write(struct stream *s, struct slice data);  /* queued whole, never fails; see stream_queued */
 size_t stream_queued(const struct stream *s);              /* octets accepted and not yet in the kernel */
 void   stream_flush(struct stream *s);                     /* now instead of at the end of the turn */
@@ -104,10 +100,6 @@ void stream_flush_last(struct stream *s);
  * come through on_error, with 0 here.
  */
 size_t stream_send(struct stream *s, const struct iovec *iov, int count);
-
-/* Octets that went in and out since the start. */
-uint64_t stream_bytes_in(const struct stream *s);
-uint64_t stream_bytes_out(const struct stream *s);
 
 int stream_fd(const struct stream *s); /* for getsockopt and the like; -1 in the sim */
 

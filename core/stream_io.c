@@ -154,7 +154,6 @@ struct io_result io_fill(struct stream *s)
         s->in_shared = true;
     }
     s->in_len += r.got;
-    s->bytes_in += r.got;
     return r;
 }
 
@@ -245,7 +244,6 @@ static size_t write_once(struct stream *s, struct iovec *iov, int count)
         n = write_plain(s, iov, count);
     }
     if (n > 0) {
-        s->bytes_out += (uint64_t)n;
         return (size_t)n;
     }
     if (n == STREAM_AGAIN_WRITE || n == STREAM_AGAIN_READ) {

@@ -23,11 +23,10 @@ enum io_phase {
 /* What the stream owes its owner, or itself, later in this turn; on_soon() pays in this order. */
 enum {
     DUE_OPEN = 1,
-    DUE_READ = 2,  /* a read pass without waiting for the descriptor */
-    DUE_INPUT = 4, /* on_input without new octets (stream_poke) */
-    DUE_FLUSHED = 8,
-    DUE_WRITABLE = 16,
-    DUE_ERROR = 32,
+    DUE_READ = 2, /* a read pass without waiting for the descriptor */
+    DUE_FLUSHED = 4,
+    DUE_WRITABLE = 8,
+    DUE_ERROR = 16,
 };
 
 #define NAGLE_OFF 2
@@ -57,7 +56,6 @@ struct stream {
     char *out; /* queue: out_len octets from out_at; NULL when empty */
     size_t out_at, out_len, out_cap;
 
-    uint64_t bytes_in, bytes_out;
     int fd;
     int err;                 /* for on_error */
     unsigned due;            /* DUE_ bits */
@@ -102,6 +100,5 @@ void io_free(void *stream);  /* what loop_bury calls */
 
 void stream_update_watch(struct stream *s);
 void stream_drop_transport(struct stream *s, bool alert);
-void stream_destroy(struct stream *s, bool alert);
 
 #endif

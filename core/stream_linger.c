@@ -123,7 +123,6 @@ void stream_linger(struct stream **stream, uint64_t drain_ms)
     lingering++;
     timer_init(&g->deadline, s->loop, on_linger_deadline, g);
     timer_start(&g->deadline, drain_ms);
-    s->due &= (unsigned)~DUE_INPUT;
     stream_set_events(s, &linger_events, g);
     stream_consume(s, s->in_len);
     stream_flush_last(s);

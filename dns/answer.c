@@ -99,31 +99,6 @@ struct addr dns_record_addr(const struct dns_record *rec)
     return a;
 }
 
-const char *dns_type_text(enum dns_type type)
-{
-    switch (type) {
-    case DNS_TYPE_NONE:
-        break;
-    case DNS_TYPE_A:
-        return "A";
-    case DNS_TYPE_NS:
-        return "NS";
-    case DNS_TYPE_CNAME:
-        return "CNAME";
-    case DNS_TYPE_SOA:
-        return "SOA";
-    case DNS_TYPE_PTR:
-        return "PTR";
-    case DNS_TYPE_MX:
-        return "MX";
-    case DNS_TYPE_TXT:
-        return "TXT";
-    case DNS_TYPE_AAAA:
-        return "AAAA";
-    }
-    return "?";
-}
-
 const char *dns_status_text(enum dns_status status)
 {
     static const char *const texts[DNS_STATUS_COUNT] = { "ok", "nodata", "nxdomain", "tempfail" };

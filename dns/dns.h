@@ -97,7 +97,6 @@ struct dns_answer *dns_answer_make(const struct dns_record *records, size_t coun
 /* Record i (an A or AAAA) as an address with port 0; family NONE if it is not one. */
 struct addr dns_record_addr(const struct dns_record *rec);
 
-const char *dns_type_text(enum dns_type type);       /* "A", "TXT", ... */
 const char *dns_status_text(enum dns_status status); /* "ok", "nodata", "nxdomain", "tempfail" */
 const char *dns_why_text(enum dns_why why);          /* "timeout", "servfail", ...; "" for NONE */
 
@@ -144,9 +143,8 @@ void resolver_free(struct resolver *r);
 
 /* How this request was answered, beside what the answer itself says. */
 struct dns_had {
-    bool cached;      /* from memory: nobody was asked for this request */
-    bool merged;      /* joined a question that was already out */
-    uint32_t wait_us; /* from dns_query to the callback */
+    bool cached; /* from memory: nobody was asked for this request */
+    bool merged; /* joined a question that was already out */
 };
 
 /* `ans` is borrowed until the callback returns; dns_answer_ref() keeps it.  `had`: the same, no keeping. */

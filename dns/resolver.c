@@ -75,7 +75,6 @@ struct dns_req {
     dns_cb cb;
     void *arg;
     struct dns_had had;
-    uint64_t asked_us;
 };
 
 static _Thread_local struct slab req_slab; /* name NULL: not made yet */
@@ -162,7 +161,6 @@ static void call_back(struct dns_req *req)
     dns_cb cb = req->cb;
     void *arg = req->arg;
 
-    had.wait_us = us_since(req->asked_us);
     req->r->requests -= 1;
     slab_release(&req_slab, req);
     cb(ans, &had, arg);
@@ -645,7 +643,6 @@ struct dns_req *dns_query(struct resolver *r, struct slice name, enum dns_type t
     req->r = r;
     req->cb = cb;
     req->arg = arg;
-    req->asked_us = loop_now_us();
     list_node_init(&req->node);
     r->requests += 1;
     r->stats.questions += 1;

@@ -295,11 +295,6 @@ void judge_message(struct judge *j, const struct judge_content *c, judge_cb cb, 
     engine_start(j, BLOCK_MESSAGE, STAGE_MESSAGE);
 }
 
-void judge_cancel(struct judge *j)
-{
-    engine_cancel(j);
-}
-
 /* ---- what recipients bring to the transaction ---- */
 
 void judge_add_name(struct buf *names, const char *name)

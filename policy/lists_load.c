@@ -308,7 +308,8 @@ static void put_without_environment(struct buf *out, struct slice raw)
     }
 }
 
-void lists_put_shown(struct buf *out, struct slice zone, size_t tail)
+/* The zone with `***` for labels that may be keys; the last `tail` octets are shown as they are. */
+static void put_shown(struct buf *out, struct slice zone, size_t tail)
 {
     size_t end = zone.len - min_size(tail, zone.len);
     struct slice front = slice_take(zone, end);
@@ -352,7 +353,7 @@ static void load_zone(struct list_load *ll)
     } else {
         put_without_environment(&raw, node->raw);
     }
-    lists_put_shown(&shown, buf_slice(&raw), public_tail(ll, buf_slice(&raw)));
+    put_shown(&shown, buf_slice(&raw), public_tail(ll, buf_slice(&raw)));
     ll->list->zone = rules_text(ll->l, buf_slice(&b));
     ll->list->shown = rules_text(ll->l, buf_slice(&shown));
 }

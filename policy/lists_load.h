@@ -10,7 +10,4 @@
 /* Fills p->reputation; errors and warnings go to errs.  False if there was an error.  All memory is p->arena's. */
 bool lists_load(struct policy *p, struct config_errors *errs) MUST_USE;
 
-/* The zone with `***` for labels that may be keys; the last `tail` octets are shown as they are. */
-void lists_put_shown(struct buf *out, struct slice zone, size_t tail);
-
 #endif

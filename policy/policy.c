@@ -19,11 +19,6 @@ static struct group *named_group(const struct policy *p, struct slice name)
     return rules_group(&p->rules, slice_skip(name, slice_starts(name, SLICE(GROUP_PREFIX)) ? 6 : 0));
 }
 
-bool policy_group_known(const struct policy *p, struct slice name)
-{
-    return named_group(p, name) != NULL;
-}
-
 bool policy_group_has_ip(const struct policy *p, struct slice name, const struct addr *ip)
 {
     const struct group *g = named_group(p, name);
@@ -44,7 +39,7 @@ static void check_named_group(const struct policy *p, struct config_errors *errs
     struct nearest near;
     struct quoted q;
 
-    if (!slice_empty(name) && !policy_group_known(p, name)) {
+    if (!slice_empty(name) && named_group(p, name) == NULL) {
         group = slice_skip(name, sizeof(GROUP_PREFIX) - 1);
         config_errors_add(errs, false, at != NULL ? at->line : 0, at != NULL ? at->column : 0,
                           "tls.not_offered_to: there is no group `%s`%s", rules_quote(&q, group),

@@ -11,7 +11,7 @@
  *             it, never longer than policy.budget; what is missing then is unknown (or `temperror`), and unknown
  *             never refuses for good.
  * Callbacks   judge_rcpt and judge_message answer once, from the loop, never inside the call, unless
- *             judge_cancel or judge_free came first.
+ *             judge_reset, judge_helo or judge_free came first.
  * Ownership   the session owns its judge; a verdict is borrowed until the callback returns.
  */
 #ifndef POLICY_POLICY_H
@@ -40,8 +40,7 @@ void           policy_free(struct policy *p);
 void policy_print(const struct policy *p, struct buf *out);
 bool policy_prints(struct slice section);
 
-/* "group:NAME", as settings outside the rules name one: is there such a group, and is the address in it? */
-bool policy_group_known(const struct policy *p, struct slice name);
+/* "group:NAME", as settings outside the rules name one: is the address in it? */
 bool policy_group_has_ip(const struct policy *p, struct slice name, const struct addr *ip);
 
 /* The files that groups were read from, to be watched: the i-th, or NULL behind the last. */
@@ -133,7 +132,6 @@ struct judge_content {
     struct slice head; /* header section, for message.from_*; borrowed until the answer */
 };
 void judge_message(struct judge *j, const struct judge_content *c, judge_cb cb, void *arg);
-void judge_cancel(struct judge *j); /* the question that is out; idempotent */
 
 /*
  * policy.reject_at: earliest.  Asks the envelope block with what a stage before RCPT knows (STAGE_CONNECT, _HELO,

@@ -41,14 +41,6 @@ bool known_good_is(const struct known_good_settings *s, const struct memory_reco
 bool known_good_is_established(const struct known_good_settings *s, const struct memory_record *r,
                                int64_t history_s, int64_t now_s);
 
-/* What mail is accepted under: any of them may be absent. */
-struct identity {
-    bool has_domain, has_name, has_network;
-    struct memory_key domain;  /* of an SPF pass */
-    struct memory_key name;    /* domain of the verified name */
-    struct memory_key network; /* /24 or /64 */
-};
-
 /* The network as the standing and bursts know it. */
 struct memory_key identity_network(const struct addr *ip);
 uint32_t identity_network_hash(const struct addr *ip);

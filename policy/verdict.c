@@ -258,7 +258,6 @@ static void soften(struct eval_result *out)
 {
     out->reply.code = 451;
     out->reply.enhanced = out->reply.soft;
-    out->softened = true;
     if (out->action == VERDICT_REJECT) {
         out->action = VERDICT_DEFER;
     }

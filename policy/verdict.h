@@ -63,7 +63,6 @@ struct eval_result {
     enum verdict_action action; /* a reject that became temporary is a defer */
     const struct config_upstream *divert;
     struct rule_reply reply; /* refusing actions: template, see reply.h */
-    bool softened;           /* it would have been 5xx */
     uint64_t tarpit_ms;      /* the longest of the rules that matched */
     int64_t score;           /* thousandths, with what came in */
 };

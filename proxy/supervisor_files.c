@@ -15,7 +15,6 @@
 
 #define LAST_GOOD "last-good.yaml"
 #define PATH_BYTES 4096
-#define FILE_BYTES (64u * 1024u * 1024u)
 
 static struct buf path_of(const char *dir, const char *name)
 {

@@ -36,10 +36,8 @@
 enum {
     EXIT_USAGE = 64,
     EXIT_NOINPUT = 66,
-    EXIT_UNAVAILABLE = 69,
     EXIT_SOFTWARE = 70,
     EXIT_OSERR = 71,
-    EXIT_CANTCREAT = 73,
     EXIT_CONFIG = 78,
 };
 
@@ -95,7 +93,6 @@ struct generation {
     struct child worker[CONFIG_MAX_WORKERS];
     size_t workers;
     unsigned failures; /* workers that ended before the generation was up */
-    int last_status;
     uint64_t since_ms;
 };
 
@@ -162,7 +159,6 @@ void generations_drain(struct supervisor *sup); /* all of them: a stop */
 void generations_signal(struct supervisor *sup, int sig);
 bool generations_alive(const struct supervisor *sup);
 unsigned generations_draining(const struct supervisor *sup);
-void recorder_start(struct supervisor *sup);
 void recorder_stop(struct supervisor *sup);
 
 /* supervisor_reload.c */

@@ -146,7 +146,8 @@ void tables_ask(struct tables *t, const struct memory_question *q, int64_t now_s
     place_unlock(&p);
 }
 
-void standing_accept(struct memory_standing *s, int64_t now_s)
+/* One acceptance more. */
+static void accept_today(struct memory_standing *s, int64_t now_s)
 {
     uint16_t today = (uint16_t)(now_s / DAY_S);
     size_t at = 0;
@@ -182,7 +183,7 @@ static void note_standing(struct place *p, enum memory_event event, const struct
     if (event == MEMORY_REFUSED)
         memset(&e->s, 0, sizeof(e->s));
     else
-        standing_accept(&e->s, now_s);
+        accept_today(&e->s, now_s);
     touch(&e->e, now_s, keep_s);
     e->e.worth = 0;
     for (size_t i = 0; i < MEMORY_DAYS; i++)

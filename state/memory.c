@@ -164,14 +164,3 @@ bool memory_list_claim(struct memory_list *l, uint32_t *due_s, int64_t now_s, ui
     *due_s = (uint32_t)(now_s + (int64_t)interval_s);
     return true;
 }
-
-size_t memory_describe(const struct state *st, struct buf *out)
-{
-    const struct tables *t = st->tables;
-
-    for (int i = 0; i < TABLE_COUNT; i++) {
-        buf_putf(out, "%s%s %zu x %zu", i > 0 ? ", " : "", table_names[i], t->table[i].sets * TABLE_WAYS,
-                 t->table[i].size);
-    }
-    return t->mapped;
-}

@@ -16,7 +16,7 @@
  * Failure     A record with `known` false could not be had: treat it as "nothing is known", never as guilt.
  *             Nothing here waits for a lock: it is tried a bounded number of times, and then not had
  *             (counted).
- * Bounds      Tables have a fixed size (memory_describe() says it); the least valuable entry of a set of
+ * Bounds      Tables have a fixed size (tables.c, docs/memory.md); the least valuable entry of a set of
  *             eight gives way.  Entries carry hashes only (128 bits of SHA-256, so that proxies and
  *             restarts agree).
  * Clock       Seconds since 1970 from the caller, because records outlive processes and machines; a time
@@ -278,8 +278,5 @@ bool snapshot_message(struct snapshot *s, enum log_level *level, struct buf *out
  */
 bool snapshot_stop(struct snapshot *s, unsigned timeout_ms) MUST_USE;
 void snapshot_free(struct snapshot **s); /* after a stop that returned true; *s may be NULL */
-
-/* "seen 1048576 x 32, ..." and how many octets are mapped in all. */
-size_t memory_describe(const struct state *st, struct buf *out);
 
 #endif

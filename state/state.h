@@ -80,7 +80,6 @@ void state_log(struct state *s, enum log_class cls, struct slice line);  /* a co
 /* Takes the next line of any slot into out; false if all are empty.  Recorder only. */
 bool state_log_read(struct state *s, struct buf *out);
 int  state_log_fd(const struct state *s); /* eventfd: readable when something may be there */
-/* A process died in the middle of a write: its ring is set right (supervisor). */
 
 /* ---- upstream servers ---- */
 
@@ -153,7 +152,7 @@ enum admit {
     ADMIT_BANNED,
 };
 
-/* Counts one more connection of this client (addr_client), or says why not; then nothing is counted. `until_ms`: of a ban.
+/* Counts one more connection of this client (addr_client), or says why not; then nothing is counted.
  * If the table's shard cannot be locked or is full of live entries: ADMIT_OK, uncounted (*counted false). */
 enum admit state_client_enter(struct state *s, const struct addr *client, const struct config_limits *lim, uint64_t now_ms, bool *counted);
 void       state_client_leave(struct state *s, const struct addr *client);

@@ -1,9 +1,8 @@
 /*
  * tables.c - the tables themselves: mapped, locked, found, given up, repaired, copied out.
  *
- * Untouched pages of the mapping cost nothing (MAP_NORESERVE), so the sizes are generous; memory_describe()
- * states them.  A set is chosen by SipHash under a seed of the mapping over the 128-bit key, so nobody
- * outside can aim at a set.
+ * Untouched pages of the mapping cost nothing (MAP_NORESERVE), so the sizes are generous.  A set is chosen by
+ * SipHash under a seed of the mapping over the 128-bit key, so nobody outside can aim at a set.
  */
 #include "state/tables.h"
 

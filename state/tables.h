@@ -138,9 +138,6 @@ void tables_note(struct tables *t, enum memory_event event, const struct memory_
 void tables_learn(struct tables *t, const struct memory_question *q, const struct memory_record *r,
                   int64_t now_s);
 
-/* Adds one acceptance. */
-void standing_accept(struct memory_standing *s, int64_t now_s);
-
 /* So many on that day; kept are the newest MEMORY_DAYS. */
 void standing_put_day(struct memory_standing *s, uint16_t day, uint64_t n);
 /* What both know together. */

@@ -33,7 +33,6 @@ struct dns_req {
     struct timer later;
     char *name;
     enum dns_type type;
-    uint64_t started_ms;
     dns_cb cb;
     void *arg;
 };
@@ -166,7 +165,7 @@ static void on_time(void *arg)
 {
     struct dns_req *q = arg;
     struct dns_answer *ans = answer(q);
-    struct dns_had had = { .wait_us = (uint32_t)(loop_now(q->r->loop) - q->started_ms) * 1000 };
+    struct dns_had had = { .cached = false };
     dns_cb cb = q->cb;
     void *cb_arg = q->arg;
 
@@ -181,7 +180,6 @@ struct dns_req *dns_query(struct resolver *r, struct slice name, enum dns_type t
     const struct row *row;
 
     *q = (struct dns_req){ .r = r, .name = slice_dup(name), .type = type, .cb = cb, .arg = arg };
-    q->started_ms = loop_now(r->loop);
     deferred_init(&q->now, on_time, q);
     timer_init(&q->later, r->loop, on_time, q);
     r->out++;

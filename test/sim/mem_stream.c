@@ -21,7 +21,6 @@ struct stream {
     size_t queued; /* octets not yet "in the kernel" */
     bool paused, eof_sent, eof_told, open_due, input_due, writable_due, flushed_due, dead;
     int error; /* to be told; -1 none */
-    uint64_t bytes_in, bytes_out;
     struct deferred soon;
     struct grave grave;
 };
@@ -58,7 +57,6 @@ static void top_up(struct stream *s)
     }
     buf_put(&s->in, s->backlog.ptr, n);
     buf_drop(&s->backlog, n);
-    s->bytes_in += n;
     s->input_due = true;
     loop_defer(s->loop, &s->soon);
 }
@@ -298,17 +296,10 @@ bool stream_at_eof(const struct stream *s)
     return s->eof_told;
 }
 
-void stream_poke(struct stream *s)
-{
-    s->input_due = true;
-    loop_defer(s->loop, &s->soon);
-}
-
 static void deliver(struct stream *s, const void *data, size_t len)
 {
     buf_put(&s->conn->out, data, len);
     buf_put(&s->conn->all, data, len);
-    s->bytes_out += len;
 }
 
 void stream_write(struct stream *s, struct slice data)
@@ -352,16 +343,6 @@ size_t stream_send(struct stream *s, const struct iovec *iov, int count)
         }
     }
     return taken;
-}
-
-uint64_t stream_bytes_in(const struct stream *s)
-{
-    return s->bytes_in;
-}
-
-uint64_t stream_bytes_out(const struct stream *s)
-{
-    return s->bytes_out;
 }
 
 int stream_fd(const struct stream *s UNUSED)

@@ -27,7 +27,6 @@ struct owner {
     char           close_in;   /* 'i'nput, 'e'of, 'w'ritable, 'f'lushed, 'o'pen, e'r'ror: closes there */
     bool           linger;     /* lingers in on_input */
     bool           pause;      /* pauses in on_input */
-    bool           poke;       /* pokes itself once, and then leaves nothing */
     unsigned       inputs, eofs, errors, writables, flushes, opens;
     int            err;
     size_t         got_at_eof;
@@ -60,11 +59,6 @@ static inline void on_input(void *arg)
     stream_consume(o->s, take);
     if (o->reply) {
         stream_write(o->s, slice_str(o->reply));
-    }
-    if (o->poke) {
-        o->poke = false;
-        o->leave = 0;
-        stream_poke(o->s);
     }
     if (o->pause) {
         stream_pause(o->s);

@@ -35,15 +35,12 @@ static void an_exchange_goes_out_at_the_end_of_the_turn(void **state)
     stream_write(a.s, SLICE("NO"));
     stream_write(a.s, SLICE("OP\r\n"));
     assert_int_equal(stream_queued(a.s), 6);
-    assert_int_equal(stream_bytes_out(a.s), 0);
     assert_true(run_for(1000));
     assert_got(&b, "NOOP\r\n", 6);
     assert_int_equal(b.inputs, 1); /* one write, one read */
     assert_got(&a, "250 ok\r\n", 8);
     assert_int_equal(a.flushes, 1);
     assert_int_equal(stream_queued(a.s), 0);
-    assert_int_equal(stream_bytes_in(b.s), 6);
-    assert_int_equal(stream_bytes_out(a.s), 6);
 }
 
 static void what_is_not_consumed_is_kept_and_reading_goes_behind_it(void **state)
@@ -68,7 +65,7 @@ static void what_is_not_consumed_is_kept_and_reading_goes_behind_it(void **state
         assert_int_equal(stream_input(a.s).len, leaves[i]);
         assert_memory_equal(stream_input(a.s).ptr, big + 300000 - leaves[i], leaves[i]);
         a.leave = 0;
-        stream_poke(a.s);
+        on_input(&a);
         (void)run_for(1);
         assert_got(&a, big, 300000);
         stream_close(&a.s);
@@ -268,21 +265,6 @@ static void many_pieces_are_one_body(void **state)
     assert_memory_equal(b.got.ptr + 1980, big + 2980, 20);
 }
 
-static void a_poke_asks_again(void **state)
-{
-    int fd = one_stream();
-
-    (void)state;
-    a.leave = 2;
-    a.poke = true;
-    a.stop_after = 4;
-    assert_int_equal(write(fd, "abcd", 4), 4);
-    assert_true(run_for(1000));
-    assert_got(&a, "abcd", 4);
-    assert_int_equal(a.inputs, 2);
-    close(fd);
-}
-
 static void closing_in_any_callback_is_safe(void **state)
 {
     (void)state;
@@ -345,7 +327,6 @@ static void a_reset_is_an_error_and_comes_once(void **state)
     assert_int_equal(b.eofs, 0);
     stream_write(b.s, SLICE("x"));
     stream_flush(b.s);
-    stream_poke(b.s);
     assert_int_equal(stream_queued(b.s), 0);
     (void)run_for(5);
     assert_int_equal(b.errors, 1);
@@ -473,7 +454,6 @@ int main(void)
         cmocka_unit_test_setup_teardown(a_body_goes_out_as_fast_as_a_slow_reader_takes_it, setup, teardown),
         cmocka_unit_test_setup_teardown(a_queue_behind_a_full_kernel_is_flushed_later, setup, teardown),
         cmocka_unit_test_setup_teardown(many_pieces_are_one_body, setup, teardown),
-        cmocka_unit_test_setup_teardown(a_poke_asks_again, setup, teardown),
         cmocka_unit_test_setup_teardown(closing_in_any_callback_is_safe, setup, teardown),
         cmocka_unit_test_setup_teardown(lingering_in_a_callback_is_safe, setup, teardown),
         cmocka_unit_test_setup_teardown(a_reset_is_an_error_and_comes_once, setup, teardown),

@@ -186,8 +186,6 @@ static void made_answers_hold_their_records(void **state UNUSED)
     dns_answer_unref(ans);
     assert_string_equal(dns_status_text(DNS_TEMPFAIL), "tempfail");
     assert_string_equal(dns_why_text(DNS_WHY_OVERLOAD), "overload");
-    assert_string_equal(dns_type_text(DNS_TYPE_AAAA), "AAAA");
-    assert_string_equal(dns_type_text(DNS_TYPE_NONE), "?");
 }
 
 int main(void)

@@ -317,8 +317,8 @@ static void a_client_may_vanish_at_any_time(void **state)
         sim_advance(w.loop, at);
         w.called = 0;
         if (at % 3 == 0) {
-            judge_cancel(w.j);
-            judge_cancel(w.j);
+            judge_reset(w.j);
+            judge_reset(w.j);
             sim_advance(w.loop, 60000);
         } else if (at % 3 == 1) {
             judge_helo(w.j, SLICE("again.test"));

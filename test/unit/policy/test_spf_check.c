@@ -38,6 +38,17 @@ struct resolver {
     size_t out; /* requests that exist */
 };
 
+static bool is_type(enum dns_type type, const char *text)
+{
+    static const char *const texts[] = {
+        [DNS_TYPE_A] = "A",
+        [DNS_TYPE_MX] = "MX",
+        [DNS_TYPE_TXT] = "TXT",
+    };
+
+    return type < ARRAY_LEN(texts) && texts[type] != NULL && strcmp(texts[type], text) == 0;
+}
+
 static void on_later(void *arg)
 {
     struct dns_req *q = arg;
@@ -49,7 +60,7 @@ static void on_later(void *arg)
     void *cb_arg = q->arg;
 
     for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
-        if (slice_eq(q->name, slice_str(rows[i][0])) && strcmp(dns_type_text(q->type), rows[i][1]) == 0) {
+        if (slice_eq(q->name, slice_str(rows[i][0])) && is_type(q->type, rows[i][1])) {
             rec[n++].data = q->type == DNS_TYPE_A ? slice_of(rows[i][2], 4) : slice_str(rows[i][2]);
         }
     }
