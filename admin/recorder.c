@@ -21,6 +21,7 @@
 #include "admin/certificates.h"
 #include "admin/http.h"
 #include "admin/log_writer.h"
+#include "core/loop.h"
 #include "policy/policy.h"
 
 #define TURN_MS 1000
@@ -43,10 +44,7 @@ struct recorder {
 
 static uint64_t now_ms(void)
 {
-    struct timespec ts;
-
-    clock_gettime(CLOCK_MONOTONIC, &ts);
-    return (uint64_t)ts.tv_sec * 1000 + (uint64_t)ts.tv_nsec / 1000000;
+    return loop_now_us() / 1000;
 }
 
 /* ---- health ---- */

@@ -57,6 +57,15 @@ struct addr addr_from_sockaddr(const struct sockaddr *sa)
     return (struct addr){ .family = ADDR_NONE };
 }
 
+struct addr addr_of_socket(int fd)
+{
+    struct sockaddr_storage sa = { .ss_family = AF_UNSPEC };
+    socklen_t len = sizeof(sa);
+
+    (void)getsockname(fd, (struct sockaddr *)&sa, &len);
+    return addr_from_sockaddr((struct sockaddr *)&sa);
+}
+
 socklen_t addr_to_sockaddr(const struct addr *a, struct sockaddr_storage *out)
 {
     memset(out, 0, sizeof(*out));

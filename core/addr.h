@@ -30,6 +30,7 @@ struct cidr {
 #define ADDR_TEXT_MAX 64 /* longest text any function here writes, NUL included */
 
 struct addr addr_from_sockaddr(const struct sockaddr *sa);                 /* family NONE if unknown */
+struct addr addr_of_socket(int fd);                                        /* our end; the same */
 socklen_t   addr_to_sockaddr(const struct addr *a, struct sockaddr_storage *out);
 
 /* "192.0.2.1" or "2001:db8::1"; no brackets, no port, no zone. */

@@ -117,16 +117,6 @@ void listener_admit(struct listener *l, int fd, const struct session_client *cli
     session_accept(l->worker, l->conf, fd, &c);
 }
 
-static struct addr local_of(int fd)
-{
-    struct sockaddr_storage sa;
-    socklen_t len = sizeof(sa);
-
-    memset(&sa, 0, sizeof(sa));
-    (void)getsockname(fd, (struct sockaddr *)&sa, &len);
-    return addr_from_sockaddr((struct sockaddr *)&sa);
-}
-
 static void take_client(struct listener *l, int fd, const struct addr *peer)
 {
     struct session_client c = { .peer = *peer };
@@ -139,7 +129,7 @@ static void take_client(struct listener *l, int fd, const struct addr *peer)
     }
     if (!room_for(l, fd, peer))
         return;
-    c.local = l->any ? local_of(fd) : l->local;
+    c.local = l->any ? addr_of_socket(fd) : l->local;
     if (l->conf->proxy_protocol)
         announced_wait(l, fd, &c);
     else
@@ -245,7 +235,7 @@ void listener_open(struct listener *l, struct worker *w, const struct worker_soc
     l->conf = sock->conf;
     l->fd = sock->fd;
     l->reserve = open("/dev/null", O_RDONLY | O_CLOEXEC);
-    l->local = local_of(l->fd);
+    l->local = addr_of_socket(l->fd);
     l->any = is_any(&l->local);
     (void)setsockopt(l->fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on)); /* whom it accepts inherits it */
     timer_init(&l->pause, w->loop, on_pause_over, l);

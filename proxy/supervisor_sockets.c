@@ -78,16 +78,6 @@ static void remove_item(struct sockets *s, size_t i)
 
 /* ---- binding ---- */
 
-static struct addr local_address(int fd)
-{
-    struct sockaddr_storage sa;
-    socklen_t len = sizeof(sa);
-
-    memset(&sa, 0, sizeof(sa));
-    (void)getsockname(fd, (struct sockaddr *)&sa, &len);
-    return addr_from_sockaddr((struct sockaddr *)&sa);
-}
-
 /* One listening socket, or -1 with errno. */
 static int bind_one(const struct addr *at)
 {
@@ -125,7 +115,7 @@ static bool bind_all(struct bound *b, size_t sockets)
             errno = saved;
             return false;
         }
-        b->real = local_address(b->fd[0]); /* port 0 is resolved once, by the first */
+        b->real = addr_of_socket(b->fd[0]); /* port 0 is resolved once, by the first */
     }
     return true;
 }
@@ -236,7 +226,7 @@ static uint64_t number_of_environment(const char *name)
 
 static void inherit_one(struct sockets *s, int fd)
 {
-    struct addr at = local_address(fd);
+    struct addr at = addr_of_socket(fd);
     int listens = 0;
     socklen_t len = sizeof(listens);
     struct bound *b;

@@ -15,6 +15,7 @@
 
 #include "admin/admin.h"
 #include "core/crypto.h"
+#include "core/loop.h"
 #include "policy/policy.h"
 #include "proxy/pool.h"
 #include "proxy/supervisor_parts.h"
@@ -30,10 +31,7 @@
 
 uint64_t supervisor_clock(void)
 {
-    struct timespec ts;
-
-    clock_gettime(CLOCK_MONOTONIC, &ts);
-    return (uint64_t)ts.tv_sec * 1000 + (uint64_t)ts.tv_nsec / 1000000;
+    return loop_now_us() / 1000;
 }
 
 struct generation *generation_in(const struct supervisor *sup, enum generation_phase phase)
@@ -162,7 +160,7 @@ static void start_worker(struct supervisor *sup, struct generation *g, unsigned 
     forked(sup, c, pid);
 }
 
-void recorder_start(struct supervisor *sup)
+static void start_recorder(struct supervisor *sup)
 {
     struct generation *g = generation_in(sup, GENERATION_CURRENT);
     pid_t pid;
@@ -219,7 +217,7 @@ bool generation_start(struct supervisor *sup, struct config *conf)
     if (conf->policy != NULL)
         policy_rules_register(conf->policy, sup->state);
     if (sup->recorder.pid == 0)
-        recorder_start(sup);
+        start_recorder(sup);
     for (unsigned i = 0; i < g->workers; i++)
         start_worker(sup, g, i);
     return true;
@@ -393,7 +391,6 @@ static void worker_gone(struct supervisor *sup, struct generation *g, unsigned i
     if (g->phase == GENERATION_DRAINING)
         return;
     count(M_WORKER_RESTARTS);
-    g->last_status = status;
     c->restart_ms = backoff(c, sup->now_ms);
     if (g->phase == GENERATION_STARTING && ++g->failures >= START_FAILURES)
         give_up(sup, g);
@@ -483,7 +480,7 @@ static void tick_recorder(struct supervisor *sup)
 {
     check_heartbeat(sup, &sup->recorder, "recorder");
     if (sup->recorder.pid == 0 && sup->recorder.restart_ms != 0 && sup->now_ms >= sup->recorder.restart_ms)
-        recorder_start(sup);
+        start_recorder(sup);
     if (sup->recorder.pid > 0 && sup->recorder_stopping && sup->now_ms >= sup->recorder_kill_ms)
         (void)kill(sup->recorder.pid, SIGKILL);
 }
