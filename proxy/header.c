@@ -303,16 +303,3 @@ unsigned header_own_hops(struct slice head, struct slice hostname)
     }
     return hops;
 }
-
-bool header_has_8bit(struct slice head)
-{
-    struct header_field f;
-
-    skip_mbox_lines(&head);
-    while (header_next(&head, &f)) {
-        if (utf8_has_8bit(f.whole)) {
-            return true;
-        }
-    }
-    return false;
-}

@@ -60,14 +60,7 @@ struct received {      /* RFC 5321 4.4, RFC 3848, RFC 6531, RFC 8314 7.4 */
 };
 void header_put_received(struct buf *out, const struct received *r);
 
-/* "Name: value" folded at 78 where it can be, never over 998; the value reduced to what may stand in a
- * field: no CR, LF, NUL; not ASCII is RFC 2047-encoded unless `utf8` (HDR-16). */
-void header_put_field(struct buf *out, struct slice name, struct slice value, bool utf8);
-
 /* An RFC 5322 date in UTC: "Sat, 21 Nov 2026 21:35:00 +0000". */
 void header_put_date(struct buf *out, int64_t date_s);
-
-/* Any field or continuation in `head` with an octet above 127 (UTF-02). */
-bool header_has_8bit(struct slice head);
 
 #endif

@@ -234,11 +234,8 @@ int pool_find_share(const struct state *st, const char *server);
 /* pool_queue.c */
 void pool_dispatch(struct pool *p);
 void pool_enqueue(struct lease *l);
-void pool_unqueue(struct lease *l);
 void pool_publish(struct pool *p);
 void lease_end(struct lease *l, enum lease_status status);
-void lease_drop_share(struct lease *l);
-void lease_forget(struct lease *l);
 void pool_ask_holders(struct pool *p);  /* as many as wait here */
 bool pool_poll_holders(struct pool *p); /* all, if others wait elsewhere; false: none is left */
 struct upstream *pool_take_idle(struct pool_server *s);

@@ -72,6 +72,53 @@ static struct pool_client *find_client(struct pool *p, const struct lease *l, co
     return c;
 }
 
+/* ---- shares ---- */
+
+static unsigned envelope_share(const struct pool *p)
+{
+    return p->conf->connections >= 2 ? p->conf->connections / 2 : 1;
+}
+
+static bool take_share(struct pool_server *s, struct lease *l)
+{
+    unsigned share = envelope_share(s->pool);
+
+    l->share_ticket = -1;
+    if (s->envelope_index >= 0) {
+        l->share_ticket = state_ticket_take(s->pool->ups->state, s->envelope_index, share);
+        if (l->share_ticket < 0) {
+            return false;
+        }
+    } else if (s->envelopes >= share) {
+        return false;
+    }
+    l->share = true;
+    l->share_server = s;
+    s->envelopes++;
+    l->client->envelopes++;
+    return true;
+}
+
+static void drop_share(struct lease *l)
+{
+    struct pool_server *s = l->share_server;
+    struct state *st = l->pool->ups->state;
+
+    if (!l->share) {
+        return;
+    }
+    l->share = false;
+    s->envelopes--;
+    l->client->envelopes--;
+    if (l->share_ticket >= 0) {
+        state_ticket_return(st, s->envelope_index, l->share_ticket);
+        if (state_others_waiting_since(st, s->index)) {
+            state_wake_waiter(st, s->index);
+        }
+    }
+    pool_wake(l->pool);
+}
+
 /* ---- the queue ---- */
 
 void pool_enqueue(struct lease *l)
@@ -81,7 +128,7 @@ void pool_enqueue(struct lease *l)
     uint64_t until = l->since_ms + min_u64(p->conf->queue_wait_ms, QUEUE_MOST_MS);
     struct list_node *at;
 
-    lease_drop_share(l);
+    drop_share(l);
     if (l->again || l->fresh) {
         list_push_back(&p->retry, &l->link);
     } else {
@@ -101,7 +148,7 @@ void pool_enqueue(struct lease *l)
     pool_wake(p);
 }
 
-void pool_unqueue(struct lease *l)
+static void unqueue(struct lease *l)
 {
     struct pool_client *c = l->client;
 
@@ -211,53 +258,6 @@ bool pool_poll_holders(struct pool *p)
     return !list_empty(&p->holding);
 }
 
-/* ---- shares ---- */
-
-static unsigned envelope_share(const struct pool *p)
-{
-    return p->conf->connections >= 2 ? p->conf->connections / 2 : 1;
-}
-
-static bool take_share(struct pool_server *s, struct lease *l)
-{
-    unsigned share = envelope_share(s->pool);
-
-    l->share_ticket = -1;
-    if (s->envelope_index >= 0) {
-        l->share_ticket = state_ticket_take(s->pool->ups->state, s->envelope_index, share);
-        if (l->share_ticket < 0) {
-            return false;
-        }
-    } else if (s->envelopes >= share) {
-        return false;
-    }
-    l->share = true;
-    l->share_server = s;
-    s->envelopes++;
-    l->client->envelopes++;
-    return true;
-}
-
-void lease_drop_share(struct lease *l)
-{
-    struct pool_server *s = l->share_server;
-    struct state *st = l->pool->ups->state;
-
-    if (!l->share) {
-        return;
-    }
-    l->share = false;
-    s->envelopes--;
-    l->client->envelopes--;
-    if (l->share_ticket >= 0) {
-        state_ticket_return(st, s->envelope_index, l->share_ticket);
-        if (state_others_waiting_since(st, s->index)) {
-            state_wake_waiter(st, s->index);
-        }
-    }
-    pool_wake(l->pool);
-}
-
 /* ---- which server ---- */
 
 static unsigned load_of(const struct pool_server *s)
@@ -357,7 +357,7 @@ static void rotate(struct lease *l)
 {
     struct pool_client *c = l->client;
 
-    pool_unqueue(l);
+    unqueue(l);
     if (list_linked(&c->turn[l->kind])) {
         list_remove(&c->turn[l->kind]);
         list_push_back(&l->pool->turn[l->kind][c->good], &c->turn[l->kind]);
@@ -390,14 +390,14 @@ static enum try try_server(struct pool_server *s, struct lease *l)
         ticket = take_ticket(s);
     }
     if (u == NULL && ticket < 0) {
-        lease_drop_share(l);
+        drop_share(l);
         return TRY_FULL;
     }
     if (!rate_allows(s, l)) {
         if (ticket >= 0) {
             state_ticket_return(s->pool->ups->state, s->index, ticket);
         }
-        lease_drop_share(l);
+        drop_share(l);
         return TRY_LATER;
     }
     rotate(l);
@@ -500,14 +500,14 @@ static void on_queue_deadline(void *arg)
 }
 
 /* Out of the pool, with all it counts for; the connection was taken care of before. */
-void lease_forget(struct lease *l)
+static void forget(struct lease *l)
 {
     struct pool_client *c = l->client;
 
     BUG_ON(c == NULL);
-    pool_unqueue(l);
+    unqueue(l);
     pool_unhold(l);
-    lease_drop_share(l);
+    drop_share(l);
     if (--c->leases == 0) {
         table_remove(&l->pool->clients, &c->entry);
         free(c);
@@ -527,7 +527,7 @@ void lease_end(struct lease *l, enum lease_status status)
     if (status == LEASE_OK) {
         l->held = true;
     } else {
-        lease_forget(l);
+        forget(l);
     }
     cb(arg, status);
 }
@@ -571,7 +571,7 @@ void pool_release(struct lease *l)
     if (l->pool == NULL) {
         return;
     }
-    lease_forget(l);
+    forget(l);
     if (u) {
         u->lease = NULL;
         upstream_let_go(u);
@@ -588,6 +588,6 @@ bool pool_promote(struct lease *l)
         l->kind = LEASE_ENVELOPE;
         return false;
     }
-    lease_drop_share(l);
+    drop_share(l);
     return true;
 }

@@ -1,12 +1,11 @@
 /*
- * received.c - header lines of our own: Received, any field with a value from anywhere, dates.
+ * received.c - our own Received line, and dates.
  *
- * Nothing a peer said gets out of its place: host names are reduced to the characters of host names, values
- * are field_put's business (core/field.h).
+ * Nothing a peer said gets out of its place: names are reduced to the characters of host names, and an address is
+ * left out that could confuse a reader of the line.
  *
  * RFC: 5321 4.4, 5322 3.3, 3848 (with), 6531 4.3, 8314 7.4 (tls).
  */
-#include "core/field.h"
 #include "core/utf8.h"
 #include "proxy/header.h"
 
@@ -198,11 +197,4 @@ void header_put_date(struct buf *out, int64_t date_s)
     buf_put_char(out, ':');
     buf_put_digits(out, of_day % 60, 2);
     buf_put_str(out, " +0000");
-}
-
-/* ---- any field ---- */
-
-void header_put_field(struct buf *out, struct slice name, struct slice value, bool utf8)
-{
-    field_put(out, name, value, utf8);
 }

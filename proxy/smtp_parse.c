@@ -106,7 +106,8 @@ bool local_part_routes(struct slice local)
     return false;
 }
 
-bool address_literal(struct slice s, struct addr *out)
+/* "[192.0.2.1]" or "[IPv6:2001:db8::1]". */
+static bool parse_literal(struct slice s, struct addr *out)
 {
     const struct slice tag = SLICE("IPv6:");
     bool six;
@@ -212,7 +213,7 @@ static enum path_error read_domain(struct slice s, struct path *out)
     buf_init_fixed(&b, out->domain_mem, sizeof(out->domain_mem));
     out->domain_8bit = utf8_has_8bit(s);
     if (s.len > 0 && s.ptr[0] == '[') {
-        if (!address_literal(s, &literal)) {
+        if (!parse_literal(s, &literal)) {
             return PATH_BAD;
         }
         addr_put_literal(&b, &literal);

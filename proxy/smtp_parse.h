@@ -63,9 +63,6 @@ void xtext_put(struct buf *b, struct slice s);
  * quotes (RLY-02, -03, -06). */
 bool local_part_routes(struct slice local);
 
-/* An address literal "[192.0.2.1]" or "[IPv6:2001:db8::1]". */
-bool address_literal(struct slice s, struct addr *out);
-
 /* First words that no mail client says (GRT-09): GET, POST, PUT, HEAD, OPTIONS, CONNECT, ... */
 bool smtp_forbidden_verb(struct slice verb);
 

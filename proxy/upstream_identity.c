@@ -8,6 +8,8 @@
  */
 #include "proxy/upstream_identity.h"
 
+#include "proxy/smtp_parse.h"
+
 enum attribute {
     A_PROTO = 0,
     A_HELO,
@@ -69,19 +71,6 @@ void identity_learn(struct slice ehlo_text, struct identity_offer *out)
 
 /* ---- values ---- */
 
-static void put_xtext(struct buf *out, struct slice text)
-{
-    for (size_t i = 0; i < text.len; i++) {
-        unsigned char c = (unsigned char)text.ptr[i];
-
-        if (c < 33 || c > 126 || c == '+' || c == '=') {
-            buf_putf(out, "+%02X", c);
-        } else {
-            buf_put_char(out, (char)c);
-        }
-    }
-}
-
 /* Nothing is put for what is not known. */
 static void put_address(struct buf *out, const struct addr *a)
 {
@@ -107,10 +96,10 @@ static void put_value(struct buf *out, enum attribute a, const struct envelope *
         buf_put_str(out, env->esmtp ? "ESMTP" : "SMTP");
         break;
     case A_HELO:
-        put_xtext(out, env->helo);
+        xtext_put(out, env->helo);
         break;
     case A_IDENT:
-        put_xtext(out, slice_str(env->session_id));
+        xtext_put(out, slice_str(env->session_id));
         break;
     case A_SOURCE:
         buf_put_str(out, "REMOTE");
@@ -125,7 +114,7 @@ static void put_value(struct buf *out, enum attribute a, const struct envelope *
         put_port(out, &env->client);
         break;
     case A_NAME:
-        put_xtext(out, env->rdns);
+        xtext_put(out, env->rdns);
         break;
     case A_ADDR:
         put_address(out, &env->client);
