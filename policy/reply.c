@@ -13,6 +13,7 @@ static const struct slice greylist_wait = SLICE_INIT("greylist.wait");
 
 struct rendering {
     const struct text_facts *t;
+    bool utf8;        /* of a tag, which may be encoded; a reply may not */
     struct buf value; /* of one fact */
 };
 
@@ -62,8 +63,8 @@ static void put_value(const struct text_facts *t, unsigned fact, struct buf *out
     }
 }
 
-/* Printable ASCII; runs of anything else become one `?`, white space one blank. */
-static void put_clean(struct buf *out, struct slice s)
+/* Printable ASCII, and octets above 127 if `utf8`; runs of anything else become one `?`, white space one blank. */
+static void put_clean(struct buf *out, struct slice s, bool utf8)
 {
     char last = '\0';
 
@@ -72,7 +73,7 @@ static void put_clean(struct buf *out, struct slice s)
 
         if (c == ' ' || c == '\t' || c == '\r' || c == '\n') {
             c = ' ';
-        } else if (!ascii_is_print(c)) {
+        } else if (!ascii_is_print(c) && !(utf8 && (unsigned char)c > 0x7f)) {
             c = '?';
         }
         if (c != last || (c != '?' && c != ' ')) {
@@ -103,13 +104,14 @@ static bool look_up(void *arg, struct slice name, struct buf *out)
     } else {
         buf_put_slice(&r->value, rules->contact);
     }
-    put_clean(out, slice_trim(slice_take(buf_slice(&r->value), REPLY_FACT_MAX)));
+    put_clean(out, slice_trim(slice_take(buf_slice(&r->value), r->utf8 ? TAG_VALUE_MAX : REPLY_FACT_MAX)),
+              r->utf8);
     return true;
 }
 
-static void render(const struct text_facts *t, struct slice text, struct buf *out)
+static void render(const struct text_facts *t, struct slice text, bool utf8, struct buf *out)
 {
-    struct rendering r = { .t = t };
+    struct rendering r = { .t = t, .utf8 = utf8 };
 
     buf_init(&r.value, 4096); /* a longer one is cut */
     template_render(text, look_up, &r, out);
@@ -135,7 +137,7 @@ void reply_render(const struct text_facts *t, struct slice text, struct buf *out
     bool first = true;
 
     buf_init(&whole, REPLY_TEXT_MAX);
-    render(t, text, &whole);
+    render(t, text, false, &whole);
     rest = slice_take(buf_slice(&whole), REPLY_TEXT_MAX);
     while (!slice_empty(rest)) {
         struct slice line = slice_trim(slice_cut(&rest, '\n'));
@@ -144,7 +146,7 @@ void reply_render(const struct text_facts *t, struct slice text, struct buf *out
             size_t end = break_at(line);
 
             buf_put_str(out, first ? "" : "\n");
-            put_clean(out, slice_trim(slice_take(line, end)));
+            put_clean(out, slice_trim(slice_take(line, end)), false);
             line = slice_trim(slice_skip(line, end));
             first = false;
         }
@@ -157,7 +159,7 @@ void tag_render(const struct text_facts *t, struct slice text, struct buf *out)
     struct buf whole;
 
     buf_init(&whole, TAG_VALUE_MAX);
-    render(t, text, &whole);
-    put_clean(out, slice_trim(buf_slice(&whole)));
+    render(t, text, true, &whole);
+    put_clean(out, slice_trim(buf_slice(&whole)), true);
     buf_fini(&whole);
 }

@@ -28,7 +28,7 @@ bool reply_name_known(const struct rules *r, struct slice name, unsigned *fact);
 /* The text alone, without codes; lines are joined by '\n'. */
 void reply_render(const struct text_facts *t, struct slice text, struct buf *out);
 
-/* One line without control characters; UTF-8 of facts becomes `?`. */
+/* One line without control characters, cut at TAG_VALUE_MAX; what is not ASCII stays: field_put() encodes it. */
 void tag_render(const struct text_facts *t, struct slice text, struct buf *out);
 
 #endif

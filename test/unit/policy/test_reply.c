@@ -60,12 +60,14 @@ static void a_strangers_text_is_made_harmless(void **state)
     fact_set_text(&f.facts, FACT_ID_SPF_EXPLANATION,
                   SLICE("see\r\n250 Ok\t\x01\x02 \xc3\xa4\xff {spf} \x7f."));
     assert_string_equal(render(&f, "[{spf.explanation}]", false), "[see 250 Ok ? ? {spf} ?.]");
-    assert_string_equal(render(&f, "[{spf.explanation}]", true), "[see 250 Ok ? ? {spf} ?.]");
+    assert_string_equal(render(&f, "[{spf.explanation}]", true),
+                        "[see 250 Ok ? \xc3\xa4\xff {spf} ?.]"); /* field_put() does the rest */
     memset(wild, 'x', sizeof(wild));
     memset(want, 'x', sizeof(want));
     want[REPLY_FACT_MAX] = '\0';
     fact_set_text(&f.facts, FACT_ID_SPF_EXPLANATION, slice_of(wild, sizeof(wild)));
     assert_string_equal(render(&f, "{spf.explanation}", false), want);
+    assert_int_equal(strlen(render(&f, "{spf.explanation}{spf.explanation}", true)), TAG_VALUE_MAX);
     fixture_free(&f);
 }
 
