@@ -195,6 +195,23 @@ static void put_tags(const struct judge *j, bool all, struct buf *out)
     }
 }
 
+/* The check of the sender; one that the budget cut short has no verdict of its own, and is a temperror. */
+static const struct spf_verdict *spf_of(const struct judge *j)
+{
+    static const struct spf_verdict late[SPF_IDENTITY_COUNT] = {
+        [SPF_MAILFROM] = { .result = SPF_TEMPERROR,
+                           .identity = SPF_MAILFROM,
+                           .problem = "no answer in time" },
+        [SPF_HELO] = { .result = SPF_TEMPERROR, .identity = SPF_HELO, .problem = "no answer in time" },
+    };
+    const struct fact_value *v = &j->facts.v[FACT_ID_SPF];
+
+    if (j->spf_verdict != NULL || v->state != FACT_KNOWN || v->word != fact_temperror(FACT_ID_SPF)) {
+        return j->spf_verdict;
+    }
+    return &late[slice_empty(j->sender) ? SPF_HELO : SPF_MAILFROM];
+}
+
 /* Only what some rule asked; an answer that came for another reason is not there. */
 static struct authres results_of(const struct judge *j)
 {
@@ -206,7 +223,7 @@ static struct authres results_of(const struct judge *j)
         .client = j->ip,
         .sender = j->sender,
         .helo = j->helo_raw,
-        .spf = j->spf_verdict,
+        .spf = spf_of(j),
         .spf_helo = j->spf_helo_verdict,
         .rdns = judge_rdns(j),
     };

@@ -214,6 +214,7 @@ static void the_budget_ends_every_wait(void **state)
 {
     struct world w;
     uint64_t before = metric_get(M_BUDGET_TIMEOUTS);
+    struct buf out;
 
     (void)state;
     world_init(&w, "policy: {budget: {mail: 3s, message: 3s}}\nreputation: {lists: [{name: x, zone: x.test, "
@@ -236,6 +237,10 @@ static void the_budget_ends_every_wait(void **state)
     want_fact(&w, FACT_ID_SENDER_RESOLVES, "temperror");
     want_fact(&w, FACT_ID_HELO_IMPERSONATES, "unknown");
     assert_int_equal(metric_get(M_BUDGET_TIMEOUTS), before + 1);
+    buf_init(&out, 10000);
+    judge_headers(w.j, &out);
+    assert_non_null(strstr(out.ptr, " spf=temperror smtp.mailfrom=x@slow.test"));
+    buf_fini(&out);
 
     world_ask(&w, "carol@example.com"); /* what is known not to answer is not awaited again */
     sim_settle(w.loop);
