@@ -34,6 +34,7 @@ struct tls_session {
     struct tls_client *client; /* outbound: where a session for resumption goes; else NULL */
     char              *held;   /* plain octets of a record that must be repeated; NULL: none */
     size_t             held_len;
+    unsigned           reads;    /* of the descriptor that this call may still make */
     char               error[160];
     bool               broken;
 };

@@ -5,12 +5,18 @@
  * not taken, so the record is kept here as a copy until it has gone, and only then counted as taken; should
  * the octets differ all the same, the connection is given up rather than sent garbled.
  *
+ * One call reads the descriptor READS_A_CALL times at most, and then says that it would block.  OpenSSL itself goes
+ * on for as long as records come that hold nothing for us, such as new keys (RFC 8446 4.6.3), and who sends them
+ * faster than they are worked through would keep the loop for ever (L13).
+ *
  * A TCP close without close_notify is an error and not an end of file (TLS-16): a message is complete by its
  * own mark only, and nothing that an attacker cuts off may look complete.
  */
 #include <openssl/err.h>
 
 #include "tls/tls_priv.h"
+
+#define READS_A_CALL 3 /* a record of full size takes two */
 
 struct tls_session *tls_session_new(SSL *ssl)
 {
@@ -53,6 +59,24 @@ static int status_of(struct tls_session *t, int result)
     return STREAM_BROKEN;
 }
 
+/* Asked by OpenSSL around each read and write of the descriptor.  The parameters are its own. */
+/* NOLINTNEXTLINE(readability-function-size) */
+static long on_descriptor(BIO *bio, int what, const char *mem UNUSED, size_t len UNUSED, int i UNUSED,
+                          long l UNUSED, int result, size_t *done UNUSED)
+{
+    struct tls_session *t = (struct tls_session *)(void *)BIO_get_callback_arg(bio);
+
+    if (what != BIO_CB_READ) {
+        return result;
+    }
+    if (t->reads == 0) {
+        BIO_set_retry_read(bio);
+        return -1;
+    }
+    t->reads--;
+    return result;
+}
+
 static ssize_t tls_read(void *state, int fd UNUSED, void *mem, size_t len)
 {
     struct tls_session *t = state;
@@ -63,6 +87,7 @@ static ssize_t tls_read(void *state, int fd UNUSED, void *mem, size_t len)
         return STREAM_BROKEN;
     }
     ERR_clear_error();
+    t->reads = READS_A_CALL;
     r = SSL_read_ex(t->ssl, mem, len, &n);
     return r == 1 ? (ssize_t)n : status_of(t, r);
 }
@@ -141,6 +166,16 @@ static ssize_t tls_writev(void *state, int fd UNUSED, const struct iovec *iov, i
     return taken > 0 ? (ssize_t)taken : n;
 }
 
+static bool set_descriptor(struct tls_session *t, int fd)
+{
+    if (SSL_set_fd(t->ssl, fd) != 1) {
+        return false;
+    }
+    BIO_set_callback_ex(SSL_get_rbio(t->ssl), on_descriptor);
+    BIO_set_callback_arg(SSL_get_rbio(t->ssl), (char *)t);
+    return true;
+}
+
 static int tls_handshake(void *state, int fd)
 {
     struct tls_session *t = state;
@@ -149,11 +184,12 @@ static int tls_handshake(void *state, int fd)
     if (t->broken) {
         return STREAM_BROKEN;
     }
-    if (SSL_get_fd(t->ssl) != fd && SSL_set_fd(t->ssl, fd) != 1) {
+    if (SSL_get_fd(t->ssl) != fd && !set_descriptor(t, fd)) {
         t->broken = true;
         return STREAM_BROKEN;
     }
     ERR_clear_error();
+    t->reads = READS_A_CALL;
     r = SSL_do_handshake(t->ssl);
     if (r == 1) {
         return 1;

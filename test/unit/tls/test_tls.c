@@ -490,21 +490,32 @@ static void a_client_cannot_renegotiate(void **state)
 }
 
 static unsigned bio_reads;
+static BIO_callback_fn_ex own_callback; /* the transport's */
 
 /* The parameters are those of OpenSSL. */
 /* NOLINTNEXTLINE(readability-function-size) */
-static long count_reads(BIO *bio UNUSED, int what, const char *mem UNUSED, size_t len UNUSED, int i UNUSED,
-                        long l UNUSED, int result, size_t *done UNUSED)
+static long count_reads(BIO *bio, int what, const char *mem, size_t len, int i, long l, int result,
+                        size_t *done)
 {
-    bio_reads += what == BIO_CB_READ;
-    return result;
+    long allowed = own_callback(bio, what, mem, len, i, l, result, done);
+
+    bio_reads += what == BIO_CB_READ && allowed > 0;
+    return allowed;
+}
+
+static void count_reads_of(struct stream *s)
+{
+    struct tls_session *session = stream_transport_state(s);
+
+    own_callback = BIO_get_callback_ex(SSL_get_rbio(session->ssl));
+    BIO_set_callback_ex(SSL_get_rbio(session->ssl), count_reads);
+    bio_reads = 0;
 }
 
 /* Whoever sends half a record and then nothing must not keep the loop busy. */
 static void half_a_record_waits_for_its_rest(void **state)
 {
     struct raw r = raw_new();
-    struct tls_session *session;
     char record[200];
     int len;
 
@@ -514,9 +525,7 @@ static void half_a_record_waits_for_its_rest(void **state)
     assert_int_equal(SSL_write(r.ssl, "NOOP", 4), 4);
     len = BIO_read(SSL_get_wbio(r.ssl), record, sizeof(record));
     assert_in_range(len, 5 + 4, sizeof(record) - 1);
-    session = stream_transport_state(a.s);
-    BIO_set_callback_ex(SSL_get_rbio(session->ssl), count_reads);
-    bio_reads = 0;
+    count_reads_of(a.s);
     assert_int_equal(write(r.fd, record, (size_t)len - 1), len - 1);
     (void)run_for(30);
     assert_int_equal(a.inputs, 0);
@@ -542,6 +551,50 @@ static void an_idle_connection_has_no_buffer(void **state)
     assert_got(&b, "250 one\r\n", 9);
     assert_int_equal(tls_buffers_in_use(), 0);
     close_both();
+}
+
+static unsigned most_reads; /* of one turn */
+
+static void on_next_turn(void *arg)
+{
+    most_reads = bio_reads > most_reads ? bio_reads : most_reads;
+    bio_reads = 0;
+    timer_start(arg, 0);
+}
+
+/* A new key for each 27 octets: whoever sends thousands of them takes his turn and no more (L13). */
+static void a_flood_of_key_updates_leaves_turns_to_others(void **state)
+{
+    struct raw r = raw_new();
+    struct timer turn;
+    char *flood;
+    long len, sent = 0;
+
+    (void)state;
+    assert_true(raw_handshake(&r, server));
+    SSL_set0_wbio(r.ssl, BIO_new(BIO_s_mem()));
+    for (int i = 0; i < 20000; i++) {
+        assert_int_equal(SSL_key_update(r.ssl, SSL_KEY_UPDATE_NOT_REQUESTED), 1);
+        assert_int_equal(SSL_do_handshake(r.ssl), 1);
+    }
+    assert_int_equal(SSL_write(r.ssl, "NOOP", 4), 4);
+    len = BIO_get_mem_data(SSL_get_wbio(r.ssl), &flood);
+    count_reads_of(a.s);
+    most_reads = 0;
+    timer_init(&turn, loop, on_next_turn, &turn);
+    timer_start(&turn, 0);
+    while (sent < len) {
+        ssize_t n = write(r.fd, flood + sent, (size_t)(len - sent));
+
+        sent += n > 0 ? n : 0;
+        (void)run_for(0);
+    }
+    (void)run_for(50);
+    timer_stop(&turn);
+    assert_int_equal(a.errors, 0);
+    assert_got(&a, "NOOP", 4);
+    assert_in_range(most_reads, 1, 6);
+    raw_free(&r);
 }
 
 static void an_end_without_close_notify_is_an_error(void **state)
@@ -693,6 +746,7 @@ int main(void)
         cmocka_unit_test(a_client_cannot_renegotiate),
         cmocka_unit_test(half_a_record_waits_for_its_rest),
         cmocka_unit_test(an_idle_connection_has_no_buffer),
+        cmocka_unit_test(a_flood_of_key_updates_leaves_turns_to_others),
         cmocka_unit_test(an_end_without_close_notify_is_an_error),
         cmocka_unit_test(what_is_no_client_hello_fails),
         cmocka_unit_test(nothing_read_before_survives_the_switch),
