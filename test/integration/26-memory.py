@@ -535,4 +535,4 @@ def queue(w):
 
 
 if __name__ == "__main__":
-    run()
+    run(beside=2)

@@ -183,4 +183,4 @@ def by_hand(w):
 
 
 if __name__ == "__main__":
-    run()
+    run(beside=2)

@@ -276,4 +276,4 @@ def late(w):
 
 
 if __name__ == "__main__":
-    run()
+    run(beside=2)

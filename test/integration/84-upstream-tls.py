@@ -337,4 +337,4 @@ def postfix_proxy_v1(w):
         must("client=unknown[%s]" % client in log, "client=unknown[%s] in the log" % client, log[-1500:])
 
 
-run()
+run(beside=2)

@@ -691,7 +691,6 @@ def table():
 
 if __name__ == "__main__":
     try:
-        lab.servers()       # before any check is run beside another
         run(beside=count(2, 1))
     finally:
         table()

@@ -9,6 +9,7 @@ import atexit
 import re
 import shutil
 import tempfile
+import threading
 import os
 
 import dnsserver
@@ -55,6 +56,7 @@ LISTS = {
     KEY + ".dq.test": LIST,
 }
 SERVERS = {}
+STARTING = threading.Lock()         # checks may run side by side
 
 
 def servers():
@@ -62,13 +64,14 @@ def servers():
     missing = [p for p in ("nsd", "rbldnsd") if not dnsserver.program(p)]
     if missing:
         raise Skip("not installed: %s" % " ".join(missing))
-    if not SERVERS:
-        directory = tempfile.mkdtemp(prefix="glacis-lab-")
-        os.chmod(directory, 0o755)
-        SERVERS["nsd"] = dnsserver.nsd(directory, {"test": ZONE, "127.in-addr.arpa": REVERSE})
-        SERVERS["rbldnsd"] = dnsserver.rbldnsd(directory, LISTS)
-        atexit.register(lambda: (SERVERS["nsd"].stop(), SERVERS["rbldnsd"].stop(),
-                                 shutil.rmtree(directory, ignore_errors=True)))
+    with STARTING:
+        if not SERVERS:
+            directory = tempfile.mkdtemp(prefix="glacis-lab-")
+            os.chmod(directory, 0o755)
+            nsd = dnsserver.nsd(directory, {"test": ZONE, "127.in-addr.arpa": REVERSE})
+            SERVERS.update(nsd=nsd, rbldnsd=dnsserver.rbldnsd(directory, LISTS))
+            atexit.register(lambda: (SERVERS["nsd"].stop(), SERVERS["rbldnsd"].stop(),
+                                     shutil.rmtree(directory, ignore_errors=True)))
     return SERVERS
 
 
