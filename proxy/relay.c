@@ -233,6 +233,12 @@ static bool open_is_complete(const struct relay *r)
     return true;
 }
 
+/* The client has said BODY=7BIT, and so have we, and then it sent other octets: they are not changed (DAT-36). */
+static bool says_7bit_wrongly(const struct relay *r)
+{
+    return r->env->body == BODY_7BIT && r->msg.eight_bit && r->lease.u->ext.eightbitmime;
+}
+
 /* ---- RCPT ---- */
 
 static void refuse_utf8_sender(struct relay *r)
@@ -262,7 +268,7 @@ static void ask_rcpt(struct relay *r)
         r->open_count = 0;
         op.env = r->env;
         op.size = r->env->size_given ? r->env->size + SIZE_ALLOWANCE : 0;
-        op.eight_bit = r->env->body == BODY_8BITMIME;
+        op.body = r->env->body;
         op.utf8 = r->env->smtputf8;
     }
     upstream_envelope(u, &op);
@@ -340,7 +346,7 @@ static void repeat_envelope(struct relay *r)
         .rcpt = (const struct recipient *const *)r->env->rcpt,
         .count = r->env->rcpt_count,
         .size = message_size(r),
-        .eight_bit = r->env->body == BODY_8BITMIME || r->msg.eight_bit,
+        .body = r->msg.eight_bit ? BODY_8BITMIME : r->env->body,
         .utf8 = r->env->smtputf8,
     };
 
@@ -406,7 +412,7 @@ static void begin_message(struct relay *r)
     } else if (!pool_promote(&r->lease)) { /* the rate: not while a connection is held for it */
         give_back(r);
         take_lease(r, false);
-    } else if (u->state != UP_OPEN || !open_is_complete(r)) {
+    } else if (u->state != UP_OPEN || !open_is_complete(r) || says_7bit_wrongly(r)) {
         repeat_envelope(r);
     } else if (!refuse_content(r)) {
         upstream_data(u, &r->msg);

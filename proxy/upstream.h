@@ -94,7 +94,7 @@ struct up_envelope {
     const struct recipient *const *rcpt; /* borrowed until the last answer */
     size_t count;                        /* >= 1 */
     uint64_t size;                       /* for SIZE=; 0: not said */
-    bool eight_bit;                      /* say BODY=8BITMIME */
+    enum body_type body;                 /* BODY= of MAIL */
     bool utf8;                           /* say SMTPUTF8 */
 };
 

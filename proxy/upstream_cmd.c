@@ -31,8 +31,8 @@ void upstream_put_mail(struct buf *out, const struct up_envelope *op, const stru
         buf_put_str(out, " SIZE=");
         buf_put_u64(out, op->size);
     }
-    if (ext->eightbitmime && op->eight_bit) {
-        buf_put_str(out, " BODY=8BITMIME");
+    if (ext->eightbitmime && op->body != BODY_NOT_GIVEN) {
+        buf_put_str(out, op->body == BODY_8BITMIME ? " BODY=8BITMIME" : " BODY=7BIT");
     }
     if (ext->smtputf8 && op->utf8) {
         buf_put_str(out, " SMTPUTF8");

@@ -293,7 +293,7 @@ static void on_xclient(struct upstream *u, const struct reply *r)
 /* What the relay has decided by, and is no longer offered. */
 static bool keywords_are_lost(const struct upstream *u, const struct state_keywords *now)
 {
-    return (u->op.eight_bit && u->ext.eightbitmime && !now->eightbitmime) ||
+    return (u->op.body == BODY_8BITMIME && u->ext.eightbitmime && !now->eightbitmime) ||
            (u->op.utf8 && u->ext.smtputf8 && !now->smtputf8);
 }
 

@@ -231,6 +231,17 @@ def eight_bit(t):
     t.same(t.deliver(content), content)
 
 
+@case("DAT-36", "BODY=7BIT is passed on, and taken back where the content has other octets", "content")
+def seven_bit(t):
+    t.deliver(MESSAGE)
+    t.true(b"BODY=" not in t.sink.messages[-1].mail.upper(), "no BODY upstream", t.sink.messages[-1].mail)
+    t.same(t.deliver(MESSAGE, params=" BODY=7BIT"), MESSAGE)
+    t.true(b"BODY=7BIT" in t.sink.messages[-1].mail.upper(), "BODY=7BIT upstream", t.sink.messages[-1].mail)
+    content = HEAD + b"na\xc3\xafve\r\n"
+    t.same(t.deliver(content, params=" BODY=7BIT"), content)
+    t.true(b"BODY=8BITMIME" in t.sink.messages[-1].mail.upper(), "BODY=8BITMIME upstream", t.sink.messages[-1].mail)
+
+
 @case("DAT-37", "a message just under the limit arrives whole", "content")
 def just_under_the_limit(t):
     content = HEAD + (b"z" * 76 + b"\r\n") * ((1048576 - 2000) // 78)
