@@ -86,7 +86,7 @@ void supervisor_note_refused(struct supervisor *sup, const struct config_errors 
     line = buf_slice(&text);
     free(sup->refused.first);
     sup->refused.first = slice_dup(slice_cut(&line, '\n'));
-    sup->refused.errors = e != NULL ? errs->fatal : 1;
+    sup->refused.errors = errs != NULL && e != NULL ? errs->fatal : 1;
     if (sup->refused.since_s == 0)
         sup->refused.since_s = wall_now_s();
     gauge_set(M_CONFIG_REFUSED_NOW, 1);
