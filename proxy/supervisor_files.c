@@ -169,7 +169,10 @@ bool files_read(const char *path, struct buf *out)
     return ok;
 }
 
-/* Under a new name in the same folder, then renamed: a reader sees the old one or the new one. */
+/*
+ * Under a new name in the same folder, on the disk, then renamed: a reader sees the old one or the new one, after a
+ * loss of power too.
+ */
 static bool write_file(const char *path, struct slice text, mode_t mode)
 {
     struct buf temp;
@@ -184,7 +187,7 @@ static bool write_file(const char *path, struct slice text, mode_t mode)
     }
     (void)unlink(temp.ptr);
     fd = open(temp.ptr, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, mode);
-    ok = fd >= 0 && write(fd, text.ptr, text.len) == (ssize_t)text.len;
+    ok = fd >= 0 && write(fd, text.ptr, text.len) == (ssize_t)text.len && fdatasync(fd) == 0;
     if (fd >= 0)
         ok = close(fd) == 0 && ok;
     ok = ok && rename(temp.ptr, path) == 0;
