@@ -104,10 +104,13 @@ def failover(w):
     g = w.glacis(lab.config.replace("servers: [\"%s\"]" % lab.dns.address,
                                     "servers: [\"%s\", \"%s\"]" % (dead.address, lab.dns.address)), name="two")
     must(codes(at_once(g, CASES)) == WELL, "the ordinary verdicts", "others")
-    asked = dead.asked()
-    must(asked > 0, "the dead one was asked")
-    at_once(g, [("127.0.40.%d" % i, "a@none.test") for i in range(40)])
-    must(dead.asked() - asked < 40, "the dead one is left alone", dead.asked() - asked)
+    must(dead.asked() > 0, "the dead one was asked")
+    more = []
+    for crowd in range(3):  # each worker has to find out for itself, and the first crowd may be what tells it
+        asked = dead.asked()
+        at_once(g, [("127.0.4%d.%d" % (crowd, i), "a@none.test") for i in range(40)])
+        more.append(dead.asked() - asked)
+    must(min(more[1:]) < 20, "the dead one is left alone", more)
     turn(g, "failover")
 
 
