@@ -179,7 +179,7 @@ static void put_mapping_of(struct slice path, struct buf *out)
     }
 }
 
-/* `off` where a mapping stands: it is meant for one of its keys. */
+/* `off` where a mapping stands: it is meant for one of its keys, or (no `choices`) as if it were not there. */
 static void apply_switch(struct load *l, const struct value *v, const char *path)
 {
     char mem[PATH_TEXT_MAX];
@@ -191,6 +191,9 @@ static void apply_switch(struct load *l, const struct value *v, const char *path
         put_mapping_of(slice_str(path), &sub);
         buf_put_str(&sub, ", or `off`");
         load_expected(l, v, v->node, mem);
+        return;
+    }
+    if (v->key->choices == NULL) {
         return;
     }
     buf_putf(&sub, "%s.%s", path, v->key->choices);

@@ -137,6 +137,7 @@ static void derive(struct load *l)
 static void fill(struct load *l, const struct config_node *root)
 {
     struct place top = { "", "", l->c };
+    const struct config_node *tls;
     uint64_t usual;
 
     l->c->root = root;
@@ -145,7 +146,8 @@ static void fill(struct load *l, const struct config_node *root)
     apply_mapping(l, &top, root);
     l->c->limits.spool_memory_exact = l->c->limits.spool_memory != usual;
     load_domains(l, config_node_get(root, "domains"));
-    l->c->tls.enabled = config_node_get(root, "tls") != NULL;
+    tls = config_node_get(root, "tls");
+    l->c->tls.enabled = tls != NULL && tls->kind == NODE_MAPPING; /* or `off` */
     if (config_node_find(root, "tls.certificate") != NULL) {
         l->c->tls.pair[0].line = config_node_find(root, "tls.certificate")->line;
     }

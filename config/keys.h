@@ -48,7 +48,7 @@ enum key_type {
     KEY_FIELDS,          /* struct config_headers: add */
     KEY_UPSTREAMS,       /* the mapping of upstreams */
     KEY_DOMAINS,         /* the mapping of domains */
-    KEY_SWITCH,          /* a mapping, or `off`, which is `off` for its key named in `choices` */
+    KEY_SWITCH,          /* a mapping, or `off`: for its key named in `choices`, or (NULL) all of it */
     KEY_TREE,            /* kept as it is for policy/ */
 };
 

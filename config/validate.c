@@ -160,11 +160,11 @@ static void check_patience(struct load *l, const struct on_upstream *on)
         complain_upstream(l, on, true, "timeouts",
                           "command is not below the 5 minutes that clients wait (RFC 5321 4.5.3.2.3)");
     }
-    if (u->max_age_ms <= u->idle_timeout_ms) {
+    if (u->idle_timeout_ms != CONFIG_OFF && u->max_age_ms <= u->idle_timeout_ms) {
         complain_upstream(l, on, true, "max_age",
                           "not above idle_timeout, which then never ends a connection");
     }
-    if (u->hold_ms >= u->idle_timeout_ms) {
+    if (u->idle_timeout_ms != CONFIG_OFF && u->hold_ms >= u->idle_timeout_ms) {
         complain_upstream(l, on, true, "hold",
                           "not below idle_timeout: the server may close a connection that is held");
     }

@@ -551,6 +551,21 @@ static void the_hosts_file_tells_the_full_name(void **state)
     }
 }
 
+static void whole_features_and_times_without_an_end_are_off(void **state)
+{
+    struct config *c = load_good("server: {drain_timeout: off}\n"
+                                 "upstreams: {u: {servers: [\"10.0.0.1:25\"], idle_timeout: off}}\n"
+                                 "domains: {a.test: u}\ntls: off\nadmin: off\n");
+
+    (void)state;
+    assert_true(c->server.drain_timeout_ms == CONFIG_OFF);
+    assert_true(c->upstreams[0].idle_timeout_ms == CONFIG_OFF);
+    assert_false(c->tls.enabled);
+    assert_int_equal(c->tls.pair_count, 0);
+    assert_false(c->admin.enabled);
+    config_free(c);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -567,6 +582,7 @@ int main(void)
         cmocka_unit_test(without_a_file_the_environment_is_enough),
         cmocka_unit_test(the_host_name_is_found_or_made_up_with_a_warning),
         cmocka_unit_test(the_hosts_file_tells_the_full_name),
+        cmocka_unit_test(whole_features_and_times_without_an_end_are_off),
     };
 
     setenv("GLACIS_HOSTNAME", "mx.test.example", 1);

@@ -31,7 +31,7 @@ static void rows_are_sound(void **state)
     assert_true(count > 100);
     for (size_t i = 0; i < count; i++) {
         bool number = k[i].type >= KEY_DURATION && k[i].type <= KEY_PERCENT;
-        bool choice = k[i].type == KEY_CHOICE || k[i].type == KEY_CHOICE_BOOL || k[i].type == KEY_SWITCH;
+        bool choice = k[i].type == KEY_CHOICE || k[i].type == KEY_CHOICE_BOOL;
 
         if (key_find(slice_str(k[i].path)) != &k[i]) {
             fail_msg("%s is there twice", k[i].path);
@@ -40,6 +40,12 @@ static void rows_are_sound(void **state)
             ((k[i].flags & KEY_REQUIRED) != 0 && k[i].def != NULL) ||
             (k[i].now != NULL && k[i].later == WORK_NONE)) {
             fail_msg("%s: limits, choices, help, default or `now` do not fit", k[i].path);
+        }
+        if (k[i].type == KEY_SWITCH && k[i].choices != NULL) { /* the key below it that is meant */
+            char below[100];
+
+            (void)snprintf(below, sizeof(below), "%s.%s", k[i].path, k[i].choices);
+            assert_non_null(key_find(slice_str(below)));
         }
     }
 }
