@@ -1,13 +1,16 @@
 /*
  * lists_show.c - `glacis lists` at its other end: the standing of each list, in words or as JSON, and the
- * operator's word about it (policy.h).  Runs in the supervisor: reads and changes shared records, asks
- * nothing, waits for nothing.
+ * operator's word about it (policy.h).  Runs in the supervisor, which serves no mail: reads and changes shared
+ * records, and waits for one that a worker has, BUSY_TRIES milliseconds at most.
  */
+#include <time.h>
+
 #include "config/values.h"
 #include "policy/guard.h"
 #include "policy/policy_priv.h"
 
 #define RECENT_MIN 60
+#define BUSY_TRIES 50
 #define EXIT_OK "ok\n"
 
 struct view { /* of one list: a copy of its record, and what follows */
@@ -30,6 +33,19 @@ static struct guard_list about(const struct reputation_list *list)
     return (struct guard_list){ .allows = list->weight_max <= 0, .probe = list->probe };
 }
 
+/* A worker has it for microseconds, but may have to wait for a processor meanwhile. */
+static struct memory_list *take(struct memory *m, struct slice name)
+{
+    const struct timespec moment = { 0, 1000000 };
+    struct memory_list *l = memory_list_take(m, name);
+
+    for (unsigned i = 0; l == NULL && i < BUSY_TRIES; i++) {
+        (void)nanosleep(&moment, NULL);
+        l = memory_list_take(m, name);
+    }
+    return l;
+}
+
 static bool view_make(struct view *v, const struct policy *p, struct memory *m, size_t i)
 {
     const struct guard_settings *g = &p->remembered.guard;
@@ -37,7 +53,7 @@ static bool view_make(struct view *v, const struct policy *p, struct memory *m, 
     struct memory_list *l;
 
     *v = (struct view){ .list = &p->reputation.list[i], .now_s = wall_now_s(), .l = xmalloc(sizeof(*v->l)) };
-    l = memory_list_take(m, v->list->name);
+    l = take(m, v->list->name);
     if (l == NULL) {
         free(v->l);
         return false;
@@ -270,6 +286,18 @@ static void put_json(struct buf *out, const struct view *v)
 
 /* ---- the commands ---- */
 
+static void put_busy(struct buf *out, const struct reputation_list *list, bool json)
+{
+    if (json) {
+        buf_put_str(out, "{\"name\":");
+        buf_put_json(out, list->name, MEMORY_LIST_NAME);
+        buf_put_str(out, ",\"busy\":true}");
+    } else {
+        buf_put_slice(out, list->name);
+        buf_put_str(out, "  is busy: ask again\n");
+    }
+}
+
 static void show_all(const struct policy *p, struct memory *m, bool json, struct buf *out)
 {
     const char *between = "";
@@ -278,11 +306,12 @@ static void show_all(const struct policy *p, struct memory *m, bool json, struct
     for (size_t i = 0; i < p->reputation.count; i++) {
         struct view v;
 
-        if (!view_make(&v, p, m, i)) {
-            continue;
-        }
         buf_put_str(out, between);
         between = json ? "," : "\n";
+        if (!view_make(&v, p, m, i)) {
+            put_busy(out, &p->reputation.list[i], json);
+            continue;
+        }
         if (json) {
             put_json(out, &v);
         } else {
@@ -352,7 +381,7 @@ static void set_list(const struct policy *p, struct memory *m, struct slice args
         buf_put_str(out, "error\nExpected: lists set NAME enforce|monitor|off|auto [SECONDS]\n");
         return;
     }
-    l = memory_list_take(m, list->name);
+    l = take(m, list->name);
     if (l == NULL) {
         buf_put_str(out, "error\nThe list's record is busy; try again.\n");
         return;
@@ -378,7 +407,7 @@ static void set_list(const struct policy *p, struct memory *m, struct slice args
 static void test_all(const struct policy *p, struct memory *m, struct buf *out)
 {
     for (size_t i = 0; i < p->reputation.count; i++) {
-        struct memory_list *l = memory_list_take(m, p->reputation.list[i].name);
+        struct memory_list *l = take(m, p->reputation.list[i].name);
 
         if (l != NULL) {
             l->probe_at_s = 0;
