@@ -276,7 +276,7 @@ void            session_ask_upstream(struct session *s, struct recipient *rcpt);
 bool            session_over_message_rate(struct session *s);
 /* A recipient refused by `r` of ours: said, logged, counted; CMD_CLOSED after too many. */
 enum cmd_result session_refuse_rcpt(struct session *s, const struct recipient *rcpt, const struct reply *r);
-void            session_send_message(struct session *s);                         /* session_data.c */
+bool            session_send_message(struct session *s); /* session_data.c; false: refused, for want of memory */
 void            session_refuse_message(struct session *s, const struct reply *r);
 
 /* Drops octets of a refused BDAT chunk; true: go on pumping. */

@@ -167,6 +167,7 @@ static void find_section(struct txn *t)
             break;
         }
         buf_put_slice(copy, part);
+        status = status == SPOOL_OK && !buf_ok(copy) ? SPOOL_NO_MEMORY : status;
     }
     if (status != SPOOL_OK) {
         t->spool_status = status;
@@ -326,13 +327,14 @@ static struct relay *relay_of(struct session *s)
     return t->relay;
 }
 
-void session_send_message(struct session *s)
+bool session_send_message(struct session *s)
 {
     struct txn *t = s->txn;
     const struct config *conf = s->worker->conf;
     struct header_rules rules = { &conf->headers, conf->server.hostname, s->worker->judges };
     struct relay_message msg;
     struct buf added;
+    bool whole;
 
     judge_message_taken(session_judge(s));
     buf_init(&added, TAGS_MAX);
@@ -344,9 +346,15 @@ void session_send_message(struct session *s)
         .utf8_headers = t->body.n.text_8bit_header,
     };
     msg.head = buf_slice(&t->head);
+    whole = buf_ok(&added) && buf_ok(&t->head);
     buf_fini(&added);
+    if (!whole) { /* a header section that lack of memory has cut must not go out */
+        session_refuse_message(s, &reply_table[REPLY_NO_MEMORY]);
+        return false;
+    }
     s->waits |= WAIT_UPSTREAM;
     relay_message(relay_of(s), &msg, on_final_reply, s);
+    return true;
 }
 
 /* The real end was seen: judge, and hand over or refuse. */

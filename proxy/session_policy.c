@@ -143,7 +143,9 @@ static void carry_out_message(struct session *s, const struct verdict *v)
         if (!v->monitored && v->action == VERDICT_DIVERT) {
             s->txn->divert = v->divert;
         }
-        session_send_message(s);
+        if (!session_send_message(s) && s->phase != PHASE_CLOSED) {
+            session_pump(s);
+        }
         return;
     }
     if (reply_is(&r, 5)) {
@@ -299,7 +301,7 @@ void session_judge_message(struct session *s)
     struct judge_content c = { .size = spool_size(s->txn->spool), .head = s->txn->section };
 
     if (s->txn->bypass) {
-        session_send_message(s);
+        (void)session_send_message(s);
         return;
     }
     s->waits |= WAIT_POLICY;
