@@ -531,21 +531,13 @@ def files_small(rig):
     return limited(rig, resource.RLIMIT_FSIZE, lambda pid: 100000)
 
 
-@contextlib.contextmanager
 def descriptors_gone(rig, left=0):
-    """Not one more descriptor, or only a few; those of the sessions that end meanwhile are not given back either."""
+    """Not one more descriptor, or only a few.  What sessions give back serves the next ones, and so does the number that
+    the listener keeps in reserve."""
     def free(pid):
         taken = {int(n) for n in os.listdir("/proc/%d/fd" % pid)}
         return [n for n in range(len(taken) + left + 1) if n not in taken][left]
-
-    def tighten(met):
-        for pid in met:
-            with contextlib.suppress(OSError):
-                now = resource.prlimit(pid, resource.RLIMIT_NOFILE)
-                resource.prlimit(pid, resource.RLIMIT_NOFILE, (min(now[0], free(pid)), now[1]))
-        return met
-    with limited(rig, resource.RLIMIT_NOFILE, free) as met:
-        yield lambda: tighten(met())
+    return limited(rig, resource.RLIMIT_NOFILE, free)
 
 
 def hold(rig, held, most=40):
