@@ -179,6 +179,20 @@ static void put_mapping_of(struct slice path, struct buf *out)
     }
 }
 
+/* What stands there may be the secret that belongs below it, and is then not shown. */
+static void report_no_mapping(struct load *l, const struct value *v, const char *path, const char *or_else)
+{
+    char mem[PATH_TEXT_MAX];
+    struct key as = { .path = path, .type = key_has_secret(slice_str(path)) ? KEY_SECRET : KEY_TEXT };
+    struct value shown = { &as, v->shown, v->node, NULL };
+    struct buf what;
+
+    buf_init_fixed(&what, mem, sizeof(mem));
+    put_mapping_of(slice_str(path), &what);
+    buf_put_str(&what, or_else);
+    load_expected(l, &shown, v->node, mem);
+}
+
 /* `off` where a mapping stands: it is meant for one of its keys, or (no `choices`) as if it were not there. */
 static void apply_switch(struct load *l, const struct value *v, const char *path)
 {
@@ -188,9 +202,7 @@ static void apply_switch(struct load *l, const struct value *v, const char *path
 
     buf_init_fixed(&sub, mem, sizeof(mem));
     if (!config_node_is(v->node, "off")) {
-        put_mapping_of(slice_str(path), &sub);
-        buf_put_str(&sub, ", or `off`");
-        load_expected(l, v, v->node, mem);
+        report_no_mapping(l, v, path, ", or `off`");
         return;
     }
     if (v->key->choices == NULL) {
@@ -252,19 +264,6 @@ static void report_unknown(struct load *l, const struct place *at, const struct 
                       hint != NULL ? "`?" : "");
 }
 
-static void report_no_mapping(struct load *l, const struct config_node *child, const char *path,
-                              const char *shown)
-{
-    char mem[PATH_TEXT_MAX];
-    struct key none = { .path = path, .type = strcmp(path, "admin") == 0 ? KEY_SECRET : KEY_TEXT };
-    struct value v = { &none, shown, child, NULL };
-    struct buf what;
-
-    buf_init_fixed(&what, mem, sizeof(mem));
-    put_mapping_of(slice_str(path), &what);
-    load_expected(l, &v, child, mem);
-}
-
 static void apply_child(struct load *l, const struct place *at, const struct config_node *child)
 {
     char path_mem[PATH_TEXT_MAX], shown_mem[PATH_TEXT_MAX];
@@ -289,7 +288,7 @@ static void apply_child(struct load *l, const struct place *at, const struct con
     } else if (k != NULL && k->type != KEY_SWITCH) {
         apply_value(l, &v);
     } else if (child->kind != NODE_MAPPING) {
-        report_no_mapping(l, child, path_mem, shown_mem);
+        report_no_mapping(l, &v, path_mem, "");
     } else {
         struct place below = { path_mem, shown_mem, at->base };
 

@@ -537,6 +537,16 @@ static struct slice name_in(const struct key *k, struct slice path)
     return slice_take(name, slice_find(name, '['));
 }
 
+bool key_has_secret(struct slice path)
+{
+    for (size_t i = 0; i < ARRAY_LEN(table); i++) {
+        if (table[i].type == KEY_SECRET && is_below(&table[i], path)) {
+            return true;
+        }
+    }
+    return false;
+}
+
 void key_put_names(struct slice path, struct buf *out)
 {
     struct slice name[NAMES_SHOWN + 1];

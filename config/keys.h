@@ -115,6 +115,9 @@ bool key_refused(const struct key *k);
  */
 struct slice key_scope(const char *path);
 
+/* Is a key below the section a secret? */
+bool key_has_secret(struct slice path);
+
 /* "at and command_timeout": the keys right below the section, in the table's order; empty if they are many. */
 void key_put_names(struct slice path, struct buf *out);
 

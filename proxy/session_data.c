@@ -12,7 +12,6 @@
 #include "proxy/header.h"
 #include "proxy/session.h"
 
-#define TAGS_MAX 65536    /* octets that go on top of a message */
 #define PACE_OCTETS 16384 /* in each limits.stress.command_timeout, while room for messages is short */
 #define OWN_HOPS_MAX 5    /* our own Received lines that make a loop (RCV-07) */
 
@@ -337,7 +336,7 @@ bool session_send_message(struct session *s)
     bool whole;
 
     judge_message_taken(session_judge(s));
-    buf_init(&added, TAGS_MAX);
+    buf_init(&added, SIZE_MAX / 2); /* its parts have their limits: tags, recipients, headers.add */
     session_tags(s, &added);
     msg = (struct relay_message){
         .skip = header_rewrite(t->section, buf_slice(&added), &rules, &t->head),

@@ -2,9 +2,10 @@
  * buffers.c - the buffers of TLS records lie apart from everything else that OpenSSL keeps.
  *
  * With SSL_MODE_RELEASE_BUFFERS OpenSSL takes 17 KiB for nearly every record that it reads or writes and gives
- * them back at once.  From malloc they come between what lasts as long as a connection, and the holes that they
- * leave are never filled: 3 KiB for each idle connection.  Here they have a region of addresses of their own,
- * cut into pieces; the one that was freed last is the next, as it is in the processor's cache.
+ * them back at once.  From malloc they come between what lasts as long as a connection, and a burst of handshakes
+ * leaves holes that little else fits into: 3 MiB where a thousand came together.  Here they have a region of
+ * addresses of their own, cut into pieces; the one that was freed last is the next, as it is in the processor's
+ * cache.
  *
  *     region   [ piece 0 | piece 1 | ...  touched  ... | never used: no memory | ... ]
  *

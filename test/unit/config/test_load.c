@@ -186,6 +186,8 @@ static void lists_and_addresses_say_what_is_expected(void **state)
           "{policy.contact}, found `{client.name}`\n" },
         { "added list", UP "headers: {add: [x]}\n",
           "f:3:16: error: headers.add: expected a mapping of header names to texts, found a list\n" },
+        { "a secret that stands too high is not shown", UP "admin: s3cret\n",
+          "f:3:8: error: admin: expected a mapping of listen and token, or `off`\n" },
         { "admin", UP "admin: {listen: 8025}\n",
           "f:3:17: error: admin.listen: expected an address with its port, such as 127.0.0.1:8025, or off, "
           "found `8025`\n" },
