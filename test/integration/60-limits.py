@@ -7,6 +7,8 @@ import os
 import resource
 import shutil
 import socket
+import struct
+import subprocess
 import sys
 import time
 
@@ -14,6 +16,7 @@ sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 # pylint: disable=wrong-import-position
 from checks import Skip, must, run, shows
 from client import Client, Lost, stuff, wait_for
+from faults import is_sanitized
 
 IDLE = int(os.environ.get("LIMITS_IDLE", "2000"))
 MOST_KIB = int(os.environ.get("LIMITS_KIB", "8"))  # a connection; under valgrind there is more
@@ -55,6 +58,42 @@ def room_for(count):
             except (ValueError, OSError):
                 raise Skip("only %d descriptors allowed, %d needed" % (hard, count)) from None
         resource.setrlimit(resource.RLIMIT_NOFILE, (count, hard))
+
+
+@shows("no memory for the header section, at any step: 452 4.3.1, nothing goes out; then it arrives whole")
+def header_without_memory(w):
+    if is_sanitized(os.environ.get("GLACIS", "build/glacis")):
+        raise Skip("the sanitizer has a realloc() of its own")
+    shim, limit = os.path.join(w.dir, "memshim.so"), os.path.join(w.dir, "most")
+    source = os.path.join(os.path.dirname(os.path.abspath(__file__)), "memshim.c")
+    subprocess.run(["gcc", "-O2", "-shared", "-fPIC", "-o", shim, source], check=True)
+
+    def allow(octets):
+        with open(limit, "r+b" if os.path.exists(limit) else "w+b") as f:
+            f.write(struct.pack("Q", octets))
+    allow(0)
+    sink = w.sink()
+    g = w.glacis(w.config(sink), env={"LD_PRELOAD": shim, "GLACIS_REALLOC_MAX": limit})
+    content = b"".join(b"X-Long-%04d: %s\r\n" % (i, b"v" * 180) for i in range(1000)) + b"Subject: x\r\n\r\nhello\r\n"
+    refused = 0
+    for most in (4000, 8000, 16000, 33000, 66000, 132000, 0):
+        c = Client(g.smtp, timeout=10)
+        c.hello()
+        c.envelope()
+        must(c.cmd("DATA").code == "354", "DATA")
+        c.send(content)
+        wait_for(lambda: g.metrics()["glacis_message_memory_bytes"] >= len(content), 10, "all but the dot has come")
+        allow(most)
+        reply = c.cmd(".")
+        allow(0)
+        c.close()
+        must(reply.code in ("250", "452"), "a reply", reply)
+        refused += reply.code == "452"
+        if reply.code == "250":
+            body = sink.messages[-1].wire
+            must(body.endswith(content), "it arrived whole", body[-300:])
+    must(reply.code == "250" and refused >= 4, "refused while there was none, and taken when there was", refused)
+    must(len(sink.messages) == 7 - refused, "nothing else went out", len(sink.messages))
 
 
 @shows("%d idle connections: bounded memory for each, and mail flows beside them" % IDLE)
