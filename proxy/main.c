@@ -2,7 +2,6 @@
  * main.c - the command line: subcommands and options; hands over at once.
  */
 #include <getopt.h>
-#include <limits.h>
 #include <stdio.h>
 
 #include "admin/admin.h"
@@ -122,17 +121,12 @@ static const struct {
 
 static void suggest(struct slice word)
 {
-    const char *nearest = NULL;
-    unsigned distance, best = UINT_MAX;
+    struct nearest near;
 
-    for (size_t i = 0; i < ARRAY_LEN(commands); i++) {
-        if (value_similar(word, slice_str(commands[i].name), &distance) && distance < best) {
-            best = distance;
-            nearest = commands[i].name;
-        }
-    }
-    if (nearest != NULL)
-        fprintf(stderr, "; did you mean `%s`?", nearest);
+    nearest_init(&near, word);
+    for (size_t i = 0; i < ARRAY_LEN(commands); i++)
+        nearest_offer(&near, slice_str(commands[i].name));
+    fputs(nearest_words(&near), stderr);
 }
 
 int main(int argc, char **argv)
