@@ -1,21 +1,28 @@
 /*
  * line.c - what ends a line, for commands and for message octets; leading dots.
  *
+ * One definition for everything behind it (header firewall, facts, spool, writer): CR* CR LF and bare LF end a
+ * line and come out as CRLF; any other CR comes out as a blank, so it never begins, ends or empties a field.
+ * Dots are taken from the front of every line.  Only CRLF.CRLF ends DATA; a lone dot with any other ends
+ * around it is content.
+ *
  * body_feed() has two gears.  The fast one looks at blocks of 64 octets (scan.h) and goes on as long as
  * every CR is followed by LF and every LF preceded by CR; what it passes is put in one piece, many lines at
  * once, up to a dot at the beginning of a line, which it leaves out if text follows.  At anything else the
  * slow one takes a few octets one by one through the states below.  Both give the same for every cut.
  *
- *   BOL     behind CRLF or at the beginning        DOT     BOL, then '.' (dropped)
- *   TEXT    within a line                          DOT_CR  BOL, '.', CR: only LF here ends DATA
- *   CR      behind a CR that may be part of CRLF   END     DATA has ended
- *   SOFT    behind a bare CR or LF, where only a lenient reader sees the beginning of a line
- *   SOFT_DOT  a line of a dot alone, with NUL or blanks, as a lenient reader would see it
+ *   BOL     behind CRLF or at the beginning        DOT     the front of a line, then '.' (held back)
+ *   LF_BOL  behind a bare LF: a line begins        DOT_CR  DOT, then CRs: behind BOL and one CR, LF ends DATA
+ *   TEXT    within a line                          END     DATA has ended
+ *   CR      behind CRs that may be part of a line end
+ *   SOFT    behind a bare CR, where only a lenient reader sees the beginning of a line; then SOFT_DOT
+ *   ODD     behind NUL where a line begins, for readers that drop NUL; ODD_DOT: a dot alone, with NUL or blanks
  *
- * SOFT and SOFT_DOT exist for counting attempts at smuggling; they never end anything and drop nothing.
- * Header lines are followed in what is given out, so that the two gears need not know of them.
+ * SOFT, ODD and their dots exist for counting attempts at smuggling and for the end of refused content; they
+ * drop nothing.  Header lines are followed in what is given out, so that the two gears need not know of them.
  *
- * RFC: 5321 2.3.8, 4.1.1.4, 4.5.2; 3030.  Limits: LINE_MAX_OCTETS; nothing of a message is kept here.
+ * RFC: 5321 2.3.8, 4.1.1.4, 4.5.2; 3030.  Limits: LINE_MAX_OCTETS, CR_RUN_MAX; nothing of a message is kept
+ * here.
  */
 #include "proxy/line.h"
 
@@ -223,14 +230,20 @@ static void track_headers(struct body_reader *r, struct slice s)
 
 enum body_state {
     BODY_BOL = 0,
+    BODY_LF_BOL,
     BODY_TEXT,
     BODY_CR,
     BODY_DOT,
     BODY_DOT_CR,
     BODY_SOFT,
     BODY_SOFT_DOT,
+    BODY_ODD,
+    BODY_ODD_DOT,
     BODY_END,
 };
+
+/* CRs in a row that an LF may still make one line end with; a longer run is blanks.  Bounds what is held back. */
+#define CR_RUN_MAX 1000
 
 /* After a surprise so many octets are taken singly before the next block is tried. */
 #define SLOW_OCTETS 16
@@ -251,19 +264,24 @@ void body_init(struct body_reader *r, enum body_mode mode, bool normalize)
     r->in_headers = true;
 }
 
+bool body_refused(const struct body_reader *r)
+{
+    return !r->normalize && r->n.bare_lf + r->n.bare_cr > 0;
+}
+
 static void give(struct feed *f, const char *data, size_t len)
 {
     struct body_reader *r = f->r;
 
-    if (len == 0) {
+    if (len == 0 || body_refused(r)) {
         return;
     }
     r->n.octets += len;
     if (r->in_headers) {
         track_headers(r, slice_of(data, len));
     }
-    if (!r->refused && !f->put(f->arg, data, len)) {
-        r->refused = true;
+    if (!r->full && !f->put(f->arg, data, len)) {
+        r->full = true;
     }
 }
 
@@ -310,39 +328,105 @@ static void keep_crlf(struct feed *f, const char *p, const char *begin)
     f->r->line_begun = false;
 }
 
-/* The octet at p, at the beginning of a line or within one. */
-static int plain_octet(struct feed *f, const char *p)
+/* CRs that no LF followed are blanks: as a line end they could begin or end a field. */
+static void put_bare_crs(struct feed *f)
+{
+    static const char blanks[] = "                ";
+    struct body_reader *r = f->r;
+
+    flush(f);
+    r->n.bare_cr += r->crs;
+    while (r->crs > 0) {
+        size_t n = min_size(r->crs, sizeof(blanks) - 1);
+
+        give(f, blanks, n);
+        r->crs -= (unsigned)n;
+    }
+    r->line_begun = true;
+    r->state = BODY_SOFT;
+}
+
+/* A line ends here that is no line by RFC 5321: with a bare LF, or with more CRs than one. */
+static void wrong_line_end(struct feed *f, enum body_state next)
 {
     struct body_reader *r = f->r;
-    bool begins = r->state != BODY_TEXT && r->state != BODY_SOFT_DOT && r->state != BODY_DOT;
+
+    flush(f);
+    if (next == BODY_LF_BOL) {
+        r->n.bare_lf++;
+    } else {
+        r->n.bare_cr += r->crs - 1;
+    }
+    put_crlf(f);
+    r->state = next;
+}
+
+static int behind_nul(int state)
+{
+    switch ((enum body_state)state) {
+    case BODY_BOL:
+    case BODY_LF_BOL:
+    case BODY_SOFT:
+    case BODY_ODD:
+        return BODY_ODD;
+    case BODY_DOT:
+    case BODY_SOFT_DOT:
+    case BODY_ODD_DOT:
+        return BODY_ODD_DOT;
+    case BODY_TEXT:
+    case BODY_CR:
+    case BODY_DOT_CR:
+    case BODY_END:
+        break;
+    }
+    return BODY_TEXT;
+}
+
+/* A dot: held back at the front of a line of DATA, else text. */
+static int plain_dot(struct feed *f, const char *p)
+{
+    struct body_reader *r = f->r;
+    int state = r->state;
+
+    if (r->mode == BODY_DATA && (state == BODY_BOL || state == BODY_LF_BOL)) {
+        r->behind_crlf = state == BODY_BOL;
+        return BODY_DOT;
+    }
+    keep(f, p);
+    return state == BODY_SOFT ? BODY_SOFT_DOT : state == BODY_ODD ? BODY_ODD_DOT : BODY_TEXT;
+}
+
+/* The octet at p where nothing is held back; behind a held dot, which is left out (RFC 5321 4.5.2), text only. */
+static void plain_octet(struct feed *f, const char *p)
+{
+    struct body_reader *r = f->r;
+    bool behind_dot = r->state == BODY_DOT || r->state == BODY_SOFT_DOT || r->state == BODY_ODD_DOT;
 
     switch (*p) {
     case '\r':
-        return BODY_CR;
+        r->crs = 1;
+        r->state = BODY_CR;
+        return;
     case '\n':
-        r->n.bare_lf++;
-        put_crlf(f);
-        return BODY_SOFT;
+        wrong_line_end(f, BODY_LF_BOL);
+        return;
     case '\0': /* for those who drop NUL, what comes next stands in its place: DAT-18, DAT-19 */
         r->n.nul++;
         keep(f, p);
-        if (r->state == BODY_TEXT) {
-            return BODY_TEXT;
-        }
-        return begins ? BODY_SOFT : BODY_SOFT_DOT;
+        r->state = behind_nul(r->state);
+        return;
     case ' ':
     case '\t':
         keep(f, p);
-        return r->state == BODY_DOT || r->state == BODY_SOFT_DOT ? BODY_SOFT_DOT : BODY_TEXT;
+        r->state = behind_dot ? BODY_ODD_DOT : BODY_TEXT;
+        return;
     case '.':
-        if (r->state == BODY_BOL && r->mode == BODY_DATA) {
-            return BODY_DOT; /* RFC 5321 4.5.2: dropped, here and nowhere else */
-        }
-        keep(f, p);
-        return r->state == BODY_SOFT ? BODY_SOFT_DOT : BODY_TEXT;
+        r->state = plain_dot(f, p);
+        return;
     default:
         keep(f, p);
-        return BODY_TEXT;
+        r->state = BODY_TEXT;
+        return;
     }
 }
 
@@ -353,12 +437,52 @@ static void count_smuggling(struct body_reader *r)
     }
 }
 
-/* A CR turned out to be a bare one. */
-static void bare_cr(struct feed *f)
+/* A dot alone, as a lenient reader's end of data.  Content that is refused anyway ends with it. */
+static void lenient_end(struct body_reader *r)
 {
-    f->r->n.bare_cr++;
-    put_crlf(f);
-    f->r->state = BODY_SOFT;
+    count_smuggling(r);
+    r->lenient_end = r->mode == BODY_DATA && !r->normalize;
+}
+
+/* The dot that was held back has no text behind it on its line, so it is not one of transparency. */
+static void put_lone_dot(struct feed *f)
+{
+    lenient_end(f->r);
+    flush(f);
+    give(f, ".", 1);
+}
+
+/* An octet behind CRs; false: they were no line end, and the octet is still to be looked at. */
+static bool behind_crs(struct feed *f, const char *p, const char *begin)
+{
+    struct body_reader *r = f->r;
+    bool dot = r->state == BODY_DOT_CR;
+
+    if (*p == '\r' && r->crs < CR_RUN_MAX) {
+        r->crs++;
+        return true;
+    }
+    if (*p != '\n') {
+        if (dot) {
+            lenient_end(r);
+        }
+        put_bare_crs(f);
+        return false;
+    }
+    if (dot && r->crs == 1 && r->behind_crlf) {
+        r->state = BODY_END;
+        return true;
+    }
+    if (dot) {
+        put_lone_dot(f);
+    }
+    if (dot || r->crs > 1) {
+        wrong_line_end(f, BODY_BOL);
+    } else {
+        keep_crlf(f, p, begin);
+        r->state = BODY_BOL;
+    }
+    return true;
 }
 
 /* One octet through the states. */
@@ -369,42 +493,40 @@ static void slow_octet(struct feed *f, const char *p, const char *begin)
 
     switch ((enum body_state)r->state) {
     case BODY_CR:
-        if (*p == '\n') {
-            keep_crlf(f, p, begin);
-            r->state = BODY_BOL;
-            return;
-        }
-        bare_cr(f);
-        break;
     case BODY_DOT_CR:
-        if (*p == '\n') {
-            r->state = BODY_END;
+        if (behind_crs(f, p, begin)) {
             return;
         }
-        count_smuggling(r);
-        bare_cr(f);
         break;
     case BODY_DOT:
         if (*p == '\r') {
+            r->crs = 1;
             r->state = BODY_DOT_CR;
             return;
         }
         if (*p == '\n') {
-            count_smuggling(r);
+            put_lone_dot(f);
         }
         break;
     case BODY_SOFT_DOT:
+        if (line_end) {
+            lenient_end(r);
+        }
+        break;
+    case BODY_ODD_DOT:
         if (line_end) {
             count_smuggling(r);
         }
         break;
     case BODY_BOL:
+    case BODY_LF_BOL:
     case BODY_TEXT:
     case BODY_SOFT:
+    case BODY_ODD:
     case BODY_END:
         break;
     }
-    r->state = plain_octet(f, p);
+    plain_octet(f, p);
 }
 
 /* Does the octet behind a dot at the beginning of a line show that the dot is only to be dropped? */
@@ -470,6 +592,7 @@ clean_blocks(struct feed *f, const char *p, const char *limit,
     }
     r->n.eight_bit |= high != 0;
     r->state = was_cr ? BODY_CR : was_lf ? BODY_BOL : BODY_TEXT;
+    r->crs = 1; /* if it is CR */
     r->line_begun = !was_lf;
     f->end = p - was_cr;
     return p;
@@ -507,10 +630,12 @@ void body_feed(struct body_reader *r, struct slice in, body_put put, void *arg, 
         until = p + min_size(SLOW_OCTETS, (size_t)(limit - p));
         for (; p < until && r->state != BODY_END; p++) {
             slow_octet(&f, p, in.ptr);
+            r->state = r->lenient_end ? BODY_END : r->state;
         }
     }
     flush(&f);
     *used = in.len > 0 ? (size_t)(p - in.ptr) : 0;
+    r->n.taken += *used;
     *ended = r->state == BODY_END;
 }
 
@@ -518,8 +643,10 @@ void body_finish(struct body_reader *r, body_put put, void *arg)
 {
     struct feed f = { .r = r, .put = put, .arg = arg };
 
-    if (r->state == BODY_CR) {
-        bare_cr(&f);
+    if (r->state == BODY_CR) { /* a line end that lost its LF, as good as one of the client's */
+        r->n.bare_cr += r->crs;
+        put_crlf(&f);
+        r->state = BODY_BOL;
     } else if (r->line_begun) {
         put_crlf(&f);
         r->state = BODY_BOL;

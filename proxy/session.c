@@ -21,6 +21,8 @@
 #define FRESH_MS 5000            /* a session without a message is idle after it (reload) */
 #define TLS_HANDSHAKE 0x16       /* first octet of a ClientHello on the wrong port (GRT-10) */
 
+/* Bare newlines have no points: sloppy scripts send them, their messages are refused, and a ban would keep the
+ * well-formed mail of their address out as well. */
 static const struct {
     enum metric metric;
     unsigned points;
@@ -28,8 +30,8 @@ static const struct {
 } abuse_table[ABUSE_COUNT] = {
     [ABUSE_PREGREET] = { M_ABUSE_PREGREET, 4, "pregreet" },
     [ABUSE_PIPELINING] = { M_ABUSE_PIPELINING, 5, "pipelining" },
-    [ABUSE_BARE_LF] = { M_ABUSE_BARE_LF, 2, "bare_lf" },
-    [ABUSE_BARE_CR] = { M_ABUSE_BARE_CR, 2, "bare_cr" },
+    [ABUSE_BARE_LF] = { M_ABUSE_BARE_LF, 0, "bare_lf" },
+    [ABUSE_BARE_CR] = { M_ABUSE_BARE_CR, 0, "bare_cr" },
     [ABUSE_SMUGGLING] = { M_ABUSE_SMUGGLING, 10, "smuggling" },
     [ABUSE_NON_SMTP] = { M_ABUSE_NON_SMTP, 10, "non_smtp" },
     [ABUSE_JUNK] = { M_ABUSE_JUNK, 5, "junk" },
@@ -219,7 +221,7 @@ static void on_timer(void *arg)
         }
         return;
     case PHASE_DATA:
-        session_end(s, REPLY_DATA_TIMEOUT, REASON_TIMEOUT);
+        session_content_late(s);
         return;
     case PHASE_TLS:
     case PHASE_RELAY:
@@ -371,7 +373,7 @@ void session_abuse(struct session *s, enum abuse what)
         log_num(&l, "points", abuse_table[what].points);
         log_end(&l);
     }
-    if (lim->ban_points == 0 || s->exempt ||
+    if (lim->ban_points == 0 || abuse_table[what].points == 0 || s->exempt ||
         !state_client_abuse(s->worker->state, &s->peer, abuse_table[what].points, lim, now)) {
         return;
     }

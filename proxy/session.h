@@ -251,6 +251,8 @@ void session_tls_failed(struct session *s, enum close_reason reason); /* the ses
 
 /* When the content that comes in has come too slowly; see session_data.c. */
 uint64_t session_content_due(const struct session *s);
+/* It has: 421, or 550 where a bare newline has refused the content.  The session is closed. */
+void session_content_late(struct session *s);
 /* Takes content from the stream; true: go on pumping, false: nothing to do now. */
 bool session_take_content(struct session *s);
 /* The client vanished while a message was with the relay: does the relay go on without it? */

@@ -5,6 +5,10 @@
  * SIZ-04); then either one of our replies ends it, or it goes to the relay and the upstream's final reply is
  * ours.  RFC 5321 4.1.1.4, RFC 3030 (BDAT), RFC 1047.
  *
+ * Content of DATA that a bare CR or LF has refused may have no real end: a client that ends its lines with LF never
+ * sends CRLF.CRLF.  It is dropped until any dot alone on a line, REFUSED_SILENCE_MS of silence, the client's end of
+ * file, or twice the size limit; then 550 5.6.11, and the session closes without reading another command (DAT-26).
+ *
  * BDAT: whether a chunk is taken or dropped is decided before its octets are read, and they are always
  * consumed; a chunk whose length is not known closes the connection (BDT-13).
  */
@@ -14,6 +18,8 @@
 
 #define PACE_OCTETS 16384 /* in each limits.stress.command_timeout, while room for messages is short */
 #define OWN_HOPS_MAX 5    /* our own Received lines that make a loop (RCV-07) */
+
+#define REFUSED_SILENCE_MS 5000 /* ends content that is refused anyway (DAT-26) */
 
 static bool put_content(void *arg, const void *data, size_t len)
 {
@@ -46,6 +52,12 @@ static void hash_envelope(struct txn *t)
     sha256_update(t->hash, "\n\n", 2);
 }
 
+/* Is this refused DATA, which is read only to find its end? */
+static bool drops_content(const struct txn *t)
+{
+    return t->content == CONTENT_DATA && body_refused(&t->body);
+}
+
 /*
  * A message holds memory, and perhaps a file, until it is complete.  While there is room each may take its time; when
  * limits.memory or limits.spool is nearly used up, whoever does not keep a modest pace is ended, or a few hundred
@@ -59,6 +71,9 @@ uint64_t session_content_due(const struct session *s)
 
     if (s->worker->spool_stress) {
         due = min_u64(due, session_later(s->paced_since, lim->stress_command_timeout_ms));
+    }
+    if (drops_content(s->txn)) {
+        due = min_u64(due, s->data_last + REFUSED_SILENCE_MS);
     }
     return due;
 }
@@ -95,11 +110,20 @@ static void begin_content(struct session *s, enum body_mode mode)
 
 /* ---- the end ---- */
 
-static bool newline_refused(const struct txn *t)
+/* Has the content a dot that a lenient reader takes for the end of data, and more behind it?  A script that ends its
+ * lines with LF ends its message that way too, but then it waits for the reply. */
+static bool looks_smuggled(const struct session *s)
 {
-    return !t->body.normalize && (t->body.n.bare_lf > 0 || t->body.n.bare_cr > 0);
+    const struct body_reader *r = &s->txn->body;
+    struct slice behind = stream_input(s->stream);
+
+    while (behind.len > 0 && (behind.ptr[0] == '\r' || behind.ptr[0] == '\n')) {
+        behind = slice_skip(behind, 1);
+    }
+    return r->n.smuggling > (r->lenient_end && behind.len == 0 ? 1 : 0);
 }
 
+/* Bare newlines alone are counted but give no points: honest scripts send them, and their messages are refused. */
 static void count_newlines(struct session *s)
 {
     const struct body_counts *n = &s->txn->body.n;
@@ -108,7 +132,7 @@ static void count_newlines(struct session *s)
         BODY_BDAT) { /* framed by length: it cannot smuggle, and honest servers send it so */
         return;
     }
-    if (n->smuggling > 0) {
+    if (looks_smuggled(s)) {
         session_abuse(s, ABUSE_SMUGGLING);
     } else if (n->bare_lf > 0) {
         session_abuse(s, ABUSE_BARE_LF);
@@ -123,15 +147,15 @@ static enum reply_id judge_content(struct session *s)
     const struct config_limits *lim = &s->worker->conf->limits;
     struct txn *t = s->txn;
 
+    if (body_refused(&t->body)) { /* first: it may have ended where only such content ends */
+        return REPLY_BARE_NEWLINE;
+    }
     if (t->too_big) {
         count(M_LIMIT_SIZE);
         return REPLY_TOO_BIG;
     }
     if (t->spool_status != SPOOL_OK) {
         return REPLY_NO_MEMORY;
-    }
-    if (newline_refused(t)) {
-        return REPLY_BARE_NEWLINE;
     }
     if (t->body.n.nul > 0) {
         count(M_ABUSE_NUL);
@@ -356,7 +380,7 @@ bool session_send_message(struct session *s)
     return true;
 }
 
-/* The real end was seen: judge, and hand over or refuse. */
+/* The end was seen: judge, and hand over or refuse. */
 static void message_complete(struct session *s)
 {
     struct txn *t = s->txn;
@@ -423,10 +447,20 @@ static bool take_data(struct session *s, struct slice in)
         sha256_update(t->hash, in.ptr, used);
     }
     stream_consume(s->stream, used);
+    ended = ended || (drops_content(t) && t->body.n.taken / 2 > t->size_max);
     if (ended) {
         message_complete(s);
     }
     return ended;
+}
+
+void session_content_late(struct session *s)
+{
+    if (drops_content(s->txn)) {
+        message_complete(s);
+    } else {
+        session_end(s, REPLY_DATA_TIMEOUT, REASON_TIMEOUT);
+    }
 }
 
 /* ---- BDAT ---- */
@@ -556,6 +590,9 @@ bool session_take_content(struct session *s)
     bool done;
 
     if (slice_empty(in) && (s->txn->content == CONTENT_DATA || s->txn->bdat_left > 0)) {
+        if (s->eof && drops_content(s->txn)) {
+            message_complete(s);
+        }
         return false;
     }
     s->data_last = loop_now(s->worker->loop);

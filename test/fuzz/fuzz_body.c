@@ -1,7 +1,7 @@
 /*
  * fuzz_body.c - any body in, exactly one end of data out.
  *
- * First octet: mode; second: seed of the cuts.  The rest is fed in random pieces, which must give what the
+ * First octet: mode and policy; second: seed of the cuts.  The rest is fed in random pieces, which must give what the
  * whole gives; then it is dot-stuffed and ended as RFC 5321 4.5.2 says, and one strict and several lenient
  * receivers look for ends of data: each must see exactly one, at the very end.
  */
@@ -23,11 +23,10 @@ static bool on_put(void *arg, const void *data, size_t len)
     return true;
 }
 
-static void run(struct result *res, struct slice in, enum body_mode mode, uint32_t seed)
+static void run(struct result *res, struct slice in, const struct body_reader *fresh, uint32_t seed)
 {
-    *res = (struct result){ 0 };
+    *res = (struct result){ .r = *fresh };
     buf_init(&res->out, 3 * in.len + 16);
-    body_init(&res->r, mode, false);
     while (in.len > 0 && !res->ended) {
         size_t n = in.len, used;
         char *exact;
@@ -44,7 +43,7 @@ static void run(struct result *res, struct slice in, enum body_mode mode, uint32
         res->used += used;
         in = slice_skip(in, n);
     }
-    if (mode == BODY_BDAT) {
+    if (fresh->mode == BODY_BDAT) {
         body_finish(&res->r, on_put, &res->out);
     }
 }
@@ -141,19 +140,20 @@ static void check_only_crlf(struct slice s)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
+    struct body_reader fresh;
     struct result whole, cut;
-    enum body_mode mode;
     struct slice in;
 
     if (size < 2 || size > 1 << 16) {
         return 0;
     }
-    mode = data[0] & 1 ? BODY_BDAT : BODY_DATA;
+    body_init(&fresh, data[0] & 1 ? BODY_BDAT : BODY_DATA, (data[0] & 2) == 0);
     in = slice_of(data + 2, size - 2);
-    run(&whole, in, mode, 0);
-    run(&cut, in, mode, 1u + data[1]);
+    run(&whole, in, &fresh, 0);
+    run(&cut, in, &fresh, 1u + data[1]);
     BUG_ON(!slice_eq(buf_slice(&whole.out), buf_slice(&cut.out)));
     BUG_ON(whole.ended != cut.ended || whole.used != cut.used);
+    BUG_ON(whole.r.lenient_end != cut.r.lenient_end || (whole.r.lenient_end && !body_refused(&whole.r)));
     BUG_ON(whole.r.n.octets != cut.r.n.octets);
     BUG_ON(whole.r.n.bare_cr != cut.r.n.bare_cr || whole.r.n.bare_lf != cut.r.n.bare_lf);
     BUG_ON(whole.r.n.nul != cut.r.n.nul || whole.r.n.smuggling != cut.r.n.smuggling);

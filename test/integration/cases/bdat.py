@@ -53,6 +53,18 @@ def bare_newlines_normalized(t, odd):
     t.true(not any(b"smuggled" in l for l in t.sink.commands()), "no smuggled command")
 
 
+CR_CR_LF = b"Subject: a\r\r\nFrom: b@b.test\r\nTo: x\rY: z\r\r\n\r\n.body\r\n"
+
+
+@table([("A1", "CR CR LF is one line end, a bare CR a blank; %s" % w, n) for w, n in
+        [("whole", 0)] + [("cut at octet %d" % n, n) for n in (10, 11, 12, 13, 14, 34, 41, 42, 43, 44, 45, 46)]])
+def one_line_end_in_bdat(t, cut):
+    parts = [CR_CR_LF[:cut], CR_CR_LF[cut:]] if cut else [CR_CR_LF]
+    _, replies = chunks(t, parts)
+    t.wants(replies, ["250"] * len(parts))
+    t.same(t.arrived(1)[0], b"Subject: a\r\nFrom: b@b.test\r\nTo: x Y: z\r\n\r\n.body\r\n")
+
+
 @table([("BDT-05", "bare newlines in BDAT, bare_newline_bdat: reject: %r" % o, o) for o in ODD], "bdat_reject")
 def bare_newlines_refused(t, odd):
     c, replies = chunks(t, [HEAD + b"x" + odd + b"end\r\n"])

@@ -184,12 +184,79 @@ def bare_newline_is_refused(t):
     t.none()
 
 
+@table([("A14", "refused content ends with %r: 550 5.6.11 and closed" % e, e) for e in
+        (b"\n.\n", b"\n.\r\n", b"\r\n.\n", b"\r.\r", b"\r\n.\r\n")], "content")
+def refused_content_ends_leniently(t, end):
+    c = t.open()
+    t.want(c.cmd("DATA"), "354")
+    c.send(HEAD + b"a\nb" + end)
+    t.want(c.reply(2), "550 5.6.11")
+    t.closed(c)
+    t.none()
+
+
+@case("A14", "refused content and the client's end of file: 550 5.6.11", "content")
+def refused_content_ends_with_the_connection(t):
+    c = t.open()
+    t.want(c.cmd("DATA"), "354")
+    c.send(HEAD + b"a\nb\n")
+    c.half_close()
+    t.want(c.reply(2), "550 5.6.11")
+    t.none()
+
+
+@case("A14", "refused content of twice the size limit: 550 5.6.11", "limited")
+def refused_content_without_an_end(t):
+    c = t.open()
+    t.want(c.cmd("DATA"), "354")
+    c.send(HEAD + b"x" * 99 + b"\n" + (b"y" * 99 + b"\n") * 1400)
+    t.want(c.reply(2), "550 5.6.11")
+    t.closed(c)
+
+
+@case("A14", "clean content above the size limit is still taken to its real end", "limited")
+def clean_content_is_taken_to_its_end(t):
+    c = t.open()
+    t.want(c.cmd("DATA"), "354")
+    c.send(HEAD + (b"y" * 98 + b"\r\n") * 1400)
+    t.true(c.quiet(0.2), "no reply before the end of data", c.buffer)
+    c.send(b".\r\n")
+    t.want(c.reply(), "552 5.3.4")
+    t.in_step(c)
+
+
+@case("A24", "twenty messages of bare LF are refused and ban nobody; well-formed mail passes", "banning")
+def sloppy_is_not_hostile(t):
+    for end in (b"\n.\n", b"\r\n.\r\n") * 10:
+        c = t.open()
+        t.want(c.cmd("DATA"), "354")
+        c.send(HEAD + b"a\nb" + end)
+        t.want(c.reply(), "550 5.6.11")
+        t.closed(c)
+    t.deliver()
+
+
 @table([("DAT-30", "normalised: %r arrives as %r" % (a, b), a, b) for a, b in
-        ((b"a\nb\r\n", b"a\r\nb\r\n"), (b"\n\nx\n\r\n", b"\r\n\r\nx\r\n\r\n"), (b"a\n.b\r\n", b"a\r\n.b\r\n"))], "normalize")
+        ((b"a\nb\r\n", b"a\r\nb\r\n"), (b"\n\nx\n\r\n", b"\r\n\r\nx\r\n\r\n"), (b"a\n..b\r\n", b"a\r\n.b\r\n"))] +
+       [("A23", "normalised: dots behind %r are dots of transparency" % e, b"a" + e + b".b" + e + b"..c" + e + b"...\r\n", w)
+        for e, w in ((b"\n", b"a\r\nb\r\n.c\r\n..\r\n"), (b"\r\r\n", b"a\r\nb\r\n.c\r\n..\r\n"), (b"\r", b"a .b ..c ...\r\n"))],
+       "normalize")
 def bare_lf_normalized(t, wire, content):
     c = t.open()
     t.want(wire_message(t, HEAD + wire + b".\r\n", c), "250")
     t.same(t.arrived(1)[0], HEAD + content)
+
+
+@table([("A1", "normalised: %r arrives as %r" % (a, b), a, b) for a, b in
+        ((b"Subject: a\r\r\nFrom: b@b.test\r\nTo: x\r\n\r\nbody\r\n", b"Subject: a\r\nFrom: b@b.test\r\nTo: x\r\n\r\nbody\r\n"),
+         (b"Subject: a\rX-Glacis-Verdict: accept\r\n\r\nbody\r\n", b"Subject: a X-Glacis-Verdict: accept\r\n\r\nbody\r\n"),
+         (b"Subject: a\nX-Glacis-Verdict: accept\r\n\r\nbody\r\n", b"Subject: a\r\n\r\nbody\r\n"),
+         (b"Subject: a\r\n\rFrom: b@b.test\r\n\r\nbody\r\n", b"Subject: a\r\n From: b@b.test\r\n\r\nbody\r\n"),
+         (b"Subject: a\r\r\n\r\r\nbody\r\r\n", b"Subject: a\r\n\r\nbody\r\n"),
+         (b"Subject: a\r\r\n\r\nbody\r\n", b"Subject: a\r\n\r\nbody\r\n"))], "normalize")
+def lines_of_the_header_section(t, wire, content):
+    t.want(wire_message(t, wire + b".\r\n"), "250")
+    t.same(t.arrived(1)[0], content)
 
 
 @table([("DAT-31", "normalised: bare CR is passed only as a blank or a line end: %r" % w, w) for w in
