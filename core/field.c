@@ -1,8 +1,12 @@
 /*
- * field.c - a header field written from a value of any origin (field.h).
+ * field.c - header fields taken from a section, and written from a value of any origin (field.h).
  *
- * The value is reduced to one unfolded text, which is then folded anew or, if it is not ASCII and may not
- * stay so, RFC 2047-encoded.
+ * Reading: a field is a line with a name, perhaps blanks, and a colon, and the lines behind it that begin
+ * with a blank.  A name is anything without blanks, line ends and colons, even nothing at all or octets above
+ * 127: what a lenient reader behind us might take for a field must not hide a forged one (HDR-14).
+ *
+ * Writing: the value is reduced to one unfolded text, which is then folded anew or, if it is not ASCII and
+ * may not stay so, RFC 2047-encoded.
  *
  * Limits     FOLD_AT wished, HARD_MAX at most, without CRLF.
  */
@@ -13,6 +17,90 @@
 #define FOLD_AT 78
 #define HARD_MAX 990 /* below 998, with room for the blank of a fold and a character */
 #define WORD_MAX 75  /* of an encoded word: RFC 2047 2 */
+
+/* ---- reading ---- */
+
+static bool is_blank(char c)
+{
+    return c == ' ' || c == '\t';
+}
+
+/* Octets of the line in front, LF included; all of it if there is no LF. */
+static size_t line_len(struct slice s)
+{
+    return min_size(slice_find(s, '\n') + 1, s.len);
+}
+
+static struct slice without_crlf(struct slice s)
+{
+    if (s.len > 0 && s.ptr[s.len - 1] == '\n') {
+        s.len--;
+    }
+    if (s.len > 0 && s.ptr[s.len - 1] == '\r') {
+        s.len--;
+    }
+    return s;
+}
+
+/* Octets of a name in front; *colon is where its colon is, or where there should be one. */
+static size_t name_len(struct slice line, size_t *colon)
+{
+    size_t n = 0;
+
+    while (n < line.len && line.ptr[n] != ':' && line.ptr[n] != '\r' && !is_blank(line.ptr[n])) {
+        n++;
+    }
+    *colon = n;
+    while (*colon < line.len && is_blank(line.ptr[*colon])) {
+        ++*colon;
+    }
+    return n;
+}
+
+bool header_next(struct slice *rest, struct header_field *out)
+{
+    struct slice s = *rest;
+    size_t len = line_len(s);
+    size_t colon;
+    size_t name = name_len(slice_take(s, len), &colon);
+
+    if (s.len == 0 || is_blank(s.ptr[0]) || colon >= len || s.ptr[colon] != ':') {
+        return false;
+    }
+    while (len < s.len && is_blank(s.ptr[len])) {
+        len += line_len(slice_skip(s, len));
+    }
+    out->whole = slice_take(s, len);
+    out->name = slice_take(s, name);
+    out->value = without_crlf(slice_skip(out->whole, colon + 1));
+    *rest = slice_skip(s, len);
+    return true;
+}
+
+/* Octets of a mailbox's "From " or ">From " line in front (HDR-11); 0: there is none. */
+static size_t mbox_line(struct slice s)
+{
+    size_t len = line_len(s);
+    size_t colon;
+    size_t name = name_len(slice_take(s, len), &colon);
+
+    if (!slice_eq(slice_take(s, name), SLICE("From")) && !slice_eq(slice_take(s, name), SLICE(">From"))) {
+        return 0;
+    }
+    /* "From : x" is a field */
+    return colon > name && colon < len && s.ptr[colon] != ':' ? len : 0;
+}
+
+void header_skip_mbox(struct slice *rest)
+{
+    size_t n;
+
+    while ((n = mbox_line(*rest)) > 0) {
+        *rest = slice_skip(*rest, n);
+    }
+}
+
+/* ---- writing ---- */
 
 /* One line of printable text: controls and folds become one blank, octets that are not UTF-8 '?'. */
 static void put_clean(struct buf *out, struct slice value)

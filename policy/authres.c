@@ -10,27 +10,24 @@
  */
 #include "policy/authres.h"
 
+#include "core/lexical.h"
+#include "core/utf8.h"
+
 enum {
     LOCAL_MAX = 64, /* RFC 5321 4.5.3.1.1 */
 };
-
-/* atext of RFC 5322 3.2.3. */
-static bool is_atext(char c)
-{
-    return ascii_is_alpha(c) || ascii_is_digit(c) || (c != '\0' && strchr("!#$%&'*+-/=?^_`{|}~", c) != NULL);
-}
 
 static bool is_dot_atom(struct slice s)
 {
     char before = '.';
 
     for (size_t i = 0; i < s.len; i++) {
-        if (s.ptr[i] == '.' ? before == '.' : !is_atext(s.ptr[i])) {
+        if (s.ptr[i] == '.' ? before == '.' : !lex_is_atext(s.ptr[i])) {
             return false;
         }
         before = s.ptr[i];
     }
-    return before != '.';
+    return before != '.' && !utf8_has_8bit(s);
 }
 
 /* token of RFC 2045 5.1. */

@@ -216,10 +216,6 @@ struct slice facts_copy(struct judge *j, enum fact_scope scope, struct slice s);
 void judge_add_name(struct buf *names, const char *name);
 void facts_set_word(struct judge *j, enum fact_id id, const char *word);
 
-/* message.from_local and .from_domain: of the first From field of a header section; false: there is none, or
- * more than one, or it cannot be read.  from.c */
-bool from_find(struct slice head, struct buf *local, struct buf *domain) MUST_USE;
-
 /* ---- engine_memory.c ---- */
 
 void memory_start_client(struct judge *j);

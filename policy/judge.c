@@ -6,6 +6,7 @@
  * arrive late.
  */
 #include "core/idna.h"
+#include "policy/author.h"
 #include "policy/engine.h"
 #include "policy/reply.h"
 
@@ -245,26 +246,32 @@ void judge_early(struct judge *j, enum fact_stage stage, judge_cb cb, void *arg)
     engine_start(j, BLOCK_ENVELOPE, stage < STAGE_RCPT ? stage : STAGE_MAIL);
 }
 
+/* The author, if there is only one: several, none, or one that cannot be read leave the facts empty. */
 static void set_author(struct judge *j, struct slice head)
 {
     struct facts *f = &j->facts;
     const uint8_t *use = j->pw->policy->rules.use;
-    struct buf local, domain;
+    struct author_reader r;
+    struct author a;
+    struct buf domain;
 
     if ((use[FACT_ID_MESSAGE_FROM_LOCAL] | use[FACT_ID_MESSAGE_FROM_DOMAIN]) == 0) {
         return;
     }
-    buf_init(&local, 1000);
-    buf_init(&domain, 1000);
-    if (from_find(head, &local, &domain) && buf_ok(&local)) {
-        fact_set_text(f, FACT_ID_MESSAGE_FROM_LOCAL, facts_copy(j, SCOPE_TXN, buf_slice(&local)));
-        fact_set_text(f, FACT_ID_MESSAGE_FROM_DOMAIN, facts_copy(j, SCOPE_TXN, buf_slice(&domain)));
-    } else {
-        fact_set_unknown(f, FACT_ID_MESSAGE_FROM_LOCAL);
-        fact_set_unknown(f, FACT_ID_MESSAGE_FROM_DOMAIN);
+    fact_set_text(f, FACT_ID_MESSAGE_FROM_LOCAL, SLICE_NONE);
+    fact_set_text(f, FACT_ID_MESSAGE_FROM_DOMAIN, SLICE_NONE);
+    author_begin(&r, head);
+    buf_init(&domain, IDNA_NAME_MAX);
+    if (author_next(&r, &a) && a.readable && idna_to_ascii(a.domain, &domain)) {
+        struct slice local = facts_copy(j, SCOPE_TXN, a.local);
+
+        if (!author_next(&r, &a) && r.fields == 1) {
+            fact_set_text(f, FACT_ID_MESSAGE_FROM_LOCAL, local);
+            fact_set_text(f, FACT_ID_MESSAGE_FROM_DOMAIN, facts_copy(j, SCOPE_TXN, buf_slice(&domain)));
+        }
     }
-    buf_fini(&local);
     buf_fini(&domain);
+    author_end(&r);
 }
 
 /* The message block is not asked: the answer is there, and comes from the loop like any other. */

@@ -1,11 +1,9 @@
 /*
- * header.c - the header section read, stripped and put together anew.
+ * header.c - the header section stripped and put together anew.
  *
- * A field is a line with a name, perhaps blanks, and a colon, and the lines behind it that begin with a
- * blank.  A name is anything without blanks, line ends and colons, even nothing at all or octets above 127:
- * what a lenient reader behind us might take for a field must not hide a forged one (HDR-14).  The section
- * ends at the first line that is neither; header_rewrite puts an empty line there, so that everybody agrees
- * about where it ended (HDR-10).  line.c follows the same rules while the message comes in.
+ * core/field.c reads the fields.  The section ends at the first line that is neither field nor continuation;
+ * header_rewrite puts an empty line there, so that everybody agrees about where it ended (HDR-10).  line.c
+ * follows the same rules while the message comes in.
  *
  * Pure; owns nothing.  RFC: 5322 2.2, 3.2.2, 3.6.7; 8601 2.2, 5.
  */
@@ -17,58 +15,6 @@
 static bool is_blank(char c)
 {
     return c == ' ' || c == '\t';
-}
-
-/* Octets of the line in front, LF included; all of it if there is no LF. */
-static size_t line_len(struct slice s)
-{
-    return min_size(slice_find(s, '\n') + 1, s.len);
-}
-
-static struct slice without_crlf(struct slice s)
-{
-    if (s.len > 0 && s.ptr[s.len - 1] == '\n') {
-        s.len--;
-    }
-    if (s.len > 0 && s.ptr[s.len - 1] == '\r') {
-        s.len--;
-    }
-    return s;
-}
-
-/* Octets of a name in front; *colon is where its colon is, or where there should be one. */
-static size_t name_len(struct slice line, size_t *colon)
-{
-    size_t n = 0;
-
-    while (n < line.len && line.ptr[n] != ':' && line.ptr[n] != '\r' && !is_blank(line.ptr[n])) {
-        n++;
-    }
-    *colon = n;
-    while (*colon < line.len && is_blank(line.ptr[*colon])) {
-        ++*colon;
-    }
-    return n;
-}
-
-bool header_next(struct slice *rest, struct header_field *out)
-{
-    struct slice s = *rest;
-    size_t len = line_len(s);
-    size_t colon;
-    size_t name = name_len(slice_take(s, len), &colon);
-
-    if (s.len == 0 || is_blank(s.ptr[0]) || colon >= len || s.ptr[colon] != ':') {
-        return false;
-    }
-    while (len < s.len && is_blank(s.ptr[len])) {
-        len += line_len(slice_skip(s, len));
-    }
-    out->whole = slice_take(s, len);
-    out->name = slice_take(s, name);
-    out->value = without_crlf(slice_skip(out->whole, colon + 1));
-    *rest = slice_skip(s, len);
-    return true;
 }
 
 /* ---- what is to be taken out ---- */
@@ -217,29 +163,6 @@ bool header_stripped(const struct header_field *f, const struct header_rules *ru
 
 /* ---- the section ---- */
 
-/* Octets of a mailbox's "From " or ">From " line in front (HDR-11); 0: there is none. */
-static size_t mbox_line(struct slice s)
-{
-    size_t len = line_len(s);
-    size_t colon;
-    size_t name = name_len(slice_take(s, len), &colon);
-
-    if (!slice_eq(slice_take(s, name), SLICE("From")) && !slice_eq(slice_take(s, name), SLICE(">From"))) {
-        return 0;
-    }
-    /* "From : x" is a field */
-    return colon > name && colon < len && s.ptr[colon] != ':' ? len : 0;
-}
-
-static void skip_mbox_lines(struct slice *s)
-{
-    size_t n;
-
-    while ((n = mbox_line(*s)) > 0) {
-        *s = slice_skip(*s, n);
-    }
-}
-
 size_t header_rewrite(struct slice head, struct slice added, const struct header_rules *rules,
                       struct buf *out)
 {
@@ -247,7 +170,7 @@ size_t header_rewrite(struct slice head, struct slice added, const struct header
     struct header_field f;
 
     buf_put_slice(out, added);
-    skip_mbox_lines(&rest);
+    header_skip_mbox(&rest);
     while (header_next(&rest, &f)) {
         if (!header_stripped(&f, rules)) {
             buf_put_slice(out, f.whole);
@@ -297,7 +220,7 @@ unsigned header_own_hops(struct slice head, struct slice hostname)
     struct header_field f;
     unsigned hops = 0;
 
-    skip_mbox_lines(&head);
+    header_skip_mbox(&head);
     while (header_next(&head, &f)) {
         hops += slice_eq_nocase(f.name, SLICE("Received")) && is_own_hop(f.value, hostname);
     }

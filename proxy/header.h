@@ -1,25 +1,15 @@
 /*
  * header.h - the header section at the relay: what is stripped, what is added on top.
  *
- * Pure.  Fields are found by one reader (fields end at the first line that is neither field nor
- * continuation, HDR-10); what stays keeps its octets.  Added lines are one block above the message, our own
+ * Pure.  Fields are found by the reader of core/field.h (they end at the first line that is neither field
+ * nor continuation, HDR-10); what stays keeps its octets.  Added lines are one block above the message, our own
  * Received on top (HDR-17); the body is never touched (HDR-03).
  */
 #ifndef PROXY_HEADER_H
 #define PROXY_HEADER_H
 
-#include "core/buf.h"
+#include "core/field.h"
 #include "proxy/envelope.h"
-
-struct header_field {
-    struct slice whole; /* with continuation lines and the last CRLF */
-    struct slice name;  /* without the colon and blanks before it */
-    struct slice value; /* behind the colon, folds included, without the last CRLF */
-};
-
-/* Takes the next field from *rest.  False at the end of the section; *rest then begins at the empty line,
- * at the first line that is no field (HDR-10), or is empty (HDR-09). */
-bool header_next(struct slice *rest, struct header_field *out);
 
 struct header_rules { /* what the configuration says, borrowed */
     const struct config_headers *conf;

@@ -1,5 +1,5 @@
 /*
- * fuzz_text.c - the small formats: addresses, resolv.conf, From fields, templates, lists of
+ * fuzz_text.c - the small formats: addresses, resolv.conf, comments and encoded words, templates, lists of
  * recipients and groups, the control client's look at a file, names, what goes into the log.
  *
  * First octet: which of them; the rest is the text.
@@ -10,6 +10,7 @@
 #include "core/addr.h"
 #include "core/field.h"
 #include "core/idna.h"
+#include "core/lexical.h"
 #include "core/utf8.h"
 #include "dns/servers.h"
 #include "policy/engine.h"
@@ -53,18 +54,20 @@ static void try_resolv_conf(struct slice s)
     }
 }
 
-static void try_from(struct slice s)
+/* Comments, quoted strings and encoded words: decoding makes nothing longer. */
+static void try_lexical(struct slice s)
 {
-    struct buf local, domain;
+    struct slice rest = s, comment = SLICE_NONE;
+    struct buf out;
 
-    buf_init(&local, TEXT_MAX);
-    buf_init(&domain, TEXT_MAX);
-    if (from_find(s, &local, &domain)) {
-        BUG_ON(local.len == 0 || domain.len == 0);
-        BUG_ON(utf8_has_8bit(buf_slice(&domain)));
+    buf_init(&out, s.len);
+    lex_put_decoded(&out, s);
+    BUG_ON(!buf_ok(&out));
+    buf_reset(&out);
+    if (lex_skip_cfws(&rest, &comment) && rest.len > 0 && rest.ptr[0] == '"' && lex_quoted(&rest, &out)) {
+        BUG_ON(!buf_ok(&out) || out.len + comment.len + rest.len > s.len);
     }
-    buf_fini(&local);
-    buf_fini(&domain);
+    buf_fini(&out);
 }
 
 static bool is_known(void *arg UNUSED, struct slice name)
@@ -184,8 +187,8 @@ static void try_quoting(struct slice s)
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     static void (*const tries[])(struct slice s) = {
-        try_addresses, try_resolv_conf, try_from,  try_template,
-        try_state_dir, try_files,       try_names, try_quoting,
+        try_addresses, try_resolv_conf, try_lexical, try_template,
+        try_state_dir, try_files,       try_names,   try_quoting,
     };
 
     if (size >= 1 && size < TEXT_MAX) {

@@ -587,6 +587,39 @@ static void message_rules_see_the_author_and_the_score(void **state)
     world_fini(&w);
 }
 
+/* Several authors, none, or a From in the body: the facts are empty, and known. */
+static void c5_only_one_author_of_the_header_section_counts(void **state)
+{
+    static const struct {
+        struct slice head;
+        enum verdict_action action;
+    } rows[] = {
+        { SLICE_INIT("From: (c) joe . doe @ author . test. (d)\r\n\r\n"), VERDICT_REJECT },
+        { SLICE_INIT("From: Team: <@r.test:joe@AUTHOR.test>;\r\n\r\n"), VERDICT_REJECT },
+        { SLICE_INIT("From: joe@author.test, doe@author.test\r\n\r\n"), VERDICT_DEFER },
+        { SLICE_INIT("From: joe@author.test\r\nFrom: joe@author.test\r\n\r\n"), VERDICT_DEFER },
+        { SLICE_INIT("Subject: x\r\n\r\nFrom: joe@author.test\r\n"), VERDICT_DEFER },
+        { SLICE_INIT("Subject: x\r\nno field\r\nFrom: joe@author.test\r\n"), VERDICT_DEFER },
+        { SLICE_INIT("From: =?x?Q?joe=40author.test?=\r\n\r\n"), VERDICT_DEFER },
+    };
+
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        struct judge_content c = { .size = 2000, .head = rows[i].head };
+        struct world w;
+
+        world_init(
+            &w, "policy: {message_rules: [{name: a, when: {message.from_domain: author.test}, then: reject}, "
+                "{name: n, when: {not: {message.from_domain: author.test}}, then: defer}]}\n");
+        world_play(&w, "203.0.113.9", "h.test", "x@a.test");
+        judge_recipient_taken(w.j);
+        judge_message(w.j, &c, on_verdict, &w);
+        sim_settle(w.loop);
+        want_verdict(&w, "author", rows[i].action, rows[i].action == VERDICT_REJECT ? "a" : "n");
+        world_fini(&w);
+    }
+}
+
 static void earliest_refuses_before_the_recipient(void **state)
 {
     struct world w;
@@ -638,6 +671,7 @@ int main(void)
         cmocka_unit_test(the_null_sender_is_judged_by_its_helo),
         cmocka_unit_test(helo_facts_follow_the_table),
         cmocka_unit_test(message_rules_see_the_author_and_the_score),
+        cmocka_unit_test(c5_only_one_author_of_the_header_section_counts),
         cmocka_unit_test(earliest_refuses_before_the_recipient),
         cmocka_unit_test(a_tarpit_holds_once_a_stage),
     };
