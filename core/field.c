@@ -100,6 +100,41 @@ void header_skip_mbox(struct slice *rest)
     }
 }
 
+/* How many octets of the wanted name are there in order; *left becomes true if the name goes on. */
+static size_t name_match(struct slice name, struct slice want, bool *left)
+{
+    size_t n = 0;
+
+    *left = false;
+    for (size_t i = 0; i < name.len; i++) {
+        char c = name.ptr[i];
+
+        if (!ascii_is_print(c)) {
+            continue;
+        }
+        if (n == want.len || ascii_lower(c) != ascii_lower(want.ptr[n])) {
+            *left = true;
+            break;
+        }
+        n++;
+    }
+    return n;
+}
+
+bool header_name_is(struct slice name, struct slice want)
+{
+    bool left;
+
+    return name_match(name, want, &left) == want.len && !left;
+}
+
+bool header_name_starts(struct slice name, struct slice want)
+{
+    bool left;
+
+    return name_match(name, want, &left) == want.len;
+}
+
 /* ---- writing ---- */
 
 /* One line of printable text: controls and folds become one blank, octets that are not UTF-8 '?'. */

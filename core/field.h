@@ -27,6 +27,13 @@ void header_skip_mbox(struct slice *rest);
  * at the first line that is no field (HDR-10), or is empty (HDR-09). */
 bool header_next(struct slice *rest, struct header_field *out);
 
+/*
+ * Is the field called so, for any reader?  Case does not matter, nor do octets that are no printable ASCII:
+ * there are readers that drop them.  header_name_starts: begins the name so?
+ */
+bool header_name_is(struct slice name, struct slice want);
+bool header_name_starts(struct slice name, struct slice want);
+
 /* ---- writing ---- */
 
 /*

@@ -438,7 +438,7 @@ static bool next_from(struct author_reader *r)
     struct header_field f;
 
     while (header_next(&r->head, &f)) {
-        if (slice_eq_nocase(f.name, SLICE("From"))) {
+        if (header_name_is(f.name, SLICE("From"))) {
             r->fields++;
             r->body = f.value;
             return true;

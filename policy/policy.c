@@ -3,6 +3,7 @@
  */
 #include <sys/stat.h>
 
+#include "core/field.h"
 #include "policy/engine.h"
 #include "policy/lists_load.h"
 #include "policy/rules_parts.h"
@@ -50,7 +51,7 @@ static void check_named_group(const struct policy *p, struct config_errors *errs
 static bool has_tag_name(const struct policy *p, struct slice name)
 {
     for (size_t i = 0; i < p->tag_name_count; i++) {
-        if (slice_eq_nocase(name, slice_str(p->tag_names[i]))) {
+        if (header_name_is(name, slice_str(p->tag_names[i]))) {
             return true;
         }
     }

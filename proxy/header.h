@@ -19,8 +19,8 @@ struct header_rules { /* what the configuration says, borrowed */
 
 /*
  * Is it to be taken out: X-Glacis-*, a name of headers.strip, a name that a rule's `tag` or headers.add
- * writes (HDR-07: a reader must be able to believe it), or Authentication-Results with an id of ours (case,
- * folds, comments, quotes, version: HDR-01)?
+ * writes (HDR-07: a reader must be able to believe it), or Authentication-Results that a reader could take for
+ * ours (HDR-01, authserv.h)?
  */
 bool header_stripped(const struct header_field *f, const struct header_rules *rules);
 

@@ -347,7 +347,7 @@ static void put_bare_crs(struct feed *f)
 }
 
 /* A line ends here that is no line by RFC 5321: with a bare LF, or with more CRs than one. */
-static void wrong_line_end(struct feed *f, enum body_state next)
+static void wrong_line_end(struct feed *f, int next)
 {
     struct body_reader *r = f->r;
 

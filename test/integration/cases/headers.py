@@ -32,10 +32,25 @@ def forged_results(t, field):
     stripped(t, KEEP + field + b"X-After: kept\r\n" + BODY, (b"FORGED",), (KEEP, b"X-After: kept\r\n"))
 
 
+@table([("C9", "our results in disguise are removed: %r" % f, f) for f in
+        (b"Authentication-Results: =?utf-8?Q?mx=2Eglacis.test?=; FORGED\r\n",
+         b"Authentication-Results: =?utf-8?B?bXguZ2xhY2lzLnRlc3Q=?= 1; FORGED\r\n",
+         b"Authentication-Results: mx.glacis.test\x80; FORGED\r\n", b"Authentication-Results: mx.glacis.test/1; FORGED\r\n",
+         b"Authentication-Results: \xc2\xa0mx.gla\xc2\xadcis.test. 1; FORGED\r\n",
+         b"Authentication-Results: mx . glacis(c)\r\n .test; FORGED\r\n",
+         b"Authentication-Results\x80: mx.glacis.test; FORGED\r\n", b"X-Gl\x7facis-Verdict \t: FORGED\r\n",
+         b"\x01X-Glacis-Verdict: FORGED\r\n", b"X-Sec\xadret: FORGED\r\n")], "headers")
+def disguised_results(t, field):
+    stripped(t, KEEP + field + b"X-After: kept\r\n" + BODY, (b"FORGED",), (KEEP, b"X-After: kept\r\n"))
+
+
 @table([("HDR-01", "foreign results stay: %r" % f, f) for f in
         (b"Authentication-Results: other.example; spf=pass\r\n", b"Authentication-Results: xmx.glacis.test; a=b\r\n",
          b"Authentication-Results: mx.glacis.test.example; a=b\r\n", b"X-Authentication-Results: mx.glacis.test; a=b\r\n",
-         b"ARC-Authentication-Results: i=1; mx.glacis.test; a=b\r\n", b"Subject: mx.glacis.test; a=b\r\n")], "headers")
+         b"ARC-Authentication-Results: i=1; mx.glacis.test; a=b\r\n", b"Subject: mx.glacis.test; a=b\r\n",
+         b"Authentication-Results: =?utf-8?Q?other.example?=; mx.glacis.test=b\r\n",
+         b"Authentication-Results: spf=pass (x) smtp.mailfrom=mx.glacis.test; a=b\r\n",
+         b"Authentication-Results: mx.glacis.test-2; a=b\r\n")], "headers")
 def foreign_results(t, field):
     stripped(t, KEEP + field + BODY, (), (KEEP, field))
 
