@@ -242,7 +242,7 @@ enum body_state {
     BODY_END,
 };
 
-/* CRs in a row that an LF may still make one line end with; a longer run is blanks.  Bounds what is held back. */
+/* So many CRs are held back for an LF; the first ones of a longer run become blanks. */
 #define CR_RUN_MAX 1000
 
 /* After a surprise so many octets are taken singly before the next block is tried. */
@@ -328,7 +328,7 @@ static void keep_crlf(struct feed *f, const char *p, const char *begin)
     f->r->line_begun = false;
 }
 
-/* CRs that no LF followed are blanks: as a line end they could begin or end a field. */
+/* Puts a blank for each held-back CR: no LF followed, and as a line end the CR could begin or end a field. */
 static void put_bare_crs(struct feed *f)
 {
     static const char blanks[] = "                ";
@@ -346,7 +346,7 @@ static void put_bare_crs(struct feed *f)
     r->state = BODY_SOFT;
 }
 
-/* A line ends here that is no line by RFC 5321: with a bare LF, or with more CRs than one. */
+/* Ends a line as RFC 5321 does not allow it: with a bare LF, or with several CRs before the LF. */
 static void wrong_line_end(struct feed *f, int next)
 {
     struct body_reader *r = f->r;
@@ -382,7 +382,7 @@ static int behind_nul(int state)
     return BODY_TEXT;
 }
 
-/* A dot: held back at the front of a line of DATA, else text. */
+/* Holds a dot back at the front of a line of DATA; puts it elsewhere.  The next state. */
 static int plain_dot(struct feed *f, const char *p)
 {
     struct body_reader *r = f->r;
@@ -396,7 +396,8 @@ static int plain_dot(struct feed *f, const char *p)
     return state == BODY_SOFT ? BODY_SOFT_DOT : state == BODY_ODD ? BODY_ODD_DOT : BODY_TEXT;
 }
 
-/* The octet at p where nothing is held back; behind a held dot, which is left out (RFC 5321 4.5.2), text only. */
+/* Takes the octet at p while no CR is held back.  A held-back dot is dropped here: text follows it (RFC 5321
+ * 4.5.2). */
 static void plain_octet(struct feed *f, const char *p)
 {
     struct body_reader *r = f->r;
@@ -410,7 +411,7 @@ static void plain_octet(struct feed *f, const char *p)
     case '\n':
         wrong_line_end(f, BODY_LF_BOL);
         return;
-    case '\0': /* for those who drop NUL, what comes next stands in its place: DAT-18, DAT-19 */
+    case '\0': /* a reader that drops NUL sees the next octet in its place: DAT-18, DAT-19 */
         r->n.nul++;
         keep(f, p);
         r->state = behind_nul(r->state);
@@ -437,14 +438,14 @@ static void count_smuggling(struct body_reader *r)
     }
 }
 
-/* A dot alone, as a lenient reader's end of data.  Content that is refused anyway ends with it. */
+/* A lenient reader sees the end of data here: a dot alone on a line.  It ends refused content. */
 static void lenient_end(struct body_reader *r)
 {
     count_smuggling(r);
     r->lenient_end = r->mode == BODY_DATA && !r->normalize;
 }
 
-/* The dot that was held back has no text behind it on its line, so it is not one of transparency. */
+/* Puts the held-back dot: its line holds nothing else, so it is content and no dot of transparency. */
 static void put_lone_dot(struct feed *f)
 {
     lenient_end(f->r);
@@ -452,7 +453,7 @@ static void put_lone_dot(struct feed *f)
     give(f, ".", 1);
 }
 
-/* An octet behind CRs; false: they were no line end, and the octet is still to be looked at. */
+/* Takes the octet at p while CRs are held back.  False: the CRs were no line end, and the octet is not taken. */
 static bool behind_crs(struct feed *f, const char *p, const char *begin)
 {
     struct body_reader *r = f->r;

@@ -251,7 +251,7 @@ void session_tls_failed(struct session *s, enum close_reason reason); /* the ses
 
 /* When the content that comes in has come too slowly; see session_data.c. */
 uint64_t session_content_due(const struct session *s);
-/* It has: 421, or 550 where a bare newline has refused the content.  The session is closed. */
+/* Answers content that is too slow: 421, or 550 where a bare newline has refused it.  Closes the session. */
 void session_content_late(struct session *s);
 /* Takes content from the stream; true: go on pumping, false: nothing to do now. */
 bool session_take_content(struct session *s);
