@@ -172,19 +172,21 @@ static enum reply_id judge_content(struct session *s)
     return REPLY_OK;
 }
 
-/* The header section as one slice: the spool keeps it in memory unless spool_memory is smaller than it. */
+/* The header section as one slice, and at least an octet of what follows: header_rewrite must see that it is no empty
+ * line.  The spool keeps it in memory unless limits.spool_memory is smaller than it. */
 static void find_section(struct txn *t)
 {
     struct slice head = spool_head(t->spool);
     struct buf *copy = &t->section_copy;
     enum spool_status status = SPOOL_OK;
+    uint64_t want = min_u64(t->body.header_octets + 1, spool_size(t->spool));
 
     t->section = head;
-    if (head.len >= t->body.header_octets || head.len == spool_size(t->spool)) {
+    if (head.len >= want) {
         return;
     }
-    while (copy->len < t->body.header_octets && status == SPOOL_OK) {
-        struct slice part = spool_read(t->spool, copy->len, t->body.header_octets - copy->len, &status);
+    while (copy->len < want && status == SPOOL_OK) {
+        struct slice part = spool_read(t->spool, copy->len, want - copy->len, &status);
 
         if (slice_empty(part)) {
             break;
