@@ -40,7 +40,7 @@ from checks import Skip, must, run, shows
 from client import Client, Lost, wait_for
 from realmta import Exim, Missing, Postfix
 
-COUNT = int(os.environ.get("DIFFERENTIAL", "50"))
+COUNT = int(os.environ.get("DIFFERENTIAL", "30"))
 SEED = int(os.environ.get("DIFFERENTIAL_SEED", "1"))
 
 # (server, by DATA "D" or BDAT "B", what the octets sent or "|" and its reply must hold, why it delivers something else)
