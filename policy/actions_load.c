@@ -71,6 +71,7 @@ static const char *const standard_fields[] = {
     "X-Glacis-Score",
     "X-Glacis-Level",
     "X-Glacis-Tests",
+    "X-Glacis-Monitor",
     "X-Glacis-Session",
     "X-Glacis-Sender",
     "X-Glacis-Recipient",

@@ -4,30 +4,24 @@
  * Values    a token where the grammar allows one, else a quoted-string with `\` and `"` escaped; never
  *           anything but printable ASCII.  A local part that is not a dot-string is left out and the domain
  *           alone is written: nobody needs it, and readers disagree about quoting.
+ * Results   only with whom they are about: one whose HELO or sender cannot be written is left out.
  * Lines     one result a line, which keeps them below 998 octets: an address has at most 320, a mechanism
  *           255.
  * RFC       8601 2.2, 2.3, 2.7.2, 2.7.3; 7208 9.1; 5322 3.2
  */
 #include "policy/authres.h"
 
-#include "core/lexical.h"
 #include "core/utf8.h"
+#include "policy/address.h"
 
 enum {
     LOCAL_MAX = 64, /* RFC 5321 4.5.3.1.1 */
 };
 
+/* dot-atom of RFC 5322 3.2.3. */
 static bool is_dot_atom(struct slice s)
 {
-    char before = '.';
-
-    for (size_t i = 0; i < s.len; i++) {
-        if (s.ptr[i] == '.' ? before == '.' : !lex_is_atext(s.ptr[i])) {
-            return false;
-        }
-        before = s.ptr[i];
-    }
-    return before != '.' && !utf8_has_8bit(s);
+    return address_is_dot_string(s) && !utf8_has_8bit(s);
 }
 
 /* token of RFC 2045 5.1. */
@@ -121,20 +115,31 @@ static bool helo_is_legal(struct slice helo)
     return addr_parse_ip(inner, &a);
 }
 
-static void put_mailfrom(struct buf *out, struct slice sender)
+/* The domain to name for MAIL FROM: the sender's, else the one that the check used; empty: neither can be written. */
+static struct slice mailfrom_domain(const struct authres *a, const struct spf_verdict *v)
 {
-    struct slice domain = domain_of(sender);
-    struct slice local = local_of(sender);
+    struct slice domain = domain_of(a->sender), used = slice_str(v->domain);
 
-    if (slice_empty(domain)) {
-        return;
-    }
+    return !slice_empty(domain) || !hostname_valid(used) ? domain : used;
+}
+
+static void put_mailfrom(struct buf *out, const struct authres *a, const struct spf_verdict *v)
+{
+    struct slice local = slice_empty(domain_of(a->sender)) ? SLICE_NONE : local_of(a->sender);
+
     buf_put_str(out, " smtp.mailfrom=");
     if (!slice_empty(local)) {
         buf_put_slice(out, local);
         buf_put_char(out, '@');
     }
-    buf_put_slice(out, domain);
+    buf_put_slice(out, mailfrom_domain(a, v));
+}
+
+/* A result that cannot say whose it is says nothing: an illegal HELO, a sender's domain that is an address. */
+static bool names_its_identity(const struct authres *a, const struct spf_verdict *v)
+{
+    return v != NULL &&
+           (v->identity == SPF_MAILFROM ? !slice_empty(mailfrom_domain(a, v)) : helo_is_legal(a->helo));
 }
 
 static void put_spf(struct buf *out, const struct authres *a, const struct spf_verdict *v)
@@ -145,8 +150,8 @@ static void put_spf(struct buf *out, const struct authres *a, const struct spf_v
         buf_put_str(out, " reason=\"weak pass\"");
     }
     if (v->identity == SPF_MAILFROM) {
-        put_mailfrom(out, a->sender);
-    } else if (helo_is_legal(a->helo)) {
+        put_mailfrom(out, a, v);
+    } else {
         buf_put_str(out, " smtp.helo=");
         put_value(out, a->helo);
     }
@@ -183,19 +188,20 @@ void authres_put(struct buf *out, const struct authres *a)
 {
     /* For the null sender both are the same. */
     bool twice = a->spf != NULL && a->spf->identity == SPF_HELO;
+    bool sender = names_its_identity(a, a->spf), helo = !twice && names_its_identity(a, a->spf_helo);
 
     buf_put_str(out, "Authentication-Results: ");
     put_value(out, slice_take(a->authserv_id, SPF_NAME_MAX));
-    if (a->spf != NULL) {
+    if (sender) {
         put_spf(out, a, a->spf);
     }
-    if (a->spf_helo != NULL && !twice) {
+    if (helo) {
         put_spf(out, a, a->spf_helo);
     }
     if (!slice_empty(a->iprev)) {
         put_iprev(out, a);
     }
-    if (a->spf == NULL && a->spf_helo == NULL && slice_empty(a->iprev)) {
+    if (!sender && !helo && slice_empty(a->iprev)) {
         buf_put_str(out, "; none");
     }
     buf_put_str(out, "\r\n");

@@ -22,7 +22,8 @@ struct authres {
 };
 
 /*
- * The whole field with its CRLF, one result a line.  Without any result it says "none" (RFC 8601 2.2):
+ * The whole field with its CRLF, one result a line; a result that cannot name its HELO or sender is left out.
+ * Without any result it says "none" (RFC 8601 2.2):
  *
  *     Authentication-Results: mx.example.com;
  *      spf=pass smtp.mailfrom=joe@example.org;

@@ -91,7 +91,7 @@ struct judge_txn { /* what the accepted recipients brought */
     int64_t score; /* the highest */
     struct judge_tag *tags, **tags_end;
     size_t tag_count;
-    struct buf rules;     /* names of matched rules for X-Glacis-Tests, joined by ',' */
+    struct buf rules;     /* names of matched rules for their marks, joined by ',' */
     struct buf monitored; /* of those that were only recorded */
     uint64_t tarpit_left_ms;
     bool tarpit_done[BLOCK_COUNT];
@@ -128,6 +128,7 @@ struct judge_memory { /* engine_memory.c */
 struct judge {
     struct policy_worker *pw;
     struct addr ip;
+    struct addr local; /* of judge_client */
     bool exempt, rdns_given;
     struct facts facts;
     struct fact_value *lists; /* reputation.NAME, as the rules see them; behind the judge */
@@ -212,7 +213,7 @@ static inline enum fact_state judge_state(const struct judge *j, enum fact_id id
 /* A copy in lower case, for the life of the scope. */
 struct slice facts_lower(struct judge *j, enum fact_scope scope, struct slice s);
 struct slice facts_copy(struct judge *j, enum fact_scope scope, struct slice s);
-/* A name joins the list (X-Glacis-Tests, the log) unless it is there. */
+/* A name joins the list (marks, the log) unless it is there. */
 void judge_add_name(struct buf *names, const char *name);
 void facts_set_word(struct judge *j, enum fact_id id, const char *word);
 

@@ -6,6 +6,7 @@
  * arrive late.
  */
 #include "core/idna.h"
+#include "policy/address.h"
 #include "policy/author.h"
 #include "policy/engine.h"
 #include "policy/reply.h"
@@ -48,6 +49,7 @@ struct judge *judge_make(struct policy_worker *pw, const struct judge_client *cl
 
     j->pw = pw;
     j->ip = client->ip;
+    j->local = client->local;
     j->exempt = client->exempt;
     j->lists = (struct fact_value *)(void *)(j + 1);
     for (size_t i = 0; i < SCOPE_COUNT; i++) {
@@ -140,61 +142,102 @@ void judge_tls(struct judge *j, struct slice version, struct slice cipher, struc
 }
 
 /* Our own name, or a domain whose mail we take. */
-static bool is_ours(const struct config *c, struct slice name)
+static bool is_our_name(const struct config *c, struct slice name)
 {
     return slice_eq_nocase(name, slice_str(c->server.hostname)) || config_route(c, name) != NULL;
 }
 
-void judge_helo(struct judge *j, struct slice name)
+/* The address that the client connected to, or one that the file says we listen on. */
+static bool is_our_address(const struct judge *j, const struct addr *ip)
+{
+    static const uint8_t any[sizeof(ip->ip)];
+    const struct config_server_section *s = &j->pw->policy->conf->server;
+    bool ours = addr_same_ip(ip, &j->local);
+
+    for (size_t i = 0; i < s->listen_count && !ours; i++) {
+        ours = addr_same_ip(ip, &s->listen[i].address);
+    }
+    return ours && memcmp(ip->ip, any, sizeof(any)) != 0;
+}
+
+/* As it is looked up and compared: lower-case A-labels, without the final dot that some clients send. */
+static struct slice take_helo(struct judge *j, struct slice said)
+{
+    char mem[DNS_NAME_MAX + 1];
+    struct buf ascii;
+
+    if (said.len > 1 && said.ptr[said.len - 1] == '.') {
+        said = slice_take(said, said.len - 1);
+    }
+    buf_init_fixed(&ascii, mem, sizeof(mem));
+    j->helo_raw = facts_copy(j, SCOPE_HELO, slice_take(said, 1000));
+    return facts_lower(j, SCOPE_HELO, idna_to_ascii(said, &ascii) ? buf_slice(&ascii) : j->helo_raw);
+}
+
+void judge_helo(struct judge *j, struct slice said)
 {
     static const char *const kinds[] = { "fqdn", "bare", "literal", "invalid" }; /* enum helo_kind */
     struct facts *f = &j->facts;
     struct addr literal;
-    struct buf ascii;
-    char mem[DNS_NAME_MAX + 1];
+    struct slice name;
     enum helo_kind kind;
 
     engine_cancel(j);
     facts_drop(j, SCOPE_HELO);
     close_txn(j);
-    buf_init_fixed(&ascii, mem, sizeof(mem));
-    j->helo_raw = facts_copy(j, SCOPE_HELO, slice_take(name, 1000));
-    name = idna_to_ascii(name, &ascii) ? buf_slice(&ascii) : j->helo_raw;
+    name = take_helo(j, said);
     kind = helo_kind(name, &literal);
-    name = facts_lower(j, SCOPE_HELO, name);
     fact_set_text(f, FACT_ID_HELO_NAME, name);
     facts_set_word(j, FACT_ID_HELO_KIND, kinds[kind]);
-    j->names_us = kind == HELO_FQDN && is_ours(j->pw->policy->conf, name);
+    j->names_us = (kind == HELO_FQDN && is_our_name(j->pw->policy->conf, name)) ||
+                  (kind == HELO_LITERAL && is_our_address(j, &literal));
     if (kind != HELO_FQDN) {
         facts_set_word(j, FACT_ID_HELO_RESOLVES, "none");
         fact_set_flag(f, FACT_ID_HELO_MATCHES, kind == HELO_LITERAL && addr_same_ip(&literal, &j->ip));
     }
     if (j->run != NULL) {
-        reputation_set_subject(j->run, SUBJECT_HELO, kind == HELO_FQDN ? name : SLICE_NONE);
+        reputation_set_subject(j->run, SUBJECT_HELO, name);
     }
     engine_ask_early(j, STAGE_HELO);
 }
 
+/* "local@domain" with the local part in its one spelling; *local and *domain are parts of it. */
+static struct slice canonical(struct judge *j, enum fact_scope scope, struct slice *local,
+                              struct slice domain)
+{
+    struct slice whole = SLICE_NONE;
+    struct buf b;
+
+    buf_init(&b, 2048);
+    address_put_local(&b, *local);
+    local->len = b.len;
+    buf_put_str(&b, slice_empty(domain) ? "" : "@");
+    buf_put_slice(&b, domain);
+    if (buf_ok(&b)) {
+        whole = facts_copy(j, scope, buf_slice(&b));
+    }
+    *local = slice_take(whole, local->len);
+    buf_fini(&b);
+    return whole;
+}
+
 void judge_mail(struct judge *j, const struct judge_sender *s)
 {
+    struct slice local = s->local, domain;
     struct facts *f = &j->facts;
-    struct slice domain;
-    struct addr literal;
 
     judge_reset(j);
     j->txn.open = true;
     j->txn.tarpit_left_ms = TARPIT_TRANSACTION_MS;
-    j->sender = s->null ? SLICE_NONE : s->address;
+    j->sender = s->null ? SLICE_NONE : canonical(j, SCOPE_TXN, &local, s->domain);
     j->sender_null = s->null;
     domain = s->null ? SLICE_NONE : facts_lower(j, SCOPE_TXN, s->domain);
     fact_set_text(f, FACT_ID_SENDER_ADDRESS, j->sender);
-    fact_set_text(f, FACT_ID_SENDER_LOCAL, s->null ? SLICE_NONE : s->local);
+    fact_set_text(f, FACT_ID_SENDER_LOCAL, s->null ? SLICE_NONE : local);
     fact_set_text(f, FACT_ID_SENDER_DOMAIN, domain);
     fact_set_flag(f, FACT_ID_SENDER_NULL, s->null);
     if (j->run != NULL) {
-        bool is_name = !s->null && helo_kind(domain, &literal) != HELO_LITERAL;
-
-        reputation_set_subject(j->run, SUBJECT_SENDER, is_name ? domain : SLICE_NONE);
+        reputation_set_subject(j->run, SUBJECT_SENDER, domain);
     }
     engine_ask_early(j, STAGE_MAIL);
 }
@@ -208,10 +251,11 @@ void judge_reset(struct judge *j)
 
 static void set_recipient(struct judge *j, const struct judge_recipient *r)
 {
+    struct slice local = r->local, address = canonical(j, SCOPE_RECIPIENT, &local, r->domain);
     struct facts *f = &j->facts;
 
-    fact_set_text(f, FACT_ID_RECIPIENT_ADDRESS, facts_copy(j, SCOPE_RECIPIENT, r->address));
-    fact_set_text(f, FACT_ID_RECIPIENT_LOCAL, facts_copy(j, SCOPE_RECIPIENT, r->local));
+    fact_set_text(f, FACT_ID_RECIPIENT_ADDRESS, address);
+    fact_set_text(f, FACT_ID_RECIPIENT_LOCAL, local);
     fact_set_text(f, FACT_ID_RECIPIENT_DOMAIN, facts_lower(j, SCOPE_RECIPIENT, r->domain));
     fact_set_text(f, FACT_ID_RECIPIENT_ORIGINAL, facts_copy(j, SCOPE_RECIPIENT, r->original));
     fact_set_text(f, FACT_ID_RECIPIENT_WILDCARD, SLICE_NONE);

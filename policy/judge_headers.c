@@ -1,8 +1,11 @@
 /*
  * judge_headers.c - what a judgement leaves behind: header fields, log keys, the story for explain.
  *
- * Tests       the names in X-Glacis-Tests are an interface: tests[] below, RULE_ and LIST_ with the names of
- *             the file, each with (monitor) behind it if it changed nothing.  glacis.yaml(5) lists them.
+ * Marks       the names in X-Glacis-Tests are an interface: marks[] below, then LIST_ and RULE_ with the names of
+ *             the file.  Each stands between a blank and a comma, the last one too, so a search for " LIST_zen,"
+ *             finds no other list.  Every mark of ours has a `_` in it, which no list or rule can have.
+ * Monitor     what only watches (a list, a rule, or all of a file with mode: monitor) is named in X-Glacis-Monitor
+ *             and nowhere else: no search of X-Glacis-Tests finds it.
  * Never       an explanation of a domain, or a text of a list.
  * RFC         8601, 7208 9.1 (authres.c)
  */
@@ -14,30 +17,41 @@
 #define LEVEL_MAX 20
 #define VALUE_MAX 8192
 
-/* A word joins the prefix in upper case; a flag alone is the name, if it is true. */
+static bool is_forged_literal(const struct judge *j)
+{
+    const struct fact_value *kind = &j->facts.v[FACT_ID_HELO_KIND],
+                            *matches = &j->facts.v[FACT_ID_HELO_MATCHES];
+
+    return kind->state == FACT_KNOWN && kind->word == HELO_LITERAL && matches->state == FACT_KNOWN &&
+           !matches->flag;
+}
+
+/* A word joins the prefix in upper case; a flag is the mark itself, if it is true, and so is a row that `holds`. */
 static const struct {
     enum fact_id fact;
     const char *name;
-} tests[] = {
-    { FACT_ID_SPF, "SPF_" },
-    { FACT_ID_SPF_WEAK, "SPF_WEAK" },
-    { FACT_ID_SPF_HELO, "SPF_HELO_" },
-    { FACT_ID_CLIENT_IPREV, "IPREV_" },
-    { FACT_ID_CLIENT_DYNAMIC, "CLIENT_DYNAMIC" },
-    { FACT_ID_CLIENT_PRIVATE, "CLIENT_PRIVATE" },
-    { FACT_ID_CLIENT_KNOWN_GOOD, "CLIENT_KNOWN_GOOD" },
-    { FACT_ID_PROTOCOL_PREGREET, "PREGREET" },
-    { FACT_ID_HELO_KIND, "HELO_" },
-    { FACT_ID_HELO_RESOLVES, "HELO_RESOLVES_" },
-    { FACT_ID_HELO_MATCHES, "HELO_MATCHES" },
-    { FACT_ID_HELO_IMPERSONATES, "HELO_IMPERSONATES" },
-    { FACT_ID_SENDER_RESOLVES, "SENDER_RESOLVES_" },
-    { FACT_ID_REPUTATION_LISTED, "LISTED" },
-    { FACT_ID_REPUTATION_INCOMPLETE, "LISTS_INCOMPLETE" },
-    { FACT_ID_ZERO_DAY_FRESH_DOMAIN, "ZERO_DAY_FRESH_DOMAIN" },
-    { FACT_ID_ZERO_DAY_FRESH_CLIENT, "ZERO_DAY_FRESH_CLIENT" },
-    { FACT_ID_ZERO_DAY_BURST, "ZERO_DAY_BURST" },
-    { FACT_ID_ZERO_DAY_LISTED, "ZERO_DAY_LISTED" },
+    bool (*holds)(const struct judge *j);
+} marks[] = {
+    { FACT_ID_SPF, "SPF_", NULL },
+    { FACT_ID_SPF_WEAK, "SPF_WEAK", NULL },
+    { FACT_ID_SPF_HELO, "SPF_HELO_", NULL },
+    { FACT_ID_CLIENT_IPREV, "IPREV_", NULL },
+    { FACT_ID_CLIENT_DYNAMIC, "CLIENT_DYNAMIC", NULL },
+    { FACT_ID_CLIENT_PRIVATE, "CLIENT_PRIVATE", NULL },
+    { FACT_ID_CLIENT_KNOWN_GOOD, "CLIENT_KNOWN_GOOD", NULL },
+    { FACT_ID_PROTOCOL_PREGREET, "PROTOCOL_PREGREET", NULL },
+    { FACT_ID_HELO_KIND, "HELO_", NULL },
+    { FACT_ID_HELO_RESOLVES, "HELO_RESOLVES_", NULL },
+    { FACT_ID_HELO_MATCHES, "HELO_MATCHES", NULL },
+    { FACT_ID_HELO_MATCHES, "HELO_FORGED", is_forged_literal },
+    { FACT_ID_HELO_IMPERSONATES, "HELO_IMPERSONATES", NULL },
+    { FACT_ID_SENDER_RESOLVES, "SENDER_RESOLVES_", NULL },
+    { FACT_ID_REPUTATION_LISTED, "REPUTATION_LISTED", NULL },
+    { FACT_ID_REPUTATION_INCOMPLETE, "REPUTATION_INCOMPLETE", NULL },
+    { FACT_ID_ZERO_DAY_FRESH_DOMAIN, "ZERO_DAY_FRESH_DOMAIN", NULL },
+    { FACT_ID_ZERO_DAY_FRESH_CLIENT, "ZERO_DAY_FRESH_CLIENT", NULL },
+    { FACT_ID_ZERO_DAY_BURST, "ZERO_DAY_BURST", NULL },
+    { FACT_ID_ZERO_DAY_LISTED, "ZERO_DAY_LISTED", NULL },
 };
 
 static const char *const actions[] = {
@@ -50,25 +64,25 @@ const char *verdict_action_text(enum verdict_action action)
     return actions[action];
 }
 
-/* ---- X-Glacis-Tests ---- */
+/* ---- X-Glacis-Tests, X-Glacis-Monitor ---- */
 
-static void put_test(struct buf *out, const char *prefix, struct slice name, const char *suffix)
+static void put_mark(struct buf *out, const char *prefix, struct slice name)
 {
-    buf_put_str(out, out->len > 0 ? ", " : "");
+    buf_put_str(out, out->len > 0 ? " " : "");
     buf_put_str(out, prefix);
     buf_put_slice(out, name);
-    buf_put_str(out, suffix);
+    buf_put_char(out, ',');
 }
 
 /* Each name of "a,b". */
-static void put_names(struct buf *out, const char *prefix, struct slice names, const char *suffix)
+static void put_names(struct buf *out, const char *prefix, struct slice names)
 {
     while (!slice_empty(names)) {
-        put_test(out, prefix, slice_cut(&names, ','), suffix);
+        put_mark(out, prefix, slice_cut(&names, ','));
     }
 }
 
-/* How a test's word is written: "fqdn" is FQDN, "null_mx" NULL_MX. */
+/* How a mark has a word: "fqdn" is FQDN, "null_mx" NULL_MX. */
 static void put_upper(struct buf *out, struct slice word)
 {
     for (size_t i = 0; i < word.len; i++) {
@@ -76,62 +90,76 @@ static void put_upper(struct buf *out, struct slice word)
     }
 }
 
-void judge_put_test_names(struct buf *out)
+void judge_put_mark_names(struct buf *out)
 {
-    for (size_t i = 0; i < ARRAY_LEN(tests); i++) {
-        struct slice words = slice_str(fact_table[tests[i].fact].words);
+    for (size_t i = 0; i < ARRAY_LEN(marks); i++) {
+        struct slice words = slice_str(fact_table[marks[i].fact].words);
 
         if (slice_empty(words)) {
-            buf_put_str(out, tests[i].name);
+            buf_put_str(out, marks[i].name);
             buf_put_char(out, '\n');
         }
         while (!slice_empty(words)) {
-            buf_put_str(out, tests[i].name);
+            buf_put_str(out, marks[i].name);
             put_upper(out, slice_token(&words));
             buf_put_char(out, '\n');
         }
     }
 }
 
-static void put_fact_tests(const struct judge *j, struct buf *out)
+static void put_fact_marks(const struct judge *j, struct buf *out)
 {
-    for (size_t i = 0; i < ARRAY_LEN(tests); i++) {
-        const struct fact_value *v = &j->facts.v[tests[i].fact];
+    for (size_t i = 0; i < ARRAY_LEN(marks); i++) {
+        const struct fact_value *v = &j->facts.v[marks[i].fact];
+        bool flag = fact_table[marks[i].fact].type == FACT_FLAG;
         char upper[32];
         struct buf word;
 
         if (v->state != FACT_KNOWN && v->state != FACT_SOFT) {
             continue;
         }
-        if (fact_table[tests[i].fact].type == FACT_FLAG) {
-            if (v->flag) {
-                put_test(out, tests[i].name, SLICE(""), "");
-            }
-            continue;
-        }
         buf_init_fixed(&word, upper, sizeof(upper));
-        put_upper(&word, fact_word(tests[i].fact, v->word));
-        put_test(out, tests[i].name, buf_slice(&word), "");
+        if (!flag) {
+            put_upper(&word, fact_word(marks[i].fact, v->word));
+        }
+        if (marks[i].holds != NULL ? marks[i].holds(j) : !flag || v->flag) {
+            put_mark(out, marks[i].name, buf_slice(&word));
+        }
     }
 }
 
-static void put_tests(const struct judge *j, struct buf *out)
+/* Lists that have the client so far, answers that came too late for the rules among them. */
+static void put_list_marks(const struct judge *j, bool monitored, struct buf *out)
 {
-    const struct fact_value *lists = &j->facts.v[FACT_ID_REPUTATION_LISTS];
     char mem[VALUE_MAX + 1];
-    struct buf monitored;
+    struct buf names;
 
-    put_fact_tests(j, out);
-    if (lists->state == FACT_KNOWN || lists->state == FACT_SOFT) {
-        put_names(out, "LIST_", fact_text(lists), "");
-    }
     if (j->run != NULL) {
-        buf_init_fixed(&monitored, mem, sizeof(mem));
-        reputation_put_lists(j->run, true, &monitored);
-        put_names(out, "LIST_", buf_slice(&monitored), "(monitor)");
+        buf_init_fixed(&names, mem, sizeof(mem));
+        reputation_put_lists(j->run, monitored, &names);
+        put_names(out, "LIST_", buf_slice(&names));
     }
-    put_names(out, "RULE_", buf_slice(&j->txn.rules), "");
-    put_names(out, "RULE_", buf_slice(&j->txn.monitored), "(monitor)");
+}
+
+static void put_mark_fields(const struct judge *j, struct buf *out)
+{
+    bool watching = j->pw->policy->conf->mode == MODE_MONITOR;
+    char tests_mem[VALUE_MAX + 1], monitor_mem[VALUE_MAX + 1];
+    struct buf tests, monitor, *acting = watching ? &monitor : &tests;
+
+    buf_init_fixed(&tests, tests_mem, sizeof(tests_mem));
+    buf_init_fixed(&monitor, monitor_mem, sizeof(monitor_mem));
+    put_fact_marks(j, &tests);
+    put_list_marks(j, false, acting);
+    put_list_marks(j, true, &monitor);
+    put_names(acting, "RULE_", buf_slice(&j->txn.rules));
+    put_names(&monitor, "RULE_", buf_slice(&j->txn.monitored));
+    if (tests.len > 0) {
+        field_put(out, SLICE("X-Glacis-Tests"), buf_slice(&tests), false);
+    }
+    if (monitor.len > 0) {
+        field_put(out, SLICE("X-Glacis-Monitor"), buf_slice(&monitor), false);
+    }
 }
 
 /* ---- the fields ---- */
@@ -176,11 +204,7 @@ static void put_verdict_fields(const struct judge *j, struct buf *out)
         }
         field_put(out, SLICE("X-Glacis-Level"), buf_slice(&value), false);
     }
-    buf_reset(&value);
-    put_tests(j, &value);
-    if (value.len > 0) {
-        field_put(out, SLICE("X-Glacis-Tests"), buf_slice(&value), false);
-    }
+    put_mark_fields(j, out);
 }
 
 /* Those of rules: what an administrator has named otherwise than X-Glacis-* is asked for by that alone. */

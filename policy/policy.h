@@ -74,6 +74,7 @@ void                  policy_worker_free(struct policy_worker **pw);
 
 struct judge_client {
     struct addr  ip;        /* as everybody sees it: behind PROXY or XCLIENT the announced one */
+    struct addr  local;     /* ours that it connected to; family NONE: not known */
     bool         exempt;    /* client.private holds, and private_clients is exempt */
     bool         is_private;
     struct slice rdns;      /* given by XCLIENT or --rdns: then it is not asked; else empty with ptr NULL */
@@ -96,7 +97,7 @@ void judge_pregreet(struct judge *j);
 void judge_violations(struct judge *j, unsigned count); /* sampled when a rule asks */
 /* After the handshake: forgets the HELO and what depended on it. */
 void judge_tls(struct judge *j, struct slice version, struct slice cipher, struct slice subject);
-void judge_helo(struct judge *j, struct slice name);   /* copied; forgets what depended on the old one */
+void judge_helo(struct judge *j, struct slice said);   /* copied, without a final dot; forgets what depended on the old one */
 
 struct judge_sender {
     struct slice address; /* local@domain, borrowed for the transaction; empty for the null sender */
@@ -164,14 +165,15 @@ bool judge_known_good(const struct judge *j);
 /* Is the client's network in good standing?  From local memory, at once: greet_delay and rates are not for it. */
 bool policy_client_known_good(const struct policy_worker *pw, const struct addr *ip);
 
-/* The header fields of the verdict: X-Glacis-Verdict, -Score, -Level, -Tests, rules' tags, Authentication-Results, Received-SPF. */
+/* The header fields of the verdict: X-Glacis-Verdict, -Score, -Level, -Tests, -Monitor, rules' tags, Authentication-Results,
+ * Received-SPF. */
 void judge_headers(const struct judge *j, struct buf *out);
 
 /* Does a rule (`tag`) or headers.add write fields of this name?  Then one that comes from outside is forged. */
 bool policy_adds_field(const struct policy_worker *pw, struct slice name);
 
-/* Every name X-Glacis-Tests can have of its own (those of rules and lists come from the file), one a line. */
-void judge_put_test_names(struct buf *out);
+/* Every mark X-Glacis-Tests can have of its own (those of rules and lists come from the file), one a line. */
+void judge_put_mark_names(struct buf *out);
 
 /* client.rdns if it is known and verified, for Received; else empty. */
 struct slice judge_rdns(const struct judge *j);

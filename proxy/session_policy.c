@@ -221,6 +221,7 @@ static struct judge_client client_of(const struct session *s)
 {
     return (struct judge_client){
         .ip = s->peer,
+        .local = s->local,
         .exempt = s->exempt,
         .is_private = addr_is_private(&s->peer) && s->via.family == ADDR_NONE,
         .rdns = !s->rdns_given              ? SLICE_NONE

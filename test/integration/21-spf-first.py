@@ -182,12 +182,13 @@ def monitored_list(w):
     # nobody waits for its answer, so here somebody does
     t = lab.send("127.0.2.10", "a@none.test", wait=lambda: wait_for(
         lambda: lab.g.metrics()['glacis_list_answers_total{list="bl"}'], 5, "an answer"))
-    accepted(t, "default", "LIST_bl(monitor)")
+    accepted(t, "default")
+    must(t.watched == ["LIST_bl"] and "LIST_bl" not in t.tests, "B2: a field of its own", t)
     must(t.field("X-Glacis-Score") == "0.0", "no score", t)
     lab.dns.fault("bl.test", "silent")
     t = lab.send("127.0.2.11", "a@none.test", wait=lambda: wait_for(lambda: lab.dns.asked("11.2.0.127.bl.test"), 5, "a question"))
     accepted(t, "default")      # although the list could still take 30 s, more than the client's patience here
-    must(not any(x.startswith("LIST_") for x in t.tests), "no tag of it", t.tests)
+    must(not any(x.startswith("LIST_") for x in t.tests + t.watched), "no tag of it", t)
 
 
 @shows("a late list is not asked for who has an SPF pass, and asked for all others (counted at the DNS server)")
@@ -290,7 +291,8 @@ def actions(w):
     must(8 < codes.count("550") < 32, "about half of the clients", codes.count("550"))
     must([lab.send("127.0.%d.30" % i, "half@none.test").code for i in range(20, 60)] == codes, "always the same ones")
     t = lab.send("127.0.2.30", "watched@none.test")
-    accepted(t, "default", "RULE_watched(monitor)")
+    accepted(t, "default")
+    must("RULE_watched" in t.watched, "marked", t)
 
 
 @shows("a tag that names the recipient makes the transaction single-recipient: 452 4.5.3 for the second")
@@ -341,7 +343,9 @@ override: {spf-fail: {mode: monitor}, reputation: {then: reject, reply: "550 5.7
 before: [{name: first, when: {sender.local: first}, then: reject, reply: "550 5.7.1 first {server.hostname}"}]
 after: [{name: last, when: {sender.local: last}, then: defer}]""")
     refused(lab.send("127.0.1.30", "first@pass.test"), "550", "5.7.1", "first mx.glacis.test", closed=False)
-    accepted(lab.send("127.0.2.30", OK), "default", "RULE_spf-fail(monitor)")
+    t = lab.send("127.0.2.30", OK)
+    accepted(t, "default")
+    must("RULE_spf-fail" in t.watched, "marked", t)
     refused(lab.send("127.0.2.10", "a@none.test"), "550", "5.7.1", "listed", closed=False)
     refused(lab.send("127.0.2.30", "last@none.test"), "451", "4.7.1", closed=False)
     accepted(lab.send("127.0.1.30", "last@pass.test"), "spf-pass")

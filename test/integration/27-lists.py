@@ -158,7 +158,7 @@ def by_hand(w):
     must(lab.stranger(16, 2) == "451" and lab.view("spare")["answers"] == 0, "as in the file")
     must("first is set to monitor; the file says enforce" in lab.cli("set", "first", "monitor"), "said")
     wait_for(lambda: lab.stranger(16, 2) == "250", 10, "only monitored")
-    wait_for(lambda: "LIST_first(monitor)" in lab.send("127.0.2.16", "a@none.test").tests, 5, "and tagged, by both workers")
+    wait_for(lambda: "LIST_first" in lab.send("127.0.2.16", "a@none.test").watched, 5, "and tagged, by both workers")
     must("spare is set to enforce; the file says off" in lab.cli("set", "spare", "enforce"), "said")
     wait_for(lambda: lab.stranger(12, 2) == "451", 10, "the list that the file has off refuses")
     must(lab.g.stop() == 0, "a clean end")

@@ -737,9 +737,9 @@ def judged(g, sink, host, sender, helo):
 
 
 def tests_of(head):
-    found = re.search(r"X-Glacis-Tests: (.*)", head)
     others = ("CLIENT_", "HELO_", "IPREV_", "SENDER_", "RULE_")
-    return {t for t in (found.group(1).strip().split(", ") if found else []) if not t.startswith(others)}
+    found = {f: re.findall(r" ([^ ,]+),", t) for f, t in re.findall(r"X-Glacis-(Tests|Monitor):( .*)", head)}
+    return {t for t in found.get("Tests", []) if not t.startswith(others)} | {"watched " + t for t in found.get("Monitor", [])}
 
 
 def look_at_policy(g, sink, dns):
@@ -772,7 +772,7 @@ def judgement(w):
     g = w.glacis((POLICY + BEFORE) % values)
     wait_for(lambda: g.http("/readyz")[0] == 200 and g.events("snapshot"), 10, "ready")
     compare(look_at_policy(g, sink, one), {
-        "self_test": False, "a listed client": ["LISTED", "LIST_bl", "LIST_dbl", "SPF_NONE"], "another one": ["SPF_NEUTRAL", "SPF_WEAK"],
+        "self_test": False, "a listed client": ["LIST_bl", "LIST_dbl", "REPUTATION_LISTED", "SPF_NONE"], "another one": ["SPF_NEUTRAL", "SPF_WEAK"],
         "spf.identities": ["SPF_FAIL"], "headers.received_spf": False, "message_rules": False, "dns.cache": (1, 1), "dns.attempts": 2,
         "policy.contact": ["https://one.test/"], "greylist.delay": ["5"]}, "before the reload")
     asked = one.asked()
@@ -780,8 +780,8 @@ def judgement(w):
     new = ["ZERO_DAY_FRESH_CLIENT", "ZERO_DAY_FRESH_DOMAIN"]
     wait_for(lambda: two.asked() > 0, 5, "dns.self_test: at the start of a generation")
     compare(look_at_policy(g, sink, two), {
-        "self_test": True, "a listed client": ["LISTS_INCOMPLETE", "LIST_dbl", "SPF_NONE", *new], "spf.identities": ["SPF_NONE"],
-        "another one": ["LISTED", "LIST_bl", "LIST_quiet(monitor)", "LIST_six", "SPF_PASS", *new],
+        "self_test": True, "a listed client": ["LIST_dbl", "REPUTATION_INCOMPLETE", "SPF_NONE", *new], "spf.identities": ["SPF_NONE"],
+        "another one": ["LIST_bl", "LIST_six", "REPUTATION_LISTED", "SPF_PASS", *new, "watched LIST_quiet"],
         "headers.received_spf": True, "message_rules": True, "dns.cache": (2, 2), "dns.attempts": 1,
         "policy.contact": ["https://two.test/"], "greylist.delay": ["20"]}, "after the reload")
     must(one.asked() == asked, "dns.servers: the old one is not asked any more", one.questions[asked:])

@@ -168,7 +168,14 @@ class Talk:
 
     @property
     def tests(self):
-        return [t.strip() for t in (self.field("X-Glacis-Tests") or "").split(",") if t.strip()]
+        return self.marks("X-Glacis-Tests")
+
+    @property
+    def watched(self):
+        return self.marks("X-Glacis-Monitor")
+
+    def marks(self, field):
+        return [t.strip() for t in (self.field(field) or "").split(",") if t.strip()]
 
     def __str__(self):
         return "%s closed=%s\n%s" % (self.reply, self.closed, self.header)

@@ -58,7 +58,7 @@ def foreign_results(t, field):
 @table([("HDR-02", "configured names are stripped: %r" % f, f) for f in
         (b"X-Spam-Flag: GONE\r\n", b"x-spam-status: GONE\r\n a=GONE\r\n\tb=GONE\r\n", b"X-SECRET: GONE\r\n",
          b"X-Secret : GONE\r\n", b"X-MS-Exchange-Organization-SCL: -1 GONE\r\n", b"X-Spam-A: GONE\r\nX-Spam-B: GONE\r\nX-Spam-A: GONE\r\n",
-         b"X-Glacis-Verdict: GONE\r\n", b"X-GLACIS-Mode: GONE\r\n", b"X-Secret:GONE\r\n", b"X-Secret:\r\n GONE\r\n")], "headers")
+         b"X-Glacis-Verdict: GONE\r\n", b"X-GLACIS-Mode: GONE\r\n", b"X-Glacis-Monitor: LIST_zen, GONE,\r\n", b"X-Secret:GONE\r\n", b"X-Secret:\r\n GONE\r\n")], "headers")
 def stripped_names(t, field):
     stripped(t, KEEP + field + b"X-After: kept\r\n" + BODY, (b"GONE",), (KEEP, b"X-After: kept\r\n"))
 

@@ -103,6 +103,7 @@ static UNUSED void world_connect(struct world *w, const char *ip)
     struct judge_client c = { .session_id = "01TEST", .rdns = { NULL, 0 } };
 
     assert_true(addr_parse_ip(slice_str(ip), &c.ip));
+    assert_true(addr_parse_ip(SLICE("192.0.2.25"), &c.local));
     c.is_private = addr_is_private(&c.ip);
     c.exempt = c.is_private;
     judge_free(&w->j);

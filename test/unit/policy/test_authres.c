@@ -113,13 +113,13 @@ static const struct {
     { "a\r\nX: y@example.org", " smtp.mailfrom=example.org" },
     { ".a@example.org", " smtp.mailfrom=example.org" },
     { "a..b@example.org", " smtp.mailfrom=example.org" },
-    { "joe@example.org;dkim=pass", "" },
-    { "joe@exa mple.org", "" },
-    { "joe@example.org\r\n", "" },
-    { "joe@[192.0.2.1]", "" },
-    { "joe@b\xc3\xbcro.test", "" },
+    { "joe@example.org;dkim=pass", " smtp.mailfrom=checked.test" },
+    { "joe@exa mple.org", " smtp.mailfrom=checked.test" },
+    { "joe@example.org\r\n", " smtp.mailfrom=checked.test" },
+    { "joe@[192.0.2.1]", " smtp.mailfrom=checked.test" },
+    { "joe@b\xc3\xbcro.test", " smtp.mailfrom=checked.test" },
     { "j\xc3\xb6@example.org", " smtp.mailfrom=example.org" },
-    { "joe@", "" },
+    { "joe@", " smtp.mailfrom=checked.test" },
     { "@example.org", " smtp.mailfrom=example.org" },
     { "xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx@example.org",
       " smtp.mailfrom=example.org" },
@@ -127,7 +127,7 @@ static const struct {
 
 static void senders_are_written_only_if_they_are_plain(void **state)
 {
-    struct spf_verdict m = verdict(SPF_PASS, SPF_MAILFROM, "example.org");
+    struct spf_verdict m = verdict(SPF_PASS, SPF_MAILFROM, "checked.test");
 
     (void)state;
     for (size_t i = 0; i < ARRAY_LEN(senders); i++) {
@@ -164,9 +164,29 @@ static void hostile_names_are_left_out(void **state)
             .rdns = slice_str(helos[i]),
         };
 
-        expect(&a, "Authentication-Results: mx.example.com;\r\n spf=none;\r\n"
+        expect(&a, "Authentication-Results: mx.example.com;\r\n"
                    " iprev=fail policy.iprev=192.0.2.1\r\n");
     }
+}
+
+/* No bare spf=none, whichever identity it is that cannot be written. */
+static void a_result_without_an_identity_is_left_out(void **state)
+{
+    struct spf_verdict m = verdict(SPF_NONE, SPF_MAILFROM, ""), h = verdict(SPF_NONE, SPF_HELO, "");
+    struct authres a = {
+        .authserv_id = SLICE("mx.example.com"),
+        .sender = SLICE("joe@[192.0.2.1]"),
+        .helo = SLICE("-bad-"),
+        .spf = &m,
+        .spf_helo = &h,
+    };
+
+    (void)state;
+    expect(&a, "Authentication-Results: mx.example.com; none\r\n");
+    a.spf = &h; /* the null sender's */
+    expect(&a, "Authentication-Results: mx.example.com; none\r\n");
+    a.helo = SLICE("mail.example.org");
+    expect(&a, "Authentication-Results: mx.example.com;\r\n spf=none smtp.helo=mail.example.org\r\n");
 }
 
 static void an_odd_id_is_quoted(void **state)
@@ -243,6 +263,8 @@ int main(void)
         cmocka_unit_test(a_weak_pass_says_so),
         cmocka_unit_test(senders_are_written_only_if_they_are_plain),
         cmocka_unit_test(hostile_names_are_left_out),
+        { .name = "B8: a result that cannot name its identity is left out",
+          .test_func = a_result_without_an_identity_is_left_out },
         cmocka_unit_test(an_odd_id_is_quoted),
         cmocka_unit_test(received_spf_has_keys_and_values),
         cmocka_unit_test(received_spf_names_the_problem),

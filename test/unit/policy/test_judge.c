@@ -182,8 +182,8 @@ static void nobody_waits_for_monitoring_and_background_lists(void **state)
     judge_recipient_taken(w.j);
     buf_init(&out, 10000);
     judge_headers(w.j, &out);
-    assert_non_null(strstr(out.ptr, "LIST_back,"));
-    assert_non_null(strstr(out.ptr, "LIST_watch(monitor)"));
+    assert_non_null(strstr(out.ptr, " REPUTATION_LISTED, LIST_back,"));
+    assert_non_null(strstr(out.ptr, "X-Glacis-Monitor: LIST_watch,\r\n"));
     buf_fini(&out);
     world_fini(&w);
 }
@@ -413,8 +413,9 @@ static void headers_tell_what_was_found(void **state)
                         "X-Glacis-Verdict: accept; rule=spf-pass; mode=enforce\r\n"
                         "X-Glacis-Score: 5.5\r\nX-Glacis-Level: *****\r\n"
                         "X-Glacis-Tests: SPF_PASS, IPREV_PASS, HELO_FQDN, HELO_RESOLVES_PASS,\r\n"
-                        " SENDER_RESOLVES_PASS, LISTED, LIST_early, RULE_t1, RULE_r1,\r\n"
-                        " RULE_vouched-but-listed, RULE_m1(monitor)\r\n"
+                        " SENDER_RESOLVES_PASS, REPUTATION_LISTED, LIST_early, RULE_t1, RULE_r1,\r\n"
+                        " RULE_vouched-but-listed,\r\n"
+                        "X-Glacis-Monitor: RULE_m1,\r\n"
                         "X-Note: h.a.test pass\r\nX-To: bob@example.com\r\n");
     buf_reset(&out);
     judge_added_headers(w.j, &out);
@@ -451,7 +452,7 @@ static void the_manual_page_has_every_test_and_no_other(void **state)
         }
     }
     buf_init(&names, 8192);
-    judge_put_test_names(&names);
+    judge_put_mark_names(&names);
     buf_put_char(&names, '\0');
     buf_put_char(&items, '\0');
     assert_string_equal(names.ptr, items.ptr);
@@ -528,6 +529,13 @@ static void helo_facts_follow_the_table(void **state)
         { "spf.example.net", "fqdn", "fail", "false", "false" },
         { "bad.example.net", "fqdn", "fail", "false", "unknown" },
         { "own.example.net", "fqdn", "pass", "true", "false" },
+        { "h.a.test.", "fqdn", "pass", "true", "false" },
+        { "gone.test.", "fqdn", "fail", "false", "false" },
+        { "mx1.example.com.", "fqdn", "fail", "false", "true" },
+        { "gone.test..", "invalid", "none", "false", "false" },
+        { ".", "invalid", "none", "false", "false" },
+        { "[192.0.2.25]", "literal", "none", "false", "true" },
+        { "[0.0.0.0]", "literal", "none", "false", "false" },
     };
 
     (void)state;
@@ -650,6 +658,50 @@ static void a_tarpit_holds_once_a_stage(void **state)
     world_fini(&w);
 }
 
+/* The groups and rules know a mailbox by one spelling; SPF and lists see a HELO without its final dot. */
+static void a_mailbox_has_one_spelling(void **state)
+{
+    static const struct {
+        const char *from, *to, *rule;
+    } rows[] = {
+        { "x@good.test", "bob@example.com", "blocked" },
+        { "\"x\"@good.test", "bob@example.com", "blocked" },
+        { "\"\\x\"@GOOD.test", "bob@example.com", "blocked" },
+        { "\"x y\"@good.test", "bob@example.com", "default" },
+        { "\"y\"@good.test", "\"abuse\"@example.com", "postmaster" },
+    };
+
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        struct world w;
+
+        world_init(&w, "groups: {block_senders: [x@good.test]}\n");
+        fake_dns_add(w.dns, "good.test", DNS_TYPE_MX, "10 mx.good.test", 0);
+        world_connect(&w, "203.0.113.9");
+        judge_helo(w.j, SLICE("h.test"));
+        world_mail(&w, rows[i].from);
+        world_ask(&w, rows[i].to);
+        sim_advance(w.loop, 60000);
+        assert_string_equal(w.rule, rows[i].rule);
+        world_fini(&w);
+    }
+}
+
+static void a_final_dot_of_the_helo_is_dropped(void **state)
+{
+    struct world w;
+
+    (void)state;
+    world_init(&w, "reputation: {lists: [{name: d, zone: d.test, looks_up: helo}]}\n");
+    fake_dns_add(w.dns, "h.a.test", DNS_TYPE_TXT, "v=spf1 exists:%{h}.e.test -all", 0);
+    fake_dns_add(w.dns, "h.a.test.e.test", DNS_TYPE_A, "127.0.0.2", 0);
+    world_play(&w, "203.0.113.9", "h.a.test.", "");
+    want_fact(&w, FACT_ID_HELO_NAME, "h.a.test");
+    want_fact(&w, FACT_ID_SPF, "pass");
+    assert_int_equal(fake_dns_asked(w.dns, "h.a.test.d.test", DNS_TYPE_A), 1);
+    world_fini(&w);
+}
+
 int main(void)
 {
     const struct CMUnitTest cases[] = {
@@ -669,7 +721,9 @@ int main(void)
         cmocka_unit_test(the_manual_page_has_every_test_and_no_other),
         cmocka_unit_test(nothing_asked_gives_no_results),
         cmocka_unit_test(the_null_sender_is_judged_by_its_helo),
-        cmocka_unit_test(helo_facts_follow_the_table),
+        { .name = "B8: facts of the HELO follow the table", .test_func = helo_facts_follow_the_table },
+        { .name = "B8: a mailbox has one spelling", .test_func = a_mailbox_has_one_spelling },
+        { .name = "B8: a final dot of the HELO is dropped", .test_func = a_final_dot_of_the_helo_is_dropped },
         cmocka_unit_test(message_rules_see_the_author_and_the_score),
         cmocka_unit_test(c5_only_one_author_of_the_header_section_counts),
         cmocka_unit_test(earliest_refuses_before_the_recipient),
