@@ -98,7 +98,8 @@ static bool name_known(void *arg, struct slice name)
         return false;
     }
     if (fact == RULE_NO_FACT) {
-        return true;
+        n->why = n->tag && slice_eq(name, SLICE("reply.retry")) ? "is only for replies" : NULL;
+        return n->why == NULL;
     }
     if (fact < FACT_COUNT && fact_table[fact].stage == STAGE_MESSAGE && n->l->block == BLOCK_ENVELOPE) {
         n->why = "is known only in message_rules";
@@ -183,14 +184,14 @@ static bool parse_reply(struct slice text, struct rule_reply *out)
     return out->enhanced.ptr[0] == code.ptr[0] && !slice_empty(out->text);
 }
 
-/* "5.7.23" as "4.7.23" */
-static struct slice soft_code(struct rules_load *l, struct slice enhanced)
+/* "5.7.23" as "4.7.23", for the class '4'. */
+static struct slice enhanced_as(struct rules_load *l, struct slice enhanced, char class)
 {
     char mem[16];
     struct buf b;
 
     buf_init_fixed(&b, mem, sizeof(mem));
-    buf_put_char(&b, '4');
+    buf_put_char(&b, class);
     buf_put_slice(&b, slice_skip(enhanced, 1));
     return rules_text(l, buf_slice(&b));
 }
@@ -216,13 +217,11 @@ static bool take_reply(struct rules_load *l, struct rule *rule, const struct con
         return false;
     }
     if (!is_class(given.code, rule->final)) { /* the preset's text under an action from `override` */
-        struct slice text = given.text;
-
-        given = reply_default(rule->final);
-        given.text = text;
+        given.code = reply_default(rule->final).code;
+        given.enhanced = enhanced_as(l, given.enhanced, given.code < 500 ? '4' : '5');
     }
     check_template(l, rule, at, false);
-    given.soft = soft_code(l, given.enhanced);
+    given.soft = enhanced_as(l, given.enhanced, '4');
     *out = given;
     return true;
 }

@@ -7,7 +7,8 @@
  *                        +---- engine_changed (a check) <---+---- budget: what is missing is unknown
  *
  * Waiting     only for what rules_evaluate() names; a fact that a monitored rule would like to know is
- *             asked and not waited for.
+ *             asked and not waited for.  A rule without a final action waits for lists PATIENCE_MS longer than the
+ *             rules with one need, once a transaction.
  * Callbacks   always from the loop (run_later); nothing is touched after the verdict was delivered, since
  *             the callback may free the judge.
  */
@@ -19,6 +20,7 @@
 
 #define JUDGES_KEPT 200
 #define STEPS_MAX 1000 /* evaluations of one turn; each one settles a fact */
+#define PATIENCE_MS 500
 
 enum source engine_source(unsigned fact)
 {
@@ -32,6 +34,7 @@ enum source engine_source(unsigned fact)
         [FACT_ID_REPUTATION_LISTS] = SOURCE_LISTS,
         [FACT_ID_REPUTATION_MONITORED] = SOURCE_LISTS,
         [FACT_ID_REPUTATION_INCOMPLETE] = SOURCE_LISTS,
+        [FACT_ID_REPUTATION_SUBJECT] = SOURCE_LISTS,
         [FACT_ID_REPUTATION_REASON] = SOURCE_REASON,
         [FACT_ID_HELO_RESOLVES] = SOURCE_HELO,
         [FACT_ID_HELO_MATCHES] = SOURCE_MATCHES,
@@ -89,7 +92,7 @@ static void note_lists(struct policy_worker *pw)
     const struct reputation *rep = &pw->policy->reputation;
     bool sum = pw->used[FACT_ID_REPUTATION_LISTED] || pw->used[FACT_ID_REPUTATION_SCORE] ||
                pw->used[FACT_ID_REPUTATION_LISTS] || pw->used[FACT_ID_REPUTATION_INCOMPLETE] ||
-               pw->used[FACT_ID_REPUTATION_REASON];
+               pw->used[FACT_ID_REPUTATION_REASON] || pw->used[FACT_ID_REPUTATION_SUBJECT];
     bool zero_day = pw->used[FACT_ID_ZERO_DAY_LISTED] || pw->used[FACT_ID_ZERO_DAY_SUSPECT] ||
                     pw->used[FACT_ID_ZERO_DAY_REASONS];
 
@@ -266,6 +269,8 @@ struct eval_input engine_input(const struct judge *j, enum fact_stage stage)
         .now_s = wall_now_s(),
         .grey = j->mem.grey,
         .score = stage == STAGE_MESSAGE ? j->txn.score : 0,
+        .reputation = j->score_bounds,
+        .hurry = j->txn.hurry,
     };
 }
 
@@ -321,6 +326,7 @@ static void deliver(struct judge *j)
     };
     buf_reset(&j->text);
     if (refuses(r->action)) {
+        texts.code = r->reply.code;
         reply_render(&texts, r->reply.text, &j->text);
         j->verdict.code = r->reply.code;
         j->verdict.enhanced = r->reply.enhanced;
@@ -371,35 +377,64 @@ static bool have(struct judge *j, unsigned fact, bool final)
     return true;
 }
 
-static void on_run(void *arg)
+/* Evaluates, asks and evaluates again.  True: the rules are decided; false: something is waited for. */
+static bool walk(struct judge *j, bool hurry)
 {
-    struct judge *j = arg;
     struct question *q = &j->question;
-    const struct rules *rules = &j->pw->policy->rules;
 
-    if (q->cb == NULL) {
-        return;
-    }
-    facts_derive(j);
     for (unsigned steps = 0;; steps++) {
         struct eval_input in = engine_input(j, q->stage);
 
         BUG_ON(steps > STEPS_MAX);
-        rules_evaluate(rules, q->block, &in, &j->result, j->trace[q->block]);
+        in.hurry = in.hurry || hurry;
+        rules_evaluate(&j->pw->policy->rules, q->block, &in, &j->result, j->trace[q->block]);
         if (j->result.background != RULE_NO_FACT) {
             engine_ask(j, j->result.background, false);
         }
         if (j->result.status != EVAL_NEEDS) {
-            break;
+            return true;
         }
         if (j->result.needs == RULE_NEEDS_TRIPLET ? !memory_ask_triplet(j, q->expired)
                                                   : !have(j, j->result.needs, j->result.needs_final)) {
-            return;
+            return false;
         }
     }
-    if (!awaits_reason(j)) {
+}
+
+/* Only a rule without a final action waits, and for a list: then not for much longer. */
+static void limit_patience(struct judge *j)
+{
+    bool lists = j->result.needs != RULE_NEEDS_TRIPLET && rules_fact_is_of_lists(j->result.needs);
+
+    if (j->result.needs_final || !lists || j->txn.hurry || timer_active(&j->question.patience)) {
+        return;
+    }
+    if (walk(j, true)) { /* what the others need is there: asked on the way, if it was not */
+        timer_start(&j->question.patience, PATIENCE_MS);
+    }
+}
+
+static void on_run(void *arg)
+{
+    struct judge *j = arg;
+
+    if (j->question.cb == NULL) {
+        return;
+    }
+    facts_derive(j);
+    if (!walk(j, false)) {
+        limit_patience(j);
+    } else if (!awaits_reason(j)) {
         deliver(j);
     }
+}
+
+static void on_patience(void *arg)
+{
+    struct judge *j = arg;
+
+    j->txn.hurry = true;
+    loop_defer(j->pw->loop, &j->run_later);
 }
 
 static void on_budget(void *arg)
@@ -425,6 +460,7 @@ void engine_init(struct judge *j)
     deferred_init(&j->run_later, on_run, j);
     judge_bypass_init(j);
     timer_init(&j->question.budget, j->pw->loop, on_budget, j);
+    timer_init(&j->question.patience, j->pw->loop, on_patience, j);
 }
 
 void engine_start(struct judge *j, enum rule_block block, enum fact_stage stage)
@@ -445,6 +481,7 @@ void engine_cancel(struct judge *j)
 {
     j->question.cb = NULL;
     timer_stop(&j->question.budget);
+    timer_stop(&j->question.patience);
     deferred_cancel(&j->run_later);
     deferred_cancel(&j->bypassed);
 }

@@ -73,7 +73,8 @@ struct question { /* that is out */
     enum rule_block block;
     enum fact_stage stage;
     struct timer budget;
-    bool expired; /* the budget is over: what is not known now is unknown */
+    struct timer patience; /* runs while only rules without a final action wait, for lists */
+    bool expired;          /* the budget is over: what is not known now is unknown */
 };
 
 struct judge_tag {
@@ -84,6 +85,7 @@ struct judge_tag {
 
 struct judge_txn { /* what the accepted recipients brought */
     bool open, any;
+    bool hurry;  /* rules without a final action have waited for lists long enough */
     bool single; /* a tag names the one recipient that was taken */
     bool bypass;
     enum verdict_action action; /* of the first recipient */
@@ -113,8 +115,8 @@ struct judge_memory { /* engine_memory.c */
     bool client_done;
     /* of the transaction */
     bool standing_wanted, standing_done, good, established;
-    bool network_made, domain_made; /* the keys below: of the client; of an SPF pass */
-    struct memory_key network, domain;
+    bool host_made, domain_made; /* the keys below: of the client with its name; of an SPF pass */
+    struct memory_key host, domain;
     bool zero_wanted, zero_done, zero_failed;
     unsigned zero_which[4]; /* what the questions of zero_op are about */
     struct zero_day zero;
@@ -154,6 +156,7 @@ struct judge {
     const struct spf_verdict *spf_verdict;
     bool lists_asked, late_asked, reason_asked;
     struct lists_seen lists_seen;
+    struct eval_bounds score_bounds; /* of reputation.score */
     struct buf lists_text, monitored_text; /* of the facts reputation.lists and .monitored */
 
     struct judge_memory mem;

@@ -1,11 +1,18 @@
 /*
  * engine_lists.c - what the reputation lists answered, as facts (engine.h).
  *
- * reputation.listed is exact: with answers missing it is true or false only if no answer could change that,
- * else unknown.  While late lists have not been asked, the facts are SOFT: good enough for rules that only
- * score, tag or tarpit.
+ * Exact       reputation.listed is true or false as soon as no answer that may still come could change that, and
+ *             unknown if only an answer that failed could tell.  reputation.score is decided the same way where a rule
+ *             compares it: the bounds in which it lies go to the evaluator (struct eval_bounds).
+ * Doubt       an allow-list that failed vouches for nothing.  A listing that it might have outweighed is marked, so
+ *             that nobody is refused for good because of an outage.
+ * So far      lists, subject and monitored have the texts of what has answered, while they are PENDING too: a reply
+ *             that is due names these.
+ * Late        while late lists have not been asked and could change something, the facts are SOFT: good enough for
+ *             rules that only score, tag or tarpit.
  */
 #include "policy/engine.h"
+#include "policy/verdict.h"
 
 static void set_no_lists(struct judge *j)
 {
@@ -18,6 +25,8 @@ static void set_no_lists(struct judge *j)
     fact_set_text(f, FACT_ID_REPUTATION_MONITORED, SLICE_NONE);
     fact_set_flag(f, FACT_ID_REPUTATION_INCOMPLETE, false);
     fact_set_text(f, FACT_ID_REPUTATION_REASON, SLICE_NONE);
+    fact_set_text(f, FACT_ID_REPUTATION_SUBJECT, SLICE_NONE);
+    j->score_bounds = (struct eval_bounds){ .known = false };
     for (size_t i = 0; i < rep->count; i++) {
         j->lists[i] =
             (struct fact_value){ .state = rep->list[i].mode == LIST_OFF ? FACT_UNKNOWN : FACT_KNOWN };
@@ -32,14 +41,14 @@ static void derive_list(struct judge *j, size_t i)
     enum list_state state = reputation_list_state(j->run, i, &weight);
     bool off = reputation_mode(j->run, i) == LIST_OFF;
     enum list_ask ask = reputation_ask(j->run, i);
-    bool background = ask == LIST_BACKGROUND || reputation_mode(j->run, i) == LIST_MONITOR;
     bool name_out = j->rdns != NULL && (list->subjects & (1u << SUBJECT_RDNS)) != 0; /* to be asked about */
+    bool awaited = reputation_list_awaited(j->run, i) || (name_out && ask != LIST_BACKGROUND);
 
     *v = (struct fact_value){ .state = FACT_KNOWN, .flag = state == LIST_LISTED };
     if (off || state == LIST_FAILED) {
         v->state = FACT_UNKNOWN;
     } else if (state == LIST_PENDING || (name_out && state != LIST_LISTED)) {
-        v->state = background ? FACT_UNKNOWN : FACT_PENDING;
+        v->state = awaited ? FACT_PENDING : FACT_UNKNOWN;
     } else if (state == LIST_UNASKED && ask == LIST_LATE && !j->late_asked) {
         v->state = FACT_SOFT;
     } else if (state == LIST_UNASKED && !j->lists_asked) {
@@ -47,65 +56,76 @@ static void derive_list(struct judge *j, size_t i)
     }
 }
 
-static void set_state(struct judge *j, const enum fact_id *ids, size_t count, enum fact_state state)
+/* ---- the sum ---- */
+
+/* How well the facts are known that follow from all lists. */
+static enum fact_state state_of(const struct judge *j, enum list_outlook outlook)
 {
-    for (size_t i = 0; i < count; i++) {
-        if (j->facts.v[ids[i]].state == FACT_KNOWN) {
-            j->facts.v[ids[i]].state = (uint8_t)state;
-        }
+    if (!j->lists_asked) {
+        return FACT_IDLE;
+    }
+    return outlook == OUTLOOK_AWAITED ? FACT_PENDING : outlook == OUTLOOK_LATE ? FACT_SOFT : FACT_KNOWN;
+}
+
+static void set_listed(struct judge *j, const struct reputation_sum *sum, enum fact_state state)
+{
+    int64_t threshold = j->pw->policy->reputation.threshold;
+    struct fact_value *v = &j->facts.v[FACT_ID_REPUTATION_LISTED];
+
+    *v = (struct fact_value){ .state = (uint8_t)state, .flag = sum->score >= threshold };
+    if (state != FACT_IDLE && (sum->low >= threshold || sum->high < threshold)) {
+        v->state = FACT_KNOWN;
+        v->flag = sum->low >= threshold;
+        v->doubt = v->flag && sum->low_if_answered < threshold;
+    } else if (state == FACT_KNOWN) {
+        v->state = FACT_UNKNOWN;
     }
 }
 
-/* For rules without a final action; what an early list left open, a late one may still decide for others. */
-static void set_soft(struct judge *j, const enum fact_id *ids, size_t count, const struct reputation_sum *sum)
+static void set_score(struct judge *j, const struct reputation_sum *sum, enum fact_state state)
 {
-    set_state(j, ids, count, FACT_SOFT);
-    for (size_t i = 0; i < count; i++) {
-        if (j->facts.v[ids[i]].state == FACT_UNKNOWN) { /* listed or score: as if the silent ones said no */
-            j->facts.v[ids[i]] =
-                (struct fact_value){ .state = FACT_SOFT,
-                                     .flag = sum->score >= j->pw->policy->reputation.threshold };
-            if (ids[i] == FACT_ID_REPUTATION_SCORE) {
-                j->facts.v[ids[i]].u.number = (uint64_t)sum->score;
-            }
-        }
+    struct fact_value *v = &j->facts.v[FACT_ID_REPUTATION_SCORE];
+
+    *v = (struct fact_value){ .state = (uint8_t)state, .u.number = (uint64_t)sum->score };
+    if (state == FACT_KNOWN) {
+        v->state = sum->low == sum->high ? FACT_KNOWN : FACT_UNKNOWN;
+        v->doubt = sum->low_if_answered < sum->low;
     }
+    j->score_bounds = (struct eval_bounds){ .known = state != FACT_IDLE,
+                                            .low = sum->low,
+                                            .high = sum->high,
+                                            .low_if_answered = sum->low_if_answered };
 }
 
-/* The values as far as the lists have answered. */
+static void set_text(struct judge *j, enum fact_id id, struct slice text, enum fact_state state)
+{
+    fact_set_text(&j->facts, id, text);
+    j->facts.v[id].state = (uint8_t)state;
+}
+
 static void set_lists(struct judge *j, const struct reputation_sum *sum)
 {
-    struct facts *f = &j->facts;
-    int64_t threshold = j->pw->policy->reputation.threshold;
+    enum fact_state state = state_of(j, sum->outlook);
 
-    if (sum->low >= threshold || sum->high < threshold) {
-        fact_set_flag(f, FACT_ID_REPUTATION_LISTED, sum->low >= threshold);
-    } else {
-        fact_set_unknown(f, FACT_ID_REPUTATION_LISTED);
-    }
-    if (sum->low == sum->high) {
-        fact_set_number(f, FACT_ID_REPUTATION_SCORE, sum->score);
-    } else {
-        fact_set_unknown(f, FACT_ID_REPUTATION_SCORE);
-    }
-    fact_set_flag(f, FACT_ID_REPUTATION_INCOMPLETE, sum->incomplete);
+    set_listed(j, sum, state);
+    set_score(j, sum, state);
+    fact_set_flag(&j->facts, FACT_ID_REPUTATION_INCOMPLETE, sum->incomplete);
+    j->facts.v[FACT_ID_REPUTATION_INCOMPLETE].state = (uint8_t)state;
     buf_reset(&j->lists_text);
     reputation_put_lists(j->run, false, &j->lists_text);
-    fact_set_text(f, FACT_ID_REPUTATION_LISTS, buf_slice(&j->lists_text));
+    set_text(j, FACT_ID_REPUTATION_LISTS, buf_slice(&j->lists_text), state);
+    set_text(j, FACT_ID_REPUTATION_SUBJECT, reputation_subject(j->run), state);
     buf_reset(&j->monitored_text);
     reputation_put_lists(j->run, true, &j->monitored_text);
-    fact_set_text(f, FACT_ID_REPUTATION_MONITORED, buf_slice(&j->monitored_text));
+    fact_set_text(&j->facts, FACT_ID_REPUTATION_MONITORED, buf_slice(&j->monitored_text));
 }
 
-static bool lists_waiting(const struct judge *j)
-{
-    return reputation_waiting(j->run, RUN_EARLY | (j->late_asked ? RUN_LATE : 0)) ||
-           (j->rdns != NULL && reputation_looks_up(j->run, SUBJECT_RDNS));
-}
-
-static void derive_reason(struct judge *j, bool waiting)
+/* Asked once a listing is certain: what else may come says nothing about the first list that has it. */
+static void derive_reason(struct judge *j)
 {
     struct facts *f = &j->facts;
+    const struct fact_value *listed = &f->v[FACT_ID_REPUTATION_LISTED];
+    bool waiting = listed->state == FACT_IDLE || listed->state == FACT_PENDING;
 
     if (!j->reason_asked) {
         f->v[FACT_ID_REPUTATION_REASON] = (struct fact_value){ .state = FACT_IDLE };
@@ -120,6 +140,8 @@ static void derive_reason(struct judge *j, bool waiting)
         fact_set_text(f, FACT_ID_REPUTATION_REASON, reputation_reason(j->run));
     }
 }
+
+/* ---- suspicion ---- */
 
 static const struct {
     enum fact_id id;
@@ -166,29 +188,31 @@ static void derive_suspect(struct judge *j)
     f->v[FACT_ID_ZERO_DAY_REASONS] = (struct fact_value){ .state = (uint8_t)worst };
 }
 
-static void derive_zero_day(struct judge *j, const struct reputation_sum *sum, enum fact_state state)
+static void set_zero_day_listed(struct judge *j, const struct reputation_sum *sum)
 {
-    static const enum fact_id listed[] = { FACT_ID_ZERO_DAY_LISTED };
+    struct fact_value *v = &j->facts.v[FACT_ID_ZERO_DAY_LISTED];
+
+    *v = (struct fact_value){ .state = FACT_KNOWN, .flag = sum->zero_day };
+    if (j->pw->zero_day_lists && j->run != NULL && !sum->zero_day) {
+        v->state = sum->zero_day_outlook == OUTLOOK_FAILED ? FACT_UNKNOWN
+                                                           : (uint8_t)state_of(j, sum->zero_day_outlook);
+    }
+}
+
+static void derive_zero_day(struct judge *j, const struct reputation_sum *sum)
+{
     enum fact_state memory = memory_zero_day_state(j);
-    struct facts *f = &j->facts;
     const bool flags[] = { j->mem.zero.fresh_domain, j->mem.zero.fresh_client, j->mem.zero.burst };
 
     for (size_t i = 0; i < ARRAY_LEN(flags); i++) {
-        fact_set_flag(f, zero_day_facts[i].id, memory == FACT_KNOWN && flags[i]);
-        f->v[zero_day_facts[i].id].state = (uint8_t)memory;
+        fact_set_flag(&j->facts, zero_day_facts[i].id, memory == FACT_KNOWN && flags[i]);
+        j->facts.v[zero_day_facts[i].id].state = (uint8_t)memory;
     }
-    if (!j->pw->zero_day_lists) {
-        fact_set_flag(f, FACT_ID_ZERO_DAY_LISTED, false);
-    } else if (state == FACT_IDLE || state == FACT_PENDING) {
-        f->v[FACT_ID_ZERO_DAY_LISTED] = (struct fact_value){ .state = (uint8_t)state };
-    } else if (sum->zero_day_known) {
-        fact_set_flag(f, FACT_ID_ZERO_DAY_LISTED, sum->zero_day);
-        set_state(j, listed, 1, state);
-    } else {
-        fact_set_unknown(f, FACT_ID_ZERO_DAY_LISTED);
-    }
+    set_zero_day_listed(j, sum);
     derive_suspect(j);
 }
+
+/* ---- all of it ---- */
 
 static struct lists_seen look(const struct judge *j)
 {
@@ -217,38 +241,21 @@ static bool seen_already(const struct lists_seen *a, const struct lists_seen *b)
 
 static void derive_all(struct judge *j)
 {
-    static const enum fact_id ids[] = { FACT_ID_REPUTATION_LISTED, FACT_ID_REPUTATION_SCORE,
-                                        FACT_ID_REPUTATION_LISTS, FACT_ID_REPUTATION_INCOMPLETE };
-    struct reputation_sum sum = { .zero_day_known = true };
-    enum fact_state state = FACT_KNOWN;
+    struct reputation_open open = { .late = !j->late_asked, .name = j->rdns != NULL };
+    struct reputation_sum sum = { .outlook = OUTLOOK_SETTLED };
 
     if (j->run == NULL) {
         set_no_lists(j);
-        derive_zero_day(j, &sum, FACT_KNOWN);
+        derive_zero_day(j, &sum);
         return;
     }
-    if (!j->lists_asked) {
-        state = FACT_IDLE;
-    } else if (lists_waiting(j)) {
-        state = FACT_PENDING;
-    } else if (!j->late_asked && reputation_has_unasked_late(j->run)) {
-        state = FACT_SOFT;
-    }
-    reputation_sum(j->run, &sum);
+    reputation_sum(j->run, open, &sum);
     set_lists(j, &sum);
-    if (state == FACT_IDLE || state == FACT_PENDING) { /* also what would be unknown by now */
-        for (size_t i = 0; i < ARRAY_LEN(ids); i++) {
-            j->facts.v[ids[i]] = (struct fact_value){ .state = (uint8_t)state };
-        }
-    }
-    if (state == FACT_SOFT) {
-        set_soft(j, ids, ARRAY_LEN(ids), &sum);
-    }
     for (size_t i = 0; i < j->pw->policy->reputation.count; i++) {
         derive_list(j, i);
     }
-    derive_reason(j, state == FACT_IDLE || state == FACT_PENDING);
-    derive_zero_day(j, &sum, state);
+    derive_reason(j);
+    derive_zero_day(j, &sum);
 }
 
 void lists_derive(struct judge *j)

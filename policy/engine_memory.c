@@ -3,7 +3,7 @@
  * triplets; and what a session leaves behind: standing, witness for the guard (engine.h).
  *
  *     client     at connect: seen since, rate
- *     standing   when SPF and the verified name are settled: is any of the client's keys in good standing?
+ *     standing   when SPF and the verified name are settled: is an identity of the client in good standing?
  *     zero-day   after that, because good standing ties a client to its names
  *     triplet    when a rule with `greylist` matched
  *
@@ -99,17 +99,24 @@ void memory_start_client(struct judge *j)
 
 /* ---- standing ---- */
 
-/* Keys are hashes: that of the client is made once a session, that of the domain once a transaction. */
-static size_t take_keys(struct judge *j, struct memory_key key[3])
+/* A name that comes with the address, to whoever has it, tells nobody from the next customer. */
+static bool has_own_name(const struct judge *j)
 {
-    struct slice name = text_of(j, FACT_ID_CLIENT_RDNS), domain = text_of(j, FACT_ID_SPF_DOMAIN);
+    const struct fact_value *generic = &j->facts.v[FACT_ID_CLIENT_DYNAMIC];
+
+    return !slice_empty(text_of(j, FACT_ID_CLIENT_RDNS)) && generic->state == FACT_KNOWN && !generic->flag;
+}
+
+/*
+ * The client's identities (standing.h), that of the SPF pass first.  Keys are hashes: that of the host is made once a
+ * session, that of the domain once a transaction.
+ */
+static size_t take_identities(struct judge *j, struct memory_key key[2])
+{
+    struct slice domain = text_of(j, FACT_ID_SPF_DOMAIN);
     struct judge_memory *m = &j->mem;
     size_t n = 0;
 
-    if (!m->network_made) {
-        m->network = identity_network(&j->ip);
-        m->network_made = true;
-    }
     if (has_spf_pass(j) && !slice_empty(domain)) {
         if (!m->domain_made) {
             m->domain = memory_key(MEMORY_DOMAIN, domain);
@@ -117,11 +124,24 @@ static size_t take_keys(struct judge *j, struct memory_key key[3])
         }
         key[n++] = m->domain;
     }
-    if (!slice_empty(name)) {
-        key[n++] = memory_key(MEMORY_NAME, identity_owner(name));
+    if (has_own_name(j)) {
+        if (!m->host_made) {
+            m->host = identity_host(&j->ip, text_of(j, FACT_ID_CLIENT_RDNS));
+            m->host_made = true;
+        }
+        key[n++] = m->host;
     }
-    key[n++] = m->network;
     return n;
+}
+
+/* Without its name a client may still be the one whose name earned it. */
+static void set_known_good(struct judge *j)
+{
+    if (j->mem.good || j->facts.v[FACT_ID_CLIENT_RDNS].state != FACT_UNKNOWN) {
+        fact_set_flag(&j->facts, FACT_ID_CLIENT_KNOWN_GOOD, j->mem.good);
+    } else {
+        fact_set_unknown(&j->facts, FACT_ID_CLIENT_KNOWN_GOOD);
+    }
 }
 
 static void on_standing(void *arg, const struct memory_answer *a)
@@ -136,11 +156,11 @@ static void on_standing(void *arg, const struct memory_answer *a)
     for (size_t i = 0; i < a->count; i++) {
         known = known || a->record[i].known;
         m->good = m->good || known_good_is(&settings(j)->known_good, &a->record[i], now_s);
-        m->established = m->established ||
-                         known_good_is_established(&settings(j)->known_good, &a->record[i], history, now_s);
     }
+    m->established = has_spf_pass(j) && m->domain_made &&
+                     known_good_is_established(&settings(j)->known_good, &a->record[0], history, now_s);
     if (known) {
-        fact_set_flag(&j->facts, FACT_ID_CLIENT_KNOWN_GOOD, m->good);
+        set_known_good(j);
     } else {
         fact_set_unknown(&j->facts, FACT_ID_CLIENT_KNOWN_GOOD);
     }
@@ -168,8 +188,8 @@ static bool is_pending(const struct judge *j, enum fact_id id)
 static void derive_standing(struct judge *j)
 {
     struct judge_memory *m = &j->mem;
-    struct memory_key key[3];
-    struct memory_question q[3];
+    struct memory_key key[2];
+    struct memory_question q[2];
     size_t n;
 
     if ((!m->standing_wanted && (j->pw->guard == NULL || j->run == NULL)) || !j->txn.open ||
@@ -177,11 +197,16 @@ static void derive_standing(struct judge *j)
         is_pending(j, FACT_ID_CLIENT_RDNS)) {
         return;
     }
-    n = take_keys(j, key);
+    n = take_identities(j, key);
     for (size_t i = 0; i < n; i++) {
         q[i] = (struct memory_question){ .what = MEMORY_STANDING,
                                          .key = key[i],
                                          .keep_s = settings(j)->known_good.within_s };
+    }
+    if (n == 0) { /* nobody that could have earned it */
+        m->standing_done = true;
+        set_known_good(j);
+        return;
     }
     m->standing_op = memory_ask(j->pw->memory, q, n, wall_now_s(), on_standing, j);
     if (j->run != NULL && j->pw->guard != NULL && has_spf_pass(j) && guard_run_samples(j->pw->guard)) {
@@ -370,20 +395,19 @@ static bool listed_elsewhere(const struct judge *j, size_t list)
 static void bear_witness(const struct judge *j)
 {
     const struct reputation *rep = &j->pw->policy->reputation;
-    struct slice name = text_of(j, FACT_ID_CLIENT_RDNS), domain = text_of(j, FACT_ID_SPF_DOMAIN);
-    struct addr net = addr_network(&j->ip, 24, 64);
+    struct slice owner = has_spf_pass(j) ? identity_owner(text_of(j, FACT_ID_SPF_DOMAIN)) : SLICE_NONE;
+    struct slice name = text_of(j, FACT_ID_CLIENT_RDNS);
+    struct addr net = addr_network(&j->ip, 24, 48);
     struct guard_witness w = { .spf_pass = has_spf_pass(j),
                                .established = j->mem.established,
+                               .owner = hash_of(owner),
                                .ip = j->ip,
                                .network = identity_network_hash(&j->ip) };
     char mem[DNS_NAME_MAX + ADDR_TEXT_MAX + 2];
-    struct slice owner;
     struct buf who;
 
-    owner = !slice_empty(name) ? identity_owner(name) : w.spf_pass ? domain : SLICE_NONE;
-    w.owner = slice_empty(owner) ? w.network : hash_of(owner);
-    if (w.established) {
-        guard_run_canary(j->pw->guard, &j->ip, w.owner);
+    if (w.established) { /* a provider's many customers are one correspondent */
+        guard_run_canary(j->pw->guard, &j->ip, slice_empty(name) ? w.owner : hash_of(identity_owner(name)));
     }
     buf_init_fixed(&who, mem, sizeof(mem));
     addr_put_ip(&who, &net);
@@ -429,13 +453,17 @@ void memory_drop(struct judge *j, enum fact_scope scope)
 
 void judge_outcome(struct judge *j, bool accepted)
 {
-    struct memory_key key[3];
+    struct memory_key key[4];
     size_t n;
 
     if (j == NULL || !usable(j) || !j->txn.open) {
         return;
     }
-    n = take_keys(j, key);
+    n = take_identities(j, key);
+    if (has_own_name(j)) {
+        key[n++] = identity_address(&j->ip);
+    }
+    key[n++] = identity_network(&j->ip);
     for (size_t i = 0; i < n; i++) {
         memory_note(j->pw->memory, accepted ? MEMORY_ACCEPTED : MEMORY_REFUSED, &key[i],
                     settings(j)->known_good.within_s, wall_now_s());
@@ -452,15 +480,23 @@ bool judge_known_good(const struct judge *j)
     return j->mem.good;
 }
 
-bool policy_client_known_good(const struct policy_worker *pw, const struct addr *ip)
+static bool peek(const struct policy_worker *pw, struct memory_key key)
 {
     struct memory_record r;
-    struct memory_key key;
 
     if (pw->memory == NULL) {
         return false;
     }
-    key = identity_network(ip);
     memory_peek_standing(pw->memory, &key, wall_now_s(), &r);
     return known_good_is(&pw->policy->remembered.known_good, &r, wall_now_s());
+}
+
+bool policy_client_known_good(const struct policy_worker *pw, const struct addr *ip)
+{
+    return peek(pw, identity_address(ip));
+}
+
+bool policy_greets_at_once(const struct policy_worker *pw, const struct addr *ip)
+{
+    return peek(pw, identity_network(ip)) || policy_client_known_good(pw, ip);
 }

@@ -12,6 +12,7 @@
  *            KNOWN     the value holds
  *            SOFT      the value holds for rules without a final action; for others it is as good as IDLE (late
  *                      lists are asked for them alone)
+ *            A text may already hold what is known so far while it is PENDING: for replies and tags that are due.
  */
 #ifndef POLICY_FACTS_H
 #define POLICY_FACTS_H
@@ -60,6 +61,7 @@ enum fact_stage { STAGE_CONNECT = 0, STAGE_HELO, STAGE_MAIL, STAGE_RCPT, STAGE_M
     X(REPUTATION_MONITORED, "reputation.monitored", FACT_WORDS, STAGE_CONNECT, SCOPE_TXN, "")        \
     X(REPUTATION_INCOMPLETE, "reputation.incomplete", FACT_FLAG, STAGE_CONNECT, SCOPE_TXN, "")       \
     X(REPUTATION_REASON, "reputation.reason", FACT_TEXT, STAGE_CONNECT, SCOPE_TXN, "")               \
+    X(REPUTATION_SUBJECT, "reputation.subject", FACT_TEXT, STAGE_CONNECT, SCOPE_TXN, "")             \
     X(HELO_NAME, "helo.name", FACT_NAME, STAGE_HELO, SCOPE_HELO, "")                                 \
     X(HELO_KIND, "helo.kind", FACT_WORD, STAGE_HELO, SCOPE_HELO, "fqdn bare literal invalid")        \
     X(HELO_RESOLVES, "helo.resolves", FACT_WORD, STAGE_HELO, SCOPE_HELO, "pass fail none temperror") \
@@ -122,6 +124,7 @@ struct fact_value {
     uint8_t  state; /* enum fact_state */
     uint8_t  word;  /* FACT_WORD: index in the fact's words */
     bool     flag;
+    bool     doubt; /* KNOWN, and might be otherwise had a look-up not failed: no ground to refuse for good */
     uint32_t len;   /* of text */
     union {
         const char        *text;   /* NAME, ADDRESS, TEXT, WORDS: owned by who set it, for the scope's life */

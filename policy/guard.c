@@ -3,19 +3,18 @@
  *
  * Universal   A yes to nearly every client is the end of a list, unless something shows that it still tells
  *             them apart (tells_apart): in this order, because each is harder to make up than the next, those
- *             who are established, those with an SPF pass, the canaries, and those that nobody else accuses.
+ *             who are established, the canaries, those with an SPF pass, and those that nobody else accuses.
  * Return      Time alone proves nothing: at night hardly any of those come whom the list wrongs.  So what
  *             came since the newest evidence is a trial of its own, and the addresses that were evidence are
  *             asked about again by the probes.
  */
-#include "policy/guard_count.h"
+#include "policy/guard_parts.h"
 
 #define RECENT_MIN 10
 #define SLOW_MIN 60 /* where ten minutes have too few clients */
 #define RETURN_S 1800
 #define RETURN_MAX_S 86400
 #define GOOD_WEEK_S (7 * 86400)
-#define BREAKER_MAX_S 600
 #define GOOD_MIN 3           /* identities, */
 #define GROUP_MIN 5          /* clients of a group, */
 #define CANARIES_MIN 2       /* canaries that tell whether it tells clients apart */
@@ -39,6 +38,7 @@ static void forget_evidence(struct memory_list *l)
 {
     memory_list_forget(l);
     memset(&l->trial, 0, sizeof(l->trial));
+    l->vouched_bits = l->vouched_count = 0;
 }
 
 static unsigned demote(struct memory_list *l, enum guard_reason reason, int64_t now_s)
@@ -75,12 +75,12 @@ static void believe(struct memory_list *l, int64_t now_s)
 /* One entry a network: the newest. */
 static void add_evidence(struct memory_list *l, const struct addr *ip, struct slice who, int64_t now_s)
 {
-    struct addr net = addr_network(ip, 24, 64);
+    struct addr net = addr_network(ip, 24, 48);
     struct memory_evidence *e = NULL;
     struct buf b;
 
     for (size_t i = 0; i < MEMORY_EVIDENCE && e == NULL; i++) {
-        struct addr other = addr_network(&l->evidence[i].ip, 24, 64);
+        struct addr other = addr_network(&l->evidence[i].ip, 24, 48);
 
         if (l->evidence[i].at_s != 0 && net.family != ADDR_NONE && addr_same_ip(&net, &other)) {
             e = &l->evidence[i];
@@ -141,12 +141,16 @@ static bool tells_apart(const struct memory_list *l, const struct guard_settings
     if (good.asked >= GOOD_MIN) {
         return !guard_reaches(good.listed, good.asked, 50);
     }
-    recent_clients(l, 0, GROUP_MIN, now_s, &slow);
-    if (slow.vouched >= GROUP_MIN) {
-        return !guard_reaches(slow.vouched_yes, slow.vouched, 50);
-    }
     if (canaries_are_fresh(l, s, now_s)) {
         return l->canary_listed * 2 < l->canary_asked;
+    }
+    recent_clients(l, 0, GROUP_MIN, now_s, &slow);
+    if (slow.vouched >= GROUP_MIN) {
+        return !guard_reaches(slow.vouched_yes, slow.vouched, s->positive_percent);
+    }
+    if (l->vouched_count >= GROUP_MIN) { /* longer ago: a wave leaves few of them in an hour */
+        return !guard_reaches((uint64_t)__builtin_popcount(l->vouched_bits), l->vouched_count,
+                              s->positive_percent);
     }
     return others < GROUP_MIN || !guard_reaches(others_yes, others, s->positive_percent);
 }
@@ -225,34 +229,6 @@ static void note_latency(struct memory_list *l, uint64_t took_us)
         l->latency_us == 0 ? (uint32_t)took_us : (uint32_t)(((uint64_t)l->latency_us * 15 + took_us) / 16);
 }
 
-static unsigned note_failure(struct memory_list *l, const struct guard_settings *s, int64_t now_s)
-{
-    if (l->failures < UINT32_MAX) {
-        l->failures++;
-    }
-    if (l->broken_since_s != 0) {
-        l->retry_wait_s = (uint32_t)min_u64((uint64_t)l->retry_wait_s * 2, BREAKER_MAX_S);
-        l->retry_at_s = (uint32_t)now_s + l->retry_wait_s;
-        return 0;
-    }
-    if (s->breaker_failures == 0 || l->failures < s->breaker_failures) {
-        return 0;
-    }
-    l->broken_since_s = (uint32_t)now_s;
-    l->retry_wait_s = s->breaker_retry_s > 0 ? s->breaker_retry_s : 1;
-    l->retry_at_s = (uint32_t)now_s + l->retry_wait_s;
-    return GUARD_BROKEN;
-}
-
-static unsigned note_success(struct memory_list *l)
-{
-    bool was = l->broken_since_s != 0;
-
-    l->failures = 0;
-    l->broken_since_s = 0;
-    return was ? GUARD_MENDED : 0;
-}
-
 static unsigned look_for_surge(struct memory_list *l, const struct guard_settings *s, int64_t now_s)
 {
     uint64_t usual = l->baseline_ppm > BASELINE_FLOOR ? l->baseline_ppm : BASELINE_FLOOR;
@@ -270,22 +246,41 @@ static unsigned look_for_surge(struct memory_list *l, const struct guard_setting
     return GUARD_SURGE;
 }
 
-unsigned guard_answer(struct memory_list *l, const struct guard_settings *s, enum guard_outcome outcome,
-                      uint64_t took_us, int64_t now_s)
+/* A failure is counted in its minute; the newest error tells what is wrong with the list. */
+static void count_failure(struct memory_list *l, struct memory_minute *m, const struct guard_news *n)
+{
+    bool timeout = n->outcome == GUARD_TIMEOUT;
+
+    m->timeouts += timeout;
+    m->errors += !timeout;
+    l->total_timeouts += timeout;
+    l->total_errors += !timeout;
+    memset(l->last_error, 0, sizeof(l->last_error));
+    if (n->answered) {
+        memcpy(l->last_error, n->answer, sizeof(l->last_error));
+    }
+}
+
+unsigned guard_answer(struct memory_list *l, const struct guard_settings *s, const struct guard_news *n,
+                      int64_t now_s)
 {
     struct memory_minute *m = guard_minute(l, now_s);
-    unsigned what;
+    unsigned what = 0;
 
-    if (outcome == GUARD_TIMEOUT || outcome == GUARD_ERROR) {
-        m->timeouts += outcome == GUARD_TIMEOUT;
-        m->errors += outcome == GUARD_ERROR;
-        return note_failure(l, s, now_s);
+    if (n->outcome == GUARD_VOID) {
+        m->voids++;
+        l->total_voids++;
+        return 0;
     }
-    note_latency(l, took_us);
+    if (n->outcome == GUARD_TIMEOUT || n->outcome == GUARD_ERROR) {
+        count_failure(l, m, n);
+        return breaker_note(l, s, n, now_s);
+    }
+    note_latency(l, n->took_us);
     m->answers++;
     l->total_answers++;
-    what = note_success(l);
-    if (outcome == GUARD_YES) {
+    what = breaker_note(l, s, n, now_s);
+    if (n->outcome == GUARD_YES) {
         m->yes++;
         l->total_yes++;
         what |= look_for_surge(l, s, now_s);
@@ -296,12 +291,14 @@ unsigned guard_answer(struct memory_list *l, const struct guard_settings *s, enu
 static void count_client(struct memory_list *l, const struct guard_witness *w, int64_t now_s)
 {
     struct memory_minute *m = guard_minute(l, now_s);
-    bool vouched = w->spf_pass || w->established;
-
     m->clients++;
     m->clients_yes += w->listed;
-    m->vouched += vouched;
-    m->vouched_yes += vouched && w->listed;
+    m->vouched += w->spf_pass;
+    m->vouched_yes += w->spf_pass && w->listed;
+    if (w->spf_pass) {
+        l->vouched_bits = (uint8_t)(l->vouched_bits << 1 | w->listed);
+        l->vouched_count = (uint8_t)(l->vouched_count + (l->vouched_count < 8));
+    }
     m->bad += w->bad;
     m->bad_yes += w->bad && w->listed;
     if (l->demoted_s == 0) {
@@ -320,6 +317,7 @@ unsigned guard_witness(struct memory_list *l, const struct guard_settings *s, co
 {
     unsigned what = 0;
 
+    BUG_ON(w->established && !w->spf_pass); /* it would let a rented network switch a list off */
     if (guard_is_new(l, &w->ip, now_s)) {
         count_client(l, w, now_s);
     }
@@ -370,16 +368,18 @@ static bool has(const struct memory_list *l, enum guard_reason r)
     return l->reason == r || (l->against & 1u << r) != 0;
 }
 
-unsigned guard_canaries(struct memory_list *l, const struct guard_list *list, const struct guard_canaries *c,
-                        int64_t now_s)
+unsigned guard_canaries(struct memory_list *l, const struct guard_settings *s, const struct guard_list *list,
+                        const struct guard_canaries *c, int64_t now_s)
 {
+    bool many = c->listed >= s->good_clients && guard_reaches(c->listed, c->asked, s->good_share_percent);
+
     if (list->allows || c->asked == 0 || c->asked < c->enough) {
         return 0;
     }
     l->canary_s = (uint32_t)now_s;
     l->canary_asked = (uint8_t)min_u64(c->asked, UINT8_MAX);
     l->canary_listed = (uint8_t)min_u64(c->listed, UINT8_MAX);
-    if (c->listed * 2 <= c->asked) {
+    if (c->listed * 2 <= c->asked && !many) {
         l->cleared_s = c->wronged || !has(l, GUARD_KNOWN_GOOD) ? (uint32_t)now_s : l->cleared_s;
         return 0;
     }
@@ -476,25 +476,13 @@ unsigned guard_tick(struct memory_list *l, const struct guard_settings *s, const
         memory_list_changed(l, to_ms(now_s));
         what |= GUARD_OVERRIDE_ENDED;
     }
-    what |= look_for_silence(l, now_s);
+    what |= look_for_silence(l, now_s) | effect_look(l, list, now_s);
     fold_baseline(l, now_s);
     if (returns != 0 && now_s >= returns && l->broken_since_s == 0 && guard_wants(l, s, list) == NULL) {
         believe(l, now_s);
         what |= GUARD_RESTORED;
     }
     return what;
-}
-
-bool guard_may_ask(struct memory_list *l, int64_t now_s)
-{
-    if (l->broken_since_s == 0) {
-        return true;
-    }
-    if (now_s < (int64_t)l->retry_at_s && (int64_t)l->retry_at_s - now_s <= BREAKER_MAX_S) {
-        return false;
-    }
-    l->retry_at_s = (uint32_t)now_s + (l->retry_wait_s > 0 ? l->retry_wait_s : 1);
-    return true;
 }
 
 enum list_mode guard_mode(const struct memory_list *l, enum list_mode configured, int64_t now_s)

@@ -6,20 +6,27 @@
  *
  *     believed --evidence--> demoted (asked and shown like a monitoring list) --time and proof--> believed
  *
+ * Witnesses  Established identities with an SPF pass in the very transaction: the domain says that this client sends
+ *            for it, and its mail was good for a week.  A name or a network alone bears no witness: whoever rents
+ *            either could use it to switch a list off.
+ * Networks   Clients count by network (/24, /48), so that one client with many addresses is one.
+ *
  * Evidence that demotes
- *     known good   so many distinct established identities (owner and network) listed within an hour, and
+ *     known good   so many distinct witnesses (owner of the domain, and network) listed within an hour, and
  *                  that share of those asked about.  Allow-lists: not used.
  *     universal    yes to nearly every client, and nothing shows that it still tells them apart: not those
- *                  who are established, not those with an SPF pass, not the canaries, not the clients that
+ *                  who are established, not the canaries, not those with an SPF pass, not the clients that
  *                  no other list accuses.  A botnet wave that a good list knows fails one of these.
  *                  Allow-lists: of those that others are sure are bad, half are vouched for.
  *     probe        127.0.0.1 is listed, which must not be (RFC 5782 5).
- *     canary       most of the addresses that must not be listed are.
+ *     canary       most of the addresses that must not be listed are, or as many as known good demands: they are
+ *                  the most frequent witnesses, so this is the same evidence without waiting for them to come.
  *
  * Alarms     (nothing changes) a surge against its own baseline, silence where hits were usual, a test entry
  *            that was there once and is not.
- * Breaker    so many failures in a row (time-outs, SERVFAIL, error answers): not asked but for one trial a
- *            while.
+ * Breaker    so many failures (time-outs, SERVFAIL, error answers) that they are half of the newest questions: not
+ *            asked but for one trial a while (guard_breaker.c).
+ * No effect  it answers nothing that could list anybody: said loudly, and nothing else (guard_effect.c).
  * Return     30 minutes after the newest evidence, twice as long each time (up to a day; a good week starts
  *            anew), and not without proof: whom it listed wrongly is asked about again and is not listed, or
  *            a sample of the traffic is clean.  What demotes counts against a demoted list at half the
@@ -61,18 +68,30 @@ enum {
     GUARD_SURGE = 16,
     GUARD_SILENT = 32,
     GUARD_OVERRIDE_ENDED = 64,
+    GUARD_USELESS = 128, /* it has no effect; again after a day */
+    GUARD_USEFUL = 256,
 };
 
 struct guard_list { /* what matters of the list's settings */
     bool allows;    /* no answer of it counts against anyone */
     bool probe;     /* it has the test entries of RFC 5782, and they are asked for */
+    bool off;       /* its mode, now: nobody asks it */
 };
 
-enum guard_outcome { GUARD_NO = 0, GUARD_YES, GUARD_ERROR, GUARD_TIMEOUT };
+/* GUARD_VOID: the answer is about the question; it tells nothing about the list. */
+enum guard_outcome { GUARD_NO = 0, GUARD_YES, GUARD_ERROR, GUARD_TIMEOUT, GUARD_VOID };
 
 /* An answer, or its absence, at once. */
-unsigned guard_answer(struct memory_list *l, const struct guard_settings *s, enum guard_outcome outcome,
-                      uint64_t took_us, int64_t now_s);
+struct guard_news {
+    enum guard_outcome outcome;
+    bool answered; /* there was an address: `answer` */
+    uint8_t answer[4];
+    bool trial;       /* the question that tried an open breaker */
+    uint64_t took_us; /* 0: not of the network */
+    struct addr from; /* the client; ADDR_NONE: a probe */
+};
+unsigned guard_answer(struct memory_list *l, const struct guard_settings *s, const struct guard_news *n,
+                      int64_t now_s);
 
 /* Later, when it is known who it was about. */
 struct guard_witness {
@@ -81,8 +100,8 @@ struct guard_witness {
     bool bad;                /* others are sure: listed by another enforcing list, or SPF fail */
     bool unique;             /* listed by this one alone of those that answered */
     bool overlap;            /* listed by another one too */
-    bool established;        /* known_good_is_established() */
-    uint64_t owner, network; /* hashes, for established ones */
+    bool established;        /* by SPF: known_good_is_established() of the domain that passed just now */
+    uint64_t owner, network; /* hashes: of the domain's owner, identity_network_hash() */
     struct addr ip;
     struct slice who; /* "example.com 192.0.2.0/24", for people */
 };
@@ -94,6 +113,9 @@ unsigned guard_witness(struct memory_list *l, const struct guard_settings *s, co
 unsigned guard_probed(struct memory_list *l, const struct guard_list *list, enum guard_outcome listed,
                       enum guard_outcome control, int64_t now_s);
 
+/* All questions of a probe are over: an answer of one that had one, or GUARD_ERROR, GUARD_TIMEOUT. */
+unsigned guard_probe_over(struct memory_list *l, const struct guard_news *n);
+
 /* Addresses or domains that must not be listed were asked about. */
 struct guard_canaries {
     unsigned asked, listed; /* of those that were answered */
@@ -101,15 +123,17 @@ struct guard_canaries {
     bool wronged;           /* they are those whom it listed wrongly */
     struct slice who;       /* one of those listed, for people */
 };
-unsigned guard_canaries(struct memory_list *l, const struct guard_list *list, const struct guard_canaries *c,
-                        int64_t now_s);
+unsigned guard_canaries(struct memory_list *l, const struct guard_settings *s, const struct guard_list *list,
+                        const struct guard_canaries *c, int64_t now_s);
 
 /* From time to time: return, end of an override, hourly baseline, silence. */
 unsigned guard_tick(struct memory_list *l, const struct guard_settings *s, const struct guard_list *list,
                     int64_t now_s);
 
-/* May it be asked?  While the breaker is open one caller in a while gets true. */
-bool guard_may_ask(struct memory_list *l, int64_t now_s);
+/* May it be asked?  While the breaker is open one caller in a while gets GUARD_ASK_TRIAL. */
+enum guard_ask { GUARD_ASK = 0, GUARD_ASK_NOT, GUARD_ASK_TRIAL };
+enum guard_ask guard_may_ask(struct memory_list *l, int64_t now_s);
+
 
 /* The mode in force. */
 enum list_mode guard_mode(const struct memory_list *l, enum list_mode configured, int64_t now_s);
@@ -126,6 +150,19 @@ struct guard_share guard_recent(const struct memory_list *l, unsigned minutes, i
 unsigned guard_good_asked(const struct memory_list *l, const struct guard_settings *s, int64_t now_s);
 unsigned guard_good_listed(const struct memory_list *l, const struct guard_settings *s, int64_t now_s);
 const char *guard_reason_text(enum guard_reason r);
+
+/* Why a list has no effect (memory_list.useless). */
+enum guard_effect {
+    EFFECT_SOME = 0,
+    EFFECT_SILENT,   /* no answer comes */
+    EFFECT_ERRORS,   /* every answer is an error */
+    EFFECT_REFUSED,  /* 127.255.255.254: the list does not answer our resolver */
+    EFFECT_OVER,     /* 127.255.255.255, or what the list says when a limit is reached */
+    EFFECT_NO_ZONE,  /* it says that no question is one it could answer */
+    EFFECT_NO_ENTRY, /* its test entry is not there and never was */
+    EFFECT_COUNT,
+};
+const char *guard_effect_text(enum guard_effect e);
 /* The percentile of the latency, as the upper end of its class, in microseconds. */
 uint64_t guard_latency_us(const struct memory_list *l, unsigned percent);
 /* When it returns if it behaves; 0: it is not demoted, or only by hand. */

@@ -3,7 +3,7 @@
  */
 #include "policy/guard_canary.h"
 
-#define FADE_S 21600 /* counts are halved this often */
+#define FADE_S (2 * 86400) /* counts are halved this often: a quiet site needs days to see who writes most */
 
 static void fade(struct canaries *c, int64_t now_s)
 {
@@ -18,7 +18,7 @@ static void fade(struct canaries *c, int64_t now_s)
 
 void canaries_note(struct canaries *c, const struct addr *ip, uint64_t owner, int64_t now_s)
 {
-    struct addr net = addr_network(ip, 24, 64);
+    struct addr net = addr_network(ip, 24, 48);
     size_t place = CANARIES_KEPT;
 
     fade(c, now_s);

@@ -1,5 +1,5 @@
 /*
- * guard_canary.h - who writes most among the established correspondents: addresses no list should have.
+ * guard_canary.h - the witnesses (guard.h) that write most: addresses that no list should have.
  *
  * An owner or a network has one of the places, however many it uses; who is new gets one only once all
  * others have faded (the method of Misra and Gries), so that somebody with a handful of networks of his own
@@ -16,7 +16,7 @@
 struct canaries {
     struct {
         struct addr ip;  /* the newest one */
-        struct addr net; /* its /24 or /64 */
+        struct addr net; /* its /24 or /48 */
         uint64_t owner;  /* hash */
         uint32_t count;  /* 0: free */
     } place[CANARIES_KEPT];

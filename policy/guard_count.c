@@ -2,10 +2,11 @@
  * guard_count.c - counting for the guard (guard_count.h), in a fixed size: nothing grows with traffic.
  *
  * Minutes     sixty-four of them.
- * Clients     A client counts once in ten minutes, so that one that comes again and again is one.  They are
- *             told apart by a small table of hashes; where it is too small there are many of them anyway.
- * Identities  are counted by linear counting over bits in two halves of the window.  An identity is an owner
- *             and a network: what counts is the smaller number of the two, so that neither many domains on
+ * Clients     A network (/24, /48) counts once in ten minutes, so that one client that comes again and again, or from
+ *             each of its own addresses, is one.  They are told apart by a small table of hashes; where it is too
+ *             small there are many of them anyway.
+ * Identities  are counted by linear counting over bits in two halves of the window.  An identity is the owner of a
+ *             domain and a network: what counts is the smaller number of the two, so that neither many domains on
  *             one network nor one domain on many networks makes many witnesses.
  */
 #include "policy/guard_count.h"
@@ -38,6 +39,7 @@ static void add_minutes(const struct memory_minute *from, unsigned minutes, uint
         out->yes += m->yes;
         out->errors += m->errors;
         out->timeouts += m->timeouts;
+        out->voids += m->voids;
         memory_minute_add_clients(out, m);
     }
 }
@@ -153,8 +155,8 @@ void guard_note_good(struct memory_list *l, const struct guard_settings *s, cons
 bool guard_is_new(struct memory_list *l, const struct addr *ip, int64_t now_s)
 {
     static const uint64_t fixed[2] = { 0x676c61636973ULL, 0x6c6174656c79ULL };
-    struct addr client = addr_client(ip);
-    uint64_t hash = siphash(fixed, client.ip, sizeof(client.ip)) + (uint64_t)(now_s / LATELY_S);
+    struct addr net = addr_network(ip, 24, 48);
+    uint64_t hash = siphash(fixed, net.ip, sizeof(net.ip)) + (uint64_t)(now_s / LATELY_S);
     uint32_t *place = &l->lately[(hash >> 32) % MEMORY_LATELY];
 
     if (*place == (uint32_t)hash) {

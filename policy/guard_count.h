@@ -14,7 +14,7 @@ struct memory_minute *guard_minute(struct memory_list *l, int64_t now_s);
 /* The last so many minutes in sum. */
 void guard_sum(const struct memory_list *l, unsigned minutes, int64_t now_s, struct memory_minute *out);
 
-/* Is it the first time in some minutes that this client is asked about?  From now on it is not. */
+/* Is it the first time in some minutes that this client's network is asked about?  From now on it is not. */
 bool guard_is_new(struct memory_list *l, const struct addr *ip, int64_t now_s);
 
 /* An established identity was asked about. */

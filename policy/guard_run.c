@@ -18,8 +18,8 @@
 #include "state/state.h"
 
 #define TICK_MS 1000
-#define CANARIES_ASKED 4
-#define MOST 16       /* of the most frequent, those that the list can be asked about */
+#define CANARIES_ASKED 16
+#define MOST 32       /* of the most frequent, those that the list can be asked about */
 #define AUTO_ENOUGH 3 /* of canaries that nobody chose by hand */
 #define PROBE_QUESTIONS (2 + CANARIES_ASKED)
 
@@ -27,7 +27,7 @@ struct probe_question {
     struct probe *probe;
     struct dns_req *req;
     bool asked;
-    enum guard_outcome outcome;
+    struct guard_news news;
     char who[56]; /* an address, or a name that may be cut, for people */
 };
 
@@ -58,7 +58,9 @@ static struct guard_list about(const struct guard_run *g, size_t i)
 {
     const struct reputation_list *l = &g->s.rep->list[i];
 
-    return (struct guard_list){ .allows = l->weight_max <= 0, .probe = l->probe };
+    return (struct guard_list){ .allows = l->weight_max <= 0,
+                                .probe = l->probe,
+                                .off = g->now[i].mode == LIST_OFF };
 }
 
 /* ---- what is said ---- */
@@ -76,9 +78,21 @@ static void say_evidence(struct log_line *line, const struct memory_list *l)
     log_list_end(line);
 }
 
+static void put_last_error(struct log_line *line, const struct memory_list *l)
+{
+    struct addr a = { .family = ADDR_V4 };
+
+    memcpy(a.ip, l->last_error, sizeof(l->last_error));
+    if (a.ip[0] != 0) {
+        log_ip(line, "answer", &a);
+    }
+}
+
 static void say(enum log_level level, const char *event, const struct guard_run *g, size_t i,
                 const struct memory_list *l, const char *msg)
 {
+    const char *why =
+        strcmp(event, "list_no_effect") == 0 ? guard_effect_text((enum guard_effect)l->useless) : NULL;
     struct guard_share share = guard_recent(l, 60, wall_now_s());
     struct log_line line;
 
@@ -87,6 +101,10 @@ static void say(enum log_level level, const char *event, const struct guard_run 
     }
     log_str(&line, "list", g->s.rep->list[i].name);
     log_text(&line, "msg", msg);
+    if (why != NULL) {
+        log_text(&line, "why", why);
+        put_last_error(&line, l);
+    }
     if (l->demoted_s != 0) {
         log_text(&line, "reason", guard_reason_text((enum guard_reason)l->reason));
         log_text(&line, "numbers", l->why);
@@ -95,12 +113,34 @@ static void say(enum log_level level, const char *event, const struct guard_run 
     }
     log_num(&line, "answers", share.answers);
     log_num(&line, "yes", share.yes);
-    log_num(&line, "failures", l->failures);
+    log_num(&line, "errors", share.errors);
+    log_num(&line, "timeouts", share.timeouts);
     log_end(&line);
+}
+
+static void tell_breaker(const struct guard_run *g, size_t i, const struct memory_list *l, unsigned what)
+{
+    if ((what & GUARD_BROKEN) != 0) {
+        count(M_LIST_BREAKERS);
+        say(LOG_LEVEL_ERROR, "list_broken", g, i, l,
+            "Half of the newest questions failed: the list is skipped, and tried once in a while");
+    }
+    if ((what & GUARD_MENDED) != 0) {
+        say(LOG_LEVEL_WARN, "list_mended", g, i, l, "The list answers again");
+    }
+    if ((what & GUARD_USELESS) != 0) {
+        count(M_LIST_ALARMS);
+        say(LOG_LEVEL_ERROR, "list_no_effect", g, i, l,
+            "The list has no effect: its clients are accepted as if it knew none of them");
+    }
+    if ((what & GUARD_USEFUL) != 0) {
+        say(LOG_LEVEL_WARN, "list_has_effect", g, i, l, "The list has an effect again");
+    }
 }
 
 static void tell(const struct guard_run *g, size_t i, const struct memory_list *l, unsigned what)
 {
+    tell_breaker(g, i, l, what);
     if ((what & GUARD_DEMOTED) != 0) {
         count(M_LIST_DEMOTIONS);
         say(LOG_LEVEL_ERROR, "list_demoted", g, i, l,
@@ -109,14 +149,6 @@ static void tell(const struct guard_run *g, size_t i, const struct memory_list *
     if ((what & GUARD_RESTORED) != 0) {
         count(M_LIST_RESTORED);
         say(LOG_LEVEL_WARN, "list_restored", g, i, l, "The list is believed again");
-    }
-    if ((what & GUARD_BROKEN) != 0) {
-        count(M_LIST_BREAKERS);
-        say(LOG_LEVEL_ERROR, "list_broken", g, i, l,
-            "The list does not answer, or refuses us: it is skipped, and tried once in a while");
-    }
-    if ((what & GUARD_MENDED) != 0) {
-        say(LOG_LEVEL_WARN, "list_mended", g, i, l, "The list answers again");
     }
     if ((what & GUARD_SURGE) != 0) {
         count(M_LIST_ALARMS);
@@ -157,6 +189,22 @@ static void give(struct guard_run *g, size_t i, struct memory_list *l, unsigned 
 
 /* ---- probes ---- */
 
+/* Of all questions: one that was answered, else the newest failure.  There is at least one. */
+static const struct guard_news *best_news(const struct probe *p)
+{
+    const struct guard_news *best = NULL;
+
+    for (size_t i = 0; i < PROBE_QUESTIONS; i++) {
+        const struct guard_news *n = &p->q[i].news;
+        bool failed = n->outcome == GUARD_ERROR || n->outcome == GUARD_TIMEOUT;
+
+        if (p->q[i].asked && (best == NULL || !failed)) {
+            best = n;
+        }
+    }
+    return best;
+}
+
 static void end_probe(struct probe *p)
 {
     struct guard_run *g = p->g;
@@ -168,32 +216,34 @@ static void end_probe(struct probe *p)
     if (l == NULL) {
         return; /* the next one will do */
     }
-    what = guard_probed(l, &list, p->q[0].asked ? p->q[0].outcome : GUARD_ERROR,
-                        p->q[1].asked ? p->q[1].outcome : GUARD_ERROR, wall_now_s());
+    what = guard_probed(l, &list, p->q[0].asked ? p->q[0].news.outcome : GUARD_ERROR,
+                        p->q[1].asked ? p->q[1].news.outcome : GUARD_ERROR, wall_now_s());
     for (size_t i = 2; i < PROBE_QUESTIONS; i++) {
         const struct probe_question *q = &p->q[i];
 
-        c.asked += q->asked && q->outcome <= GUARD_YES;
-        if (q->asked && q->outcome == GUARD_YES) {
+        c.asked += q->asked && q->news.outcome <= GUARD_YES;
+        if (q->asked && q->news.outcome == GUARD_YES) {
             c.who = c.listed++ == 0 ? slice_str(q->who) : c.who;
         }
     }
-    what |= guard_canaries(l, &list, &c, wall_now_s());
+    what |= guard_canaries(l, g->s.settings, &list, &c, wall_now_s());
+    what |= guard_probe_over(l, best_news(p));
     give(g, p->list, l, what);
 }
 
 static void on_probe(struct dns_answer *ans, const struct dns_had *had, void *arg)
 {
     static const enum guard_outcome outcomes[] = {
-        [LIST_NO] = GUARD_NO, [LIST_HIT] = GUARD_YES, [LIST_ERROR] = GUARD_ERROR
+        [LIST_NO] = GUARD_NO, [LIST_HIT] = GUARD_YES, [LIST_ERROR] = GUARD_ERROR, [LIST_VOID] = GUARD_VOID
     };
     struct probe_question *q = arg;
     struct probe *p = q->probe;
-    int64_t weight;
+    struct list_finding f = reputation_judge(&p->g->s.rep->list[p->list], ans);
 
     (void)had;
     q->req = NULL;
-    q->outcome = outcomes[reputation_judge(&p->g->s.rep->list[p->list], ans, &weight)];
+    q->news = (struct guard_news){ .outcome = outcomes[f.result], .answered = f.answered };
+    memcpy(q->news.answer, f.answer, sizeof(q->news.answer));
     if (--p->waiting == 0) {
         end_probe(p);
     }
@@ -387,28 +437,28 @@ enum list_mode guard_run_mode(const struct guard_run *g, size_t list)
     return g->now[list].mode;
 }
 
-bool guard_run_may_ask(struct guard_run *g, size_t list)
+enum guard_ask guard_run_may_ask(struct guard_run *g, size_t list)
 {
+    enum guard_ask may = GUARD_ASK_NOT;
     struct memory_list *l;
-    bool may = true;
 
     if (!g->now[list].broken) {
-        return true;
+        return GUARD_ASK;
     }
     l = take(g, list);
     if (l != NULL) {
         may = guard_may_ask(l, wall_now_s());
         give(g, list, l, 0);
     }
-    return may && l != NULL;
+    return may;
 }
 
-void guard_run_answer(struct guard_run *g, size_t list, enum guard_outcome outcome, uint64_t took_us)
+void guard_run_answer(struct guard_run *g, size_t list, const struct guard_news *n)
 {
     struct memory_list *l = take(g, list);
 
     if (l != NULL) {
-        give(g, list, l, guard_answer(l, g->s.settings, outcome, took_us, wall_now_s()));
+        give(g, list, l, guard_answer(l, g->s.settings, n, wall_now_s()));
     }
 }
 

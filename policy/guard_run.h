@@ -23,12 +23,12 @@ struct guard_run *guard_run_new(const struct guard_run_setup *setup) MUST_USE;
 void guard_run_free(struct guard_run **g); /* NULL inside is allowed */
 
 enum list_mode guard_run_mode(const struct guard_run *g, size_t list);
-bool guard_run_may_ask(struct guard_run *g, size_t list); /* false: the breaker is open */
+enum guard_ask guard_run_may_ask(struct guard_run *g, size_t list);
 
-void guard_run_answer(struct guard_run *g, size_t list, enum guard_outcome outcome, uint64_t took_us);
+void guard_run_answer(struct guard_run *g, size_t list, const struct guard_news *n);
 void guard_run_witness(struct guard_run *g, size_t list, const struct guard_witness *w);
 
-/* An established correspondent writes from there: perhaps a canary for the next probes. */
+/* A witness (guard.h) writes from there: perhaps a canary for the next probes. */
 void guard_run_canary(struct guard_run *g, const struct addr *ip, uint64_t owner);
 
 /* Was some list that the file has off set to something else by hand? */

@@ -352,13 +352,23 @@ static void log_verdict(struct log_line *l, enum verdict_action action, const ch
 
 void judge_log_facts(const struct judge *j, struct log_line *l)
 {
-    const struct fact_value *lists = &j->facts.v[FACT_ID_REPUTATION_LISTS];
+    char mem[VALUE_MAX + 1];
+    struct buf names;
 
     log_word(j, l, "spf", FACT_ID_SPF);
     log_word(j, l, "iprev", FACT_ID_CLIENT_IPREV);
-    if (lists->state == FACT_KNOWN || lists->state == FACT_SOFT) {
-        log_names(l, "lists", fact_text(lists));
+    if (j->run == NULL) {
+        return;
     }
+    buf_init_fixed(&names, mem, sizeof(mem));
+    reputation_put_lists(j->run, false, &names);
+    log_names(l, "lists", buf_slice(&names));
+    buf_reset(&names);
+    reputation_put_lists(j->run, true, &names);
+    log_names(l, "lists_monitored", buf_slice(&names));
+    buf_reset(&names);
+    reputation_put_answers(j->run, &names);
+    log_names(l, "list_answers", buf_slice(&names));
 }
 
 void judge_log(const struct judge *j, struct log_line *l)

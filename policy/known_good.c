@@ -1,8 +1,9 @@
 /*
  * known_good.c - good standing: accepted on so many days, with no refusal since.
  *
- * Standing belongs to keys, not to clients: the SPF-pass domain, the owner of the verified name, the network.
- * An accepted message counts for each key it has; a refusal of the content or of the sender ends it.
+ * Standing belongs to identities that nobody else can have: a domain that says by SPF who sends for it, and the very
+ * address with its own name.  Neighbours in a network and machines of one owner are strangers to each other: a
+ * hoster's customers share both.  A refusal of the content or of the sender ends it.
  */
 #include "policy/standing.h"
 
@@ -39,6 +40,24 @@ bool known_good_is_established(const struct known_good_settings *s, const struct
     return known_good_is(s, r, now_s) && now_s - (int64_t)r->standing.since_s >= need;
 }
 
+struct memory_key identity_host(const struct addr *ip, struct slice name)
+{
+    struct addr client = addr_client(ip);
+    char mem[ADDR_TEXT_MAX + 256];
+    struct buf b;
+
+    buf_init_fixed(&b, mem, sizeof(mem));
+    addr_put_ip(&b, &client);
+    buf_put_char(&b, '\n');
+    buf_put_slice(&b, slice_take(name, 253));
+    return memory_key(MEMORY_HOST, buf_slice(&b));
+}
+
+struct memory_key identity_address(const struct addr *ip)
+{
+    return identity_host(ip, SLICE_NONE);
+}
+
 struct memory_key identity_network(const struct addr *ip)
 {
     struct addr net = addr_network(ip, 24, 64);
@@ -53,7 +72,7 @@ struct memory_key identity_network(const struct addr *ip)
 uint32_t identity_network_hash(const struct addr *ip)
 {
     static const uint64_t fixed[2] = { 0x676c61636973ULL, 0x6e6574776f726bULL }; /* only within one record */
-    struct addr net = addr_network(ip, 24, 64);
+    struct addr net = addr_network(ip, 24, 48);
     uint32_t hash = (uint32_t)siphash(fixed, net.ip, sizeof(net.ip));
 
     return hash != 0 ? hash : 1;

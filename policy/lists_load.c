@@ -16,7 +16,7 @@
     "name|preset|zone|looks_up|answers|error_answers|families|mode|ask|timeout|reason|zero_day|probe"
 #define REPUTATION_KEYS "threshold|lists|guard"
 #define PRESETS "spamhaus-zen|spamhaus-dbl|spamhaus-zrd|spamcop|barracuda|dnswl"
-#define RESERVED "listed|score|lists|monitored|incomplete|reason"
+#define RESERVED "listed|score|lists|monitored|incomplete|reason|subject"
 
 #define KEY_LABEL_MIN 16
 #define ANSWERS_MAX 64
@@ -32,28 +32,33 @@ static const char subject_words[] = "client|helo|sender|rdns"; /* enum list_subj
 struct preset {
     const char *zone; /* NULL: every user has one of his own */
     const char *answers, *errors;
+    const char *voids; /* about the question itself, whoever is listed */
     const char *known; /* zones of this list, which are no secret, "a|b" */
     unsigned subjects;
     bool ipv6, reason, zero_day, probe;
 };
 
+#define ERRORS "127.255.255.0-255"
+#define VOIDS "127.255.255.252" /* the name is not one that could be listed */
+
 static const struct preset presets[] = {
     /* 2, 3: SBL, CSS; 4 to 7: XBL; 9: DROP; 10, 11: PBL */
-    { "zen.spamhaus.org", "127.0.0.2-3 3, 127.0.0.4-7 2, 127.0.0.9 3, 127.0.0.10-11 1", "127.255.255.0-255",
+    { "zen.spamhaus.org", "127.0.0.2-3 3, 127.0.0.4-7 2, 127.0.0.9 3, 127.0.0.10-11 1", ERRORS, VOIDS,
       "zen.spamhaus.org|zen.dq.spamhaus.net", 1u << SUBJECT_CLIENT, true, true, false, true },
     /* 2 to 99: bad; 102 to 199: legitimate and abused; 255: asked about an address */
-    { "dbl.spamhaus.org", "127.0.1.2-99 3, 127.0.1.102-199 1", "127.255.255.0-255, 127.0.1.255",
+    { "dbl.spamhaus.org", "127.0.1.2-99 3, 127.0.1.102-199 1", ERRORS, VOIDS ", 127.0.1.255",
       "dbl.spamhaus.org|dbl.dq.spamhaus.net", DOMAINS, true, true, false, false },
-    /* 2 to 24: hours since the domain was first seen */
-    { NULL, "127.0.2.2-24 1", "127.255.255.0-255, 127.0.2.255", "zrd.spamhaus.org|zrd.dq.spamhaus.net",
-      DOMAINS, true, true, true, false },
-    { "bl.spamcop.net", "127.0.0.2 2", "127.255.255.0-255", "bl.spamcop.net", 1u << SUBJECT_CLIENT, false,
-      true, false, true },
-    { "b.barracudacentral.org", "127.0.0.2 2", "127.255.255.0-255", "b.barracudacentral.org",
-      1u << SUBJECT_CLIENT, false, true, false, true },
-    /* third octet: kind of sender; last one: trust; 127.0.0.255: over the limit */
+    /* 2 to 24: hours since the domain was first seen; 255: asked about an address */
+    { NULL, "127.0.2.2-24 1", ERRORS, VOIDS ", 127.0.2.255", "zrd.spamhaus.org|zrd.dq.spamhaus.net", DOMAINS,
+      true, true, true, false },
+    { "bl.spamcop.net", "127.0.0.2 2", ERRORS, VOIDS, "bl.spamcop.net", 1u << SUBJECT_CLIENT, false, true,
+      false, true },
+    { "b.barracudacentral.org", "127.0.0.2 2", ERRORS, VOIDS, "b.barracudacentral.org", 1u << SUBJECT_CLIENT,
+      false, true, false, true },
+    /* third octet: kind of sender; last one: trust; 127.0.0.255, 127.0.10.x: over the limit */
     { "list.dnswl.org", "127.0.2-254.0 0, 127.0.2-254.1 -1, 127.0.2-254.2 -2, 127.0.2-254.3 -3",
-      "127.255.255.0-255, 127.0.0.255", "list.dnswl.org", 1u << SUBJECT_CLIENT, true, false, false, true },
+      ERRORS ", 127.0.0.255, 127.0.10.0-255", VOIDS, "list.dnswl.org", 1u << SUBJECT_CLIENT, true, false,
+      false, true },
 };
 
 struct list_load {
@@ -239,8 +244,8 @@ static void load_error_answers(struct list_load *ll)
     const struct config_node *node = config_node_get(ll->node, "error_answers"), *child;
     struct reputation_list *list = ll->list;
 
-    list->errors =
-        preset_ranges(ll, ll->preset != NULL ? ll->preset->errors : "127.255.255.0-255", &list->error_count);
+    list->errors = preset_ranges(ll, ll->preset != NULL ? ll->preset->errors : ERRORS, &list->error_count);
+    list->voids = preset_ranges(ll, ll->preset != NULL ? ll->preset->voids : VOIDS, &list->void_count);
     if (node == NULL) {
         return;
     }

@@ -28,9 +28,10 @@ static const char *const mode_words[] = {
 };
 static const char *const override_words[] = { "auto", "enforce", "monitor", "off" };
 
-static struct guard_list about(const struct reputation_list *list)
+static struct guard_list about(const struct reputation_list *list, enum list_mode mode)
 {
-    return (struct guard_list){ .allows = list->weight_max <= 0, .probe = list->probe };
+    return (
+        struct guard_list){ .allows = list->weight_max <= 0, .probe = list->probe, .off = mode == LIST_OFF };
 }
 
 /* A worker has it for microseconds, but may have to wait for a processor meanwhile. */
@@ -65,7 +66,7 @@ static bool view_make(struct view *v, const struct policy *p, struct memory *m, 
     v->good_asked = guard_good_asked(v->l, g, v->now_s);
     v->good_listed = guard_good_listed(v->l, g, v->now_s);
     v->returns_s = guard_returns_at(v->l, g);
-    list = about(v->list);
+    list = about(v->list, v->mode);
     v->wants = v->returns_s != 0 ? guard_wants(v->l, g, &list) : NULL;
     return true;
 }
@@ -111,6 +112,32 @@ static void put_demotion(struct buf *out, const struct view *v)
              v->wants != NULL ? v->wants : "");
 }
 
+static bool has_no_effect(const struct view *v)
+{
+    return v->l->useless_s != 0 && v->mode != LIST_OFF;
+}
+
+static void put_last_error(struct buf *out, const struct memory_list *l)
+{
+    struct addr a = { .family = ADDR_V4 };
+
+    memcpy(a.ip, l->last_error, sizeof(l->last_error));
+    if (a.ip[0] != 0) {
+        addr_put_ip(out, &a);
+    }
+}
+
+/* "every answer is an error (10.1.1.1)" */
+static void put_why_useless(struct buf *out, const struct memory_list *l)
+{
+    buf_put_str(out, guard_effect_text((enum guard_effect)l->useless));
+    if (l->last_error[0] != 0) {
+        buf_put_str(out, " (");
+        put_last_error(out, l);
+        buf_put_char(out, ')');
+    }
+}
+
 static void put_standing(struct buf *out, const struct view *v)
 {
     const struct memory_list *l = v->l;
@@ -131,6 +158,13 @@ static void put_standing(struct buf *out, const struct view *v)
         buf_put_str(out, "  NO ANSWERS for ");
         put_age(out, v->now_s - (int64_t)l->broken_since_s);
         buf_put_str(out, ": skipped, tried once in a while\n");
+    }
+    if (has_no_effect(v)) {
+        buf_put_str(out, "  NO EFFECT for ");
+        put_age(out, v->now_s - (int64_t)l->useless_s);
+        buf_put_str(out, ": ");
+        put_why_useless(out, l);
+        buf_put_char(out, '\n');
     }
     if (l->surge_s != 0 && v->now_s - (int64_t)l->surge_s < 3600) {
         buf_put_str(out, "  far more hits than usual within the last hour\n");
@@ -225,10 +259,38 @@ static void put_pair(struct buf *out, const char *key, int64_t n)
     buf_putf(out, ",\"%s\":%" PRId64, key, n);
 }
 
+static void put_json_evidence(struct buf *out, const struct memory_list *l)
+{
+    const char *before = "";
+
+    buf_put_str(out, ",\"evidence\":[");
+    for (size_t i = 0; i < MEMORY_EVIDENCE; i++) {
+        const struct memory_evidence *e = &l->evidence[i];
+
+        if (e->at_s != 0) {
+            buf_putf(out, "%s{\"at\":%" PRIu32 ",\"who\":", before, e->at_s);
+            buf_put_json(out, slice_of(e->text, strnlen(e->text, sizeof(e->text))), sizeof(e->text));
+            buf_put_char(out, '}');
+            before = ",";
+        }
+    }
+    buf_put_char(out, ']');
+}
+
+static void put_json_effect(struct buf *out, const struct view *v)
+{
+    bool none = has_no_effect(v);
+
+    put_pair(out, "no_effect_since", none ? v->l->useless_s : 0);
+    buf_putf(out, ",\"no_effect\":\"%s\",\"last_error\":\"",
+             none ? guard_effect_text((enum guard_effect)v->l->useless) : "");
+    put_last_error(out, v->l);
+    buf_put_char(out, '"');
+}
+
 static void put_json(struct buf *out, const struct view *v)
 {
     const struct memory_list *l = v->l;
-    bool first = true;
 
     buf_put_str(out, "{\"name\":");
     buf_put_json(out, v->list->name, 64);
@@ -264,24 +326,18 @@ static void put_json(struct buf *out, const struct view *v)
     put_pair(out, "canaries_at", l->canary_s);
     put_pair(out, "canaries_asked", l->canary_asked);
     put_pair(out, "canaries_listed", l->canary_listed);
-    buf_putf(out, ",\"probe_test\":\"%s\",\"probe_control\":\"%s\",\"evidence\":[",
+    put_pair(out, "timeouts", (int64_t)l->total_timeouts);
+    put_pair(out, "errors", (int64_t)l->total_errors);
+    put_json_effect(out, v);
+    buf_putf(out, ",\"probe_test\":\"%s\",\"probe_control\":\"%s\"",
              l->probe_listed == 1   ? "listed"
              : l->probe_listed == 2 ? "not_listed"
                                     : "",
              l->probe_control == 1   ? "listed"
              : l->probe_control == 2 ? "not_listed"
                                      : "");
-    for (size_t i = 0; i < MEMORY_EVIDENCE; i++) {
-        const struct memory_evidence *e = &l->evidence[i];
-
-        if (e->at_s != 0) {
-            buf_putf(out, "%s{\"at\":%" PRIu32 ",\"who\":", first ? "" : ",", e->at_s);
-            buf_put_json(out, slice_of(e->text, strnlen(e->text, sizeof(e->text))), sizeof(e->text));
-            buf_put_char(out, '}');
-            first = false;
-        }
-    }
-    buf_put_str(out, "]}");
+    put_json_evidence(out, l);
+    buf_put_char(out, '}');
 }
 
 /* ---- the commands ---- */
@@ -451,6 +507,21 @@ static int64_t value_broken(const struct view *v)
     return v->l->broken_since_s != 0;
 }
 
+static int64_t value_no_effect(const struct view *v)
+{
+    return has_no_effect(v);
+}
+
+static int64_t value_errors(const struct view *v)
+{
+    return (int64_t)v->l->total_errors;
+}
+
+static int64_t value_timeouts(const struct view *v)
+{
+    return (int64_t)v->l->total_timeouts;
+}
+
 static int64_t value_answers(const struct view *v)
 {
     return (int64_t)v->l->total_answers;
@@ -479,7 +550,12 @@ static const struct {
       value_enforced },
     { "glacis_list_demoted", "gauge", "1 while the guard does not believe the list", value_demoted },
     { "glacis_list_broken", "gauge", "1 while the list is skipped since it does not answer", value_broken },
+    { "glacis_list_no_effect", "gauge",
+      "1 while nothing of the list can list anybody: errors, silence, a wrong zone", value_no_effect },
     { "glacis_list_answers_total", "counter", "Answers of the list", value_answers },
+    { "glacis_list_errors_total", "counter", "Questions answered by an error, or by a failure of its servers",
+      value_errors },
+    { "glacis_list_timeouts_total", "counter", "Questions that were not answered in time", value_timeouts },
     { "glacis_list_hits_total", "counter", "Of these: listed", value_hits },
     { "glacis_list_known_good_hits_total", "counter", "Of these: clients in long good standing", value_good },
     { "glacis_list_latency_microseconds", "gauge", "Smoothed time to an answer", value_latency },
@@ -503,4 +579,32 @@ void policy_lists_metrics(const struct policy *p, struct state *st, struct buf *
         }
     }
     memory_free(&m);
+}
+
+size_t policy_lists_degraded(const struct policy *p, struct state *st, struct buf *out)
+{
+    struct memory *m = memory_new(st, NULL, NULL);
+    size_t count = 0;
+
+    for (size_t i = 0; i < p->reputation.count; i++) {
+        struct view v;
+        bool demoted;
+
+        if (!view_make(&v, p, m, i)) {
+            continue;
+        }
+        demoted = v.l->demoted_s != 0 && v.list->mode == LIST_ENFORCE;
+        if (has_no_effect(&v)) {
+            buf_putf(out, "list " SLICE_FMT " has no effect: ", SLICE_ARG(v.list->name));
+            put_why_useless(out, v.l);
+            buf_put_char(out, '\n');
+        } else if (demoted) {
+            buf_putf(out, "list " SLICE_FMT " is demoted: it %s\n", SLICE_ARG(v.list->name),
+                     guard_reason_text((enum guard_reason)v.l->reason));
+        }
+        count += has_no_effect(&v) || demoted;
+        free(v.l);
+    }
+    memory_free(&m);
+    return count;
 }

@@ -67,6 +67,9 @@ void policy_rules_register(const struct policy *p, struct state *st);
 void policy_rules_metrics(const struct policy *p, const struct state *st, struct buf *out);
 void policy_lists_metrics(const struct policy *p, struct state *st, struct buf *out);
 
+/* Lists that are demoted or have no effect, for `status`: a line each ("list zen has no effect: ..."); returns how many. */
+size_t policy_lists_degraded(const struct policy *p, struct state *st, struct buf *out);
+
 struct policy_worker *policy_worker_new(const struct policy *p, struct loop *loop, struct resolver *r, struct state *st);
 void                  policy_worker_free(struct policy_worker **pw);
 
@@ -162,8 +165,10 @@ bool judge_exempt_from_rates(const struct judge *j);
 /* Is its client or sender in good standing?  As far as it is known by now: nothing is asked for this. */
 bool judge_known_good(const struct judge *j);
 
-/* Is the client's network in good standing?  From local memory, at once: greet_delay and rates are not for it. */
+/* From local memory, at once.  Has the client earned standing under a name of its own?  Rates and bans are not for it. */
 bool policy_client_known_good(const struct policy_worker *pw, const struct addr *ip);
+/* Has it, or anybody of its network?  Then greet_delay is not for it. */
+bool policy_greets_at_once(const struct policy_worker *pw, const struct addr *ip);
 
 /* The header fields of the verdict: X-Glacis-Verdict, -Score, -Level, -Tests, -Monitor, rules' tags, Authentication-Results,
  * Received-SPF. */

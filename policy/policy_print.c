@@ -23,25 +23,45 @@ static bool refuses(const struct rule *rule)
            rule->final == ACTION_DROP;
 }
 
-/* A text of the preset under an action of another class: its code was changed, so it is not in the tree. */
-static void put_reply(struct buf *out, const struct rule *rule)
+/* With the code in force. */
+static void put_text(struct buf *out, const struct rule_reply *r)
 {
-    const struct rule_reply *r = &rule->reply.any;
     char mem[REPLY_PRINT_MAX];
     struct buf text;
+
+    buf_init_fixed(&text, mem, sizeof(mem));
+    buf_putf(&text, "%u " SLICE_FMT " " SLICE_FMT, r->code, SLICE_ARG(r->enhanced), SLICE_ARG(r->text));
+    buf_put_char(out, ' ');
+    config_node_put_scalar(out, buf_slice(&text));
+    buf_put_char(out, '\n');
+}
+
+/* A text of the preset under an action of another class has another code than the one in its tree. */
+static void put_reply(struct buf *out, const struct rule *rule)
+{
+    const struct reply_choice *c = &rule->reply;
 
     if (rule->reply_node == NULL || !refuses(rule)) {
         return;
     }
-    if (rule->reply_node->kind == NODE_MAPPING || !rule->reply_preset) {
+    if (!rule->reply_preset) {
         put_key(out, "reply", rule->reply_node);
         return;
     }
-    buf_init_fixed(&text, mem, sizeof(mem));
-    buf_putf(&text, "%u " SLICE_FMT " " SLICE_FMT, r->code, SLICE_ARG(r->enhanced), SLICE_ARG(r->text));
-    buf_put_str(out, "      reply: ");
-    config_node_put_scalar(out, buf_slice(&text));
-    buf_put_char(out, '\n');
+    buf_put_str(out, "      reply:");
+    if (c->by == FACT_COUNT) {
+        put_text(out, &c->any);
+        return;
+    }
+    buf_putf(out, "\n        by: %s\n", fact_table[c->by].name);
+    for (size_t i = 0; i < ARRAY_LEN(c->word); i++) {
+        if (c->word[i] != NULL) {
+            buf_putf(out, "        " SLICE_FMT ":", SLICE_ARG(fact_word(c->by, (unsigned)i)));
+            put_text(out, c->word[i]);
+        }
+    }
+    buf_put_str(out, "        otherwise:");
+    put_text(out, &c->any);
 }
 
 static void put_rule(struct buf *out, const struct rule *rule)
@@ -100,10 +120,12 @@ void policy_print(const struct policy *p, struct buf *out)
     buf_put_str(out, "\n    message: ");
     value_put_duration(out, r->budget_message_ms);
     buf_put_str(out, "\n  contact:");
-    if (contact != NULL) {
+    if (contact != NULL && contact->text.len > 0) {
         config_node_put(out, contact, 1);
     } else {
-        buf_put_str(out, " \"\"\n");
+        buf_put_char(out, ' ');
+        config_node_put_scalar(out, r->contact);
+        buf_put_char(out, '\n');
     }
     buf_put_str(out, "  tests:");
     if (tests != NULL) {

@@ -10,6 +10,7 @@
 #include "policy/template.h"
 
 static const struct slice greylist_wait = SLICE_INIT("greylist.wait");
+static const struct slice reply_retry = SLICE_INIT("reply.retry");
 
 struct rendering {
     const struct text_facts *t;
@@ -25,7 +26,7 @@ bool reply_name_known(const struct rules *r, struct slice name, unsigned *fact)
     }
     *fact = RULE_NO_FACT;
     if (slice_eq(name, SLICE("server.hostname")) || slice_eq(name, SLICE("policy.contact")) ||
-        slice_eq(name, greylist_wait)) {
+        slice_eq(name, greylist_wait) || slice_eq(name, reply_retry)) {
         return true;
     }
     for (size_t i = 0; i < r->list_count && slice_starts(name, SLICE("reputation.")); i++) {
@@ -57,7 +58,12 @@ struct rule_reply reply_default(enum action a)
 static void put_value(const struct text_facts *t, unsigned fact, struct buf *out)
 {
     if (fact < FACT_COUNT) {
-        fact_put(out, (enum fact_id)fact, &t->facts->v[fact]);
+        struct fact_value v = t->facts->v[fact];
+
+        if (v.state == FACT_PENDING && v.len > 0) { /* what is known so far */
+            v.state = FACT_KNOWN;
+        }
+        fact_put(out, (enum fact_id)fact, &v);
     } else if (t->lists != NULL && t->lists[fact - FACT_COUNT].state == FACT_KNOWN) {
         buf_put_str(out, t->lists[fact - FACT_COUNT].flag ? "true" : "false");
     }
@@ -83,26 +89,35 @@ static void put_clean(struct buf *out, struct slice s, bool utf8)
     }
 }
 
+/* A name that is no fact. */
+static void put_other(const struct text_facts *t, struct slice name, struct buf *out)
+{
+    if (slice_eq(name, SLICE("server.hostname"))) {
+        buf_put_str(out, t->rules->hostname);
+    } else if (slice_eq(name, greylist_wait)) {
+        if (t->greylist_wait_s > 0) {
+            value_put_duration(out, t->greylist_wait_s * 1000ULL);
+        }
+    } else if (slice_eq(name, reply_retry)) { /* a sender that is refused for good will not come again */
+        buf_put_str(out, t->code / 100 == 4 ? "your server will try again by itself" : "");
+    } else {
+        buf_put_slice(out, t->rules->contact);
+    }
+}
+
 static bool look_up(void *arg, struct slice name, struct buf *out)
 {
     struct rendering *r = arg;
-    const struct rules *rules = r->t->rules;
     unsigned fact;
 
-    if (!reply_name_known(rules, name, &fact)) {
+    if (!reply_name_known(r->t->rules, name, &fact)) {
         return false;
     }
     buf_reset(&r->value);
     if (fact != RULE_NO_FACT) {
         put_value(r->t, fact, &r->value);
-    } else if (slice_eq(name, SLICE("server.hostname"))) {
-        buf_put_str(&r->value, rules->hostname);
-    } else if (slice_eq(name, greylist_wait)) {
-        if (r->t->greylist_wait_s > 0) {
-            value_put_duration(&r->value, r->t->greylist_wait_s * 1000ULL);
-        }
     } else {
-        buf_put_slice(&r->value, rules->contact);
+        put_other(r->t, name, &r->value);
     }
     put_clean(out, slice_trim(slice_take(buf_slice(&r->value), r->utf8 ? TAG_VALUE_MAX : REPLY_FACT_MAX)),
               r->utf8);

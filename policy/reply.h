@@ -19,10 +19,11 @@ struct text_facts {
     const struct facts *facts;
     const struct fact_value *lists; /* reputation.NAME; NULL: none known */
     uint32_t greylist_wait_s;       /* until this triplet would pass; 0: it does not wait */
+    unsigned code;                  /* of the reply; 0: a tag */
 };
 
-/* Is it a name for templates?  *fact is it, or RULE_NO_FACT for server.hostname, policy.contact and
- * greylist.wait. */
+/* Is it a name for templates?  *fact is it, or RULE_NO_FACT for server.hostname, policy.contact,
+ * greylist.wait and reply.retry. */
 bool reply_name_known(const struct rules *r, struct slice name, unsigned *fact);
 
 /* The text alone, without codes; lines are joined by '\n'. */

@@ -1,5 +1,5 @@
 /*
- * reputation.c - asking reputation lists for one session (reputation.h).
+ * reputation.c - asking reputation lists for one session (reputation.h): slots, and the life of a run.
  *
  * A slot is one list with one subject: at most one question, under the list's own timeout.  Its state is
  * asked for, never pushed: on_change only says that something is new, once a turn.
@@ -8,87 +8,19 @@
 
 #include "policy/guard_run.h"
 
-/* ---- one answer ---- */
-
-static bool in_range(const struct list_range *r, const uint8_t ip[4])
-{
-    for (unsigned i = 0; i < 4; i++) {
-        if (ip[i] < r->low[i] || ip[i] > r->high[i]) {
-            return false;
-        }
-    }
-    return true;
-}
-
-static bool is_error(const struct reputation_list *list, const uint8_t ip[4])
-{
-    if (ip[0] != 127 || (ip[1] == 255 && ip[2] == 255)) {
-        return true;
-    }
-    for (size_t i = 0; i < list->error_count; i++) {
-        if (in_range(&list->errors[i], ip)) {
-            return true;
-        }
-    }
-    return false;
-}
-
-/* The largest weight of the ranges it is in; false: in none. */
-static bool weigh(const struct reputation_list *list, const uint8_t ip[4], int64_t *weight)
-{
-    bool found = false;
-
-    for (size_t i = 0; i < list->answer_count; i++) {
-        if (in_range(&list->answers[i], ip) && (!found || list->answers[i].weight > *weight)) {
-            *weight = list->answers[i].weight;
-            found = true;
-        }
-    }
-    return found;
-}
-
-enum list_result reputation_judge(const struct reputation_list *list, const struct dns_answer *ans,
-                                  int64_t *weight)
-{
-    enum list_result result = LIST_NO;
-
-    *weight = 0;
-    if (ans->status == DNS_TEMPFAIL) {
-        return LIST_ERROR;
-    }
-    for (size_t i = 0; ans->status == DNS_OK && i < ans->count; i++) {
-        struct addr a = dns_record_addr(&ans->records[i]);
-        int64_t here = 0;
-
-        if (a.family != ADDR_V4 || is_error(list, a.ip)) {
-            *weight = 0;
-            return LIST_ERROR;
-        }
-        if (weigh(list, a.ip, &here)) {
-            *weight = result == LIST_NO || here > *weight ? here : *weight;
-            result = LIST_HIT;
-        }
-    }
-    return result;
-}
-
 /* ---- questions ---- */
 
-static void tell(struct reputation_run *run)
+void run_changed(struct reputation_run *run)
 {
+    run->version++;
     loop_defer(run->setup.loop, &run->changed);
 }
 
-static unsigned kind_of(const struct slot *s)
+unsigned run_kind_of(const struct slot *s)
 {
     enum list_ask ask = s->run->force[s->index].ask;
 
     return ask == LIST_EARLY ? RUN_EARLY : ask == LIST_LATE ? RUN_LATE : RUN_BACKGROUND;
-}
-
-static bool is_awaited(const struct slot *s)
-{
-    return s->run->force[s->index].ask != LIST_BACKGROUND && !s->sampled;
 }
 
 /* Demoted: like a monitoring list.  One that the operator enforces, whatever the file says: like any other.
@@ -110,52 +42,57 @@ static struct force force_of(const struct reputation_setup *setup, size_t i)
     return f;
 }
 
+/* One client network counts once towards the breaker, however many names it has us ask about. */
 static void tell_guard(const struct slot *s, enum guard_outcome outcome)
 {
-    if (s->run->setup.guard != NULL) {
-        guard_run_answer(s->run->setup.guard, s->index, outcome, s->origin.network ? s->origin.us : 0);
+    struct guard_news news = { .outcome = outcome, .trial = s->trial, .from = s->run->client };
+
+    if (s->run->setup.guard != NULL && !s->found.ours) {
+        news.answered = s->found.answered;
+        memcpy(news.answer, s->found.answer, sizeof(news.answer));
+        news.took_us = s->origin.network ? s->origin.us : 0;
+        guard_run_answer(s->run->setup.guard, s->index, &news);
     }
 }
 
-static void finish(struct slot *s, enum list_state state)
+static void finish(struct slot *s, enum list_state state, enum slot_failure failure)
 {
-    s->run->version++;
     timer_stop(&s->timeout);
     dns_cancel(&s->req);
     s->state = state;
+    s->failure = failure;
     s->origin.us = loop_now_us() - s->started_us;
-    tell(s->run);
+    run_changed(s->run);
 }
 
 static void on_answer(struct dns_answer *ans, const struct dns_had *had, void *arg)
 {
-    static const enum list_state states[] = {
-        [LIST_NO] = LIST_NOT_LISTED,
-        [LIST_HIT] = LIST_LISTED,
-        [LIST_ERROR] = LIST_FAILED,
-    };
-    static const enum guard_outcome outcomes[] = {
-        [LIST_NO] = GUARD_NO,
-        [LIST_HIT] = GUARD_YES,
-        [LIST_ERROR] = GUARD_ERROR,
+    static const struct {
+        enum list_state state;
+        enum slot_failure failure;
+        enum guard_outcome outcome;
+    } results[] = {
+        [LIST_NO] = { LIST_NOT_LISTED, FAILURE_NONE, GUARD_NO },
+        [LIST_HIT] = { LIST_LISTED, FAILURE_NONE, GUARD_YES },
+        [LIST_ERROR] = { LIST_FAILED, FAILURE_ERROR, GUARD_ERROR },
+        [LIST_VOID] = { LIST_NOT_LISTED, FAILURE_NONE, GUARD_VOID },
     };
     struct slot *s = arg;
-    enum list_result result = reputation_judge(s->list, ans, &s->weight);
 
     s->req = NULL;
+    s->found = reputation_judge(s->list, ans);
     origin_note(&s->origin, ans, had);
-    finish(s, states[result]);
-    tell_guard(s, outcomes[result]);
+    finish(s, results[s->found.result].state, results[s->found.result].failure);
+    tell_guard(s, results[s->found.result].outcome);
 }
 
 static void on_timeout(void *arg)
 {
-    finish(arg, LIST_FAILED);
+    finish(arg, LIST_FAILED, FAILURE_TIMEOUT);
     tell_guard(arg, GUARD_TIMEOUT);
 }
 
-/* The name to ask; false: the list cannot have it. */
-static bool put_question(const struct slot *s, struct buf *out)
+bool run_put_question(const struct slot *s, struct buf *out)
 {
     const struct reputation_run *run = s->run;
     const char *name = run->subject[s->subject].name;
@@ -164,38 +101,51 @@ static bool put_question(const struct slot *s, struct buf *out)
         return (run->client.family == ADDR_V4 ? s->list->ipv4 : s->list->ipv6) &&
                dns_put_list_name(out, &run->client, s->list->zone);
     }
-    return name != NULL && dns_put_domain_list_name(out, slice_str(name), s->list->zone);
+    return name != NULL && reputation_put_host(out, slice_str(name), s->list->zone);
+}
+
+static void ask(struct slot *s, struct slice name, bool trial)
+{
+    struct reputation_run *run = s->run;
+
+    s->sampled = (run->kinds & run_kind_of(s)) == 0;
+    s->trial = trial;
+    s->state = LIST_PENDING;
+    s->found = (struct list_finding){ .result = LIST_NO };
+    s->origin = (struct origin){ .asked = true };
+    s->started_us = loop_now_us();
+    timer_start(&s->timeout, s->list->timeout_ms);
+    s->req = dns_query(run->setup.resolver, name, DNS_TYPE_A, on_answer, s);
 }
 
 static void start_slot(struct slot *s)
 {
     struct reputation_run *run = s->run;
+    enum guard_ask may = GUARD_ASK;
     char mem[2 * DNS_NAME_MAX + 8];
     struct buf name;
 
-    bool sampled = run->sampling && kind_of(s) == RUN_LATE;
+    bool sampled = run->sampling && run_kind_of(s) == RUN_LATE;
 
     if (s->state != LIST_UNASKED || !run->subject[s->subject].known || !run->setup.wanted[s->index] ||
-        run->force[s->index].mode == LIST_OFF || ((run->kinds & kind_of(s)) == 0 && !sampled)) {
+        run->force[s->index].mode == LIST_OFF || ((run->kinds & run_kind_of(s)) == 0 && !sampled)) {
         return;
     }
     run->version++;
     buf_init_fixed(&name, mem, sizeof(mem));
-    if (!put_question(s, &name)) {
+    if (!run_put_question(s, &name)) {
         s->state = LIST_NOT_LISTED;
         return;
     }
-    if (run->setup.guard != NULL && !guard_run_may_ask(run->setup.guard, s->index)) {
+    if (run->setup.guard != NULL) {
+        may = guard_run_may_ask(run->setup.guard, s->index);
+    }
+    if (may == GUARD_ASK_NOT) {
         s->state = LIST_FAILED; /* it would not answer: nobody waits for that */
+        s->failure = FAILURE_SKIPPED;
         return;
     }
-    s->sampled = (run->kinds & kind_of(s)) == 0;
-    s->state = LIST_PENDING;
-    s->weight = 0;
-    s->origin = (struct origin){ .asked = true };
-    s->started_us = loop_now_us();
-    timer_start(&s->timeout, s->list->timeout_ms);
-    s->req = dns_query(run->setup.resolver, buf_slice(&name), DNS_TYPE_A, on_answer, s);
+    ask(s, buf_slice(&name), may == GUARD_ASK_TRIAL);
 }
 
 static void start_all(struct reputation_run *run)
@@ -211,19 +161,10 @@ static void forget_slot(struct slot *s)
     timer_stop(&s->timeout);
     dns_cancel(&s->req);
     s->state = LIST_UNASKED;
-    s->sampled = false;
-    s->weight = 0;
+    s->sampled = s->trial = false;
+    s->found = (struct list_finding){ .result = LIST_NO };
+    s->failure = FAILURE_NONE;
     s->origin = (struct origin){ .asked = false };
-}
-
-static void forget_reason(struct reputation_run *run)
-{
-    run->version++;
-    timer_stop(&run->reason_timeout);
-    dns_cancel(&run->reason_req);
-    run->reason_state = REASON_UNASKED;
-    run->reason_slot = NULL;
-    run->reason_len = 0;
 }
 
 /* ---- the run ---- */
@@ -233,16 +174,6 @@ static void on_changed(void *arg)
     struct reputation_run *run = arg;
 
     run->on_change(run->arg);
-}
-
-static void on_reason_timeout(void *arg)
-{
-    struct reputation_run *run = arg;
-
-    run->version++;
-    dns_cancel(&run->reason_req);
-    run->reason_state = REASON_DONE;
-    tell(run);
 }
 
 size_t reputation_run_size(const struct reputation *rep)
@@ -259,7 +190,7 @@ struct reputation_run *run_make(const struct reputation_setup *setup, void (*on_
     run->on_change = on_change;
     run->arg = arg;
     deferred_init(&run->changed, on_changed, run);
-    timer_init(&run->reason_timeout, setup->loop, on_reason_timeout, run);
+    run_init_reason(run);
     run->force = (struct force *)(void *)(run->slot + setup->rep->slot_count);
     return run;
 }
@@ -306,7 +237,7 @@ void reputation_run_free(struct reputation_run **run)
     for (size_t i = 0; i < r->count; i++) {
         forget_slot(&r->slot[i]);
     }
-    forget_reason(r);
+    run_forget_reason(r);
     deferred_cancel(&r->changed);
     for (unsigned s = 0; s < SUBJECT_COUNT; s++) {
         free(r->subject[s].name);
@@ -314,9 +245,18 @@ void reputation_run_free(struct reputation_run **run)
     slab_release(r->setup.slab, r);
 }
 
+void run_set_client(struct reputation_run *run, const struct addr *ip)
+{
+    struct buf text;
+
+    run->client = *ip;
+    buf_init_fixed(&text, run->client_text, sizeof(run->client_text));
+    addr_put_ip(&text, ip);
+}
+
 void reputation_set_client(struct reputation_run *run, const struct addr *ip)
 {
-    run->client = *ip;
+    run_set_client(run, ip);
     run->subject[SUBJECT_CLIENT].known = true;
     start_all(run);
 }
@@ -326,7 +266,7 @@ void reputation_set_subject(struct reputation_run *run, enum list_subject s, str
     reputation_drop_subject(run, s);
     run->version++;
     run->subject[s].known = true;
-    run->subject[s].name = slice_empty(name) ? NULL : slice_dup(name);
+    run->subject[s].name = reputation_is_host(name) ? slice_dup(name) : NULL;
     start_all(run);
 }
 
@@ -338,7 +278,7 @@ void reputation_drop_subject(struct reputation_run *run, enum list_subject s)
         }
     }
     if (run->reason_slot != NULL && run->reason_slot->subject == s) {
-        forget_reason(run);
+        run_forget_reason(run);
     }
     run->version++;
     free(run->subject[s].name);
@@ -350,7 +290,7 @@ void reputation_want(struct reputation_run *run, unsigned kinds)
     run->kinds |= kinds;
     run->version++;
     for (size_t i = 0; i < run->count; i++) {
-        run->slot[i].sampled = run->slot[i].sampled && (kinds & kind_of(&run->slot[i])) == 0;
+        run->slot[i].sampled = run->slot[i].sampled && (kinds & run_kind_of(&run->slot[i])) == 0;
     }
     start_all(run);
 }
@@ -371,26 +311,11 @@ void reputation_unwant(struct reputation_run *run, unsigned kinds)
 void reputation_expire(struct reputation_run *run)
 {
     for (size_t i = 0; i < run->count; i++) {
-        if (run->slot[i].state == LIST_PENDING && is_awaited(&run->slot[i])) {
-            finish(&run->slot[i], LIST_FAILED);
+        if (run_awaits(&run->slot[i])) {
+            finish(&run->slot[i], LIST_FAILED, FAILURE_TIMEOUT);
         }
     }
-    if (run->reason_state == REASON_PENDING) {
-        timer_stop(&run->reason_timeout);
-        on_reason_timeout(run);
-    }
-}
-
-bool reputation_waiting(const struct reputation_run *run, unsigned kinds)
-{
-    for (size_t i = 0; i < run->count; i++) {
-        const struct slot *s = &run->slot[i];
-
-        if (s->state == LIST_PENDING && is_awaited(s) && (kinds & kind_of(s)) != 0) {
-            return true;
-        }
-    }
-    return false;
+    run_expire_reason(run);
 }
 
 uint32_t reputation_version(const struct reputation_run *run)
@@ -406,57 +331,6 @@ bool reputation_busy(const struct reputation_run *run)
         busy = busy || run->slot[i].state == LIST_PENDING;
     }
     return busy;
-}
-
-bool reputation_has_unasked_late(const struct reputation_run *run)
-{
-    for (size_t i = 0; i < run->count; i++) {
-        const struct slot *s = &run->slot[i];
-        bool absent = s->subject != SUBJECT_CLIENT && run->subject[s->subject].known &&
-                      run->subject[s->subject].name == NULL;
-
-        if ((s->state == LIST_UNASKED || s->sampled) && kind_of(s) == RUN_LATE && !absent &&
-            run->setup.wanted[s->index]) {
-            return true;
-        }
-    }
-    return false;
-}
-
-/* ---- what came of it ---- */
-
-static enum list_state state_of(const struct reputation_run *run, size_t list, bool with_samples,
-                                int64_t *weight)
-{
-    /* of several subjects the strongest one counts: LISTED, then PENDING, FAILED, NOT_LISTED, UNASKED */
-    static const unsigned rank[] = {
-        [LIST_UNASKED] = 0, [LIST_NOT_LISTED] = 1, [LIST_FAILED] = 2, [LIST_PENDING] = 3, [LIST_LISTED] = 4,
-    };
-    enum list_state state = LIST_UNASKED;
-
-    *weight = 0;
-    for (size_t i = run->force[list].first; i < run->count && run->slot[i].index == list; i++) {
-        const struct slot *s = &run->slot[i];
-
-        if (s->sampled && !with_samples) {
-            continue;
-        }
-        if (s->state == LIST_LISTED && (state != LIST_LISTED || s->weight > *weight)) {
-            *weight = s->weight;
-        }
-        state = rank[s->state] > rank[state] ? s->state : state;
-    }
-    return state;
-}
-
-enum list_state reputation_list_state(const struct reputation_run *run, size_t list, int64_t *weight)
-{
-    return state_of(run, list, false, weight);
-}
-
-enum list_state reputation_list_state_raw(const struct reputation_run *run, size_t list, int64_t *weight)
-{
-    return state_of(run, list, true, weight);
 }
 
 enum list_mode reputation_mode(const struct reputation_run *run, size_t list)
@@ -496,128 +370,4 @@ bool reputation_list_source(const struct reputation_run *run, size_t list, struc
     origin_put(&slowest->origin, from);
     *us = slowest->origin.us;
     return true;
-}
-
-static void add_list(const struct reputation_run *run, size_t i, struct reputation_sum *sum)
-{
-    const struct reputation_list *list = &run->setup.rep->list[i];
-    int64_t weight;
-    enum list_state state = reputation_list_state(run, i, &weight);
-    bool background = run->force[i].ask == LIST_BACKGROUND;
-    bool missing = state == LIST_FAILED || (state == LIST_PENDING && !background);
-
-    sum->score += weight;
-    sum->low += weight;
-    sum->high += weight;
-    sum->incomplete = sum->incomplete || missing;
-    if (missing && !background) {
-        sum->low += list->weight_min;
-        sum->high += list->weight_max;
-    }
-    if (list->zero_day) {
-        sum->zero_day = sum->zero_day || state == LIST_LISTED;
-        sum->zero_day_known = sum->zero_day_known && !missing;
-    }
-}
-
-void reputation_sum(const struct reputation_run *run, struct reputation_sum *out)
-{
-    *out = (struct reputation_sum){ .zero_day_known = true };
-    for (size_t i = 0; i < run->setup.rep->count; i++) {
-        if (run->force[i].mode == LIST_ENFORCE) {
-            add_list(run, i, out);
-        }
-    }
-    out->zero_day_known = out->zero_day_known || out->zero_day;
-}
-
-void reputation_put_lists(const struct reputation_run *run, bool monitored, struct buf *out)
-{
-    const struct reputation *rep = run->setup.rep;
-    int64_t weight;
-
-    for (size_t i = 0; i < rep->count; i++) {
-        enum list_mode mode = run->force[i].mode;
-
-        if (mode == (monitored ? LIST_MONITOR : LIST_ENFORCE) &&
-            reputation_list_state(run, i, &weight) == LIST_LISTED && weight > 0) {
-            buf_put_str(out, out->len > 0 ? "," : "");
-            buf_put_slice(out, rep->list[i].name);
-        }
-    }
-}
-
-/* ---- the list's own text ---- */
-
-/* Printable ASCII in one line; a text that repeats the key of the zone is not shown at all. */
-static void take_reason(struct reputation_run *run, struct slice text)
-{
-    const struct reputation_list *list = run->reason_slot->list;
-    struct slice key = slice_take(list->zone, slice_find(list->zone, '.'));
-    struct buf b;
-
-    buf_init_fixed(&b, run->reason, sizeof(run->reason));
-    for (size_t i = 0; i < text.len && b.len < REPUTATION_REASON_MAX; i++) {
-        bool blank = (unsigned char)text.ptr[i] <= ' ';
-
-        if (!blank) {
-            buf_put_char(&b, ascii_is_print(text.ptr[i]) ? text.ptr[i] : '?');
-        } else if (b.len > 0 && b.ptr[b.len - 1] != ' ') {
-            buf_put_char(&b, ' ');
-        }
-    }
-    run->reason_len = slice_trim(buf_slice(&b)).len;
-    if (!slice_eq(list->zone, list->shown) && key.len > 0 && memmem(run->reason, b.len, key.ptr, key.len)) {
-        run->reason_len = 0;
-    }
-}
-
-static void on_reason(struct dns_answer *ans, const struct dns_had *had, void *arg)
-{
-    struct reputation_run *run = arg;
-
-    (void)had;
-    run->version++;
-    run->reason_req = NULL;
-    timer_stop(&run->reason_timeout);
-    run->reason_state = REASON_DONE;
-    if (ans->status == DNS_OK && ans->count > 0) {
-        take_reason(run, ans->records[0].data);
-    }
-    tell(run);
-}
-
-bool reputation_ask_reason(struct reputation_run *run)
-{
-    char mem[2 * DNS_NAME_MAX + 8];
-    struct buf name;
-
-    if (run->reason_state != REASON_UNASKED) {
-        return true;
-    }
-    buf_init_fixed(&name, mem, sizeof(mem));
-    for (size_t i = 0; i < run->count; i++) {
-        const struct slot *s = &run->slot[i];
-
-        if (s->state == LIST_LISTED && s->weight > 0 && run->force[s->index].mode == LIST_ENFORCE &&
-            s->list->reason && put_question(s, &name)) {
-            run->version++;
-            run->reason_slot = s;
-            run->reason_state = REASON_PENDING;
-            timer_start(&run->reason_timeout, s->list->timeout_ms);
-            run->reason_req = dns_query(run->setup.resolver, buf_slice(&name), DNS_TYPE_TXT, on_reason, run);
-            return true;
-        }
-    }
-    return false;
-}
-
-bool reputation_reason_pending(const struct reputation_run *run)
-{
-    return run->reason_state == REASON_PENDING;
-}
-
-struct slice reputation_reason(const struct reputation_run *run)
-{
-    return slice_of(run->reason, run->reason_state == REASON_DONE ? run->reason_len : 0);
 }

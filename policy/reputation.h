@@ -8,10 +8,18 @@
  *     reputation_run_new -> reputation_set_subject, reputation_want ... -> on_change -> reputation_sum
  *                                   ^-- new HELO, new sender: reputation_drop_subject
  *
+ *             What one answer means is in reputation_answer.c, what follows from all of them in reputation_sum.c, the
+ *             list's own text in reputation_reason.c.
  * Late        lists with `ask: late` are asked only after reputation_want(RUN_LATE).
- * Nobody      waits for monitoring and background lists: reputation_waiting() does not count them.
+ * Awaited     are enforcing lists that are not `ask: background`; all others are asked and not waited for, and so is
+ *             the one question that tries a list whose breaker is open.
+ * Domains     a domain list is asked about host names of two labels or more, never about an address; of a long name
+ *             about its last LIST_LABELS_MAX labels, which are what such lists know.
  * Errors      an answer outside 127/8, in 127.255.255.0/24 or in error_answers is no listing: the whole
  *             answer is an error, like a timeout.
+ * Void        an answer about the question itself (127.255.255.252; of a preset also 127.0.1.255, 127.0.2.255): not
+ *             listed, and no failure, because whoever chose the name chose the answer.
+ * Vouchers    an allow-list that failed vouches for nothing, but see reputation_sum.low_if_answered.
  * Keys        zone is what is asked; shown is what people may see of it.
  *
  * RFC         5782
@@ -27,6 +35,7 @@
 
 #define REPUTATION_LISTS_MAX 100
 #define REPUTATION_REASON_MAX 200 /* octets of a list's own text */
+#define LIST_LABELS_MAX 8
 
 enum list_subject { SUBJECT_CLIENT = 0, SUBJECT_HELO, SUBJECT_SENDER, SUBJECT_RDNS, SUBJECT_COUNT };
 enum list_mode { LIST_ENFORCE = 0, LIST_MONITOR, LIST_OFF };
@@ -42,8 +51,8 @@ struct reputation_list {
     struct slice zone;  /* as asked: may hold a key */
     struct slice shown; /* as shown */
     unsigned subjects;  /* bit n: enum list_subject n */
-    struct list_range *answers, *errors;
-    size_t answer_count, error_count;
+    struct list_range *answers, *errors, *voids;
+    size_t answer_count, error_count, void_count;
     int64_t weight_min, weight_max; /* what a hit may bring, 0 included */
     bool ipv4, ipv6;
     enum list_mode mode;
@@ -63,12 +72,24 @@ struct reputation {
     size_t slot_count;
 };
 
-/* What one answer of a list means. */
-enum list_result { LIST_NO = 0, LIST_HIT, LIST_ERROR };
+enum list_result { LIST_NO = 0, LIST_HIT, LIST_ERROR, LIST_VOID };
 
-/* `weight` is the largest of the answers that are in a range; pure. */
-enum list_result reputation_judge(const struct reputation_list *list, const struct dns_answer *ans,
-                                  int64_t *weight);
+struct list_finding { /* what one answer of a list means */
+    enum list_result result;
+    int64_t weight; /* LIST_HIT: the largest of the answers that are in a range */
+    bool answered;  /* there was an address: `answer`, the one that decided */
+    uint8_t answer[4];
+    bool ours; /* LIST_ERROR: nobody was asked, since too many of our own questions were out */
+};
+
+/* Pure. */
+struct list_finding reputation_judge(const struct reputation_list *list, const struct dns_answer *ans);
+
+/* May a domain list be asked about it?  Pure. */
+bool reputation_is_host(struct slice name);
+
+/* The question about a host name, cut to its last labels; false: there is none that fits.  Pure. */
+bool reputation_put_host(struct buf *out, struct slice name, struct slice zone) MUST_USE;
 
 /* ---- a run ---- */
 
@@ -117,22 +138,20 @@ struct reputation_run *reputation_unfold(const struct reputation_setup *setup, v
 /* The time is over: what is awaited ends without an answer. */
 void reputation_expire(struct reputation_run *run);
 
-/* Does some slot of these lists await an answer that somebody waits for?  `kinds` as for reputation_want. */
-bool reputation_waiting(const struct reputation_run *run, unsigned kinds);
-
 /* Another number whenever anything that is asked of the run below may have changed. */
 uint32_t reputation_version(const struct reputation_run *run);
 
 /* Is any question out, also one that nobody waits for? */
 bool reputation_busy(const struct reputation_run *run);
 
-/* Is there a late list that may still be asked (its subject is there or may come)? */
-bool reputation_has_unasked_late(const struct reputation_run *run);
-
+/* LIST_FAILED: no answer, an error, or not asked because its breaker is open. */
 enum list_state { LIST_UNASKED = 0, LIST_PENDING, LIST_NOT_LISTED, LIST_LISTED, LIST_FAILED };
 
 /* Of one list, over all its subjects. */
 enum list_state reputation_list_state(const struct reputation_run *run, size_t list, int64_t *weight);
+
+/* Is an answer of it out that somebody waits for? */
+bool reputation_list_awaited(const struct reputation_run *run, size_t list);
 
 /* The same with what was asked for the guard alone. */
 enum list_state reputation_list_state_raw(const struct reputation_run *run, size_t list, int64_t *weight);
@@ -147,17 +166,33 @@ bool reputation_looks_up(const struct reputation_run *run, enum list_subject s);
 /* How long it took, who said so; false: not asked. */
 bool reputation_list_source(const struct reputation_run *run, size_t list, struct buf *from, uint64_t *us);
 
-struct reputation_sum {
-    int64_t score;       /* of what answered; enforcing lists */
-    int64_t low, high;   /* with what lists without an answer might have brought */
-    bool incomplete;     /* an enforcing list that was asked gave no answer */
-    bool zero_day;       /* a list with zero_day has it */
-    bool zero_day_known; /* all such lists answered */
+/* What may still come, beside the answers that are out. */
+struct reputation_open {
+    bool late; /* late lists have not been asked */
+    bool name; /* the client's verified name is being looked up */
 };
-void reputation_sum(const struct reputation_run *run, struct reputation_sum *out);
+
+enum list_outlook { OUTLOOK_SETTLED = 0, OUTLOOK_FAILED, OUTLOOK_LATE, OUTLOOK_AWAITED }; /* the strongest counts */
+
+struct reputation_sum { /* over the enforcing lists; weights in thousandths */
+    int64_t score;      /* of what answered */
+    int64_t low, high;  /* what it can become by answers that may still come, or that failed lists might have given */
+    int64_t low_if_answered; /* the same, had no allow-list failed: a listing above `low` alone rests on an outage */
+    bool incomplete;         /* a list that was asked gave no answer */
+    enum list_outlook outlook;
+    bool zero_day; /* a list with zero_day has it */
+    enum list_outlook zero_day_outlook;
+};
+void reputation_sum(const struct reputation_run *run, struct reputation_open open, struct reputation_sum *out);
 
 /* Names of lists with a hit, joined by ',': enforcing ones with a positive weight, or monitoring ones. */
 void reputation_put_lists(const struct reputation_run *run, bool monitored, struct buf *out);
+
+/* "zen=127.0.0.4", "dbl=timeout", "wl=skipped", joined by ',': all lists that had something to say, or failed. */
+void reputation_put_answers(const struct reputation_run *run, struct buf *out);
+
+/* Whom the list names that reputation_reason() is of, or would be: the client's address, a name; empty: none does. */
+struct slice reputation_subject(const struct reputation_run *run);
 
 /* Asks the TXT of the first enforcing list with a positive hit and `reason: txt`.  False: there is none. */
 bool reputation_ask_reason(struct reputation_run *run);

@@ -2,7 +2,7 @@
  * reputation_fold.c - a run of which nothing is out, as octets and back (reputation.h, judge_rest.c).
  *
  *     counts and states | names of the subjects | the reason | modes, a list after the other
- *     | a slot after the other, with its weight if listed
+ *     | a slot after the other, with its finding if it has one
  *
  * The octets never leave the process; what is read was written here, for the same policy.  The modes are those of
  * the run: the guard may have others by now, and with them other slots.
@@ -18,6 +18,12 @@ struct folded {
 _Static_assert(REPUTATION_REASON_MAX <= UINT8_MAX && REPUTATION_LISTS_MAX * SUBJECT_COUNT < UINT16_MAX,
                "struct folded");
 
+/* What the log and the score still want to know of it. */
+static bool has_finding(const struct slot *s)
+{
+    return s->state == LIST_LISTED || s->state == LIST_FAILED;
+}
+
 static void fold_slots(const struct reputation_run *run, struct buf *out)
 {
     for (size_t i = 0; i < run->setup.rep->count; i++) {
@@ -29,7 +35,8 @@ static void fold_slots(const struct reputation_run *run, struct buf *out)
 
         buf_put_char(out, (char)s->state);
         buf_put_char(out, s->sampled);
-        buf_put(out, &s->weight, s->state == LIST_LISTED ? sizeof(s->weight) : 0);
+        buf_put_char(out, (char)s->failure);
+        buf_put(out, &s->found, has_finding(s) ? sizeof(s->found) : 0);
     }
 }
 
@@ -82,7 +89,8 @@ static void unfold_slots(struct reputation_run *run, struct slice *in)
 
         s->state = (enum list_state)take_octet(in);
         s->sampled = take_octet(in) != 0;
-        take(in, &s->weight, s->state == LIST_LISTED ? sizeof(s->weight) : 0);
+        s->failure = (enum slot_failure)take_octet(in);
+        take(in, &s->found, has_finding(s) ? sizeof(s->found) : 0);
     }
 }
 
@@ -92,7 +100,7 @@ struct reputation_run *reputation_unfold(const struct reputation_setup *setup, v
     struct reputation_run *run = run_make(setup, on_change, arg);
     struct folded f;
 
-    run->client = *client;
+    run_set_client(run, client);
     take(in, &f, sizeof(f));
     run->kinds = f.kinds;
     run->sampling = f.sampling;

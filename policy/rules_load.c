@@ -466,6 +466,24 @@ static void take_budget(struct rules_load *l, const struct config_node *budget, 
     }
 }
 
+/* postmaster@ the first domain that takes mail itself, not only below it (RFC 5321 4.5.1); empty without any. */
+static struct slice default_contact(struct rules_load *l)
+{
+    const struct config_domain *home = config_postmaster_home(l->conf);
+    char mem[DNS_NAME_MAX + 16];
+    struct buf b;
+
+    for (size_t i = 0; home != NULL && home->subdomains && i < l->conf->domain_count; i++) {
+        home = l->conf->domains[i].subdomains ? home : &l->conf->domains[i];
+    }
+    buf_init_fixed(&b, mem, sizeof(mem));
+    if (home != NULL) {
+        buf_put_str(&b, "postmaster@");
+        buf_put_str(&b, home->name);
+    }
+    return rules_text(l, buf_slice(&b));
+}
+
 static void load_settings(struct rules_load *l, const struct config_node *section)
 {
     static const enum action fallbacks[] = { ACTION_ACCEPT, ACTION_REJECT, ACTION_DEFER };
@@ -478,7 +496,7 @@ static void load_settings(struct rules_load *l, const struct config_node *sectio
     r->reject_at = (enum reject_at)take_choice(l, section, "reject_at", "recipient|earliest");
     r->budget_mail_ms = BUDGET_MAIL_MS;
     r->budget_message_ms = BUDGET_MESSAGE_MS;
-    r->contact = SLICE("");
+    r->contact = default_contact(l);
     if (budget != NULL && budget->kind != NODE_MAPPING) {
         rules_error(l, budget, "policy.budget: expected a mapping of mail and message to durations, found %s",
                     config_node_kind_name(budget));
@@ -490,7 +508,7 @@ static void load_settings(struct rules_load *l, const struct config_node *sectio
     }
     if (contact != NULL && (contact->kind != NODE_SCALAR || contact->text.len > 200)) {
         rules_error(l, contact, "policy.contact: expected a text of at most 200 octets");
-    } else if (contact != NULL) {
+    } else if (contact != NULL && contact->text.len > 0) {
         r->contact = contact->text;
     }
 }

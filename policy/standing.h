@@ -35,20 +35,31 @@ struct greylist_settings { /* greylist */
 bool known_good_is(const struct known_good_settings *s, const struct memory_record *r, int64_t now_s);
 
 /*
- * Enough to bear witness against a list: in good standing, and for a week already (or half of the history, if
- * that is younger), so that a fresh set of domains cannot be raised to it in two days.
+ * Enough to bear witness against a list, if it is the record of a domain: in good standing, and for a week already (or
+ * half of the history, if that is younger), so that a fresh set of domains cannot be raised to it in two days.
  */
 bool known_good_is_established(const struct known_good_settings *s, const struct memory_record *r,
                                int64_t history_s, int64_t now_s);
 
-/* The network as the standing and bursts know it. */
+/*
+ * Identities, to which standing belongs: the domain of an SPF pass (MEMORY_DOMAIN), and the very address (IPv6: /64)
+ * with its verified name.  The caller leaves out generic names: those come with the address, to whoever has it.
+ */
+struct memory_key identity_host(const struct addr *ip, struct slice name);
+
+/*
+ * No identities, and good for less.  The address alone has what its name earned: it is known at connect, where rates
+ * and shares of connections are decided.  The network (/24, /64) only shortens the greeting delay.
+ */
+struct memory_key identity_address(const struct addr *ip);
 struct memory_key identity_network(const struct addr *ip);
+
+/* Tells networks apart (/24, /48) where many of them are evidence; not 0. */
 uint32_t identity_network_hash(const struct addr *ip);
 
 /*
- * The part of a host name that stands for its owner: the last two labels, three where the second-last is a
- * short or generic one (co.uk, com.au).  Good enough for standing, where one name too specific costs only
- * learning.
+ * The part of a domain or host name that stands for its owner: the last two labels, three where the second-last is a
+ * short or generic one (co.uk, com.au).  Good enough to count owners; standing never belongs to one.
  */
 struct slice identity_owner(struct slice host);
 

@@ -1,7 +1,8 @@
 /*
- * template.h - "text {fact} text" in replies, tags and added headers.
+ * template.h - "text {fact} text{? optional {fact}}" in replies, tags and added headers.
  *
- * `{{` is a brace; an empty value renders as `-`.  Names are checked at load (template_valid), so rendering
+ * `{{` is a brace; an empty value renders as `-`.  An optional part, from `{?` to its `}`, is left out as a whole if
+ * a value in it is empty; optional parts do not nest.  Names are checked at load (template_valid), so rendering
  * cannot meet an unknown one.  Pure; what a value may contain is the business of whoever writes the result
  * (replies reduce to printable ASCII, headers fold and encode).
  */

@@ -52,7 +52,7 @@ static const bool look_ups[FACT_COUNT] = {
     [FACT_ID_SENDER_RESOLVES] = true,   [FACT_ID_SPF] = true,
     [FACT_ID_SPF_HELO] = true,          [FACT_ID_SPF_WEAK] = true,
     [FACT_ID_SPF_DOMAIN] = true,        [FACT_ID_SPF_MECHANISM] = true,
-    [FACT_ID_SPF_EXPLANATION] = true,
+    [FACT_ID_SPF_EXPLANATION] = true,   [FACT_ID_REPUTATION_SUBJECT] = true,
 };
 
 static bool is_lookup(unsigned fact)
@@ -110,6 +110,48 @@ static enum truth match_all(const struct walk *w, const struct cond *c, enum fac
     return found;
 }
 
+bool rules_fact_is_of_lists(unsigned fact)
+{
+    static const enum fact_id ids[] = {
+        FACT_ID_REPUTATION_LISTED,     FACT_ID_REPUTATION_SCORE,  FACT_ID_REPUTATION_LISTS,
+        FACT_ID_REPUTATION_INCOMPLETE, FACT_ID_REPUTATION_REASON, FACT_ID_REPUTATION_SUBJECT,
+        FACT_ID_ZERO_DAY_LISTED,       FACT_ID_ZERO_DAY_SUSPECT,  FACT_ID_ZERO_DAY_REASONS,
+    };
+
+    for (size_t i = 0; i < ARRAY_LEN(ids); i++) {
+        if (fact == (unsigned)ids[i]) {
+            return true;
+        }
+    }
+    return fact >= FACT_COUNT && fact != RULE_NO_FACT;
+}
+
+static bool gives_up(const struct walk *w, unsigned fact)
+{
+    return w->in->hurry && !w->final && rules_fact_is_of_lists(fact);
+}
+
+static enum truth truth_within(const struct set *set, int64_t low, int64_t high)
+{
+    bool partly;
+
+    return set_has_range(set, low, high, &partly) ? TRUTH_TRUE : partly ? TRUTH_OPEN : TRUTH_FALSE;
+}
+
+/* reputation.score before the last list has answered; false: the bounds do not tell. */
+static bool ask_bounds(const struct walk *w, const struct cond *c, struct answer *a)
+{
+    const struct eval_bounds *b = &w->in->reputation;
+
+    a->loose = b->known ? truth_within(c->set, b->low, b->high) : TRUTH_OPEN;
+    if (a->loose == TRUTH_OPEN) {
+        return false;
+    }
+    a->outage = truth_within(c->set, b->low_if_answered, b->high) != a->loose;
+    a->strict = a->outage ? TRUTH_UNKNOWN : a->loose;
+    return true;
+}
+
 static struct answer ask_term(const struct walk *w, const struct cond *c)
 {
     bool in_table = c->fact < FACT_COUNT;
@@ -127,7 +169,10 @@ static struct answer ask_term(const struct walk *w, const struct cond *c)
     v = in_table               ? &w->in->facts->v[c->fact]
         : w->in->lists != NULL ? &w->in->lists[c->fact - FACT_COUNT]
                                : NULL;
-    if (v == NULL || v->state == FACT_UNKNOWN) {
+    if (c->fact == FACT_ID_REPUTATION_SCORE && v->state != FACT_KNOWN && ask_bounds(w, c, &a)) {
+        return a;
+    }
+    if (v == NULL || v->state == FACT_UNKNOWN || (gives_up(w, c->fact) && v->state == FACT_PENDING)) {
         a = both(c, TRUTH_UNKNOWN);
         a.outage = is_lookup(c->fact);
     } else if (v->state != FACT_KNOWN && (w->final || v->state != FACT_SOFT)) {
@@ -135,7 +180,7 @@ static struct answer ask_term(const struct walk *w, const struct cond *c)
         a.open = stage <= w->in->stage ? c->fact : RULE_NO_FACT;
     } else {
         a.loose = a.strict = match_all(w, c, type, v);
-        if (is_temperror(c->fact, v)) {
+        if (is_temperror(c->fact, v) || v->doubt) {
             a.strict = TRUTH_UNKNOWN;
             a.outage = true;
         }

@@ -11,9 +11,12 @@
  *             `temperror` into it.
  * Monitored   rules (mode, the rest of a ramp) never make anybody wait: an undecided one is recorded as
  *             unknown, and `background` names a fact that may be asked without waiting for it.
+ * Hurry       Such a rule waits for lists only a little longer than the rules with a final action need: with `hurry`
+ *             what it lacks of lists is unknown.
  * Outages     A refusal for good needs every look-up it rests on.  It becomes 451 when the rule matched
  *             through `temperror`, or when a rule above that would have accepted could not be decided for
- *             want of a look-up.
+ *             want of a look-up; a listing that an allow-list
+ *             might have outweighed, had it answered, is such an outage (fact_value.doubt).
  * Early       With STAGE_CONNECT..STAGE_MAIL the envelope block is asked for `reject_at: earliest`: the
  *             outcome is a refusal or EVAL_LATER, never an acceptance.
  */
@@ -33,6 +36,12 @@ enum eval_grey { EVAL_GREY_UNASKED = 0, EVAL_GREY_PASSES, EVAL_GREY_WAITS };
 
 #define RULE_NEEDS_TRIPLET (RULE_NO_FACT - 1) /* eval_result.needs: the triplet, not a fact */
 
+struct eval_bounds { /* where a sum lies, whatever may still come or has failed; thousandths */
+    bool known;
+    int64_t low, high;
+    int64_t low_if_answered; /* had no allow-list failed */
+};
+
 struct eval_input {
     const struct facts *facts;
     const struct fact_value *lists; /* reputation.NAME: rules.list_count of them; may be NULL if that is 0 */
@@ -40,6 +49,8 @@ struct eval_input {
     int64_t now_s;                  /* wall clock: entries of groups end */
     enum eval_grey grey;            /* of this recipient; UNASKED: EVAL_NEEDS with RULE_NEEDS_TRIPLET */
     int64_t score;                  /* the message block: what the recipients brought, thousandths; else 0 */
+    struct eval_bounds reputation;  /* reputation.score while it is not KNOWN */
+    bool hurry;                     /* rules without a final action wait for no list any more */
 };
 
 /* What became of one rule. */
@@ -80,6 +91,9 @@ void rule_trace_why(const struct rules *r, const struct rule_trace *t, const str
 
 /* Is the rule only recorded for this client (mode, or the rest of its ramp)?  Not: mode of the whole file. */
 bool rule_is_monitored(const struct rule *rule, const struct addr *client);
+
+/* Does it come from lists?  For such a fact a rule without a final action waits only a little. */
+bool rules_fact_is_of_lists(unsigned fact);
 
 /* The i-th fact in words for people: "spf", "reputation.spamhaus-zen". */
 void rules_put_fact_name(const struct rules *r, unsigned fact, struct buf *out);

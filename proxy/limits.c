@@ -5,8 +5,8 @@
  * hides everyone behind one address, and judging it would refuse the world.  It is counted, and said once
  * a minute.
  *
- * A network in good standing is exempt from rates and bans, not from the number of connections.  Any other one gets
- * no more than its share while the house is nearly full: see networks.h.
+ * A client in good standing is exempt from rates and bans, not from the number of connections.  The network of any
+ * other one gets no more than its share while the house is nearly full: see networks.h.
  */
 #include "proxy/limits.h"
 
@@ -81,7 +81,7 @@ static size_t network_share(const struct worker *w)
 }
 
 /*
- * Counts it in its network too; a network in good standing is never too large.  The sessions are counted anew and
+ * Counts it in its network too, which is never too large for a client in good standing.  The sessions are counted anew and
  * w->stress is not asked: a flood fills the house between two ticks.
  */
 static void enter_network(struct worker *w, const struct addr *client, struct limits_admission *a)

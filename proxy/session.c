@@ -597,7 +597,7 @@ void session_accept(struct worker *w, const struct config_listener *lc, int fd,
     session_log_connect(s);
     session_policy_open(s);
     s->known_good =
-        w->conf->server.greet_delay_ms > 0 && !s->exempt && policy_client_known_good(w->judges, &s->peer);
+        w->conf->server.greet_delay_ms > 0 && !s->exempt && policy_greets_at_once(w->judges, &s->peer);
     if (lc->tls == TLS_MODE_IMPLICIT) {
         session_tls_implicit(s);
     } else if (w->conf->server.greet_delay_ms == 0 || s->known_good) {

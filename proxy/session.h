@@ -123,7 +123,7 @@ struct session {
     bool     skipping;        /* the tail of a too long line is to be dropped */
     bool     draining;        /* end at the next quiet moment */
     bool     pregreet;        /* talked before the banner */
-    bool     known_good;      /* in good standing: the banner comes at once */
+    bool     known_good;      /* it or its network: the banner comes at once */
     bool     farewell;        /* its end came before it can have read its 250: a reset would show that it has not */
     bool     tls;             /* the stream is encrypted */
     bool     trusted;         /* XCLIENT is offered */

@@ -10,7 +10,7 @@
  */
 #include "state/memory.h"
 
-#define MARK 0x676c7331u /* "gls1" */
+#define MARK 0x676c7332u /* "gls2": witnesses have an SPF pass */
 
 struct packed {
     uint32_t mark, size;

@@ -43,8 +43,8 @@ struct memory_key {
 /* The same text of two kinds is two keys. */
 enum memory_kind {
     MEMORY_CLIENT = 'c',  /* a network in text, or the octets of an address */
-    MEMORY_NAME = 'n',    /* organisational part of a verified name */
     MEMORY_DOMAIN = 'd',  /* an SPF-pass domain, for standing */
+    MEMORY_HOST = 'i',    /* an address with its verified name, for standing; or the address alone */
     MEMORY_SENDER = 's',  /* a domain as it appears in MAIL, for first_seen and bursts */
     MEMORY_ADDRESS = 'a', /* a sender's address, for bursts */
     MEMORY_HELO = 'h',
@@ -134,11 +134,13 @@ int64_t memory_history_since(const struct memory *m);
 #define MEMORY_HIT_BITS 1024  /* of them, listed */
 #define MEMORY_LATENCIES 12   /* below 1 ms, 2 ms, 4 ms, ... */
 #define MEMORY_LATELY 256     /* clients of the last minutes, told apart */
+#define MEMORY_FAILED_BY 3    /* client networks whose questions failed, told apart */
 
 struct memory_minute {
     uint32_t minute; /* since 1970; another one in its place means empty */
     uint32_t answers, yes;
     uint32_t errors, timeouts;
+    uint32_t voids; /* about the question itself: neither an answer nor a failure */
     uint32_t clients, clients_yes; /* asked about, listed: each client once in a while */
     uint32_t vouched, vouched_yes; /* of these: with an SPF pass, or established */
     uint32_t bad, bad_yes;         /* of these: others are sure: listed elsewhere, or SPF fail */
@@ -175,14 +177,20 @@ struct memory_list {
     struct memory_evidence evidence[MEMORY_EVIDENCE];
     uint32_t evidence_next;
     uint32_t lately[MEMORY_LATELY]; /* hashes of clients that counted already */
+    uint8_t vouched_bits, vouched_count; /* of the newest eight clients with an SPF pass: which were listed */
     struct memory_trial trial;
     uint64_t total_answers, total_yes, total_unique, total_overlap, total_good_yes;
+    uint64_t total_errors, total_timeouts, total_voids;
     uint32_t latency[MEMORY_LATENCIES];
     uint32_t latency_us;   /* smoothed */
     uint32_t baseline_ppm; /* smoothed share of yes, over days */
     uint32_t baseline_weight, baseline_hour;
-    uint32_t failures;                                 /* in a row */
+    uint32_t failures, successes;                      /* of the newest questions: the breaker's window */
+    uint32_t failed_by[MEMORY_FAILED_BY];              /* hashes of the networks behind these failures; 0: free */
     uint32_t broken_since_s, retry_at_s, retry_wait_s; /* breaker */
+    uint32_t useless_s, useless_said_s; /* it has no effect: since when, and when that was said last; 0: it has one */
+    uint8_t useless;                    /* enum guard_effect: why */
+    uint8_t last_error[4];              /* the newest error answer; 0.0.0.0: it had no address */
     uint32_t probe_at_s;                               /* when the next one is due */
     uint32_t probed_s;                                 /* newest one that was answered */
     uint32_t control_s;                                /* newest answer about the control */
@@ -192,6 +200,7 @@ struct memory_list {
     uint8_t probe_listed;  /* test point that must be listed: 0 not known, 1 yes, 2 no */
     uint8_t probe_control; /* test point that must not be: 0 not known, 1 listed (bad), 2 not listed (good) */
     uint8_t probe_works;   /* the first one was listed once, so its absence means something */
+    uint8_t probe_failures; /* probes in a row of which no question was answered */
     uint8_t reason;        /* enum guard_reason of the demotion in force */
     uint8_t against;       /* bits of enum guard_reason: all that was found against it since */
     char why[96];          /* of the demotion, in numbers, for people */

@@ -96,10 +96,9 @@ static struct dns_answer *failure(const char *value)
         enum dns_status status;
         enum dns_why why;
     } kinds[] = {
-        { "NODATA", DNS_NODATA, DNS_WHY_NONE },
-        { "NXDOMAIN", DNS_NXDOMAIN, DNS_WHY_NONE },
-        { "SERVFAIL", DNS_TEMPFAIL, DNS_WHY_SERVFAIL },
-        { "GARBAGE", DNS_TEMPFAIL, DNS_WHY_GARBAGE },
+        { "NODATA", DNS_NODATA, DNS_WHY_NONE },         { "NXDOMAIN", DNS_NXDOMAIN, DNS_WHY_NONE },
+        { "SERVFAIL", DNS_TEMPFAIL, DNS_WHY_SERVFAIL }, { "GARBAGE", DNS_TEMPFAIL, DNS_WHY_GARBAGE },
+        { "OVERLOAD", DNS_TEMPFAIL, DNS_WHY_OVERLOAD },
     };
 
     for (size_t i = 0; i < ARRAY_LEN(kinds); i++) {

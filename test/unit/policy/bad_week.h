@@ -3,10 +3,13 @@
  * standing, the real guard, and lists that are right or wrong as a test wants it.
  *
  * Traffic    eight in a hundred connections come from the ten largest providers, from many networks each,
- *            nearly half of their mail without an SPF pass; a third from correspondents of all sizes; the
- *            rest is spam from everywhere, that each list knows to some share.
+ *            nearly half of their mail without an SPF pass, the rest half under domains of their own and half of
+ *            their customers; a third from correspondents of all sizes; the rest is spam from everywhere, that
+ *            each list knows to some share.
+ * Hosted     six relays, each of an ISP of its own, in good standing since the first day; and other machines of
+ *            these ISPs, beside the relays and elsewhere, that send spam.  Nobody passes SPF.
  * Judgement  the preset's: an SPF pass is accepted; else a hit of an enforcing list delays whoever is not in
- *            good standing.
+ *            good standing.  Standing and witnesses as engine_memory.c has them.
  * Probes     as guard_run.c makes them: test entries, the most frequent correspondents, and for a demoted
  *            list those whom it listed wrongly.
  */
@@ -35,16 +38,21 @@
 #define LISTS 3
 #define PROVIDERS 10
 #define CORRESPONDENTS 600
+#define CUSTOMERS 600
+#define RELAYS 6
+#define SEED 12345
+#define OWNERS (PROVIDERS + CORRESPONDENTS)
 
-enum group { PROVIDER = 0, CORRESPONDENT, STRANGER, SPAMMER, ATTACKER, GROUPS };
+enum group { PROVIDER = 0, CORRESPONDENT, STRANGER, SPAMMER, ATTACKER, RELAY, HOSTED, GROUPS };
 
 static const struct known_good_settings good_settings = { .messages = 3, .days = 2, .within_s = 36 * DAY };
 
 struct caller {
     enum group group;
     struct addr ip;
-    char owner[40]; /* of the verified name; "": none */
+    char name[40]; /* the verified name; "": none of its own */
     char domain[40];
+    unsigned number; /* of the owner within its group */
     bool spf_pass, spf_fail;
 };
 
@@ -68,6 +76,9 @@ struct world {
     bool wave_is_new;      /* no other list knows it */
     unsigned attacker_percent;
     bool attacker_is_listed;
+    unsigned relay_percent, hosted_percent;
+    bool hosted_is_listed;      /* by the first two lists, relays and all */
+    bool wronged[OWNERS];       /* delayed before the first list was demoted: providers, then correspondents */
     uint64_t connections[GROUPS], delayed[GROUPS], delayed_bare[GROUPS];
     uint64_t waits; /* time-outs that a connection had to wait for */
     uint64_t passed_spam;
@@ -98,43 +109,67 @@ static void set_text(char *out, const char *name, unsigned n)
     (void)snprintf(out, 40, "%s%u.example", name, n);
 }
 
-static void make_client(struct world *w, struct caller *c)
+/* Some write more. */
+static unsigned skewed(struct world *w, unsigned count)
 {
-    unsigned kind = (unsigned)roll(w, 1000), n;
+    return (unsigned)(roll(w, count) * roll(w, count) / count);
+}
 
-    memset(c, 0, sizeof(*c));
-    if (percent(w, w->wave_percent)) {
-        c->group = SPAMMER;
-        c->ip = ip4(w->wave_is_new ? 101 : 100, (unsigned)roll(w, 256), (unsigned)roll(w, 256),
-                    (unsigned)roll(w, 256));
-    } else if (percent(w, w->attacker_percent)) { /* domains of his own, over a few rented networks */
-        n = (unsigned)roll(w, 40);
-        c->group = ATTACKER;
-        c->ip = ip4(45, 1, n % 8, (unsigned)roll(w, 256));
-        set_text(c->domain, "cheap", n);
-        c->spf_pass = true;
-    } else if (kind < 80) {
-        n = (unsigned)roll(w, PROVIDERS);
-        c->group = PROVIDER;
-        c->ip = ip4(20 + n, 1, (unsigned)roll(w, 64), (unsigned)roll(w, 256));
-        if (percent(w, 25)) { /* a new network of a cloud, its names not set up yet */
-            c->ip = ip4(20 + n, 2 + (unsigned)roll(w, 250), (unsigned)roll(w, 256), (unsigned)roll(w, 256));
-        } else {
-            set_text(c->owner, "provider", n);
-        }
-        set_text(c->domain, "customer", (unsigned)roll(w, 3000));
-        c->spf_pass = percent(w, 55);
-    } else if (kind < 380) {
-        n = (unsigned)(roll(w, CORRESPONDENTS) * roll(w, CORRESPONDENTS) /
-                       CORRESPONDENTS); /* some write more */
+static void make_provider(struct world *w, struct caller *c)
+{
+    unsigned n = (unsigned)roll(w, PROVIDERS);
+
+    c->group = PROVIDER;
+    c->number = n;
+    c->ip = ip4(20 + n, 1, (unsigned)roll(w, 64), (unsigned)roll(w, 8));
+    if (percent(w, 25)) { /* a new network of a cloud, its names not set up yet */
+        c->ip = ip4(20 + n, 2 + (unsigned)roll(w, 250), (unsigned)roll(w, 256), (unsigned)roll(w, 256));
+    } else {
+        set_text(c->name, "mail.provider", n);
+    }
+    if (percent(w, 50)) {
+        set_text(c->domain, "provider", n);
+    } else {
+        set_text(c->domain, "customer", skewed(w, CUSTOMERS));
+    }
+    c->spf_pass = percent(w, 55);
+}
+
+/* Domains of his own, over a few rented networks. */
+static void make_attacker(struct world *w, struct caller *c)
+{
+    unsigned n = (unsigned)roll(w, 40);
+
+    c->group = ATTACKER;
+    c->ip = ip4(45, 1, n % 8, (unsigned)roll(w, 256));
+    set_text(c->domain, "cheap", n);
+    c->spf_pass = true;
+}
+
+static void make_hosted(struct world *w, struct caller *c, bool relay)
+{
+    unsigned n = (unsigned)roll(w, RELAYS);
+
+    c->group = relay ? RELAY : HOSTED;
+    c->ip = relay ? ip4(46, n, 1, 1) : ip4(46, n, (unsigned)roll(w, 4), 2 + (unsigned)roll(w, 250));
+    set_text(c->name, relay ? "relay.isp" : "vps.isp", n);
+    set_text(c->domain, "anybody", (unsigned)roll(w, 1000));
+}
+
+static void make_ordinary(struct world *w, struct caller *c)
+{
+    unsigned kind = (unsigned)roll(w, 920);
+
+    if (kind < 300) {
         c->group = CORRESPONDENT;
-        c->ip = ip4(60, n / 256, n % 256, 25);
-        if (n % 5 != 0) {
-            set_text(c->owner, "firm", n);
+        c->number = skewed(w, CORRESPONDENTS);
+        c->ip = ip4(60, c->number / 256, c->number % 256, 25);
+        if (c->number % 5 != 0) {
+            set_text(c->name, "mail.firm", c->number);
         }
-        set_text(c->domain, "firm", n);
-        c->spf_pass = n % 10 < 6;
-    } else if (kind < 410) {
+        set_text(c->domain, "firm", c->number);
+        c->spf_pass = c->number % 10 < 6;
+    } else if (kind < 330) {
         c->group = STRANGER;
         c->ip = ip4(80, (unsigned)roll(w, 256), (unsigned)roll(w, 256), 25);
         set_text(c->domain, "new", (unsigned)roll(w, 1000000));
@@ -145,6 +180,26 @@ static void make_client(struct world *w, struct caller *c)
         set_text(c->domain, "forged", (unsigned)roll(w, 2000));
         c->spf_fail = percent(w, 30);
         c->spf_pass = !c->spf_fail && percent(w, 10);
+    }
+}
+
+static void make_client(struct world *w, struct caller *c)
+{
+    memset(c, 0, sizeof(*c));
+    if (percent(w, w->wave_percent)) {
+        c->group = SPAMMER;
+        c->ip = ip4(w->wave_is_new ? 101 : 100, (unsigned)roll(w, 256), (unsigned)roll(w, 256),
+                    (unsigned)roll(w, 256));
+    } else if (percent(w, w->attacker_percent)) {
+        make_attacker(w, c);
+    } else if (percent(w, w->relay_percent)) {
+        make_hosted(w, c, true);
+    } else if (percent(w, w->hosted_percent)) {
+        make_hosted(w, c, false);
+    } else if (percent(w, 8)) {
+        make_provider(w, c);
+    } else {
+        make_ordinary(w, c);
     }
 }
 
@@ -174,6 +229,9 @@ static enum guard_outcome tells_the_truth(struct world *w, size_t list, const st
     }
     if (c->group == ATTACKER && !w->attacker_is_listed) {
         return GUARD_NO;
+    }
+    if (c->group == RELAY || c->group == HOSTED) {
+        return w->hosted_is_listed && list < 2 ? GUARD_YES : GUARD_NO;
     }
     return knows(list, c) ? GUARD_YES : GUARD_NO;
 }
@@ -272,25 +330,27 @@ static struct known ask_standing(struct world *w, const struct memory_key *key)
                            known_good_is_established(&good_settings, &r, START, w->now) };
 }
 
-static size_t keys_of(const struct caller *c, struct memory_key key[3])
+/* Identities first, *identities of them; then what only shortens the greeting delay. */
+static size_t keys_of(const struct caller *c, struct memory_key key[3], size_t *identities)
 {
     size_t n = 0;
 
     if (c->spf_pass) {
         key[n++] = memory_key(MEMORY_DOMAIN, slice_str(c->domain));
     }
-    if (c->owner[0] != '\0') {
-        key[n++] = memory_key(MEMORY_NAME, slice_str(c->owner));
+    if (c->name[0] != '\0') {
+        key[n++] = identity_host(&c->ip, slice_str(c->name));
     }
+    *identities = n;
     key[n++] = identity_network(&c->ip);
     return n;
 }
 
-static uint64_t hash_of(const char *text)
+static uint64_t hash_of(struct slice s)
 {
     static const uint64_t key[2] = { 3, 4 };
 
-    return siphash(key, text, strlen(text));
+    return siphash(key, s.ptr, s.len);
 }
 
 static struct guard_list about_list(const struct world *w, size_t i)
@@ -308,13 +368,13 @@ static void bear_witness(struct world *w, const struct caller *c, const enum gua
         .ip = c->ip,
     };
     char who[120];
-    int len = snprintf(who, sizeof(who), "%s %u.%u.%u.0/24", c->owner[0] != '\0' ? c->owner : c->domain,
-                       c->ip.ip[0], c->ip.ip[1], c->ip.ip[2]);
+    int len = snprintf(who, sizeof(who), "%s %u.%u.%u.0/24", c->domain, c->ip.ip[0], c->ip.ip[1], c->ip.ip[2]);
 
     wit.who = slice_of(who, (size_t)len);
-    wit.owner = c->owner[0] != '\0' ? hash_of(c->owner) : c->spf_pass ? hash_of(c->domain) : wit.network;
+    wit.owner = hash_of(identity_owner(slice_str(c->domain)));
     if (wit.established) {
-        canaries_note(&w->canaries, &c->ip, wit.owner, w->now);
+        canaries_note(&w->canaries, &c->ip,
+                      hash_of(identity_owner(slice_str(c->name[0] != '\0' ? c->name : c->domain))), w->now);
     }
     for (size_t i = 0; i < LISTS; i++) {
         struct guard_list about = about_list(w, i);
@@ -336,52 +396,82 @@ static enum guard_outcome ask_list(struct world *w, size_t i, const struct calle
     return i == 0 ? w->answer(w, i, c) : tells_the_truth(w, i, c);
 }
 
+static void note_answer(struct world *w, size_t i, const struct caller *c, enum guard_outcome outcome, bool trial)
+{
+    struct guard_news n = { .outcome = outcome, .trial = trial, .took_us = 20000, .from = c->ip };
+
+    if (outcome == GUARD_ERROR) {
+        n.answered = true;
+        memcpy(n.answer, "\x7f\xff\xff\xfe", sizeof(n.answer));
+    }
+    note_what(w, i, guard_answer(w->list[i], &settings, &n, w->now));
+}
+
+struct found {
+    enum guard_outcome outcome[LISTS];
+    bool listed, listed_bare, vouched;
+};
+
+static void ask_lists(struct world *w, const struct caller *c, struct found *f)
+{
+    for (size_t i = 0; i < LISTS; i++) {
+        enum list_mode mode = w->guarded ? guard_mode(w->list[i], LIST_ENFORCE, w->now) : LIST_ENFORCE;
+        enum guard_ask may = w->guarded ? guard_may_ask(w->list[i], w->now) : GUARD_ASK;
+        enum guard_outcome outcome;
+
+        f->outcome[i] = GUARD_ERROR;
+        if ((i > 0 && w->alone) || may == GUARD_ASK_NOT) {
+            continue;
+        }
+        f->outcome[i] = outcome = ask_list(w, i, c);
+        w->waits += outcome == GUARD_TIMEOUT && mode == LIST_ENFORCE && may == GUARD_ASK;
+        note_answer(w, i, c, outcome, may == GUARD_ASK_TRIAL);
+        if (outcome == GUARD_YES && w->allow[i]) {
+            f->vouched = f->vouched || mode == LIST_ENFORCE;
+        } else if (outcome == GUARD_YES) {
+            f->listed = f->listed || mode == LIST_ENFORCE;
+            f->listed_bare = true;
+        }
+    }
+}
+
+static void count_delay(struct world *w, const struct caller *c)
+{
+    w->delayed[c->group]++;
+    if (w->list[0]->demoted_s == 0 && w->demotions == 0 && c->group <= CORRESPONDENT) {
+        w->wronged[c->group == PROVIDER ? c->number : PROVIDERS + c->number] = true;
+    }
+}
+
 static void connect_one(struct world *w)
 {
-    struct caller c;
-    struct memory_key key[3];
-    enum guard_outcome outcome[LISTS];
+    struct found f = { .listed = false };
     struct known k = { false, false };
-    bool listed = false, listed_bare = false, vouched = false;
-    size_t keys;
+    struct memory_key key[3];
+    size_t keys, identities;
+    struct caller c;
 
     make_client(w, &c);
     w->connections[c.group]++;
-    keys = keys_of(&c, key);
-    for (size_t i = 0; i < keys; i++) {
+    keys = keys_of(&c, key, &identities);
+    for (size_t i = 0; i < identities; i++) {
         struct known one = ask_standing(w, &key[i]);
 
         k.good = k.good || one.good;
-        k.established = k.established || one.established;
+        k.established = k.established || (one.established && i == 0 && c.spf_pass);
     }
-    for (size_t i = 0; i < LISTS; i++) {
-        enum list_mode mode = w->guarded ? guard_mode(w->list[i], LIST_ENFORCE, w->now) : LIST_ENFORCE;
-
-        outcome[i] = GUARD_ERROR;
-        if ((i > 0 && w->alone) || (w->guarded && !guard_may_ask(w->list[i], w->now))) {
-            continue;
-        }
-        outcome[i] = ask_list(w, i, &c);
-        w->waits += outcome[i] == GUARD_TIMEOUT && mode == LIST_ENFORCE;
-        note_what(w, i, guard_answer(w->list[i], &settings, outcome[i], 20000, w->now));
-        if (outcome[i] == GUARD_YES && w->allow[i]) {
-            vouched = vouched || mode == LIST_ENFORCE;
-        } else if (outcome[i] == GUARD_YES) {
-            listed = listed || mode == LIST_ENFORCE;
-            listed_bare = true;
-        }
+    ask_lists(w, &c, &f);
+    bear_witness(w, &c, f.outcome, &k);
+    w->delayed_bare[c.group] += !c.spf_pass && f.listed_bare;
+    if (!c.spf_pass && !k.good && f.listed && !f.vouched) {
+        count_delay(w, &c);
+        return;
     }
-    bear_witness(w, &c, outcome, &k);
-    w->delayed_bare[c.group] += !c.spf_pass && listed_bare;
-    if (!c.spf_pass && !k.good && listed && !vouched) {
-        w->delayed[c.group]++;
-    } else {
-        w->passed_spam += c.group == SPAMMER && vouched;
-        for (size_t i = 0; i < keys; i++) {
-            bool spam = c.group == SPAMMER && percent(w, 80); /* the second filter stops most of it */
+    w->passed_spam += c.group == SPAMMER && f.vouched;
+    for (size_t i = 0; i < keys; i++) {
+        bool spam = (c.group == SPAMMER || c.group == HOSTED) && percent(w, 80); /* the second filter stops most */
 
-            tables_note(w->t, spam ? MEMORY_REFUSED : MEMORY_ACCEPTED, &key[i], 36 * DAY, w->now);
-        }
+        tables_note(w->t, spam ? MEMORY_REFUSED : MEMORY_ACCEPTED, &key[i], 36 * DAY, w->now);
     }
 }
 
@@ -393,6 +483,7 @@ static struct caller caller_at(const struct addr *ip)
                             .group = net < 20    ? STRANGER
                                      : net < 30  ? PROVIDER
                                      : net == 45 ? ATTACKER
+                                     : net == 46 ? HOSTED
                                      : net == 60 ? CORRESPONDENT
                                      : net == 80 ? STRANGER
                                                  : SPAMMER };
@@ -405,14 +496,14 @@ static void probe(struct world *w, size_t i)
     const struct guard_list about = about_list(w, i);
     struct guard_canaries c = { .enough = 3, .who = SLICE("a canary") };
     enum guard_outcome listed = ask_list(w, i, &test_entry), no = ask_list(w, i, &control);
-    struct addr ip[4];
-    size_t n = canaries_pick(&w->canaries, ip, 4), evidence = 0;
+    struct addr ip[16];
+    size_t n = canaries_pick(&w->canaries, ip, 16), evidence = 0;
 
     if (listed == GUARD_NO && !(i == 0 && w->test_entry_gone)) {
         listed = GUARD_YES; /* lists keep it, whatever else they forget */
     }
     note_what(w, i, guard_probed(w->list[i], &about, listed, no, w->now));
-    for (size_t k = 0; w->list[i]->demoted_s != 0 && k < MEMORY_EVIDENCE && evidence < 4; k++) {
+    for (size_t k = 0; w->list[i]->demoted_s != 0 && k < MEMORY_EVIDENCE; k++) {
         if (w->list[i]->evidence[k].ip.family != ADDR_NONE) {
             ip[evidence++] = w->list[i]->evidence[k].ip;
         }
@@ -427,7 +518,8 @@ static void probe(struct world *w, size_t i)
         c.asked += answer <= GUARD_YES;
         c.listed += answer == GUARD_YES;
     }
-    note_what(w, i, guard_canaries(w->list[i], &about, &c, w->now));
+    note_what(w, i, guard_canaries(w->list[i], &settings, &about, &c, w->now));
+    note_what(w, i, guard_probe_over(w->list[i], &(struct guard_news){ .outcome = listed <= GUARD_YES ? GUARD_NO : listed }));
 }
 
 static void tick(struct world *w)
@@ -461,7 +553,7 @@ static struct world *new_world(bool guarded)
 
     w->t = tables_new(8);
     w->now = START;
-    w->random = 12345;
+    w->random = SEED;
     w->step_s = BUSY;
     w->answer = tells_the_truth;
     w->guarded = guarded;
@@ -480,10 +572,22 @@ static void warm_up(struct world *w, int64_t seconds)
         assert_int_equal(w->happened[i] & (GUARD_DEMOTED | GUARD_BROKEN | GUARD_SURGE | GUARD_SILENT), 0);
         w->happened[i] = 0;
     }
+    memset(w->wronged, 0, sizeof(w->wronged));
     memset(w->connections, 0, sizeof(w->connections));
     memset(w->delayed, 0, sizeof(w->delayed));
     memset(w->delayed_bare, 0, sizeof(w->delayed_bare));
     w->passed_spam = 0;
+}
+
+/* Long-standing correspondents, each counted once, that were delayed before the list was demoted. */
+static UNUSED unsigned count_wronged(const struct world *w)
+{
+    unsigned n = 0;
+
+    for (size_t i = 0; i < OWNERS; i++) {
+        n += w->wronged[i];
+    }
+    return n;
 }
 
 static void end_world(struct world *w)

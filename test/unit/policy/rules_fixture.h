@@ -149,7 +149,7 @@ static inline void fixture_ordinary(struct fixture *f)
         f, "client.ip=192.0.2.1; client.private=false; client.rdns=mail.peer.example; client.iprev=pass;"
            "client.dynamic=false; client.connections=1; protocol.pregreet=false; protocol.violations=0;"
            "reputation.listed=false; reputation.score=0; reputation.lists=; reputation.monitored=;"
-           "reputation.incomplete=false; reputation.reason=; helo.name=mail.peer.example;"
+           "reputation.incomplete=false; reputation.reason=; reputation.subject=; helo.name=mail.peer.example;"
            "helo.kind=fqdn; helo.resolves=pass; helo.matches=true; helo.impersonates=false;"
            "tls.version=; tls.cipher=; tls.client_subject=; sender.address=a@peer.example;"
            "sender.local=a; sender.domain=peer.example; sender.null=false; sender.resolves=pass;"

@@ -16,9 +16,10 @@
 static const struct guard_list blocks = { .allows = false, .probe = true };
 static const struct guard_list silent = { .allows = false, .probe = false }; /* probe: off */
 
+/* Each of a network of its own. */
 static struct addr client(unsigned n)
 {
-    return (struct addr){ .family = ADDR_V4, .ip = { 198, 51, (uint8_t)(n / 256), (uint8_t)n } };
+    return (struct addr){ .family = ADDR_V4, .ip = { 198, (uint8_t)(n / 256), (uint8_t)n, 51 } };
 }
 
 static unsigned witness(struct memory_list *l, unsigned n, bool listed, struct guard_witness w)
@@ -54,14 +55,18 @@ static void a_yes_to_nearly_everybody_demotes_by_itself(void **st)
 
 static void one_client_that_comes_again_and_again_is_one(void **st)
 {
-    static const struct guard_witness w = { .who = SLICE_INIT("it"),
-                                            .listed = true,
-                                            .ip = { ADDR_V4, 0, { 9 } } };
-    struct memory_list l = { .name = "l" };
+    static const struct addr homes[] = { { ADDR_V4, 0, { 9 } },
+                                         { ADDR_V6, 0, { 0x20, 1, 0x0d, 0xb8 } } }; /* a /24, a /48 */
 
     (void)st;
-    for (unsigned n = 0; n < 500; n++) {
-        assert_int_equal(guard_witness(&l, &settings, &blocks, &w, NOW + n), 0);
+    for (size_t i = 0; i < ARRAY_LEN(homes); i++) {
+        struct memory_list l = { .name = "l" };
+        struct guard_witness w = { .who = SLICE("it"), .listed = true, .ip = homes[i] };
+
+        for (unsigned n = 0; n < 5000; n++) { /* from all its addresses */
+            w.ip.ip[w.ip.family == ADDR_V4 ? 3 : 7] = (uint8_t)n;
+            assert_int_equal(guard_witness(&l, &settings, &blocks, &w, NOW + n / 10), 0);
+        }
     }
 }
 
@@ -80,13 +85,13 @@ static void a_wave_does_not(void **st)
     for (unsigned n = 210; n < 250; n++) { /* the wave has SPF domains of its own here and there */
         assert_int_equal(witness(&spf, n, true, n % 10 == 0 ? vouched : stranger), 0);
     }
-    assert_int_equal(guard_canaries(&canaries, &blocks, &fine, NOW), 0);
+    assert_int_equal(guard_canaries(&canaries, &settings, &blocks, &fine, NOW), 0);
     assert_int_equal(all_listed(&canaries, 119, &stranger), 0);
 }
 
 static void those_in_good_standing_must_be_different_ones(void **st)
 {
-    struct guard_witness w = { .established = true, .owner = 1, .network = 1 };
+    struct guard_witness w = { .spf_pass = true, .established = true, .owner = 1, .network = 1 };
     struct memory_list l = { .name = "l" };
 
     (void)st;
@@ -123,10 +128,11 @@ static void it_returns_with_proof_only(void **st)
         assert_int_equal(witness(&l, n, n % 2 == 0, stranger), 0);
     }
     assert_null(guard_wants(&l, &settings, &blocks));
-    assert_int_equal(guard_canaries(&l, &blocks, &still, now), 0); /* but whom it wronged is still listed */
+    assert_int_equal(guard_canaries(&l, &settings, &blocks, &still, now),
+                     0); /* but whom it wronged is still listed */
     assert_int_equal(guard_tick(&l, &settings, &blocks, now + 1), 0);
     assert_int_equal(guard_probed(&l, &blocks, GUARD_YES, GUARD_NO, now + 10), 0);
-    assert_int_equal(guard_canaries(&l, &blocks, &clean, now + 10), 0);
+    assert_int_equal(guard_canaries(&l, &settings, &blocks, &clean, now + 10), 0);
     assert_int_equal(guard_tick(&l, &settings, &blocks, now + HALF_HOUR - 1), 0);
     assert_int_equal(guard_tick(&l, &settings, &blocks, now + HALF_HOUR), GUARD_RESTORED);
     assert_int_equal(guard_mode(&l, LIST_ENFORCE, now + HALF_HOUR), LIST_ENFORCE);
@@ -143,10 +149,10 @@ static void other_canaries_are_no_proof(void **st)
                              .reason = GUARD_KNOWN_GOOD };
 
     (void)st;
-    assert_int_equal(guard_canaries(&l, &blocks, &clean, NOW + 10), 0);
+    assert_int_equal(guard_canaries(&l, &settings, &blocks, &clean, NOW + 10), 0);
     assert_int_equal(guard_tick(&l, &settings, &blocks, NOW + 86400), 0);
     clean.wronged = true;
-    assert_int_equal(guard_canaries(&l, &blocks, &clean, NOW + 86400), 0);
+    assert_int_equal(guard_canaries(&l, &settings, &blocks, &clean, NOW + 86400), 0);
     assert_int_equal(guard_tick(&l, &settings, &blocks, NOW + 86401), GUARD_RESTORED);
 }
 
@@ -158,13 +164,13 @@ static void what_was_seen_before_a_demotion_was_heard_of_is_no_proof(void **st)
 
     (void)st;
     assert_int_equal(guard_probed(&l, &blocks, GUARD_YES, GUARD_NO, NOW - 60), 0);
-    assert_int_equal(guard_canaries(&l, &blocks, &clean, NOW - 60), 0);
+    assert_int_equal(guard_canaries(&l, &settings, &blocks, &clean, NOW - 60), 0);
     l.demoted_s = l.evil_s = (uint32_t)NOW - 3600;
     l.heard_s = (uint32_t)NOW;
     assert_int_equal(guard_tick(&l, &settings, &blocks, NOW + 1), 0);
     assert_int_equal(guard_tick(&l, &settings, &blocks, NOW + HALF_HOUR), 0);
     assert_int_equal(guard_probed(&l, &blocks, GUARD_YES, GUARD_NO, NOW + 240), 0);
-    assert_int_equal(guard_canaries(&l, &blocks, &clean, NOW + 240), 0);
+    assert_int_equal(guard_canaries(&l, &settings, &blocks, &clean, NOW + 240), 0);
     assert_int_equal(guard_tick(&l, &settings, &blocks, NOW + HALF_HOUR - 1), 0);
     assert_int_equal(guard_tick(&l, &settings, &blocks, NOW + HALF_HOUR), GUARD_RESTORED);
 }
@@ -189,7 +195,7 @@ static void what_others_counted_counts(void **st)
     static const struct guard_witness stranger = { .bad = false };
     static char packed[MEMORY_LIST_PACKED];
     struct memory_list a = { .name = "l" }, b = { .name = "l" };
-    struct guard_witness good = { .established = true };
+    struct guard_witness good = { .spf_pass = true, .established = true };
     size_t len;
 
     (void)st;
@@ -297,11 +303,191 @@ static void the_most_frequent_are_canaries(void **st)
     }
 }
 
+/* ---- the breaker ---- */
+
+static struct guard_news news(enum guard_outcome outcome, unsigned network)
+{
+    return (struct guard_news){ .outcome = outcome, .from = client(network) };
+}
+
+/* `failed` of each ten questions fail, from three networks and more; returns after how many it opens, 0: never. */
+static unsigned opens_after(unsigned failed, unsigned before, unsigned count)
+{
+    struct memory_list l = { .name = "l" };
+    struct guard_news good = news(GUARD_NO, 1);
+
+    for (unsigned n = 0; n < before; n++) {
+        assert_int_equal(guard_answer(&l, &settings, &good, NOW), 0);
+    }
+    for (unsigned n = 0; n < count; n++) {
+        struct guard_news w = news(n * 7 % 10 < failed ? GUARD_TIMEOUT : GUARD_YES, n);
+
+        if ((guard_answer(&l, &settings, &w, NOW + n) & GUARD_BROKEN) != 0) {
+            return n + 1;
+        }
+    }
+    return 0;
+}
+
+static void it_opens_by_the_share_of_failures(void **st)
+{
+    (void)st;
+    assert_int_equal(opens_after(10, 0, 1000), 20); /* breaker.failures */
+    assert_in_range(opens_after(10, 100000, 1000), 20, 40);
+    assert_in_range(opens_after(7, 0, 1000), 20, 40);
+    assert_in_range(opens_after(6, 0, 1000), 30, 120); /* never twenty in a row */
+    assert_int_equal(opens_after(4, 0, 10000), 0);
+    assert_int_equal(opens_after(1, 0, 10000), 0);
+}
+
+static void one_network_alone_opens_nothing(void **st)
+{
+    struct memory_list l = { .name = "l" };
+    struct guard_news w;
+
+    (void)st;
+    for (unsigned n = 0; n < 1000; n++) {
+        w = news(GUARD_ERROR, n % 2);
+        assert_int_equal(guard_answer(&l, &settings, &w, NOW + n), 0);
+    }
+    w = news(GUARD_TIMEOUT, 0);
+    assert_int_equal(guard_probe_over(&l, &w), 0); /* but our own questions fail too: it is the list */
+    assert_int_equal(guard_answer(&l, &settings, &w, NOW + 1000), GUARD_BROKEN);
+}
+
+static void only_a_trial_or_a_probe_closes_it(void **st)
+{
+    struct memory_list l = { .name = "l" };
+    struct guard_news late, trial;
+
+    (void)st;
+    for (unsigned n = 0; n < 20; n++) {
+        late = news(GUARD_TIMEOUT, n);
+        (void)guard_answer(&l, &settings, &late, NOW);
+    }
+    assert_int_equal(l.broken_since_s, NOW);
+    for (unsigned n = 0; n < 50; n++) { /* what was out: neither way */
+        late = news(n % 2 == 0 ? GUARD_TIMEOUT : GUARD_NO, n);
+        assert_int_equal(guard_answer(&l, &settings, &late, NOW + 1), 0);
+    }
+    assert_int_equal(guard_may_ask(&l, NOW + 29), GUARD_ASK_NOT);
+    assert_int_equal(guard_may_ask(&l, NOW + 30), GUARD_ASK_TRIAL);
+    assert_int_equal(guard_may_ask(&l, NOW + 30), GUARD_ASK_NOT); /* one question */
+    trial = news(GUARD_ERROR, 1);
+    trial.trial = true;
+    assert_int_equal(guard_answer(&l, &settings, &trial, NOW + 33), 0);
+    assert_int_equal(guard_may_ask(&l, NOW + 92), GUARD_ASK_NOT); /* twice as long */
+    assert_int_equal(guard_may_ask(&l, NOW + 93), GUARD_ASK_TRIAL);
+    trial.outcome = GUARD_NO;
+    assert_int_equal(guard_answer(&l, &settings, &trial, NOW + 94), GUARD_MENDED);
+    assert_int_equal(guard_may_ask(&l, NOW + 94), GUARD_ASK);
+    assert_int_equal(guard_answer(&l, &settings, &late, NOW + 94), 0); /* and it counts from nothing */
+    for (unsigned n = 0; n < 20; n++) {
+        late = news(GUARD_TIMEOUT, n);
+        (void)guard_answer(&l, &settings, &late, NOW + 95);
+    }
+    assert_true(l.broken_since_s != 0);
+    trial = news(GUARD_YES, 0);
+    assert_int_equal(guard_probe_over(&l, &trial), GUARD_MENDED);
+}
+
+/* ---- lists without effect ---- */
+
+static struct guard_news error_answer(uint8_t b, uint8_t c, uint8_t d)
+{
+    return (struct guard_news){
+        .outcome = GUARD_ERROR, .answered = true, .answer = { 127, b, c, d }, .from = client(1)
+    };
+}
+
+static void a_list_without_effect_is_found(void **st)
+{
+    static const struct guard_list voucher = { .allows = true };
+    const struct {
+        const char *label;
+        struct guard_news n;
+        const struct guard_list *list;
+        enum guard_effect want;
+    } rows[] = {
+        { "silent", news(GUARD_TIMEOUT, 1), &silent, EFFECT_SILENT },
+        { "SERVFAIL", news(GUARD_ERROR, 1), &silent, EFFECT_ERRORS },
+        { "parked", error_answer(0, 0, 7), &silent, EFFECT_ERRORS },
+        { "open resolver", error_answer(255, 255, 254), &silent, EFFECT_REFUSED },
+        { "over the limit", error_answer(255, 255, 255), &silent, EFFECT_OVER },
+        { "dnswl over the limit", error_answer(0, 0, 255), &voucher, EFFECT_OVER },
+        { "and in disguise", error_answer(0, 10, 3), &voucher, EFFECT_OVER },
+        { "zone misspelt", { .outcome = GUARD_VOID }, &silent, EFFECT_NO_ZONE },
+        { "fine", news(GUARD_NO, 1), &silent, EFFECT_SOME },
+    };
+
+    (void)st;
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        struct guard_list list = *rows[i].list;
+        struct memory_list l = { .name = "l" };
+        struct guard_news good = news(GUARD_NO, 2);
+        unsigned want = rows[i].want == EFFECT_SOME ? 0 : GUARD_USELESS;
+
+        for (unsigned n = 0; n < 4; n++) {
+            (void)guard_answer(&l, &settings, &rows[i].n, NOW);
+        }
+        assert_int_equal(guard_tick(&l, &settings, &list, NOW), 0); /* too few */
+        (void)guard_answer(&l, &settings, &rows[i].n, NOW);
+        if (guard_tick(&l, &settings, &list, NOW + 1) != want || l.useless != rows[i].want) {
+            fail_msg("%s: %u", rows[i].label, l.useless);
+        }
+        assert_int_equal(l.broken_since_s, 0); /* all of one client: no reason to skip it */
+        assert_int_equal(guard_tick(&l, &settings, &list, NOW + 2), 0); /* once, */
+        if (want == 0) {
+            continue;
+        }
+        for (unsigned n = 0; n < 6; n++) {
+            (void)guard_answer(&l, &settings, &rows[i].n, NOW + 86401);
+        }
+        assert_int_equal(guard_tick(&l, &settings, &list, NOW + 86401), GUARD_USELESS); /* and once a day */
+        assert_int_equal(l.useless_s, NOW + 1);
+        list.off = true;
+        assert_int_equal(guard_tick(&l, &settings, &list, NOW + 86402), 0);
+        assert_int_equal(l.useless_s, 0);
+        list.off = false;
+        assert_int_equal(guard_tick(&l, &settings, &list, NOW + 86403), GUARD_USELESS);
+        (void)guard_answer(&l, &settings, &good, NOW + 86404);
+        assert_int_equal(guard_tick(&l, &settings, &list, NOW + 86405), GUARD_USEFUL);
+        assert_int_equal(l.useless_s, 0);
+    }
+}
+
+/* A quiet site: nobody comes, the probes fail; or the test entry was never there. */
+static void probes_find_it_too(void **st)
+{
+    struct memory_list l = { .name = "l" };
+    struct guard_news refused = error_answer(255, 255, 254), fine = news(GUARD_YES, 0);
+
+    (void)st;
+    for (unsigned n = 0; n < 3; n++) {
+        assert_int_equal(guard_tick(&l, &settings, &blocks, NOW + 300 * n), 0);
+        assert_int_equal(guard_probe_over(&l, &refused), 0);
+    }
+    assert_int_equal(guard_tick(&l, &settings, &blocks, NOW + 900), GUARD_USELESS);
+    assert_int_equal(l.useless, EFFECT_REFUSED);
+    assert_int_equal(guard_probe_over(&l, &fine), 0);
+    assert_int_equal(guard_tick(&l, &settings, &blocks, NOW + 1200), GUARD_USEFUL);
+    memset(&l, 0, sizeof(l));
+    assert_int_equal(guard_probed(&l, &blocks, GUARD_NO, GUARD_NO, NOW), 0);
+    assert_int_equal(guard_tick(&l, &settings, &blocks, NOW), GUARD_USELESS);
+    assert_int_equal(l.useless, EFFECT_NO_ENTRY);
+    assert_int_equal(guard_probed(&l, &blocks, GUARD_YES, GUARD_NO, NOW + 300), 0);
+    assert_int_equal(guard_tick(&l, &settings, &blocks, NOW + 300), GUARD_USEFUL);
+    for (unsigned e = 0; e < EFFECT_COUNT + 9; e++) { /* a number from memory that anybody may have written */
+        assert_non_null(guard_effect_text((enum guard_effect)e));
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_yes_to_nearly_everybody_demotes_by_itself),
-        cmocka_unit_test(one_client_that_comes_again_and_again_is_one),
+        { .name = "A4: one client that comes again and again, from all its addresses, is one",
+          .test_func = one_client_that_comes_again_and_again_is_one },
         cmocka_unit_test(a_wave_does_not),
         cmocka_unit_test(those_in_good_standing_must_be_different_ones),
         cmocka_unit_test(it_returns_with_proof_only),
@@ -312,6 +498,12 @@ int main(void)
         cmocka_unit_test(the_operators_word_wins),
         cmocka_unit_test(a_later_decision_is_a_newer_one),
         cmocka_unit_test(the_most_frequent_are_canaries),
+        { .name = "A6: the breaker opens by the share of failures",
+          .test_func = it_opens_by_the_share_of_failures },
+        { .name = "A4: one network alone opens nothing", .test_func = one_network_alone_opens_nothing },
+        { .name = "A6: only a trial or a probe closes it", .test_func = only_a_trial_or_a_probe_closes_it },
+        { .name = "A5: a list without effect is found", .test_func = a_list_without_effect_is_found },
+        { .name = "A5: probes find it too", .test_func = probes_find_it_too },
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -419,7 +419,7 @@ static void headers_tell_what_was_found(void **state)
                         "X-Note: h.a.test pass\r\nX-To: bob@example.com\r\n");
     buf_reset(&out);
     judge_added_headers(w.j, &out);
-    assert_string_equal(out.ptr, "X-Client: 203.0.113.9 h.a.test pass -\r\n");
+    assert_string_equal(out.ptr, "X-Client: 203.0.113.9 h.a.test pass postmaster@example.com\r\n");
     buf_fini(&out);
     world_fini(&w);
 }

@@ -82,13 +82,40 @@ static void while_the_memory_is_being_read_nobody_waits(void **state)
     fini(&w);
 }
 
+/* The host 198.51.NET.HOST has this name, and the name leads back to it. */
+static void give_name(struct world *w, int net, int host, const char *name)
+{
+    char text[64];
+
+    (void)snprintf(text, sizeof(text), "%d.%d.51.198.in-addr.arpa", host, net);
+    fake_dns_add(w->dns, text, DNS_TYPE_PTR, name, 0);
+    (void)snprintf(text, sizeof(text), "198.51.%d.%d", net, host);
+    fake_dns_add(w->dns, name, DNS_TYPE_A, text, 0);
+}
+
+static const char good_rules[] =
+    "policy: {rules: [{name: good, when: {client.known_good: true}, then: accept},"
+    " {name: bad, then: defer}]}\n";
+
+/* Two messages on each of two days. */
+static void earn(struct world *w, const char *ip, const char *from)
+{
+    for (int day = 0; day < 2; day++) {
+        for (int i = 0; i < 2; i++) {
+            play(w, ip, from);
+            end(w, true);
+        }
+        sim_advance(w->loop, DAY_MS);
+    }
+}
+
 static void good_standing_is_earned_and_lost(void **state)
 {
     struct world w;
 
     (void)state;
-    init(&w, "policy: {rules: [{name: good, when: {client.known_good: true}, then: accept},"
-             " {name: bad, then: defer}]}\n");
+    init(&w, good_rules);
+    give_name(&w, 100, 7, "mail.partner.example");
     for (int day = 0; day < 2; day++) {
         for (int i = 0; i < 2; i++) {
             play(&w, "198.51.100.7", "alice@partner.example");
@@ -97,13 +124,97 @@ static void good_standing_is_earned_and_lost(void **state)
         }
         sim_advance(w.loop, DAY_MS);
     }
-    play(&w, "198.51.100.77", "someone@else.example"); /* by its network */
+    play(&w, "198.51.100.7", "someone@else.example"); /* it is the client's, whoever the sender is */
     assert_string_equal(w.rule, "good");
     assert_true(policy_client_known_good(w.pw, &w.j->ip));
     assert_true(judge_known_good(w.j));
     judge_outcome(w.j, false); /* the second filter refused it for good */
     judge_free(&w.j);
     play(&w, "198.51.100.7", "alice@partner.example");
+    assert_string_equal(w.rule, "bad");
+    assert_false(policy_client_known_good(w.pw, &w.j->ip));
+    fini(&w);
+}
+
+/* Neither to the neighbours, nor to other machines of the owner, nor to whoever has the address next. */
+static void standing_does_not_spread(void **state)
+{
+    static const struct {
+        const char *label, *ip, *rule;
+        bool address, at_once;
+    } rows[] = {
+        { "itself", "198.51.100.7", "good", true, true },
+        { "a neighbour without a name", "198.51.100.8", "bad", false, true },
+        { "a neighbour of the same owner", "198.51.100.9", "bad", false, true },
+        { "another machine of the owner", "198.51.101.7", "bad", false, false },
+    };
+    struct addr ip;
+    struct world w;
+
+    (void)state;
+    init(&w, good_rules);
+    give_name(&w, 100, 7, "mail.hoster.test");
+    give_name(&w, 100, 9, "mail2.hoster.test");
+    give_name(&w, 101, 7, "mail3.hoster.test");
+    earn(&w, "198.51.100.7", "alice@partner.example");
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        assert_true(addr_parse_ip(slice_str(rows[i].ip), &ip));
+        assert_int_equal(policy_client_known_good(w.pw, &ip), rows[i].address);
+        assert_int_equal(policy_greets_at_once(w.pw, &ip),
+                         rows[i].at_once); /* the network is good for that */
+        play(&w, rows[i].ip, "alice@partner.example");
+        want_verdict(&w, rows[i].label, rows[i].rule[0] == 'g' ? VERDICT_ACCEPT : VERDICT_DEFER,
+                     rows[i].rule);
+        judge_free(&w.j);
+    }
+    fini(&w);
+
+    init(&w, good_rules); /* another name: another customer has the address */
+    give_name(&w, 100, 7, "mail.hoster.test");
+    earn(&w, "198.51.100.7", "alice@partner.example");
+    fake_dns_clear(w.dns);
+    give_name(&w, 100, 7, "new.hoster.test");
+    play(&w, "198.51.100.7", "alice@partner.example");
+    assert_string_equal(w.rule, "bad");
+    fini(&w);
+}
+
+static void a_generic_name_earns_nothing(void **state)
+{
+    struct addr ip;
+    struct world w;
+
+    (void)state;
+    init(&w, good_rules);
+    give_name(&w, 100, 7, "static.7.100.51.198.clients.hoster.test");
+    earn(&w, "198.51.100.7", "alice@partner.example");
+    play(&w, "198.51.100.7", "alice@partner.example");
+    assert_string_equal(w.rule, "bad");
+    assert_true(addr_parse_ip(SLICE("198.51.100.7"), &ip));
+    assert_false(policy_client_known_good(w.pw, &ip));
+    fini(&w);
+
+    init(&w, good_rules); /* no name at all */
+    earn(&w, "198.51.100.7", "alice@partner.example");
+    play(&w, "198.51.100.7", "alice@partner.example");
+    assert_string_equal(w.rule, "bad");
+    fake_dns_add(w.dns, "7.100.51.198.in-addr.arpa", DNS_TYPE_PTR, "SERVFAIL", 0); /* or we cannot know */
+    play(&w, "198.51.100.7", "alice@partner.example");
+    want_fact(&w, FACT_ID_CLIENT_KNOWN_GOOD, "unknown");
+    fini(&w);
+}
+
+static void an_spf_domain_brings_its_standing_along(void **state)
+{
+    struct world w;
+
+    (void)state;
+    init(&w, good_rules);
+    fake_dns_add(w.dns, "pass.test", DNS_TYPE_TXT, "v=spf1 ip4:198.51.0.0/16 -all", 0);
+    earn(&w, "198.51.100.7", "alice@pass.test");
+    play(&w, "198.51.7.7", "bob@pass.test");
+    assert_string_equal(w.rule, "good");
+    play(&w, "198.51.100.7", "bob@else.test"); /* without its pass the same address is a stranger */
     assert_string_equal(w.rule, "bad");
     fini(&w);
 }
@@ -160,42 +271,90 @@ static void list_everything(struct world *w, int net)
     }
 }
 
-/* Six networks with a history; then the list names them all. */
-static void a_list_that_names_good_correspondents_is_demoted(void **state)
+/* A session of each of the six; without a message it only wants to be counted: EHLO, MAIL, RCPT, QUIT. */
+static void come_by(struct world *w, const char *domain, bool with_message)
 {
-    struct memory_list *l;
-    struct world w;
-    char ip[32];
+    for (int net = 0; net < 6; net++) {
+        char ip[32], from[64];
 
-    (void)state;
-    init(&w, LIST LISTED);
-    for (int day = 0; day < 9; day++) {
-        for (int net = 0; net < 6; net++) {
-            (void)snprintf(ip, sizeof(ip), "198.51.%d.1", net);
-            play(&w, ip, "alice@partner.example");
-            assert_string_equal(w.rule, "a");
-            end(&w, true);
+        (void)snprintf(ip, sizeof(ip), "198.51.%d.1", net);
+        (void)snprintf(from, sizeof(from), "alice@%s%d.example", domain, net);
+        play(w, ip, from);
+        if (with_message) {
+            end(w, true);
         }
-        sim_advance(w.loop, DAY_MS);
+        judge_free(&w->j);
+    }
+}
+
+/* Six correspondents with a history of nine days: each has a network, a name, and with `spf` a domain that passes. */
+static void six_correspondents(struct world *w, bool spf)
+{
+    char text[64];
+
+    init(w, LIST LISTED);
+    for (int net = 0; net < 6; net++) {
+        (void)snprintf(text, sizeof(text), "mail.firm%d.example", net);
+        give_name(w, net, 1, text);
+        give_name(w, net, 2, text);
+        (void)snprintf(text, sizeof(text), "firm%d.example", net);
+        fake_dns_add(w->dns, text, DNS_TYPE_TXT, spf ? "v=spf1 ip4:198.51.0.0/20 -all" : "v=spf1 ?all", 0);
+    }
+    for (int day = 0; day < 9; day++) {
+        come_by(w, "firm", true);
+        sim_advance(w->loop, DAY_MS);
     }
     for (int net = 0; net < 200; net++) {
-        list_everything(&w, net);
+        list_everything(w, net);
     }
-    sim_advance(w.loop, 2 * 3600000);
+    sim_advance(w->loop, 2 * 3600000);
+}
+
+static uint32_t demoted(struct world *w)
+{
+    struct memory_list *l = memory_list_take(w->pw->memory, SLICE("liar"));
+    uint32_t at = l->demoted_s;
+
+    if (at != 0) {
+        assert_int_equal(l->reason, GUARD_KNOWN_GOOD);
+    }
+    memory_list_give(w->pw->memory, l);
+    return at;
+}
+
+static void a_list_that_names_good_correspondents_is_demoted(void **state)
+{
+    struct world w;
+
+    (void)state;
+    six_correspondents(&w, true);
     play(&w, "198.51.100.2", "x@stranger.example");
     assert_string_equal(w.rule, "listed");
-    for (int net = 0; net < 6; net++) {
-        (void)snprintf(ip, sizeof(ip), "198.51.%d.2", net);
-        play(&w, ip, "alice@partner.example");
-        assert_string_equal(w.rule, net < 5 || w.rule[0] == 'k' ? "known" : "a");
-        end(&w, true);
-    }
-    l = memory_list_take(w.pw->memory, SLICE("liar"));
-    assert_int_equal(l->reason, GUARD_KNOWN_GOOD);
-    assert_true(l->demoted_s != 0);
-    memory_list_give(w.pw->memory, l);
+    come_by(&w, "firm", false);
+    assert_true(demoted(&w) != 0);
     play(&w, "198.51.101.2", "x@stranger.example"); /* and nobody is delayed by it any more */
     assert_string_equal(w.rule, "a");
+    fini(&w);
+}
+
+/* The same machines, in the same standing, listed for good reasons: without an SPF pass they bear no witness. */
+static void without_an_spf_pass_there_is_no_witness(void **state)
+{
+    struct world w;
+
+    (void)state;
+    six_correspondents(&w, true);
+    come_by(&w, "stranger", false); /* they have a domain that passes, but not in this transaction */
+    assert_int_equal(demoted(&w), 0);
+    play(&w, "198.51.0.1", "x@stranger.example");
+    assert_string_equal(w.rule, "known"); /* their standing saves themselves, */
+    play(&w, "198.51.0.2", "x@stranger.example");
+    assert_string_equal(w.rule, "listed"); /* not the machine beside them with the same name */
+    fini(&w);
+
+    six_correspondents(&w, false);
+    come_by(&w, "firm", false);
+    assert_int_equal(demoted(&w), 0);
     fini(&w);
 }
 
@@ -242,9 +401,15 @@ int main(void)
         cmocka_unit_test(a_triplet_waits_and_then_passes),
         cmocka_unit_test(while_the_memory_is_being_read_nobody_waits),
         cmocka_unit_test(good_standing_is_earned_and_lost),
+        { .name = "A3: standing does not spread", .test_func = standing_does_not_spread },
+        { .name = "A3: a generic name earns nothing", .test_func = a_generic_name_earns_nothing },
+        { .name = "A3: an SPF domain brings its standing along",
+          .test_func = an_spf_domain_brings_its_standing_along },
         cmocka_unit_test(who_is_new_is_suspect_for_a_day),
         cmocka_unit_test(a_burst_from_everywhere_is_seen),
         cmocka_unit_test(a_list_that_names_good_correspondents_is_demoted),
+        { .name = "A3: without an SPF pass there is no witness",
+          .test_func = without_an_spf_pass_there_is_no_witness },
         cmocka_unit_test(a_list_that_is_off_can_be_set_by_hand),
     };
 

@@ -7,6 +7,7 @@
 #include <semaphore.h>
 #include <time.h>
 
+#include "policy/guard.h"
 #include "state/tables.h"
 
 #define LISTS "reputation: {lists: [{name: one, zone: one.test}, {name: two, zone: two.test}]}\n"
@@ -72,6 +73,77 @@ static void one_that_is_busy_for_a_moment_is_waited_for(void **state)
     (void)sem_destroy(&taken);
 }
 
+static void set_list(const char *name, void (*change)(struct memory_list *l))
+{
+    struct memory_list *l = tables_list_take(shared->tables, slice_str(name));
+
+    assert_non_null(l);
+    change(l);
+    tables_list_give(shared->tables, l);
+}
+
+static void refuse_us(struct memory_list *l)
+{
+    l->useless_s = (uint32_t)wall_now_s() - 600;
+    l->useless = EFFECT_REFUSED;
+    memcpy(l->last_error, "\x7f\xff\xff\xfe", 4);
+    l->total_errors = 17;
+    l->total_timeouts = 4;
+}
+
+static void demote(struct memory_list *l)
+{
+    l->demoted_s = (uint32_t)wall_now_s() - 60;
+    l->reason = GUARD_CANARY;
+}
+
+/* Words of a worker that was taken over: no index and no text of it is trusted. */
+static void write_nonsense(struct memory_list *l)
+{
+    l->useless = l->reason = l->override = 255;
+    l->evidence_next = UINT32_MAX;
+    memset(l->why, 'x', sizeof(l->why));
+    for (size_t i = 0; i < MEMORY_EVIDENCE; i++) {
+        memset(l->evidence[i].text, 'x', sizeof(l->evidence[i].text));
+        l->evidence[i].at_s = (uint32_t)wall_now_s();
+    }
+}
+
+static void a_list_without_effect_is_shouted_about(void **state)
+{
+    (void)state;
+    buf_reset(&said);
+    assert_int_equal(policy_lists_degraded(world.policy, shared, &said), 0);
+    assert_int_equal(said.len, 0);
+    set_list("one", refuse_us);
+    set_list("two", demote);
+    assert_int_equal(policy_lists_degraded(world.policy, shared, &said), 2);
+    assert_string_equal(said.ptr, "list one has no effect: it refuses our resolver as a public or open one "
+                                  "(127.255.255.254)\nlist two is demoted: it lists canaries\n");
+    ask("");
+    assert_true(
+        says("  NO EFFECT for 10 min: it refuses our resolver as a public or open one (127.255.255.254)\n"));
+    ask("json");
+    assert_true(says("\"no_effect\":\"it refuses our resolver as a public or open "
+                     "one\",\"last_error\":\"127.255.255.254\""));
+    assert_true(says("\"timeouts\":4,\"errors\":17,"));
+    buf_reset(&said);
+    policy_lists_metrics(world.policy, shared, &said);
+    assert_true(says("glacis_list_no_effect{list=\"one\"} 1\n"));
+    assert_true(says("glacis_list_no_effect{list=\"two\"} 0\n"));
+    assert_true(says("glacis_list_errors_total{list=\"one\"} 17\n"));
+    assert_true(says("glacis_list_timeouts_total{list=\"one\"} 4\n"));
+    ask("set one off"); /* nobody asks it any more: that is what was wanted */
+    buf_reset(&said);
+    assert_int_equal(policy_lists_degraded(world.policy, shared, &said), 1);
+    ask("set one auto");
+    set_list("one", write_nonsense);
+    ask("");
+    ask("json");
+    buf_reset(&said);
+    assert_int_equal(policy_lists_degraded(world.policy, shared, &said), 2);
+}
+
 static int setup(void **state)
 {
     (void)state;
@@ -95,6 +167,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_record_that_is_never_free_is_named_as_busy),
         cmocka_unit_test(one_that_is_busy_for_a_moment_is_waited_for),
+        { .name = "A5, B3: a list without effect is shouted about, errors and time-outs are counted",
+          .test_func = a_list_without_effect_is_shouted_about },
     };
 
     return cmocka_run_group_tests(tests, setup, teardown);

@@ -417,6 +417,35 @@ static void what_is_printed_loads_to_the_same(void **state)
     buf_fini(&second);
 }
 
+/* The codes in force, of each text, under an action of another class. */
+static void what_is_printed_has_the_codes_in_force(void **state)
+{
+    static const char *const texts[] = {
+        "        none: \"550 5.7.1 {reputation.subject} is listed",
+        "        softfail: \"550 5.7.1 {reputation.subject} is listed",
+        "        otherwise: \"550 5.7.1 {reputation.subject} is listed",
+        "      reply: \"550 5.1.8 The sender",
+        "      reply: \"451 4.7.27 The domain",
+        "      reply: \"550 5.7.23 {client.ip}",
+    };
+    struct fixture f;
+    struct buf out;
+
+    (void)state;
+    buf_init(&out, 1u << 20);
+    fixture_load(&f, "policy: {override: {reputation: {then: reject}, sender-unknown: {then: reject},"
+                     " sender-null-mx: {then: defer}}}\n");
+    assert_non_null(f.p);
+    policy_print(f.p, &out);
+    for (size_t i = 0; i < ARRAY_LEN(texts); i++) {
+        if (strstr(out.ptr, texts[i]) == NULL) {
+            fail_msg("%s\nis not in\n%s", texts[i], out.ptr);
+        }
+    }
+    fixture_free(&f);
+    buf_fini(&out);
+}
+
 static void the_preset_loads_in_silence(void **state)
 {
     struct fixture f;
@@ -450,6 +479,8 @@ int main(void)
         cmocka_unit_test(tests_of_the_file_are_run),
         cmocka_unit_test(a_group_is_read_from_a_file),
         cmocka_unit_test(what_is_printed_loads_to_the_same),
+        { .name = "B4: what is printed has the codes in force",
+          .test_func = what_is_printed_has_the_codes_in_force },
         cmocka_unit_test(the_preset_loads_in_silence),
     };
 

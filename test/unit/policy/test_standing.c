@@ -100,6 +100,40 @@ static void the_owner_of_a_name(void **st)
     }
 }
 
+static bool same(struct memory_key a, struct memory_key b)
+{
+    return memcmp(a.octets, b.octets, sizeof(a.octets)) == 0;
+}
+
+/* Neither the network nor the owner of a name makes two clients one. */
+static void an_identity_is_one_address_with_its_name(void **st)
+{
+    static const struct {
+        const char *ip, *name;
+        bool same;
+    } rows[] = {
+        { "192.0.2.1", "mail.hoster.test", true },  { "192.0.2.1", "MAIL.hoster.test", true },
+        { "192.0.2.2", "mail.hoster.test", false }, { "192.0.2.1", "mail2.hoster.test", false },
+        { "192.0.2.1", "hoster.test", false },      { "192.0.2.1", "", false },
+    };
+    struct addr a = ip("192.0.2.1"), six = ip("2001:db8::1"), neighbour = ip("2001:db8::2"),
+                far = ip("2001:db8:0:1::1");
+    struct memory_key want = identity_host(&a, SLICE("mail.hoster.test"));
+
+    (void)st;
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        struct addr b = ip(rows[i].ip);
+
+        assert_int_equal(same(want, identity_host(&b, slice_str(rows[i].name))), rows[i].same);
+    }
+    assert_true(same(identity_host(&six, SLICE("m.test")), identity_host(&neighbour, SLICE("m.test"))));
+    assert_false(same(identity_host(&six, SLICE("m.test")), identity_host(&far, SLICE("m.test"))));
+    assert_false(same(identity_address(&a), identity_network(&a)));
+    a = ip("192.0.2.0"); /* the address that is written like its network */
+    assert_false(same(identity_address(&a), identity_network(&a)));
+    assert_int_equal(identity_network_hash(&six), identity_network_hash(&far)); /* of one /48 */
+}
+
 /* One attempt; true: it passes. */
 static bool attempt(struct tables *t, const char *spf_domain, const char *from_ip, const char *rcpt,
                     int64_t now)
@@ -289,6 +323,8 @@ int main(void)
         cmocka_unit_test(good_standing_needs_messages_on_different_days),
         cmocka_unit_test(established_takes_a_week_or_half_of_a_young_history),
         cmocka_unit_test(the_owner_of_a_name),
+        { .name = "A3: an identity is one address with its name",
+          .test_func = an_identity_is_one_address_with_its_name },
         cmocka_unit_test(pools_that_retry_from_other_addresses_pass_at_the_second_try),
         cmocka_unit_test(the_longest_triplet_is_told_apart_by_its_recipient),
         cmocka_unit_test(without_a_pass_the_network_is_the_key),

@@ -36,7 +36,7 @@ static void keys_ignore_case_and_know_their_kind(void **st)
 {
     struct memory_key a = memory_key(MEMORY_DOMAIN, SLICE("Example.COM")),
                       b = memory_key(MEMORY_DOMAIN, SLICE("example.com")),
-                      c = memory_key(MEMORY_NAME, SLICE("example.com"));
+                      c = memory_key(MEMORY_HOST, SLICE("example.com"));
 
     (void)st;
     assert_memory_equal(&a, &b, sizeof(a));
