@@ -161,7 +161,7 @@ def standing(t):
     return "good" if t.field("X-Good") else "unknown"
 
 
-@shows("good standing is earned on two days, belongs to SPF domain and network, skips greeting and greylist, and is lost")
+@shows("good standing is earned on two days, belongs to SPF domain and address with name, skips greeting and greylist, and is lost")
 def good(w):
     lab = world(w, "", GOOD, more="known_good: {messages: 3, days: 2, within: 36d}\n")
     carol = {"rcpts": ["carol@example.test"]}
@@ -176,8 +176,9 @@ def good(w):
     t = send("127.0.1.30", "x@pass.test")
     must(standing(t) == "unknown" and t.field("X-Seen") not in ("new", None), "seen for a day, not yet good", t)
     send("127.0.2.30", STRANGER)
-    must(standing(lab.send("127.0.1.77", "bounce@none.test")) == "good", "the network: greylist skipped")
-    must(standing(lab.send("127.0.2.99", "bounce@none.test")) == "good", "the network without SPF too")
+    must(standing(lab.send("127.0.2.30", "bounce@none.test")) == "good", "the address with its name: greylist skipped")
+    greylisted(lab.send("127.0.1.77", "bounce@none.test"))      # A3: a neighbour is a stranger
+    greylisted(lab.send("127.0.2.99", "bounce@none.test"))
     vouched(lab, "other.test", "127.0.77.0/24")
     greylisted(lab.send("127.0.77.1", "x@other.test"))
     lab.dns.add("away.test", "TXT", "unused")
@@ -185,7 +186,7 @@ def good(w):
     lab.g.write(lab.config.replace("greet_delay: 0ms", "greet_delay: 30s"))
     start(lab.g)
     with Client(lab.g.smtp, source="127.0.2.31", timeout=15) as c:
-        must(c.greeting.code == "220", "greeted at once", c.greeting)
+        must(c.greeting.code == "220", "a neighbour greeted at once", c.greeting)
         with Client(lab.g.smtp, source="127.0.3.31", greet=False) as stranger:
             must(stranger.quiet(1.5), "a stranger waits", stranger.all)
     must(lab.g.stop() == 0, "exit 0", lab.g.process.returncode)
@@ -208,16 +209,23 @@ def good_domain(w):
     greylisted(lab.send("127.0.40.1", STRANGER))      # one message of that network is not enough by itself
 
 
-@shows("reputation-known: a listed client in good standing is accepted with score 3, a listed stranger is not")
+@shows("reputation-known: a listed client in good standing is accepted with score 3, a listed stranger or neighbour is not")
 def reputation_known(w):
-    lab = world(w, more="known_good: {messages: 2, days: 1}\n")
+    lab = world(w, a_list(zone="own.test"), more="known_good: {messages: 2, days: 1}\n",
+                dns_more=", cache: {max_ttl: 1s, negative_ttl: 1s}")
+    lab.dns.forward("own.test", None)
+    lab.dns.add("ok.own.test", "A", "127.0.0.2")     # the zone exists, and lists nobody yet
     for _ in range(2):
         accepted(lab.send("127.0.2.30", STRANGER))
-    t = accepted(lab.send("127.0.2.10", STRANGER))
+    for host in ("30.2.0.127", "31.2.0.127", "10.9.0.127"):
+        lab.dns.add(host + ".own.test", "A", "127.0.0.2")
+    time.sleep(1.2)
+    t = accepted(lab.send("127.0.2.30", STRANGER))
     must(t.field("X-Glacis-Verdict") == "accept; rule=reputation-known; mode=enforce", "its rule", t)
     must(t.field("X-Glacis-Score") == "3.0" and "LIST_bl" in t.tests, "score and list", t)
-    t = lab.send("127.0.9.10", STRANGER)
-    must((t.code, t.enhanced) == ("451", "4.7.1") and "listed by bl" in t.text, "a stranger is delayed", t)
+    for stranger in ("127.0.2.31", "127.0.9.10"):
+        t = lab.send(stranger, STRANGER)
+        must((t.code, t.enhanced) == ("451", "4.7.1") and "listed by bl" in t.text, "a stranger is delayed", t)
 
 
 # ---- first days ----
@@ -275,10 +283,11 @@ def limited(w, limits, policy=GOOD, more="", **options):
     return lab
 
 
-@shows("over limits.connection_rate: 421 4.7.0 with text; others, and networks in good standing, are served")
+@shows("over limits.connection_rate: 421 4.7.0 with text; others, and clients in good standing, are served; no neighbours")
 def connection_rate(w):
     lab = limited(w, "connection_rate: 3/1h")
-    for source, expected in (("127.0.5.1", ["220"] * 3 + ["421"] * 2), ("127.0.5.2", ["220"] * 3), ("127.0.2.40", ["220"] * 8)):
+    for source, expected in (("127.0.5.1", ["220"] * 3 + ["421"] * 2), ("127.0.5.2", ["220"] * 3), ("127.0.2.30", ["220"] * 8),
+                             ("127.0.2.40", ["220"] * 3 + ["421"])):
         greetings = []
         for _ in expected:
             with Client(lab.g.smtp, source=source) as c:
@@ -286,7 +295,7 @@ def connection_rate(w):
         must([g.code for g in greetings] == expected, "%s of %s" % (expected, source), [str(g) for g in greetings])
         if expected[-1] == "421":
             must(greetings[-1].enhanced == "4.7.0" and "Too many connections" in greetings[-1].text, "a text", greetings[-1])
-    must(lab.g.metrics()['glacis_connections_refused_total{limit="rate"}'] == 2, "counted", lab.g.metrics())
+    must(lab.g.metrics()['glacis_connections_refused_total{limit="rate"}'] == 3, "counted", lab.g.metrics())
 
 
 @shows("over limits.message_rate: 451 4.7.1 at RCPT with text; pipelined mail with an SPF pass is not counted")
