@@ -4,7 +4,7 @@
  * Values    a token where the grammar allows one, else a quoted-string with `\` and `"` escaped; never
  *           anything but printable ASCII.  A local part that is not a dot-string is left out and the domain
  *           alone is written: nobody needs it, and readers disagree about quoting.
- * Results   only with whom they are about: one whose HELO or sender cannot be written is left out.
+ * Results   name their identity: a result whose HELO or sender cannot be written is left out.
  * Lines     one result a line, which keeps them below 998 octets: an address has at most 320, a mechanism
  *           255.
  * RFC       8601 2.2, 2.3, 2.7.2, 2.7.3; 7208 9.1; 5322 3.2

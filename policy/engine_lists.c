@@ -5,7 +5,7 @@
  *             unknown if only an answer that failed could tell.  reputation.score is decided the same way where a rule
  *             compares it: the bounds in which it lies go to the evaluator (struct eval_bounds).
  * Doubt       an allow-list that failed vouches for nothing.  A listing that it might have outweighed is marked, so
- *             that nobody is refused for good because of an outage.
+ *             that an outage refuses no client for good.
  * So far      lists, subject and monitored have the texts of what has answered, while they are PENDING too: a reply
  *             that is due names these.
  * Late        while late lists have not been asked and could change something, the facts are SOFT: good enough for

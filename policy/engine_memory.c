@@ -99,7 +99,7 @@ void memory_start_client(struct judge *j)
 
 /* ---- standing ---- */
 
-/* A name that comes with the address, to whoever has it, tells nobody from the next customer. */
+/* A generic name comes with the address, so each next customer has it too. */
 static bool has_own_name(const struct judge *j)
 {
     const struct fact_value *generic = &j->facts.v[FACT_ID_CLIENT_DYNAMIC];
@@ -203,7 +203,7 @@ static void derive_standing(struct judge *j)
                                          .key = key[i],
                                          .keep_s = settings(j)->known_good.within_s };
     }
-    if (n == 0) { /* nobody that could have earned it */
+    if (n == 0) { /* no identity that could have earned it */
         m->standing_done = true;
         set_known_good(j);
         return;

@@ -3,7 +3,7 @@
  *
  * Universal   A yes to nearly every client is the end of a list, unless something shows that it still tells
  *             them apart (tells_apart): in this order, because each is harder to make up than the next, those
- *             who are established, the canaries, those with an SPF pass, and those that nobody else accuses.
+ *             who are established, the canaries, those with an SPF pass, and those that no other list accuses.
  * Return      Time alone proves nothing: at night hardly any of those come whom the list wrongs.  So what
  *             came since the newest evidence is a trial of its own, and the addresses that were evidence are
  *             asked about again by the probes.

@@ -7,8 +7,8 @@
  *     believed --evidence--> demoted (asked and shown like a monitoring list) --time and proof--> believed
  *
  * Witnesses  Established identities with an SPF pass in the very transaction: the domain says that this client sends
- *            for it, and its mail was good for a week.  A name or a network alone bears no witness: whoever rents
- *            either could use it to switch a list off.
+ *            for it, and its mail was good for a week.  A name or a network alone bears no witness: a
+ *            spammer can rent either, and would use it to switch a list off.
  * Networks   Clients count by network (/24, /48), so that one client with many addresses is one.
  *
  * Evidence that demotes
@@ -26,7 +26,7 @@
  *            that was there once and is not.
  * Breaker    so many failures (time-outs, SERVFAIL, error answers) that they are half of the newest questions: not
  *            asked but for one trial a while (guard_breaker.c).
- * No effect  it answers nothing that could list anybody: said loudly, and nothing else (guard_effect.c).
+ * No effect  no answer of it could list a client: logged loudly, nothing changes (guard_effect.c).
  * Return     30 minutes after the newest evidence, twice as long each time (up to a day; a good week starts
  *            anew), and not without proof: whom it listed wrongly is asked about again and is not listed, or
  *            a sample of the traffic is clean.  What demotes counts against a demoted list at half the
@@ -75,7 +75,7 @@ enum {
 struct guard_list { /* what matters of the list's settings */
     bool allows;    /* no answer of it counts against anyone */
     bool probe;     /* it has the test entries of RFC 5782, and they are asked for */
-    bool off;       /* its mode, now: nobody asks it */
+    bool off;       /* its mode, now: it is not asked */
 };
 
 /* GUARD_VOID: the answer is about the question; it tells nothing about the list. */

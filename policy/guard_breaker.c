@@ -1,5 +1,5 @@
 /*
- * guard_breaker.c - skips a list that does not answer, so that nobody waits for it (guard.h).
+ * guard_breaker.c - skips a list that does not answer, so that no session waits for it (guard.h).
  *
  *     closed --- half of the newest questions failed ---> open --- retry ---> one trial --- answer ---> closed
  *                                                          ^                      |

@@ -1,8 +1,8 @@
 /*
- * guard_effect.c - finds a list that cannot list anybody, so that somebody looks after it (guard.h).
+ * guard_effect.c - finds a list that cannot list any client, so that the administrator mends it (guard.h).
  *
  * Such a list fails open: its clients are accepted as if it knew none of them, and nothing else would show it.  The
- * guard says so at once, again each day, and when it is over.
+ * guard logs it at once, again each day, and when it is over.
  *
  * Evidence    the last hour's questions, of which none was answered; where too few were asked, the probes; a breaker
  *             that has been open for a while; a test entry (RFC 5782 5) that was never there.
@@ -12,7 +12,7 @@
 #define WINDOW_MIN 60
 #define ASKED_MIN 5  /* failures that mean something, */
 #define PROBED_MIN 3 /* or probes in a row */
-#define BROKEN_S 60  /* a breaker open this long; a short one is nobody's business */
+#define BROKEN_S 60  /* a breaker open this long; a shorter failure needs no action */
 #define AGAIN_S 86400
 
 static bool is_answer(const struct memory_list *l, uint8_t b, uint8_t c, uint8_t d)

@@ -1,7 +1,7 @@
 /*
  * known_good.c - good standing: accepted on so many days, with no refusal since.
  *
- * Standing belongs to identities that nobody else can have: a domain that says by SPF who sends for it, and the very
+ * Standing belongs to identities that no other client can have: a domain that says by SPF who sends for it, and the very
  * address with its own name.  Neighbours in a network and machines of one owner are strangers to each other: a
  * hoster's customers share both.  A refusal of the content or of the sender ends it.
  */

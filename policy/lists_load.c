@@ -32,7 +32,7 @@ static const char subject_words[] = "client|helo|sender|rdns"; /* enum list_subj
 struct preset {
     const char *zone; /* NULL: every user has one of his own */
     const char *answers, *errors;
-    const char *voids; /* about the question itself, whoever is listed */
+    const char *voids; /* about the question itself */
     const char *known; /* zones of this list, which are no secret, "a|b" */
     unsigned subjects;
     bool ipv6, reason, zero_day, probe;

@@ -551,7 +551,7 @@ static const struct {
     { "glacis_list_demoted", "gauge", "1 while the guard does not believe the list", value_demoted },
     { "glacis_list_broken", "gauge", "1 while the list is skipped since it does not answer", value_broken },
     { "glacis_list_no_effect", "gauge",
-      "1 while nothing of the list can list anybody: errors, silence, a wrong zone", value_no_effect },
+      "1 while no answer of the list could list a client: errors, silence, a wrong zone", value_no_effect },
     { "glacis_list_answers_total", "counter", "Answers of the list", value_answers },
     { "glacis_list_errors_total", "counter", "Questions answered by an error, or by a failure of its servers",
       value_errors },

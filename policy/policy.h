@@ -167,7 +167,7 @@ bool judge_known_good(const struct judge *j);
 
 /* From local memory, at once.  Has the client earned standing under a name of its own?  Rates and bans are not for it. */
 bool policy_client_known_good(const struct policy_worker *pw, const struct addr *ip);
-/* Has it, or anybody of its network?  Then greet_delay is not for it. */
+/* Has it, or has its network?  Then it gets its banner at once. */
 bool policy_greets_at_once(const struct policy_worker *pw, const struct addr *ip);
 
 /* The header fields of the verdict: X-Glacis-Verdict, -Score, -Level, -Tests, -Monitor, rules' tags, Authentication-Results,

@@ -18,7 +18,7 @@
  * Errors      an answer outside 127/8, in 127.255.255.0/24 or in error_answers is no listing: the whole
  *             answer is an error, like a timeout.
  * Void        an answer about the question itself (127.255.255.252; of a preset also 127.0.1.255, 127.0.2.255): not
- *             listed, and no failure, because whoever chose the name chose the answer.
+ *             listed, and no failure: a client that chooses the name would choose the answer.
  * Vouchers    an allow-list that failed vouches for nothing, but see reputation_sum.low_if_answered.
  * Keys        zone is what is asked; shown is what people may see of it.
  *
@@ -79,7 +79,7 @@ struct list_finding { /* what one answer of a list means */
     int64_t weight; /* LIST_HIT: the largest of the answers that are in a range */
     bool answered;  /* there was an address: `answer`, the one that decided */
     uint8_t answer[4];
-    bool ours; /* LIST_ERROR: nobody was asked, since too many of our own questions were out */
+    bool ours; /* LIST_ERROR: not asked, because too many of our own questions were out */
 };
 
 /* Pure. */
@@ -150,7 +150,7 @@ enum list_state { LIST_UNASKED = 0, LIST_PENDING, LIST_NOT_LISTED, LIST_LISTED, 
 /* Of one list, over all its subjects. */
 enum list_state reputation_list_state(const struct reputation_run *run, size_t list, int64_t *weight);
 
-/* Is an answer of it out that somebody waits for? */
+/* Is an answer of it out for which rules wait? */
 bool reputation_list_awaited(const struct reputation_run *run, size_t list);
 
 /* The same with what was asked for the guard alone. */
@@ -191,7 +191,7 @@ void reputation_put_lists(const struct reputation_run *run, bool monitored, stru
 /* "zen=127.0.0.4", "dbl=timeout", "wl=skipped", joined by ',': all lists that had something to say, or failed. */
 void reputation_put_answers(const struct reputation_run *run, struct buf *out);
 
-/* Whom the list names that reputation_reason() is of, or would be: the client's address, a name; empty: none does. */
+/* What the list of reputation_reason() names: the client's address or a name; empty: no list names anything. */
 struct slice reputation_subject(const struct reputation_run *run);
 
 /* Asks the TXT of the first enforcing list with a positive hit and `reason: txt`.  False: there is none. */

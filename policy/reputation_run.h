@@ -22,7 +22,7 @@ struct slot {
     uint64_t started_us;
     struct origin origin;
     bool sampled; /* asked for the guard alone */
-    bool trial;   /* the breaker is open, and this one question tries it: nobody waits */
+    bool trial;   /* the breaker is open, and this one question tries it: no rule waits */
 };
 
 struct force { /* what the guard and the operator make of the settings */
@@ -73,7 +73,7 @@ void run_changed(struct reputation_run *run); /* on_change is called, once a tur
 unsigned run_kind_of(const struct slot *s);   /* RUN_ bit */
 bool run_put_question(const struct slot *s, struct buf *out) MUST_USE; /* false: the list cannot have it */
 
-/* Somebody waits for its answer. */
+/* Rules wait for its answer. */
 static inline bool run_awaits(const struct slot *s)
 {
     return s->state == LIST_PENDING && s->run->force[s->index].ask != LIST_BACKGROUND && !s->sampled && !s->trial;

@@ -3,7 +3,7 @@
  * (reputation.h).
  *
  *     awaited     an answer may still come, in both directions
- *     late        the same, once somebody asks the list
+ *     late        the same, once the list is asked
  *     failed      a list that accuses might have done so: `high`.  One that vouches has not, and vouches for nothing;
  *                 what it would have been with it is `low_if_answered`
  */

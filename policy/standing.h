@@ -43,7 +43,7 @@ bool known_good_is_established(const struct known_good_settings *s, const struct
 
 /*
  * Identities, to which standing belongs: the domain of an SPF pass (MEMORY_DOMAIN), and the very address (IPv6: /64)
- * with its verified name.  The caller leaves out generic names: those come with the address, to whoever has it.
+ * with its verified name.  The caller leaves out generic names: each next customer of the address has them too.
  */
 struct memory_key identity_host(const struct addr *ip, struct slice name);
 

@@ -172,6 +172,10 @@ static struct answer ask_term(const struct walk *w, const struct cond *c)
     if (c->fact == FACT_ID_REPUTATION_SCORE && v->state != FACT_KNOWN && ask_bounds(w, c, &a)) {
         return a;
     }
+    if (v != NULL && v->state == FACT_PENDING && c->fact == FACT_ID_REPUTATION_LISTS &&
+        match_all(w, c, type, v) == TRUTH_TRUE) {
+        return both(c, TRUTH_TRUE); /* more lists may join, and none leaves */
+    }
     if (v == NULL || v->state == FACT_UNKNOWN || (gives_up(w, c->fact) && v->state == FACT_PENDING)) {
         a = both(c, TRUTH_UNKNOWN);
         a.outage = is_lookup(c->fact);

@@ -188,7 +188,7 @@ struct memory_list {
     uint32_t failures, successes;                      /* of the newest questions: the breaker's window */
     uint32_t failed_by[MEMORY_FAILED_BY];              /* hashes of the networks behind these failures; 0: free */
     uint32_t broken_since_s, retry_at_s, retry_wait_s; /* breaker */
-    uint32_t useless_s, useless_said_s; /* it has no effect: since when, and when that was said last; 0: it has one */
+    uint32_t useless_s, useless_said_s; /* it has no effect: since when, and when logged last; 0: it has one */
     uint8_t useless;                    /* enum guard_effect: why */
     uint8_t last_error[4];              /* the newest error answer; 0.0.0.0: it had no address */
     uint32_t probe_at_s;                               /* when the next one is due */

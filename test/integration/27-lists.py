@@ -14,7 +14,7 @@ sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 # pylint: disable=wrong-import-position
 import dnsserver
 from checks import must, run, shows
-from client import wait_for
+from client import Client, wait_for
 from lab import Lab
 
 SOA = "$SOA 1 ns.invalid root.invalid 1 60 60 60 1\n$NS 60 ns.invalid\n"
@@ -182,6 +182,44 @@ def by_hand(w):
     must("There is no list `fisrt`; did you mean `first`?" in lab.cli("set", "fisrt", "off", status=65), "an unknown list")
     must("usage:" in lab.cli("set", "first", "perhaps", "--for", "soon", status=64), "a wrong time")
     must("Expected: lists set" in lab.cli("set", "first", "perhaps", status=65), "a wrong mode")
+
+
+@shows("A4: senders at addresses and in nonsense are no question for a domain list, and its breaker stays closed")
+def odd_senders(w):
+    lab = lists(w, ["name: dbl, zone: second.test, looks_up: [helo, sender], probe: off"])
+    odd = ["192.0.2.%d" % i for i in range(20)] + ["[192.0.2.1]", "localhost", "a.1"]
+    with Client(lab.g.smtp, source="127.0.2.40") as c:
+        c.hello("[127.0.2.40]")
+        c.send(b"".join(b"MAIL FROM:<a@%s>\r\nRCPT TO:<bob@example.test>\r\nRSET\r\n" % name.encode() for name in odd))
+        replies = [c.reply().code for _ in range(3 * len(odd))]
+    must(replies.count("250") >= 2 * len(odd), "answered", replies)
+    must(lab.dns.asked("second.test") == 0, "nothing asked", lab.dns.questions)
+    must(lab.view("dbl")["broken_since"] == 0 and lab.view("dbl")["errors"] == 0, "no failure", lab.view("dbl"))
+    lab.stranger(40, 2)
+    must(lab.dns.asked("none.test.second.test") == 1, "a real domain is asked about")
+
+
+@shows("A5, A6: a silent allow-list has weight 0 and is logged loudly, and a pass waits for lists half a second")
+def silent_voucher(w):
+    lab = lists(w, [FIRST + ", probe: off", "name: wl, zone: quiet.test, answers: {127.0.0.2: -3}, timeout: 400ms, probe: off",
+                    "name: slow, zone: slow.test, timeout: 18s, answers: {127.0.0.2: 0.5}, probe: off"],
+                "{sample: 0%, probe_interval: off, canaries: [], min_asked: 1000}")
+    lab.dns.fault("quiet.test", "silent")
+    lab.dns.fault("slow.test", "silent")
+    lab.become(LIES)
+    must([lab.stranger(30, net) for net in range(20, 26)] == ["451"] * 6, "listed clients are delayed")
+    said = wait_for(lambda: lab.g.events("list_no_effect"), 5, "a loud line")
+    must({e["list"] for e in said} == {"wl"} and said[0]["level"] == "error" and said[0]["why"] == "no question is answered",
+         "why", said)
+    metrics = lab.g.metrics()
+    must(metrics['glacis_list_no_effect{list="wl"}'] == 1 and metrics['glacis_list_no_effect{list="first"}'] == 0 and
+         metrics['glacis_list_timeouts_total{list="wl"}'] >= 6, "the metrics", metrics)
+    must("  NO EFFECT for " in lab.cli() and lab.view("wl")["no_effect"] == "no question is answered", "in glacis lists")
+    line = [e for e in lab.g.events("rcpt") if e["client"] == "127.0.20.30"][0]
+    must(line["list_answers"] == ["first=127.0.0.2", "wl=timeout"], "B3: each list's answer", line)
+    started = time.monotonic()
+    must(lab.send("127.0.1.30", "alice@pass.test").code == "250" and time.monotonic() - started < 6, "no wait of 18 s",
+         time.monotonic() - started)
 
 
 if __name__ == "__main__":

@@ -7,7 +7,7 @@
  *            their customers; a third from correspondents of all sizes; the rest is spam from everywhere, that
  *            each list knows to some share.
  * Hosted     six relays, each of an ISP of its own, in good standing since the first day; and other machines of
- *            these ISPs, beside the relays and elsewhere, that send spam.  Nobody passes SPF.
+ *            these ISPs, beside the relays and elsewhere, that send spam.  None passes SPF.
  * Judgement  the preset's: an SPF pass is accepted; else a hit of an enforcing list delays whoever is not in
  *            good standing.  Standing and witnesses as engine_memory.c has them.
  * Probes     as guard_run.c makes them: test entries, the most frequent correspondents, and for a demoted

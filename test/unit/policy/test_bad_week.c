@@ -115,7 +115,7 @@ static void one_list_names_the_ten_largest_providers(void **st)
 
 /*
  * The other direction: six relays of hosters, in good standing but without SPF, and the spam of their neighbours.  Two
- * lists name all of it, and are right.  Neither is demoted, the relays are heard, and nobody hides behind them.
+ * lists name all of it, and are right.  Neither is demoted, the relays are heard, and no neighbour hides behind them.
  */
 static void standing_covers_no_neighbour_and_silences_no_list(void **st)
 {

@@ -456,7 +456,7 @@ static void a_list_without_effect_is_found(void **st)
     }
 }
 
-/* A quiet site: nobody comes, the probes fail; or the test entry was never there. */
+/* A quiet site: no client comes, the probes fail; or the test entry was never there. */
 static void probes_find_it_too(void **st)
 {
     struct memory_list l = { .name = "l" };
@@ -477,7 +477,8 @@ static void probes_find_it_too(void **st)
     assert_int_equal(l.useless, EFFECT_NO_ENTRY);
     assert_int_equal(guard_probed(&l, &blocks, GUARD_YES, GUARD_NO, NOW + 300), 0);
     assert_int_equal(guard_tick(&l, &settings, &blocks, NOW + 300), GUARD_USEFUL);
-    for (unsigned e = 0; e < EFFECT_COUNT + 9; e++) { /* a number from memory that anybody may have written */
+    for (unsigned e = 0; e < EFFECT_COUNT + 9;
+         e++) { /* a number from memory that any worker may have written */
         assert_non_null(guard_effect_text((enum guard_effect)e));
     }
 }

@@ -136,7 +136,7 @@ static void good_standing_is_earned_and_lost(void **state)
     fini(&w);
 }
 
-/* Neither to the neighbours, nor to other machines of the owner, nor to whoever has the address next. */
+/* Neither to the neighbours, nor to other machines of the owner, nor to the next customer of the address. */
 static void standing_does_not_spread(void **state)
 {
     static const struct {

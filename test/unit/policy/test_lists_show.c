@@ -133,7 +133,7 @@ static void a_list_without_effect_is_shouted_about(void **state)
     assert_true(says("glacis_list_no_effect{list=\"two\"} 0\n"));
     assert_true(says("glacis_list_errors_total{list=\"one\"} 17\n"));
     assert_true(says("glacis_list_timeouts_total{list=\"one\"} 4\n"));
-    ask("set one off"); /* nobody asks it any more: that is what was wanted */
+    ask("set one off"); /* it is not asked any more, as the operator wants */
     buf_reset(&said);
     assert_int_equal(policy_lists_degraded(world.policy, shared, &said), 1);
     ask("set one auto");

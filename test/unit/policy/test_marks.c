@@ -197,7 +197,7 @@ static void nothing_watches_no_field(void **state)
     world_fini(&w);
 }
 
-static void a_literal_of_somebody_else_is_forged(void **state)
+static void a_literal_of_another_client_is_forged(void **state)
 {
     static const struct {
         const char *helo;
@@ -234,8 +234,8 @@ int main(void)
         { .name = "B2: a file in monitor names lists and rules there",
           .test_func = a_monitoring_file_names_lists_and_rules_there },
         { .name = "B2: no field where nothing watches", .test_func = nothing_watches_no_field },
-        { .name = "B8: an address literal of somebody else is HELO_FORGED",
-          .test_func = a_literal_of_somebody_else_is_forged },
+        { .name = "B8: an address literal of another client is HELO_FORGED",
+          .test_func = a_literal_of_another_client_is_forged },
     };
     int failed;
 

@@ -1,6 +1,6 @@
 /*
  * test_reputation.c - lists that misbehave, and clients that make them: what is asked, what an answer is worth, how
- * long anybody waits.  In virtual time, with the shared memory that the guard uses.
+ * long a session waits.  In virtual time, with the shared memory that the guard uses.
  */
 #include "test/unit/policy/judge_world.h"
 
@@ -91,8 +91,8 @@ static void domain_lists_are_asked_about_host_names(void **state)
     }
 }
 
-/* A name as long as it can be is asked about by its last labels: nobody hides behind the length of a zone. */
-static void a_long_name_hides_nobody(void **state)
+/* The list is asked about the last labels of a name that is too long with the zone behind it. */
+static void a_long_name_hides_no_domain(void **state)
 {
     char name[300], asked[300];
     struct buf b;
@@ -262,7 +262,7 @@ static void a_listing_without_its_voucher_refuses_for_now(void **state)
     }
 }
 
-/* ---- A6: who waits, and for how long ---- */
+/* ---- A6: waiting ---- */
 
 static uint64_t wait_for_verdict(struct world *w, const char *to)
 {
@@ -275,7 +275,7 @@ static uint64_t wait_for_verdict(struct world *w, const char *to)
     return ms;
 }
 
-static void nobody_waits_for_what_cannot_change_the_sum(void **state)
+static void no_session_waits_for_what_cannot_change_the_sum(void **state)
 {
     static const struct {
         const char *label, *more, *fast, *rule;
@@ -352,6 +352,22 @@ static void a_score_is_compared_as_soon_as_it_can_be(void **state)
     }
 }
 
+static void a_list_that_is_named_already_decides(void **state)
+{
+    struct world w;
+
+    (void)state;
+    world_init(&w, "policy: {rules: [{name: r, when: {reputation.lists: fast}, then: defer}]}\n"
+                   "reputation: {lists: [{name: fast, zone: fast.test}, {name: slow, zone: slow.test}]}\n");
+    fake_dns_add(w.dns, "9.113.0.203.fast.test", DNS_TYPE_A, "127.0.0.2", 0);
+    fake_dns_add(w.dns, "9.113.0.203.slow.test", DNS_TYPE_A, "TIMEOUT", 0);
+    connect_from(&w, 113);
+    world_mail(&w, "x@s.test");
+    assert_in_range(wait_for_verdict(&w, "bob@example.com"), 0, 20);
+    assert_string_equal(w.rule, "r");
+    world_fini(&w);
+}
+
 static void listed_with_spf(struct world *w, const char *answer, uint64_t delay_ms)
 {
     world_init(w, "reputation: {lists: [{name: slow, zone: slow.test}]}\n");
@@ -409,8 +425,8 @@ static void patience_begins_when_the_others_know(void **state)
     world_fini(&w);
 }
 
-/* An open breaker: no wait, and one question that nobody waits for either. */
-static void a_trial_costs_nobody_anything(void **state)
+/* An open breaker: no wait, and one question that is not awaited either. */
+static void no_session_waits_for_a_trial(void **state)
 {
     struct world w;
     char name[64];
@@ -455,7 +471,7 @@ static void a_trial_costs_nobody_anything(void **state)
     fini(&w);
 }
 
-/* ---- B4, B3: whom a list names, and what it said ---- */
+/* ---- B4, B3: what a list names, and its answer ---- */
 
 static void the_subject_is_what_was_asked(void **state)
 {
@@ -539,7 +555,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         { .name = "A4: domain lists are asked about host names only",
           .test_func = domain_lists_are_asked_about_host_names },
-        { .name = "A4: a long name hides nobody", .test_func = a_long_name_hides_nobody },
+        { .name = "A4: a long name hides no domain", .test_func = a_long_name_hides_no_domain },
         { .name = "A4: an answer about the question is not listed, and no failure",
           .test_func = an_answer_about_the_question_is_not_listed_and_no_failure },
         { .name = "A4: one client opens no breaker", .test_func = one_client_opens_no_breaker },
@@ -549,15 +565,17 @@ int main(void)
           .test_func = a_failed_voucher_vouches_for_nothing },
         { .name = "A5: a listing without its voucher refuses for now",
           .test_func = a_listing_without_its_voucher_refuses_for_now },
-        { .name = "A6: nobody waits for what cannot change the sum",
-          .test_func = nobody_waits_for_what_cannot_change_the_sum },
+        { .name = "A6: no session waits for what cannot change the sum",
+          .test_func = no_session_waits_for_what_cannot_change_the_sum },
         { .name = "A6: a score is compared as soon as it can be",
           .test_func = a_score_is_compared_as_soon_as_it_can_be },
+        { .name = "A6: a list that is named already decides",
+          .test_func = a_list_that_is_named_already_decides },
         { .name = "A6: a rule that only scores waits half a second, once a transaction",
           .test_func = a_rule_that_only_scores_waits_half_a_second },
         { .name = "A6: patience begins when the others know",
           .test_func = patience_begins_when_the_others_know },
-        { .name = "A6: a trial costs nobody anything", .test_func = a_trial_costs_nobody_anything },
+        { .name = "A6: no session waits for a trial", .test_func = no_session_waits_for_a_trial },
         { .name = "B4: the subject is what was asked", .test_func = the_subject_is_what_was_asked },
         { .name = "B3: each list's answer is told", .test_func = each_lists_answer_is_told },
     };
