@@ -428,7 +428,10 @@ static enum decoded decode_mx(struct parse *p, const struct rr *rr, struct dns_r
     return decode_name(p, rr, 2, false, &rec->data); /* RFC 7208 7.1: `mx:` may lead to any visible name */
 }
 
-/* The strings joined, without anything between them (RFC 7208 3.3, RFC 6376 3.6.2.2). */
+/*
+ * The strings joined, without anything between them (RFC 7208 3.3, RFC 6376 3.6.2.2).  A record without any
+ * string is illegal (RFC 1035 3.3.14), but servers pass it on beside good ones: it reads as an empty text.
+ */
 static enum decoded decode_txt(struct parse *p, const struct rr *rr, struct dns_record *rec)
 {
     struct reader r = reader_of(rr->rdata.ptr, rr->rdata.len);
@@ -436,7 +439,7 @@ static enum decoded decode_txt(struct parse *p, const struct rr *rr, struct dns_
     size_t len = 0;
 
     text = arena_alloc(p->mem, rr->rdata.len + 1);
-    if (text == NULL || rr->rdata.len == 0)
+    if (text == NULL)
         return DECODED_BAD;
     while (r.len > 0 && !r.failed) {
         struct slice part = reader_take(&r, reader_u8(&r));
