@@ -1,10 +1,10 @@
 /*
  * spf.c - one SPF evaluation from its input to its verdict: new, step, feed, free.
  *
- * Owns       an arena that holds the input and the facts and nothing else; 512 KiB at most, far above
+ * Owns       an arena that holds the input and the facts and nothing else; SPF_ARENA_MAX at most, far above
  *            what an honest evaluation needs (about 4 KiB).  A name that does not fit has no answer:
  *            temperror.
- * Cost       a step walks the records again; the ten terms bound the steps to about thirty.
+ * Cost       a step walks the records again; ten terms with ten hosts each bound the steps to about eighty.
  * RFC        7208 2.3, 2.4, 4.1, 4.3, 7.2
  */
 #include "policy/spf.h"
@@ -13,8 +13,7 @@
 #include "policy/spf_eval.h"
 
 enum {
-    ARENA_MAX = 512 * 1024,
-    STEPS_MAX = 64,
+    STEPS_MAX = 96,
     MACRO_BUDGET = 64 * 1024, /* octets that macros may handle in one run */
     INPUT_MAX = 512,          /* octets of HELO and MAIL FROM that are looked at */
     NIBBLES = 32,
@@ -174,7 +173,7 @@ struct spf *spf_new(const struct spf_input *in)
         slab_init(&evaluations, "spf", sizeof(struct spf), EVALUATIONS_KEPT);
     }
     e = slab_alloc(&evaluations);
-    arena_init(&e->arena, ARENA_MAX);
+    arena_init(&e->arena, SPF_ARENA_MAX);
     e->in = *in;
     e->in.client = unmap(in->client);
     e->in.sender = SLICE_NONE; /* borrowed: not to be looked at again */
@@ -327,48 +326,6 @@ size_t spf_step(struct spf *e, const struct spf_want **wants)
     return e->done ? 0 : e->want_count;
 }
 
-static bool is_name_type(enum spf_type type)
-{
-    return type == SPF_TYPE_MX || type == SPF_TYPE_PTR;
-}
-
-/* Octets of an address of this type; 0: not an address. */
-static size_t address_len(enum spf_type type)
-{
-    return type == SPF_TYPE_A ? 4 : type == SPF_TYPE_AAAA ? 16 : 0;
-}
-
-/* Copies what can be used of the answer; false: the arena is full. */
-static bool copy_records(struct spf *e, struct spf_fact *f, const struct spf_answer *answer)
-{
-    size_t size;
-
-    if (mul_overflows(answer->count, sizeof(*f->records), &size)) {
-        return false;
-    }
-    f->records = arena_alloc(&e->arena, size);
-    for (size_t i = 0; i < answer->count && f->records != NULL; i++) {
-        struct spf_record_data *r = &f->records[f->count];
-        struct slice data = answer->records[i].data;
-        struct spf_name name;
-
-        if (address_len(f->want.type) != 0 && data.len != address_len(f->want.type)) {
-            continue;
-        }
-        if (is_name_type(f->want.type)) {
-            spf_name_set(&name, data.len <= SPF_NAME_MAX + 1 ? data : SLICE_NONE);
-            data = spf_name_slice(&name);
-        }
-        r->preference = answer->records[i].preference;
-        r->data = arena_slice(&e->arena, data);
-        if (r->data.ptr == NULL && data.len > 0) {
-            return false;
-        }
-        f->count++;
-    }
-    return f->records != NULL;
-}
-
 static struct spf_fact *find_wanted(struct spf *e, const struct spf_want *want)
 {
     for (size_t i = 0; i < e->fact_count; i++) {
@@ -390,16 +347,12 @@ void spf_feed(struct spf *e, const struct spf_want *want, const struct spf_answe
     }
     f->known = true;
     f->status = answer->status;
-    if (answer->status == SPF_ANSWER_OK && answer->count > 0 && !copy_records(e, f, answer)) {
+    if (answer->status == SPF_ANSWER_OK && answer->count > 0 && !spf_keep_answer(e, f, answer)) {
         f->status = SPF_ANSWER_TEMPFAIL;
         f->count = 0;
     }
     if (f->status == SPF_ANSWER_OK && f->count == 0) {
         f->status = SPF_ANSWER_NODATA;
-    }
-    if (f->want.type == SPF_TYPE_TXT) {
-        spf_select(f);
-        f->tried = arena_alloc(&e->arena, SPF_RECORD_TERMS_MAX / 8);
     }
 }
 

@@ -7,7 +7,7 @@
  *
  *                spf_new --> spf_step --> 0: done, spf_verdict
  *                             ^    |
- *                    spf_feed +<---+ n > 0: these names are wanted (all hosts of an mx at once)
+ *                    spf_feed +<---+ n > 0: these names are wanted (hosts of an mx, two at a time)
  *
  *            Answers are copied and pinned: a name is asked for once an evaluation, however short its TTL.
  * Engines    native (spf_eval.c), and libspf2 behind a guard (spf_libspf2.c) where it was built in.  Both
@@ -16,9 +16,13 @@
  *            10 hosts of an mx (more: permerror), 10 names of a client (more are ignored).  A record is at
  *            most 8 KiB and 512 terms; an expanded name 253 octets; an explanation 1 KiB.
  *            The 20 seconds are the caller's.
- * Void       counted: no address of an `a` or `exists`, no MX, an mx host that does not exist.  Not counted:
- *            names that belong to the client (PTR), an mx host that exists without an address of
- *            this family, and exp= (RFC 7208 6.2).
+ * Memory     SPF_ARENA_MAX, and no more than that: of a TXT answer only the SPF records are copied, of an
+ *            address answer only the address nearest to the client, of MX and PTR at most ten names.
+ * Void       counted: no address of an `a` or `exists`, no MX, an mx host without an address.  Not counted: an
+ *            mx host without AAAA (its A is nobody's business here), and exp= (RFC 7208 6.2).  Names of the
+ *            client (PTR) are no fault of the domain: two that lead nowhere end the search, without an error.
+ * Strangers  hosts of an mx and names of a client can be anybody's, so they are asked two at a time, and the
+ *            asking ends at the first match, at the third void look-up, or at two without any answer.
  */
 #ifndef POLICY_SPF_H
 #define POLICY_SPF_H
@@ -29,13 +33,14 @@
 #define SPF_NAME_MAX 253 /* octets of a name */
 #define SPF_EXPLANATION_MAX 1024
 #define SPF_MECHANISM_MAX 255 /* octets of a mechanism that are reported */
-#define SPF_WANTS_MAX 10      /* names wanted by one step */
+#define SPF_WANTS_MAX 2       /* names wanted by one step */
 #define SPF_QUERIES_MAX 130   /* names asked in one evaluation; 10 x (mx + 10 hosts) and a few fit */
 #define SPF_TERMS_MAX 10
 #define SPF_VOIDS_MAX 2
 #define SPF_HOSTS_MAX 10    /* of an mx, and names of the client */
 #define SPF_RECORD_MAX 8192 /* octets of a record */
 #define SPF_RECORD_TERMS_MAX 512
+#define SPF_ARENA_MAX (192 * 1024) /* 11 records of 8 KiB, 130 names, ten answers of MX, and room */
 
 enum spf_result {
     SPF_NONE = 0, /* no record, or not a domain that could have one */
@@ -73,7 +78,8 @@ enum spf_type {
     SPF_TYPE_AAAA,
     SPF_TYPE_MX,
     SPF_TYPE_PTR,
-    SPF_TYPE_TXT,
+    SPF_TYPE_TXT, /* for the record */
+    SPF_TYPE_EXP, /* TXT, for the text that exp= names */
     SPF_TYPE_COUNT,
 };
 

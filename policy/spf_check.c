@@ -39,6 +39,7 @@ static enum dns_type dns_type_of(enum spf_type type)
     case SPF_TYPE_PTR:
         return DNS_TYPE_PTR;
     case SPF_TYPE_TXT:
+    case SPF_TYPE_EXP:
     case SPF_TYPE_COUNT:
         break;
     }

@@ -2,11 +2,11 @@
  * spf_eval.c - check_host() of RFC 7208 over the table of facts, and the native engine.
  *
  * One record is walked term by term; an include is a call, a redirect a turn of the loop.  Whatever is not
- * in the table ends the run at once (run->missing), except that all hosts of an mx and all names of a
- * client are noted together.  Depth is bounded by the ten terms.
+ * in the table ends the run at once (run->missing), except that hosts of an mx and names of a client are
+ * noted two at a time.  Depth is bounded by the ten terms.
  *
- * Departures an mx whose hosts match anywhere matches, even if the address of another host could not be
- *            had: the order of MX answers is random, and results should not be.
+ * Departures an mx goes on behind one host whose address could not be had: another may match.  Hosts are asked by
+ *            preference and name: the order of MX answers is random, and results should not be.
  * RFC        7208 4, 5, 6.1
  */
 #include "policy/spf_eval.h"
@@ -83,38 +83,11 @@ static enum spf_match match_exists(struct spf_run *run, const struct spf_term *t
     return m == SPF_MATCH_YES ? ask(run, SPF_TYPE_A, &target, &f) : m; /* A also for IPv6: RFC 7208 5.7 */
 }
 
-static enum spf_match match_hosts(struct spf_run *run, const struct spf_fact *mx, unsigned bits)
-{
-    const struct spf_fact *host[SPF_HOSTS_MAX];
-    enum spf_match m = SPF_MATCH_NO;
-
-    for (size_t i = 0; i < mx->count; i++) {
-        host[i] = spf_lookup(run, spf_client_type(run->e), mx->records[i].data);
-    }
-    if (run->missing) {
-        return SPF_MATCH_MISSING;
-    }
-    for (size_t i = 0; i < mx->count; i++) {
-        if (spf_fact_matches(run->e, host[i], bits)) {
-            return SPF_MATCH_YES;
-        }
-    }
-    for (size_t i = 0; i < mx->count; i++) {
-        if (host[i]->status == SPF_ANSWER_TEMPFAIL) {
-            run->problem = "no answer for a host of an mx";
-            m = SPF_MATCH_TEMP;
-        } else if (host[i]->status == SPF_ANSWER_NXDOMAIN && !slice_empty(mx->records[i].data) &&
-                   !spf_count_void(run, host[i])) {
-            return SPF_MATCH_PERM;
-        }
-    }
-    return m;
-}
-
 static enum spf_match match_mx(struct spf_run *run, const struct spf_term *t, const struct spf_frame *fr)
 {
     const struct spf_fact *f;
     struct spf_name target;
+    struct spf_hosts hosts;
     enum spf_match m = spf_take_target(run, t, fr, &target);
 
     if (m == SPF_MATCH_YES) {
@@ -124,7 +97,7 @@ static enum spf_match match_mx(struct spf_run *run, const struct spf_term *t, co
         run->problem = "an mx of more than 10 hosts";
         return SPF_MATCH_PERM;
     }
-    return m == SPF_MATCH_YES ? match_hosts(run, f, spf_term_bits(run->e, t)) : m;
+    return m == SPF_MATCH_YES ? spf_ask_hosts(run, f, spf_term_bits(run->e, t), &hosts) : m;
 }
 
 static enum spf_match match_ptr(struct spf_run *run, const struct spf_term *t, const struct spf_frame *fr)

@@ -28,8 +28,8 @@ struct spf_fact {
     uint32_t hash; /* of the name, to compare fewer */
     bool known;    /* fed; if not, it is wanted */
     enum spf_status status;
-    size_t count;
-    struct spf_record_data *records; /* in the arena; names in normal form, "" if not legal */
+    size_t count;                    /* of records; of addresses 0 or 1 */
+    struct spf_record_data *records; /* what of them is kept, in the arena: spf_facts.c, spf_keep_answer() */
     enum spf_selection selection;    /* TXT */
     struct slice record;             /* SPF_SELECT_ONE */
     struct spf_summary summary;      /* of it */
@@ -112,8 +112,12 @@ const struct spf_fact *spf_lookup(struct spf_run *run, enum spf_type type, struc
 bool spf_count_term(struct spf_run *run) MUST_USE;
 bool spf_count_void(struct spf_run *run, const struct spf_fact *fact) MUST_USE; /* if it is one */
 
-/* Looks for the record in a TXT answer and checks its syntax: once, when the answer is fed. */
-void spf_select(struct spf_fact *f);
+/*
+ * Keeps what an evaluation can use of an answer, and nothing else: of TXT the SPF record if there is exactly one,
+ * checked; of EXP the text if there is exactly one; of A and AAAA the address nearest to the client's; of MX and
+ * PTR the names, sorted, so that the random order of answers decides nothing.  False: the arena is full.
+ */
+bool spf_keep_answer(struct spf *e, struct spf_fact *f, const struct spf_answer *answer) MUST_USE;
 
 /* Cut at its left to 253 octets, in lower case; len 0 if no such name could exist. */
 void spf_name_set(struct spf_name *out, struct slice text);
@@ -142,6 +146,23 @@ enum spf_type spf_client_type(const struct spf *e);
 bool spf_fact_matches(const struct spf *e, const struct spf_fact *fact, unsigned bits);
 bool spf_name_within(struct slice name, struct slice domain); /* equal or below; both in normal form */
 bool spf_bits_match(const uint8_t *a, const uint8_t *b, unsigned bits);
+
+/* Hosts of an mx, or names of the client, with what was learned about each. */
+struct spf_hosts {
+    size_t count;                               /* looked at so far */
+    const struct spf_fact *fact[SPF_HOSTS_MAX]; /* their addresses; NULL: not asked */
+};
+
+/*
+ * Asks for the hosts of an mx, two at a time.  YES: one of them has an address in the client's network of that
+ * prefix length; NO: none has; PERM: one void look-up too many; TEMP: no match, and some gave no answer.
+ */
+enum spf_match spf_ask_hosts(struct spf_run *run, const struct spf_fact *mx, unsigned bits,
+                             struct spf_hosts *out) MUST_USE;
+
+/* The same for names of the client, `within` a domain or (empty) all, until two led nowhere; false: missing. */
+bool spf_ask_names(struct spf_run *run, const struct spf_fact *names, struct slice within,
+                   struct spf_hosts *out) MUST_USE;
 
 /*
  * The names of the client that lead back to it (RFC 7208 5.5).  `within`: only those in this domain are

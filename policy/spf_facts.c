@@ -158,19 +158,156 @@ bool spf_target(struct spf_run *run, struct slice spec, struct slice domain, str
     return true;
 }
 
-void spf_select(struct spf_fact *f)
+/* ---- what is kept of an answer ---- */
+
+static bool keep_data(struct spf *e, struct spf_fact *f, size_t at, struct slice data)
 {
+    f->records[at].data = arena_slice(&e->arena, data);
+    return f->records[at].data.ptr != NULL;
+}
+
+static bool make_records(struct spf *e, struct spf_fact *f, size_t count)
+{
+    f->records = arena_alloc(&e->arena, count * sizeof(*f->records));
+    return f->records != NULL;
+}
+
+/* RFC 7208 4.5: one record or none.  A record that is too long is cut, and so is seen to be too long. */
+static bool keep_spf_record(struct spf *e, struct spf_fact *f, const struct spf_answer *answer)
+{
+    struct slice found = SLICE_NONE;
+
     f->selection = SPF_SELECT_NONE;
-    for (size_t i = 0; i < f->count; i++) {
-        if (spf_record_is(f->records[i].data)) {
+    for (size_t i = 0; i < answer->count; i++) {
+        if (spf_record_is(answer->records[i].data)) {
             f->selection = f->selection == SPF_SELECT_NONE ? SPF_SELECT_ONE : SPF_SELECT_SEVERAL;
-            f->record = f->records[i].data;
+            found = answer->records[i].data;
         }
     }
-    if (f->selection == SPF_SELECT_ONE) {
-        spf_record_check(f->record, &f->summary);
+    f->count = answer->count;
+    if (f->selection != SPF_SELECT_ONE) {
+        return true;
+    }
+    f->record = arena_slice(&e->arena, slice_take(found, SPF_RECORD_MAX + 1));
+    f->tried = arena_alloc(&e->arena, SPF_RECORD_TERMS_MAX / 8);
+    spf_record_check(f->record, &f->summary);
+    return f->record.ptr != NULL;
+}
+
+static bool keep_explanation_text(struct spf *e, struct spf_fact *f, const struct spf_answer *answer)
+{
+    f->count = answer->count;
+    return f->count != 1 || (make_records(e, f, 1) &&
+                             keep_data(e, f, 0, slice_take(answer->records[0].data, SPF_RECORD_MAX)));
+}
+
+/* How many leading bits an address shares with the client's. */
+static unsigned shared_bits(const struct spf *e, const uint8_t *ip, size_t len)
+{
+    for (size_t i = 0; i < len; i++) {
+        unsigned differs = ip[i] ^ e->in.client.ip[i];
+
+        if (differs != 0) {
+            return (unsigned)(8 * i) + (unsigned)__builtin_clz(differs) - 24;
+        }
+    }
+    return (unsigned)(8 * len);
+}
+
+/* The one that matches if any does, whatever the prefix length. */
+static bool keep_nearest(struct spf *e, struct spf_fact *f, const struct spf_answer *answer)
+{
+    size_t len = f->want.type == SPF_TYPE_A ? 4 : 16;
+    bool comparable = f->want.type == spf_client_type(e); /* `exists` asks A also for a client of IPv6 */
+    struct slice best = SLICE_NONE;
+    unsigned most = 0;
+
+    for (size_t i = 0; i < answer->count; i++) {
+        struct slice data = answer->records[i].data;
+        unsigned bits;
+
+        if (data.len != len) {
+            continue;
+        }
+        bits = comparable ? shared_bits(e, (const uint8_t *)data.ptr, len) : 0;
+        if (slice_empty(best) || bits > most) {
+            best = data;
+            most = bits;
+        }
+    }
+    f->count = slice_empty(best) ? 0 : 1;
+    return f->count == 0 || (make_records(e, f, 1) && keep_data(e, f, 0, best));
+}
+
+static bool comes_before(const struct spf_record_data *a, const struct spf_record_data *b)
+{
+    int order = memcmp(a->data.ptr, b->data.ptr, min_size(a->data.len, b->data.len));
+
+    if (a->preference != b->preference) {
+        return a->preference < b->preference;
+    }
+    return order < 0 || (order == 0 && a->data.len < b->data.len);
+}
+
+static void sort_records(struct spf_record_data *r, size_t count)
+{
+    for (size_t i = 1; i < count; i++) {
+        for (size_t k = i; k > 0 && comes_before(&r[k], &r[k - 1]); k--) {
+            struct spf_record_data swap = r[k];
+
+            r[k] = r[k - 1];
+            r[k - 1] = swap;
+        }
     }
 }
+
+/* Of PTR the first ten are kept (RFC 7208 4.6.4), of an MX with more of them none: it is an error. */
+static bool keep_names(struct spf *e, struct spf_fact *f, const struct spf_answer *answer)
+{
+    size_t kept = min_size(answer->count, SPF_HOSTS_MAX);
+    struct spf_name name;
+
+    f->count = answer->count;
+    if (f->want.type == SPF_TYPE_MX && answer->count > SPF_HOSTS_MAX) {
+        return true;
+    }
+    if (!make_records(e, f, kept)) {
+        return false;
+    }
+    for (size_t i = 0; i < kept; i++) {
+        struct slice data = answer->records[i].data;
+
+        spf_name_set(&name, data.len <= SPF_NAME_MAX + 1 ? data : SLICE_NONE);
+        f->records[i].preference = answer->records[i].preference;
+        if (!keep_data(e, f, i, spf_name_slice(&name))) {
+            return false;
+        }
+    }
+    f->count = f->want.type == SPF_TYPE_PTR ? kept : f->count;
+    sort_records(f->records, kept);
+    return true;
+}
+
+bool spf_keep_answer(struct spf *e, struct spf_fact *f, const struct spf_answer *answer)
+{
+    switch (f->want.type) {
+    case SPF_TYPE_A:
+    case SPF_TYPE_AAAA:
+        return keep_nearest(e, f, answer);
+    case SPF_TYPE_MX:
+    case SPF_TYPE_PTR:
+        return keep_names(e, f, answer);
+    case SPF_TYPE_TXT:
+        return keep_spf_record(e, f, answer);
+    case SPF_TYPE_EXP:
+        return keep_explanation_text(e, f, answer);
+    case SPF_TYPE_COUNT:
+        break;
+    }
+    return false;
+}
+
+/* ---- the record of a domain ---- */
 
 enum spf_result spf_open(struct spf_run *run, struct slice domain, bool authorised,
                          const struct spf_fact **out)
@@ -244,34 +381,104 @@ bool spf_name_within(struct slice name, struct slice domain)
     return slice_eq(slice_skip(name, start), domain) && (start == 0 || name.ptr[start - 1] == '.');
 }
 
+/* ---- hosts of an mx, names of the client ---- */
+
+/* Looks up the next two that are of interest; false: missing. */
+static bool ask_two(struct spf_run *run, const struct spf_fact *names, struct slice within,
+                    struct spf_hosts *h)
+{
+    for (unsigned asked = 0; asked < SPF_WANTS_MAX && h->count < names->count; h->count++) {
+        struct slice name = names->records[h->count].data;
+
+        h->fact[h->count] = NULL;
+        if (slice_empty(name) || (!slice_empty(within) && !spf_name_within(name, within))) {
+            continue;
+        }
+        h->fact[h->count] = spf_lookup(run, spf_client_type(run->e), name);
+        asked++;
+    }
+    return !run->missing;
+}
+
+/* A host that is only missing AAAA is no void look-up: most hosts have none, and IPv6 clients ask for nothing else. */
+static bool count_host(struct spf_run *run, const struct spf_fact *host)
+{
+    return (host->want.type == SPF_TYPE_AAAA && host->status == SPF_ANSWER_NODATA) || spf_count_void(run, host);
+}
+
+enum spf_match spf_ask_hosts(struct spf_run *run, const struct spf_fact *mx, unsigned bits,
+                             struct spf_hosts *out)
+{
+    unsigned silent = 0;
+
+    out->count = 0;
+    while (out->count < mx->count && silent < SPF_WANTS_MAX) {
+        size_t from = out->count;
+
+        if (!ask_two(run, mx, SLICE_NONE, out)) {
+            return SPF_MATCH_MISSING;
+        }
+        for (size_t i = from; i < out->count; i++) {
+            if (out->fact[i] != NULL && spf_fact_matches(run->e, out->fact[i], bits)) {
+                return SPF_MATCH_YES;
+            }
+        }
+        for (size_t i = from; i < out->count; i++) {
+            if (out->fact[i] != NULL && !count_host(run, out->fact[i])) {
+                return SPF_MATCH_PERM;
+            }
+            silent += out->fact[i] != NULL && out->fact[i]->status == SPF_ANSWER_TEMPFAIL ? 1 : 0;
+        }
+    }
+    if (silent > 0) {
+        run->problem = "no answer for a host of an mx";
+    }
+    return silent > 0 ? SPF_MATCH_TEMP : SPF_MATCH_NO;
+}
+
+bool spf_ask_names(struct spf_run *run, const struct spf_fact *names, struct slice within,
+                   struct spf_hosts *out)
+{
+    unsigned astray = 0;
+
+    out->count = 0;
+    while (out->count < names->count && astray < SPF_WANTS_MAX) {
+        size_t from = out->count;
+
+        if (!ask_two(run, names, within, out)) {
+            return false;
+        }
+        for (size_t i = from; i < out->count; i++) {
+            astray += out->fact[i] != NULL && out->fact[i]->count == 0 ? 1 : 0;
+        }
+    }
+    return true;
+}
+
 bool spf_validated(struct spf_run *run, struct slice domain, struct slice within, struct slice *out)
 {
     const struct spf_fact *names = spf_lookup(run, SPF_TYPE_PTR, run->e->reverse);
     unsigned bits = run->e->in.client.family == ADDR_V4 ? 32 : 128;
+    struct spf_hosts hosts;
     unsigned best = 0;
-    bool all_known = true;
 
     *out = SLICE_NONE;
-    if (names == NULL) {
+    if (names == NULL || !spf_ask_names(run, names, within, &hosts)) {
         return false;
     }
-    for (size_t i = 0; i < names->count && i < SPF_HOSTS_MAX; i++) {
+    for (size_t i = 0; i < hosts.count; i++) {
         struct slice name = names->records[i].data;
         unsigned rank = slice_eq(name, domain) ? 3 : spf_name_within(name, domain) ? 2 : 1;
-        const struct spf_fact *f;
 
-        if (slice_empty(name) || (!slice_empty(within) && !spf_name_within(name, within))) {
-            continue;
-        }
-        f = spf_lookup(run, spf_client_type(run->e), name);
-        all_known = all_known && f != NULL;
-        if (f != NULL && rank > best && spf_fact_matches(run->e, f, bits)) {
+        if (hosts.fact[i] != NULL && rank > best && spf_fact_matches(run->e, hosts.fact[i], bits)) {
             best = rank;
             *out = name;
         }
     }
-    return all_known;
+    return true;
 }
+
+/* ---- explanations ---- */
 
 /* Only printable ASCII may go on; anything else is as if there were no explanation (RFC 7208 6.2). */
 static void keep_explanation(struct spf *e, struct slice text)
@@ -303,7 +510,7 @@ bool spf_explain(struct spf_run *run)
     if (!spf_target(run, run->exp, run->exp_domain, &target)) {
         return !run->missing;
     }
-    f = spf_lookup(run, SPF_TYPE_TXT, spf_name_slice(&target));
+    f = spf_lookup(run, SPF_TYPE_EXP, spf_name_slice(&target));
     if (f == NULL) {
         return false;
     }

@@ -43,9 +43,8 @@ struct view {
     const struct spf_term *term;
     const struct spf_frame *frame;
     struct spf_name target;
-    const struct spf_fact *fact;                /* of the target; of the client's names for ptr */
-    size_t host_count;                          /* of an mx, or names of the client */
-    const struct spf_fact *host[SPF_HOSTS_MAX]; /* their addresses; NULL: of no interest */
+    const struct spf_fact *fact; /* of the target; of the client's names for ptr */
+    struct spf_hosts hosts;      /* of an mx, or names of the client, that were asked */
 };
 
 struct library {
@@ -113,8 +112,10 @@ static SPF_dns_rr_t *answer_hosts(SPF_dns_server_t *dns, const struct view *v, c
     SPF_dns_rr_t *rr = new_answer(dns, name, ns_t_mx, herrno_of(v->fact));
 
     for (int late = 0; late < 2; late++) {
-        for (size_t i = 0; i < v->host_count; i++) {
-            if ((v->host[i]->status == SPF_ANSWER_TEMPFAIL) == (late == 1)) {
+        for (size_t i = 0; i < v->hosts.count; i++) {
+            const struct spf_fact *f = v->hosts.fact[i];
+
+            if (f != NULL && (f->status == SPF_ANSWER_TEMPFAIL) == (late == 1)) {
                 add_host(rr, i, "invalid");
             }
         }
@@ -128,8 +129,8 @@ static SPF_dns_rr_t *answer_names(SPF_dns_server_t *dns, const struct view *v, c
     int herrno = v->fact->count > 0 ? NETDB_SUCCESS : NO_DATA; /* RFC 7208 5.5: an error is no match */
     SPF_dns_rr_t *rr = new_answer(dns, name, ns_t_ptr, herrno);
 
-    for (size_t i = 0; i < v->host_count; i++) {
-        add_host(rr, i, v->host[i] != NULL ? "t.invalid" : "invalid");
+    for (size_t i = 0; i < v->hosts.count; i++) {
+        add_host(rr, i, v->hosts.fact[i] != NULL ? "t.invalid" : "invalid");
     }
     return rr;
 }
@@ -150,9 +151,9 @@ static SPF_dns_rr_t *on_lookup(SPF_dns_server_t *dns, const char *name, ns_type 
     if ((type == ns_t_a || type == ns_t_aaaa) && (v->term->kind == SPF_A || v->term->kind == SPF_EXISTS)) {
         return answer_addresses(dns, v, name, v->fact);
     }
-    if ((type == ns_t_a || type == ns_t_aaaa) && i < v->host_count && v->host[i] != NULL &&
-        (v->host[i]->status != SPF_ANSWER_TEMPFAIL || v->term->kind == SPF_MX)) {
-        return answer_addresses(dns, v, name, v->host[i]);
+    if ((type == ns_t_a || type == ns_t_aaaa) && i < v->hosts.count && v->hosts.fact[i] != NULL &&
+        (v->hosts.fact[i]->status != SPF_ANSWER_TEMPFAIL || v->term->kind == SPF_MX)) {
+        return answer_addresses(dns, v, name, v->hosts.fact[i]);
     }
     return new_answer(dns, name, type, HOST_NOT_FOUND);
 }
@@ -319,21 +320,18 @@ static struct library *get_library(struct spf_run *run)
     return lib;
 }
 
-static bool ask_hosts(struct view *v)
+/* Hosts of an mx, or names of the client; the library then sees those that were asked. */
+static enum spf_match ask_hosts(struct view *v)
 {
     struct spf_run *run = v->run;
-    bool ptr = v->term->kind == SPF_PTR;
+    enum spf_match m;
 
-    v->host_count = min_size(v->fact->count, SPF_HOSTS_MAX);
-    for (size_t i = 0; i < v->host_count; i++) {
-        struct slice name = v->fact->records[i].data;
-
-        if (!ptr ||
-            (!slice_empty(name) && v->target.len > 0 && spf_name_within(name, spf_name_slice(&v->target)))) {
-            v->host[i] = spf_lookup(run, spf_client_type(run->e), name);
-        }
+    if (v->term->kind == SPF_PTR) {
+        return spf_ask_names(run, v->fact, spf_name_slice(&v->target), &v->hosts) ? SPF_MATCH_YES
+                                                                                  : SPF_MATCH_MISSING;
     }
-    return !run->missing;
+    m = spf_ask_hosts(run, v->fact, spf_term_bits(run->e, v->term), &v->hosts);
+    return m == SPF_MATCH_MISSING || m == SPF_MATCH_PERM ? m : SPF_MATCH_YES;
 }
 
 /* Has everything in the table that the library is going to ask for; SPF_MATCH_YES: it has. */
@@ -365,31 +363,17 @@ static enum spf_match prepare(struct view *v)
     if (v->fact == NULL) {
         return SPF_MATCH_MISSING;
     }
+    if (kind != SPF_PTR && !spf_count_void(run, v->fact)) {
+        return SPF_MATCH_PERM;
+    }
     if (kind == SPF_MX && v->fact->count > SPF_HOSTS_MAX) {
         run->problem = "an mx of more than 10 hosts";
         return SPF_MATCH_PERM;
     }
     if (kind == SPF_MX || kind == SPF_PTR) {
-        return ask_hosts(v) ? SPF_MATCH_YES : SPF_MATCH_MISSING;
+        return ask_hosts(v);
     }
     return SPF_MATCH_YES;
-}
-
-/* Void lookups of a directive, as in spf_eval.c; false: one too many. */
-static bool count_voids(const struct view *v, enum spf_match m)
-{
-    enum spf_kind kind = v->term->kind;
-
-    if ((kind == SPF_A || kind == SPF_MX || kind == SPF_EXISTS) && !spf_count_void(v->run, v->fact)) {
-        return false;
-    }
-    for (size_t i = 0; kind == SPF_MX && m != SPF_MATCH_YES && i < v->host_count; i++) {
-        if (v->host[i]->status == SPF_ANSWER_NXDOMAIN && !slice_empty(v->fact->records[i].data) &&
-            !spf_count_void(v->run, v->host[i])) {
-            return false;
-        }
-    }
-    return true;
 }
 
 /* The note of this term; NULL: it is not one that gets a note. */
@@ -425,9 +409,6 @@ enum spf_match spf_match_libspf2(struct spf_run *run, const struct spf_term *t, 
     lib->dns.hook = NULL;
     if (run->missing) {
         return SPF_MATCH_MISSING;
-    }
-    if (!count_voids(&v, m)) {
-        return SPF_MATCH_PERM;
     }
     if (m == SPF_MATCH_TEMP && t->kind != SPF_INCLUDE) {
         run->problem = "no answer for a name in the record";

@@ -81,6 +81,7 @@ static inline struct spf_answer zone_answer(const struct zone *z, const struct s
 {
     struct spf_answer a = { .status = SPF_ANSWER_NXDOMAIN, .records = mem };
     struct slice name = want->name;
+    int type = want->type == SPF_TYPE_EXP ? SPF_TYPE_TXT : (int)want->type;
     bool timeout = slice_starts_nocase(name, SLICE("error."));
 
     for (int turn = 0; turn < 2 && a.count == 0; turn++) {
@@ -97,7 +98,7 @@ static inline struct spf_answer zone_answer(const struct zone *z, const struct s
             if (e->type == ZONE_CNAME) {
                 target = zone_trim(e->data);
             }
-            if (e->type == (int)want->type && a.count < ZONE_ANSWER_MAX) {
+            if (e->type == type && a.count < ZONE_ANSWER_MAX) {
                 mem[a.count].data = e->data;
                 mem[a.count++].preference = e->preference;
                 a.status = SPF_ANSWER_OK;

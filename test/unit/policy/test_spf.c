@@ -344,7 +344,7 @@ static void the_identity_is_named(void **state)
     spf_free(e);
 }
 
-static void hosts_of_an_mx_are_wanted_together(void **state)
+static void hosts_of_an_mx_are_wanted_two_at_a_time(void **state)
 {
     struct fixture *f = *state;
     struct spf_input in = plain("a@mx.test");
@@ -358,9 +358,9 @@ static void hosts_of_an_mx_are_wanted_together(void **state)
     assert_int_equal(1, spf_step(e, &wants));
     assert_int_equal(SPF_TYPE_MX, wants[0].type);
     zone_feed(&f->zone, e, &wants[0]);
-    assert_int_equal(3, spf_step(e, &wants));
-    assert_int_equal(SPF_TYPE_A, wants[2].type);
-    assert_true(slice_eq(wants[2].name, SLICE("h3.mx.test")));
+    assert_int_equal(2, spf_step(e, &wants));
+    assert_int_equal(SPF_TYPE_A, wants[1].type);
+    assert_true(slice_eq(wants[1].name, SLICE("h2.mx.test")));
     spf_abandon(e, "the time is over");
     assert_int_equal(0, spf_step(e, &wants));
     assert_int_equal(SPF_TEMPERROR, spf_verdict(e)->result);
@@ -430,7 +430,7 @@ int main(void)
         cmocka_unit_test(weak_passes_may_be_allowed),
         cmocka_unit_test(explanations_are_not_fetched_unless_asked_for),
         cmocka_unit_test(the_identity_is_named),
-        cmocka_unit_test(hosts_of_an_mx_are_wanted_together),
+        cmocka_unit_test(hosts_of_an_mx_are_wanted_two_at_a_time),
         cmocka_unit_test(malformed_answers_are_left_out),
         cmocka_unit_test(a_client_without_address_has_no_result),
         cmocka_unit_test(overlong_input_is_cut),

@@ -8,6 +8,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <malloc.h>
 #include <stdlib.h>
 #include <time.h>
 
@@ -326,20 +327,166 @@ static void records_at_and_over_their_limits(void **state)
 static void large_answers(void **state)
 {
     struct lab *l = *state;
-    struct buf *b = new_text(l);
 
-    repeat(b, "x", 60000);
-    for (int i = 0; i < 20; i++) {
-        add(l, "h.test", SPF_TYPE_TXT, buf_slice(b)); /* more than an evaluation keeps */
-    }
-    add_txt(l, "h.test", "v=spf1 -all");
-    expect(l, SPF_TEMPERROR, NULL);
-    l->zone.count = 0;
     add_txt(l, "h.test", "v=spf1 a -all");
     for (int i = 0; i < 500; i++) {
         add(l, "h.test", SPF_TYPE_A, SLICE("\xcb\x00\x71\x02"));
     }
     expect(l, SPF_FAIL, NULL);
+}
+
+/* Octets that evaluations hold: blocks of malloc, and those of slabs. */
+static size_t heap_now(void)
+{
+    struct mallinfo2 m = mallinfo2();
+
+    return m.uordblks + m.hblkhd;
+}
+
+/* What one evaluation of h.test holds at its end, beside what the first of them leaves in slabs. */
+static size_t heap_of_one(struct lab *l, enum spf_result want)
+{
+    struct spf_input in = {
+        .client = zone_addr("192.0.2.1"), .sender = SLICE("a@h.test"), .helo = SLICE("h"), .explain = true
+    };
+    size_t before, after;
+    struct spf *e;
+
+    spf_free(play(l, &in));
+    before = heap_now();
+    e = play(l, &in);
+    after = heap_now();
+    assert_string_equal(spf_result_text(want), spf_result_text(spf_verdict(e)->result));
+    spf_free(e);
+    print_message("  %zu octets\n", after - min_size(after, before));
+    return after - min_size(after, before);
+}
+
+/* 20 TXT records of 60,000 octets beside the one of SPF: the domain pays for the latter only. */
+static void other_txt_records_are_not_kept(void **state)
+{
+    struct lab *l = *state;
+    struct buf *b = new_text(l);
+
+    repeat(b, "x", 60000);
+    for (int i = 0; i < 20; i++) {
+        add(l, "h.test", SPF_TYPE_TXT, buf_slice(b));
+        add(l, "e.test", SPF_TYPE_TXT, buf_slice(b));
+    }
+    add_txt(l, "h.test", "v=spf1 -all exp=e.test");
+    expect(l, SPF_FAIL, "");
+    assert_true(heap_of_one(l, SPF_FAIL) < 8 * 1024);
+}
+
+static void a_long_record_is_kept_as_far_as_it_may_be_long(void **state)
+{
+    struct lab *l = *state;
+    struct buf *b = new_text(l);
+
+    buf_put_str(b, "v=spf1");
+    repeat(b, " ip4:203.0.113.1", 3700);
+    add(l, "h.test", SPF_TYPE_TXT, buf_slice(b));
+    expect(l, SPF_PERMERROR, NULL);
+    assert_true(heap_of_one(l, SPF_PERMERROR) < 24 * 1024);
+}
+
+/* Eleven records of 8 KiB, ten MX with ten hosts, each with 500 addresses; and no more than the cap. */
+static void all_that_one_evaluation_can_hold(void **state)
+{
+    struct lab *l = *state;
+
+    for (unsigned i = 0; i < 10; i++) {
+        struct buf *b = new_text(l);
+
+        buf_putf(b, "v=spf1 include:n%u.test", i + 1);
+        repeat(b, " ", 8192 - b->len);
+        add(l, i == 0 ? "h.test" : numbered(l, "n", i), SPF_TYPE_TXT, buf_slice(b));
+    }
+    add_txt(l, "n10.test", "v=spf1 a -all");
+    for (unsigned i = 0; i < 500; i++) {
+        add(l, "n10.test", SPF_TYPE_A, SLICE("\xcb\x00\x71\x02"));
+    }
+    expect(l, SPF_PERMERROR, NULL);
+    assert_true(heap_of_one(l, SPF_PERMERROR) < SPF_ARENA_MAX + 64 * 1024);
+}
+
+/* h.test with nine mx of ten hosts each, none of them in the zone; or all of them silent. */
+static void add_mx_of_strangers(struct lab *l, bool silent)
+{
+    struct buf *b = new_text(l);
+
+    l->zone.count = 0;
+    buf_put_str(b, "v=spf1");
+    for (unsigned i = 0; i < 9; i++) {
+        const char *domain = numbered(l, "m", i);
+
+        buf_putf(b, " mx:%s", domain);
+        for (unsigned k = 0; k < 10; k++) {
+            const char *host = numbered(l, "victim", 10 * i + k);
+
+            add(l, domain, SPF_TYPE_MX, slice_str(host));
+            if (silent) {
+                add(l, host, ZONE_TIMEOUT, SLICE_NONE);
+            }
+        }
+    }
+    buf_put_str(b, " -all");
+    add(l, "h.test", SPF_TYPE_TXT, buf_slice(b));
+}
+
+static unsigned lookups_of(struct lab *l, enum spf_engine engine)
+{
+    struct spf_input in = {
+        .client = zone_addr("192.0.2.1"), .sender = SLICE("a@h.test"), .helo = SLICE("h"), .engine = engine
+    };
+    struct spf *e = play(l, &in);
+    unsigned lookups = spf_verdict(e)->lookups;
+
+    spf_free(e);
+    return lookups;
+}
+
+static void hosts_of_an_mx_end_at_the_third_void(void **state)
+{
+    struct lab *l = *state;
+
+    add_mx_of_strangers(l, false);
+    expect(l, SPF_PERMERROR, NULL);
+    for (int i = 0; i < SPF_ENGINE_COUNT; i++) {
+        assert_int_equal(lookups_of(l, (enum spf_engine)i), 6); /* the record, one MX, four hosts */
+    }
+    add_mx_of_strangers(l, true);
+    expect(l, SPF_TEMPERROR, NULL);
+    for (int i = 0; i < SPF_ENGINE_COUNT; i++) {
+        assert_int_equal(lookups_of(l, (enum spf_engine)i), 4); /* the record, one MX, two hosts */
+    }
+}
+
+static void hosts_of_an_mx_end_at_a_match(void **state)
+{
+    struct lab *l = *state;
+
+    add_mx_of_strangers(l, true);
+    add(l, "victim1.test", SPF_TYPE_A, SLICE("\xc0\x00\x02\x01"));
+    expect(l, SPF_PASS, NULL);
+    assert_int_equal(lookups_of(l, SPF_ENGINE_NATIVE), 4);
+}
+
+static void names_of_a_client_end_at_two_that_lead_nowhere(void **state)
+{
+    struct lab *l = *state;
+
+    add_txt(l, "h.test", "v=spf1 ptr:c.test exists:%{p}.why.test -all");
+    for (unsigned i = 0; i < 10; i++) {
+        struct buf *name = new_text(l);
+
+        buf_putf(name, "victim%u.c.test", i);
+        add(l, "1.2.0.192.in-addr.arpa", SPF_TYPE_PTR, buf_slice(name));
+    }
+    expect(l, SPF_FAIL, NULL);
+    for (int i = 0; i < SPF_ENGINE_COUNT; i++) {
+        assert_int_equal(lookups_of(l, (enum spf_engine)i), 5); /* the record, PTR, two names, exists */
+    }
 }
 
 static void names_of_our_own_in_an_mx(void **state)
@@ -380,6 +527,16 @@ int main(void)
         cmocka_unit_test_setup_teardown(megabytes_of_macros, set_up, tear_down),
         cmocka_unit_test_setup_teardown(records_at_and_over_their_limits, set_up, tear_down),
         cmocka_unit_test_setup_teardown(large_answers, set_up, tear_down),
+        { "C3: other TXT records of a name are not kept", other_txt_records_are_not_kept, set_up, tear_down,
+          NULL },
+        { "C3: a long record is kept as far as it may be long", a_long_record_is_kept_as_far_as_it_may_be_long,
+          set_up, tear_down, NULL },
+        { "C3: all that one evaluation can hold", all_that_one_evaluation_can_hold, set_up, tear_down, NULL },
+        { "C11: hosts of an mx end at the third void", hosts_of_an_mx_end_at_the_third_void, set_up, tear_down,
+          NULL },
+        { "C11: hosts of an mx end at a match", hosts_of_an_mx_end_at_a_match, set_up, tear_down, NULL },
+        { "C11: names of a client end at two that lead nowhere", names_of_a_client_end_at_two_that_lead_nowhere,
+          set_up, tear_down, NULL },
         cmocka_unit_test_setup_teardown(names_of_our_own_in_an_mx, set_up, tear_down),
         cmocka_unit_test_setup_teardown(labels_that_cannot_be, set_up, tear_down),
     };
