@@ -209,9 +209,12 @@ struct config_dns { /* the resolver's settings (dns/dns.h copies them) */
     size_t      server_count; /* 0: /etc/resolv.conf */
     uint64_t    timeout_ms;
     unsigned    attempts;
-    unsigned    cache_entries;
+    unsigned    cache_entries; /* over all workers, as the next: each has its share */
+    uint64_t    cache_memory;  /* octets; the heap of the cache and its table */
     uint64_t    cache_min_ttl_ms, cache_max_ttl_ms, cache_negative_ttl_ms, cache_failure_ttl_ms;
     unsigned    in_flight;
+    struct config_rate client_questions; /* that one client network may cause; beyond: temperror */
+    struct config_rate client_failed;    /* of them: that came to nothing */
     uint64_t    self_test_ms; /* CONFIG_OFF: never */
 };
 

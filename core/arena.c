@@ -14,6 +14,7 @@
  */
 #include "core/arena.h"
 
+#include "core/metrics.h"
 #include "core/slab.h"
 
 #define FIRST_BLOCK ((size_t)512)
@@ -47,6 +48,18 @@ void arena_init(struct arena *a, size_t max_bytes)
     *a = (struct arena){ .max = max_bytes };
 }
 
+void arena_init_counted(struct arena *a, size_t max_bytes)
+{
+    *a = (struct arena){ .max = max_bytes, .counted = true };
+}
+
+static void count_block(const struct arena *a, const struct arena_block *block, int sign)
+{
+    if (a->counted) {
+        gauge_add(M_MEMORY_HELD, sign * (int64_t)(sizeof(*block) + block->size));
+    }
+}
+
 static void drop_block(struct arena_block *block)
 {
     if (SHARES_BLOCKS && block->size == FIRST_BLOCK) {
@@ -62,18 +75,43 @@ static void drop_block(struct arena_block *block)
     kept.count++;
 }
 
+/* Drops blocks from *from on, up to `end`, which takes its place. */
+static void drop_blocks(struct arena *a, struct arena_block **from, struct arena_block *end)
+{
+    while (*from != end) {
+        struct arena_block *block = *from;
+
+        *from = block->next;
+        count_block(a, block, -1);
+        drop_block(block);
+    }
+}
+
 void arena_fini(struct arena *a)
 {
-    struct arena_block *block = a->blocks;
-
-    while (block) {
-        struct arena_block *next = block->next;
-
-        drop_block(block);
-        block = next;
-    }
-    a->blocks = NULL;
+    drop_blocks(a, &a->blocks, NULL);
     a->used = 0;
+}
+
+struct arena_mark arena_mark(const struct arena *a)
+{
+    struct arena_block *newest = a->blocks;
+
+    return (struct arena_mark){ .newest = newest,
+                                .second = newest != NULL ? newest->next : NULL,
+                                .newest_used = newest != NULL ? newest->used : 0,
+                                .used = a->used };
+}
+
+/* Later blocks lie in front of the newest one of that time, large ones of then right behind it. */
+void arena_rewind(struct arena *a, const struct arena_mark *mark)
+{
+    drop_blocks(a, &a->blocks, mark->newest);
+    if (mark->newest != NULL) {
+        drop_blocks(a, &mark->newest->next, mark->second);
+        mark->newest->used = mark->newest_used;
+    }
+    a->used = mark->used;
 }
 
 static struct arena_block *new_first_block(void)
@@ -107,6 +145,7 @@ static struct arena_block *new_block(size_t size)
 
 static void push_block(struct arena *a, struct arena_block *block)
 {
+    count_block(a, block, 1);
     block->next = a->blocks;
     a->blocks = block;
 }
@@ -117,6 +156,7 @@ static void push_block_second(struct arena *a, struct arena_block *block)
         push_block(a, block);
         return;
     }
+    count_block(a, block, 1);
     block->next = a->blocks->next;
     a->blocks->next = block;
 }

@@ -78,6 +78,8 @@
     X(LIMIT_TABLE_FULL, COUNTER, "glacis_limit_hits_total", "limit=\"client_table\"", "")            \
     X(STRESS, GAUGE, "glacis_stress", "", "1 while time-outs are shortened")                  \
     X(MEMORY_USED, GAUGE, "glacis_message_memory_bytes", "", "Message octets in memory")             \
+    X(MEMORY_HELD, GAUGE, "glacis_memory_bytes", "", "What limits.memory counts: messages, envelopes, judgements, DNS caches") \
+    X(DNS_CACHE_BYTES, GAUGE, "glacis_dns_cache_bytes", "", "Of these: answers in the DNS caches")   \
     X(SPOOL_USED, GAUGE, "glacis_spool_bytes", "", "Message octets in spool files")                  \
     X(SPOOL_ERRORS, COUNTER, "glacis_spool_errors_total", "", "Spool files that could not be written or read") \
     X(UP_CONNECTS, COUNTER, "glacis_upstream_connects_total", "", "Upstream connections opened")     \
@@ -109,6 +111,7 @@
     X(DNS_GARBAGE, COUNTER, "glacis_dns_failures_total", "why=\"garbage\"", "")                                \
     X(DNS_NETWORK, COUNTER, "glacis_dns_failures_total", "why=\"network\"", "")                                \
     X(DNS_OVERLOAD, COUNTER, "glacis_dns_failures_total", "why=\"overload\"", "")                              \
+    X(DNS_PACED, COUNTER, "glacis_dns_paced_total", "", "Questions not asked: a client's network caused too many (dns.per_client)") \
     X(DNS_TEMPFAILS, COUNTER, "glacis_dns_tempfails_total", "", "Names that no DNS server could tell about")   \
     X(DNS_IN_FLIGHT, GAUGE, "glacis_dns_in_flight", "", "Questions at DNS servers now")                        \
     X(DNS_QUEUED, GAUGE, "glacis_dns_queued", "", "Questions waiting for their turn")                          \

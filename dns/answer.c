@@ -109,7 +109,7 @@ const char *dns_status_text(enum dns_status status)
 const char *dns_why_text(enum dns_why why)
 {
     static const char *const texts[DNS_WHY_COUNT] = {
-        "", "illegal", "timeout", "servfail", "refused", "garbage", "network", "overload",
+        "", "illegal", "timeout", "servfail", "refused", "garbage", "network", "overload", "pace",
     };
 
     return why < DNS_WHY_COUNT ? texts[why] : "?";

@@ -2,8 +2,16 @@
  * cache.c - what was learned, for as long as it may be believed.
  *
  * Expired entries are dropped when they are asked for or when room is needed; nothing sweeps.
+ *
+ * Memory   an entry is counted as what malloc() takes for it and its answer, and its part of the table; also in the
+ *          gauges, because limits.memory counts it.
  */
 #include "dns/cache.h"
+
+#include "core/metrics.h"
+
+#define HEAP_STEP ((size_t)16) /* of glibc: eight octets before each piece, in steps of sixteen */
+#define TABLE_PART (2 * sizeof(void *))
 
 struct cache_entry {
     struct table_entry entry;
@@ -12,6 +20,20 @@ struct cache_entry {
     size_t size; /* octets counted for it */
     char key[];
 };
+
+static size_t heap_of(size_t size)
+{
+    return (size + 8 + HEAP_STEP - 1) / HEAP_STEP * HEAP_STEP;
+}
+
+static void count_octets(struct cache *c, size_t size, bool more)
+{
+    int64_t change = more ? (int64_t)size : -(int64_t)size;
+
+    c->bytes = more ? c->bytes + size : c->bytes - size;
+    gauge_add(M_DNS_CACHE_BYTES, change);
+    gauge_add(M_MEMORY_HELD, change);
+}
 
 void cache_init(struct cache *c, size_t max_entries, size_t max_bytes)
 {
@@ -24,7 +46,7 @@ static void drop_entry(struct cache *c, struct cache_entry *e)
 {
     table_remove(&c->table, &e->entry);
     list_remove(&e->lru);
-    c->bytes -= e->size;
+    count_octets(c, e->size, false);
     dns_answer_unref(e->ans);
     free(e);
 }
@@ -61,7 +83,7 @@ struct dns_answer *cache_get(struct cache *c, const struct table_key *key, uint6
 void cache_put(struct cache *c, const struct table_key *key, struct dns_answer *ans, uint64_t now_ms)
 {
     struct cache_entry *e = find_entry(c, key);
-    size_t size = sizeof(*e) + key->text.len + ans->size;
+    size_t size = heap_of(sizeof(*e) + key->text.len) + heap_of(ans->size) + TABLE_PART;
     struct table_key own = { .hash = key->hash };
 
     if (e != NULL)
@@ -80,7 +102,7 @@ void cache_put(struct cache *c, const struct table_key *key, struct dns_answer *
     own.text = slice_of(e->key, key->text.len);
     e->ans = dns_answer_ref(ans);
     e->size = size;
-    c->bytes += size;
+    count_octets(c, size, true);
     table_insert_key(&c->table, &e->entry, &own);
     list_node_init(&e->lru);
     list_push_front(&c->lru, &e->lru);
@@ -95,7 +117,7 @@ uint32_t cache_ttl_s(const struct dns_settings *s, const struct dns_answer *ans)
 {
     uint32_t most = ans->status == DNS_OK ? s->max_ttl_s : s->negative_ttl_s;
 
-    if (ans->why == DNS_WHY_OVERLOAD || ans->why == DNS_WHY_ILLEGAL)
+    if (ans->why == DNS_WHY_OVERLOAD || ans->why == DNS_WHY_PACE || ans->why == DNS_WHY_ILLEGAL)
         return 0;
     if (ans->status == DNS_TEMPFAIL)
         return s->failure_ttl_s;

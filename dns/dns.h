@@ -12,7 +12,7 @@
  * Effect     nothing is delivered inside dns_query(), nor from inside the library that speaks to the
  *            servers: always from a deferred call of the loop.
  * Failure    "could not tell" is DNS_TEMPFAIL with a reason.  It is remembered for failure_ttl_s
- *            (RFC 9520), overload excepted.
+ *            (RFC 9520), overload and pace excepted: those are not about the name.
  * Deadline   a question is asked at most `attempts` times of timeout_ms each and waits in the queue no
  *            longer than that; callers have their own, shorter deadlines and cancel.
  * Trust      answers must echo our question; only records of the asked name, or at the end of its
@@ -54,6 +54,7 @@ enum dns_why {
     DNS_WHY_GARBAGE,  /* an answer that cannot be used: malformed, truncated, a CNAME chain over 10 */
     DNS_WHY_NETWORK,  /* nothing could be sent: no route, port closed, connection lost */
     DNS_WHY_OVERLOAD, /* too many questions were waiting, or this one waited too long */
+    DNS_WHY_PACE,     /* the client's network has caused too many: nobody was asked (dns.per_client) */
     DNS_WHY_COUNT,
 };
 
@@ -104,6 +105,17 @@ const char *dns_why_text(enum dns_why why);          /* "timeout", "servfail", .
 
 #define DNS_SERVERS_MAX 8
 
+struct dns_rate { /* count at once, then one each per_ms / count */
+    uint32_t count; /* 0: no limit */
+    uint64_t per_ms;
+};
+
+struct dns_pace; /* what client networks have caused, of all workers together: pace.h */
+
+/* Maps the table; before the first fork, by the supervisor.  NULL: no memory. */
+struct dns_pace *dns_pace_new(void) MUST_USE;
+void dns_pace_free(struct dns_pace *p); /* NULL is allowed */
+
 /* 0 in a field that says so takes its default; see dns_settings_default(). */
 struct dns_settings {
     const struct addr
@@ -120,6 +132,9 @@ struct dns_settings {
     uint32_t max_ttl_s;
     uint32_t negative_ttl_s; /* longest, for DNS_NXDOMAIN and DNS_NODATA (RFC 2308) */
     uint32_t failure_ttl_s;  /* for DNS_TEMPFAIL (RFC 9520) */
+    struct dns_rate client_questions; /* that one client network may cause */
+    struct dns_rate client_failed;    /* of them: that may come to nothing */
+    struct dns_pace *pace;            /* borrowed, outlives the resolver; NULL: nothing is counted */
 };
 
 /* The defaults of the configuration reference. */
@@ -165,6 +180,23 @@ struct dns_req;
 struct dns_req *dns_query(struct resolver *r, struct slice name, enum dns_type type, dns_cb cb,
                           void *arg) MUST_USE;
 
+/* On whose account a question is asked. */
+struct dns_asker {
+    struct resolver *resolver;
+    uint64_t network;   /* dns_network() of the client that causes it; 0: our own, not counted */
+    bool failures_free; /* questions that come to nothing are neither counted nor held against it */
+    bool (*forgives)(void *arg); /* asked, inside dns_query_for(), once too many have failed: true lets this one
+                                    through; NULL: none are */
+    void *arg;
+};
+
+/* The /24 or /48 of a client, as a number; 0 for family NONE. */
+uint64_t dns_network(const struct addr *client);
+
+/* The same as dns_query() for a client.  Beyond its pace the answer is DNS_TEMPFAIL, DNS_WHY_PACE. */
+struct dns_req *dns_query_for(const struct dns_asker *who, struct slice name, enum dns_type type, dns_cb cb,
+                              void *arg) MUST_USE;
+
 /* Drops *req and clears it; the callback will not run.  *req may be NULL.  Allowed anywhere. */
 void dns_cancel(struct dns_req **req);
 
@@ -195,6 +227,7 @@ struct dns_stats {
     uint64_t garbage;
     uint64_t network;
     uint64_t overload;  /* questions given up in the queue, or at its end */
+    uint64_t paced;     /* questions that a client's network may not cause */
     uint64_t tempfails; /* flights that ended without an answer, for whatever reason */
 
     size_t in_flight;

@@ -28,6 +28,7 @@
 
 #include "core/metrics.h"
 #include "dns/answer.h"
+#include "dns/pace.h"
 
 #define KEY_MAX (2 + WIRE_NAME_MAX)
 #define NETWORK_PAUSE_MS 500  /* before the only server is asked again that could not be reached */
@@ -37,6 +38,7 @@
 #define ALL_MAX 16384         /* of 65536 ids */
 #define DEADLINE_SLACK_MS 100 /* the server layer's own timeout comes first */
 #define OBJECTS_KEPT 512      /* of each slab */
+#define PACE_LOG_PAUSE_S 60
 
 struct flight {
     struct table_entry entry; /* resolver.flights */
@@ -52,6 +54,7 @@ struct flight {
     unsigned asked;      /* servers_bit of those asked in this round */
     unsigned timeouts;   /* tries that brought nothing */
     uint64_t started_us; /* left the queue */
+    uint64_t network;    /* of the client that caused it; 0: of nobody */
     char key[KEY_MAX];   /* of entry */
 };
 
@@ -97,40 +100,6 @@ static uint32_t us_since(uint64_t start_us)
 static uint64_t patience_ms(const struct resolver *r)
 {
     return (uint64_t)r->settings.attempts * r->settings.timeout_ms + DEADLINE_SLACK_MS;
-}
-
-/* ---- numbers ---- */
-
-/* Shares `now` out to the metrics; called wherever it has changed. */
-static void show_load(const struct resolver *r)
-{
-    size_t down = 0;
-
-    for (size_t i = 0; i < r->servers.count; i++)
-        down += r->servers.list[i].down;
-    gauge_set(M_DNS_IN_FLIGHT, r->on_wire);
-    gauge_set(M_DNS_QUEUED, r->queue.len);
-    gauge_set(M_DNS_SERVERS_DOWN, down);
-}
-
-static void count_failure(struct dns_stats *st, enum dns_why why)
-{
-    const struct {
-        uint64_t *number;
-        enum metric metric;
-    } of[DNS_WHY_COUNT] = {
-        [DNS_WHY_TIMEOUT] = { &st->timeouts, M_DNS_TIMEOUTS },
-        [DNS_WHY_SERVFAIL] = { &st->servfail, M_DNS_SERVFAIL },
-        [DNS_WHY_REFUSED] = { &st->refused, M_DNS_REFUSED },
-        [DNS_WHY_GARBAGE] = { &st->garbage, M_DNS_GARBAGE },
-        [DNS_WHY_NETWORK] = { &st->network, M_DNS_NETWORK },
-        [DNS_WHY_OVERLOAD] = { &st->overload, M_DNS_OVERLOAD },
-    };
-
-    if (of[why].number != NULL) {
-        *of[why].number += 1;
-        count(of[why].metric);
-    }
 }
 
 /* ---- answering requests ---- */
@@ -197,11 +166,20 @@ static void flight_free(struct flight *f)
     slab_release(&f->r->flight_slab, f);
 }
 
+static bool came_to_nothing(const struct dns_answer *ans)
+{
+    return ans->status == DNS_NXDOMAIN || ans->status == DNS_NODATA || ans->why == DNS_WHY_TIMEOUT ||
+           ans->why == DNS_WHY_SERVFAIL;
+}
+
 /* Everybody who waits gets the answer; the flight is over. */
 static void flight_settle(struct flight *f, struct dns_answer *ans)
 {
+    struct resolver *r = f->r;
     struct list_node *n;
 
+    if (f->network != 0 && came_to_nothing(ans))
+        pace_failed(r->settings.pace, &r->rates, f->network, loop_now_us());
     while ((n = f->waiters.next) != &f->waiters)
         make_ready(container_of(n, struct dns_req, node), ans);
     flight_free(f);
@@ -241,7 +219,7 @@ static void on_flight_deadline(void *arg)
         return;
     }
     if (f->turn.site != NULL) {
-        count_failure(&r->stats, DNS_WHY_OVERLOAD);
+        resolver_count_failure(r, DNS_WHY_OVERLOAD);
         w.why = DNS_WHY_OVERLOAD;
     }
     flight_fail(f, &w, NULL);
@@ -333,7 +311,7 @@ static void pump_queue(struct resolver *r)
         launch(container_of(turns_next(&r->queue), struct flight, turn));
     if (r->queue.len > 0 && !list_empty(&r->tries) && !timer_active(&r->aging))
         timer_start(&r->aging, AGING_MS);
-    show_load(r);
+    resolver_show_load(r);
 }
 
 static void on_aging(void *arg)
@@ -389,7 +367,7 @@ static void note_health(struct resolver *r, const struct try *t, const struct wi
     if (t->probe)
         s->probing = false;
     if (w->status == DNS_TEMPFAIL) {
-        count_failure(&r->stats, w->why);
+        resolver_count_failure(r, w->why);
         changed = server_bad(s, w->why, loop_now(r->loop));
     } else {
         changed = server_good(s, us_since(t->sent_us));
@@ -492,44 +470,75 @@ static void join(struct flight *f, struct dns_req *req)
     list_push_back(&f->waiters, &req->node);
 }
 
-static void start_flight(struct dns_req *req, const struct wire_question *q, const struct table_key *key)
+/* May this client cause one more question?  If not, that is said in the log once in a while. */
+static bool keeps_pace(struct resolver *r, const struct dns_asker *who)
+{
+    struct addr network = pace_address(who->network);
+    struct log_line l;
+    uint32_t kept_back = 0;
+
+    if (r->settings.pace == NULL || who->network == 0 ||
+        pace_ask(r->settings.pace, &r->rates, who, loop_now_us()))
+        return true;
+    resolver_count_failure(r, DNS_WHY_PACE);
+    if (log_allowed(&r->pace_limit, loop_now(r->loop), PACE_LOG_PAUSE_S, &kept_back) &&
+        log_begin(&l, LOG_LEVEL_WARN, "dns_pace")) {
+        log_ip(&l, "network", &network);
+        log_num(&l, "suppressed", kept_back);
+        log_end(&l);
+    }
+    return false;
+}
+
+struct ask { /* a question that the cache does not answer */
+    struct wire_question q;
+    struct table_key key;
+    const struct dns_asker *who;
+};
+
+static void start_flight(struct dns_req *req, const struct ask *a)
 {
     struct resolver *r = req->r;
     struct flight *f;
 
+    if (!keeps_pace(r, a->who)) {
+        make_ready_with(req, DNS_TEMPFAIL, DNS_WHY_PACE);
+        return;
+    }
     if (!has_room(r) && r->queue.len >= r->settings.queue_max) {
-        count_failure(&r->stats, DNS_WHY_OVERLOAD);
+        resolver_count_failure(r, DNS_WHY_OVERLOAD);
         make_ready_with(req, DNS_TEMPFAIL, DNS_WHY_OVERLOAD);
         return;
     }
-    f = flight_new(r, q, key);
+    f = flight_new(r, &a->q, &a->key);
+    f->network = r->settings.pace == NULL || a->who->failures_free ? 0 : a->who->network;
     join(f, req);
     if (r->queue.len == 0 && has_room(r)) { /* nearly always: nobody has to take turns */
         launch(f);
-        show_load(r);
+        resolver_show_load(r);
         return;
     }
-    turns_add(&r->queue, &f->turn, &q->name, false);
+    turns_add(&r->queue, &f->turn, &a->q.name, false);
     timer_start(&f->deadline, patience_ms(r));
     pump_queue(r);
 }
 
-static void start_request(struct dns_req *req, struct slice name, enum dns_type type)
+static void start_request(struct dns_req *req, const struct dns_asker *who, struct slice name,
+                          enum dns_type type)
 {
     struct resolver *r = req->r;
-    struct wire_question q = { .type = (uint16_t)type };
+    struct ask a = { .q = { .type = (uint16_t)type }, .who = who };
     struct table_entry *te;
     struct dns_answer *ans;
-    struct table_key key;
     char mem[KEY_MAX];
 
-    if (!wire_name_set(&q.name, name)) {
+    if (!wire_name_set(&a.q.name, name)) {
         r->stats.illegal += 1;
         make_ready_with(req, DNS_NXDOMAIN, DNS_WHY_ILLEGAL);
         return;
     }
-    key = table_key(&r->cache.table, slice_of(mem, make_key(mem, &q)));
-    ans = cache_get(&r->cache, &key, loop_now(r->loop));
+    a.key = table_key(&r->cache.table, slice_of(mem, make_key(mem, &a.q)));
+    ans = cache_get(&r->cache, &a.key, loop_now(r->loop));
     if (ans != NULL) {
         r->stats.cache_hits += 1;
         count(M_DNS_CACHE_HITS);
@@ -537,14 +546,14 @@ static void start_request(struct dns_req *req, struct slice name, enum dns_type 
         make_ready(req, ans);
         return;
     }
-    te = table_find_key(&r->flights, &key);
+    te = table_find_key(&r->flights, &a.key);
     if (te != NULL) {
         r->stats.merged += 1;
         req->had.merged = true;
         join(container_of(te, struct flight, entry), req);
         return;
     }
-    start_flight(req, &q, &key);
+    start_flight(req, &a);
 }
 
 /* ---- lifecycle ---- */
@@ -584,6 +593,8 @@ struct resolver *resolver_new(struct loop *l, const struct dns_settings *setting
 
     r->loop = l;
     r->settings = settings_fill(settings);
+    r->rates.rate[PACE_QUESTIONS] = r->settings.client_questions;
+    r->rates.rate[PACE_FAILED] = r->settings.client_failed;
     settings_open_servers(r, settings);
     cache_init(&r->cache, r->settings.cache_entries, r->settings.cache_bytes);
     table_init_like(&r->flights, &r->cache.table);
@@ -632,13 +643,15 @@ void resolver_free(struct resolver *r)
     table_fini(&r->flights);
     turns_fini(&r->queue);
     r->on_wire = r->slow_count = r->servers.count = 0;
-    show_load(r);
+    resolver_show_load(r);
     loop_bury(r->loop, &r->grave, bury_resolver, r);
 }
 
-struct dns_req *dns_query(struct resolver *r, struct slice name, enum dns_type type, dns_cb cb, void *arg)
+struct dns_req *dns_query_for(const struct dns_asker *who, struct slice name, enum dns_type type, dns_cb cb,
+                              void *arg)
 {
     struct dns_req *req = slab_alloc(&req_slab);
+    struct resolver *r = who->resolver;
 
     req->r = r;
     req->cb = cb;
@@ -647,8 +660,15 @@ struct dns_req *dns_query(struct resolver *r, struct slice name, enum dns_type t
     r->requests += 1;
     r->stats.questions += 1;
     count(M_DNS_QUESTIONS);
-    start_request(req, name, type);
+    start_request(req, who, name, type);
     return req;
+}
+
+struct dns_req *dns_query(struct resolver *r, struct slice name, enum dns_type type, dns_cb cb, void *arg)
+{
+    struct dns_asker nobody = { .resolver = r };
+
+    return dns_query_for(&nobody, name, type, cb, arg);
 }
 
 /* In the queue for nobody: not worth asking. */
@@ -658,7 +678,7 @@ static void drop_if_unwanted(struct flight *f)
 
     if (f->try == NULL && list_empty(&f->waiters)) {
         flight_free(f);
-        show_load(r);
+        resolver_show_load(r);
     }
 }
 
@@ -676,17 +696,4 @@ void dns_cancel(struct dns_req **handle)
         drop_if_unwanted(req->flight);
     dns_answer_unref(req->ans);
     slab_release(&req_slab, req);
-}
-
-void resolver_stats(const struct resolver *r, struct dns_stats *out)
-{
-    *out = r->stats;
-    out->in_flight = r->on_wire;
-    out->queued = r->queue.len;
-    out->requests = r->requests;
-    out->cache_entries = cache_len(&r->cache);
-    out->cache_bytes = r->cache.bytes;
-    out->server_count = r->servers.count;
-    for (size_t i = 0; i < r->servers.count; i++)
-        out->servers[i] = r->servers.list[i].stats;
 }

@@ -7,6 +7,7 @@
 #include "core/slab.h"
 #include "dns/cache.h"
 #include "dns/cares.h"
+#include "dns/pace.h"
 #include "dns/servers.h"
 #include "dns/turns.h"
 #include "dns/wire.h"
@@ -32,8 +33,17 @@ struct resolver {
     size_t slow_count;      /* length of slow */
     size_t requests;        /* handles that are out */
     bool closed;            /* resolver_free() was called; the memory goes at the end of the turn */
+    struct pace_rates rates;     /* of settings */
+    struct log_limit pace_limit; /* for its log line */
     struct dns_stats stats; /* the counters; the rest is filled in by resolver_stats() */
 };
+
+/* ---- numbers.c ---- */
+
+void resolver_show_load(const struct resolver *r); /* to the metrics; called wherever it has changed */
+void resolver_count_failure(struct resolver *r, enum dns_why why);
+
+/* ---- settings.c ---- */
 
 /* The settings with defaults for what is 0; the lists of servers are not copied (settings.c). */
 struct dns_settings settings_fill(const struct dns_settings *in);

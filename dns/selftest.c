@@ -102,6 +102,7 @@ static const char *failure_text(enum dns_why why)
     case DNS_WHY_NONE:
     case DNS_WHY_ILLEGAL:
     case DNS_WHY_OVERLOAD:
+    case DNS_WHY_PACE:
     case DNS_WHY_COUNT:
         break;
     }

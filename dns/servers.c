@@ -69,6 +69,7 @@ static unsigned weight_of(enum dns_why why)
     case DNS_WHY_NONE:
     case DNS_WHY_ILLEGAL:
     case DNS_WHY_OVERLOAD:
+    case DNS_WHY_PACE:
     case DNS_WHY_COUNT:
         break;
     }

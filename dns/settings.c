@@ -41,10 +41,13 @@ struct dns_settings dns_settings_of(const struct config_dns *c)
     s.attempts = c->attempts;
     s.in_flight = c->in_flight;
     s.cache_entries = c->cache_entries;
+    s.cache_bytes = (size_t)min_u64(c->cache_memory, SIZE_MAX);
     s.min_ttl_s = (uint32_t)(c->cache_min_ttl_ms / 1000);
     s.max_ttl_s = (uint32_t)(c->cache_max_ttl_ms / 1000);
     s.negative_ttl_s = (uint32_t)(c->cache_negative_ttl_ms / 1000);
     s.failure_ttl_s = (uint32_t)(c->cache_failure_ttl_ms / 1000);
+    s.client_questions = (struct dns_rate){ c->client_questions.count, c->client_questions.per_ms };
+    s.client_failed = (struct dns_rate){ c->client_failed.count, c->client_failed.per_ms };
     return s;
 }
 

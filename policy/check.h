@@ -4,7 +4,8 @@
  * Private to policy/.  Each one asks what it needs, all at once where it can, and answers with words of the facts
  * table; it knows nothing of rules or replies.  Like everywhere: the callback runs exactly once, from the loop,
  * never from inside the starting call, unless cancelled first; cancel clears the handle.  Deadlines are the
- * caller's (policy.budget); each question has its own in the resolver.
+ * caller's (policy.budget); each question has its own in the resolver.  `who` is copied: the client on whose account
+ * the questions are.
  */
 #ifndef POLICY_CHECK_H
 #define POLICY_CHECK_H
@@ -35,7 +36,8 @@ struct rdns_result {
 typedef void (*rdns_cb)(const struct rdns_result *res, void *arg);
 
 struct rdns_check;
-struct rdns_check *rdns_start(struct resolver *r, const struct addr *ip, rdns_cb cb, void *arg) MUST_USE;
+struct rdns_check *rdns_start(const struct dns_asker *who, const struct addr *ip, rdns_cb cb,
+                              void *arg) MUST_USE;
 void rdns_cancel(struct rdns_check **c);
 
 /* Does the name look like one that a provider made from the address, or gives to dial-in customers?  Pure. */
@@ -57,7 +59,7 @@ struct helo_result {
 typedef void (*helo_cb)(const struct helo_result *res, void *arg);
 
 struct helo_check;
-struct helo_check *helo_start(struct resolver *r, struct slice name, const struct addr *ip, helo_cb cb,
+struct helo_check *helo_start(const struct dns_asker *who, struct slice name, const struct addr *ip, helo_cb cb,
                               void *arg) MUST_USE;
 void helo_cancel(struct helo_check **c);
 
@@ -70,7 +72,8 @@ struct sender_result {
 typedef void (*sender_cb)(const struct sender_result *res, void *arg);
 
 struct sender_check;
-struct sender_check *sender_start(struct resolver *r, struct slice domain, sender_cb cb, void *arg) MUST_USE;
+struct sender_check *sender_start(const struct dns_asker *who, struct slice domain, sender_cb cb,
+                                  void *arg) MUST_USE;
 void sender_cancel(struct sender_check **c);
 
 #endif

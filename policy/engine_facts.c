@@ -60,6 +60,35 @@ static const enum fact_id spf_helo_facts[] = { FACT_ID_SPF_HELO };
 static const enum fact_id helo_facts[] = { FACT_ID_HELO_RESOLVES };
 static const enum fact_id sender_facts[] = { FACT_ID_SENDER_RESOLVES };
 
+/* The client, by address or verified name, in allow_clients; unknown counts as no. */
+static bool is_allowed(const struct judge *j)
+{
+    const struct group *g = rules_group(&j->pw->policy->rules, SLICE("allow_clients"));
+    const struct fact_value *rdns = &j->facts.v[FACT_ID_CLIENT_RDNS];
+    int64_t now = wall_now_s();
+
+    return g != NULL &&
+           (group_has_ip(g, &j->ip, now) || (rdns->state == FACT_KNOWN && rdns->len > 0 &&
+                                             set_has_name(&g->set, fact_text(rdns), (int32_t)(now / 86400))));
+}
+
+/* What fails for it costs it nothing (dns.per_client). */
+static bool is_forgiven(void *arg)
+{
+    const struct judge *j = arg;
+
+    return j->mem.good || is_allowed(j) || policy_client_known_good(j->pw, &j->ip);
+}
+
+/* On whose account questions are: the client's, unless nothing by address applies to it. */
+static struct dns_asker asker_of(struct judge *j)
+{
+    return (struct dns_asker){ .resolver = j->pw->resolver,
+                               .network = j->exempt ? 0 : dns_network(&j->ip),
+                               .forgives = is_forgiven,
+                               .arg = j };
+}
+
 /* ---- reverse name ---- */
 
 static void set_rdns(struct judge *j, const char *iprev, struct slice name)
@@ -98,12 +127,14 @@ static void on_rdns(const struct rdns_result *res, void *arg)
 
 void facts_start_rdns(struct judge *j)
 {
+    struct dns_asker who = asker_of(j);
+
     if (j->exempt && !j->rdns_given) {
         set_rdns(j, "none", SLICE_NONE);
         return;
     }
     set_pending(j, rdns_facts, ARRAY_LEN(rdns_facts));
-    j->rdns = rdns_start(j->pw->resolver, &j->ip, on_rdns, j);
+    j->rdns = rdns_start(&who, &j->ip, on_rdns, j);
 }
 
 void facts_init(struct judge *j)
@@ -133,6 +164,7 @@ static void on_helo(const struct helo_result *res, void *arg)
 static void start_helo(struct judge *j)
 {
     const struct fact_value *name = &j->facts.v[FACT_ID_HELO_NAME];
+    struct dns_asker who = asker_of(j);
 
     if (name->state != FACT_KNOWN || slice_empty(fact_text(name))) {
         facts_set_word(j, FACT_ID_HELO_RESOLVES, "none"); /* EHLO has not come */
@@ -140,7 +172,7 @@ static void start_helo(struct judge *j)
         return;
     }
     set_pending(j, helo_facts, ARRAY_LEN(helo_facts));
-    j->helo = helo_start(j->pw->resolver, fact_text(name), &j->ip, on_helo, j);
+    j->helo = helo_start(&who, fact_text(name), &j->ip, on_helo, j);
 }
 
 /* helo.matches, once it was asked; true: it is settled. */
@@ -173,18 +205,6 @@ static bool derive_matches(struct judge *j)
         fact_set_flag(f, FACT_ID_HELO_MATCHES, false);
     }
     return true;
-}
-
-/* The client, by address or verified name, in allow_clients; unknown counts as no. */
-static bool is_allowed(const struct judge *j)
-{
-    const struct group *g = rules_group(&j->pw->policy->rules, SLICE("allow_clients"));
-    const struct fact_value *rdns = &j->facts.v[FACT_ID_CLIENT_RDNS];
-    int64_t now = wall_now_s();
-
-    return g != NULL &&
-           (group_has_ip(g, &j->ip, now) || (rdns->state == FACT_KNOWN && rdns->len > 0 &&
-                                             set_has_name(&g->set, fact_text(rdns), (int32_t)(now / 86400))));
 }
 
 /* helo.impersonates, once it was asked. */
@@ -300,13 +320,13 @@ static void on_spf_helo(const struct spf_verdict *v, void *arg)
     engine_changed(j);
 }
 
-static struct spf_check_setup spf_setup(const struct judge *j, enum spf_identity identity)
+static struct spf_check_setup spf_setup(struct judge *j, enum spf_identity identity)
 {
     const struct config *c = j->pw->policy->conf;
     const struct rules *r = &j->pw->policy->rules;
     struct spf_check_setup s = {
         .loop = j->pw->loop,
-        .resolver = j->pw->resolver,
+        .who = asker_of(j),
         .timeout_ms = c->spf.timeout_ms,
         .in = {
             .client = j->ip,
@@ -389,6 +409,7 @@ static void on_sender(const struct sender_result *res, void *arg)
 static void start_sender(struct judge *j)
 {
     const struct fact_value *domain = &j->facts.v[FACT_ID_SENDER_DOMAIN];
+    struct dns_asker who = asker_of(j);
     struct addr literal;
 
     if (domain->state != FACT_KNOWN || j->sender_null) {
@@ -397,7 +418,7 @@ static void start_sender(struct judge *j)
         facts_set_word(j, FACT_ID_SENDER_RESOLVES, "pass"); /* an address needs no name */
     } else {
         set_pending(j, sender_facts, ARRAY_LEN(sender_facts));
-        j->sender_check = sender_start(j->pw->resolver, fact_text(domain), on_sender, j);
+        j->sender_check = sender_start(&who, fact_text(domain), on_sender, j);
     }
 }
 

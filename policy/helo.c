@@ -8,7 +8,6 @@
 #include "policy/check.h"
 
 struct helo_check {
-    struct resolver *resolver;
     struct addr ip;
     helo_cb cb;
     void *arg;
@@ -117,18 +116,17 @@ static void on_aaaa(struct dns_answer *ans, const struct dns_had *had, void *arg
     take(c, ans, had, c->ip.family == ADDR_V6);
 }
 
-struct helo_check *helo_start(struct resolver *r, struct slice name, const struct addr *ip, helo_cb cb,
-                              void *arg)
+struct helo_check *helo_start(const struct dns_asker *who, struct slice name, const struct addr *ip,
+                              helo_cb cb, void *arg)
 {
     struct helo_check *c = xcalloc(1, sizeof(*c));
 
-    c->resolver = r;
     c->ip = *ip;
     c->cb = cb;
     c->arg = arg;
     c->started_us = loop_now_us();
     c->pending = 2;
-    c->req[0] = dns_query(r, name, DNS_TYPE_A, on_a, c);
-    c->req[1] = dns_query(r, name, DNS_TYPE_AAAA, on_aaaa, c);
+    c->req[0] = dns_query_for(who, name, DNS_TYPE_A, on_a, c);
+    c->req[1] = dns_query_for(who, name, DNS_TYPE_AAAA, on_aaaa, c);
     return c;
 }

@@ -20,10 +20,14 @@ void judge_lists_changed(void *arg)
 
 struct reputation_setup judge_lists_setup(const struct judge *j)
 {
+    struct dns_asker who = { .resolver = j->pw->resolver,
+                             .network = j->exempt ? 0 : dns_network(&j->ip),
+                             .failures_free = true };
+
     return (struct reputation_setup){
         .rep = &j->pw->policy->reputation,
         .loop = j->pw->loop,
-        .resolver = j->pw->resolver,
+        .who = who,
         .wanted = j->pw->lists_wanted,
         .guard = j->pw->guard,
         .slab = &j->pw->run_slab,
@@ -53,7 +57,7 @@ struct judge *judge_make(struct policy_worker *pw, const struct judge_client *cl
     j->exempt = client->exempt;
     j->lists = (struct fact_value *)(void *)(j + 1);
     for (size_t i = 0; i < SCOPE_COUNT; i++) {
-        arena_init(&j->arena[i], JUDGE_ARENA_MAX);
+        arena_init_counted(&j->arena[i], JUDGE_ARENA_MAX);
     }
     buf_init(&j->lists_text, 8192);
     buf_init(&j->monitored_text, 8192);

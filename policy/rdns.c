@@ -1,14 +1,18 @@
 /*
  * rdns.c - the reverse name of a client, with forward confirmation; names that look generic.
  *
- *     PTR -> names -> A or AAAA of each, all at once -> the first name that has the client's address
+ *     PTR -> names, sorted -> A or AAAA of each, two at a time -> the first name that has the client's address
  *
+ * Whoever has the address says which names it has, and they may be anybody's: so they are asked two at a time, and no
+ * more behind one that fits.  Sorted, because the order of an answer is random and the name is remembered.
  * iprev      pass: such a name is there.  fail: names are, but none has the address.  permerror: there is no
  *            name (RFC 8601 2.7.3).  temperror: could not tell, which a name that matches overrules.
  * Generic    the name holds the address in some form, or a word of dial-in networks with a digit beside it.
  * Limits     RDNS_NAMES_MAX names.
  */
 #include "policy/check.h"
+
+#define AT_ONCE 2
 
 struct forward {
     struct rdns_check *check;
@@ -18,14 +22,17 @@ struct forward {
 };
 
 struct rdns_check {
-    struct resolver *resolver;
+    struct dns_asker who;
     struct addr ip;
     rdns_cb cb;
     void *arg;
     uint64_t started_us;
     struct dns_req *ptr;
-    size_t pending, count;
+    size_t pending; /* answers that are still to come */
+    size_t count;   /* names */
+    size_t asked;   /* of these */
     struct forward forward[RDNS_NAMES_MAX];
+    bool matched;
     struct rdns_result res;
 };
 
@@ -94,6 +101,23 @@ static void conclude(struct rdns_check *c)
     finish(c, failed ? "temperror" : "fail", "");
 }
 
+static void on_forward(struct dns_answer *ans, const struct dns_had *had, void *arg);
+
+/* The next two names; false: there is none. */
+static bool ask_two(struct rdns_check *c)
+{
+    enum dns_type type = c->ip.family == ADDR_V4 ? DNS_TYPE_A : DNS_TYPE_AAAA;
+
+    for (; c->pending < AT_ONCE && c->asked < c->count; c->asked++) {
+        struct forward *f = &c->forward[c->asked];
+
+        f->check = c;
+        f->req = dns_query_for(&c->who, slice_str(f->name), type, on_forward, f);
+        c->pending++;
+    }
+    return c->pending > 0;
+}
+
 static void on_forward(struct dns_answer *ans, const struct dns_had *had, void *arg)
 {
     struct forward *f = arg;
@@ -107,15 +131,28 @@ static void on_forward(struct dns_answer *ans, const struct dns_had *had, void *
 
         f->matches = f->matches || addr_same_ip(&a, &c->ip);
     }
-    if (--c->pending == 0) {
+    c->matched = c->matched || f->matches;
+    if (--c->pending == 0 && (c->matched || !ask_two(c))) {
         conclude(c);
+    }
+}
+
+static void sort_names(struct forward *f, size_t count)
+{
+    char swap[sizeof(f->name)];
+
+    for (size_t i = 1; i < count; i++) {
+        for (size_t k = i; k > 0 && strcmp(f[k].name, f[k - 1].name) < 0; k--) {
+            memcpy(swap, f[k].name, sizeof(swap));
+            memcpy(f[k].name, f[k - 1].name, sizeof(swap));
+            memcpy(f[k - 1].name, swap, sizeof(swap));
+        }
     }
 }
 
 static void on_ptr(struct dns_answer *ans, const struct dns_had *had, void *arg)
 {
     struct rdns_check *c = arg;
-    enum dns_type type = c->ip.family == ADDR_V4 ? DNS_TYPE_A : DNS_TYPE_AAAA;
 
     c->ptr = NULL;
     origin_note(&c->res.origin, ans, had);
@@ -124,39 +161,33 @@ static void on_ptr(struct dns_answer *ans, const struct dns_had *had, void *arg)
         return;
     }
     for (size_t i = 0; i < ans->count && c->count < RDNS_NAMES_MAX; i++) {
-        struct forward *f = &c->forward[c->count];
         struct buf b;
 
-        buf_init_fixed(&b, f->name, sizeof(f->name));
-        f->check = c;
+        buf_init_fixed(&b, c->forward[c->count].name, sizeof(c->forward[c->count].name));
         if (hostname_valid(ans->records[i].data) && dns_put_name(&b, ans->records[i].data)) {
             c->count++;
         }
     }
-    c->pending = c->count;
-    for (size_t i = 0; i < c->count; i++) {
-        c->forward[i].req =
-            dns_query(c->resolver, slice_str(c->forward[i].name), type, on_forward, &c->forward[i]);
-    }
-    if (c->count == 0) {
+    sort_names(c->forward, c->count);
+    if (!ask_two(c)) {
         finish(c, "permerror", "");
     }
 }
 
-struct rdns_check *rdns_start(struct resolver *r, const struct addr *ip, rdns_cb cb, void *arg)
+struct rdns_check *rdns_start(const struct dns_asker *who, const struct addr *ip, rdns_cb cb, void *arg)
 {
     struct rdns_check *c = xcalloc(1, sizeof(*c));
     char mem[ADDR_TEXT_MAX * 2];
     struct buf name;
 
-    c->resolver = r;
+    c->who = *who;
     c->ip = *ip;
     c->cb = cb;
     c->arg = arg;
     c->started_us = loop_now_us();
     buf_init_fixed(&name, mem, sizeof(mem));
     dns_put_reverse(&name, ip);
-    c->ptr = dns_query(r, buf_slice(&name), DNS_TYPE_PTR, on_ptr, c);
+    c->ptr = dns_query_for(who, buf_slice(&name), DNS_TYPE_PTR, on_ptr, c);
     return c;
 }
 

@@ -115,7 +115,7 @@ static void ask(struct slot *s, struct slice name, bool trial)
     s->origin = (struct origin){ .asked = true };
     s->started_us = loop_now_us();
     timer_start(&s->timeout, s->list->timeout_ms);
-    s->req = dns_query(run->setup.resolver, name, DNS_TYPE_A, on_answer, s);
+    s->req = dns_query_for(&run->setup.who, name, DNS_TYPE_A, on_answer, s);
 }
 
 static void start_slot(struct slot *s)

@@ -79,7 +79,7 @@ struct list_finding { /* what one answer of a list means */
     int64_t weight; /* LIST_HIT: the largest of the answers that are in a range */
     bool answered;  /* there was an address: `answer`, the one that decided */
     uint8_t answer[4];
-    bool ours; /* LIST_ERROR: not asked, because too many of our own questions were out */
+    bool ours; /* LIST_ERROR: not asked: too many of our own questions were out, or the client caused too many */
 };
 
 /* Pure. */
@@ -101,7 +101,7 @@ enum { RUN_EARLY = 1, RUN_LATE = 2, RUN_BACKGROUND = 4 };
 struct reputation_setup {
     const struct reputation *rep;
     struct loop *loop;
-    struct resolver *resolver;
+    struct dns_asker who;    /* failures_free: that a list names nobody is no failure */
     struct guard_run *guard; /* NULL: the modes of the file, and nobody hears of the answers */
     struct slab *slab;       /* of reputation_run_size() */
     const bool *wanted;      /* rep->count of them: is the list worth asking at all?  borrowed */

@@ -95,7 +95,8 @@ struct list_finding reputation_judge(const struct reputation_list *list, const s
     struct list_finding best = { .result = LIST_NO };
 
     if (ans->status == DNS_TEMPFAIL) {
-        return (struct list_finding){ .result = LIST_ERROR, .ours = ans->why == DNS_WHY_OVERLOAD };
+        return (struct list_finding){ .result = LIST_ERROR,
+                                      .ours = ans->why == DNS_WHY_OVERLOAD || ans->why == DNS_WHY_PACE };
     }
     for (size_t i = 0; ans->status == DNS_OK && i < ans->count; i++) {
         struct addr a = dns_record_addr(&ans->records[i]);

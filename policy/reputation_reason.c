@@ -111,7 +111,7 @@ bool reputation_ask_reason(struct reputation_run *run)
     run->reason_slot = s;
     run->reason_state = REASON_PENDING;
     timer_start(&run->reason_timeout, s->list->timeout_ms);
-    run->reason_req = dns_query(run->setup.resolver, buf_slice(&name), DNS_TYPE_TXT, on_text, run);
+    run->reason_req = dns_query_for(&run->setup.who, buf_slice(&name), DNS_TYPE_TXT, on_text, run);
     return true;
 }
 

@@ -11,7 +11,7 @@
 #include "policy/check.h"
 
 struct sender_check {
-    struct resolver *resolver;
+    struct dns_asker who;
     sender_cb cb;
     void *arg;
     uint64_t started_us;
@@ -105,19 +105,19 @@ static void on_mx(struct dns_answer *ans, const struct dns_had *had, void *arg)
         break;
     }
     c->pending = 2;
-    c->req[0] = dns_query(c->resolver, slice_str(c->domain), DNS_TYPE_A, on_a, c);
-    c->req[1] = dns_query(c->resolver, slice_str(c->domain), DNS_TYPE_AAAA, on_aaaa, c);
+    c->req[0] = dns_query_for(&c->who, slice_str(c->domain), DNS_TYPE_A, on_a, c);
+    c->req[1] = dns_query_for(&c->who, slice_str(c->domain), DNS_TYPE_AAAA, on_aaaa, c);
 }
 
-struct sender_check *sender_start(struct resolver *r, struct slice domain, sender_cb cb, void *arg)
+struct sender_check *sender_start(const struct dns_asker *who, struct slice domain, sender_cb cb, void *arg)
 {
     struct sender_check *c = xcalloc(1, sizeof(*c));
 
-    c->resolver = r;
+    c->who = *who;
     c->cb = cb;
     c->arg = arg;
     c->domain = slice_dup(domain);
     c->started_us = loop_now_us();
-    c->req[0] = dns_query(r, slice_str(c->domain), DNS_TYPE_MX, on_mx, c);
+    c->req[0] = dns_query_for(who, slice_str(c->domain), DNS_TYPE_MX, on_mx, c);
     return c;
 }

@@ -173,7 +173,7 @@ struct spf *spf_new(const struct spf_input *in)
         slab_init(&evaluations, "spf", sizeof(struct spf), EVALUATIONS_KEPT);
     }
     e = slab_alloc(&evaluations);
-    arena_init(&e->arena, SPF_ARENA_MAX);
+    arena_init_counted(&e->arena, SPF_ARENA_MAX);
     e->in = *in;
     e->in.client = unmap(in->client);
     e->in.sender = SLICE_NONE; /* borrowed: not to be looked at again */

@@ -14,7 +14,7 @@ struct question {
 };
 
 struct spf_check {
-    struct resolver *resolver;
+    struct dns_asker who;
     struct spf *e;
     struct timer deadline;
     struct deferred finished; /* the verdict is there */
@@ -100,7 +100,7 @@ static void proceed(struct spf_check *c)
         struct question *q = &c->questions[i];
 
         q->want = wants[i];
-        q->req = dns_query(c->resolver, q->want.name, dns_type_of(q->want.type), on_answer, q);
+        q->req = dns_query_for(&c->who, q->want.name, dns_type_of(q->want.type), on_answer, q);
     }
     if (n == 0) {
         loop_defer(c->loop, &c->finished);
@@ -142,7 +142,7 @@ struct spf_check *spf_check_start(const struct spf_check_setup *setup, spf_check
 {
     struct spf_check *c = xcalloc(1, sizeof(*c));
 
-    c->resolver = setup->resolver;
+    c->who = setup->who;
     c->loop = setup->loop;
     c->cb = cb;
     c->arg = arg;

@@ -250,11 +250,37 @@ static bool is_endless(struct session *s)
     return ++s->asked_rcpt > ASKED_TIMES * ((uint64_t)lim->refused_recipients + lim->recipients);
 }
 
+/* What can be said at once; *out: one that is to be judged, otherwise it has been answered. */
+static enum cmd_result take_rcpt(struct session *s, struct slice arg, struct recipient **out)
+{
+    struct txn *t = s->txn;
+    struct recipient *rcpt = arena_alloc(&t->arena, sizeof(*rcpt));
+    enum reply_id id;
+
+    if (rcpt == NULL) {
+        return session_say(s, REPLY_NO_MEMORY);
+    }
+    id = parse_reply(smtp_parse_rcpt(arg, &s->offer, t->env.smtputf8, &t->arena, rcpt));
+    if (id != REPLY_OK) {
+        return refuse(s, NULL, arg, id);
+    }
+    id = judge_here(s, rcpt);
+    if (id != REPLY_RCPT_OK) {
+        return refuse(s, rcpt, arg, id);
+    }
+    if (already_accepted(t, rcpt)) {
+        return session_say(s, REPLY_RCPT_OK);
+    }
+    *out = rcpt;
+    return CMD_REPLIED;
+}
+
 enum cmd_result cmd_rcpt(struct session *s, struct slice arg)
 {
     struct txn *t = s->txn;
-    struct recipient *rcpt;
-    enum reply_id id;
+    struct recipient *rcpt = NULL;
+    struct arena_mark mark;
+    enum cmd_result said;
 
     if (s->phase != PHASE_ENVELOPE) {
         return session_say(s, s->phase == PHASE_HELO ? REPLY_SAY_HELLO : REPLY_MAIL_FIRST);
@@ -270,20 +296,10 @@ enum cmd_result cmd_rcpt(struct session *s, struct slice arg)
         count(M_LIMIT_RECIPIENTS);
         return session_say(s, REPLY_TOO_MANY_RECIPIENTS);
     }
-    rcpt = arena_alloc(&t->arena, sizeof(*rcpt));
-    if (rcpt == NULL) {
-        return session_say(s, REPLY_NO_MEMORY);
+    mark = arena_mark(&t->arena);
+    said = take_rcpt(s, arg, &rcpt);
+    if (said == CMD_REPLIED && rcpt == NULL) { /* repeated, or refused: it leaves nothing behind */
+        arena_rewind(&t->arena, &mark);
     }
-    id = parse_reply(smtp_parse_rcpt(arg, &s->offer, t->env.smtputf8, &t->arena, rcpt));
-    if (id != REPLY_OK) {
-        return refuse(s, NULL, arg, id);
-    }
-    id = judge_here(s, rcpt);
-    if (id != REPLY_RCPT_OK) {
-        return refuse(s, rcpt, arg, id);
-    }
-    if (already_accepted(t, rcpt)) {
-        return session_say(s, REPLY_RCPT_OK);
-    }
-    return session_judge_rcpt(s, rcpt);
+    return rcpt != NULL ? session_judge_rcpt(s, rcpt) : said;
 }

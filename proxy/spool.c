@@ -14,8 +14,9 @@
  * one call with what was collected) and, from the first read on, holds what was read: a spool
  * is first only appended to, then only read (an append after a read is possible, and writes the block anew).
  *
- * Budgets: the gauges MEMORY_USED and SPOOL_USED of this process say what its spools hold; the sum over all
- * processes is compared with limits.memory and limits.spool before more is taken.  Two processes may ask at
+ * Budgets: the gauges MEMORY_USED and SPOOL_USED of this process say what its spools hold; MEMORY_HELD is that and
+ * what else limits.memory counts (arenas of connections, the DNS cache).  The sums of the last two over all
+ * processes are compared with limits.memory and limits.spool before more is taken.  Two processes may ask at
  * the same time, so the sum can pass a limit by one step each.  What was charged is given back exactly.
  *
  * Owns: memory, the file's descriptor, the charges; nothing outlives the message.  Writing to the file blocks
@@ -82,12 +83,18 @@ static bool has_room(struct state *st, enum metric gauge, uint64_t limit, uint64
     return used <= limit && more <= limit - used;
 }
 
+static void hold_memory(int64_t more)
+{
+    gauge_add(M_MEMORY_USED, more);
+    gauge_add(M_MEMORY_HELD, more);
+}
+
 static bool charge_memory(struct spool *sp, uint64_t more)
 {
-    if (!has_room(sp->st, M_MEMORY_USED, sp->conf->limits.memory, more)) {
+    if (!has_room(sp->st, M_MEMORY_HELD, sp->conf->limits.memory, more)) {
         return false;
     }
-    gauge_add(M_MEMORY_USED, (int64_t)more);
+    hold_memory((int64_t)more);
     sp->charged_memory += more;
     return true;
 }
@@ -126,7 +133,7 @@ bool spool_room(struct state *st, const struct config *c, uint64_t expected)
     if (in_memory < FIRST_STEP) {
         in_memory = FIRST_STEP;
     }
-    if (!has_room(st, M_MEMORY_USED, c->limits.memory, in_memory)) {
+    if (!has_room(st, M_MEMORY_HELD, c->limits.memory, in_memory)) {
         (void)counted(SPOOL_NO_MEMORY);
         return false;
     }
@@ -157,7 +164,7 @@ void spool_free(struct spool **spp)
         return;
     }
     *spp = NULL;
-    gauge_add(M_MEMORY_USED, -(int64_t)sp->charged_memory);
+    hold_memory(-(int64_t)sp->charged_memory);
     gauge_add(M_SPOOL_USED, -(int64_t)sp->charged_spool);
     if (sp->fd >= 0) {
         close(sp->fd);
@@ -238,7 +245,7 @@ static bool add_piece(struct spool *sp, size_t at)
     size_t size = piece_size(sp);
 
     limit = limit == CONFIG_OFF ? CONFIG_OFF : limit / PLENTY_OF;
-    if (!has_room(sp->st, M_MEMORY_USED, limit, size) || !charge_memory(sp, size)) {
+    if (!has_room(sp->st, M_MEMORY_HELD, limit, size) || !charge_memory(sp, size)) {
         return false;
     }
     sp->piece[at] = malloc(size);

@@ -21,6 +21,7 @@
 #include <sys/signalfd.h>
 
 #include "admin/admin.h"
+#include "dns/dns.h"
 #include "proxy/supervisor_parts.h"
 #include "tls/tls.h"
 
@@ -151,7 +152,8 @@ static int start(struct supervisor *sup)
     sockets_inherit(&sup->sockets);
     if (!sockets_bind(&sup->sockets, conf, &why)) {
         status = say(EXIT_OSERR, &why);
-    } else if (!open_signals(sup) || (sup->state = state_new(sup->clients)) == NULL) {
+    } else if (!open_signals(sup) || (sup->state = state_new(sup->clients)) == NULL ||
+               (sup->pace = dns_pace_new()) == NULL) {
         buf_putf(&why, "The system refuses what is needed to start: %s", strerror(errno));
         status = say(EXIT_OSERR, &why);
     }
@@ -354,6 +356,7 @@ static void finish(struct supervisor *sup)
     log_set_sink(NULL, NULL);
     print_rest_of_log(sup);
     state_free(sup->state);
+    dns_pace_free(sup->pace);
     free(sup->refused.first);
     if (sup->notify_fd >= 0)
         close(sup->notify_fd);

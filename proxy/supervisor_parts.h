@@ -139,6 +139,7 @@ struct supervisor {
         char *first;    /* of the errors: FILE:LINE:COLUMN: error: ... */
         bool last_good; /* in force is what an earlier run has kept */
     } refused;
+    struct dns_pace *pace; /* of all workers and generations (dns.per_client) */
     size_t clients; /* the size of the table of them, chosen at the start */
     bool sandbox;   /* server.sandbox of the start, which holds for the supervisor */
     bool ready, stopping, at_once;

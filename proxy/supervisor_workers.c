@@ -96,6 +96,7 @@ NORETURN static void run_worker(struct supervisor *sup, struct generation *g, un
     struct worker_socket *sockets = xcalloc(WORKER_SOCKETS, sizeof(*sockets));
     size_t count = sockets_of_worker(&sup->sockets, g->conf, index, sockets);
     const struct worker_task task = { .state = sup->state,
+                                      .pace = sup->pace,
                                       .conf = g->conf,
                                       .index = index,
                                       .generation = g->number,

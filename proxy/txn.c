@@ -13,7 +13,7 @@ struct txn *txn_new(struct session *s)
     t->session = s;
     t->number = s->messages + 1;
     t->started = loop_now(s->worker->loop);
-    arena_init(&t->arena, TXN_ARENA_MAX);
+    arena_init_counted(&t->arena, TXN_ARENA_MAX);
     buf_init(&t->head, SIZE_MAX / 2);
     buf_init(&t->section_copy, SIZE_MAX / 2);
     session_policy_txn(t);

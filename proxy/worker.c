@@ -38,6 +38,8 @@
 #define FREED_KEPT (64 << 20)
 #define QUIET_KEPT ((size_t)8 << 20) /* of it, once there were no large messages for a while */
 #define QUIET_TICKS 10
+
+#define CACHE_PART_OF 8          /* limits.memory by this: the DNS cache has no more */
 #define QUIET_MESSAGES (1 << 20) /* octets of all messages at one tick */
 
 #define EXIT_CONFIG 78
@@ -74,7 +76,7 @@ static void measure_load(struct worker *w)
 
     w->stress = limits_short(w, M_SESSIONS_NOW, lim->connections);
     w->spool_stress =
-        limits_short(w, M_MEMORY_USED, lim->memory) || limits_short(w, M_SPOOL_USED, lim->spool);
+        limits_short(w, M_MEMORY_HELD, lim->memory) || limits_short(w, M_SPOOL_USED, lim->spool);
     gauge_set(M_STRESS, w->stress || w->spool_stress ? 1 : 0);
     if ((w->stress && !stress) || (w->spool_stress && !spool_stress)) {
         each_session(w, session_rearm); /* those that are silent already have the long time-out */
@@ -203,6 +205,19 @@ static void make_tls(struct worker *w)
     config_errors_fini(&errs);
 }
 
+/* Its cache is one worker's share of what the file allows, and of an eighth of limits.memory, which it counts in. */
+static struct resolver *make_resolver(const struct worker *w, struct dns_pace *pace)
+{
+    const struct config *c = w->conf;
+    struct dns_settings dns = dns_settings_of(&c->dns);
+
+    dns.pace = pace;
+    dns.cache_bytes =
+        (size_t)min_u64(c->dns.cache_memory, c->limits.memory / CACHE_PART_OF) / c->server.workers;
+    dns.cache_entries = max_size(c->dns.cache_entries / c->server.workers, 1);
+    return resolver_new(w->loop, &dns);
+}
+
 static void start(struct process *p, const struct worker_socket *sockets, int supervisor_fd)
 {
     struct worker *w = &p->w;
@@ -258,7 +273,6 @@ int worker_main(const struct worker_task *task)
     struct process *p = xcalloc(1, sizeof(*p));
     const struct config *conf = task->conf;
     struct worker *w = &p->w;
-    struct dns_settings dns;
 
     crypto_after_fork();
     keep_freed_memory();
@@ -281,8 +295,7 @@ int worker_main(const struct worker_task *task)
     }
     w->loop = loop_new();
     make_tls(w);
-    dns = dns_settings_of(&conf->dns);
-    w->resolver = resolver_new(w->loop, &dns);
+    w->resolver = make_resolver(w, task->pace);
     w->upstreams = upstreams_new(w->loop, w->state, conf);
     w->names = upstream_names_new(w->upstreams, w->resolver);
     w->judges = policy_worker_new(conf->policy, w->loop, w->resolver, w->state);

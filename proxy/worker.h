@@ -66,8 +66,11 @@ struct worker_socket {
     const struct config_listener *conf;
 };
 
+struct dns_pace;
+
 struct worker_task { /* what the supervisor gives a worker; all of it outlives worker_main() */
     struct state               *state;
+    struct dns_pace            *pace; /* of all workers: what client networks have asked */
     const struct config        *conf;
     unsigned                    index, generation;
     const struct worker_socket *sockets;

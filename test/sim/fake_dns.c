@@ -1,5 +1,5 @@
 /*
- * fake_dns.c - dns_query() and friends answered from a table (fake_dns.h).
+ * fake_dns.c - dns_query_for() and friends answered from a table (fake_dns.h).
  */
 #include "test/sim/fake_dns.h"
 
@@ -16,6 +16,7 @@ struct row {
 struct asked {
     char *name;
     enum dns_type type;
+    struct dns_asker who;
 };
 
 struct resolver {
@@ -173,9 +174,11 @@ static void on_time(void *arg)
     dns_answer_unref(ans);
 }
 
-struct dns_req *dns_query(struct resolver *r, struct slice name, enum dns_type type, dns_cb cb, void *arg)
+struct dns_req *dns_query_for(const struct dns_asker *who, struct slice name, enum dns_type type, dns_cb cb,
+                              void *arg)
 {
     struct dns_req *q = xcalloc(1, sizeof(*q));
+    struct resolver *r = who->resolver;
     const struct row *row;
 
     *q = (struct dns_req){ .r = r, .name = slice_dup(name), .type = type, .cb = cb, .arg = arg };
@@ -183,7 +186,7 @@ struct dns_req *dns_query(struct resolver *r, struct slice name, enum dns_type t
     timer_init(&q->later, r->loop, on_time, q);
     r->out++;
     BUG_ON(r->asked_count == ASKED_MAX);
-    r->asked[r->asked_count++] = (struct asked){ slice_dup(name), type };
+    r->asked[r->asked_count++] = (struct asked){ slice_dup(name), type, *who };
     row = find(r, q->name, type);
     if (row != NULL && strcmp(row->value, "TIMEOUT") == 0) {
         return q;
@@ -194,6 +197,23 @@ struct dns_req *dns_query(struct resolver *r, struct slice name, enum dns_type t
         loop_defer(r->loop, &q->now);
     }
     return q;
+}
+
+struct dns_req *dns_query(struct resolver *r, struct slice name, enum dns_type type, dns_cb cb, void *arg)
+{
+    struct dns_asker nobody = { .resolver = r };
+
+    return dns_query_for(&nobody, name, type, cb, arg);
+}
+
+const struct dns_asker *fake_dns_asker(const struct resolver *r, const char *name, enum dns_type type)
+{
+    for (size_t i = r->asked_count; i > 0; i--) {
+        if (strcmp(r->asked[i - 1].name, name) == 0 && r->asked[i - 1].type == type) {
+            return &r->asked[i - 1].who;
+        }
+    }
+    return NULL;
 }
 
 void dns_cancel(struct dns_req **req)

@@ -19,6 +19,8 @@ void fake_dns_clear(struct resolver *r); /* the table and the counts */
 
 size_t fake_dns_asked(const struct resolver *r, const char *name, enum dns_type type);
 size_t fake_dns_asked_below(const struct resolver *r, const char *zone); /* of any type, the zone's own included */
+/* On whose account it was asked last; NULL: it was not asked. */
+const struct dns_asker *fake_dns_asker(const struct resolver *r, const char *name, enum dns_type type);
 size_t fake_dns_total(const struct resolver *r);
 size_t fake_dns_out(const struct resolver *r); /* requests that exist */
 

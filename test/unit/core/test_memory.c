@@ -10,6 +10,7 @@
 
 #include "core/arena.h"
 #include "core/base.h"
+#include "core/metrics.h"
 #include "core/slab.h"
 #include "core/table.h"
 
@@ -41,6 +42,42 @@ static void an_arena_hands_out_zeroed_aligned_memory_up_to_its_maximum(void **st
     assert_int_equal(a.used, 0);
     assert_non_null(arena_alloc(&a, 90000));
     arena_fini(&a);
+}
+
+/* Objects of all sizes before and behind a mark: those before stay as they are, the others leave nothing. */
+static void an_arena_forgets_what_came_after_a_mark(void **state)
+{
+    static const size_t sizes[] = { 16, 300, 3000, 100, 40000, 70000, 8 };
+    uint64_t held = metric_get(M_MEMORY_HELD);
+    struct arena_mark mark;
+    struct arena a;
+    uint64_t before;
+
+    (void)state;
+    arena_init_counted(&a, 1 << 20);
+    mark = arena_mark(&a);
+    assert_non_null(arena_alloc(&a, 5000));
+    arena_rewind(&a, &mark); /* to nothing at all */
+    assert_int_equal(metric_get(M_MEMORY_HELD), held);
+    for (size_t i = 0; i < ARRAY_LEN(sizes); i++) {
+        struct slice kept = arena_slice(&a, SLICE("what is kept"));
+
+        assert_non_null(arena_alloc(&a, sizes[i]));
+        before = metric_get(M_MEMORY_HELD);
+        assert_true(before > held);
+        mark = arena_mark(&a);
+        for (int round = 0; round < 1000; round++) {
+            for (size_t k = 0; k < ARRAY_LEN(sizes); k++) {
+                assert_non_null(memset(arena_alloc(&a, sizes[k]), 0x55, sizes[k]));
+            }
+            arena_rewind(&a, &mark);
+            assert_int_equal(a.used, mark.used);
+        }
+        assert_true(slice_eq(kept, SLICE("what is kept")));
+        assert_int_equal(metric_get(M_MEMORY_HELD), before);
+    }
+    arena_fini(&a);
+    assert_int_equal(metric_get(M_MEMORY_HELD), held);
 }
 
 static void an_arena_copies_text_with_an_end(void **state)
@@ -191,6 +228,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(an_arena_hands_out_zeroed_aligned_memory_up_to_its_maximum),
+        { "C3: an arena forgets what came after a mark, and its blocks are counted",
+          an_arena_forgets_what_came_after_a_mark, NULL, NULL, NULL },
         cmocka_unit_test(an_arena_copies_text_with_an_end),
         cmocka_unit_test(a_slab_counts_and_zeroes),
         cmocka_unit_test(a_slab_gives_chunks_back),

@@ -8,6 +8,9 @@
 
 #include <cmocka.h>
 
+#include <malloc.h>
+
+#include "core/metrics.h"
 #include "dns/cache.h"
 
 static struct dns_answer *answer(uint64_t expires_ms)
@@ -188,6 +191,44 @@ static void made_answers_hold_their_records(void **state UNUSED)
     assert_string_equal(dns_why_text(DNS_WHY_OVERLOAD), "overload");
 }
 
+static size_t heap_now(void)
+{
+    struct mallinfo2 m = mallinfo2();
+
+    return m.uordblks + m.hblkhd;
+}
+
+/* Answers of all sizes: what is counted is what the heap holds, and limits.memory sees it. */
+static void memory_is_counted_as_the_heap_has_it(void **state UNUSED)
+{
+    uint64_t held = metric_get(M_MEMORY_HELD);
+    size_t before = heap_now(), heap;
+    char name[16], text[4000];
+    struct cache c;
+
+    memset(text, 'x', sizeof(text));
+    if (before == 0)
+        skip(); /* a sanitizer has the heap */
+    cache_init(&c, 100000, 4 << 20);
+    for (unsigned i = 0; i < 20000; i++) {
+        struct dns_record r = { .data = slice_of(text, i * 7 % (i % 10 == 0 ? 4000 : 100)) };
+        struct dns_answer *ans = dns_answer_make(&r, 1);
+        struct table_key k = table_key(&c.table, numbered(name, i));
+
+        ans->expires_ms = 1000;
+        cache_put(&c, &k, ans, 0);
+        dns_answer_unref(ans);
+        assert_true(c.bytes <= 4 << 20);
+    }
+    heap = heap_now() - before;
+    assert_true(c.evicted > 0);
+    assert_in_range(heap, c.bytes * 95 / 100, c.bytes * 102 / 100);
+    assert_int_equal(metric_get(M_MEMORY_HELD) - held, c.bytes);
+    assert_int_equal(metric_get(M_DNS_CACHE_BYTES), c.bytes);
+    cache_fini(&c);
+    assert_int_equal(metric_get(M_MEMORY_HELD), held);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -199,6 +240,8 @@ int main(void)
         cmocka_unit_test(without_entries_nothing_is_kept),
         cmocka_unit_test(lifetimes_are_clamped),
         cmocka_unit_test(made_answers_hold_their_records),
+        { "C3: memory is counted as the heap has it", memory_is_counted_as_the_heap_has_it, NULL, NULL,
+          NULL },
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

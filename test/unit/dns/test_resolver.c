@@ -450,6 +450,83 @@ static void a_slow_question_leaves_its_place_to_others(void **state)
     drop(&good);
 }
 
+/* ---- on the account of a client ---- */
+
+static void paced(struct dns_settings *s)
+{
+    s->client_questions = (struct dns_rate){ 5, 600000 };
+    s->client_failed = (struct dns_rate){ 2, 600000 };
+    s->pace = dns_pace_new();
+}
+
+static const struct addr client = { .family = ADDR_V4, .ip = { 192, 0, 2, 1 } };
+
+/* What came of a question for a client; `list`: failures are free. */
+static struct dns_answer *get_for(struct bench *b, struct asked *q, const char *name, bool list)
+{
+    struct dns_asker who = { .resolver = b->r, .network = dns_network(&client), .failures_free = list };
+
+    q->b = b;
+    q->req = dns_query_for(&who, slice_str(name), DNS_TYPE_A, on_answer, q);
+    wait_for(b, 1);
+    return q->ans;
+}
+
+static void questions_of_a_client_end_at_its_pace(void **state)
+{
+    struct bench *b = *state;
+    struct asked q = { .b = b };
+    struct dns_pace *pace;
+    char name[32];
+
+    open_resolver(b, 1, paced);
+    pace = b->r->settings.pace;
+    for (int i = 0; i < 5; i++) {
+        snprintf(name, sizeof(name), "a%d.test", i);
+        assert_int_equal(get_for(b, &q, name, false)->status, DNS_OK);
+    }
+    assert_int_equal(get_for(b, &q, "a5.test", false)->why, DNS_WHY_PACE);
+    assert_int_equal(q.ans->status, DNS_TEMPFAIL);
+    for (int i = 0; i < 50; i++)
+        assert_int_equal(get_for(b, &q, "a0.test", false)->status, DNS_OK); /* the cache is free */
+    assert_int_equal(get(b, &q, "a5.test", DNS_TYPE_A)->status,
+                     DNS_OK); /* nothing was remembered, and we may */
+    assert_int_equal(b->one.udp_queries, 6);
+    assert_int_equal(stats(b).paced, 1);
+    drop(&q);
+    resolver_free(b->r);
+    b->r = NULL;
+    dns_pace_free(pace);
+}
+
+static void failed_questions_of_a_client_end_sooner(void **state)
+{
+    static const char *const names[] = { "nx.a.test", "nodata.test", "silent.test", "servfail.test" };
+    struct bench *b = *state;
+
+    for (size_t i = 0; i < ARRAY_LEN(names); i++) {
+        struct asked q = { .b = b };
+        struct dns_pace *pace;
+        char name[64];
+
+        open_resolver(b, 1, paced);
+        pace = b->r->settings.pace;
+        snprintf(name, sizeof(name), "%s", names[i]);
+        get_for(b, &q, name, true); /* a list that names nobody: free */
+        for (unsigned k = 0; k < 2; k++) {
+            snprintf(name, sizeof(name), "%.*s.k%u.test", (int)slice_find(slice_str(names[i]), '.'), names[i],
+                     k);
+            assert_int_not_equal(get_for(b, &q, name, false)->why, DNS_WHY_PACE);
+        }
+        assert_int_equal(get_for(b, &q, "fine.test", false)->why, DNS_WHY_PACE);
+        assert_int_equal(get_for(b, &q, "listed.test", true)->status, DNS_OK);
+        drop(&q);
+        resolver_free(b->r);
+        b->r = NULL;
+        dns_pace_free(pace);
+    }
+}
+
 /* ---- several servers ---- */
 
 static void a_dead_server_is_left_and_taken_back(void **state)
@@ -782,6 +859,10 @@ int main(void)
         TEST(a_full_queue_answers_overload_at_once),
         TEST(who_waits_too_long_in_the_queue_is_told),
         TEST(a_slow_question_leaves_its_place_to_others),
+        { "C11: questions of a client end at its pace", questions_of_a_client_end_at_its_pace, set_up,
+          tear_down, NULL },
+        { "C11: failed questions of a client end sooner", failed_questions_of_a_client_end_sooner, set_up,
+          tear_down, NULL },
         TEST(a_dead_server_is_left_and_taken_back),
         TEST(the_next_server_is_asked_after_a_failure),
         TEST(what_all_servers_say_is_believed),

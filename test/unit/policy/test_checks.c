@@ -98,6 +98,7 @@ static void iprev_is_confirmed_forwards(void **state)
     for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
         struct loop *l = loop_new();
         struct resolver *r = resolver_new(l, NULL);
+        struct dns_asker who = { .resolver = r };
         struct got got = { .called = 0 };
         struct rdns_check *c;
         struct addr ip;
@@ -107,7 +108,7 @@ static void iprev_is_confirmed_forwards(void **state)
         }
         assert_true(addr_parse_ip(slice_str(rows[i].ip), &ip));
         for (uint64_t cut = 0; cut < 5; cut++) { /* cancelled at every point: silence */
-            c = rdns_start(r, &ip, on_rdns, &got);
+            c = rdns_start(&who, &ip, on_rdns, &got);
             sim_settle(l);
             if (got.called == 0) {
                 sim_advance(l, cut > 0 ? cut - 1 : 0);
@@ -120,7 +121,7 @@ static void iprev_is_confirmed_forwards(void **state)
             got.called = 0;
             assert_int_equal(fake_dns_out(r), 0);
         }
-        c = rdns_start(r, &ip, on_rdns, &got);
+        c = rdns_start(&who, &ip, on_rdns, &got);
         assert_int_equal(got.called, 0);
         sim_advance(l, 100);
         if (got.called != 1 || strcmp(got.word, rows[i].iprev) != 0 || strcmp(got.name, rows[i].name) != 0) {
@@ -136,6 +137,7 @@ static void at_most_ten_names_are_confirmed(void **state)
 {
     struct loop *l = loop_new();
     struct resolver *r = resolver_new(l, NULL);
+    struct dns_asker who = { .resolver = r };
     struct got got = { .called = 0 };
     struct rdns_check *c;
     struct addr ip;
@@ -150,7 +152,7 @@ static void at_most_ten_names_are_confirmed(void **state)
         fake_dns_add(r, "1.2.0.192.in-addr.arpa", DNS_TYPE_PTR, mem, 0);
     }
     assert_true(addr_parse_ip(SLICE("192.0.2.1"), &ip));
-    c = rdns_start(r, &ip, on_rdns, &got);
+    c = rdns_start(&who, &ip, on_rdns, &got);
     assert_non_null(c);
     sim_settle(l);
     assert_int_equal(got.called, 1);
@@ -227,16 +229,17 @@ static void a_sender_domain_takes_mail_or_not(void **state)
     for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
         struct loop *l = loop_new();
         struct resolver *r = resolver_new(l, NULL);
+        struct dns_asker who = { .resolver = r };
         struct got got = { .called = 0 };
         struct sender_check *c;
 
         for (size_t n = 0; n < 3 && rows[i].dns[n].name != NULL; n++) {
             fake_dns_add(r, rows[i].dns[n].name, rows[i].dns[n].type, rows[i].dns[n].value, 0);
         }
-        c = sender_start(r, SLICE("d.test"), on_sender, &got);
+        c = sender_start(&who, SLICE("d.test"), on_sender, &got);
         sender_cancel(&c);
         sender_cancel(&c);
-        c = sender_start(r, SLICE("d.test"), on_sender, &got);
+        c = sender_start(&who, SLICE("d.test"), on_sender, &got);
         assert_int_equal(got.called, 0);
         sim_settle(l);
         if (got.called != 1 || strcmp(got.word, rows[i].want) != 0) {

@@ -1,7 +1,7 @@
 /*
  * test_spf_check.c - the driver of SPF: asks, feeds, keeps its deadline, can be cancelled.
  *
- * dns_query() and dns_cancel() are replaced at link time: questions are answered from the loop, or never.
+ * dns_query_for() and dns_cancel() are replaced at link time: questions are answered from the loop, or never.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -77,9 +77,11 @@ static void on_later(void *arg)
     dns_answer_unref(ans);
 }
 
-struct dns_req *dns_query(struct resolver *r, struct slice name, enum dns_type type, dns_cb cb, void *arg)
+struct dns_req *dns_query_for(const struct dns_asker *who, struct slice name, enum dns_type type, dns_cb cb,
+                              void *arg)
 {
     struct dns_req *q = xcalloc(1, sizeof(*q));
+    struct resolver *r = who->resolver;
 
     *q = (struct dns_req){ .r = r, .name = name, .type = type, .cb = cb, .arg = arg };
     deferred_init(&q->later, on_later, q);
@@ -155,7 +157,7 @@ static void start(struct bench *b, const char *sender, uint64_t timeout_ms)
 {
     struct spf_check_setup setup = {
         .loop = b->loop,
-        .resolver = &b->r,
+        .who = { .resolver = &b->r },
         .timeout_ms = timeout_ms,
         .in = { .client = { .family = ADDR_V4, .ip = { 192, 0, 2, 1 } },
                 .sender = slice_str(sender),

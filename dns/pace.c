@@ -1,0 +1,164 @@
+/*
+ * pace.c - GCRA over a fixed table of words: the low 48 bits of a word are the time (us) at which the network's allowance
+ * is whole again, the high 16 bits say which network of this set it is.
+ *
+ * Two networks may share a tag in a set (one chance in some thousands): they share an allowance then.  Tag and set come
+ * from a keyed hash, so nobody can aim at somebody else's.  48 bits of microseconds are nine years of uptime.
+ */
+#include "dns/pace.h"
+
+#include <stdatomic.h>
+#include <sys/mman.h>
+
+#include "core/crypto.h"
+#include "core/table.h"
+
+#define TIME_BITS 48
+#define TIME_MASK ((UINT64_C(1) << TIME_BITS) - 1)
+#define V4_BITS 24
+#define V6_BITS 48
+
+struct dns_pace {
+    uint64_t key[2];
+    _Alignas(64) _Atomic uint64_t word[PACE_KINDS][PACE_SETS][PACE_WAYS];
+};
+
+struct dns_pace *dns_pace_new(void)
+{
+    void *mem = mmap(NULL, sizeof(struct dns_pace), PROT_READ | PROT_WRITE,
+                     MAP_SHARED | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    struct dns_pace *p = mem;
+
+    if (mem == MAP_FAILED)
+        return NULL;
+    random_bytes(p->key, sizeof(p->key));
+    return p;
+}
+
+void dns_pace_free(struct dns_pace *p)
+{
+    if (p != NULL)
+        munmap(p, sizeof(*p));
+}
+
+uint64_t dns_network(const struct addr *client)
+{
+    struct addr net = addr_network(client, V4_BITS, V6_BITS);
+    uint64_t n = net.family;
+
+    if (net.family == ADDR_NONE)
+        return 0;
+    for (size_t i = 0; i < V6_BITS / 8; i++)
+        n = n << 8 | (net.family == ADDR_V4 && i >= V4_BITS / 8 ? 0 : net.ip[i]);
+    return n;
+}
+
+struct addr pace_address(uint64_t network)
+{
+    struct addr a = { .family = (uint8_t)(network >> V6_BITS) };
+
+    for (size_t i = 0; i < V6_BITS / 8; i++)
+        a.ip[i] = (uint8_t)(network >> (V6_BITS - 8 - 8 * i));
+    return a;
+}
+
+/* ---- one entry ---- */
+
+struct place {
+    _Atomic uint64_t *word; /* the network's, or the one that gives way to it */
+    uint64_t was;           /* what it held */
+    uint64_t tag;           /* of the network, in its place in the word */
+    uint64_t whole_us;      /* when the allowance is whole again; not before now */
+};
+
+static uint64_t time_in(uint64_t word, uint64_t now_us, const struct dns_rate *rate)
+{
+    uint64_t us = word & TIME_MASK, most = now_us + 2 * rate->per_ms * 1000;
+
+    return us < now_us || us > most ? now_us : us; /* beyond it: of another rate, or nonsense */
+}
+
+static struct place find(struct dns_pace *p, enum pace_kind kind, const struct dns_rate *rate,
+                         uint64_t network, uint64_t now_us)
+{
+    uint64_t hash = siphash(p->key, &network, sizeof(network));
+    _Atomic uint64_t *set = p->word[kind][hash % PACE_SETS];
+    struct place out = { .tag = hash & ~TIME_MASK, .whole_us = now_us };
+    uint64_t least = UINT64_MAX;
+
+    for (size_t i = 0; i < PACE_WAYS; i++) {
+        uint64_t word = atomic_load_explicit(&set[i], memory_order_relaxed);
+        uint64_t us = time_in(word, now_us, rate);
+
+        if (word != 0 && (word & ~TIME_MASK) == out.tag) {
+            out.word = &set[i];
+            out.was = word;
+            out.whole_us = us;
+            return out;
+        }
+        if (us < least) {
+            out.word = &set[i];
+            out.was = word;
+            least = us;
+        }
+    }
+    return out;
+}
+
+static uint64_t step_us(const struct dns_rate *rate)
+{
+    return max_size(rate->per_ms * 1000 / rate->count, 1);
+}
+
+/* Is there room for one more? */
+static bool has_room(const struct place *at, const struct dns_rate *rate, uint64_t now_us)
+{
+    return at->whole_us - now_us <= step_us(rate) * (rate->count - 1);
+}
+
+/* A lost race is one question that is not counted. */
+static void take_one(const struct place *at, const struct dns_rate *rate, uint64_t now_us)
+{
+    uint64_t most = now_us + rate->per_ms * 1000;
+    uint64_t us = min_u64(at->whole_us + step_us(rate), most);
+    uint64_t was = at->was;
+
+    (void)atomic_compare_exchange_strong_explicit(at->word, &was, at->tag | (us & TIME_MASK),
+                                                  memory_order_relaxed, memory_order_relaxed);
+}
+
+static bool is_off(const struct dns_rate *rate)
+{
+    return rate->count == 0 || rate->per_ms == 0;
+}
+
+bool pace_ask(struct dns_pace *p, const struct pace_rates *rates, const struct dns_asker *who,
+              uint64_t now_us)
+{
+    const struct dns_rate *asked = &rates->rate[PACE_QUESTIONS], *failed = &rates->rate[PACE_FAILED];
+    struct place at;
+
+    if (!who->failures_free && !is_off(failed)) {
+        at = find(p, PACE_FAILED, failed, who->network, now_us);
+        if (!has_room(&at, failed, now_us) && (who->forgives == NULL || !who->forgives(who->arg)))
+            return false;
+    }
+    if (is_off(asked))
+        return true;
+    at = find(p, PACE_QUESTIONS, asked, who->network, now_us);
+    if (!has_room(&at, asked, now_us))
+        return false;
+    take_one(&at, asked, now_us);
+    return true;
+}
+
+void pace_failed(struct dns_pace *p, const struct pace_rates *rates, uint64_t network, uint64_t now_us)
+{
+    const struct dns_rate *failed = &rates->rate[PACE_FAILED];
+    struct place at;
+
+    if (is_off(failed))
+        return;
+    at = find(p, PACE_FAILED, failed, network, now_us);
+    take_one(&at, failed, now_us);
+}
