@@ -197,8 +197,8 @@ static bool keep_spf_record(struct spf *e, struct spf_fact *f, const struct spf_
 static bool keep_explanation_text(struct spf *e, struct spf_fact *f, const struct spf_answer *answer)
 {
     f->count = answer->count;
-    return f->count != 1 || (make_records(e, f, 1) &&
-                             keep_data(e, f, 0, slice_take(answer->records[0].data, SPF_RECORD_MAX)));
+    return f->count != 1 ||
+           (make_records(e, f, 1) && keep_data(e, f, 0, slice_take(answer->records[0].data, SPF_RECORD_MAX)));
 }
 
 /* How many leading bits an address shares with the client's. */
@@ -403,7 +403,8 @@ static bool ask_two(struct spf_run *run, const struct spf_fact *names, struct sl
 /* A host that is only missing AAAA is no void look-up: most hosts have none, and IPv6 clients ask for nothing else. */
 static bool count_host(struct spf_run *run, const struct spf_fact *host)
 {
-    return (host->want.type == SPF_TYPE_AAAA && host->status == SPF_ANSWER_NODATA) || spf_count_void(run, host);
+    return (host->want.type == SPF_TYPE_AAAA && host->status == SPF_ANSWER_NODATA) ||
+           spf_count_void(run, host);
 }
 
 enum spf_match spf_ask_hosts(struct spf_run *run, const struct spf_fact *mx, unsigned bits,

@@ -4,11 +4,11 @@
  * The first group is what libspf2 1.2.10 dies or hangs of, or gets wrong, when it is given the records as
  * they are; the second aims at limits of ours.
  */
+#include <malloc.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
-#include <malloc.h>
 #include <stdlib.h>
 #include <time.h>
 
@@ -529,14 +529,14 @@ int main(void)
         cmocka_unit_test_setup_teardown(large_answers, set_up, tear_down),
         { "C3: other TXT records of a name are not kept", other_txt_records_are_not_kept, set_up, tear_down,
           NULL },
-        { "C3: a long record is kept as far as it may be long", a_long_record_is_kept_as_far_as_it_may_be_long,
-          set_up, tear_down, NULL },
+        { "C3: a long record is kept as far as it may be long",
+          a_long_record_is_kept_as_far_as_it_may_be_long, set_up, tear_down, NULL },
         { "C3: all that one evaluation can hold", all_that_one_evaluation_can_hold, set_up, tear_down, NULL },
-        { "C11: hosts of an mx end at the third void", hosts_of_an_mx_end_at_the_third_void, set_up, tear_down,
-          NULL },
+        { "C11: hosts of an mx end at the third void", hosts_of_an_mx_end_at_the_third_void, set_up,
+          tear_down, NULL },
         { "C11: hosts of an mx end at a match", hosts_of_an_mx_end_at_a_match, set_up, tear_down, NULL },
-        { "C11: names of a client end at two that lead nowhere", names_of_a_client_end_at_two_that_lead_nowhere,
-          set_up, tear_down, NULL },
+        { "C11: names of a client end at two that lead nowhere",
+          names_of_a_client_end_at_two_that_lead_nowhere, set_up, tear_down, NULL },
         cmocka_unit_test_setup_teardown(names_of_our_own_in_an_mx, set_up, tear_down),
         cmocka_unit_test_setup_teardown(labels_that_cannot_be, set_up, tear_down),
     };
