@@ -111,6 +111,7 @@
     X(DNS_GARBAGE, COUNTER, "glacis_dns_failures_total", "why=\"garbage\"", "")                                \
     X(DNS_NETWORK, COUNTER, "glacis_dns_failures_total", "why=\"network\"", "")                                \
     X(DNS_OVERLOAD, COUNTER, "glacis_dns_failures_total", "why=\"overload\"", "")                              \
+    X(DNS_STRAYS, COUNTER, "glacis_dns_strays_total", "", "Datagrams from DNS servers that answer no question that is out: late, or forged") \
     X(DNS_PACED, COUNTER, "glacis_dns_paced_total", "", "Questions not asked: a client's network caused too many (dns.per_client)") \
     X(DNS_TEMPFAILS, COUNTER, "glacis_dns_tempfails_total", "", "Names that no DNS server could tell about")   \
     X(DNS_IN_FLIGHT, GAUGE, "glacis_dns_in_flight", "", "Questions at DNS servers now")                        \

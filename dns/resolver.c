@@ -8,7 +8,7 @@
  *     dns_req   owned by the caller; linked into its flight, then into `ready`
  *     flight    owned by the resolver; dies when it has its answer, or its deadline has passed
  *     try       one question to one server; owned by the resolver; lives until the server layer calls back,
- *               because c-ares cannot take a question back.  A try whose flight has died, or that
+ *               because there is no taking a question back.  A try whose flight has died, or that
  *               never had one (a probe), still feeds cache and health.
  *
  * After a failed try the next server is asked; after a timeout also the same one again, `attempts` times in
@@ -227,7 +227,7 @@ static void on_flight_deadline(void *arg)
 
 /* ---- tries ---- */
 
-static void on_try(enum cares_status status, struct slice packet, void *arg);
+static void on_try(enum exchange_status status, struct slice packet, void *arg);
 
 static struct try *try_start(struct resolver *r, struct server *s, struct flight *f,
                              const struct wire_question *q)
@@ -245,7 +245,7 @@ static struct try *try_start(struct resolver *r, struct server *s, struct flight
     r->stats.sent += 1;
     count(M_DNS_SENT);
     server_sent(s, loop_now(r->loop));
-    cares_send(s->cares, &t->q, on_try, t);
+    exchange_send(s->exchange, &t->q, on_try, t);
     return t;
 }
 
@@ -377,18 +377,18 @@ static void note_health(struct resolver *r, const struct try *t, const struct wi
 }
 
 /* What came of a try, in the form of an answer. */
-static void read_answer(enum cares_status status, struct slice packet, const struct try *t, struct arena *mem,
-                        struct wire_answer *w)
+static void read_answer(enum exchange_status status, struct slice packet, const struct try *t,
+                        struct arena *mem, struct wire_answer *w)
 {
     *w = (struct wire_answer){ .status = DNS_TEMPFAIL };
     switch (status) {
-    case CARES_ANSWER:
+    case EXCHANGE_ANSWER:
         wire_parse(packet, &t->q, mem, w);
         break;
-    case CARES_TIMEOUT:
+    case EXCHANGE_TIMEOUT:
         w->why = DNS_WHY_TIMEOUT;
         break;
-    case CARES_NETWORK:
+    case EXCHANGE_NETWORK:
         w->why = DNS_WHY_NETWORK;
         break;
     }
@@ -413,7 +413,7 @@ static void land(struct try *t, const struct wire_answer *w)
     dns_answer_unref(ans);
 }
 
-static void on_try(enum cares_status status, struct slice packet, void *arg)
+static void on_try(enum exchange_status status, struct slice packet, void *arg)
 {
     struct try *t = arg;
     struct resolver *r = t->r;
@@ -427,8 +427,6 @@ static void on_try(enum cares_status status, struct slice packet, void *arg)
     r->slow_count -= t->slow ? 1 : 0;
     arena_init(&mem, WIRE_ARENA_MAX);
     read_answer(status, packet, t, &mem, &w);
-    if (status == CARES_ANSWER && !w.has_opt && w.why != DNS_WHY_GARBAGE)
-        cares_saw_no_edns(t->server->cares);
     note_health(r, t, &w);
     if (w.status != DNS_TEMPFAIL) {
         land(t, &w);
@@ -635,7 +633,7 @@ void resolver_free(struct resolver *r)
     orphan_all(&r->round);
     free_flights(r);
     for (size_t i = 0; i < r->servers.count; i++)
-        cares_free(r->servers.list[i].cares);
+        exchange_free(r->servers.list[i].exchange);
     timer_stop(&r->aging);
     while ((n = list_pop(&r->tries)) != NULL || (n = list_pop(&r->slow)) != NULL)
         slab_release(&r->try_slab, container_of(n, struct try, node));

@@ -6,7 +6,7 @@
 
 #include "core/slab.h"
 #include "dns/cache.h"
-#include "dns/cares.h"
+#include "dns/exchange.h"
 #include "dns/pace.h"
 #include "dns/servers.h"
 #include "dns/turns.h"
@@ -47,6 +47,9 @@ void resolver_count_failure(struct resolver *r, enum dns_why why);
 
 /* The settings with defaults for what is 0; the lists of servers are not copied (settings.c). */
 struct dns_settings settings_fill(const struct dns_settings *in);
+
+/* May somebody else answer in this server's name?  Not on loopback. */
+bool settings_forgers(const struct addr *server);
 
 /* Fills r->servers and opens one connection to each; r->settings must be set.  May read resolv.conf. */
 void settings_open_servers(struct resolver *r, const struct dns_settings *in);

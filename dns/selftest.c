@@ -3,12 +3,14 @@
  *
  * Each server is asked by itself, past cache and health, all questions at once:
  *
- *     known name    NS over UDP, and over TCP      reachable? does it speak EDNS?
+ *     known name    NS over UDP, and over TCP      reachable?
+ *                   the same with EDNS             does it speak that, refuse it, or fall silent?
  *     absent name   A, a random label in front     does an answer come where none exists?
  *     each list     A of its entry for 127.0.0.2   is 127/8 filtered on the way? does the list refuse us?
  *
  * Every question is one struct probe; what its answer means is decided by one pure function for each check,
- * which writes the sentence.  The EDNS finding comes from the answer to the known name.
+ * which writes the sentence.  All but one are asked without EDNS, which none of them needs, so that a server that does
+ * not bear it is found out by that one and passes the others.
  *
  * Owns    two connections to each server, the findings; all go with the test.
  * RFC     5782 5 (test entries), 2308, 6891
@@ -24,7 +26,7 @@
 struct probe {
     struct dns_selftest *t;
     struct dns_finding *finding;
-    struct dns_finding *edns; /* set by the same answer; NULL unless this is DNS_CHECK_UDP */
+    struct exchange *via;
     struct wire_question q;
     bool done;
 };
@@ -35,8 +37,8 @@ struct dns_selftest {
     void *arg;
     struct deferred deliver;
     struct timer deadline;
-    struct cares *udp[DNS_SERVERS_MAX];
-    struct cares *tcp[DNS_SERVERS_MAX];
+    struct exchange *udp[DNS_SERVERS_MAX];
+    struct exchange *tcp[DNS_SERVERS_MAX];
     size_t server_count;
     size_t outstanding; /* probes without an answer */
     size_t probe_count;
@@ -127,14 +129,20 @@ static void judge_known(struct dns_finding *f, const struct wire_answer *w)
     }
 }
 
-static void judge_edns(struct dns_finding *f, const struct wire_answer *w)
+#define DEARER "every answer above 512 octets costs a TCP connection"
+
+/* `refused`: the answer is that to the question without EDNS. */
+static void judge_edns(struct dns_finding *f, const struct wire_answer *w, bool refused)
 {
     if (w->status == DNS_TEMPFAIL && !w->has_opt)
         say(f, DNS_GRADE_UNKNOWN, "gave no answer that shows whether it speaks EDNS");
     else if (w->has_opt)
         say(f, DNS_GRADE_OK, "speaks EDNS: large answers fit UDP");
+    else if (refused)
+        say(f, DNS_GRADE_WARN,
+            "refuses questions with EDNS (FORMERR or NOTIMP): it is asked without, and " DEARER);
     else
-        say(f, DNS_GRADE_WARN, "does not speak EDNS: every answer above 512 octets costs a TCP connection");
+        say(f, DNS_GRADE_WARN, "does not speak EDNS: " DEARER);
 }
 
 static void judge_absent(struct dns_finding *f, const struct wire_answer *w)
@@ -228,11 +236,11 @@ static void judge(struct probe *p, const struct wire_answer *w)
 
     switch (f->check) {
     case DNS_CHECK_UDP:
-        judge_edns(p->edns, w);
-        judge_known(f, w);
-        break;
     case DNS_CHECK_TCP:
         judge_known(f, w);
+        break;
+    case DNS_CHECK_EDNS:
+        judge_edns(f, w, exchange_is_plain(p->via));
         break;
     case DNS_CHECK_NXDOMAIN:
         judge_absent(f, w);
@@ -240,9 +248,22 @@ static void judge(struct probe *p, const struct wire_answer *w)
     case DNS_CHECK_LIST:
         judge_list(f, w, slice_str(p->t->list_names[f->list]));
         break;
-    case DNS_CHECK_EDNS:
     case DNS_CHECK_COUNT:
         break;
+    }
+}
+
+/* A server that answers, but not with EDNS: known once both have ended. */
+static void judge_silence(struct dns_selftest *t)
+{
+    for (size_t i = 0; i + 2 < t->finding_count; i++) {
+        const struct dns_finding *udp = &t->findings[i];
+        struct dns_finding *edns = &t->findings[i + 2];
+
+        if (udp->check == DNS_CHECK_UDP && udp->grade == DNS_GRADE_OK && edns->grade == DNS_GRADE_UNKNOWN)
+            say(edns, DNS_GRADE_WARN,
+                "does not answer questions with EDNS, or something on the way drops them: it is asked "
+                "without, and " DEARER);
     }
 }
 
@@ -253,8 +274,8 @@ static void test_free(struct dns_selftest *t)
     timer_stop(&t->deadline);
     deferred_cancel(&t->deliver);
     for (size_t i = 0; i < t->server_count; i++) {
-        cares_free(t->udp[i]);
-        cares_free(t->tcp[i]);
+        exchange_free(t->udp[i]);
+        exchange_free(t->tcp[i]);
     }
     for (size_t i = 0; i < t->list_count; i++)
         free(t->list_names[i]);
@@ -280,6 +301,7 @@ static void on_deliver(void *arg)
     dns_selftest_cb cb = t->cb;
     void *cb_arg = t->arg;
 
+    judge_silence(t);
     for (size_t i = 0; i < t->finding_count; i++) {
         if (alarm_of(t->findings[i].grade) > alarm_of(res.worst))
             res.worst = t->findings[i].grade;
@@ -291,7 +313,7 @@ static void on_deliver(void *arg)
     free((void *)(uintptr_t)res.findings);
 }
 
-static void on_probe(enum cares_status status, struct slice packet, void *arg)
+static void on_probe(enum exchange_status status, struct slice packet, void *arg)
 {
     struct probe *p = arg;
     struct dns_selftest *t = p->t;
@@ -299,9 +321,9 @@ static void on_probe(enum cares_status status, struct slice packet, void *arg)
     struct arena mem;
 
     arena_init(&mem, WIRE_ARENA_MAX);
-    if (status == CARES_ANSWER)
+    if (status == EXCHANGE_ANSWER)
         wire_parse(packet, &p->q, &mem, &w);
-    else if (status == CARES_NETWORK)
+    else if (status == EXCHANGE_NETWORK)
         w.why = DNS_WHY_NETWORK;
     judge(p, &w);
     arena_fini(&mem);
@@ -391,12 +413,9 @@ static void add_list(struct dns_selftest *t, size_t list, struct slice zone, con
 static void add_server(struct dns_selftest *t, const struct dns_selftest_settings *s,
                        const struct addr *server)
 {
-    struct probe *udp;
-
-    udp = add_probe(t, add_finding(t, DNS_CHECK_UDP, server), DNS_TYPE_NS, s->known);
+    add_probe(t, add_finding(t, DNS_CHECK_UDP, server), DNS_TYPE_NS, s->known);
     add_probe(t, add_finding(t, DNS_CHECK_TCP, server), DNS_TYPE_NS, s->known);
-    udp->edns = add_finding(t, DNS_CHECK_EDNS, server);
-    say(udp->edns, DNS_GRADE_UNKNOWN, "gave no answer that shows whether it speaks EDNS");
+    add_probe(t, add_finding(t, DNS_CHECK_EDNS, server), DNS_TYPE_NS, s->known);
     add_absent(t, s, server);
     for (size_t i = 0; i < t->list_count; i++)
         add_list(t, i, s->lists[i], server);
@@ -405,15 +424,16 @@ static void add_server(struct dns_selftest *t, const struct dns_selftest_setting
 /* Probes are in groups, one a server, in the order of add_server(). */
 static void send_all(struct dns_selftest *t)
 {
-    size_t per_server = 3 + t->list_count;
+    size_t per_server = 4 + t->list_count;
 
     for (size_t i = 0; i < t->probe_count; i++) {
         struct probe *p = &t->probes[i];
         size_t server = i / per_server;
 
+        p->via = p->finding->check == DNS_CHECK_TCP ? t->tcp[server] : t->udp[server];
+        p->q.plain = p->finding->check != DNS_CHECK_EDNS;
         if (!p->done)
-            cares_send(p->finding->check == DNS_CHECK_TCP ? t->tcp[server] : t->udp[server], &p->q, on_probe,
-                       p);
+            exchange_send(p->via, &p->q, on_probe, p);
     }
     if (t->outstanding == 0)
         loop_defer(t->loop, &t->deliver);
@@ -424,7 +444,7 @@ struct dns_selftest *dns_selftest_start(const struct resolver *r,
                                         void *arg)
 {
     struct dns_selftest *t = xcalloc(1, sizeof(*t));
-    struct cares_settings cs = { .timeout_ms = r->settings.timeout_ms };
+    struct exchange_settings xs = { .timeout_ms = r->settings.timeout_ms };
     size_t per_server;
 
     t->loop = r->loop;
@@ -441,12 +461,13 @@ struct dns_selftest *dns_selftest_start(const struct resolver *r,
     t->probes = xcalloc(t->server_count * per_server, sizeof(*t->probes));
     t->findings = xcalloc(t->server_count * per_server, sizeof(*t->findings));
     for (size_t i = 0; i < t->server_count; i++) {
-        cs.server = r->servers.list[i].addr;
-        cs.tcp = false;
-        t->udp[i] = cares_new(t->loop, &cs);
-        cs.tcp = true;
-        t->tcp[i] = cares_new(t->loop, &cs);
-        add_server(t, settings, &cs.server);
+        xs.server = r->servers.list[i].addr;
+        xs.forgers = settings_forgers(&xs.server);
+        xs.tcp = false;
+        t->udp[i] = exchange_new(t->loop, &xs);
+        xs.tcp = true;
+        t->tcp[i] = exchange_new(t->loop, &xs);
+        add_server(t, settings, &xs.server);
     }
     send_all(t);
     timer_start(&t->deadline, settings->deadline_ms ? settings->deadline_ms : DEFAULT_DEADLINE_MS);

@@ -22,11 +22,11 @@
 #define SERVER_BACKOFF_MIN_MS 1000
 #define SERVER_BACKOFF_MAX_MS 60000
 
-struct cares;
+struct exchange;
 
 struct server {
     struct addr addr;
-    struct cares *cares; /* set and freed by server_log() */
+    struct exchange *exchange; /* the resolver's to make and free */
     unsigned score;
     bool down;
     bool probing; /* a probe is out */

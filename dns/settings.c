@@ -4,8 +4,6 @@
 #include "config/config.h"
 #include "dns/resolver.h"
 
-#define RENEW_MS 60000 /* how long a forger may guess at one port of ours */
-
 enum {
     DEFAULT_TIMEOUT_MS = 2000,
     DEFAULT_ATTEMPTS = 2,
@@ -72,11 +70,11 @@ struct dns_settings settings_fill(const struct dns_settings *in)
     return s;
 }
 
-static bool is_loopback(const struct addr *a)
+bool settings_forgers(const struct addr *server)
 {
     static const uint8_t one[16] = { [15] = 1 };
 
-    return a->family == ADDR_V4 ? a->ip[0] == 127 : memcmp(a->ip, one, sizeof(one)) == 0;
+    return server->family == ADDR_V4 ? server->ip[0] != 127 : memcmp(server->ip, one, sizeof(one)) != 0;
 }
 
 void settings_open_servers(struct resolver *r, const struct dns_settings *in)
@@ -84,7 +82,7 @@ void settings_open_servers(struct resolver *r, const struct dns_settings *in)
     struct addr found[DNS_SERVERS_MAX];
     const struct addr *list = in->servers;
     size_t count = min_size(in->server_count, DNS_SERVERS_MAX);
-    struct cares_settings cs = { .timeout_ms = r->settings.timeout_ms };
+    struct exchange_settings xs = { .timeout_ms = r->settings.timeout_ms };
 
     if (count == 0) {
         list = found;
@@ -101,9 +99,9 @@ void settings_open_servers(struct resolver *r, const struct dns_settings *in)
         server_init(s, &list[i]);
         if (s->addr.port == 0)
             s->addr.port = s->stats.addr.port = 53;
-        cs.server = s->addr;
-        cs.renew_ms = is_loopback(&s->addr) ? 0 : RENEW_MS;
-        s->cares = cares_new(r->loop, &cs);
+        xs.server = s->addr;
+        xs.forgers = settings_forgers(&s->addr);
+        s->exchange = exchange_new(r->loop, &xs);
     }
     r->servers.count = count;
 }

@@ -190,11 +190,13 @@ size_t wire_put_query(uint8_t out[WIRE_QUERY_MAX], const struct wire_question *q
     n += put_u16(out + n, 1); /* questions */
     n += put_u16(out + n, 0);
     n += put_u16(out + n, 0);
-    n += put_u16(out + n, 1); /* additional: OPT */
+    n += put_u16(out + n, q->plain ? 0 : 1); /* additional: OPT */
     memcpy(out + n, q->name.octets, q->name.len);
     n += q->name.len;
     n += put_u16(out + n, q->type);
     n += put_u16(out + n, CLASS_IN);
+    if (q->plain)
+        return n;
     out[n++] = 0; /* owner of OPT: the root */
     n += put_u16(out + n, TYPE_OPT);
     n += put_u16(out + n, WIRE_EDNS_SIZE);

@@ -32,6 +32,7 @@ struct wire_name {
 struct wire_question {
     uint16_t id;
     uint16_t type; /* enum dns_type */
+    bool plain;    /* no OPT record */
     struct wire_name name;
 };
 
@@ -53,11 +54,7 @@ struct wire_answer {
 bool wire_name_set(struct wire_name *out, struct slice text) MUST_USE;
 bool wire_name_eq(const struct wire_name *a, const struct wire_name *b);
 
-/*
- * Our query: recursion desired, AD wanted, one question, an OPT record at the very end without options
- * (the library that sends it cuts exactly that off for a server that knows no EDNS).  Returns the
- * length.
- */
+/* Our query: recursion desired, AD wanted, one question, an OPT record without options unless `plain`; its length. */
 size_t wire_put_query(uint8_t out[WIRE_QUERY_MAX], const struct wire_question *q);
 
 /* Always sets all of *out; a message that cannot be used is DNS_TEMPFAIL, DNS_WHY_GARBAGE. */

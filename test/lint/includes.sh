@@ -55,7 +55,7 @@ library() {
     done
 }
 library 'event2?/|event\.h|evhttp' core/loop.c core/loop.h admin/http.c
-library 'ares' dns/cares.c 'dns/datagrams.[ch]'
+library 'ares' dns/cares.c
 library 'spf2/' policy/spf_libspf2.c
 library 'yaml' config/yaml.c
 library 'sqlite3' state/sqlite.c

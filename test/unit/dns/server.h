@@ -39,6 +39,16 @@ enum server_mode {
     SERVER_REWRITES, /* NXDOMAIN becomes an address */
 };
 
+/* What it makes of a question with an OPT record. */
+enum server_opt {
+    SERVER_OPT_TAKEN = 0,
+    SERVER_OPT_FORMERR,
+    SERVER_OPT_NOTIMP,
+    SERVER_OPT_BARE, /* FORMERR that does not repeat the question */
+    SERVER_OPT_ECHO, /* FORMERR that repeats the OPT record as well */
+    SERVER_OPT_SILENT,
+};
+
 struct test_server;
 
 struct server_conn {
@@ -65,6 +75,8 @@ struct test_server {
     struct server_conn conns[SERVER_CONNS];
     struct list_node delayed;
     enum server_mode mode;
+    enum server_opt opt;
+    bool lowers; /* repeats the question in lower case */
     unsigned delay_ms; /* for all answers over UDP, and for `slow` */
     unsigned udp_queries, tcp_queries;
     unsigned pending, most_pending; /* delayed replies */
@@ -151,12 +163,28 @@ static void server_set_rcode(struct packet *pk, unsigned rcode)
 }
 
 /* Makes the answer; false: none.  *opt says whether an OPT record is to follow. */
-static bool server_answer(struct test_server *s, const struct server_query *q, struct packet *pk, bool *opt)
+static bool server_answer(struct test_server *s, struct server_query *q, struct packet *pk, bool *opt)
 {
-    struct slice rest = slice_str(q->name), first = slice_cut(&rest, '.');
+    char lower[sizeof(q->name)];
+    struct slice rest, first;
 
+    for (size_t i = 0; i < sizeof(lower); i++)
+        lower[i] = ascii_lower(q->name[i]);
+    rest = slice_str(lower);
+    first = slice_cut(&rest, '.');
+    if (s->lowers)
+        memcpy(q->name, lower, sizeof(lower));
     pk_begin(pk, q->id, 0x8180, q->name, q->type);
     *opt = q->has_opt;
+    if (q->has_opt && s->opt != SERVER_OPT_TAKEN) {
+        pk->octets[3] = (uint8_t)((pk->octets[3] & 0xf0) | (s->opt == SERVER_OPT_NOTIMP ? 4 : 1));
+        *opt = s->opt == SERVER_OPT_ECHO;
+        if (s->opt == SERVER_OPT_BARE) {
+            pk->len = 12;
+            pk_set_u16(pk, 4, 0);
+        }
+        return s->opt != SERVER_OPT_SILENT;
+    }
     if (s->mode == SERVER_SILENT || slice_eq(first, SLICE("silent")))
         return false;
     if (s->mode == SERVER_SERVFAIL || slice_eq(first, SLICE("servfail"))) {
@@ -191,7 +219,7 @@ static bool server_answer(struct test_server *s, const struct server_query *q, s
         pk_a(pk, "target.test", 60, 0xc0000201);
     } else if (slice_eq(first, SLICE("nodata"))) {
         pk_soa(pk, "test", 900, 30);
-    } else if (slice_ends_nocase(slice_str(q->name), SLICE(".test")) && !slice_eq(first, SLICE("nx"))) {
+    } else if (slice_ends_nocase(slice_str(lower), SLICE(".test")) && !slice_eq(first, SLICE("nx"))) {
         pk_a(pk, "@", 60, 0xc0000201);
     } else if (!answer_selftest(pk, q)) {
         if (s->mode == SERVER_REWRITES) {

@@ -153,6 +153,37 @@ static void each_trouble_of_a_list_has_its_sentence(void **state)
     expect(b, DNS_CHECK_LIST, 5, DNS_GRADE_UNKNOWN, "not legal");
 }
 
+static void what_a_server_makes_of_edns_is_said(void **state)
+{
+    static const struct {
+        enum server_opt opt;
+        const char *said;
+    } rows[] = {
+        { SERVER_OPT_FORMERR, "refuses questions with EDNS (FORMERR or NOTIMP): it is asked without" },
+        { SERVER_OPT_NOTIMP, "refuses questions with EDNS" },
+        { SERVER_OPT_BARE, "refuses questions with EDNS" },
+        { SERVER_OPT_SILENT, "does not answer questions with EDNS, or something on the way drops them" },
+    };
+    static const char *const zones[] = { "good.list" };
+    struct bench *b = *state;
+
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        open_resolver(b, 1);
+        b->server.opt = rows[i].opt;
+        start(b, zones, 1);
+        run_ms(b, 3000);
+        assert_int_equal(b->count, 5);
+        expect(b, DNS_CHECK_EDNS, 0, DNS_GRADE_WARN, rows[i].said);
+        expect(b, DNS_CHECK_UDP, 0, DNS_GRADE_OK, "answers over UDP");
+        expect(b, DNS_CHECK_TCP, 0, DNS_GRADE_OK, "answers over TCP");
+        expect(b, DNS_CHECK_NXDOMAIN, 0, DNS_GRADE_OK, "says NXDOMAIN");
+        expect(b, DNS_CHECK_LIST, 0, DNS_GRADE_OK, "good.list");
+        assert_int_equal(b->worst, DNS_GRADE_WARN);
+        resolver_free(b->r);
+        b->r = NULL;
+    }
+}
+
 static void rewritten_nxdomain_is_found(void **state)
 {
     struct bench *b = *state;
@@ -240,6 +271,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(a_good_resolver_is_good),
         TEST(each_trouble_of_a_list_has_its_sentence),
+        { "A16: what a server makes of EDNS is said", what_a_server_makes_of_edns_is_said, set_up, tear_down,
+          NULL },
         TEST(rewritten_nxdomain_is_found),
         TEST(a_resolver_that_refuses_or_is_silent_is_broken),
         TEST(each_server_is_tested_by_itself),

@@ -1,19 +1,21 @@
 /*
- * cares_bench.h - a loop, a test server and one struct cares that asks it, with what came back counted.
+ * exchange_bench.h - a loop, a test server and one struct exchange that asks it, with what came back counted.
  */
-#ifndef TEST_DNS_CARES_BENCH_H
-#define TEST_DNS_CARES_BENCH_H
+#ifndef TEST_DNS_EXCHANGE_BENCH_H
+#define TEST_DNS_EXCHANGE_BENCH_H
 
-#include "dns/cares.h"
+#include "dns/exchange.h"
 #include "test/unit/dns/server.h"
 
 struct bench {
     struct loop *loop;
     struct test_server server;
-    struct cares *c; /* the test's to open */
+    struct exchange *x; /* the test's to open */
     struct timer stop;
     unsigned answers, timeouts, errors;
     bool frees; /* in the callback */
+    uint8_t last_packet[512];
+    size_t last_len;
 };
 
 static inline void on_stop(void *arg)
@@ -21,16 +23,19 @@ static inline void on_stop(void *arg)
     loop_stop(arg);
 }
 
-static inline void on_packet(enum cares_status status, struct slice packet, void *arg)
+static inline void on_packet(enum exchange_status status, struct slice packet, void *arg)
 {
     struct bench *b = arg;
 
-    b->answers += status == CARES_ANSWER && packet.len > 12;
-    b->timeouts += status == CARES_TIMEOUT;
-    b->errors += status == CARES_NETWORK;
+    b->last_len = min_size(packet.len, sizeof(b->last_packet));
+    if (b->last_len > 0)
+        memcpy(b->last_packet, packet.ptr, b->last_len);
+    b->answers += status == EXCHANGE_ANSWER && packet.len > 12;
+    b->timeouts += status == EXCHANGE_TIMEOUT;
+    b->errors += status == EXCHANGE_NETWORK;
     if (b->frees) {
-        cares_free(b->c);
-        b->c = NULL;
+        exchange_free(b->x);
+        b->x = NULL;
     }
 }
 
@@ -40,7 +45,7 @@ static inline uint16_t send_one(struct bench *b, const char *name)
     struct wire_question q = { .type = DNS_TYPE_A };
 
     assert_true(wire_name_set(&q.name, slice_str(name)));
-    cares_send(b->c, &q, on_packet, b);
+    exchange_send(b->x, &q, on_packet, b);
     return q.id;
 }
 
@@ -64,7 +69,7 @@ static inline int tear_down(void **state)
 {
     struct bench *b = *state;
 
-    cares_free(b->c);
+    exchange_free(b->x);
     server_stop(&b->server);
     loop_free(b->loop);
     free(b);
