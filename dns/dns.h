@@ -187,6 +187,7 @@ struct dns_asker {
     bool failures_free; /* questions that come to nothing are neither counted nor held against it */
     bool (*forgives)(void *arg); /* asked, inside dns_query_for(), once too many have failed: true lets this one
                                     through; NULL: none are */
+    void (*paced)(void *arg);    /* told, inside dns_query_for(), that this question is not asked; NULL: nobody is */
     void *arg;
 };
 

@@ -116,14 +116,12 @@ static bool has_room(const struct place *at, const struct dns_rate *rate, uint64
     return at->whole_us - now_us <= step_us(rate) * (rate->count - 1);
 }
 
-/* A lost race is one question that is not counted. */
-static void take_one(const struct place *at, const struct dns_rate *rate, uint64_t now_us)
+/* A lost race is one question that is not counted, or not given back. */
+static void put(const struct place *at, uint64_t whole_us)
 {
-    uint64_t most = now_us + rate->per_ms * 1000;
-    uint64_t us = min_u64(at->whole_us + step_us(rate), most);
     uint64_t was = at->was;
 
-    (void)atomic_compare_exchange_strong_explicit(at->word, &was, at->tag | (us & TIME_MASK),
+    (void)atomic_compare_exchange_strong_explicit(at->word, &was, at->tag | (whole_us & TIME_MASK),
                                                   memory_order_relaxed, memory_order_relaxed);
 }
 
@@ -132,27 +130,35 @@ static bool is_off(const struct dns_rate *rate)
     return rate->count == 0 || rate->per_ms == 0;
 }
 
-bool pace_ask(struct dns_pace *p, const struct pace_rates *rates, const struct dns_asker *who,
-              uint64_t now_us)
+enum pace_said pace_ask(struct dns_pace *p, const struct pace_rates *rates, const struct dns_asker *who,
+                        uint64_t now_us)
 {
     const struct dns_rate *asked = &rates->rate[PACE_QUESTIONS], *failed = &rates->rate[PACE_FAILED];
-    struct place at;
+    bool free_of_charge = who->failures_free || is_off(failed);
+    struct place all, bad;
 
-    if (!who->failures_free && !is_off(failed)) {
-        at = find(p, PACE_FAILED, failed, who->network, now_us);
-        if (!has_room(&at, failed, now_us) && (who->forgives == NULL || !who->forgives(who->arg)))
-            return false;
+    if (!free_of_charge) {
+        bad = find(p, PACE_FAILED, failed, who->network, now_us);
+        if (!has_room(&bad, failed, now_us)) {
+            if (who->forgives == NULL || !who->forgives(who->arg))
+                return PACE_NO;
+            free_of_charge = true;
+        }
     }
-    if (is_off(asked))
-        return true;
-    at = find(p, PACE_QUESTIONS, asked, who->network, now_us);
-    if (!has_room(&at, asked, now_us))
-        return false;
-    take_one(&at, asked, now_us);
-    return true;
+    if (!is_off(asked)) {
+        all = find(p, PACE_QUESTIONS, asked, who->network, now_us);
+        if (!has_room(&all, asked, now_us))
+            return PACE_NO;
+        put(&all, all.whole_us + step_us(asked));
+    }
+    if (free_of_charge)
+        return PACE_YES_FREE;
+    put(&bad, bad.whole_us + step_us(failed));
+    return PACE_YES;
 }
 
-void pace_failed(struct dns_pace *p, const struct pace_rates *rates, uint64_t network, uint64_t now_us)
+/* No entry: it gave way to another network's, and all is forgotten. */
+void pace_give_back(struct dns_pace *p, const struct pace_rates *rates, uint64_t network, uint64_t now_us)
 {
     const struct dns_rate *failed = &rates->rate[PACE_FAILED];
     struct place at;
@@ -160,5 +166,6 @@ void pace_failed(struct dns_pace *p, const struct pace_rates *rates, uint64_t ne
     if (is_off(failed))
         return;
     at = find(p, PACE_FAILED, failed, network, now_us);
-    take_one(&at, failed, now_us);
+    if (at.whole_us > now_us)
+        put(&at, at.whole_us - min_u64(step_us(failed), at.whole_us - now_us));
 }

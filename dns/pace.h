@@ -9,8 +9,11 @@
  *     dns_query_for --- cached, merged ----------------------> free
  *          |
  *          '--- pace_ask: may it? --- no --> DNS_TEMPFAIL, DNS_WHY_PACE
- *                    | yes: counted
- *                    '--> flight --- NXDOMAIN, no data, SERVFAIL, timeout --> pace_failed: counted
+ *                    | yes: counted in both numbers
+ *                    '--> flight --- NXDOMAIN, no data, SERVFAIL, timeout --> stays counted
+ *                            '------ any other end ------------------------> pace_give_back: no failure
+ *
+ * So what is still out counts as if it would fail: many questions at once gain nothing.
  *
  * Shared      the supervisor maps the table before the first fork, so a client gains nothing by being spread over the
  *             workers.  One word an entry, changed by compare-and-swap: there is no lock that a dead or hostile worker
@@ -32,12 +35,18 @@ struct pace_rates {
     struct dns_rate rate[PACE_KINDS];
 };
 
-/* One more question on the account of a network?  True: counted.  now_us: monotonic, not 0. */
-bool pace_ask(struct dns_pace *p, const struct pace_rates *rates, const struct dns_asker *who,
-              uint64_t now_us) MUST_USE;
+enum pace_said {
+    PACE_NO = 0,   /* one too many */
+    PACE_YES,      /* counted; pace_give_back() if it does not come to nothing */
+    PACE_YES_FREE, /* counted, but no failure would be */
+};
 
-/* A question of this network came to nothing. */
-void pace_failed(struct dns_pace *p, const struct pace_rates *rates, uint64_t network, uint64_t now_us);
+/* One more question on the account of a network?  now_us: monotonic, not 0. */
+enum pace_said pace_ask(struct dns_pace *p, const struct pace_rates *rates, const struct dns_asker *who,
+                        uint64_t now_us) MUST_USE;
+
+/* A question of this network, for which PACE_YES was said, has not come to nothing. */
+void pace_give_back(struct dns_pace *p, const struct pace_rates *rates, uint64_t network, uint64_t now_us);
 
 /* The first address of a network, for the log. */
 struct addr pace_address(uint64_t network);

@@ -28,7 +28,6 @@
 
 #include "core/metrics.h"
 #include "dns/answer.h"
-#include "dns/pace.h"
 
 #define KEY_MAX (2 + WIRE_NAME_MAX)
 #define NETWORK_PAUSE_MS 500  /* before the only server is asked again that could not be reached */
@@ -38,7 +37,6 @@
 #define ALL_MAX 16384         /* of 65536 ids */
 #define DEADLINE_SLACK_MS 100 /* the server layer's own timeout comes first */
 #define OBJECTS_KEPT 512      /* of each slab */
-#define PACE_LOG_PAUSE_S 60
 
 struct flight {
     struct table_entry entry; /* resolver.flights */
@@ -54,7 +52,7 @@ struct flight {
     unsigned asked;      /* servers_bit of those asked in this round */
     unsigned timeouts;   /* tries that brought nothing */
     uint64_t started_us; /* left the queue */
-    uint64_t network;    /* of the client that caused it; 0: of nobody */
+    uint64_t network;    /* of the client that it is charged to, until it has not failed; 0: to nobody */
     char key[KEY_MAX];   /* of entry */
 };
 
@@ -161,6 +159,7 @@ static void flight_free(struct flight *f)
     timer_stop(&f->pause);
     leave_queue(f);
     table_remove(&f->r->flights, &f->entry);
+    resolver_give_back(f->r, f->network);
     if (f->try != NULL)
         f->try->flight = NULL;
     slab_release(&f->r->flight_slab, f);
@@ -175,11 +174,10 @@ static bool came_to_nothing(const struct dns_answer *ans)
 /* Everybody who waits gets the answer; the flight is over. */
 static void flight_settle(struct flight *f, struct dns_answer *ans)
 {
-    struct resolver *r = f->r;
     struct list_node *n;
 
-    if (f->network != 0 && came_to_nothing(ans))
-        pace_failed(r->settings.pace, &r->rates, f->network, loop_now_us());
+    if (came_to_nothing(ans))
+        f->network = 0; /* stays charged */
     while ((n = f->waiters.next) != &f->waiters)
         make_ready(container_of(n, struct dns_req, node), ans);
     flight_free(f);
@@ -468,26 +466,6 @@ static void join(struct flight *f, struct dns_req *req)
     list_push_back(&f->waiters, &req->node);
 }
 
-/* May this client cause one more question?  If not, that is said in the log once in a while. */
-static bool keeps_pace(struct resolver *r, const struct dns_asker *who)
-{
-    struct addr network = pace_address(who->network);
-    struct log_line l;
-    uint32_t kept_back = 0;
-
-    if (r->settings.pace == NULL || who->network == 0 ||
-        pace_ask(r->settings.pace, &r->rates, who, loop_now_us()))
-        return true;
-    resolver_count_failure(r, DNS_WHY_PACE);
-    if (log_allowed(&r->pace_limit, loop_now(r->loop), PACE_LOG_PAUSE_S, &kept_back) &&
-        log_begin(&l, LOG_LEVEL_WARN, "dns_pace")) {
-        log_ip(&l, "network", &network);
-        log_num(&l, "suppressed", kept_back);
-        log_end(&l);
-    }
-    return false;
-}
-
 struct ask { /* a question that the cache does not answer */
     struct wire_question q;
     struct table_key key;
@@ -497,19 +475,20 @@ struct ask { /* a question that the cache does not answer */
 static void start_flight(struct dns_req *req, const struct ask *a)
 {
     struct resolver *r = req->r;
+    uint64_t network;
     struct flight *f;
 
-    if (!keeps_pace(r, a->who)) {
-        make_ready_with(req, DNS_TEMPFAIL, DNS_WHY_PACE);
-        return;
-    }
     if (!has_room(r) && r->queue.len >= r->settings.queue_max) {
         resolver_count_failure(r, DNS_WHY_OVERLOAD);
         make_ready_with(req, DNS_TEMPFAIL, DNS_WHY_OVERLOAD);
         return;
     }
+    if (!resolver_keeps_pace(r, a->who, &network)) {
+        make_ready_with(req, DNS_TEMPFAIL, DNS_WHY_PACE);
+        return;
+    }
     f = flight_new(r, &a->q, &a->key);
-    f->network = r->settings.pace == NULL || a->who->failures_free ? 0 : a->who->network;
+    f->network = network;
     join(f, req);
     if (r->queue.len == 0 && has_room(r)) { /* nearly always: nobody has to take turns */
         launch(f);

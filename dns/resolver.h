@@ -43,6 +43,12 @@ struct resolver {
 void resolver_show_load(const struct resolver *r); /* to the metrics; called wherever it has changed */
 void resolver_count_failure(struct resolver *r, enum dns_why why);
 
+/* ---- account.c ---- */
+
+/* May this client cause one more question?  *network: whom a failure is charged to, until resolver_give_back(). */
+bool resolver_keeps_pace(struct resolver *r, const struct dns_asker *who, uint64_t *network) MUST_USE;
+void resolver_give_back(struct resolver *r, uint64_t network); /* 0: nothing was charged */
+
 /* ---- settings.c ---- */
 
 /* The settings with defaults for what is 0; the lists of servers are not copied (settings.c). */

@@ -306,20 +306,61 @@ static void count_verdict(enum verdict_action action)
     count(metrics[action]);
 }
 
+/* Did the rule that won need nothing but what the session itself said? */
+static bool needed_no_answer(const struct judge *j)
+{
+    const struct rule *rule = j->result.rule;
+    const struct cond *term =
+        rule == NULL ? NULL
+                     : j->trace[BLOCK_ENVELOPE][rule - j->pw->policy->rules.block[BLOCK_ENVELOPE].rule].term;
+
+    return rule != NULL && (term == NULL || engine_source(term->fact) == SOURCE_GIVEN);
+}
+
+/*
+ * A network that has used up its questions (dns.per_client) could use them up on purpose, so that what would have
+ * refused its mail is not looked up.  It is not accepted for that, but told to come back.
+ */
+static bool holds_paced(const struct judge *j)
+{
+    return j->paced && j->result.status == EVAL_DONE && j->result.action == VERDICT_ACCEPT &&
+           j->question.block == BLOCK_ENVELOPE && !needed_no_answer(j);
+}
+
+static void hold_paced(struct judge *j)
+{
+    j->result.action = VERDICT_DEFER;
+    j->result.rule = NULL;
+    j->result.reply = (struct rule_reply){
+        .code = 451,
+        .enhanced = SLICE("4.7.1"),
+        .text =
+            SLICE("Mail from your network has made this server ask too many DNS questions that lead nowhere, "
+                  "please try again in some minutes"),
+    };
+}
+
 static void deliver(struct judge *j)
 {
     struct eval_result *r = &j->result;
     struct text_facts texts = engine_texts(j);
     judge_cb cb = j->question.cb;
     void *arg = j->question.arg;
+    bool held;
 
     j->facts.v[FACT_ID_SCORE] = (struct fact_value){ .state = FACT_KNOWN, .u.number = (uint64_t)r->score };
     if (r->status != EVAL_DONE) { /* only with reject_at: earliest: nothing is decided yet */
         r->action = VERDICT_ACCEPT;
     }
+    held = holds_paced(j);
+    if (held) {
+        hold_paced(j);
+    }
     j->verdict = (struct verdict){
         .action = r->action,
-        .rule = r->rule != NULL ? r->rule->name : "default",
+        .rule = held              ? "dns-pace"
+                : r->rule != NULL ? r->rule->name
+                                  : "default",
         .divert = r->divert,
         .tarpit_ms = take_tarpit(j),
         .monitored = j->pw->policy->conf->mode == MODE_MONITOR,

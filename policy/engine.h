@@ -164,6 +164,7 @@ struct judge {
     struct deferred run_later; /* evaluates */
     struct deferred bypassed;  /* answers judge_message at once */
     unsigned violations;       /* as the session last said */
+    bool paced;                /* a question was not asked: the client's network has caused too many */
     struct rule_trace *trace[BLOCK_COUNT];
     struct eval_result result; /* of the last evaluation */
     struct buf text;           /* of the reply */
@@ -185,8 +186,9 @@ void engine_init(struct judge *j);
 void judge_bypass_init(struct judge *j); /* judge.c */
 /* A judge that knows what it was told about its client, and has asked nothing.  judge.c */
 struct judge *judge_make(struct policy_worker *pw, const struct judge_client *client) MUST_USE;
-struct reputation_setup judge_lists_setup(const struct judge *j);
+struct reputation_setup judge_lists_setup(struct judge *j);
 void judge_lists_changed(void *judge); /* what a run calls */
+void judge_paced(void *judge);         /* what the resolver calls; judge.c */
 struct text_facts;
 struct text_facts engine_texts(const struct judge *j);
 struct eval_input engine_input(const struct judge *j, enum fact_stage stage);

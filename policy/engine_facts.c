@@ -86,6 +86,7 @@ static struct dns_asker asker_of(struct judge *j)
     return (struct dns_asker){ .resolver = j->pw->resolver,
                                .network = j->exempt ? 0 : dns_network(&j->ip),
                                .forgives = is_forgiven,
+                               .paced = judge_paced,
                                .arg = j };
 }
 

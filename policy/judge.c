@@ -18,11 +18,20 @@ void judge_lists_changed(void *arg)
     engine_changed(arg);
 }
 
-struct reputation_setup judge_lists_setup(const struct judge *j)
+void judge_paced(void *arg)
+{
+    struct judge *j = arg;
+
+    j->paced = true;
+}
+
+struct reputation_setup judge_lists_setup(struct judge *j)
 {
     struct dns_asker who = { .resolver = j->pw->resolver,
                              .network = j->exempt ? 0 : dns_network(&j->ip),
-                             .failures_free = true };
+                             .failures_free = true,
+                             .paced = judge_paced,
+                             .arg = j };
 
     return (struct reputation_setup){
         .rep = &j->pw->policy->reputation,

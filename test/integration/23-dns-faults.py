@@ -11,12 +11,15 @@ sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 # pylint: disable=wrong-import-position
 from checks import must, run, shows
 from client import Client, Lost, wait_for
+from dnsserver import DnsServer, rdata
 from lab import MESSAGE, Lab, a_list
+from lab import config as lab_config
 
 FAST = ", timeout: 300ms, attempts: 2"
 CASES = [("127.0.1.30", "alice@pass.test"), ("127.0.2.30", "alice@pass.test"), ("127.0.2.10", "a@soft.test"),
          ("127.0.2.30", "a@none.test"), ("127.0.2.30", "a@nullmx.test"), ("127.0.2.30", "a@gone.test"), ("127.0.2.30", "")]
 WELL = ["250", "550", "451", "250", "550", "450", "250"]
+BEFORE = os.environ.get("PACE_BEFORE")     # only prints: for a program without dns.per_client
 TURN_US = 1000000     # a sanitizer build on a busy machine; the number itself is printed
 
 
@@ -190,6 +193,96 @@ def vanished(w):
 def rss(pid):
     with open("/proc/%d/status" % pid, encoding="ascii") as f:
         return int([l for l in f if l.startswith("VmRSS")][0].split()[1])
+
+
+class Strangers(DnsServer):
+    """*.attacker.test has an SPF record of nine mx, each of ten hosts below victim.test that were never asked for."""
+
+    hosts = None            # "A": they exist, elsewhere; None: they do not
+
+    def _records(self, name, kind):
+        if name.endswith(".attacker.test") and kind == "TXT":
+            terms = " ".join("mx:m%d.%s" % (i, name) for i in range(9))
+            return True, [(name, kind, rdata("TXT", "v=spf1 %s -all" % terms))]
+        if name.endswith(".attacker.test") and kind == "MX":
+            return True, [(name, kind, rdata("MX", "10 h%d.%s.victim.test" % (i, name.partition(".attacker")[0])))
+                          for i in range(10)]
+        if name.endswith(".victim.test"):
+            return bool(self.hosts), [(name, "A", rdata("A", "203.0.113.1"))] if self.hosts and kind == "A" else []
+        return super()._records(name, kind)
+
+
+def besiege(g, seconds, sources):
+    """MAIL and RCPT of ever new senders as fast as they are answered; (MAILs, octets sent, codes of RCPT)."""
+    clients = [Client(g.smtp, source=s, timeout=30) for s in sources]
+    for c in clients:
+        c.hello("x")
+    mails, octets, codes, end = 0, 0, {}, time.monotonic() + seconds
+    while time.monotonic() < end and clients:
+        for c in list(clients):
+            lines = b"MAIL FROM:<a@n%d.attacker.test>\r\nRCPT TO:<bob@example.test>\r\nRSET\r\n" % mails
+            try:
+                c.send(lines)
+            except OSError:
+                clients.remove(c)
+                continue
+            mails, octets = mails + 1, octets + len(lines)
+        for c in list(clients):
+            try:
+                c.reply()
+                code = c.reply().code
+                c.reply()
+                codes[code] = codes.get(code, 0) + 1
+            except Lost:
+                clients.remove(c)
+                clients.append(Client(g.smtp, source=sources[0], timeout=30))
+                clients[-1].hello("x")
+    for c in clients:
+        c.close()
+    return mails, octets, codes
+
+
+@shows("C11: what one client network can have asked of strangers: hosts of an mx, fresh each time, that exist or do not")
+def strangers(w):
+    for hosts, per_mail, most in (("A", 90, 3000), (None, 4, 200)):
+        dns = Strangers().start()
+        dns.hosts = hosts
+        w.dns.append(dns)
+        dns.add("good.test", "TXT", "v=spf1 ip4:127.0.0.0/8 -all")
+        sink = w.sink()
+        config = lab_config(w, sink, dns, "", "preset: none\nrules: [{name: f, when: {spf: [fail, permerror]}, then: reject},"
+                            " {name: a, when: {client.ip: \"group:allow_clients\", helo.kind: invalid}, then: reject}]",
+                            more="groups: {allow_clients: [\"127.7.7.7\"]}\nlog: {level: warn}\n")
+        g = w.glacis(config, name="exist" if hosts else "void")
+        besiege_one = Client(g.smtp, source="127.1.1.9", timeout=30)
+        besiege_one.hello("x")
+        besiege_one.cmd("MAIL FROM:<a@first.attacker.test>")
+        besiege_one.cmd("RCPT TO:<bob@example.test>")
+        besiege_one.close()
+        one = dns.asked("victim.test")
+        dns.clear()
+        mails, octets, codes = besiege(g, 2, ["127.1.1.%d" % (i + 10) for i in range(8)])
+        asked, total = dns.asked("victim.test"), dns.asked("attacker.test") + dns.asked("victim.test")
+        print("    %s: one MAIL %d questions; %d MAILs, %d octets: %d at the stranger's, %d in all; RCPT %s" % (
+            "hosts that exist" if hosts else "no such hosts", one, mails, octets, asked, total, codes), flush=True)
+        if BEFORE:
+            continue
+        must(one <= per_mail, "one MAIL: at most %d questions" % per_mail, one)
+        must((total if hosts else asked) <= most * 1.3, "the pace of one network", (total, asked))
+        must(codes.get("451", 0) > 10, "beyond it, 451", codes)
+        must(g.metrics()["glacis_dns_paced_total"] > 10, "counted", g.metrics()["glacis_dns_paced_total"])
+        must("dns_pace" in g.log_text(), "and said", g.log_text()[-1000:])
+        must(codes_of(g, "127.2.2.2", "a@good.test") == "250", "another network is not concerned")
+        dns.clear()
+        codes_of(g, "127.7.7.7", "a@other.attacker.test")
+        must(dns.asked("attacker.test") > 0, "nor is a client of allow_clients by what others failed", codes)
+
+
+def codes_of(g, source, sender):
+    with Client(g.smtp, source=source, timeout=30) as c:
+        c.hello("x")
+        c.cmd("MAIL FROM:<%s>" % sender)
+        return c.cmd("RCPT TO:<bob@example.test>").code
 
 
 if __name__ == "__main__":

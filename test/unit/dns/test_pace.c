@@ -36,7 +36,7 @@ static struct dns_asker asker(const char *ip)
     struct addr a;
 
     assert_true(addr_parse_ip(slice_str(ip), &a));
-    return (struct dns_asker){ .network = dns_network(&a) };
+    return (struct dns_asker){ .network = dns_network(&a), .failures_free = true };
 }
 
 static unsigned asks(struct dns_pace *p, const struct dns_asker *who, unsigned times, uint64_t now_us)
@@ -44,7 +44,7 @@ static unsigned asks(struct dns_pace *p, const struct dns_asker *who, unsigned t
     unsigned yes = 0;
 
     for (unsigned i = 0; i < times; i++)
-        yes += pace_ask(p, &rates, who, now_us);
+        yes += pace_ask(p, &rates, who, now_us) != PACE_NO;
     return yes;
 }
 
@@ -85,28 +85,44 @@ static bool yes(void *arg)
 
 static void what_fails_has_a_smaller_number(void **state)
 {
-    struct dns_asker who = asker("192.0.2.1"), list = who, good = who;
+    struct dns_asker list = asker("192.0.2.1"), who = list, good;
     unsigned called = 0;
 
-    list.failures_free = true;
+    who.failures_free = false;
+    good = who;
     good.forgives = yes;
     good.arg = &called;
-    pace_failed(*state, &rates, who.network, NOW);
-    assert_int_equal(asks(*state, &who, 1, NOW), 1);
-    assert_int_equal(asks(*state, &good, 1, NOW), 1);
+    assert_int_equal(pace_ask(*state, &rates, &who, NOW), PACE_YES);
+    assert_int_equal(pace_ask(*state, &rates, &good, NOW), PACE_YES);
     assert_int_equal(called, 0); /* nobody had to be asked */
-    pace_failed(*state, &rates, who.network, NOW);
-    assert_int_equal(asks(*state, &who, 1, NOW), 0);
-    assert_int_equal(asks(*state, &list, 1, NOW), 1);
-    assert_int_equal(asks(*state, &good, 1, NOW + 30 * SECOND), 1);
-    assert_int_equal(called, 0); /* half a minute later one failure is forgotten */
-    pace_failed(*state, &rates, who.network, NOW + 30 * SECOND);
-    assert_int_equal(asks(*state, &good, 1, NOW + 31 * SECOND),
-                     0); /* forgiven, but the questions are used up */
+    assert_int_equal(pace_ask(*state, &rates, &who, NOW), PACE_NO);
+    pace_give_back(*state, &rates, who.network, NOW);
+    pace_give_back(*state, &rates, who.network, NOW);
+    assert_int_equal(pace_ask(*state, &rates, &who, NOW + 20 * SECOND),
+                     PACE_YES); /* of the questions one is left */
+    assert_int_equal(pace_ask(*state, &rates, &who, NOW + 40 * SECOND), PACE_YES);
+    assert_int_equal(pace_ask(*state, &rates, &who, NOW + 41 * SECOND), PACE_NO);
+    assert_int_equal(pace_ask(*state, &rates, &good, NOW + 60 * SECOND),
+                     PACE_YES); /* one failure is forgotten */
+    assert_int_equal(pace_ask(*state, &rates, &list, NOW + 120 * SECOND), PACE_YES_FREE);
+    assert_int_equal(called, 0);
+}
+
+static void who_is_forgiven_goes_on(void **state)
+{
+    struct dns_asker who = asker("192.0.2.1");
+    unsigned called = 0;
+
+    who.failures_free = false;
+    for (int i = 0; i < 2; i++)
+        assert_int_equal(pace_ask(*state, &rates, &who, NOW), PACE_YES);
+    assert_int_equal(pace_ask(*state, &rates, &who, NOW), PACE_NO);
+    who.forgives = yes;
+    who.arg = &called;
+    assert_int_equal(pace_ask(*state, &rates, &who, NOW), PACE_YES_FREE);
     assert_int_equal(called, 1);
-    for (int i = 0; i < 100; i++) /* no debt beyond the window */
-        pace_failed(*state, &rates, who.network, NOW + 31 * SECOND);
-    assert_int_equal(asks(*state, &who, 1, NOW + 92 * SECOND), 1);
+    assert_int_equal(pace_ask(*state, &rates, &who, NOW),
+                     PACE_NO); /* the questions are used up all the same */
 }
 
 /* One network, spread over workers, has one allowance. */
@@ -132,7 +148,7 @@ static void nonsense_in_the_table_weighs_nothing(void **state)
     for (size_t i = 0; i < sizeof(patterns); i++) {
         memset((char *)*state + 64, patterns[i], PACE_BYTES);
         assert_int_equal(asks(*state, &who, 10, NOW), 3);
-        pace_failed(*state, &rates, who.network, NOW);
+        pace_give_back(*state, &rates, who.network, NOW);
     }
 }
 
@@ -144,7 +160,7 @@ static void a_full_table_lets_through(void **state)
     for (uint32_t i = 0; i < 300000; i++) {
         struct dns_asker who = { .network = (UINT64_C(4) << 48) + i + 1 };
 
-        refused += !pace_ask(*state, &rates, &who, NOW + i);
+        refused += pace_ask(*state, &rates, &who, NOW + i) == PACE_NO;
     }
     assert_true(refused < 300); /* a network that shares its tag with others of the set */
 }
@@ -155,8 +171,8 @@ static void off_is_off(void **state)
     struct dns_asker who = asker("192.0.2.1");
 
     for (int i = 0; i < 10000; i++) {
-        pace_failed(*state, &none, who.network, NOW);
-        assert_true(pace_ask(*state, &none, &who, NOW));
+        pace_give_back(*state, &none, who.network, NOW);
+        assert_int_equal(pace_ask(*state, &none, &who, NOW), PACE_YES_FREE);
     }
 }
 
@@ -171,6 +187,7 @@ int main(void)
         TEST("C11: a network has its questions and no more", a_network_has_its_questions_and_no_more),
         TEST("C11: a network is a /24 or a /48", a_network_is_a_24_or_a_48),
         TEST("C11: what fails has a smaller number", what_fails_has_a_smaller_number),
+        TEST("C11: who is forgiven goes on", who_is_forgiven_goes_on),
         TEST("C11: all processes share one table", all_processes_share_one_table),
         TEST("C11: nonsense in the table weighs nothing", nonsense_in_the_table_weighs_nothing),
         TEST("C11: a full table lets through", a_full_table_lets_through),

@@ -276,6 +276,79 @@ static void facts_die_with_their_scope(void **state)
     world_fini(&w);
 }
 
+/* Each question says on whose account it is, and what is forgiven to whom. */
+static void questions_are_on_the_account_of_the_client(void **state)
+{
+    static const struct {
+        const char *name;
+        enum dns_type type;
+        bool list;
+    } asked[] = {
+        { "1.113.0.203.in-addr.arpa", DNS_TYPE_PTR, false },
+        { "mail.sender.test", DNS_TYPE_A, false },
+        { "sender.test", DNS_TYPE_TXT, false },
+        { "sender.test", DNS_TYPE_MX, false },
+        { "1.113.0.203.bl.test", DNS_TYPE_A, true },
+    };
+    static const struct {
+        const char *group;
+        bool forgiven;
+    } rows[] = { { "", false }, { "203.0.113.0/28", true }, { "198.51.100.0/24", false } };
+
+    (void)state;
+    for (size_t k = 0; k < ARRAY_LEN(rows); k++) {
+        struct world w;
+        struct addr ip;
+        struct buf conf;
+
+        buf_init(&conf, 4096);
+        buf_putf(&conf,
+                 "groups: {allow_clients: [%s%s%s]}\n"
+                 "reputation: {lists: [{name: bl, zone: bl.test}]}\n"
+                 "policy: {preset: none, rules: [{name: r, when: {client.iprev: fail, helo.resolves: fail, "
+                 "spf: fail, "
+                 "sender.resolves: fail, reputation.listed: true}, then: reject}, {name: s, when: {spf: "
+                 "fail}, then: "
+                 "reject}, {name: t, when: {sender.resolves: fail}, then: reject}, {name: u, when: "
+                 "{helo.resolves: "
+                 "fail}, then: reject}, {name: v, when: {client.iprev: fail}, then: reject}, {name: x, when: "
+                 "{reputation.listed: true}, then: reject}, {name: y, when: {client.ip: "
+                 "\"group:allow_clients\", helo.kind: "
+                 "invalid}, then: reject}]}\n",
+                 rows[k].group[0] != '\0' ? "\"" : "", rows[k].group, rows[k].group[0] != '\0' ? "\"" : "");
+        world_init(&w, conf.ptr);
+        buf_fini(&conf);
+        world_play(&w, "203.0.113.1", "mail.sender.test", "a@sender.test");
+        assert_true(addr_parse_ip(SLICE("203.0.113.77"), &ip)); /* of the same network */
+        for (size_t i = 0; i < ARRAY_LEN(asked); i++) {
+            const struct dns_asker *who = fake_dns_asker(w.dns, asked[i].name, asked[i].type);
+
+            if (who == NULL) {
+                fail_msg("%s was not asked", asked[i].name);
+                return;
+            }
+            assert_true(who->network != 0 && who->network == dns_network(&ip));
+            assert_int_equal(who->failures_free, asked[i].list);
+            assert_int_equal(who->forgives != NULL && who->forgives(who->arg),
+                             !asked[i].list && rows[k].forgiven);
+        }
+        world_fini(&w);
+    }
+}
+
+static void an_exempt_client_causes_questions_on_nobodys_account(void **state)
+{
+    struct world w;
+
+    (void)state;
+    world_init(&w,
+               "policy: {preset: none, rules: [{name: s, when: {sender.resolves: fail}, then: reject}]}\n");
+    world_play(&w, "10.0.0.1", "mail.sender.test", "a@sender.test");
+    assert_non_null(fake_dns_asker(w.dns, "sender.test", DNS_TYPE_MX));
+    assert_int_equal(fake_dns_asker(w.dns, "sender.test", DNS_TYPE_MX)->network, 0);
+    world_fini(&w);
+}
+
 static void an_exempt_client_is_not_judged_by_address(void **state)
 {
     struct world w;
@@ -713,6 +786,10 @@ int main(void)
         cmocka_unit_test(a_silent_list_is_incomplete_after_its_own_timeout),
         cmocka_unit_test(the_budget_ends_every_wait),
         cmocka_unit_test(facts_die_with_their_scope),
+        { "C11: questions are on the account of the client", questions_are_on_the_account_of_the_client, NULL,
+          NULL, NULL },
+        { "C11: an exempt client causes questions on nobody's account",
+          an_exempt_client_causes_questions_on_nobodys_account, NULL, NULL, NULL },
         cmocka_unit_test(an_exempt_client_is_not_judged_by_address),
         cmocka_unit_test(a_client_may_vanish_at_any_time),
         cmocka_unit_test(the_reply_names_lists_and_their_reason),
