@@ -100,6 +100,7 @@ static struct dns_answer *failure(const char *value)
         { "NODATA", DNS_NODATA, DNS_WHY_NONE },         { "NXDOMAIN", DNS_NXDOMAIN, DNS_WHY_NONE },
         { "SERVFAIL", DNS_TEMPFAIL, DNS_WHY_SERVFAIL }, { "GARBAGE", DNS_TEMPFAIL, DNS_WHY_GARBAGE },
         { "OVERLOAD", DNS_TEMPFAIL, DNS_WHY_OVERLOAD },
+        { "PACE", DNS_TEMPFAIL, DNS_WHY_PACE },
     };
 
     for (size_t i = 0; i < ARRAY_LEN(kinds); i++) {
@@ -190,6 +191,9 @@ struct dns_req *dns_query_for(const struct dns_asker *who, struct slice name, en
     row = find(r, q->name, type);
     if (row != NULL && strcmp(row->value, "TIMEOUT") == 0) {
         return q;
+    }
+    if (row != NULL && strcmp(row->value, "PACE") == 0 && who->paced != NULL) {
+        who->paced(who->arg);
     }
     if (row != NULL && row->delay_ms > 0) {
         timer_start(&q->later, row->delay_ms);

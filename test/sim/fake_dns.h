@@ -12,7 +12,8 @@
 
 /*
  * `value` by type: an address (A, AAAA), a name (MX "10 mail.example.org", PTR), text (TXT); or one of
- * "NODATA", "NXDOMAIN", "SERVFAIL", "TIMEOUT" (never answers), "GARBAGE", "OVERLOAD" (no question was sent).  An A may also be any address of IPv6.
+ * "NODATA", "NXDOMAIN", "SERVFAIL", "TIMEOUT" (never answers), "GARBAGE", "OVERLOAD" (no question was sent), "PACE" (the
+ * client has caused too many questions).  An A may also be any address of IPv6.
  */
 void fake_dns_add(struct resolver *r, const char *name, enum dns_type type, const char *value, uint64_t delay_ms);
 void fake_dns_clear(struct resolver *r); /* the table and the counts */

@@ -336,6 +336,46 @@ static void questions_are_on_the_account_of_the_client(void **state)
     }
 }
 
+/* A network must gain nothing by using up its questions: what would have refused its mail was not looked up. */
+static void what_was_not_looked_up_for_want_of_questions_is_put_off(void **state)
+{
+    static const struct {
+        const char *label, *asked, *rule, *to;
+        enum dns_type type;
+        enum verdict_action action;
+    } rows[] = {
+        { "SPF", "sender.test", "dns-pace", "bob@example.com", DNS_TYPE_TXT, VERDICT_DEFER },
+        { "a list", "1.113.0.203.bl.test", "dns-pace", "bob@example.com", DNS_TYPE_A, VERDICT_DEFER },
+        { "nothing that was asked", "other.test", "default", "bob@example.com", DNS_TYPE_TXT,
+          VERDICT_ACCEPT },
+        { "who is accepted whatever is found", "sender.test", "postmaster", "postmaster@example.com",
+          DNS_TYPE_TXT, VERDICT_ACCEPT },
+    };
+
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        struct world w;
+
+        world_init(
+            &w,
+            "reputation: {lists: [{name: bl, zone: bl.test}]}\n"
+            "policy: {preset: none, rules: [{name: postmaster, when: {recipient.local: postmaster}, then: "
+            "accept}, {name: f, when: {spf: fail}, then: reject}, {name: l, when: {reputation.listed: "
+            "true}, then: reject}]}\n");
+        fake_dns_add(w.dns, rows[i].asked, rows[i].type, "PACE", 0);
+        world_connect(&w, "203.0.113.1");
+        judge_helo(w.j, SLICE("mail.sender.test"));
+        world_mail(&w, "a@sender.test");
+        world_ask(&w, rows[i].to);
+        sim_advance(w.loop, 60000);
+        want_verdict(&w, rows[i].label, rows[i].action, rows[i].rule);
+        if (rows[i].action == VERDICT_DEFER) {
+            assert_int_equal(w.code, 451);
+        }
+        world_fini(&w);
+    }
+}
+
 static void an_exempt_client_causes_questions_on_nobodys_account(void **state)
 {
     struct world w;
@@ -788,6 +828,8 @@ int main(void)
         cmocka_unit_test(facts_die_with_their_scope),
         { "C11: questions are on the account of the client", questions_are_on_the_account_of_the_client, NULL,
           NULL, NULL },
+        { "C11: what was not looked up for want of questions is put off",
+          what_was_not_looked_up_for_want_of_questions_is_put_off, NULL, NULL, NULL },
         { "C11: an exempt client causes questions on nobody's account",
           an_exempt_client_causes_questions_on_nobodys_account, NULL, NULL, NULL },
         cmocka_unit_test(an_exempt_client_is_not_judged_by_address),
