@@ -462,6 +462,27 @@ static void hosts_of_an_mx_end_at_the_third_void(void **state)
     }
 }
 
+/* Hosts that exist, without an address of the client's family: void for A, not for AAAA. */
+static void hosts_of_an_mx_without_an_address_are_void(void **state)
+{
+    struct lab *l = *state;
+    struct spf_input v6 = { .client = zone_addr("2001:db8::1"),
+                            .sender = SLICE("a@h.test"),
+                            .helo = SLICE("h") };
+    struct spf *e;
+
+    add_mx_of_strangers(l, false);
+    for (unsigned i = 0; i < 90; i++) {
+        add_txt(l, numbered(l, "victim", i), "exists");
+    }
+    expect(l, SPF_PERMERROR, NULL);
+    assert_int_equal(lookups_of(l, SPF_ENGINE_NATIVE), 6);
+    e = play(l, &v6);
+    assert_int_equal(spf_verdict(e)->result, SPF_FAIL);
+    assert_int_equal(spf_verdict(e)->lookups, 100);
+    spf_free(e);
+}
+
 static void hosts_of_an_mx_end_at_a_match(void **state)
 {
     struct lab *l = *state;
@@ -534,6 +555,8 @@ int main(void)
         { "C3: all that one evaluation can hold", all_that_one_evaluation_can_hold, set_up, tear_down, NULL },
         { "C11: hosts of an mx end at the third void", hosts_of_an_mx_end_at_the_third_void, set_up,
           tear_down, NULL },
+        { "C11: hosts of an mx without an address are void", hosts_of_an_mx_without_an_address_are_void,
+          set_up, tear_down, NULL },
         { "C11: hosts of an mx end at a match", hosts_of_an_mx_end_at_a_match, set_up, tear_down, NULL },
         { "C11: names of a client end at two that lead nowhere",
           names_of_a_client_end_at_two_that_lead_nowhere, set_up, tear_down, NULL },
