@@ -63,7 +63,7 @@ upstreams:
     tls: off
 %(common)s
 domains: {example.test: inner, tls.test: secure, pair.test: pair}
-dns: {self_test: off, servers: ["%(dns)s"], timeout: 400ms, attempts: 2, cache: {max_ttl: 1s, negative_ttl: 1s, failure_ttl: 1s}}
+dns: {self_test: off, servers: ["%(dns)s"], timeout: 400ms, attempts: 2, per_client: {questions: off, failed: off}, cache: {max_ttl: 1s, negative_ttl: 1s, failure_ttl: 1s}}
 limits: {ban: off, connections_per_client: off, spool_memory: 16KiB, memory: %(memory)s, spool: %(spool)s}
 reputation:
   guard: {sample: 0%%, probe_interval: off, canaries: []}

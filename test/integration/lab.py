@@ -100,6 +100,8 @@ def config(w, sink, dns, lists=None, policy="contact: \"https://why.glacis.test/
     dns_more = options.get("dns_more", "")
     # a_list() says why; and a burst may be too much for a server's buffer: what got lost is asked for again
     dns_more += "" if "timeout:" in dns_more else ", timeout: 4s, attempts: 4"
+    # all clients of a test are of a few networks
+    dns_more += "" if "per_client" in dns_more else ", per_client: {questions: off, failed: off}"
     text = w.config(sink, "limits: {ban: off, connections_per_client: off%s}\n%s" % (
         ", " + options["limits"] if "limits" in options else "", more), policy="policy:\n%s\n" % (
         "".join("  %s\n" % l for l in policy.splitlines())), server="private_clients: judge")
