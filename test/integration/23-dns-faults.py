@@ -194,6 +194,39 @@ def rss(pid):
         return int([l for l in f if l.startswith("VmRSS")][0].split()[1])
 
 
+class NoEdns(DnsServer):
+    """Refuses questions with EDNS, or does not answer them."""
+
+    how = "refuses"
+
+    def _answer(self, packet, peer):
+        if packet[10:12] == b"\0\0":
+            return super()._answer(packet, peer)
+        return packet[:2] + b"\x80\x81" + b"\0" * 8 if self.how == "refuses" else None    # FORMERR, without the question
+
+
+@shows("A16: a resolver that refuses EDNS, or drops it: every question is answered, and the log says it once")
+def no_edns(w):
+    for how in ("refuses", "drops"):
+        dns = NoEdns().start()
+        dns.how = how
+        w.dns.append(dns)
+        for i in range(30):
+            dns.add("d%d.test" % i, "TXT", "v=spf1 %s -all" % ("ip4:127.0.0.0/8" if i % 2 else "ip4:192.0.2.1"))
+        dns.add("long.test", "TXT", "v=spf1 " + "ip4:192.0.2.1 " * 60 + "ip4:127.0.0.0/8 -all")
+        g = w.glacis(lab_config(w, w.sink(), dns, "", "preset: none\nrules: [{name: f, when: {spf: fail}, then: reject},"
+                                " {name: t, when: {spf: temperror}, then: defer}]", dns_more=", timeout: 1s, attempts: 2"),
+                     name=how)
+        for _ in range(2 * len(g.children("worker"))):        # each worker learns it for itself
+            codes_of(g, "127.3.3.3", "a@d0.test")
+            time.sleep(0.3)
+        seen = codes(at_once(g, [("127.3.3.%d" % (i + 1), "a@d%d.test" % i) for i in range(30)]))
+        must(seen == ["550", "250"] * 15, "%s: each as its record says" % how, seen)
+        must(codes_of(g, "127.3.3.3", "a@long.test") == "250", "%s: a long answer, by TCP" % how)
+        said = g.log_text().count("dns_server_quirk")
+        must(1 <= said <= len(g.children("worker")), "%s: said once by each worker" % how, said)
+
+
 class Strangers(DnsServer):
     """*.attacker.test has an SPF record of nine mx, each of ten hosts below victim.test that were never asked for."""
 
