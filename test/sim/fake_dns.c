@@ -99,8 +99,7 @@ static struct dns_answer *failure(const char *value)
     } kinds[] = {
         { "NODATA", DNS_NODATA, DNS_WHY_NONE },         { "NXDOMAIN", DNS_NXDOMAIN, DNS_WHY_NONE },
         { "SERVFAIL", DNS_TEMPFAIL, DNS_WHY_SERVFAIL }, { "GARBAGE", DNS_TEMPFAIL, DNS_WHY_GARBAGE },
-        { "OVERLOAD", DNS_TEMPFAIL, DNS_WHY_OVERLOAD },
-        { "PACE", DNS_TEMPFAIL, DNS_WHY_PACE },
+        { "OVERLOAD", DNS_TEMPFAIL, DNS_WHY_OVERLOAD }, { "PACE", DNS_TEMPFAIL, DNS_WHY_PACE },
     };
 
     for (size_t i = 0; i < ARRAY_LEN(kinds); i++) {
