@@ -1,0 +1,325 @@
+/*
+ * canon.c - simple and relaxed canonicalisation.
+ *
+ * Body        One automaton takes octets one at a time (put_octet).  It holds back what may turn out not to count: line
+ *             ends, white space, a CR.  Since no line end is written before something follows it, the end of the
+ *             body needs one rule only: what was written gets one CRLF.
+ *             A chunk goes through the automaton at its edges alone.  What lies between (put_bulk) ends in an octet
+ *             that counts, so nothing of it is held back, and eight octets are looked at in one step: only white
+ *             space next to white space, white space before a line end, and tabs need a change.
+ * Speed       base64 and prose: 1.3 times the time of SHA-256 (with SHA instructions) over the same octets.
+ * RFC         6376 3.4.1 to 3.4.4
+ */
+#include "policy/dkim/canon.h"
+
+#include <endian.h>
+
+#define STEP 8              /* octets that are looked at together */
+#define HELD_LINES_MAX 4096 /* hashing them takes a few us */
+
+/* ---- the sink ---- */
+
+void dkim_sink_init(struct dkim_sink *s, void (*put)(void *arg, const void *data, size_t len), void *arg)
+{
+    s->put = put;
+    s->arg = arg;
+    s->used = 0;
+}
+
+void dkim_sink_flush(struct dkim_sink *s)
+{
+    if (s->used > 0) {
+        s->put(s->arg, s->block, s->used);
+        s->used = 0;
+    }
+}
+
+void dkim_sink_put(struct dkim_sink *s, const void *data, size_t len)
+{
+    if (len > DKIM_BLOCK - s->used) {
+        dkim_sink_flush(s);
+    }
+    if (len > DKIM_BLOCK / 2) { /* long enough to be hashed where it is */
+        dkim_sink_flush(s);
+        s->put(s->arg, data, len);
+        return;
+    }
+    if (len > 0) {
+        memcpy(s->block + s->used, data, len);
+        s->used += len;
+    }
+}
+
+static void put_char(struct dkim_sink *s, char c)
+{
+    if (s->used == DKIM_BLOCK) {
+        dkim_sink_flush(s);
+    }
+    s->block[s->used++] = c;
+}
+
+static bool is_blank(char c)
+{
+    return c == ' ' || c == '\t';
+}
+
+/* ---- header fields ---- */
+
+/* RFC 6376 3.4.2: unfolded, white space as one SP, none at the ends.  *blank and *started live over the pieces. */
+static void put_relaxed_value(struct dkim_sink *s, struct slice value, bool *blank, bool *started)
+{
+    for (size_t i = 0, n; i < value.len; i += n) {
+        const char *p = value.ptr + i;
+
+        n = 1;
+        if (is_blank(*p)) {
+            *blank = true;
+            continue;
+        }
+        if (*p == '\r' && value.len - i > 1 && p[1] == '\n') {
+            n = 2; /* of a fold */
+            continue;
+        }
+        while (n < value.len - i && !is_blank(p[n]) && p[n] != '\r') {
+            n++;
+        }
+        if (*blank && *started) {
+            put_char(s, ' ');
+        }
+        dkim_sink_put(s, p, n);
+        *blank = false;
+        *started = true;
+    }
+}
+
+static void put_relaxed_name(struct dkim_sink *s, struct slice name)
+{
+    name = slice_trim(name);
+    for (size_t i = 0; i < name.len; i++) {
+        put_char(s, ascii_lower(name.ptr[i]));
+    }
+    put_char(s, ':');
+}
+
+void dkim_canon_field(struct dkim_sink *s, enum dkim_canon canon, struct slice field, size_t name_len,
+                      struct slice hole)
+{
+    size_t before = hole.ptr == NULL ? field.len : (size_t)(hole.ptr - field.ptr);
+    struct slice front = slice_take(field, before), back = slice_skip(field, before + hole.len);
+    bool blank = false, started = false;
+
+    if (canon == DKIM_SIMPLE) {
+        dkim_sink_put(s, front.ptr, front.len);
+        dkim_sink_put(s, back.ptr, back.len);
+        return;
+    }
+    put_relaxed_name(s, slice_take(field, name_len));
+    put_relaxed_value(s, slice_skip(front, name_len + 1), &blank, &started);
+    put_relaxed_value(s, back, &blank, &started);
+}
+
+/* ---- the body, octet by octet ---- */
+
+void dkim_canon_body_init(struct dkim_canon_body *b, enum dkim_canon canon, struct dkim_sink *sink,
+                          void (*fork)(void *arg))
+{
+    *b = (struct dkim_canon_body){ .sink = sink, .canon = canon, .fork = fork };
+}
+
+static void write_lines(struct dkim_canon_body *b)
+{
+    for (; b->lines > 0; b->lines--) {
+        dkim_sink_put(b->sink, "\r\n", 2);
+    }
+}
+
+/* An empty body is one CRLF (RFC 6376 3.4.3), and nothing in relaxed form (3.4.4).  True if one was written. */
+static bool write_last_line(struct dkim_canon_body *b)
+{
+    bool ends = b->started || b->canon == DKIM_SIMPLE;
+
+    if (ends) {
+        dkim_sink_put(b->sink, "\r\n", 2);
+    }
+    dkim_sink_flush(b->sink);
+    return ends;
+}
+
+/* Too many line ends are held back: writes them, and notes where the body ends if nothing follows. */
+static void write_ahead(struct dkim_canon_body *b)
+{
+    if (!b->forked) {
+        b->lines -= write_last_line(b);
+        b->fork(b->sink->arg);
+        b->forked = true;
+    }
+    write_lines(b);
+}
+
+/* What was held back counts after all. */
+static void release(struct dkim_canon_body *b)
+{
+    write_lines(b);
+    if (b->blank) {
+        put_char(b->sink, ' ');
+        b->blank = false;
+    }
+    if (b->cr) {
+        put_char(b->sink, '\r');
+        b->cr = false;
+    }
+    b->started = true;
+    b->forked = false;
+}
+
+static void put_octet(struct dkim_canon_body *b, char c)
+{
+    if (b->cr && c == '\n') { /* a line ends, and its trailing white space is gone */
+        b->cr = false;
+        b->blank = false;
+        if (++b->lines > HELD_LINES_MAX) {
+            write_ahead(b);
+        }
+        return;
+    }
+    if (b->cr) {
+        release(b);
+    }
+    if (c == '\r') {
+        b->cr = true;
+    } else if (b->canon == DKIM_RELAXED && is_blank(c)) {
+        b->blank = true;
+    } else {
+        release(b);
+        put_char(b->sink, c);
+    }
+}
+
+static bool holds_back(const struct dkim_canon_body *b)
+{
+    return b->lines > 0 || b->blank || b->cr || b->forked;
+}
+
+/* ---- the body, eight octets at a time ---- */
+
+#define EACH(octet) (UINT64_C(0x0101010101010101) * (octet))
+
+/* The first octet is the least significant one, on every machine. */
+static uint64_t load(const char *p)
+{
+    uint64_t word;
+
+    memcpy(&word, p, sizeof(word));
+    return le64toh(word);
+}
+
+/* 0x80 in each octet that is zero. */
+static uint64_t zeros(uint64_t word)
+{
+    return ~(((word & EACH(0x7f)) + EACH(0x7f)) | word | EACH(0x7f));
+}
+
+/* 0x80 in each octet that is SP or below. */
+static uint64_t blanks_or_controls(uint64_t word)
+{
+    return ~(((word & EACH(0x7f)) + EACH(0x7f - ' ')) | word) & EACH(0x80);
+}
+
+/* 0x80 for each of eight octets where relaxed text may differ: a tab, or an SP before white space, CR or a control. */
+static uint64_t changes(const char *p)
+{
+    uint64_t word = load(p);
+
+    return (zeros(word ^ EACH(' ')) & blanks_or_controls(load(p + 1))) | zeros(word ^ EACH('\t'));
+}
+
+/* One run of white space, which something follows: gone before CRLF, else one SP. */
+static const char *put_blanks(struct dkim_sink *s, const char *p)
+{
+    while (is_blank(*p)) {
+        p++;
+    }
+    if (p[0] != '\r' || p[1] != '\n') {
+        put_char(s, ' ');
+    }
+    return p;
+}
+
+/* Copies up to the first change, or up to `limit` octets (a multiple of STEP); p[limit] can be read. */
+static const char *put_unchanged(struct dkim_sink *s, const char *p, size_t limit)
+{
+    char *to = s->block + s->used;
+    size_t len = 0;
+    uint64_t found = 0;
+
+    while (len < limit && (found = changes(p + len)) == 0) {
+        memcpy(to + len, p + len, STEP);
+        len += STEP;
+    }
+    if (found != 0) {
+        memcpy(to + len, p + len, STEP);
+        len += (size_t)__builtin_ctzll(found) / 8;
+    }
+    s->used += len;
+    return p + len;
+}
+
+/* Nothing is held back before it, and its last octet is neither white space nor CR nor LF. */
+static void put_relaxed_bulk(struct dkim_sink *s, struct slice bulk)
+{
+    const char *p = bulk.ptr, *end = bulk.ptr + bulk.len;
+
+    while (p < end) {
+        size_t room = DKIM_BLOCK - s->used;
+        size_t limit = min_size(room, (size_t)(end - p) - 1) / STEP * STEP;
+
+        if (room < STEP) {
+            dkim_sink_flush(s);
+        } else if (limit > 0 && !is_blank(*p)) {
+            p = put_unchanged(s, p, limit);
+        } else if (is_blank(*p)) {
+            p = put_blanks(s, p);
+        } else {
+            put_char(s, *p++);
+        }
+    }
+}
+
+static bool counts(enum dkim_canon canon, char c)
+{
+    return c != '\r' && c != '\n' && !(canon == DKIM_RELAXED && is_blank(c));
+}
+
+void dkim_canon_body_put(struct dkim_canon_body *b, struct slice chunk)
+{
+    size_t i = 0, end = chunk.len;
+
+    while (i < chunk.len && (i == 0 || holds_back(b))) {
+        put_octet(b, chunk.ptr[i++]);
+    }
+    while (end > i && !counts(b->canon, chunk.ptr[end - 1])) {
+        end--;
+    }
+    if (end > i) {
+        struct slice bulk = slice_of(chunk.ptr + i, end - i);
+
+        if (b->canon == DKIM_SIMPLE) {
+            dkim_sink_put(b->sink, bulk.ptr, bulk.len);
+        } else {
+            put_relaxed_bulk(b->sink, bulk);
+        }
+    }
+    for (i = end; i < chunk.len; i++) {
+        put_octet(b, chunk.ptr[i]);
+    }
+}
+
+void dkim_canon_body_end(struct dkim_canon_body *b)
+{
+    if (b->cr) { /* no LF came: an octet like any other */
+        release(b);
+    }
+    if (!b->forked) {
+        (void)write_last_line(b);
+    }
+}

@@ -1,0 +1,181 @@
+/*
+ * tags.c - reads tag lists, lists with colons, and base64.
+ *
+ * Octets above 127 are let through here: each tag that is used checks its own value, and what stands in a tag that is
+ * not used does not matter.
+ *
+ * RFC     6376 2.8 (FWS), 2.10 (base64), 3.2 (tag lists)
+ */
+#include "policy/dkim/tags.h"
+
+static bool is_fws(char c)
+{
+    return c == ' ' || c == '\t' || c == '\r' || c == '\n';
+}
+
+struct slice dkim_tags_trim(struct slice s)
+{
+    while (s.len > 0 && is_fws(s.ptr[0])) {
+        s = slice_skip(s, 1);
+    }
+    while (s.len > 0 && is_fws(s.ptr[s.len - 1])) {
+        s.len--;
+    }
+    return s;
+}
+
+/* ALPHA *ALNUMPUNC */
+static bool is_tag_name(struct slice s)
+{
+    if (slice_empty(s) || !ascii_is_alpha(s.ptr[0])) {
+        return false;
+    }
+    for (size_t i = 1; i < s.len; i++) {
+        if (!ascii_is_alpha(s.ptr[i]) && !ascii_is_digit(s.ptr[i]) && s.ptr[i] != '_') {
+            return false;
+        }
+    }
+    return true;
+}
+
+static bool has_controls(struct slice s)
+{
+    for (size_t i = 0; i < s.len; i++) {
+        unsigned char c = (unsigned char)s.ptr[i];
+
+        if ((c < ' ' && !is_fws((char)c)) || c == 0x7f) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* "name=value" between two semicolons. */
+static bool read_tag(struct slice spec, struct slice *name, struct dkim_tag *tag)
+{
+    size_t equals = slice_find(spec, '=');
+
+    *name = dkim_tags_trim(slice_take(spec, equals));
+    tag->raw = slice_skip(spec, equals + 1);
+    tag->value = dkim_tags_trim(tag->raw);
+    tag->present = true;
+    return equals < spec.len && is_tag_name(*name) && !has_controls(tag->value);
+}
+
+bool dkim_tags_read(struct slice list, const char *const *names, struct dkim_tag *tags, size_t count,
+                    struct slice *first)
+{
+    struct slice seen[DKIM_TAGS_MAX];
+    size_t len = 0;
+
+    memset(tags, 0, count * sizeof(*tags));
+    *first = SLICE_NONE;
+    while (!slice_empty(dkim_tags_trim(list))) { /* a semicolon may end the list */
+        struct dkim_tag tag;
+
+        if (len == DKIM_TAGS_MAX || !read_tag(slice_cut(&list, ';'), &seen[len], &tag)) {
+            return false;
+        }
+        for (size_t i = 0; i < len; i++) {
+            if (slice_eq(seen[i], seen[len])) {
+                return false;
+            }
+        }
+        for (size_t i = 0; i < count; i++) {
+            if (slice_eq(seen[len], slice_str(names[i]))) {
+                tags[i] = tag;
+            }
+        }
+        len++;
+    }
+    *first = len > 0 ? seen[0] : SLICE_NONE;
+    return len > 0;
+}
+
+bool dkim_tags_item(struct slice *rest, bool *done, struct slice *item)
+{
+    if (*done) {
+        return false;
+    }
+    *done = slice_find(*rest, ':') == rest->len; /* no colon follows: this is the last one */
+    *item = dkim_tags_trim(slice_cut(rest, ':'));
+    return true;
+}
+
+bool dkim_tags_list_has(struct slice list, struct slice word)
+{
+    struct slice item;
+    bool done = false;
+
+    while (dkim_tags_item(&list, &done, &item)) {
+        if (slice_eq(item, word)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* 0..63, or 64 for what is no digit of base64. */
+static unsigned base64_digit(char c)
+{
+    if (c >= 'A' && c <= 'Z') {
+        return (unsigned)(c - 'A');
+    }
+    if (c >= 'a' && c <= 'z') {
+        return (unsigned)(c - 'a') + 26;
+    }
+    if (ascii_is_digit(c)) {
+        return (unsigned)(c - '0') + 52;
+    }
+    return c == '+' ? 62 : c == '/' ? 63 : 64;
+}
+
+/* How many digits and how much padding, in the right order and number? */
+static bool count_base64(struct slice text, size_t *digits)
+{
+    size_t padding = 0;
+
+    *digits = 0;
+    for (size_t i = 0; i < text.len; i++) {
+        if (text.ptr[i] == '=') {
+            padding++;
+        } else if (!is_fws(text.ptr[i])) {
+            if (padding > 0 || base64_digit(text.ptr[i]) == 64) {
+                return false;
+            }
+            (*digits)++;
+        }
+    }
+    return *digits % 4 != 1 && (padding == 0 || (padding <= 2 && (*digits + padding) % 4 == 0));
+}
+
+bool dkim_tags_base64(struct slice text, size_t max, struct arena *arena, struct slice *out)
+{
+    size_t digits, len = 0;
+    uint32_t bits = 0;
+    unsigned held = 0;
+    char *to;
+
+    *out = SLICE_NONE;
+    if (!count_base64(text, &digits) || digits / 4 * 3 + digits % 4 * 3 / 4 > max) {
+        return false;
+    }
+    to = arena_alloc(arena, digits / 4 * 3 + 3);
+    if (to == NULL) {
+        return false;
+    }
+    for (size_t i = 0; i < text.len; i++) {
+        if (is_fws(text.ptr[i]) || text.ptr[i] == '=') {
+            continue;
+        }
+        bits = bits << 6 | base64_digit(text.ptr[i]);
+        held += 6;
+        if (held >= 8) {
+            held -= 8;
+            to[len++] = (char)(bits >> held);
+            bits &= (1u << held) - 1;
+        }
+    }
+    *out = slice_of(to, len);
+    return true;
+}
