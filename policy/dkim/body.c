@@ -13,13 +13,13 @@ struct dkim_body {
     struct dkim_sink sink;
     struct dkim_canon_body form;
     struct dkim_hash *hash;
-    uint64_t octets;     /* canonical octets that were hashed */
-    size_t users;        /* signatures that still wait */
-    struct {             /* where the body ends, if it ended at the last fork of its form */
+    uint64_t octets; /* canonical octets that were hashed */
+    size_t users;    /* signatures that still wait */
+    struct {         /* where the body ends, if it ended at the last fork of its form */
         uint64_t octets;
         uint8_t hash[DKIM_HASH_LEN];
     } fork;
-    size_t next;         /* the first of wanted[] whose length was not reached */
+    size_t next; /* the first of wanted[] whose length was not reached */
     size_t count;
     struct dkim_body_hash *wanted[DKIM_FIELDS_MAX]; /* by length; the whole body is the longest */
 };

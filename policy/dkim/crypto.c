@@ -66,7 +66,8 @@ static enum dkim_crypto verify_rsa(const struct dkim_key *key, const uint8_t *ha
     EVP_PKEY_CTX *ctx = pkey == NULL ? NULL : EVP_PKEY_CTX_new(pkey, NULL);
     enum dkim_crypto outcome = DKIM_CRYPTO_UNABLE;
 
-    if (ctx != NULL && EVP_PKEY_verify_init(ctx) == 1 && EVP_PKEY_CTX_set_rsa_padding(ctx, RSA_PKCS1_PADDING) == 1 &&
+    if (ctx != NULL && EVP_PKEY_verify_init(ctx) == 1 &&
+        EVP_PKEY_CTX_set_rsa_padding(ctx, RSA_PKCS1_PADDING) == 1 &&
         EVP_PKEY_CTX_set_signature_md(ctx, sha256()) == 1) {
         const unsigned char *octets = (const unsigned char *)signature.ptr;
         bool good = EVP_PKEY_verify(ctx, octets, signature.len, hash, DKIM_HASH_LEN) == 1;
@@ -78,7 +79,8 @@ static enum dkim_crypto verify_rsa(const struct dkim_key *key, const uint8_t *ha
     return outcome;
 }
 
-static enum dkim_crypto verify_ed25519(const struct dkim_key *key, const uint8_t *hash, struct slice signature)
+static enum dkim_crypto verify_ed25519(const struct dkim_key *key, const uint8_t *hash,
+                                       struct slice signature)
 {
     const unsigned char *point = (const unsigned char *)key->point.ptr;
     EVP_PKEY *pkey = EVP_PKEY_new_raw_public_key(EVP_PKEY_ED25519, NULL, point, key->point.len);

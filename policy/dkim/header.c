@@ -11,7 +11,8 @@
 struct name {
     struct table_entry entry;
     struct dkim_field *lowest;
-    const struct dkim_field *cursor; /* the next one to pick, if round is that of the header; else `lowest` is */
+    const struct dkim_field
+        *cursor; /* the next one to pick, if round is that of the header; else `lowest` is */
     unsigned round;
 };
 

@@ -86,13 +86,15 @@ static bool read_rsa_numbers(struct slice der, struct dkim_key *out)
 
     out->modulus = der_number(&r);
     out->exponent = der_number(&r);
-    return !whole.failed && !r.failed && whole.len == 0 && r.len == 0 && out->modulus.len > 0 && out->exponent.len > 0;
+    return !whole.failed && !r.failed && whole.len == 0 && r.len == 0 && out->modulus.len > 0 &&
+           out->exponent.len > 0;
 }
 
 /* The BIT STRING inside of a SubjectPublicKeyInfo for rsaEncryption (RFC 3279 2.3.1); empty if it is none. */
 static struct slice unwrap_rsa(struct slice der)
 {
-    static const struct slice rsa_encryption = SLICE_INIT("\x2a\x86\x48\x86\xf7\x0d\x01\x01\x01"); /* 1.2.840.113549.1.1.1 */
+    static const struct slice rsa_encryption =
+        SLICE_INIT("\x2a\x86\x48\x86\xf7\x0d\x01\x01\x01"); /* 1.2.840.113549.1.1.1 */
     struct reader whole = reader_in(der);
     struct reader r = reader_in(der_take(&whole, DER_SEQUENCE));
     struct reader algorithm = reader_in(der_take(&r, DER_SEQUENCE));
@@ -102,8 +104,8 @@ static struct slice unwrap_rsa(struct slice der)
     if (algorithm.len > 0) { /* the parameters are NULL; some encoders leave them out */
         is_rsa = slice_empty(der_take(&algorithm, DER_NULL)) && is_rsa;
     }
-    if (whole.failed || r.failed || algorithm.failed || !is_rsa || whole.len > 0 || r.len > 0 || algorithm.len > 0 ||
-        bits.len == 0 || bits.ptr[0] != 0) { /* no unused bits */
+    if (whole.failed || r.failed || algorithm.failed || !is_rsa || whole.len > 0 || r.len > 0 ||
+        algorithm.len > 0 || bits.len == 0 || bits.ptr[0] != 0) { /* no unused bits */
         return SLICE_NONE;
     }
     return slice_skip(bits, 1);
@@ -182,7 +184,8 @@ enum dkim_reason dkim_key_read(struct slice record, struct arena *arena, struct 
     if (record.len > DKIM_RECORD_MAX || !dkim_tags_read(record, tag_names, tags, TAG_COUNT, &first)) {
         return DKIM_KEY_SYNTAX;
     }
-    if (tags[TAG_V].present && (!slice_eq(first, SLICE("v")) || !slice_eq(tags[TAG_V].value, SLICE("DKIM1")))) {
+    if (tags[TAG_V].present &&
+        (!slice_eq(first, SLICE("v")) || !slice_eq(tags[TAG_V].value, SLICE("DKIM1")))) {
         return DKIM_KEY_VERSION;
     }
     if (!tags[TAG_P].present) {

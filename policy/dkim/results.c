@@ -12,8 +12,8 @@
 const char *dkim_result_text(enum dkim_result result)
 {
     static const char *const words[DKIM_RESULT_COUNT] = {
-        [DKIM_NONE] = "none",       [DKIM_PASS] = "pass",           [DKIM_FAIL] = "fail",
-        [DKIM_POLICY] = "policy",   [DKIM_NEUTRAL] = "neutral",     [DKIM_TEMPERROR] = "temperror",
+        [DKIM_NONE] = "none",           [DKIM_PASS] = "pass",       [DKIM_FAIL] = "fail",
+        [DKIM_POLICY] = "policy",       [DKIM_NEUTRAL] = "neutral", [DKIM_TEMPERROR] = "temperror",
         [DKIM_PERMERROR] = "permerror",
     };
 

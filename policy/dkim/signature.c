@@ -36,7 +36,8 @@ enum tag_id {
 
 #define REQUIRED_TAGS TAG_C
 
-static const char *const tag_names[TAG_COUNT] = { "v", "a", "b", "bh", "d", "h", "s", "c", "i", "l", "q", "t", "x" };
+static const char *const tag_names[TAG_COUNT] = { "v", "a", "b", "bh", "d", "h", "s",
+                                                  "c", "i", "l", "q",  "t", "x" };
 
 /* What the readers below share. */
 struct reading {
@@ -69,7 +70,8 @@ static enum dkim_reason read_domain(struct reading *r)
 {
     struct slice domain = read_host(r, r->tags[TAG_D].value);
 
-    if (slice_find(domain, '.') == domain.len) { /* a top-level domain signs for nobody (RFC 6376 3.5: domain-name) */
+    if (slice_find(domain, '.') ==
+        domain.len) { /* a top-level domain signs for nobody (RFC 6376 3.5: domain-name) */
         return DKIM_BAD_DOMAIN;
     }
     r->out->domain = domain;
@@ -134,7 +136,8 @@ static bool is_dot_string(struct slice s)
 
     for (size_t i = 0; i < s.len; i++) {
         char c = s.ptr[i];
-        bool atext = ascii_is_alpha(c) || ascii_is_digit(c) || (c != '\0' && strchr("!#$%&'*+-/=?^_`{|}~", c) != NULL);
+        bool atext =
+            ascii_is_alpha(c) || ascii_is_digit(c) || (c != '\0' && strchr("!#$%&'*+-/=?^_`{|}~", c) != NULL);
 
         if (c == '.' ? before == '.' : !atext) {
             return false;
@@ -208,7 +211,8 @@ static enum dkim_reason read_canon(struct reading *r)
         return DKIM_VERIFIED;
     }
     head = slice_cut(&rest, '/');
-    if (!read_canon_word(head, &r->out->header_canon) || (has_body && !read_canon_word(rest, &r->out->body_canon))) {
+    if (!read_canon_word(head, &r->out->header_canon) ||
+        (has_body && !read_canon_word(rest, &r->out->body_canon))) {
         return DKIM_BAD_CANON;
     }
     return DKIM_VERIFIED;
@@ -246,7 +250,8 @@ static enum dkim_reason read_body_hash(struct reading *r)
 {
     struct slice *hash = &r->out->body_hash;
 
-    if (!dkim_tags_base64(r->tags[TAG_BH].value, DKIM_HASH_LEN, r->rules->arena, hash) || hash->len != DKIM_HASH_LEN) {
+    if (!dkim_tags_base64(r->tags[TAG_BH].value, DKIM_HASH_LEN, r->rules->arena, hash) ||
+        hash->len != DKIM_HASH_LEN) {
         return DKIM_BAD_BODY_HASH;
     }
     return DKIM_VERIFIED;
@@ -257,7 +262,8 @@ static enum dkim_reason read_signature(struct reading *r)
     struct slice *octets = &r->out->signature;
 
     r->out->signature_text = r->tags[TAG_B].raw;
-    if (!dkim_tags_base64(r->tags[TAG_B].value, SIGNATURE_OCTETS_MAX, r->rules->arena, octets) || octets->len == 0) {
+    if (!dkim_tags_base64(r->tags[TAG_B].value, SIGNATURE_OCTETS_MAX, r->rules->arena, octets) ||
+        octets->len == 0) {
         return DKIM_BAD_SIGNATURE;
     }
     if (r->out->algorithm == DKIM_ED25519_SHA256 && octets->len != ED25519_SIGNATURE_LEN) {
@@ -341,8 +347,8 @@ enum dkim_reason dkim_signature_read(struct slice value, const struct dkim_signa
 {
     /* names first, so that a report can say whose broken signature it was */
     static enum dkim_reason (*const readers[])(struct reading *) = {
-        read_domain, read_selector,  read_algorithm, read_signature, read_version, read_canon, read_names,
-        read_query,  read_body_hash, read_length,    read_identity,  read_times,
+        read_domain, read_selector, read_algorithm, read_signature, read_version,  read_canon,
+        read_names,  read_query,    read_body_hash, read_length,    read_identity, read_times,
     };
     struct reading r = { .rules = rules, .out = out };
     enum dkim_reason reason = DKIM_VERIFIED;

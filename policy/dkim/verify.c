@@ -176,7 +176,9 @@ static int weight(const struct entry *e, struct slice author)
     if (e->state == STATE_SETTLED) {
         return 2;
     }
-    return !slice_empty(author) && (lies_under(author, e->sig.domain) || lies_under(e->sig.domain, author)) ? 0 : 1;
+    return !slice_empty(author) && (lies_under(author, e->sig.domain) || lies_under(e->sig.domain, author))
+               ? 0
+               : 1;
 }
 
 static void sort_entries(struct dkim *d, struct slice author)
@@ -363,8 +365,8 @@ static void on_canonical(void *arg, const void *data, size_t len)
 }
 
 /* The fields that h= names, in its order (RFC 6376 5.4.2), and how many octets they and the signature have. */
-static size_t select_fields(struct dkim *d, const struct entry *e, const struct dkim_field *fields[DKIM_NAMES_MAX],
-                            size_t *octets)
+static size_t select_fields(struct dkim *d, const struct entry *e,
+                            const struct dkim_field *fields[DKIM_NAMES_MAX], size_t *octets)
 {
     struct slice rest = e->sig.names, name;
     bool done = false;

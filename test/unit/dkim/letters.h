@@ -26,6 +26,14 @@ enum {
 
 /* ---- a message in parts ---- */
 
+/* Where the first CRLF is, or s.len. */
+static inline size_t letter_line_end(struct slice s)
+{
+    const char *at = s.len ? memmem(s.ptr, s.len, "\r\n", 2) : NULL;
+
+    return at ? (size_t)(at - s.ptr) : s.len;
+}
+
 /* Takes the next field off, with its folds and its CRLF; false at the empty line, which is taken too, or at the end. */
 static inline bool letter_next_field(struct slice *rest, struct slice *field)
 {
@@ -36,8 +44,8 @@ static inline bool letter_next_field(struct slice *rest, struct slice *field)
         return false;
     }
     do {
-        end += slice_find(slice_skip(*rest, end), '\n');
-        end += end < rest->len;
+        end += letter_line_end(slice_skip(*rest, end));
+        end += min_size(2, rest->len - end);
     } while (end < rest->len && (rest->ptr[end] == ' ' || rest->ptr[end] == '\t'));
     *field = slice_take(*rest, end);
     *rest = slice_skip(*rest, end);
@@ -68,16 +76,6 @@ static inline void letter_relax_line(struct slice line, struct buf *out)
     }
 }
 
-static inline size_t letter_line_end(struct slice s)
-{
-    for (size_t i = 0; i + 1 < s.len; i++) {
-        if (s.ptr[i] == '\r' && s.ptr[i + 1] == '\n') {
-            return i;
-        }
-    }
-    return s.len;
-}
-
 static inline void letter_canon_body(struct slice body, enum dkim_canon canon, struct buf *out)
 {
     while (!slice_empty(body)) {
@@ -103,10 +101,9 @@ static inline void letter_canon_body(struct slice body, enum dkim_canon canon, s
     }
 }
 
-/* With CRLF at its end only if the field has one. */
+/* One field without its final CRLF. */
 static inline void letter_canon_field(struct slice field, enum dkim_canon canon, struct buf *out)
 {
-    bool ends = field.len >= 2 && memcmp(field.ptr + field.len - 2, "\r\n", 2) == 0;
     size_t colon = slice_find(field, ':');
     struct slice name = slice_trim(slice_take(field, colon));
     struct slice value = slice_skip(field, colon + 1);
@@ -118,12 +115,11 @@ static inline void letter_canon_field(struct slice field, enum dkim_canon canon,
     }
     buf_init(&unfolded, LETTER_MAX);
     buf_init(&relaxed, LETTER_MAX);
-    for (size_t i = 0; i < value.len; i++) {
-        if (value.ptr[i] == '\r' && i + 1 < value.len && value.ptr[i + 1] == '\n') {
-            i++;
-        } else {
-            buf_put_char(&unfolded, value.ptr[i]);
-        }
+    while (!slice_empty(value)) {
+        size_t end = letter_line_end(value);
+
+        buf_put_slice(&unfolded, slice_take(value, end));
+        value = slice_skip(value, end + 2);
     }
     for (size_t i = 0; i < name.len; i++) {
         buf_put_char(out, ascii_lower(name.ptr[i]));
@@ -131,7 +127,6 @@ static inline void letter_canon_field(struct slice field, enum dkim_canon canon,
     buf_put_char(out, ':');
     letter_relax_line(buf_slice(&unfolded), &relaxed);
     buf_put_slice(out, slice_trim(buf_slice(&relaxed)));
-    buf_put_str(out, ends ? "\r\n" : "");
     buf_fini(&unfolded);
     buf_fini(&relaxed);
 }
@@ -236,6 +231,14 @@ static inline void letter_body_hash(struct slice body, const struct letter_signa
     buf_fini(&canon);
 }
 
+/* Without the CRLF that ends it. */
+static inline struct slice letter_unended(struct slice field)
+{
+    bool ends = field.len >= 2 && memcmp(field.ptr + field.len - 2, "\r\n", 2) == 0;
+
+    return slice_take(field, field.len - (ends ? 2 : 0));
+}
+
 /* The fields that h names, from the bottom up, each once, in canonical form. */
 static inline void letter_put_signed(struct slice message, const char *h, enum dkim_canon canon, struct buf *out)
 {
@@ -256,7 +259,8 @@ static inline void letter_put_signed(struct slice message, const char *h, enum d
 
             if (!used[i] && slice_eq_nocase(own, name)) {
                 used[i] = true;
-                letter_canon_field(fields[i], canon, out);
+                letter_canon_field(letter_unended(fields[i]), canon, out);
+                buf_put_str(out, "\r\n");
                 break;
             }
         }

@@ -113,8 +113,9 @@ static void all_short_bodies_in_all_chunks(void **state)
 
 static void random_bodies_in_random_chunks(void **state)
 {
-    static const char *const pieces[] = { "\r\n", "\r\n", "\r", "\n", " ", "  ", "\t", "word", "a", "\0", "\x80\xff", "0123456789abcdef",
-                                          ". ", "\x1f", "!", "\r\n\r\n", " \r\n", "\x0b" };
+    static const char *const pieces[] = { "\r\n", "\r\n", "\r", "\n",       " ",        "  ",
+                                          "\t",   "word", "a",  "\0",       "\x80\xff", "0123456789abcdef",
+                                          ". ",   "\x1f", "!",  "\r\n\r\n", " \r\n",    "\x0b" };
     uint32_t seed = 1;
 
     (void)state;
@@ -139,7 +140,8 @@ static void random_bodies_in_random_chunks(void **state)
 /* One change at each place around the borders of words of eight octets and of a block. */
 static void one_change_at_every_place(void **state)
 {
-    static const char *const changes[] = { "  ", " \r\n", "\t", "\t\t\r\n", " ", "\r\n\r\n", " \r", " \n", " \x01" };
+    static const char *const changes[] = { "  ",       " \r\n", "\t",  "\t\t\r\n", " ",
+                                           "\r\n\r\n", " \r",   " \n", " \x01" };
     char text[8400];
 
     (void)state;
@@ -239,7 +241,8 @@ static void the_hole_leaves_no_trace(void **state)
         buf_init(&text, LETTER_MAX);
         buf_putf(&text, "%s%s%s", rows[i].before, rows[i].hole, rows[i].behind);
         dkim_sink_init(&sink, on_put, &g);
-        dkim_canon_field(&sink, DKIM_RELAXED, buf_slice(&text), 1, slice_of(text.ptr + before, strlen(rows[i].hole)));
+        dkim_canon_field(&sink, DKIM_RELAXED, buf_slice(&text), 1,
+                         slice_of(text.ptr + before, strlen(rows[i].hole)));
         dkim_sink_flush(&sink);
         assert_string_equal(g.text.ptr, rows[i].relaxed);
         buf_fini(&g.text);

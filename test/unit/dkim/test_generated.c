@@ -57,7 +57,8 @@ static bool judge(struct slice message, const struct letter_how *how, struct sli
 }
 
 /* Every way of feeding it must give the same result. */
-static bool run_message(const char *dir, const struct letter_zone *zone, struct slice label, struct slice want)
+static bool run_message(const char *dir, const struct letter_zone *zone, struct slice label,
+                        struct slice want)
 {
     static const size_t chunks[] = { 1, 2, 3, 7, 4096 };
     struct letter_how how = { .zone = zone, .settings.now_s = NOW_S };

@@ -49,16 +49,25 @@ static struct slice plain(void)
 static int make_zone(void **state)
 {
     (void)state;
-    letter_zone_put(&zone, SLICE("mail._domainkey.example.org"), letter_record("v=DKIM1; k=rsa; ", LETTER_RSA_2048));
-    letter_zone_put(&zone, SLICE("ed._domainkey.example.org"), letter_record("v=DKIM1; k=ed25519; ", LETTER_ED25519));
-    letter_zone_put(&zone, SLICE("r1024._domainkey.example.org"), letter_record("v=DKIM1; ", LETTER_RSA_1024));
+    letter_zone_put(&zone, SLICE("mail._domainkey.example.org"),
+                    letter_record("v=DKIM1; k=rsa; ", LETTER_RSA_2048));
+    letter_zone_put(&zone, SLICE("ed._domainkey.example.org"),
+                    letter_record("v=DKIM1; k=ed25519; ", LETTER_ED25519));
+    letter_zone_put(&zone, SLICE("r1024._domainkey.example.org"),
+                    letter_record("v=DKIM1; ", LETTER_RSA_1024));
     letter_zone_put(&zone, SLICE("r768._domainkey.example.org"), letter_record("v=DKIM1; ", LETTER_RSA_768));
-    letter_zone_put(&zone, SLICE("strict._domainkey.example.org"), letter_record("v=DKIM1; t=s; ", LETTER_RSA_2048));
-    letter_zone_put(&zone, SLICE("test._domainkey.example.org"), letter_record("v=DKIM1; t=y; ", LETTER_RSA_2048));
-    letter_zone_put(&zone, SLICE("other._domainkey.example.org"), letter_record("v=DKIM1; ", LETTER_RSA_OTHER));
-    letter_zone_put(&zone, SLICE("mail._domainkey.xn--bcher-kva.example"), letter_record("v=DKIM1; ", LETTER_RSA_2048));
-    letter_zone_put(&zone, SLICE("mail._domainkey.junk.example"), letter_record("v=DKIM1; ", LETTER_RSA_OTHER));
-    letter_zone_put(&zone, SLICE("mail._domainkey.sub.example.org"), letter_record("v=DKIM1; ", LETTER_RSA_2048));
+    letter_zone_put(&zone, SLICE("strict._domainkey.example.org"),
+                    letter_record("v=DKIM1; t=s; ", LETTER_RSA_2048));
+    letter_zone_put(&zone, SLICE("test._domainkey.example.org"),
+                    letter_record("v=DKIM1; t=y; ", LETTER_RSA_2048));
+    letter_zone_put(&zone, SLICE("other._domainkey.example.org"),
+                    letter_record("v=DKIM1; ", LETTER_RSA_OTHER));
+    letter_zone_put(&zone, SLICE("mail._domainkey.xn--bcher-kva.example"),
+                    letter_record("v=DKIM1; ", LETTER_RSA_2048));
+    letter_zone_put(&zone, SLICE("mail._domainkey.junk.example"),
+                    letter_record("v=DKIM1; ", LETTER_RSA_OTHER));
+    letter_zone_put(&zone, SLICE("mail._domainkey.sub.example.org"),
+                    letter_record("v=DKIM1; ", LETTER_RSA_2048));
     return 0;
 }
 
@@ -102,7 +111,8 @@ static struct slice replaced(struct slice message, const char *from, const char 
 
     assert_non_null(at);
     before = (size_t)(at - message.ptr);
-    return joined(joined(slice_take(message, before), slice_str(to)), slice_skip(message, before + strlen(from)));
+    return joined(joined(slice_take(message, before), slice_str(to)),
+                  slice_skip(message, before + strlen(from)));
 }
 
 /* ---- what verifies ---- */
@@ -128,12 +138,13 @@ static void every_algorithm_and_canonicalisation_verifies(void **state)
 
 static void the_verdict_says_what_was_verified(void **state)
 {
-    struct slice message = letter_sign(
-        plain(), (struct letter_signature){ .key = LETTER_RSA_2048,
-                                            .s = "MAIL",
-                                            .d = "Example.ORG",
-                                            .header = DKIM_RELAXED,
-                                            .tags = "i=joe=2Bx@Sub.example.org; t=1000; x=3000; z=From:who|To:whom; " });
+    struct slice message =
+        letter_sign(plain(), (struct letter_signature){
+                                 .key = LETTER_RSA_2048,
+                                 .s = "MAIL",
+                                 .d = "Example.ORG",
+                                 .header = DKIM_RELAXED,
+                                 .tags = "i=joe=2Bx@Sub.example.org; t=1000; x=3000; z=From:who|To:whom; " });
     struct dkim *d = judge(message, (struct letter_how){ .settings.now_s = 2000 }, DKIM_VERIFIED);
     const struct dkim_verdict *v = dkim_verdict_at(d, 0);
 
@@ -183,7 +194,8 @@ static void relaxed_forms_survive_what_they_are_for(void **state)
         letter_sign(plain(), (struct letter_signature){ .header = DKIM_RELAXED, .body = DKIM_RELAXED });
 
     (void)state;
-    message = replaced(message, "Subject:   Is dinner   ready?  \r\n", "SUBJECT \t:Is\r\n dinner \t ready?\r\n");
+    message =
+        replaced(message, "Subject:   Is dinner   ready?  \r\n", "SUBJECT \t:Is\r\n dinner \t ready?\r\n");
     message = replaced(message, "game.  Are", "game. \t Are");
     message = replaced(message, "Joe.\r\n", "Joe. \t\r\n \r\n\r\n\t\r\n");
     expect(message, DKIM_VERIFIED);
@@ -196,14 +208,16 @@ static void simple_forms_do_not(void **state)
     (void)state;
     expect(replaced(message, "Subject:   Is", "Subject:  Is"), DKIM_HEADER_CHANGED);
     expect(replaced(message, "game.  Are", "game. Are"), DKIM_BODY_CHANGED);
-    expect(replaced(message, "Joe.\r\n", "Joe.\r\n\r\n\r\n"), DKIM_VERIFIED); /* lines at the end do not count */
+    expect(replaced(message, "Joe.\r\n", "Joe.\r\n\r\n\r\n"),
+           DKIM_VERIFIED); /* lines at the end do not count */
 }
 
 /* ---- traps: hashes and signatures ---- */
 
 static void trap_a_body_hash_of_31_32_or_65_octets_is_compared_by_length_first(void **state)
 {
-    static const char digits[] = "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=";
+    static const char digits[] =
+        "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=";
     static const struct {
         size_t digits; /* of base64, with padding */
         const char *padding;
@@ -240,20 +254,24 @@ static void trap_ed25519_signs_the_hash_of_the_header_and_not_the_header(void **
 static void trap_a_signature_of_the_wrong_length_does_not_verify(void **state)
 {
     struct slice ed = letter_sign(plain(), (struct letter_signature){ .key = LETTER_ED25519, .s = "ed" });
-    struct slice rsa = letter_sign(plain(), (struct letter_signature){ .key = LETTER_RSA_1024, .s = "r1024" });
+    struct slice rsa =
+        letter_sign(plain(), (struct letter_signature){ .key = LETTER_RSA_1024, .s = "r1024" });
     size_t b = (size_t)((const char *)memmem(ed.ptr, ed.len, "\tb=", 3) - ed.ptr);
 
     (void)state;
     expect(joined(joined(slice_take(ed, b + 3), SLICE("AAAA")), slice_skip(ed, b + 3)), DKIM_BAD_SIGNATURE);
     b = (size_t)((const char *)memmem(rsa.ptr, rsa.len, "\tb=", 3) - rsa.ptr);
-    expect(joined(joined(slice_take(rsa, b + 3), SLICE("AAAA")), slice_skip(rsa, b + 3)), DKIM_HEADER_CHANGED);
+    expect(joined(joined(slice_take(rsa, b + 3), SLICE("AAAA")), slice_skip(rsa, b + 3)),
+           DKIM_HEADER_CHANGED);
     expect(replaced(rsa, "s=r1024", "s=mail"), DKIM_HEADER_CHANGED); /* 128 octets, and a key of 256 */
 }
 
 static void trap_the_value_of_b_is_left_out_with_the_white_space_around_it(void **state)
 {
     static const char *const before[] = { " ", "", "\r\n ", " n=b=x; " };
-    static const char *const behind[] = { NULL, " ", "\r\n\t", ";", " ; t=5", "\r\n ;\r\n\tn=b=; q=dns/txt;" };
+    static const char *const behind[] = {
+        NULL, " ", "\r\n\t", ";", " ; t=5", "\r\n ;\r\n\tn=b=; q=dns/txt;"
+    };
 
     (void)state;
     for (size_t i = 0; i < ARRAY_LEN(before); i++) {
@@ -262,8 +280,9 @@ static void trap_the_value_of_b_is_left_out_with_the_white_space_around_it(void 
                 if (i == 3 && k == 5) {
                     continue; /* n= would stand twice */
                 }
-                expect_signed((struct letter_signature){ .header = c, .before = before[i], .behind = behind[k] },
-                              DKIM_VERIFIED);
+                expect_signed(
+                    (struct letter_signature){ .header = c, .before = before[i], .behind = behind[k] },
+                    DKIM_VERIFIED);
             }
         }
     }
@@ -271,7 +290,8 @@ static void trap_the_value_of_b_is_left_out_with_the_white_space_around_it(void 
 
 static void trap_b_that_is_folded_anywhere_verifies(void **state)
 {
-    struct slice message = letter_sign(plain(), (struct letter_signature){ .key = LETTER_ED25519, .s = "ed" });
+    struct slice message =
+        letter_sign(plain(), (struct letter_signature){ .key = LETTER_ED25519, .s = "ed" });
     size_t at = (size_t)((const char *)memmem(message.ptr, message.len, "\tb=", 3) - message.ptr) + 3;
 
     (void)state;
@@ -293,8 +313,9 @@ static void trap_the_body_does_not_take_the_canonicalisation_of_the_header(void 
                   DKIM_BODY_CHANGED);
     expect_signed((struct letter_signature){ .c = "simple", .header = DKIM_SIMPLE, .body = DKIM_SIMPLE },
                   DKIM_VERIFIED);
-    expect_signed((struct letter_signature){ .c = "relaxed/simple", .header = DKIM_RELAXED, .body = DKIM_RELAXED },
-                  DKIM_BODY_CHANGED);
+    expect_signed(
+        (struct letter_signature){ .c = "relaxed/simple", .header = DKIM_RELAXED, .body = DKIM_RELAXED },
+        DKIM_BODY_CHANGED);
 }
 
 static void trap_bodies_of_blank_lines_blanks_or_without_a_last_line_end_verify_in_any_chunks(void **state)
@@ -321,7 +342,8 @@ static void trap_bodies_of_blank_lines_blanks_or_without_a_last_line_end_verify_
         "\r\n \r\n\n \r\n",
         "tab\tand  blanks   between\t\twords \t x\r\n",
         "dots\r\n.\r\n..\r\n...x\r\n",
-        "the end of a block: 0123456789 0123456789  0123456789\t0123456789 \r\n\r\n\r\n0123456789 \t\r\n \r\nx\r\n",
+        "the end of a block: 0123456789 0123456789  0123456789\t0123456789 \r\n\r\n\r\n0123456789 \t\r\n "
+        "\r\nx\r\n",
     };
     static const char zeros[] = "NUL \0\0 and 8-bit \xc3\xa4 \xff\xfe \0 \r\n\0";
 
@@ -340,7 +362,8 @@ static void trap_a_message_that_ends_with_its_header_section_has_an_empty_body(v
 {
     (void)state;
     for (enum dkim_canon c = DKIM_SIMPLE; c < DKIM_CANON_COUNT; c++) {
-        expect(letter_sign(slice_str(header), (struct letter_signature){ .header = c, .body = c }), DKIM_VERIFIED);
+        expect(letter_sign(slice_str(header), (struct letter_signature){ .header = c, .body = c }),
+               DKIM_VERIFIED);
     }
 }
 
@@ -352,7 +375,9 @@ static void trap_thousands_of_blank_lines_count_only_if_something_follows(void *
     (void)state;
     for (size_t i = 0; i < ARRAY_LEN(lines) * 8; i++) {
         size_t n = lines[i / 8];
-        struct letter_signature sign = { .key = LETTER_ED25519, .s = "ed", .header = DKIM_RELAXED,
+        struct letter_signature sign = { .key = LETTER_ED25519,
+                                         .s = "ed",
+                                         .header = DKIM_RELAXED,
                                          .body = i & 1 ? DKIM_RELAXED : DKIM_SIMPLE };
         struct buf text;
 
@@ -388,18 +413,22 @@ static void trap_l_that_is_0_exact_short_or_longer_than_the_body(void **state)
         { "l=55; ", 0, false, DKIM_BODY_SHORTER },
         { "l=18446744073709551615; ", 0, false, DKIM_BODY_SHORTER },
         { "l=18446744073709551616; ", 0, false, DKIM_BODY_SHORTER },
-        { "l=9999999999999999999999999999999999999999999999999999999999999999999999999999; ", 0, false, DKIM_BODY_SHORTER },
+        { "l=9999999999999999999999999999999999999999999999999999999999999999999999999999; ", 0, false,
+          DKIM_BODY_SHORTER },
         { "l=6; ", 5, false, DKIM_BODY_CHANGED },
         { "l=; ", 0, false, DKIM_BAD_LENGTH },
         { "l=-1; ", 0, false, DKIM_BAD_LENGTH },
         { "l=5x; ", 5, false, DKIM_BAD_LENGTH },
-        { "l=99999999999999999999999999999999999999999999999999999999999999999999999999999; ", 0, false, DKIM_BAD_LENGTH },
+        { "l=99999999999999999999999999999999999999999999999999999999999999999999999999999; ", 0, false,
+          DKIM_BAD_LENGTH },
     };
 
     (void)state;
     for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
-        expect_signed((struct letter_signature){ .tags = rows[i].tags, .length = rows[i].length,
-                                                 .nothing = rows[i].nothing, .body = DKIM_RELAXED },
+        expect_signed((struct letter_signature){ .tags = rows[i].tags,
+                                                 .length = rows[i].length,
+                                                 .nothing = rows[i].nothing,
+                                                 .body = DKIM_RELAXED },
                       rows[i].want);
     }
 }
@@ -417,7 +446,8 @@ static void trap_l_0_of_an_empty_body_is_all_of_it(void **state)
 
 static void trap_text_behind_l_is_not_a_pass_but_blank_lines_do_not_count(void **state)
 {
-    struct slice message = letter_sign(plain(), (struct letter_signature){ .tags = "l=54; ", .body = DKIM_RELAXED });
+    struct slice message =
+        letter_sign(plain(), (struct letter_signature){ .tags = "l=54; ", .body = DKIM_RELAXED });
 
     (void)state;
     expect(joined(message, SLICE("\r\n \r\n")), DKIM_VERIFIED);
@@ -427,15 +457,18 @@ static void trap_text_behind_l_is_not_a_pass_but_blank_lines_do_not_count(void *
 
 static void every_l_of_many_signatures_is_read_off_one_hash(void **state)
 {
-    static const char *const tags[] = { "l=0; ", "l=1; ", "l=30; ", "l=54; ", "", "l=30; ", "l=53; ", "l=2; " };
+    static const char *const tags[] = {
+        "l=0; ", "l=1; ", "l=30; ", "l=54; ", "", "l=30; ", "l=53; ", "l=2; "
+    };
     static const uint64_t length[] = { 0, 1, 30, 54, 0, 30, 53, 2 };
     struct slice message = plain();
     struct dkim *d;
 
     (void)state;
     for (size_t i = 0; i < ARRAY_LEN(tags); i++) {
-        message = letter_sign(message, (struct letter_signature){ .tags = tags[i], .length = length[i],
-                                                                  .nothing = i == 0, .body = DKIM_RELAXED });
+        message = letter_sign(
+            message, (struct letter_signature){
+                         .tags = tags[i], .length = length[i], .nothing = i == 0, .body = DKIM_RELAXED });
     }
     d = judge(message, (struct letter_how){ 0 }, DKIM_BODY_LONGER);
     for (size_t i = 0; i < ARRAY_LEN(tags); i++) { /* the last one signed stands on top */
@@ -458,7 +491,8 @@ static void trap_h_without_from_is_an_error(void **state)
 
 static void trap_h_may_name_absent_fields_and_one_that_is_added_later_breaks_it(void **state)
 {
-    struct slice message = letter_sign(plain(), (struct letter_signature){ .h = "x-none:from:cc:from:to:subject:to" });
+    struct slice message =
+        letter_sign(plain(), (struct letter_signature){ .h = "x-none:from:cc:from:to:subject:to" });
 
     (void)state;
     expect(message, DKIM_VERIFIED);
@@ -487,15 +521,18 @@ static void trap_a_second_from_on_top_is_not_the_signed_one(void **state)
     struct slice forged = joined(SLICE("From: boss@example.org\r\n"), message);
     struct dkim *d = judge(forged, (struct letter_how){ .author = "" }, DKIM_VERIFIED);
 
-    (void)state; /* the caller names no author, so nothing is preferred; and dkim_best finds nothing aligned */
+    (void)
+        state; /* the caller names no author, so nothing is preferred; and dkim_best finds nothing aligned */
     assert_int_equal(dkim_best(d, NULL, NULL)->result, DKIM_PASS);
     dkim_free(d);
 }
 
 static void trap_a_signature_may_sign_an_older_one_but_not_itself(void **state)
 {
-    struct slice message = letter_sign(plain(), (struct letter_signature){ .key = LETTER_ED25519, .s = "ed" });
-    struct slice both = letter_sign(message, (struct letter_signature){ .h = "from:dkim-signature:dkim-signature" });
+    struct slice message =
+        letter_sign(plain(), (struct letter_signature){ .key = LETTER_ED25519, .s = "ed" });
+    struct slice both =
+        letter_sign(message, (struct letter_signature){ .h = "from:dkim-signature:dkim-signature" });
     struct dkim *d = judge(both, (struct letter_how){ 0 }, DKIM_VERIFIED);
 
     (void)state;
@@ -518,8 +555,8 @@ static void trap_white_space_before_the_colon_is_part_of_simple_form_only(void *
 
 static void trap_empty_and_8bit_fields_verify(void **state)
 {
-    static const char *const more[] = { "X-A:\r\n", "X-A: \t\r\n", "X-A:\r\n \r\n", "X-A: caf\xc3\xa9 \xff\r\n",
-                                        "x-a:a\r\n\t\r\n b\r\n" };
+    static const char *const more[] = { "X-A:\r\n", "X-A: \t\r\n", "X-A:\r\n \r\n",
+                                        "X-A: caf\xc3\xa9 \xff\r\n", "x-a:a\r\n\t\r\n b\r\n" };
 
     (void)state;
     for (size_t i = 0; i < ARRAY_LEN(more); i++) {
@@ -550,7 +587,8 @@ static struct slice with_junk(struct slice message, size_t count, const char *d,
 
 static void trap_a_good_signature_of_the_author_behind_49_others_passes(void **state)
 {
-    struct slice message = letter_sign(plain(), (struct letter_signature){ .key = LETTER_ED25519, .s = "ed" });
+    struct slice message =
+        letter_sign(plain(), (struct letter_signature){ .key = LETTER_ED25519, .s = "ed" });
     const struct dkim_want *wants;
     struct dkim *d =
         judge(with_junk(message, 49, "junk.example", "s"), (struct letter_how){ 0 }, DKIM_VERIFIED);
@@ -602,8 +640,8 @@ static void related_domains_come_first_in_the_order_of_the_message(void **state)
 {
     struct slice message = plain();
     struct letter_how how = { .zone = &zone, .author = "mail.example.org", .settings.max_signatures = 3 };
-    static const char *const domains[] = { "a.mail.example.org", "xmail.example.org", "example.org", "ple.org",
-                                           "other.example" };
+    static const char *const domains[] = { "a.mail.example.org", "xmail.example.org", "example.org",
+                                           "ple.org", "other.example" };
     const struct dkim_want *wants;
     struct dkim *d;
 
@@ -615,7 +653,8 @@ static void related_domains_come_first_in_the_order_of_the_message(void **state)
     assert_int_equal(dkim_wants(d, &wants), 3);
     assert_true(slice_eq(wants[0].name, SLICE("mail._domainkey.example.org")));
     assert_true(slice_eq(wants[1].name, SLICE("mail._domainkey.a.mail.example.org")));
-    assert_true(slice_eq(wants[2].name, SLICE("mail._domainkey.other.example"))); /* the top one of the rest */
+    assert_true(
+        slice_eq(wants[2].name, SLICE("mail._domainkey.other.example"))); /* the top one of the rest */
     dkim_free(d);
 }
 
@@ -627,7 +666,8 @@ static void one_key_of_several_signatures_is_asked_for_once(void **state)
 
     (void)state;
     for (int i = 0; i < 4; i++) {
-        message = letter_sign(message, (struct letter_signature){ .s = i % 2 ? "mail" : "MAIL", .body = (enum dkim_canon)(i / 2) });
+        message = letter_sign(message, (struct letter_signature){ .s = i % 2 ? "mail" : "MAIL",
+                                                                  .body = (enum dkim_canon)(i / 2) });
     }
     d = judge(message, (struct letter_how){ 0 }, DKIM_VERIFIED);
     assert_int_equal(dkim_wants(d, &wants), 1);
@@ -705,11 +745,13 @@ static void answers_that_are_no_record(void **state)
 
 static void trap_an_ed25519_signature_needs_an_ed25519_record(void **state)
 {
-    struct slice message = letter_sign(plain(), (struct letter_signature){ .key = LETTER_ED25519, .s = "ed" });
+    struct slice message =
+        letter_sign(plain(), (struct letter_signature){ .key = LETTER_ED25519, .s = "ed" });
     struct letter_zone own = { .count = 0 };
 
     (void)state;
-    letter_zone_put(&own, SLICE("ed._domainkey.example.org"), letter_record("v=DKIM1; ", LETTER_ED25519)); /* k=rsa */
+    letter_zone_put(&own, SLICE("ed._domainkey.example.org"),
+                    letter_record("v=DKIM1; ", LETTER_ED25519)); /* k=rsa */
     dkim_free(judge(message, (struct letter_how){ .zone = &own }, DKIM_KEY_TYPE));
     own.entry[0].answer.text = letter_record("v=DKIM1; ", LETTER_RSA_768);
     dkim_free(judge(message, (struct letter_how){ .zone = &own }, DKIM_KEY_TYPE));
@@ -730,7 +772,8 @@ static void trap_t_s_forbids_an_identity_below_the_domain(void **state)
     (void)state;
     expect_signed((struct letter_signature){ .s = "strict" }, DKIM_VERIFIED);
     expect_signed((struct letter_signature){ .s = "strict", .tags = "i=joe@EXAMPLE.org; " }, DKIM_VERIFIED);
-    expect_signed((struct letter_signature){ .s = "strict", .tags = "i=joe@sub.example.org; " }, DKIM_KEY_IDENTITY);
+    expect_signed((struct letter_signature){ .s = "strict", .tags = "i=joe@sub.example.org; " },
+                  DKIM_KEY_IDENTITY);
     expect_signed((struct letter_signature){ .s = "mail", .tags = "i=joe@sub.example.org; " }, DKIM_VERIFIED);
 }
 
@@ -748,7 +791,8 @@ static void trap_test_keys_count_like_others(void **state)
 static void trap_a_u_label_is_an_error_and_an_a_label_is_not(void **state)
 {
     struct slice a = letter_sign(plain(), (struct letter_signature){ .d = "xn--bcher-kva.example" });
-    struct slice u = letter_sign(plain(), (struct letter_signature){ .d = "b\xc3\xbc" "cher.example" });
+    struct slice u = letter_sign(plain(), (struct letter_signature){ .d = "b\xc3\xbc"
+                                                                          "cher.example" });
     struct dkim *d;
 
     (void)state;
@@ -769,7 +813,8 @@ static void expiry_is_judged_by_the_time_that_is_given(void **state)
     (void)state;
     dkim_free(judge(message, (struct letter_how){ .settings.now_s = 2000 }, DKIM_VERIFIED));
     dkim_free(judge(message, (struct letter_how){ .settings.now_s = 2001 }, DKIM_EXPIRED));
-    dkim_free(judge(message, (struct letter_how){ .settings.now_s = 1 }, DKIM_VERIFIED)); /* from the future */
+    dkim_free(
+        judge(message, (struct letter_how){ .settings.now_s = 1 }, DKIM_VERIFIED)); /* from the future */
     dkim_free(judge(backward, (struct letter_how){ .settings.now_s = 1 }, DKIM_EXPIRES_BEFORE));
     assert_int_equal(dkim_reason_result(DKIM_EXPIRED), DKIM_FAIL);
     assert_int_equal(dkim_reason_result(DKIM_EXPIRES_BEFORE), DKIM_PERMERROR);
@@ -793,12 +838,14 @@ static void fields_of_more_than_64_kib_are_not_verified(void **state)
             buf_put_str(&big, "\r\n 1234567890123456789012345678901234567890123456789012345678901");
         }
         buf_put_str(&big, "\r\n");
-        d = letter_judge(letter_sign(letter(big.ptr, slice_str(body)), (struct letter_signature){ .h = "from:x-big" }),
-                         &how);
+        d = letter_judge(
+            letter_sign(letter(big.ptr, slice_str(body)), (struct letter_signature){ .h = "from:x-big" }),
+            &how);
         assert_int_equal(dkim_verdict_at(d, 0)->reason, i == 0 ? DKIM_VERIFIED : DKIM_TOO_LARGE);
         dkim_free(d);
         /* not signed, it does not matter */
-        d = letter_judge(letter_sign(letter(big.ptr, slice_str(body)), (struct letter_signature){ .h = "from" }), &how);
+        d = letter_judge(
+            letter_sign(letter(big.ptr, slice_str(body)), (struct letter_signature){ .h = "from" }), &how);
         assert_int_equal(dkim_verdict_at(d, 0)->reason, DKIM_VERIFIED);
         dkim_free(d);
         buf_fini(&big);
@@ -862,7 +909,8 @@ static void a_thousand_names_are_read_and_one_more_is_an_error(void **state)
         for (size_t i = 1; i < count; i++) {
             buf_put_str(&h, i % 2 ? ":to" : ":x");
         }
-        expect_signed((struct letter_signature){ .h = h.ptr }, count == 1000 ? DKIM_VERIFIED : DKIM_BAD_NAMES);
+        expect_signed((struct letter_signature){ .h = h.ptr },
+                      count == 1000 ? DKIM_VERIFIED : DKIM_BAD_NAMES);
         buf_fini(&h);
     }
 }
@@ -871,7 +919,8 @@ static void a_thousand_names_are_read_and_one_more_is_an_error(void **state)
 
 static void what_is_undecided_when_time_is_over_is_a_temperror(void **state)
 {
-    struct slice message = with_junk(letter_sign(plain(), (struct letter_signature){ .s = "mail" }), 2, "a.example", "s");
+    struct slice message =
+        with_junk(letter_sign(plain(), (struct letter_signature){ .s = "mail" }), 2, "a.example", "s");
     struct dkim_settings settings = { .max_signatures = 10 };
     struct letter_how how = { .zone = &zone };
     struct slice field;
