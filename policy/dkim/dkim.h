@@ -70,7 +70,7 @@ enum dkim_reason {
     DKIM_BAD_IDENTITY,   /* i= is not an address within d= */
     DKIM_BAD_NAMES,      /* h= */
     DKIM_FROM_UNSIGNED,  /* h= does not name From */
-    DKIM_BAD_BODY_HASH,  /* bh= is not base64 of 32 octets */
+    DKIM_BAD_BODY_HASH,  /* bh= is not base64 of as many octets as a= says */
     DKIM_BAD_SIGNATURE,  /* b= is not base64, or of no length that a= can have */
     DKIM_BAD_LENGTH,     /* l= */
     DKIM_BAD_TIME,       /* t= or x= */

@@ -52,7 +52,7 @@ static const struct {
     [DKIM_BAD_IDENTITY] = { DKIM_PERMERROR, "i= is not an address within d=" },
     [DKIM_BAD_NAMES] = { DKIM_PERMERROR, "h= is not a list of field names, or is too long" },
     [DKIM_FROM_UNSIGNED] = { DKIM_PERMERROR, "h= does not cover From" },
-    [DKIM_BAD_BODY_HASH] = { DKIM_PERMERROR, "bh= is not a SHA-256 hash" },
+    [DKIM_BAD_BODY_HASH] = { DKIM_PERMERROR, "bh= is not a hash of this kind" },
     [DKIM_BAD_SIGNATURE] = { DKIM_PERMERROR, "b= is not a signature of this kind" },
     [DKIM_BAD_LENGTH] = { DKIM_PERMERROR, "l= is not a number" },
     [DKIM_BAD_TIME] = { DKIM_PERMERROR, "t= or x= is not a time" },

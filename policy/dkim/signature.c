@@ -15,6 +15,7 @@
 
 #define SIGNATURE_OCTETS_MAX (DKIM_RSA_BITS_MAX / 8)
 #define ED25519_SIGNATURE_LEN 64
+#define SHA1_LEN 20
 #define LOCAL_MAX 64 /* RFC 5321 4.5.3.1.1 */
 
 enum tag_id {
@@ -245,13 +246,13 @@ static enum dkim_reason read_names(struct reading *r)
     return has_from ? DKIM_VERIFIED : DKIM_FROM_UNSIGNED;
 }
 
-/* The lengths are compared here, before anything looks at the octets. */
+/* The lengths are compared here, before anything looks at the octets.  The hash of rsa-sha1 is read to be refused. */
 static enum dkim_reason read_body_hash(struct reading *r)
 {
+    size_t len = r->out->algorithm == DKIM_RSA_SHA1 ? SHA1_LEN : DKIM_HASH_LEN;
     struct slice *hash = &r->out->body_hash;
 
-    if (!dkim_tags_base64(r->tags[TAG_BH].value, DKIM_HASH_LEN, r->rules->arena, hash) ||
-        hash->len != DKIM_HASH_LEN) {
+    if (!dkim_tags_base64(r->tags[TAG_BH].value, len, r->rules->arena, hash) || hash->len != len) {
         return DKIM_BAD_BODY_HASH;
     }
     return DKIM_VERIFIED;

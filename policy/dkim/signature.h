@@ -20,7 +20,7 @@ struct dkim_signature {
     struct slice identity;       /* as in struct dkim_verdict, in the arena */
     bool identity_is_domain;     /* the domain of i= is d= itself, or i= is absent */
     struct slice names;          /* h= as it stands in the field: dkim_signature_name reads it */
-    struct slice body_hash;      /* DKIM_HASH_LEN octets, in the arena */
+    struct slice body_hash;      /* DKIM_HASH_LEN octets if the signature is read without an error; in the arena */
     struct slice signature;      /* octets of b=, in the arena */
     struct slice signature_text; /* b= as it stands in the field, with white space: left out of the hash */
     bool has_length;

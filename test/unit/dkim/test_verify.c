@@ -627,7 +627,7 @@ static void trap_broken_signatures_use_up_no_lookup(void **state)
     buf_init(&out, LETTER_MAX);
     for (int i = 0; i < 30; i++) {
         buf_put_str(&out, i % 2 ? "DKIM-Signature: v=1; a=rsa-sha1; d=example.org; s=x; h=from; "
-                                  "bh=47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU=; b=AAAA\r\n"
+                                  "bh=2jmj7l5rSw0yVb/vlWAYkK/YBwk=; b=AAAA\r\n"
                                 : "DKIM-Signature: v=1; d=example.org; s=x\r\n");
     }
     buf_put_slice(&out, message);
@@ -760,7 +760,9 @@ static void trap_an_ed25519_signature_needs_an_ed25519_record(void **state)
 static void trap_sha1_and_short_keys_are_policy_and_never_pass(void **state)
 {
     (void)state;
-    expect_signed((struct letter_signature){ .a = "rsa-sha1" }, DKIM_SHA1);
+    expect_signed((struct letter_signature){ .a = "rsa-sha1", .bh = "2jmj7l5rSw0yVb/vlWAYkK/YBwk=" },
+                  DKIM_SHA1);
+    expect_signed((struct letter_signature){ .a = "rsa-sha1" }, DKIM_BAD_BODY_HASH); /* 32 octets */
     expect_signed((struct letter_signature){ .key = LETTER_RSA_768, .s = "r768" }, DKIM_KEY_SHORT);
     assert_int_equal(dkim_reason_result(DKIM_SHA1), DKIM_POLICY);
     assert_int_equal(dkim_reason_result(DKIM_KEY_SHORT), DKIM_POLICY);
