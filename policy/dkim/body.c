@@ -1,8 +1,8 @@
 /*
- * body.c - runs the body through each canonical form that is wanted, and reads the hash at each l=.
+ * body.c - runs the body through each canonicalisation in use and reads the running hash at each l=.
  *
- * Owns      struct dkim_body: sink, form and hash of one canonicalisation, with the hashes that are wanted of it in
- *           the order of their lengths, the whole body last.
+ * Owns      struct dkim_body: sink, automaton and hash of one canonicalisation, and the hashes that signatures wait
+ *           for, sorted by length with the whole body last.
  */
 #include "policy/dkim/body.h"
 
@@ -13,15 +13,15 @@ struct dkim_body {
     struct dkim_sink sink;
     struct dkim_canon_body form;
     struct dkim_hash *hash;
-    uint64_t octets; /* canonical octets that were hashed */
+    uint64_t octets; /* canonical octets hashed so far */
     size_t users;    /* signatures that still wait */
-    struct {         /* where the body ends, if it ended at the last fork of its form */
+    struct {         /* state at the last fork: the end of the body if nothing follows */
         uint64_t octets;
         uint8_t hash[DKIM_HASH_LEN];
     } fork;
-    size_t next; /* the first of wanted[] whose length was not reached */
+    size_t next; /* first of wanted[] whose length is not reached yet */
     size_t count;
-    struct dkim_body_hash *wanted[DKIM_FIELDS_MAX]; /* by length; the whole body is the longest */
+    struct dkim_body_hash *wanted[DKIM_FIELDS_MAX]; /* sorted, see compare_length() */
 };
 
 void dkim_bodies_init(struct dkim_bodies *b)
@@ -48,9 +48,9 @@ void dkim_bodies_fini(struct dkim_bodies *b)
     }
 }
 
-/* ---- what the canonical form writes to ---- */
+/* ---- callbacks of the canonical form ---- */
 
-/* Hashes canonical octets, and reads the hash at each length on the way. */
+/* Hashes canonical octets; stops at each wanted length to read the hash. */
 static void on_canonical(void *arg, const void *data, size_t len)
 {
     struct dkim_body *body = arg;
@@ -81,7 +81,7 @@ static void on_fork(void *arg)
 
 static struct dkim_body *new_body(enum dkim_canon canon)
 {
-    struct dkim_body *body = xmalloc(sizeof(*body)); /* 4 KiB of it need not be cleared */
+    struct dkim_body *body = xmalloc(sizeof(*body)); /* not cleared: 4 KiB of it are a buffer */
 
     body->hash = dkim_hash_new();
     body->octets = 0;
@@ -93,9 +93,9 @@ static struct dkim_body *new_body(enum dkim_canon canon)
     return body;
 }
 
-/* ---- what is wanted ---- */
+/* ---- registration ---- */
 
-/* Less, equal, more: the whole body is longer than any length. */
+/* Compares like strcmp(); the whole body counts as longer than any l=. */
 static int compare_length(const struct dkim_body_hash *want, const struct dkim_signature *sig)
 {
     if (want->has_length != sig->has_length) {
@@ -159,7 +159,7 @@ static void end_body(struct dkim_body *body)
     uint64_t octets;
 
     dkim_canon_body_end(&body->form);
-    on_canonical(body, "", 0); /* l=0 of an empty body */
+    on_canonical(body, "", 0); /* reads the hash for l=0 of an empty body */
     octets = body->form.forked ? body->fork.octets : body->octets;
     for (size_t i = 0; i < body->count; i++) {
         struct dkim_body_hash *want = body->wanted[i];

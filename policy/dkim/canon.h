@@ -1,7 +1,7 @@
 /*
  * canon.h - canonical forms of header fields and of the body (RFC 6376 3.4), streaming.
  *
- * Pure.  What comes out is gathered in blocks of 4 KiB, so that a hash sees few and long pieces.
+ * Pure.  A sink gathers the output in blocks of 4 KiB, so that the hash gets few, long pieces.
  */
 #ifndef POLICY_DKIM_CANON_H
 #define POLICY_DKIM_CANON_H
@@ -21,31 +21,32 @@ struct dkim_sink {
 
 void dkim_sink_init(struct dkim_sink *s, void (*put)(void *arg, const void *data, size_t len), void *arg);
 void dkim_sink_put(struct dkim_sink *s, const void *data, size_t len);
-void dkim_sink_flush(struct dkim_sink *s); /* hands over what was gathered */
+void dkim_sink_flush(struct dkim_sink *s); /* passes on the gathered octets */
 
 /*
- * One field without its final CRLF; none is written behind it.  name_len: octets before the colon.  hole: a part of
- * the value that is left out (b= of a signature, RFC 6376 3.7); empty: none.
+ * Writes one field without its final CRLF.  name_len: octets before the colon.  hole: a part of the value to omit
+ * (b= of a signature, RFC 6376 3.7); SLICE_NONE omits nothing.
  */
 void dkim_canon_field(struct dkim_sink *s, enum dkim_canon canon, struct slice field, size_t name_len,
                       struct slice hole);
 
 /*
- * A body on its way.  Line ends are CRLF alone; a bare CR or LF is an octet like any other.
+ * The state of one body.  Only CRLF ends a line; a bare CR or LF is an octet like any other.
  *
- * Line ends that nothing follows do not count (RFC 6376 3.4.3), so they are held back.  More than a few thousand are
- * written all the same, for whoever sends millions must not have them all hashed in one call: `fork` is then called
- * where the canonical body ends if nothing follows, and `forked` says whether that came true.
+ * Empty lines at the end of the body do not count (RFC 6376 3.4.3), so the automaton holds line ends back until
+ * something follows.  A body of millions of empty lines must not cause all that work in one call.  So beyond a few
+ * thousand it writes them anyway, after it called `fork` at the place where the canonical body ends if nothing
+ * follows.  `forked` says at the end whether nothing did.
  */
 struct dkim_canon_body {
     struct dkim_sink *sink;
-    void (*fork)(void *arg); /* called with the argument of the sink, after everything before was put there */
+    void (*fork)(void *arg); /* gets the argument of the sink, which has all octets up to this place */
     enum dkim_canon canon;
-    size_t lines; /* line ends that are held back */
-    bool blank;   /* relaxed: white space is held back, behind them */
-    bool cr;      /* a CR is held back, behind both */
-    bool started; /* something counted */
-    bool forked;  /* after dkim_canon_body_end: the body ended at the last fork */
+    size_t lines; /* line ends held back */
+    bool blank;   /* relaxed: white space held back, after those line ends */
+    bool cr;      /* a CR held back, after both */
+    bool started; /* the body has an octet that counts */
+    bool forked;  /* after dkim_canon_body_end: the body ends at the last fork */
 };
 
 void dkim_canon_body_init(struct dkim_canon_body *b, enum dkim_canon canon, struct dkim_sink *sink,

@@ -1,11 +1,11 @@
 /*
  * crypto.c - RSA and Ed25519 verification and a readable SHA-256, on OpenSSL's EVP.
  *
- * A key is made anew for each verification, from numbers that key.c has read: EVP_PKEY_fromdata costs 3 us and its
- * Montgomery form 5, where d2i_PUBKEY costs 120 to 300 (OpenSSL 3.0).  So there is no cache of parsed keys.
+ * Each verification makes its key anew from the numbers that key.c read.  EVP_PKEY_fromdata costs 3 us and the
+ * Montgomery form 5 us, where d2i_PUBKEY costs 120 to 300 us (OpenSSL 3.0), so a cache of keys would not pay.
  *
- * Errors     Without memory for a hash the process aborts (core/base.h).  A verification that the system cannot do is
- *            told apart from one that fails.
+ * Errors     Without memory for a hash the process aborts (core/base.h).  A failed verification and one that this
+ *            system cannot do are different results.
  */
 #include "policy/dkim/crypto.h"
 
@@ -19,7 +19,7 @@
 
 static const EVP_MD *sha256(void)
 {
-    static EVP_MD *digest; /* fetched once, as core/crypto.c does: a fetch costs more than hashing a field */
+    static EVP_MD *digest; /* fetched once, as in core/crypto.c: a fetch costs more than hashing a field */
 
     if (digest == NULL) {
         digest = EVP_MD_fetch(NULL, "SHA256", NULL);
@@ -28,7 +28,7 @@ static const EVP_MD *sha256(void)
     return digest;
 }
 
-/* OSSL_PARAM holds numbers in the order of the machine; key records hold the most significant octet first. */
+/* OSSL_PARAM wants numbers in host byte order; DER has the most significant octet first. */
 static OSSL_PARAM number_param(const char *name, struct slice number, unsigned char mem[MODULUS_OCTETS_MAX])
 {
     BUG_ON(number.len > MODULUS_OCTETS_MAX);
@@ -40,7 +40,7 @@ static OSSL_PARAM number_param(const char *name, struct slice number, unsigned c
     return OSSL_PARAM_construct_BN(name, mem, number.len);
 }
 
-/* NULL: the system cannot make it. */
+/* Returns NULL if OpenSSL cannot make the key. */
 static EVP_PKEY *rsa_key(const struct dkim_key *key)
 {
     unsigned char modulus[MODULUS_OCTETS_MAX], exponent[MODULUS_OCTETS_MAX];
@@ -110,7 +110,7 @@ enum dkim_crypto dkim_crypto_verify(const struct dkim_key *key, const uint8_t ha
 
 struct dkim_hash {
     EVP_MD_CTX *running;
-    EVP_MD_CTX *copy; /* made by dkim_hash_read, and kept for the next */
+    EVP_MD_CTX *copy; /* scratch for dkim_hash_read */
 };
 
 struct dkim_hash *dkim_hash_new(void)

@@ -1,18 +1,18 @@
 /*
- * header.c - fields by name.
+ * header.c - fields by name, without regard to case.
  *
- * The table is keyed (core/table.h), so names cannot be chosen to collide.  Names that differ in case only are one.
+ * The table hashes with a random key (core/table.h), so a peer cannot choose names that collide.
  */
 #include "policy/dkim/header.h"
 
-#define KEY_MAX 1000 /* octets of a name: no line is longer (RFC 5322 2.1.1) */
+#define KEY_MAX 1000 /* octets of a name; no line is longer (RFC 5322 2.1.1) */
 
 /* All fields of one name. */
 struct name {
     struct table_entry entry;
     struct dkim_field *lowest;
     const struct dkim_field
-        *cursor; /* the next one to pick, if round is that of the header; else `lowest` is */
+        *cursor; /* next field to pick, valid if round is the header's; else start at `lowest` */
     unsigned round;
 };
 
@@ -70,7 +70,7 @@ struct slice dkim_field_value(const struct dkim_field *f)
     return slice_skip(f->text, f->name_len + 1);
 }
 
-/* The name in lower case, in `mem`; empty if it is too long. */
+/* Writes the name to `mem` in lower case; returns the empty slice if it is too long. */
 static struct slice lower(struct slice name, char mem[KEY_MAX])
 {
     if (name.len > KEY_MAX) {

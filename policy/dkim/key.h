@@ -1,8 +1,7 @@
 /*
- * key.h - a key record (RFC 6376 3.6.1), read and checked.
+ * key.h - parses and checks a key record (RFC 6376 3.6.1), down to the numbers of the key.
  *
- * Pure.  The record says whether it may be used; the key itself is read out of DER here too, so that no octet of a
- * peer reaches a decoder of OpenSSL.
+ * Pure.  Our own DER reader extracts modulus and exponent, so no octet of a peer reaches a decoder of OpenSSL.
  */
 #ifndef POLICY_DKIM_KEY_H
 #define POLICY_DKIM_KEY_H
@@ -18,8 +17,8 @@ enum dkim_key_type {
 struct dkim_key {
     enum dkim_key_type type;
     bool testing;          /* t=y */
-    bool strict;           /* t=s: the domain of i= must be d= itself */
-    enum dkim_reason data; /* DKIM_VERIFIED, or why p= is no key of this type that may be used */
+    bool strict;           /* t=s: the domain of i= must equal d= */
+    enum dkim_reason data; /* DKIM_VERIFIED, or why p= is not a usable key of this type */
     struct slice modulus;  /* RSA: big-endian, no leading zero */
     struct slice exponent; /* likewise */
     unsigned bits;         /* of the modulus */
@@ -27,8 +26,8 @@ struct dkim_key {
 };
 
 /*
- * Reads a record.  Slices are in the arena.  DKIM_VERIFIED, or why this record is for no signature.  Whether it is for
- * a given one is said by type, strict and data, in this order.
+ * Reads a record; slices in *out are in the arena.  Returns DKIM_VERIFIED, or the reason why the record serves no
+ * signature at all.  To decide about a given signature, check type, strict and data, in this order.
  */
 enum dkim_reason dkim_key_read(struct slice record, struct arena *arena, struct dkim_key *out) MUST_USE;
 

@@ -1,9 +1,9 @@
 /*
- * results.c - what a verdict is called: words of RFC 8601, reasons for people, and the text for
+ * results.c - presents verdicts: words of RFC 8601, reasons for people, the best signature, and the text for
  * Authentication-Results.
  *
- * A value of the peer is written only in a form that its own grammar gave it: d= and s= are host names, i= is a
- * dot-string at a host name, a= is one of ours, b= is base64.  None of them can end a value, a line or a comment.
+ * Every value of the peer has passed its own grammar before: d= and s= are host names, i= is a dot-string at a host
+ * name, a= is one of our words, b= is base64.  So none can end a value, a line or a comment.
  *
  * RFC       8601 2.2, 2.7.1; 6008 (header.b); 2045 5.1 (token)
  */
@@ -96,7 +96,7 @@ enum dkim_result dkim_reason_result(enum dkim_reason reason)
 
 /* ---- the best of all ---- */
 
-/* Higher is better.  A temperror might have been a pass, so it hides everything that certainly is none. */
+/* Higher is better.  A temperror may hide a pass, so it beats every result that certainly is not one. */
 static int rank(enum dkim_result result)
 {
     static const int ranks[DKIM_RESULT_COUNT] = {
@@ -138,7 +138,7 @@ static void put_property(struct buf *out, const char *name, struct slice value)
     buf_put_slice(out, value);
 }
 
-/* `/` and `=` of base64 are not allowed in a token. */
+/* Base64 has `/` and `=`, which need a quoted-string (RFC 2045 5.1). */
 static void put_signature(struct buf *out, struct slice prefix)
 {
     bool token = slice_find(prefix, '/') == prefix.len && slice_find(prefix, '=') == prefix.len;

@@ -1,12 +1,12 @@
 /*
- * signature.c - the tags of a DKIM-Signature field.
+ * signature.c - reads the tags of a DKIM-Signature field, one small reader for each.
  *
- * RFC 6376 6.1.1 asks for "meticulous" validation: a value that breaks its grammar is a permerror, not a guess.  Tags
- * that are not known are ignored, and so is z=.  Values are case-sensitive where the RFC does not say otherwise.
+ * RFC 6376 6.1.1 asks verifiers to validate "meticulously": a value that breaks its grammar is a permerror, not a
+ * guess.  Unknown tags and z= are ignored.  Values are case-sensitive unless the RFC says otherwise (3.2).
  *
- * Names     d=, s= and the domain of i= are host names of at least two labels (d=) in A-labels.  They go into a DNS
- *           question and into header fields, so they are checked before anything else is done with them.
- * t=        A signature from the future is accepted: RFC 6376 3.5 leaves it open, and clocks are wrong.
+ * Names     d=, s= and the domain of i= end up in DNS questions and in header fields.  They must be host names in
+ *           A-labels; d= needs two labels at least.
+ * t=        A signature time in the future is accepted.  RFC 6376 3.5 leaves this open, and clocks are wrong.
  */
 #include "policy/dkim/signature.h"
 
@@ -19,7 +19,7 @@
 #define LOCAL_MAX 64 /* RFC 5321 4.5.3.1.1 */
 
 enum tag_id {
-    TAG_V = 0, /* the required ones first */
+    TAG_V = 0, /* required tags first */
     TAG_A,
     TAG_B,
     TAG_BH,
@@ -40,7 +40,7 @@ enum tag_id {
 static const char *const tag_names[TAG_COUNT] = { "v", "a", "b", "bh", "d", "h", "s",
                                                   "c", "i", "l", "q",  "t", "x" };
 
-/* What the readers below share. */
+/* What all readers share. */
 struct reading {
     const struct dkim_signature_rules *rules;
     struct dkim_tag tags[TAG_COUNT];
@@ -49,7 +49,7 @@ struct reading {
 
 /* ---- names ---- */
 
-/* A host name in A-labels, into the arena; empty if it is none. */
+/* Converts a host name to lower-case A-labels in the arena; returns the empty slice if it is not a host name. */
 static struct slice read_host(const struct reading *r, struct slice text)
 {
     char mem[IDNA_NAME_MAX + 1];
@@ -71,8 +71,7 @@ static enum dkim_reason read_domain(struct reading *r)
 {
     struct slice domain = read_host(r, r->tags[TAG_D].value);
 
-    if (slice_find(domain, '.') ==
-        domain.len) { /* a top-level domain signs for nobody (RFC 6376 3.5: domain-name) */
+    if (slice_find(domain, '.') == domain.len) { /* two labels at least: RFC 6376 3.5, domain-name */
         return DKIM_BAD_DOMAIN;
     }
     r->out->domain = domain;
@@ -100,13 +99,13 @@ static enum dkim_reason read_selector(struct reading *r)
     return slice_empty(r->out->key_name) ? DKIM_TOO_LARGE : DKIM_VERIFIED;
 }
 
-/* One hexadecimal digit of quoted-printable, which has capitals only; 16 if it is none. */
+/* The value of a hexadecimal digit, capitals only (RFC 6376 2.11); 16 if `c` is not one. */
 static unsigned hex_digit(char c)
 {
     return ascii_is_digit(c) ? (unsigned)(c - '0') : c >= 'A' && c <= 'F' ? (unsigned)(c - 'A') + 10 : 16;
 }
 
-/* The local part of i= out of dkim-quoted-printable (RFC 6376 2.11); false if it is not. */
+/* Decodes the dkim-quoted-printable of a local part (RFC 6376 2.11); returns false if it is malformed. */
 static bool decode_local(struct slice text, struct buf *out)
 {
     for (size_t i = 0; i < text.len; i++) {
@@ -130,7 +129,7 @@ static bool decode_local(struct slice text, struct buf *out)
     return true;
 }
 
-/* dot-atom of RFC 5322 3.2.3: what can stand in a header field without quotation marks. */
+/* Is it a dot-atom (RFC 5322 3.2.3), which a header field can hold without quotation marks? */
 static bool is_dot_string(struct slice s)
 {
     char before = '.';
@@ -148,7 +147,7 @@ static bool is_dot_string(struct slice s)
     return before != '.';
 }
 
-/* i= is within d=: itself or below it (RFC 6376 3.5). */
+/* The domain of i= must equal d= or lie below it (RFC 6376 3.5). */
 static enum dkim_reason read_identity(struct reading *r)
 {
     struct slice value = r->tags[TAG_I].value, domain = r->out->domain, host;
@@ -202,7 +201,7 @@ static bool read_canon_word(struct slice word, enum dkim_canon *out)
     return false;
 }
 
-/* "header/body"; the body's is simple if it is not there, whatever the header's is (RFC 6376 3.5). */
+/* "header/body".  Without "/body" the body's form is simple, whatever the header's is (RFC 6376 3.5). */
 static enum dkim_reason read_canon(struct reading *r)
 {
     struct slice rest = r->tags[TAG_C].value, head;
@@ -224,7 +223,7 @@ bool dkim_signature_name(struct slice *rest, bool *done, struct slice *name)
     return dkim_tags_item(rest, done, name);
 }
 
-/* ftext of RFC 5322 3.6.8; a semicolon cannot come here. */
+/* ftext of RFC 5322 3.6.8; the tag list has no semicolon or colon left in it here. */
 static bool is_field_name(struct slice s)
 {
     return !slice_empty(s) && slice_plain(s) == s.len && slice_find(s, ' ') == s.len;
@@ -246,7 +245,7 @@ static enum dkim_reason read_names(struct reading *r)
     return has_from ? DKIM_VERIFIED : DKIM_FROM_UNSIGNED;
 }
 
-/* The lengths are compared here, before anything looks at the octets.  The hash of rsa-sha1 is read to be refused. */
+/* Checks the length here, so that later code can compare whole hashes.  A hash of rsa-sha1 has its own length. */
 static enum dkim_reason read_body_hash(struct reading *r)
 {
     size_t len = r->out->algorithm == DKIM_RSA_SHA1 ? SHA1_LEN : DKIM_HASH_LEN;
@@ -273,7 +272,7 @@ static enum dkim_reason read_signature(struct reading *r)
     return DKIM_VERIFIED;
 }
 
-/* Up to 76 digits; one that does not fit 64 bits is longer than any body. */
+/* Up to 76 digits.  A value over 64 bits is longer than any body, so it saturates. */
 static enum dkim_reason read_length(struct reading *r)
 {
     struct slice text = r->tags[TAG_L].value;
@@ -298,7 +297,7 @@ static enum dkim_reason read_length(struct reading *r)
 
 /* ---- when and how ---- */
 
-/* More than 12 digits count as infinite (RFC 6376 3.5, t=). */
+/* A value of more than 12 digits counts as infinite (RFC 6376 3.5, t=). */
 static bool read_time(const struct dkim_tag *tag, int64_t *out)
 {
     uint64_t value = INT64_MAX;
@@ -346,7 +345,7 @@ static enum dkim_reason read_query(struct reading *r)
 enum dkim_reason dkim_signature_read(struct slice value, const struct dkim_signature_rules *rules,
                                      struct dkim_signature *out)
 {
-    /* names first, so that a report can say whose broken signature it was */
+    /* names first, so that a report can name the signer of a broken signature */
     static enum dkim_reason (*const readers[])(struct reading *) = {
         read_domain, read_selector, read_algorithm, read_signature, read_version,  read_canon,
         read_names,  read_query,    read_body_hash, read_length,    read_identity, read_times,

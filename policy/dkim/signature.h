@@ -1,7 +1,7 @@
 /*
- * signature.h - one DKIM-Signature field, read and checked (RFC 6376 3.5, 6.1.1).
+ * signature.h - parses and checks one DKIM-Signature field (RFC 6376 3.5, 6.1.1).
  *
- * Pure.  Everything that can be judged without a key is judged here.
+ * Pure.  Applies every check that needs no key, so that a broken signature costs no DNS lookup.
  */
 #ifndef POLICY_DKIM_SIGNATURE_H
 #define POLICY_DKIM_SIGNATURE_H
@@ -18,11 +18,11 @@ struct dkim_signature {
     struct slice selector;       /* likewise */
     struct slice key_name;       /* selector._domainkey.domain, in the arena */
     struct slice identity;       /* as in struct dkim_verdict, in the arena */
-    bool identity_is_domain;     /* the domain of i= is d= itself, or i= is absent */
-    struct slice names;          /* h= as it stands in the field: dkim_signature_name reads it */
-    struct slice body_hash;      /* DKIM_HASH_LEN octets if the signature is read without an error; in the arena */
-    struct slice signature;      /* octets of b=, in the arena */
-    struct slice signature_text; /* b= as it stands in the field, with white space: left out of the hash */
+    bool identity_is_domain;     /* the domain of i= equals d=, or i= is absent */
+    struct slice names;          /* h= as written in the field; dkim_signature_name splits it */
+    struct slice body_hash;      /* bh= decoded, in the arena; DKIM_HASH_LEN octets in a signature without error */
+    struct slice signature;      /* b= decoded, in the arena */
+    struct slice signature_text; /* b= as written, with the white space around it: the header hash omits it */
     bool has_length;
     uint64_t length; /* l= */
     int64_t signed_s;
@@ -36,13 +36,14 @@ struct dkim_signature_rules {
 };
 
 /*
- * Reads the value of a field (what follows the colon).  Slices point into it or into the arena.  DKIM_VERIFIED: the
- * signature is worth its key.  Otherwise what was legal is set all the same, for the report.
+ * Reads the value of a field (the text after the colon).  Slices in *out point into it or into the arena.  Returns
+ * DKIM_VERIFIED if the key should be looked up, else the reason why not; *out then still has the legal parts, for the
+ * report.
  */
 enum dkim_reason dkim_signature_read(struct slice value, const struct dkim_signature_rules *rules,
                                      struct dkim_signature *out) MUST_USE;
 
-/* The next name of h=, trimmed; false at the end.  Start with rest = names, *done = false. */
+/* Takes the next name of h=, trimmed; returns false at the end.  Start with *rest = names, *done = false. */
 bool dkim_signature_name(struct slice *rest, bool *done, struct slice *name) MUST_USE;
 
 #endif

@@ -1,8 +1,7 @@
 /*
- * tags.c - reads tag lists, lists with colons, and base64.
+ * tags.c - reads tag lists, colon-separated lists, and base64.
  *
- * Octets above 127 are let through here: each tag that is used checks its own value, and what stands in a tag that is
- * not used does not matter.
+ * Octets above 127 pass here.  Whoever uses a tag checks its value; the value of an unused tag does not matter.
  *
  * RFC     6376 2.8 (FWS), 2.10 (base64), 3.2 (tag lists)
  */
@@ -70,25 +69,26 @@ bool dkim_tags_read(struct slice list, const char *const *names, struct dkim_tag
 
     memset(tags, 0, count * sizeof(*tags));
     *first = SLICE_NONE;
-    while (!slice_empty(dkim_tags_trim(list))) { /* a semicolon may end the list */
+    while (!slice_empty(dkim_tags_trim(list))) { /* the last tag may have a semicolon too */
         struct dkim_tag tag;
+        struct slice name;
 
-        if (len == DKIM_TAGS_MAX || !read_tag(slice_cut(&list, ';'), &seen[len], &tag)) {
+        if (len == DKIM_TAGS_MAX || !read_tag(slice_cut(&list, ';'), &name, &tag)) {
             return false;
         }
         for (size_t i = 0; i < len; i++) {
-            if (slice_eq(seen[i], seen[len])) {
+            if (slice_eq(seen[i], name)) {
                 return false;
             }
         }
         for (size_t i = 0; i < count; i++) {
-            if (slice_eq(seen[len], slice_str(names[i]))) {
+            if (slice_eq(name, slice_str(names[i]))) {
                 tags[i] = tag;
             }
         }
-        len++;
+        *first = len == 0 ? name : *first;
+        seen[len++] = name;
     }
-    *first = len > 0 ? seen[0] : SLICE_NONE;
     return len > 0;
 }
 
@@ -97,7 +97,7 @@ bool dkim_tags_item(struct slice *rest, bool *done, struct slice *item)
     if (*done) {
         return false;
     }
-    *done = slice_find(*rest, ':') == rest->len; /* no colon follows: this is the last one */
+    *done = slice_find(*rest, ':') == rest->len; /* no colon left: this is the last item */
     *item = dkim_tags_trim(slice_cut(rest, ':'));
     return true;
 }
@@ -115,7 +115,7 @@ bool dkim_tags_list_has(struct slice list, struct slice word)
     return false;
 }
 
-/* 0..63, or 64 for what is no digit of base64. */
+/* The value of a base64 digit, or 64 if `c` is not one. */
 static unsigned base64_digit(char c)
 {
     if (c >= 'A' && c <= 'Z') {
@@ -130,7 +130,7 @@ static unsigned base64_digit(char c)
     return c == '+' ? 62 : c == '/' ? 63 : 64;
 }
 
-/* How many digits and how much padding, in the right order and number? */
+/* Counts the digits; returns false on foreign characters, a lone digit, or misplaced padding. */
 static bool count_base64(struct slice text, size_t *digits)
 {
     size_t padding = 0;

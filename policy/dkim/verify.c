@@ -1,23 +1,24 @@
 /*
- * verify.c - the verifier: fields in, names of keys out, answers and body in, verdicts out.
+ * verify.c - the state machine of the verifier (dkim.h): fields, answers and body in, verdicts out.
  *
- * A signature goes through these states; only settle() gives it its verdict, and nothing changes it afterwards:
+ * Each signature moves through these states.  Only settle() sets a verdict, and it is final:
  *
  *     put_field: read --error--> settled
  *         |
- *     end_header: one of the first max_signatures? --no--> settled (neutral)
- *         | yes: it wants a key and a hash of the body
- *     answer: the record is good? --no--> settled
- *         | yes
- *     step: the header hash verifies? --no--> settled
- *         | yes
- *     the body has ended: its hash is bh=? --> settled
+ *     end_header: among the first max_signatures? --no--> settled (neutral)
+ *         | yes: registers for a key and for a hash of the body      STATE_ASKED
+ *     answer: is the record usable? --no--> settled
+ *         | yes                                                      STATE_KEYED
+ *     step: does the header hash verify? --no--> settled
+ *         | yes                                                      STATE_VERIFIED
+ *     end_body: is its hash bh=? --> settled
  *
- * The signature is verified as soon as its key is there, before the body is complete: when the body ends, comparing
- * 32 octets is all that is left.  Fields are dropped when the last signature was verified, and the body is no longer
- * hashed when no signature waits for it.
+ * A signature is verified as soon as its key has arrived, before the body is complete.  At the end of the body,
+ * comparing 32 octets remains.  The fields are freed after the last verification, and hashing stops when no signature
+ * waits for the body.
  *
- * Owns      struct dkim: two arenas (fields; everything that lives until dkim_free), the hashes of the body.
+ * Owns      struct dkim: two arenas (one for the fields, one for everything that lives until dkim_free), and the hashes
+ *           of the body.
  */
 #include "policy/dkim/body.h"
 #include "policy/dkim/canon.h"
@@ -28,17 +29,17 @@
 
 #include "core/crypto.h"
 
-#define RESULTS_MAX (512u << 10) /* what is kept of 50 fields and of 50 records, with room */
+#define RESULTS_MAX (512u << 10) /* enough for the parts of 50 signatures and 50 key records */
 
 enum state {
-    STATE_READ = 0, /* without an error, but not examined yet */
-    STATE_ASKED,    /* waits for the answer about its key */
-    STATE_KEYED,    /* has its key */
-    STATE_VERIFIED, /* its header hash verifies; waits for the body */
+    STATE_READ = 0, /* parsed without error; dkim_end_header decides whether to examine it */
+    STATE_ASKED,    /* waits for its key */
+    STATE_KEYED,    /* has its key; waits for dkim_step */
+    STATE_VERIFIED, /* the header hash verifies; waits for the end of the body */
     STATE_SETTLED,
 };
 
-/* One key that is looked up: for all signatures that name it. */
+/* One key lookup, shared by all signatures that name this key. */
 struct lookup {
     bool answered;
     struct dkim_key key;
@@ -49,7 +50,7 @@ struct entry {
     const struct dkim_field *field;
     struct dkim_signature sig;
     struct dkim_verdict verdict;
-    size_t lookup;               /* index of its key */
+    size_t lookup;               /* index of its key in wants and lookups */
     struct dkim_body_hash *body; /* NULL: not examined */
 };
 
@@ -59,12 +60,12 @@ struct dkim {
     struct arena arena;
     struct dkim_bodies bodies;
     bool header_ended, body_ended;
-    struct entry *entries[DKIM_FIELDS_MAX]; /* as they came; from dkim_end_header on by weight (dkim.h) */
+    struct entry *entries[DKIM_FIELDS_MAX]; /* in message order; dkim_end_header sorts them (dkim.h, Order) */
     size_t count;
-    size_t examined; /* the first so many of entries */
+    size_t examined; /* entries[0..examined) are examined */
     size_t skipped;
     struct dkim_want *wants;
-    struct lookup *lookups; /* of the same index */
+    struct lookup *lookups; /* parallel to wants */
     size_t want_count;
 };
 
@@ -104,7 +105,7 @@ static void settle(struct dkim *d, struct entry *e, enum dkim_reason reason)
     e->verdict.result = dkim_reason_result(reason);
 }
 
-/* First characters of b=, as they stand in the field. */
+/* Copies the first characters of b=, without white space. */
 static void copy_prefix(char out[9], struct slice text)
 {
     size_t len = 0;
@@ -127,7 +128,7 @@ static void describe(struct dkim_verdict *v, const struct dkim_signature *sig)
     v->identity = sig->identity;
     v->signed_s = sig->signed_s;
     v->expires_s = sig->expires_s;
-    if (!slice_empty(sig->signature)) { /* it is base64 */
+    if (!slice_empty(sig->signature)) { /* so its text is base64 */
         copy_prefix(v->signature, sig->signature_text);
     }
 }
@@ -170,7 +171,7 @@ static bool lies_under(struct slice inner, struct slice outer)
            (inner.len == outer.len || inner.ptr[inner.len - outer.len - 1] == '.');
 }
 
-/* Examined ones: those that are related to the author, then the others.  Then errors, then what is left. */
+/* Sort key: 0 related to the author's domain, 1 other candidates, 2 settled already. */
 static int weight(const struct entry *e, struct slice author)
 {
     if (e->state == STATE_SETTLED) {
@@ -183,7 +184,7 @@ static int weight(const struct entry *e, struct slice author)
 
 static void sort_entries(struct dkim *d, struct slice author)
 {
-    struct entry *sorted[DKIM_FIELDS_MAX];
+    struct entry *sorted[DKIM_FIELDS_MAX] = { NULL };
     size_t count = 0, open = 0, examined;
 
     for (int w = 0; w <= 2; w++) {
@@ -209,7 +210,7 @@ static void sort_entries(struct dkim *d, struct slice author)
     d->examined = examined;
 }
 
-/* The index of the key with this name; equal names share one. */
+/* Returns the index of the lookup of this name; adds one if there is none. */
 static size_t want_key(struct dkim *d, struct slice name)
 {
     for (size_t i = 0; i < d->want_count; i++) {
@@ -228,7 +229,7 @@ void dkim_end_header(struct dkim *d, struct slice author)
     }
     d->header_ended = true;
     for (size_t i = 0; i < d->count && d->header.full; i++) {
-        settle(d, d->entries[i], DKIM_TOO_LARGE); /* a field that is signed may be missing */
+        settle(d, d->entries[i], DKIM_TOO_LARGE); /* the missing field may be a signed one */
     }
     sort_entries(d, author);
     if (d->examined == 0) {
@@ -253,7 +254,7 @@ void dkim_end_header(struct dkim *d, struct slice author)
 
 /* ---- the body ---- */
 
-/* The header hash verified and the body is complete. */
+/* Decides an entry whose header hash verifies, after the end of the body. */
 static void compare_body(struct dkim *d, struct entry *e)
 {
     const struct dkim_body_hash *body = e->body;
@@ -364,7 +365,7 @@ static void on_canonical(void *arg, const void *data, size_t len)
     sha256_update(arg, data, len);
 }
 
-/* The fields that h= names, in its order (RFC 6376 5.4.2), and how many octets they and the signature have. */
+/* Collects the fields that h= names, in its order (RFC 6376 5.4.2), and counts octets with the signature's own. */
 static size_t select_fields(struct dkim *d, const struct entry *e,
                             const struct dkim_field *fields[DKIM_NAMES_MAX], size_t *octets)
 {
@@ -377,10 +378,11 @@ static size_t select_fields(struct dkim *d, const struct entry *e,
     while (dkim_signature_name(&rest, &done, &name)) {
         const struct dkim_field *f = dkim_header_pick(&d->header, name);
 
-        if (f == e->field) { /* a signature does not sign itself: this name means the next one above */
+        if (f ==
+            e->field) { /* a signature does not sign itself (RFC 6376 3.5, h=): take the next one above */
             f = dkim_header_pick(&d->header, name);
         }
-        if (f != NULL) { /* absent fields are the empty string */
+        if (f != NULL) { /* an absent field counts as the empty string */
             fields[count++] = f;
             *octets += f->text.len;
         }
@@ -388,7 +390,7 @@ static size_t select_fields(struct dkim *d, const struct entry *e,
     return count;
 }
 
-/* The hash of the fields and of the signature itself without b= (RFC 6376 3.7); false if they are too large. */
+/* Hashes the signed fields and the signature without b= (RFC 6376 3.7); returns false if they are too large. */
 static bool hash_header(struct dkim *d, const struct entry *e, uint8_t out[DKIM_HASH_LEN])
 {
     const struct dkim_field *fields[DKIM_NAMES_MAX];
@@ -445,7 +447,7 @@ static size_t count_in(const struct dkim *d, enum state state)
     return count;
 }
 
-/* What is left for dkim_step. */
+/* Also frees the fields when no signature needs them any more. */
 static enum dkim_progress progress(struct dkim *d)
 {
     if (!d->header_ended) {
@@ -457,7 +459,7 @@ static enum dkim_progress progress(struct dkim *d)
     if (count_in(d, STATE_ASKED) > 0) {
         return DKIM_WAITING;
     }
-    dkim_header_fini(&d->header); /* nobody needs a field any more */
+    dkim_header_fini(&d->header);
     return count_in(d, STATE_VERIFIED) > 0 ? DKIM_WAITING : DKIM_DONE;
 }
 

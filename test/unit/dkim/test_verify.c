@@ -31,7 +31,7 @@ static struct slice joined(struct slice a, struct slice b)
     buf_init(&out, LETTER_MAX);
     buf_put_slice(&out, a);
     buf_put_slice(&out, b);
-    return buf_slice(&out);
+    return letter_keep(&out);
 }
 
 static struct slice letter(const char *more_fields, struct slice text)
@@ -342,8 +342,7 @@ static void trap_bodies_of_blank_lines_blanks_or_without_a_last_line_end_verify_
         "\r\n \r\n\n \r\n",
         "tab\tand  blanks   between\t\twords \t x\r\n",
         "dots\r\n.\r\n..\r\n...x\r\n",
-        "the end of a block: 0123456789 0123456789  0123456789\t0123456789 \r\n\r\n\r\n0123456789 \t\r\n "
-        "\r\nx\r\n",
+        "0123456 0123456  0123456\t01234567 \r\n\r\n\r\n0123456 \t\r\n \r\nx\r\n",
     };
     static const char zeros[] = "NUL \0\0 and 8-bit \xc3\xa4 \xff\xfe \0 \r\n\0";
 
@@ -582,7 +581,7 @@ static struct slice with_junk(struct slice message, size_t count, const char *d,
                  d, s, i, i);
     }
     buf_put_slice(&out, message);
-    return buf_slice(&out);
+    return letter_keep(&out);
 }
 
 static void trap_a_good_signature_of_the_author_behind_49_others_passes(void **state)
@@ -634,6 +633,7 @@ static void trap_broken_signatures_use_up_no_lookup(void **state)
     d = judge(buf_slice(&out), (struct letter_how){ .author = "other.example" }, DKIM_VERIFIED);
     assert_int_equal(dkim_count(d), 31);
     dkim_free(d);
+    buf_fini(&out);
 }
 
 static void related_domains_come_first_in_the_order_of_the_message(void **state)
@@ -1049,5 +1049,8 @@ int main(void)
         cmocka_unit_test(a_verifier_may_be_freed_at_any_moment),
     };
 
-    return cmocka_run_group_tests(tests, make_zone, NULL);
+    int failed = cmocka_run_group_tests(tests, make_zone, NULL);
+
+    letter_forget();
+    return failed;
 }
