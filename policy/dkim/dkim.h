@@ -44,7 +44,7 @@
 
 /* RFC 8601 2.7.1. */
 enum dkim_result {
-    DKIM_NONE = 0, /* no signature; never the result of one */
+    DKIM_NONE = 0, /* no signature; of a signature: not decided yet */
     DKIM_PASS,
     DKIM_FAIL,      /* the message was changed, or the signature has expired */
     DKIM_POLICY,    /* we do not accept it: SHA-1, a short key, or text after the l= octets */
@@ -58,7 +58,8 @@ const char *dkim_result_text(enum dkim_result result); /* "none", "pass", ... */
 
 /* Why a signature has its result.  The table in results.c maps each reason to one result. */
 enum dkim_reason {
-    DKIM_VERIFIED = 0,
+    DKIM_UNDECIDED = 0, /* dkim_step has not returned DKIM_DONE yet */
+    DKIM_VERIFIED,
     /* the field */
     DKIM_BAD_TAGS,       /* not a tag list, a tag twice, or too many tags */
     DKIM_TAG_MISSING,    /* one of v a b bh d h s */

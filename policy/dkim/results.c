@@ -41,6 +41,7 @@ static const struct {
     enum dkim_result result;
     const char *text;
 } reasons[DKIM_REASON_COUNT] = {
+    [DKIM_UNDECIDED] = { DKIM_NONE, "not decided yet" },
     [DKIM_VERIFIED] = { DKIM_PASS, "the signature verifies" },
     [DKIM_BAD_TAGS] = { DKIM_PERMERROR, "the field is not a list of tags" },
     [DKIM_TAG_MISSING] = { DKIM_PERMERROR, "a required tag is missing" },

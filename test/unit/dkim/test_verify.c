@@ -934,6 +934,8 @@ static void what_is_undecided_when_time_is_over_is_a_temperror(void **state)
     }
     dkim_end_header(d, SLICE("example.org"));
     assert_true(dkim_needs_body(d));
+    assert_int_equal(dkim_verdict_at(d, 0)->reason, DKIM_UNDECIDED);
+    assert_int_equal(dkim_verdict_at(d, 0)->result, DKIM_NONE);
     dkim_put_body(d, message);
     dkim_end_body(d);
     assert_int_equal(dkim_step(d), DKIM_WAITING);
