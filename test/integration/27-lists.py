@@ -180,8 +180,9 @@ def by_hand(w):
     must(lab.view()["mode"] == "enforce" and lab.view("spare")["mode"] == "off", "the file's modes again")
     must(len(lab.g.events("list_set")) == 5, "each word in the log", lab.g.events("list_set"))
     must("There is no list `fisrt`; did you mean `first`?" in lab.cli("set", "fisrt", "off", status=65), "an unknown list")
-    must("usage:" in lab.cli("set", "first", "perhaps", "--for", "soon", status=64), "a wrong time")
-    must("Expected: lists set" in lab.cli("set", "first", "perhaps", status=65), "a wrong mode")
+    must('--for: expected a duration such as 30m, 12h or 2d, at most 365d; found "soon"' in
+         lab.cli("set", "first", "off", "--for", "soon", status=64), "a wrong time")
+    must('unknown mode "perhaps"; expected enforce, monitor, off or auto' in lab.cli("set", "first", "perhaps", status=64), "a wrong mode")
 
 
 @shows("A4: senders at addresses and in nonsense are no question for a domain list, and its breaker stays closed")

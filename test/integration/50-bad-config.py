@@ -196,7 +196,7 @@ def usage(w):
         done = subprocess.run([os.environ["GLACIS"]] + arguments, capture_output=True, text=True, timeout=20, check=False)
         must(done.returncode == 0 and done.stdout, "help", (arguments, done))
     done = subprocess.run([os.environ["GLACIS"], "chek"], capture_output=True, text=True, timeout=20, check=False)
-    must('no command "chek"; did you mean `check`?' in done.stderr, "the nearest command", done.stderr)
+    must('unknown command "chek"; did you mean `check`?' in done.stderr, "the nearest command", done.stderr)
 
 
 if __name__ == "__main__":
