@@ -80,7 +80,8 @@ static int parse_arguments(int argc, char **argv, struct request *rq)
         }
     }
     if (optind < argc) {
-        fprintf(stderr, "glacis check: unexpected argument %s\n%s", argv[optind], usage);
+        fprintf(stderr, "glacis check: unexpected argument \"%s\"; a file is named with -c FILE\n%s",
+                argv[optind], usage);
         return EX_USAGE;
     }
     return EX_OK;

@@ -67,12 +67,20 @@ int control_options(struct control_request *req, int argc, char **argv)
             req->json = true;
         else if (opt == 'h') {
             fputs(req->usage, stdout);
+            control_options_fini(req);
             return EX_OK;
-        } else
+        } else {
+            if (opt == 'j')
+                fprintf(stderr, "glacis %s: --json is not offered here\n", req->name);
             wrong = true;
+        }
+    }
+    if (!wrong && optind < argc) {
+        fprintf(stderr, "glacis %s: unexpected argument \"%s\"\n", req->name, argv[optind]);
     }
     if (wrong || optind < argc) {
         fputs(req->usage, stderr);
+        control_options_fini(req);
         return EX_USAGE;
     }
     status = find_socket(req, config, control);

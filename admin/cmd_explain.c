@@ -71,19 +71,43 @@ struct explain {
 
 /* ---- the command line ---- */
 
-static int complain(const char *what)
+static int complain(const char *what, const char *word)
 {
-    fprintf(stderr, "glacis explain: %s\n%s", what, usage);
+    fprintf(stderr, "glacis explain: %s\"%s\"\n%s", what, word, usage);
+    return EX_USAGE;
+}
+
+/* "--helo, --from and --rcpt are missing". */
+static int complain_missing(const struct request *rq)
+{
+    const struct {
+        const char *name, *value;
+    } needed[] = {
+        { "--ip", rq->ip }, { "--helo", rq->helo }, { "--from", rq->from }, { "--rcpt", rq->rcpt }
+    };
+    const char *missing[ARRAY_LEN(needed)];
+    size_t n = 0;
+
+    for (size_t i = 0; i < ARRAY_LEN(needed); i++) {
+        if (needed[i].value == NULL) {
+            missing[n++] = needed[i].name;
+        }
+    }
+    fputs("glacis explain: ", stderr);
+    for (size_t i = 0; i < n; i++) {
+        fprintf(stderr, "%s%s", i == 0 ? "" : i + 1 == n ? " and " : ", ", missing[i]);
+    }
+    fprintf(stderr, " %s missing\n%s", n == 1 ? "is" : "are", usage);
     return EX_USAGE;
 }
 
 static int check_arguments(struct request *rq)
 {
     if (rq->ip == NULL || rq->helo == NULL || rq->from == NULL || rq->rcpt == NULL) {
-        return complain("--ip, --helo, --from and --rcpt are needed");
+        return complain_missing(rq);
     }
     if (!addr_parse_ip(slice_str(rq->ip), &rq->client)) {
-        return complain("--ip: expected an address such as 192.0.2.1 or 2001:db8::1");
+        return complain("--ip: expected an address such as 192.0.2.1 or 2001:db8::1, found ", rq->ip);
     }
     return EX_OK;
 }
@@ -120,8 +144,7 @@ static int parse_arguments(int argc, char **argv, struct request *rq)
         }
     }
     if (optind < argc) {
-        fprintf(stderr, "glacis explain: unexpected argument %s\n%s", argv[optind], usage);
-        return EX_USAGE;
+        return complain("unexpected argument ", argv[optind]);
     }
     return check_arguments(rq);
 }

@@ -11,10 +11,13 @@
 
 #include "admin/admin.h"
 #include "admin/cmd_control.h"
+#include "config/values.h"
 
 #define LISTS_S 10
 #define PROBE_WAIT_S 4 /* a tick, and the time-out of the DNS */
 #define WORDS_MAX 3
+#define MODES "enforce|monitor|off|auto"
+#define FOR_MAX_S (365u * 86400u) /* as policy_lists_command() takes it */
 
 static const char usage[] =
     "usage: glacis lists [--json] [--test] [-c FILE | --control PATH]\n"
@@ -34,33 +37,14 @@ static const char usage[] =
     "Exit status: 0, 65 if it was refused, or 69 if nobody answers.\n";
 
 struct lists_options {
-    bool json, test, wrong;
-    uint64_t for_s; /* 0: for ever */
-    char *word[WORDS_MAX];
+    bool json, test, help;
+    const char *time; /* of --for; NULL: not given */
+    uint64_t for_s;   /* 0: for ever */
+    char *word[WORDS_MAX + 1];
     size_t words;
     char *rest[8]; /* for control_options() */
     int rest_count;
 };
-
-/* "12h", "30m", "2d", "90s" */
-static bool parse_time(const char *text, uint64_t *seconds)
-{
-    static const struct {
-        char unit;
-        uint64_t seconds;
-    } units[] = { { 's', 1 }, { 'm', 60 }, { 'h', 3600 }, { 'd', 86400 } };
-    struct slice s = slice_str(text);
-    uint64_t n;
-
-    for (size_t i = 0; i < ARRAY_LEN(units); i++) {
-        if (s.len > 1 && s.ptr[s.len - 1] == units[i].unit &&
-            slice_to_u64(slice_take(s, s.len - 1), 100000, &n) && n > 0) {
-            *seconds = n * units[i].seconds;
-            return true;
-        }
-    }
-    return false;
-}
 
 /* Takes our own options and words; what control_options() knows is passed on. */
 static void take_options(struct lists_options *o, int argc, char **argv)
@@ -72,8 +56,10 @@ static void take_options(struct lists_options *o, int argc, char **argv)
 
         if (strcmp(argv[i], "--test") == 0) {
             o->test = true;
-        } else if (strcmp(argv[i], "--for") == 0 && i + 1 < argc) {
-            o->wrong = !parse_time(argv[++i], &o->for_s) || o->wrong;
+        } else if (strcmp(argv[i], "--help") == 0 || strcmp(argv[i], "-h") == 0) {
+            o->help = true;
+        } else if (strcmp(argv[i], "--for") == 0) {
+            o->time = i + 1 < argc ? argv[++i] : "";
         } else if (argv[i][0] == '-') {
             int words = takes_value && i + 1 < argc ? 2 : 1;
 
@@ -81,14 +67,59 @@ static void take_options(struct lists_options *o, int argc, char **argv)
                 o->rest[o->rest_count++] = argv[i + k];
             }
             i += words - 1;
-        } else if (o->words < WORDS_MAX) {
+        } else if (o->words <= WORDS_MAX) {
             o->word[o->words++] = argv[i];
-        } else {
-            o->wrong = true;
         }
     }
-    o->wrong = o->wrong || (o->words > 0 && (o->words != WORDS_MAX || strcmp(o->word[0], "set") != 0)) ||
-               (o->for_s > 0 && o->words == 0);
+}
+
+static int complain(const char *fmt, ...) PRINTF(1, 2);
+static int complain(const char *fmt, ...)
+{
+    va_list ap;
+
+    fputs("glacis lists: ", stderr);
+    va_start(ap, fmt);
+    (void)vfprintf(stderr, fmt, ap);
+    va_end(ap);
+    fputs("\nglacis lists --help explains the command.\n", stderr);
+    return EX_USAGE;
+}
+
+/* EX_OK, or EX_USAGE after naming the first thing that is wrong with words and options of ours. */
+static int check_options(struct lists_options *o)
+{
+    struct nearest near;
+    const char *hint;
+    uint64_t ms;
+    unsigned mode;
+
+    if (o->words > 0 && strcmp(o->word[0], "set") != 0) {
+        return complain("unexpected argument \"%s\"%s", o->word[0],
+                        nearest_choice(&near, slice_str(o->word[0]), "set"));
+    }
+    if (o->words > WORDS_MAX) {
+        return complain("unexpected argument \"%s\"", o->word[WORDS_MAX]);
+    }
+    if (o->words > 0 && o->words < WORDS_MAX) {
+        return complain("set needs the name of a list and a mode: enforce, monitor, off or auto");
+    }
+    if (o->words == WORDS_MAX && !value_parse_choice(slice_str(o->word[2]), MODES, &mode)) {
+        hint = nearest_choice(&near, slice_str(o->word[2]), MODES);
+        return complain("unknown mode \"%s\"%s", o->word[2],
+                        hint[0] != '\0' ? hint : "; expected enforce, monitor, off or auto");
+    }
+    if (o->time != NULL && o->words == 0) {
+        return complain("--for belongs to set NAME MODE");
+    }
+    if (o->time != NULL) {
+        if (!value_parse_duration(slice_str(o->time), &ms) || ms < 1000 || ms / 1000 > FOR_MAX_S) {
+            return complain("--for: expected a duration such as 30m, 12h or 2d, at most 365d; found \"%s\"",
+                            o->time);
+        }
+        o->for_s = ms / 1000;
+    }
+    return EX_OK;
 }
 
 static int ask(const struct control_request *req, const char *line, bool show)
@@ -130,8 +161,11 @@ int cmd_lists(int argc, char **argv)
     int status;
 
     take_options(&o, argc, argv);
-    if (o.wrong) {
-        fputs(usage, stderr);
+    if (o.help) {
+        fputs(usage, stdout);
+        return EX_OK;
+    }
+    if (check_options(&o) != EX_OK) {
         return EX_USAGE;
     }
     status = control_options(&req, o.rest_count, o.rest);

@@ -22,7 +22,7 @@ static const char usage[] = "usage: glacis COMMAND [OPTIONS]\n"
                             "  lists    how the reputation lists behave; set one by hand\n"
                             "  version  print the version\n"
                             "\n"
-                            "glacis COMMAND --help explains a command.\n";
+                            "glacis COMMAND --help explains a command; so does glacis help COMMAND.\n";
 
 static const char usage_run[] =
     "usage: glacis run [-c FILE] [--ready-file PATH]\n"
@@ -75,7 +75,7 @@ static int cmd_run(int argc, char **argv)
         }
     }
     if (optind < argc) {
-        fprintf(stderr, "glacis run: what is \"%s\"?\n%s", argv[optind], usage_run);
+        fprintf(stderr, "glacis run: unexpected argument \"%s\"\n%s", argv[optind], usage_run);
         return EXIT_USAGE;
     }
     if (!find_config(&o.config_path)) {
@@ -91,23 +91,30 @@ static int cmd_run(int argc, char **argv)
     return supervisor_run(&o);
 }
 
+static const char usage_version[] = "usage: glacis version\n"
+                                    "\n"
+                                    "Prints the version.\n";
+
 static int cmd_version(int argc, char **argv)
 {
-    if (argc > 1) {
-        fprintf(stderr, "glacis version: what is \"%s\"?\n", argv[1]);
+    static const struct option options[] = { { "help", no_argument, NULL, 'h' }, { NULL, 0, NULL, 0 } };
+    int opt = getopt_long(argc, argv, "h", options, NULL);
+
+    if (opt == 'h') {
+        fputs(usage_version, stdout);
+        return 0;
+    }
+    if (opt == -1 && optind < argc)
+        fprintf(stderr, "glacis version: unexpected argument \"%s\"\n", argv[optind]);
+    if (opt != -1 || optind < argc) {
+        fputs(usage_version, stderr);
         return EXIT_USAGE;
     }
     puts("glacis " GLACIS_VERSION);
     return 0;
 }
 
-static int cmd_help(int argc, char **argv)
-{
-    (void)argc;
-    (void)argv;
-    fputs(usage, stdout);
-    return 0;
-}
+static int cmd_help(int argc, char **argv);
 
 static const struct {
     const char *name;
@@ -119,14 +126,37 @@ static const struct {
     { "--help", cmd_help },     { "-h", cmd_help },
 };
 
-static void suggest(struct slice word)
+/* Runs a command by its name; an unknown name gets the nearest one and the usage. */
+static int run_command(int argc, char **argv)
 {
     struct nearest near;
+    struct buf full;
+    char mem[40];
 
-    nearest_init(&near, word);
-    for (size_t i = 0; i < ARRAY_LEN(commands); i++)
+    nearest_init(&near, slice_str(argv[0]));
+    for (size_t i = 0; i < ARRAY_LEN(commands); i++) {
+        if (strcmp(argv[0], commands[i].name) == 0) {
+            buf_init_fixed(&full, mem, sizeof(mem));
+            buf_putf(&full, "glacis %s", argv[0]);
+            argv[0] = mem; /* getopt_long() begins its own messages with it */
+            return commands[i].run(argc, argv);
+        }
         nearest_offer(&near, slice_str(commands[i].name));
-    fputs(nearest_words(&near), stderr);
+    }
+    fprintf(stderr, "glacis: unknown command \"%s\"%s\n\n%s", argv[0], nearest_words(&near), usage);
+    return EXIT_USAGE;
+}
+
+/* `glacis help` prints the list of commands, `glacis help COMMAND` what COMMAND --help prints. */
+static int cmd_help(int argc, char **argv)
+{
+    char option[] = "--help";
+
+    if (argc < 2 || argv[1][0] == '-') {
+        fputs(usage, stdout);
+        return 0;
+    }
+    return run_command(2, (char *[]){ argv[1], option, NULL });
 }
 
 int main(int argc, char **argv)
@@ -135,12 +165,5 @@ int main(int argc, char **argv)
         fputs(usage, stderr);
         return EXIT_USAGE;
     }
-    for (size_t i = 0; i < ARRAY_LEN(commands); i++) {
-        if (strcmp(argv[1], commands[i].name) == 0)
-            return commands[i].run(argc - 1, argv + 1);
-    }
-    fprintf(stderr, "glacis: there is no command \"%s\"", argv[1]);
-    suggest(slice_str(argv[1]));
-    fprintf(stderr, "\n\n%s", usage);
-    return EXIT_USAGE;
+    return run_command(argc - 1, argv + 1);
 }
