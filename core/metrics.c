@@ -20,6 +20,23 @@ void metrics_use(_Atomic uint64_t *array)
     metrics_array = array ? array : private_array;
 }
 
+void metrics_put_value(struct buf *out, enum metric_kind kind, uint64_t value)
+{
+    switch (kind) {
+    case METRIC_GAUGE: /* a sum of gauges is read while they move, so it may be below 0 for a moment */
+        buf_put_i64(out, (int64_t)value);
+        break;
+    case METRIC_SECONDS:
+        buf_put_u64(out, value / 1000000);
+        buf_put_char(out, '.');
+        buf_put_digits(out, value % 1000000, 6);
+        break;
+    case METRIC_COUNTER:
+        buf_put_u64(out, value);
+        break;
+    }
+}
+
 static void put_sample(struct buf *out, const struct metric_info *m, uint64_t value)
 {
     buf_put_str(out, m->name);
@@ -28,12 +45,9 @@ static void put_sample(struct buf *out, const struct metric_info *m, uint64_t va
         buf_put_str(out, m->label);
         buf_put_char(out, '}');
     }
-    /* a sum of gauges is read while they move, so it may be below 0 for a moment */
-    if (m->kind == METRIC_GAUGE) {
-        buf_putf(out, " %" PRId64 "\n", (int64_t)value);
-    } else {
-        buf_putf(out, " %" PRIu64 "\n", value);
-    }
+    buf_put_char(out, ' ');
+    metrics_put_value(out, m->kind, value);
+    buf_put_char(out, '\n');
 }
 
 void metrics_render(struct buf *out, const uint64_t values[METRIC_COUNT])
@@ -43,7 +57,7 @@ void metrics_render(struct buf *out, const uint64_t values[METRIC_COUNT])
 
         if (i == 0 || !slice_eq(slice_str(m[-1].name), slice_str(m->name))) {
             buf_putf(out, "# HELP %s %s\n# TYPE %s %s\n", m->name, m->help, m->name,
-                     m->kind == METRIC_GAUGE ? "gauge" : "counter");
+                     m->kind == METRIC_COUNTER ? "counter" : "gauge");
         }
         put_sample(out, m, values[i]);
     }

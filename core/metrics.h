@@ -14,7 +14,8 @@
 #include "core/buf.h"
 
 /*  X(NAME, kind, "prometheus_name", "label=\"value\"" or "", "help")
- *  Rows of one prometheus name must be neighbours; the first one's help is printed. */
+ *  Rows of one prometheus name must be neighbours; the first one's help is printed.  SECONDS is a gauge that is kept in
+ *  microseconds and shown in seconds.  test/lint/metrics.sh has the rules for names. */
 #define METRICS_LIST(X)                                                                              \
     X(SESSIONS, COUNTER, "glacis_sessions_total", "", "Sessions accepted")                           \
     X(SESSIONS_NOW, GAUGE, "glacis_sessions", "", "Sessions open now")                               \
@@ -92,7 +93,7 @@
     X(UP_WAITING, GAUGE, "glacis_upstream_waiting", "", "Transactions waiting for an upstream connection") \
     X(UP_WAIT_TIMEOUTS, COUNTER, "glacis_upstream_wait_timeouts_total", "", "Waits that ended in 451 4.3.2") \
     X(UP_HELD_BACK, COUNTER, "glacis_upstream_returned_early_total", "", "Leases given back for a slow client") \
-    X(UP_REFUSES_US, COUNTER, "glacis_upstream_refuses_us_total", "", "Refusals of glacis itself: someone must act") \
+    X(UP_REFUSES_US, COUNTER, "glacis_upstream_refused_glacis_total", "", "Refusals of glacis itself: someone must act") \
     X(UP_PROTOCOL_ERRORS, COUNTER, "glacis_upstream_protocol_errors_total", "", "Malformed or unexpected upstream replies") \
     X(UP_TIMEOUTS, COUNTER, "glacis_upstream_timeouts_total", "", "Upstream commands without an answer in time") \
     X(UP_LOST_FINAL, COUNTER, "glacis_upstream_lost_replies_total", "", "Final replies lost after the dot (RFC 1047)") \
@@ -133,7 +134,7 @@
     X(BUDGET_TIMEOUTS, COUNTER, "glacis_budget_timeouts_total", "", "Judgements whose look-ups had not all answered when policy.budget was over") \
     X(SECCOMP_DENIED, COUNTER, "glacis_sandbox_denied_total", "", "System calls that the sandbox refused: normal work makes none") \
     X(LOG_DROPPED, COUNTER, "glacis_log_dropped_total", "", "Log lines dropped: the recorder is slow or away") \
-    X(LONGEST_TURN_US, GAUGE, "glacis_longest_turn_microseconds", "", "Longest turn of an event loop in the last seconds") \
+    X(LONGEST_TURN_US, SECONDS, "glacis_longest_turn_seconds", "", "Longest turn of an event loop in the last seconds") \
     X(WORKERS, GAUGE, "glacis_workers", "", "Workers of the newest generation that are alive")       \
     X(WORKERS_DRAINING, GAUGE, "glacis_workers_draining", "", "Workers of older generations")        \
     X(WORKER_RESTARTS, COUNTER, "glacis_worker_restarts_total", "", "Workers replaced after a crash or a hang") \
@@ -187,6 +188,7 @@ enum metric {
 enum metric_kind {
     METRIC_COUNTER = 0,
     METRIC_GAUGE,
+    METRIC_SECONDS, /* a gauge in microseconds, shown in seconds */
 };
 
 struct metric_info {
@@ -226,6 +228,9 @@ static inline uint64_t metric_get(enum metric m)
 {
     return atomic_load_explicit(&metrics_array[m], memory_order_relaxed);
 }
+
+/* One value as it is shown: gauges may be below 0, SECONDS have six decimals. */
+void metrics_put_value(struct buf *out, enum metric_kind kind, uint64_t value);
 
 /* Prometheus text format of METRIC_COUNT sums. */
 void metrics_render(struct buf *out, const uint64_t values[METRIC_COUNT]);

@@ -543,22 +543,27 @@ static int64_t value_good(const struct view *v)
 }
 
 static const struct {
-    const char *name, *type, *help;
+    const char *name, *help;
+    enum metric_kind kind;
     int64_t (*value)(const struct view *v);
 } numbers[] = {
-    { "glacis_list_enforced", "gauge", "1 while the list counts: neither demoted nor set to something else",
-      value_enforced },
-    { "glacis_list_demoted", "gauge", "1 while the guard does not believe the list", value_demoted },
-    { "glacis_list_broken", "gauge", "1 while the list is skipped since it does not answer", value_broken },
-    { "glacis_list_no_effect", "gauge",
-      "1 while no answer of the list could list a client: errors, silence, a wrong zone", value_no_effect },
-    { "glacis_list_answers_total", "counter", "Answers of the list", value_answers },
-    { "glacis_list_errors_total", "counter", "Questions answered by an error, or by a failure of its servers",
-      value_errors },
-    { "glacis_list_timeouts_total", "counter", "Questions that were not answered in time", value_timeouts },
-    { "glacis_list_hits_total", "counter", "Of these: listed", value_hits },
-    { "glacis_list_known_good_hits_total", "counter", "Of these: clients in long good standing", value_good },
-    { "glacis_list_latency_microseconds", "gauge", "Smoothed time to an answer", value_latency },
+    { "glacis_list_enforced", "1 while the list counts: neither demoted nor set to something else",
+      METRIC_GAUGE, value_enforced },
+    { "glacis_list_demoted", "1 while the guard does not believe the list", METRIC_GAUGE, value_demoted },
+    { "glacis_list_broken", "1 while the list is skipped since it does not answer", METRIC_GAUGE,
+      value_broken },
+    { "glacis_list_no_effect",
+      "1 while no answer of the list could list a client: errors, silence, a wrong zone", METRIC_GAUGE,
+      value_no_effect },
+    { "glacis_list_answers_total", "Answers of the list", METRIC_COUNTER, value_answers },
+    { "glacis_list_errors_total", "Questions answered by an error, or by a failure of its servers",
+      METRIC_COUNTER, value_errors },
+    { "glacis_list_timeouts_total", "Questions that were not answered in time", METRIC_COUNTER,
+      value_timeouts },
+    { "glacis_list_hits_total", "Of these: listed", METRIC_COUNTER, value_hits },
+    { "glacis_list_known_good_hits_total", "Of these: clients in long good standing", METRIC_COUNTER,
+      value_good },
+    { "glacis_list_latency_seconds", "Smoothed time to an answer", METRIC_SECONDS, value_latency },
 };
 
 void policy_lists_metrics(const struct policy *p, struct state *st, struct buf *out)
@@ -567,13 +572,14 @@ void policy_lists_metrics(const struct policy *p, struct state *st, struct buf *
 
     for (size_t n = 0; n < ARRAY_LEN(numbers) && p->reputation.count > 0; n++) {
         buf_putf(out, "# HELP %s %s\n# TYPE %s %s\n", numbers[n].name, numbers[n].help, numbers[n].name,
-                 numbers[n].type);
+                 numbers[n].kind == METRIC_COUNTER ? "counter" : "gauge");
         for (size_t i = 0; i < p->reputation.count; i++) {
             struct view v;
 
             if (view_make(&v, p, m, i)) {
-                buf_putf(out, "%s{list=\"" SLICE_FMT "\"} %" PRId64 "\n", numbers[n].name,
-                         SLICE_ARG(v.list->name), numbers[n].value(&v));
+                buf_putf(out, "%s{list=\"" SLICE_FMT "\"} ", numbers[n].name, SLICE_ARG(v.list->name));
+                metrics_put_value(out, numbers[n].kind, (uint64_t)numbers[n].value(&v));
+                buf_put_char(out, '\n');
                 free(v.l);
             }
         }

@@ -269,7 +269,7 @@ static void put_gauges(const struct supervisor *sup, struct buf *b)
     for (size_t m = 0; m < METRIC_COUNT; m++) {
         struct buf name;
 
-        if (metric_table[m].kind != METRIC_GAUGE)
+        if (metric_table[m].kind == METRIC_COUNTER)
             continue;
         buf_init(&name, 256);
         buf_put_str(&name, metric_table[m].name);
@@ -279,7 +279,8 @@ static void put_gauges(const struct supervisor *sup, struct buf *b)
             buf_put_char(b, ',');
         first = false;
         buf_put_json(b, buf_slice(&name), 256);
-        buf_putf(b, ":%" PRIu64, values[m]);
+        buf_put_char(b, ':');
+        metrics_put_value(b, metric_table[m].kind, values[m]);
         buf_fini(&name);
     }
     buf_put_char(b, '}');

@@ -54,7 +54,7 @@ void state_slot_release(struct state *s, int slot)
         return;
     sl = &s->sh->slot[slot];
     for (int m = 0; m < METRIC_COUNT; m++) {
-        if (metric_table[m].kind == METRIC_GAUGE)
+        if (metric_table[m].kind != METRIC_COUNTER)
             sl->metrics[m] = 0;
     }
     clients_release_slot(s, slot);

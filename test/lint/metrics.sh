@@ -1,9 +1,54 @@
 #!/bin/sh
-# metrics.sh ROOT - every metric of core/metrics.h is counted somewhere: one that never moves is a lie.
+# metrics.sh ROOT - every metric of core/metrics.h is counted somewhere, and every name is as `promtool check metrics`
+# and the Prometheus naming rules want it: base units written out, _total for counters and for nothing else.
 set -eu
 cd "${1:?usage: metrics.sh ROOT}"
-bad=$(sed -nE 's/^ *X\(([A-Z0-9_]+), (COUNTER|GAUGE|HISTOGRAM).*/\1/p' core/metrics.h | while read -r name; do
-    grep -rqw "M_$name" --include='*.c' core config tls dns state policy proxy admin ||
-        echo "core/metrics.h: $name is never counted"
-done)
-[ -z "$bad" ] || { echo "$bad"; exit 1; }
+folders="core config tls dns state policy proxy admin"
+[ ! -d smtp ] || folders="$folders smtp"
+[ ! -d history ] || folders="$folders history"
+bad=0
+
+say() {
+    echo "$1"
+    bad=1
+}
+
+# shellcheck disable=SC2013  # one word a name
+for name in $(sed -nE 's/^ *X\(([A-Z0-9_]+), (COUNTER|GAUGE|SECONDS).*/\1/p' core/metrics.h); do
+    # shellcheck disable=SC2086  # one word a folder
+    grep -rqw "M_$name" --include='*.c' $folders || say "core/metrics.h: $name is never counted"
+done
+
+# Counters of the list, then all names wherever they stand: in the list, in # TYPE lines, in tables of other files.
+counters=$(sed -nE 's/^ *X\([A-Z0-9_]+, COUNTER, "([^"]+)".*/\1/p' core/metrics.h)
+gauges=$(sed -nE 's/^ *X\([A-Z0-9_]+, (GAUGE|SECONDS), "([^"]+)".*/\2/p' core/metrics.h)
+# shellcheck disable=SC2086
+names=$(grep -rhoE '"(# (HELP|TYPE) )?glacis_[A-Za-z0-9_]+' --include='*.[ch]' $folders | sed 's/.*glacis_/glacis_/' | sort -u)
+for name in $counters; do
+    case $name in *_total) ;; *) say "$name: a counter ends in _total" ;; esac
+done
+for name in $gauges; do
+    case $name in *_total) say "$name: only a counter ends in _total" ;; esac
+done
+for name in $names; do
+    case $name in
+    *[A-Z]*) say "$name: small letters only" ;;
+    *_bucket | *_count | *_sum | *_counter | *_gauge | *_histogram) say "$name: this ending has another meaning" ;;
+    esac
+    for word in $(echo "$name" | tr _ ' '); do
+        case $word in
+        milliseconds | microseconds | nanoseconds | minutes | hours | days | weeks | kilobytes | megabytes | gigabytes | bits)
+            say "$name: the base units are seconds and bytes" ;;
+        s | ms | us | ns | sec | h | hr | d | b | kb | mb | gb | tb | kib | mib | gib | tib)
+            say "$name: \`$word\` reads as an abbreviated unit" ;;
+        esac
+    done
+done
+
+# The first row of a name carries the help.
+said=$(awk 'match($0, /"glacis_[a-z0-9_]+"/) {
+    name = substr($0, RSTART + 1, RLENGTH - 2)
+    if (name != last && $0 ~ /, ""\) *\\?$/) print "core/metrics.h: " name ": no help text"
+    last = name }' core/metrics.h)
+[ -z "$said" ] || say "$said"
+exit $bad

@@ -127,11 +127,11 @@ def queue_id(t):
          ("RCPT", "554 5.5.1 what"))], "replies")
 def refusals_of_us(t, at, reply):
     t.script({"at": at, "reply": reply})
-    before = t.glacis.metrics().get("glacis_upstream_refuses_us_total", 0)
+    before = t.glacis.metrics().get("glacis_upstream_refused_glacis_total", 0)
     c = t.greeted()
     replies = c.envelope()
     t.want(replies[1], "451 4.3.5")
-    t.true(t.glacis.metrics().get("glacis_upstream_refuses_us_total", 0) > before, "counted")
+    t.true(t.glacis.metrics().get("glacis_upstream_refused_glacis_total", 0) > before, "counted")
     wait_for(lambda: any(e.get("level") == "error" for e in t.glacis.events()), what="an error in the log")
 
 

@@ -193,6 +193,7 @@ static void metrics_are_rendered_once_a_name(void **state)
     gauge_add(M_SESSIONS_NOW, 2);
     gauge_add(M_SESSIONS_NOW, -3);
     gauge_set(M_GENERATION, 7);
+    gauge_set(M_LONGEST_TURN_US, 2000345);
     for (unsigned i = 0; i < METRIC_COUNT; i++) {
         values[i] = metric_get((enum metric)i);
     }
@@ -202,6 +203,8 @@ static void metrics_are_rendered_once_a_name(void **state)
     assert_non_null(strstr(b.ptr, "# HELP glacis_sessions_total Sessions accepted\n"
                                   "# TYPE glacis_sessions_total counter\nglacis_sessions_total 5\n"));
     assert_non_null(strstr(b.ptr, "\nglacis_sessions -1\n"));
+    assert_non_null(strstr(b.ptr, "# TYPE glacis_longest_turn_seconds gauge\n"
+                                  "glacis_longest_turn_seconds 2.000345\n"));
     assert_non_null(strstr(b.ptr, "\nglacis_closes_total{reason=\"lost\"} 0\n"));
     for (unsigned i = 0; i < METRIC_COUNT; i++) {
         char type[100];
