@@ -7,6 +7,7 @@
  */
 #include "config/load.h"
 
+#include "config/secret.h"
 #include "config/values.h"
 
 #define PATH_TEXT_MAX 300
@@ -16,7 +17,7 @@ const char *quote_text(struct quoted *q, struct slice s)
     struct buf b;
 
     buf_init_fixed(&b, q->text, sizeof(q->text));
-    buf_put_quoted(&b, s, 60);
+    secret_put_quoted(&b, s, 60);
     return q->text;
 }
 

@@ -5,6 +5,8 @@
  */
 #include "config/tree.h"
 
+#include "config/secret.h"
+
 static bool is_name_char(char c, bool first)
 {
     return ascii_is_alpha(c) || c == '_' || (!first && ascii_is_digit(c));
@@ -160,59 +162,46 @@ void config_node_put_scalar(struct buf *out, struct slice text)
     buf_put_char(out, '"');
 }
 
-/* The password of redis://:password@host, or where it would be. */
-static struct slice url_password(struct slice url)
+/* Does a user's part of a URL hold nothing that the environment does not: "user:${PASSWORD}"? */
+static bool is_from_environment(struct slice secret)
 {
-    static const struct slice before = SLICE_INIT("redis://:");
-    struct slice rest = slice_skip(url, before.len);
-    size_t at = slice_rfind(rest, '@');
+    struct slice password = slice_skip(secret, min_size(slice_find(secret, ':') + 1, secret.len));
 
-    return slice_starts(url, before) && at < rest.len ? slice_take(rest, at) : slice_take(url, 0);
+    return slice_starts(password, SLICE("${")) && slice_find(password, '}') + 1 == password.len;
 }
 
-/* Query keys of list services are the first label of a zone. */
-static size_t query_key_len(const struct config_node *node)
+/* The scalar as it was written, and what must not be shown of it masked. */
+static void put_shown(struct buf *out, const struct config_node *node)
 {
-    size_t len = slice_find(node->text, '.');
-
-    for (size_t i = 0; i < len; i++) {
-        if (!ascii_is_alpha(node->text.ptr[i]) && !ascii_is_digit(node->text.ptr[i])) {
-            return 0;
-        }
+    if (slice_eq(node->key, SLICE("zone"))) {
+        secret_put_zone(out, node->raw, secret_zone_tail(node->raw));
+    } else if (is_from_environment(secret_of_url(node->raw))) {
+        buf_put_slice(out, node->raw);
+    } else {
+        secret_put_url(out, node->raw);
     }
-    return slice_eq(node->key, SLICE("zone")) && len >= 20 ? len : 0;
-}
-
-/* What must not be shown of a value; empty: nothing. */
-static struct slice secret_of(const struct config_node *node)
-{
-    return slice_eq(node->key, SLICE("url")) ? url_password(node->text)
-                                             : slice_take(node->text, query_key_len(node));
 }
 
 static void put_node_scalar(struct buf *out, const struct config_node *node)
 {
-    struct slice secret = secret_of(node);
-    size_t before = (size_t)(secret.ptr - node->text.ptr);
+    bool expands = !slice_eq(node->raw, node->text); /* has ${NAME}, which stays */
+    struct buf shown;
 
-    if (!slice_eq(node->raw, node->text)) { /* has ${NAME}: as it was written, in double quotes */
+    buf_init(&shown, CONFIG_TREE_MAX_SCALAR * 2);
+    put_shown(&shown, node);
+    if (!expands) {
+        config_node_put_scalar(out, buf_slice(&shown));
+    } else {
         buf_put_char(out, '"');
-        for (size_t i = 0; i < node->raw.len; i++) {
-            char c = node->raw.ptr[i];
+        for (size_t i = 0; i < shown.len; i++) {
+            char c = shown.ptr[i];
 
             buf_put_str(out, c == '"' || c == '\\' || c == '\n' || c == '\t' ? "\\" : "");
             buf_put_char(out, (char)(c == '\n' ? 'n' : c == '\t' ? 't' : c));
         }
         buf_put_char(out, '"');
-    } else if (secret.len > 0) {
-        buf_put_char(out, '"');
-        buf_put_slice(out, slice_take(node->text, before));
-        buf_put_str(out, "***");
-        buf_put_slice(out, slice_skip(node->text, before + secret.len));
-        buf_put_char(out, '"');
-    } else {
-        config_node_put_scalar(out, node->text);
     }
+    buf_fini(&shown);
 }
 
 /* Recursion ends at CONFIG_TREE_MAX_DEPTH. */

@@ -75,8 +75,8 @@ void config_node_put_scalar(struct buf *out, struct slice text);
 
 /*
  * What stands behind `key:` or `-` in a block at `indent` steps of two blanks: the node as YAML with its line
- * ends.  Scalars with ${NAME} are written with it, so what the environment holds stays there; the first
- * label of a `zone` is masked if it looks like a query key (20 or more letters and digits).
+ * ends.  Scalars with ${NAME} are written with it, so what the environment holds stays there; users and passwords in
+ * URLs, and labels of a `zone` that may be query keys, are masked (secret.h).
  */
 void config_node_put(struct buf *out, const struct config_node *node, unsigned indent);
 

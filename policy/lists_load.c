@@ -5,11 +5,12 @@
  * is reported, with its place.
  *
  * Keys        the zone of a list may hold a query key.  What is shown in its place: `***` for every part that
- *             came from ${NAME}, and for every label of KEY_LABEL_MIN or more octets in front of the known
+ *             came from ${NAME}, and for every label that may be a key (config/secret.h) in front of the known
  *             zone of the preset, or of the last two labels.
  */
 #include "policy/lists_load.h"
 
+#include "config/secret.h"
 #include "config/values.h"
 
 #define LIST_KEYS                                                                                            \
@@ -18,7 +19,6 @@
 #define PRESETS "spamhaus-zen|spamhaus-dbl|spamhaus-zrd|spamcop|barracuda|dnswl"
 #define RESERVED "listed|score|lists|monitored|incomplete|reason|subject"
 
-#define KEY_LABEL_MIN 16
 #define ANSWERS_MAX 64
 #define WEIGHT_MAX 1000000 /* thousandths */
 #define TIMEOUT_MS 3000
@@ -280,7 +280,6 @@ static void find_bounds(struct reputation_list *list)
 static size_t public_tail(const struct list_load *ll, struct slice zone)
 {
     struct slice known = slice_str(ll->preset != NULL ? ll->preset->known : "");
-    size_t dots = 0;
 
     while (!slice_empty(known)) {
         struct slice tail = slice_cut(&known, '|');
@@ -290,13 +289,7 @@ static size_t public_tail(const struct list_load *ll, struct slice zone)
             return tail.len;
         }
     }
-    for (size_t i = zone.len; i > 0; i--) {
-        dots += zone.ptr[i - 1] == '.';
-        if (dots == 2) {
-            return zone.len - i;
-        }
-    }
-    return zone.len;
+    return secret_zone_tail(zone);
 }
 
 /* The written form with `***` for ${...}. */
@@ -305,27 +298,12 @@ static void put_without_environment(struct buf *out, struct slice raw)
     while (!slice_empty(raw)) {
         if (slice_starts(raw, SLICE("${"))) {
             raw = slice_skip(raw, slice_find(raw, '}') + 1);
-            buf_put_str(out, "***");
+            buf_put_str(out, SECRET_MASK);
         } else {
             buf_put_char(out, raw.ptr[0]);
             raw = slice_skip(raw, 1);
         }
     }
-}
-
-/* The zone with `***` for labels that may be keys; the last `tail` octets are shown as they are. */
-static void put_shown(struct buf *out, struct slice zone, size_t tail)
-{
-    size_t end = zone.len - min_size(tail, zone.len);
-    struct slice front = slice_take(zone, end);
-
-    while (!slice_empty(front)) {
-        struct slice label = slice_cut(&front, '.');
-
-        buf_put_slice(out, label.len >= KEY_LABEL_MIN ? SLICE("***") : label);
-        buf_put_str(out, slice_empty(front) && slice_empty(label) ? "" : ".");
-    }
-    buf_put_slice(out, slice_skip(zone, end));
 }
 
 static void load_zone(struct list_load *ll)
@@ -345,6 +323,14 @@ static void load_zone(struct list_load *ll)
                     ll->name.text);
         return;
     }
+    if (node != NULL && node->kind == NODE_SCALAR && secret_is_masked(node->text)) {
+        rules_error(
+            ll->l, node,
+            "reputation list %s: zone: expected the zone itself, not the mask that stands for its key in "
+            "a printed configuration",
+            ll->name.text);
+        return;
+    }
     if (node != NULL && (node->kind != NODE_SCALAR || !dns_put_name(&b, node->text))) {
         if (node->kind != NODE_SCALAR || !node->bad) { /* no quoting: it may hold a key */
             rules_error(ll->l, node, "reputation list %s: zone: expected a domain such as list.example.org",
@@ -358,7 +344,7 @@ static void load_zone(struct list_load *ll)
     } else {
         put_without_environment(&raw, node->raw);
     }
-    put_shown(&shown, buf_slice(&raw), public_tail(ll, buf_slice(&raw)));
+    secret_put_zone(&shown, buf_slice(&raw), public_tail(ll, buf_slice(&raw)));
     ll->list->zone = rules_text(ll->l, buf_slice(&b));
     ll->list->shown = rules_text(ll->l, buf_slice(&shown));
 }

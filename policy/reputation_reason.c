@@ -4,6 +4,7 @@
  *
  * The text is a stranger's: it becomes one line of printable ASCII, and one that repeats the key of a zone is dropped.
  */
+#include "config/secret.h"
 #include "policy/reputation_run.h"
 
 static void on_timeout(void *arg)
@@ -41,7 +42,6 @@ void run_forget_reason(struct reputation_run *run)
 static void take_reason(struct reputation_run *run, struct slice text)
 {
     const struct reputation_list *list = run->reason_slot->list;
-    struct slice key = slice_take(list->zone, slice_find(list->zone, '.'));
     struct buf b;
 
     buf_init_fixed(&b, run->reason, sizeof(run->reason));
@@ -55,8 +55,7 @@ static void take_reason(struct reputation_run *run, struct slice text)
         }
     }
     run->reason_len = slice_trim(buf_slice(&b)).len;
-    if (!slice_eq(list->zone, list->shown) && key.len > 0 &&
-        memmem(run->reason, b.len, key.ptr, key.len) != NULL) {
+    if (secret_repeated(list->zone, list->shown, buf_slice(&b))) {
         run->reason_len = 0;
     }
 }

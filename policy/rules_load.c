@@ -7,6 +7,7 @@
  * The preset is a file of the repository, policy/spf-first.yaml, embedded by the build and parsed like any
  * other text, so that nothing in it can be said that a user's file could not say.
  */
+#include "config/secret.h"
 #include "policy/match.h"
 #include "policy/rules_parts.h"
 
@@ -31,7 +32,7 @@ const char *rules_quote(struct quoted *q, struct slice s)
     struct buf b;
 
     buf_init_fixed(&b, q->text, sizeof(q->text));
-    buf_put_quoted(&b, s, 60);
+    secret_put_quoted(&b, s, 60);
     return q->text;
 }
 

@@ -5,6 +5,7 @@
  */
 #include "policy/standing_load.h"
 
+#include "config/secret.h"
 #include "config/values.h"
 #include "policy/rules_parts.h"
 
@@ -302,15 +303,16 @@ static void load_redis(struct load *ld)
     r->url = text_at(ld, "state.redis.url", "redis://127.0.0.1:6379/0");
     r->prefix = text_at(ld, "state.redis.prefix", "glacis:");
     r->timeout_ms = 200;
-    if (!slice_starts(slice_str(r->url), SLICE("redis://")) &&
-        !slice_starts(slice_str(r->url), SLICE("unix:/"))) {
-        rules_error(&ld->l, config_node_find(root, "state.redis.url"),
-                    "state.redis.url: expected redis://[:password@]host[:port][/db] or unix:/path");
-    }
-    if (strstr(r->url, ":***@") != NULL) {
-        rules_error(&ld->l, config_node_find(root, "state.redis.url"),
-                    "state.redis.url: expected the password itself, not the mask that stands for it in a "
-                    "printed configuration");
+    if (secret_is_masked(secret_of_url(slice_str(r->url)))) {
+        rules_error(
+            &ld->l, config_node_find(root, "state.redis.url"),
+            "state.redis.url: expected user and password themselves, not the mask that stands for them in "
+            "a printed configuration");
+    } else if (!memory_redis_url_valid(r->url)) { /* no quoting: it may hold a password */
+        rules_error(
+            &ld->l, config_node_find(root, "state.redis.url"),
+            "state.redis.url: expected redis://[[user]:password@]address[:port][/database] or unix:/path; "
+            "the address is an IP address or localhost");
     }
     if (strlen(r->prefix) > 60 || strchr(r->prefix, ' ') != NULL || strchr(r->prefix, '%') != NULL) {
         rules_error(&ld->l, config_node_find(root, "state.redis.prefix"),

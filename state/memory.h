@@ -251,7 +251,7 @@ bool memory_list_others_add(struct memory_list *l, struct slice packed, int64_t 
 /* ---- of a process ---- */
 
 struct memory_redis { /* state.redis */
-    const char *url;  /* redis://[:password@]address[:port][/db], unix:/path; "" or NULL: embedded */
+    const char *url;  /* redis://[[user]:password@]address[:port][/db], unix:/path; "" or NULL: embedded */
     const char *prefix;
     uint64_t timeout_ms;
 };
@@ -262,6 +262,9 @@ struct memory_redis { /* state.redis */
  */
 struct memory *memory_new(struct state *st, struct loop *loop, const struct memory_redis *redis) MUST_USE;
 void memory_free(struct memory **m); /* operations that are out are dropped without an answer */
+
+/* Can this url of state.redis be used? */
+bool memory_redis_url_valid(const char *url);
 
 /* Is the shared backend answering? (embedded: true) */
 bool memory_shared_up(const struct memory *m);

@@ -43,6 +43,7 @@ void op_done(struct memory_op *op);
 struct redis_address {
     char *host; /* an address in text; NULL: path */
     char *path;
+    char *user;     /* NULL: the default user of Redis */
     char *password; /* NULL: none */
     uint16_t port;
     unsigned db;

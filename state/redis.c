@@ -289,7 +289,9 @@ static void dial(struct redis *r)
     redisAsyncSetConnectCallback(ac, on_connected);
     redisAsyncSetDisconnectCallback(ac, on_disconnected);
     timer_start(&r->retry, r->timeout_ms < 1000 ? 1000 : r->timeout_ms);
-    if (r->to.password != NULL)
+    if (r->to.user != NULL)
+        redis_command(r, on_handshake, NULL, "AUTH %s %s", r->to.user, r->to.password);
+    else if (r->to.password != NULL)
         redis_command(r, on_handshake, NULL, "AUTH %s", r->to.password);
     if (r->to.db != 0)
         redis_command(r, on_handshake, NULL, "SELECT %u", r->to.db);
@@ -536,7 +538,8 @@ struct redis *redis_new(struct memory *m, const struct memory_redis *conf)
         memcpy(r->prefix, prefix.ptr, prefix.len);
     if (!redis_address_parse(&r->to, slice_str(conf->url))) {
         log_msg(LOG_LEVEL_ERROR, "shared_memory_address",
-                "state.redis.url is not redis://[:password@]address[:port][/db] or unix:/path: local memory "
+                "state.redis.url is not redis://[[user]:password@]address[:port][/db] or unix:/path: local "
+                "memory "
                 "serves alone");
         redis_free(&r);
         return NULL;

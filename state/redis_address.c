@@ -35,9 +35,21 @@ static struct slice take_port(struct slice *host)
     return port.len > 0 ? port : DEFAULT_PORT;
 }
 
+/* "user:password" or ":password"; a user alone could not log in. */
+static bool take_login(struct redis_address *a, struct slice login)
+{
+    size_t colon = slice_find(login, ':');
+
+    if (colon + 1 >= login.len)
+        return false;
+    a->user = colon > 0 ? slice_dup(slice_take(login, colon)) : NULL;
+    a->password = slice_dup(slice_skip(login, colon + 1));
+    return true;
+}
+
 bool redis_address_parse(struct redis_address *a, struct slice url)
 {
-    struct slice host, port, auth;
+    struct slice host, port;
     uint64_t n;
     size_t at;
 
@@ -50,10 +62,9 @@ bool redis_address_parse(struct redis_address *a, struct slice url)
     url = slice_skip(url, 8);
     at = slice_rfind(url, '@');
     if (at < url.len) {
-        auth = slice_take(url, at);
+        if (!take_login(a, slice_take(url, at)))
+            return false;
         url = slice_skip(url, at + 1);
-        (void)slice_cut(&auth, ':');
-        a->password = slice_dup(auth);
     }
     host = slice_cut(&url, '/');
     if (url.len > 0 && !slice_to_u64(url, DB_MAX, &n))
@@ -71,6 +82,16 @@ void redis_address_fini(struct redis_address *a)
 {
     free(a->host);
     free(a->path);
+    free(a->user);
     free(a->password);
-    *a = (struct redis_address){ NULL, NULL, NULL, 0, 0 };
+    *a = (struct redis_address){ NULL, NULL, NULL, NULL, 0, 0 };
+}
+
+bool memory_redis_url_valid(const char *url)
+{
+    struct redis_address a = { .host = NULL };
+    bool ok = redis_address_parse(&a, slice_str(url));
+
+    redis_address_fini(&a);
+    return ok;
 }

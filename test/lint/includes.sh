@@ -19,7 +19,7 @@ allowed() {
     dns) echo 'core/.*|config/config\.h|dns/.*' ;;
     state) echo 'core/.*|config/config\.h|state/.*' ;;
     policy/dkim) echo 'core/.*|policy/dkim/.*' ;; # a room of its own: pure
-    policy) echo 'core/.*|config/(config|textfile|tree|values)\.h|dns/dns\.h|state/(state|memory)\.h|policy/.*' ;;
+    policy) echo 'core/.*|config/(config|secret|textfile|tree|values)\.h|dns/dns\.h|state/(state|memory)\.h|policy/.*' ;;
     admin) echo 'core/.*|config/config\.h|state/state\.h|policy/policy\.h|dns/dns\.h|admin/.*' ;;
     proxy) echo 'core/.*|config/config\.h|tls/tls\.h|dns/dns\.h|state/state\.h|policy/policy\.h|admin/(admin|recorder|http)\.h|proxy/.*' ;;
     esac

@@ -198,7 +198,16 @@ static void print_has_what_is_remembered_and_guarded_too(void **state)
             "known_good:\n  messages: 7\n  days: 2\n", "      failures: off\n",
             "    probe_interval: 5m\n" } },
         { GOOD "state: {backend: redis, redis: {url: \"redis://:secret@127.0.0.1:6379/1\"}}\n",
-          { "    url: \"redis://:***@127.0.0.1:6379/1\"\n", "redis", "redis", "redis" } },
+          { "    url: \"redis://***@127.0.0.1:6379/1\"\n", "redis", "redis", "redis" } },
+        { GOOD "state: {backend: redis, redis: {url: \"redis://glacis:secret@127.0.0.1:6379/1\"}}\n",
+          { "    url: \"redis://***@127.0.0.1:6379/1\"\n", "redis", "redis", "redis" } },
+        { GOOD
+          "state: {backend: redis, redis: {url: \"redis://glacis:secret@127.0.0.1/${GLACIS_TEST_DB}\"}}\n",
+          { "    url: \"redis://***@127.0.0.1/${GLACIS_TEST_DB}\"\n", "redis", "redis", "redis" } },
+        { GOOD "state: {backend: redis, redis: {url: \"redis://glacis:${GLACIS_TEST_WORD}@127.0.0.1\"}}\n",
+          { "    url: \"redis://glacis:${GLACIS_TEST_WORD}@127.0.0.1\"\n", "redis", "redis", "redis" } },
+        { GOOD "reputation: {lists: [{name: a, zone: zen.secretsecretsecret.dq.example, probe: off}]}\n",
+          { "      zone: \"zen.***.dq.example\"\n", "name: a", "probe: off", "lists:" } },
     };
 
     (void)state;
@@ -272,12 +281,14 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(exit_codes_and_streams_are_as_promised),
         cmocka_unit_test(print_writes_a_file_that_loads),
-        cmocka_unit_test(print_has_what_is_remembered_and_guarded_too),
+        cmocka_unit_test(print_has_what_is_remembered_and_guarded_too), /* C7: and no secret */
         cmocka_unit_test(unreadable_files_and_wrong_usage_have_codes_of_their_own),
         cmocka_unit_test(without_a_file_the_environment_is_checked),
     };
 
     setenv("GLACIS_HOSTNAME", "mx.test.example", 1);
+    setenv("GLACIS_TEST_DB", "2", 1);
+    setenv("GLACIS_TEST_WORD", "secret", 1);
     unsetenv("GLACIS_ADMIN_TOKEN");
     unsetenv("GLACIS_UPSTREAM");
     unsetenv("GLACIS_DOMAINS");

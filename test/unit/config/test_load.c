@@ -127,6 +127,10 @@ static void values_of_the_wrong_form_say_what_is_expected(void **state)
           "f:3:24: error: headers.authserv_id: expected an id such as mx1.example.com\n" },
         { "log.to", UP "log: {to: file:log}\n",
           "f:3:11: error: log.to: expected stdout, stderr, syslog or file:/PATH, found `file:log`\n" },
+        { "C7: a url in the wrong place", UP "admin: {listen: \"redis://user:secret@127.0.0.1\"}\n",
+          "f:3:17: error: admin.listen: expected an address with its port, such as 127.0.0.1:8025, or off, "
+          "found "
+          "`redis://***@127.0.0.1`\n" },
         { "mask", UP "admin: {token: \"***\"}\n",
           "f:3:16: error: admin.token: expected the secret itself, not the mask that stands for it in a "
           "printed "

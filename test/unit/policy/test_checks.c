@@ -419,6 +419,8 @@ static void keys_in_zones_are_masked(void **state)
         { "preset: spamhaus-zen, zone: \"${TEST_KEY}.zen.dq.spamhaus.net\"",
           "9.113.0.203.k3y.zen.dq.spamhaus.net", "***.zen.dq.spamhaus.net" },
         { "zone: \"abcdefghijklmnop.list.test\"", "9.113.0.203.abcdefghijklmnop.list.test", "***.list.test" },
+        { "zone: \"zen.abcdefghijklmnop.list.test\"", "9.113.0.203.zen.abcdefghijklmnop.list.test",
+          "zen.***.list.test" },
         { "zone: \"short.list.test\"", "9.113.0.203.short.list.test", "short.list.test" },
         { "preset: barracuda", "9.113.0.203.b.barracudacentral.org", "b.barracudacentral.org" },
         { "zone: \"x-${TEST_KEY}.list.test\"", "9.113.0.203.x-k3y.list.test", "x-***.list.test" },

@@ -170,7 +170,8 @@ static void mistakes_are_named_with_their_place(void **state)
           "f:4:53: error: reputation.guard.breaker.failures: expected a number from 2 to 1000000, or "
           "off, found `1`\n"
           "f:4:66: error: reputation.guard.recover: expected auto or manual\n"
-          "f:5:22: error: state.redis.url: expected redis://[:password@]host[:port][/db] or unix:/path\n"
+          "f:5:22: error: state.redis.url: expected redis://[[user]:password@]address[:port][/database] or "
+          "unix:/path; the address is an IP address or localhost\n"
           "f:5:43: error: state.redis.timeout: expected a duration from 10ms to 5s\n" },
         { "features that are off", "known_good: off\nzero_day: off\nreputation: {guard: off}\n", "" },
         { "parts that are off",
@@ -179,9 +180,23 @@ static void mistakes_are_named_with_their_place(void **state)
         { "what cannot be off", "greylist: off\n",
           "f:1:11: error: greylist: expected a mapping, found a value\n" },
         { "a masked password", "state: {redis: {url: \"redis://:***@127.0.0.1\"}}\n",
-          "f:1:22: error: state.redis.url: expected the password itself, not the mask that stands for it in "
-          "a "
-          "printed configuration\n" },
+          "f:1:22: error: state.redis.url: expected user and password themselves, not the mask that stands "
+          "for "
+          "them in a printed configuration\n" },
+        { "C7: a masked user", "state: {redis: {url: \"redis://***@127.0.0.1\"}}\n",
+          "f:1:22: error: state.redis.url: expected user and password themselves, not the mask that stands "
+          "for "
+          "them in a printed configuration\n" },
+        { "C7: a masked zone", "reputation: {lists: [{name: a, zone: \"zen.***.dq.example\"}]}\n",
+          "f:1:38: error: reputation list a: zone: expected the zone itself, not the mask that stands for "
+          "its key "
+          "in a printed configuration\n" },
+        { "C7: a user without a password", "state: {redis: {url: \"redis://secret@127.0.0.1\"}}\n",
+          "f:1:22: error: state.redis.url: expected redis://[[user]:password@]address[:port][/database] or "
+          "unix:/path; the address is an IP address or localhost\n" },
+        { "B7: a Redis by name is never reached", "state: {redis: {url: \"redis://redis.corp.test:6379\"}}\n",
+          "f:1:22: error: state.redis.url: expected redis://[[user]:password@]address[:port][/database] or "
+          "unix:/path; the address is an IP address or localhost\n" },
         { "final twice", R "    - {name: a, then: [accept, reject]}\n",
           "f:3:32: error: rule a: then: nothing can follow the action that ends the rule\n" },
         { "final first", R "    - {name: a, then: [accept, {score: 1}]}\n",

@@ -480,14 +480,42 @@ static void tell(const char *script)
     redisFree(c);
 }
 
-static struct memory *proxy_on(const char *prefix)
+static struct memory *proxy_at(const char *url, const char *prefix)
 {
-    struct memory_redis conf = { .url = t.url, .prefix = prefix, .timeout_ms = 500 };
+    struct memory_redis conf = { .url = url, .prefix = prefix, .timeout_ms = 500 };
     struct memory *m = memory_new(t.st[0], t.loop, &conf);
 
     assert_non_null(m);
     run_ms(600);
     return m;
+}
+
+static struct memory *proxy_on(const char *prefix)
+{
+    return proxy_at(t.url, prefix);
+}
+
+/* Redis 6 and later: users, each with the keys that it may touch (ACL). */
+static void a_user_of_the_url_logs_in(void **st)
+{
+    redisContext *c = redisConnect("127.0.0.1", t.port);
+    static const struct {
+        const char *login;
+        bool up;
+    } rows[] = { { "glacis:right word", true }, { "glacis:wrong", false }, { "nobody:right word", false } };
+
+    (void)st;
+    freeReplyObject(redisCommand(c, "ACL SETUSER glacis on >%s ~user:* +@all", "right word"));
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        char url[100];
+        struct memory *m;
+
+        (void)snprintf(url, sizeof(url), "redis://%s@127.0.0.1:%u/2", rows[i].login, t.port);
+        m = proxy_at(url, "user:");
+        assert_int_equal(memory_shared_up(m), rows[i].up);
+        memory_free(&m);
+    }
+    redisFree(c);
 }
 
 /* What a key holds is others' doing: no reply makes us take memory without end. */
@@ -528,6 +556,7 @@ int main(void)
         cmocka_unit_test(cancelled_questions_are_silent),
         cmocka_unit_test(an_address_that_cannot_be_used_leaves_the_tables),
         cmocka_unit_test(freed_with_questions_out),
+        { "C7: a user of the url logs in", a_user_of_the_url_logs_in, NULL, NULL, NULL },
         cmocka_unit_test(replies_are_bounded),
         cmocka_unit_test(killed_stopped_and_restarted_under_load_nobody_waits),
     };
