@@ -25,7 +25,7 @@ RUN cmake -S . -B /build -DCMAKE_BUILD_TYPE=release -DGLACIS_TESTS=OFF \
 FROM debian:trixie-slim
 RUN apt-get update \
     && DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends \
-        ca-certificates libevent-core-2.1-7t64 libevent-extra-2.1-7t64 libcares2 libssl3t64 libyaml-0-2 libidn2-0 \
+        ca-certificates libevent-core-2.1-7t64 libcares2 libssl3t64 libyaml-0-2 libidn2-0 \
         libpcre2-8-0 libseccomp2 libsqlite3-0 libhiredis1.1.0 \
     && rm -rf /var/lib/apt/lists/* \
     && groupadd --system --gid 10025 glacis \

@@ -1,8 +1,8 @@
 /*
  * http.h - a small read-only HTTP server for metrics and health.
  *
- * GET and HEAD, bounded headers, no bodies, one handler; evhttp underneath.  Belongs to the recorder process:
- * it carries no mail and may be slow without harm.
+ * GET and HEAD, bounded heads, no bodies, one answer a connection, one handler.  Belongs to the recorder process: it
+ * carries no mail and may be slow without harm.
  */
 #ifndef ADMIN_HTTP_H
 #define ADMIN_HTTP_H
@@ -22,13 +22,21 @@ struct http_reply {
 /* path: without query.  authorized: the token was right, or none is configured. */
 typedef void (*http_handler)(void *arg, struct slice path, bool authorized, struct http_reply *out);
 
+struct http_settings { /* borrowed for the life of the server */
+    const char *token;        /* "" for none */
+    const char *const *names; /* hosts that clients may name, besides loopback and their own connection's address */
+    size_t name_count;
+    bool (*any_host)(struct slice path); /* paths that are answered whatever the Host; NULL: none */
+    http_handler handler;
+    void *arg;
+};
+
 /*
  * listen_fd: a listening socket, taken; -1: none, then only turns are made.  wake_fd: makes http_turn return
- * when it is readable; borrowed.  token: "" for none.  NULL if libevent fails.
+ * when it is readable; borrowed.  Never NULL.
  */
-struct http *http_new(int listen_fd, int wake_fd, const char *token, http_handler handler,
-                      void *arg) MUST_USE;
-void http_free(struct http *h);
+struct http *http_new(int listen_fd, int wake_fd, const struct http_settings *settings) MUST_USE;
+void http_free(struct http *h); /* connections are closed; NULL is allowed */
 
 /* Serves for at most this long, or until wake_fd is readable. */
 void http_turn(struct http *h, unsigned ms);

@@ -185,6 +185,12 @@ static void put_metrics(const struct recorder *r, struct buf *b)
     }
 }
 
+/* Asked by machines that know no name of ours, and nothing in them is worth a trick. */
+static bool is_health(struct slice path)
+{
+    return slice_eq(path, SLICE("/healthz")) || slice_eq(path, SLICE("/readyz"));
+}
+
 static void on_request(void *arg, struct slice path, bool authorized, struct http_reply *out)
 {
     const struct recorder *r = arg;
@@ -287,9 +293,13 @@ int recorder_main(struct state *st, const struct config *conf, int admin_fd, int
 
     if (!open_signals(&r) || (r.writer = log_writer_start(st, &conf->log)) == NULL)
         return 71;
-    r.http = http_new(admin_fd, r.signal_fd, conf->admin.token, on_request, &r);
-    if (r.http == NULL)
-        return 71;
+    r.http = http_new(admin_fd, r.signal_fd,
+                      &(struct http_settings){ .token = conf->admin.token,
+                                               .names = conf->admin.names,
+                                               .name_count = conf->admin.name_count,
+                                               .any_host = is_health,
+                                               .handler = on_request,
+                                               .arg = &r });
     r.snapshot = snapshot_start(st, conf->server.state_dir);
     while (!r.stop) {
         state_heartbeat(st, now_ms());

@@ -227,10 +227,14 @@ struct config_spf {
     unsigned weak_pass_bits;  /* a pass by more than an IPv4 network of so many bits is weak; 0: off */
 };
 
+#define CONFIG_MAX_NAMES 32
+
 struct config_admin {
     bool        enabled;
     struct addr listen;
     const char *token; /* "" for none; needed for anything but loopback */
+    const char *names[CONFIG_MAX_NAMES]; /* hosts by which it may be asked for, besides loopback and its own address */
+    size_t      name_count;
 };
 
 enum config_backend { BACKEND_EMBEDDED = 0, BACKEND_REDIS };
@@ -262,6 +266,7 @@ struct config {
     struct config_log         log;
     struct {
         enum config_backend backend;
+        const char         *hash_key; /* "" for one of this host's own, made once in state_dir */
     } state;
     struct slice text;              /* the file as it was read, to load it again when certificates have changed */
     const struct config_node *root; /* lives as long as the snapshot: policy/ compiles its sections from it */

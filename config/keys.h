@@ -45,6 +45,7 @@ enum key_type {
     KEY_FIELD_NAMES,     /* struct config_headers: strip */
     KEY_IDENTITIES,      /* struct config_spf: helo and mailfrom */
     KEY_AUTHSERV_IDS,    /* struct config_headers: strip_authserv_ids */
+    KEY_ADMIN_NAMES,     /* struct config_admin: names */
     KEY_FIELDS,          /* struct config_headers: add */
     KEY_UPSTREAMS,       /* the mapping of upstreams */
     KEY_DOMAINS,         /* the mapping of domains */
@@ -76,6 +77,7 @@ enum key_work {
     WORK_DKIM,
     WORK_REDIS,
     WORK_HISTORY,
+    WORK_PAGE, /* the page and its tokens */
     WORK_COUNT,
 };
 

@@ -13,7 +13,7 @@
 bool is_list_key(enum key_type type)
 {
     return type == KEY_CIDRS || type == KEY_SERVERS || type == KEY_RESOLVERS || type == KEY_FIELD_NAMES ||
-           type == KEY_AUTHSERV_IDS || type == KEY_IDENTITIES;
+           type == KEY_AUTHSERV_IDS || type == KEY_IDENTITIES || type == KEY_ADMIN_NAMES;
 }
 
 static void split_at_commas(struct load *l, const struct value *v, item_fn take)
@@ -236,6 +236,19 @@ static void take_identity(struct load *l, const struct value *v, const struct co
     }
 }
 
+/* As a browser writes it into Host: a name or an address, without the port. */
+static void take_admin_name(struct load *l, const struct value *v, const struct config_node *item)
+{
+    struct config_admin *admin = &l->c->admin;
+    struct addr ip;
+
+    if (!addr_parse_ip(item->text, &ip) && !hostname_valid(item->text)) {
+        load_expected(l, v, item, "a host name or an address without a port, such as glacis.example.com");
+    } else if (has_room(l, v, item, admin->name_count, CONFIG_MAX_NAMES)) {
+        admin->names[admin->name_count++] = load_text(l, item->text);
+    }
+}
+
 void set_list(struct load *l, const struct value *v)
 {
     struct config_listener *listener = v->base;
@@ -257,6 +270,10 @@ void set_list(struct load *l, const struct value *v)
     case KEY_AUTHSERV_IDS:
         l->c->headers.strip_authserv_count = 0;
         each_text(l, v, take_authserv_id);
+        break;
+    case KEY_ADMIN_NAMES:
+        l->c->admin.name_count = 0;
+        each_text(l, v, take_admin_name);
         break;
     case KEY_IDENTITIES:
         l->c->spf.helo = l->c->spf.mailfrom = false;
@@ -342,6 +359,11 @@ void put_list(const struct key *k, const void *base, struct buf *out)
     case KEY_AUTHSERV_IDS:
         for (size_t i = 0; i < c->headers.strip_authserv_count; i++) {
             put_item(out, i, c->headers.strip_authserv_ids[i]);
+        }
+        break;
+    case KEY_ADMIN_NAMES:
+        for (size_t i = 0; i < c->admin.name_count; i++) {
+            put_item(out, i, c->admin.names[i]);
         }
         break;
     case KEY_IDENTITIES:

@@ -29,7 +29,7 @@ ban "unbounded or ambiguous text calls" "$call(strlcpy|strlcat|alloca|strdup|str
 ban "calls that base.h forbids" "$call(strcpy|strcat|strncpy|strncat|stpcpy|sprintf|vsprintf|gets|strtok|strtok_r|atoi|atol|strtol|strtoul|strtoull|sscanf|gmtime|localtime|ctime|asctime)\(" core/base.h
 ban "snprintf outside buf.c and log.c" "$call(v?snprintf)\(" 'core/(buf|log)\.c'
 ban "locale: <ctype.h>" '#include <ctype\.h>'
-ban "libevent outside the loop" "${call}(event|evtimer)_(new|add|del|assign|free)\(" 'core/loop\.c|admin/http\.c'
+ban "libevent outside the loop" "${call}(event|evtimer)_(new|add|del|assign|free)\(" 'core/loop\.c'
 ban "blocking name look-ups" "$call(getaddrinfo|gethostbyname|getnameinfo)\("
 ban "malloc where no NULL is expected (xmalloc aborts; these files fail softly)" "$call(malloc|calloc|realloc)\(" 'core/(base|arena|buf|slab|trim)\.c|tls/buffers\.c|proxy/spool\.c|.*_libspf2\.c|.*/sqlite\.c'
 ban "processes through a shell" "$call(system|popen)\("

@@ -55,7 +55,7 @@ library() {
         say "$file: may not speak to $pattern"
     done
 }
-library 'event2?/|event\.h|evhttp' core/loop.c core/loop.h admin/http.c
+library 'event2?/|event\.h|evhttp' core/loop.c core/loop.h
 library 'ares' dns/cares.c
 library 'spf2/' policy/spf_libspf2.c
 library 'yaml' config/yaml.c

@@ -16,7 +16,7 @@ if [ ! -e "$root/made" ]; then
     echo "making $root"
     rm -rf "$root"
     debootstrap --variant=minbase --include="systemd,systemd-sysv,python3,openssl,libevent-core-2.1-7,\
-libevent-extra-2.1-7,libc-ares2,libsqlite3-0,libhiredis0.14,libspf2-2,libidn2-0,libpcre2-8-0,libyaml-0-2,libssl3,libseccomp2" \
+libc-ares2,libsqlite3-0,libhiredis0.14,libspf2-2,libidn2-0,libpcre2-8-0,libyaml-0-2,libssl3,libseccomp2" \
         bookworm "$root" >"$build/debootstrap.log" || { tail "$build/debootstrap.log"; exit 77; }
     touch "$root/made"
 fi

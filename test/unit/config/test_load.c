@@ -131,6 +131,9 @@ static void values_of_the_wrong_form_say_what_is_expected(void **state)
           "f:3:17: error: admin.listen: expected an address with its port, such as 127.0.0.1:8025, or off, "
           "found "
           "`redis://***@127.0.0.1`\n" },
+        { "C4: a name of the admin listener with a port", UP "admin: {names: [\"glacis.example:8025\"]}\n",
+          "f:3:17: error: admin.names: expected a host name or an address without a port, such as "
+          "glacis.example.com, found `glacis.example:8025`\n" },
         { "mask", UP "admin: {token: \"***\"}\n",
           "f:3:16: error: admin.token: expected the secret itself, not the mask that stands for it in a "
           "printed "
@@ -191,7 +194,7 @@ static void lists_and_addresses_say_what_is_expected(void **state)
         { "added list", UP "headers: {add: [x]}\n",
           "f:3:16: error: headers.add: expected a mapping of header names to texts, found a list\n" },
         { "a secret that stands too high is not shown", UP "admin: s3cret\n",
-          "f:3:8: error: admin: expected a mapping of listen and token, or `off`\n" },
+          "f:3:8: error: admin: expected a mapping of listen, token and names, or `off`\n" },
         { "admin", UP "admin: {listen: 8025}\n",
           "f:3:17: error: admin.listen: expected an address with its port, such as 127.0.0.1:8025, or off, "
           "found `8025`\n" },
