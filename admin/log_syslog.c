@@ -86,27 +86,6 @@ static int reconnect(struct log_syslog *s)
     return err == EPROTOTYPE ? connect_as(s, SOCK_STREAM) : err;
 }
 
-/* The level is in every line behind the time, in either format. */
-static int severity_of(struct slice line)
-{
-    static const char key[] = "\"level\":\"";
-    const char *at = memmem(line.ptr, min_size(line.len, 80), key, sizeof(key) - 1);
-    struct slice level = line;
-
-    if (at != NULL) {
-        level = slice_skip(line, (size_t)(at - line.ptr) + sizeof(key) - 1);
-    } else {
-        (void)slice_cut(&level, ' ');
-    }
-    if (slice_starts(level, SLICE("error"))) {
-        return LOG_ERR;
-    }
-    if (slice_starts(level, SLICE("warn"))) {
-        return LOG_WARNING;
-    }
-    return slice_starts(level, SLICE("info")) ? LOG_INFO : LOG_DEBUG;
-}
-
 static void put_record(struct buf *b, struct slice line)
 {
     char stamp[32];
@@ -115,7 +94,7 @@ static void put_record(struct buf *b, struct slice line)
 
     localtime_r(&now, &tm);
     (void)strftime(stamp, sizeof(stamp), "%b %e %H:%M:%S", &tm);
-    buf_putf(b, "<%d>%s glacis[%ld]: ", LOG_MAIL | severity_of(line), stamp, (long)getpid());
+    buf_putf(b, "<%u>%s glacis[%ld]: ", LOG_MAIL | log_priority(log_level_of_line(line)), stamp, (long)getpid());
     buf_put_slice(b, slice_take(line, LOG_LINE_MAX));
 }
 

@@ -3,7 +3,8 @@
  *
  * Lines are taken in batches and written whole; the first line after a pause waits GATHER_MS for others.  A
  * file that cannot be written is tried again with each batch; what did not go out is lost and counted, and a
- * line that was cut there is ended before the next one.  Syslog: log_syslog.h.  The thread never logs itself
+ * line that was cut there is ended before the next one.  Syslog: log_syslog.h.  Standard output or error that is the
+ * journal's gets lines with their priority in front (log.h).  The thread never logs itself
  * (it would write into a ring whose writer is another thread): the main thread asks for its newest error.
  */
 #include "admin/log_writer.h"
@@ -29,7 +30,8 @@ struct log_writer {
     struct log_syslog *syslog; /* NULL: another target */
     int fd;                    /* -1: syslog, or a file that could not be opened */
     bool owned;
-    bool torn; /* the last line in the file has no end */
+    bool torn;    /* the last line in the file has no end */
+    bool journal; /* fd is the journal's */
     _Atomic bool stop, reopen;
     _Atomic int error;
 };
@@ -38,7 +40,7 @@ static void open_target(struct log_writer *w)
 {
     if (w->owned && w->fd >= 0)
         close(w->fd);
-    w->owned = w->torn = false;
+    w->owned = w->torn = w->journal = false;
     w->fd = -1;
     switch (w->log->to) {
     case LOG_TO_STDOUT:
@@ -56,6 +58,7 @@ static void open_target(struct log_writer *w)
             w->error = errno;
         break;
     }
+    w->journal = !w->owned && w->fd >= 0 && log_fd_is_journal(w->fd);
 }
 
 /* What could not be written. */
@@ -128,17 +131,36 @@ static void write_batch(struct log_writer *w, struct slice batch)
         write_lines(w, batch);
 }
 
+#define PREFIX_LEN 3 /* "<6>" */
+
+/* One line from the rings, in front of it the priority if the journal reads it; false: there is none. */
+static bool take_line(struct log_writer *w, struct buf *batch)
+{
+    size_t start = batch->len;
+    struct slice line;
+
+    buf_put_str(batch, w->journal ? "<6>" : "");
+    if (!state_log_read(w->st, batch)) {
+        buf_truncate(batch, start);
+        return false;
+    }
+    if (batch->ptr[batch->len - 1] != '\n')
+        buf_put_char(batch, '\n');
+    if (w->journal) {
+        line = slice_skip(buf_slice(batch), start + PREFIX_LEN);
+        batch->ptr[start + 1] = (char)('0' + log_priority(log_level_of_line(line)));
+    }
+    return true;
+}
+
 /* Lines from the rings until the batch is full or the rings are empty; how many. */
 static size_t take_batch(struct log_writer *w, struct buf *batch)
 {
     size_t lines = 0;
 
     buf_reset(batch);
-    while (batch->len + LOG_LINE_MAX + 1 <= BATCH_BYTES && state_log_read(w->st, batch)) {
-        if (batch->ptr[batch->len - 1] != '\n')
-            buf_put_char(batch, '\n');
+    while (batch->len + PREFIX_LEN + LOG_LINE_MAX + 1 <= BATCH_BYTES && take_line(w, batch))
         lines++;
-    }
     return lines;
 }
 

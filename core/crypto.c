@@ -14,6 +14,7 @@
 
 #include <openssl/crypto.h>
 #include <openssl/evp.h>
+#include <openssl/hmac.h>
 #include <openssl/rand.h>
 
 #define STORE_SIZE 4096
@@ -118,6 +119,14 @@ void sha256_of(const void *data, size_t len, uint8_t out[SHA256_LEN])
     }
     BUG_ON(EVP_DigestInit_ex(ctx, sha256_digest(), NULL) != 1 || EVP_DigestUpdate(ctx, data, len) != 1 ||
            EVP_DigestFinal_ex(ctx, out, NULL) != 1);
+}
+
+void hmac_sha256(struct slice key, struct slice text, uint8_t out[SHA256_LEN])
+{
+    unsigned len = SHA256_LEN;
+
+    BUG_ON(key.len > INT_MAX || HMAC(sha256_digest(), key.ptr, (int)key.len, (const unsigned char *)text.ptr,
+                                     text.len, out, &len) == NULL);
 }
 
 bool secret_eq(struct slice a, struct slice b)

@@ -13,22 +13,56 @@
 #include "core/log.h"
 
 #include <errno.h>
+#include <sys/stat.h>
 
 #define END_ROOM 32 /* `],"cut":true}` and the line feed */
 
-static void write_stderr(enum log_level level, enum log_class cls, struct slice line, void *arg)
+bool log_fd_is_journal(int fd)
 {
-    (void)level;
-    (void)cls;
-    (void)arg;
-    while (line.len) {
-        ssize_t n = write(STDERR_FILENO, line.ptr, line.len);
+    struct slice text = slice_str(getenv("JOURNAL_STREAM")), device = slice_cut(&text, ':');
+    struct stat st;
+    uint64_t dev, ino;
+
+    return slice_to_u64(device, UINT64_MAX, &dev) && slice_to_u64(text, UINT64_MAX, &ino) &&
+           fstat(fd, &st) == 0 && st.st_dev == dev && st.st_ino == ino;
+}
+
+unsigned log_priority(enum log_level level)
+{
+    static const unsigned priorities[LOG_LEVEL_COUNT] = { [LOG_LEVEL_ERROR] = 3,
+                                                          [LOG_LEVEL_WARN] = 4,
+                                                          [LOG_LEVEL_INFO] = 6,
+                                                          [LOG_LEVEL_DEBUG] = 7,
+                                                          [LOG_LEVEL_TRACE] = 7 };
+
+    return priorities[level];
+}
+
+static void write_octets(int fd, struct slice text)
+{
+    while (text.len) {
+        ssize_t n = write(fd, text.ptr, text.len);
 
         if (n < 0 && errno != EINTR) {
-            return; /* nobody to tell */
+            return; /* there is no further place to report it */
         }
-        line = slice_skip(line, n > 0 ? (size_t)n : 0);
+        text = slice_skip(text, n > 0 ? (size_t)n : 0);
     }
+}
+
+static void write_stderr(enum log_level level, enum log_class cls, struct slice line, void *arg)
+{
+    char mem[LOG_LINE_MAX + 8];
+    struct buf b;
+
+    (void)cls;
+    (void)arg;
+    buf_init_fixed(&b, mem, sizeof(mem));
+    if (log_fd_is_journal(STDERR_FILENO)) {
+        buf_putf(&b, "<%u>", log_priority(level));
+    }
+    buf_put_slice(&b, line);
+    write_octets(STDERR_FILENO, buf_slice(&b));
 }
 
 static struct {
@@ -47,6 +81,26 @@ static const struct slice level_names[LOG_LEVEL_COUNT] = {
     [LOG_LEVEL_INFO] = SLICE_INIT("info"),   [LOG_LEVEL_DEBUG] = SLICE_INIT("debug"),
     [LOG_LEVEL_TRACE] = SLICE_INIT("trace"),
 };
+
+/* The level is in every line behind the time, in either format. */
+enum log_level log_level_of_line(struct slice line)
+{
+    static const char key[] = "\"level\":\"";
+    const char *at = memmem(line.ptr, min_size(line.len, 80), key, sizeof(key) - 1);
+    struct slice level = line;
+
+    if (at != NULL) {
+        level = slice_skip(line, (size_t)(at - line.ptr) + sizeof(key) - 1);
+    } else {
+        (void)slice_cut(&level, ' ');
+    }
+    for (unsigned i = 0; i < LOG_LEVEL_COUNT; i++) {
+        if (slice_starts(level, level_names[i])) {
+            return (enum log_level)i;
+        }
+    }
+    return LOG_LEVEL_DEBUG;
+}
 
 void log_set_sink(log_sink sink, void *arg)
 {

@@ -46,6 +46,14 @@ enum log_format {
 
 typedef void (*log_sink)(enum log_level level, enum log_class cls, struct slice line, void *arg);
 
+/*
+ * Is the descriptor the journal's (systemd names it in JOURNAL_STREAM)?  Then a line begins with "<N>", the priority of
+ * its level (sd-daemon(3)), which the journal takes off.
+ */
+bool log_fd_is_journal(int fd);
+unsigned log_priority(enum log_level level); /* of syslog(3): 3 for an error, ... 7 */
+enum log_level log_level_of_line(struct slice line); /* of a line in either format; DEBUG if it has none */
+
 /* The default sink writes to standard error, synchronously: for the command line and early start. */
 void log_set_sink(log_sink sink, void *arg);
 void log_set_format(enum log_format format);

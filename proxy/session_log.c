@@ -3,8 +3,8 @@
  * at the level debug also each command and reply.
  *
  * The keys and their order are part of the interface (glacis(8)); `txn` explains one message completely.
- * Addresses obey log.addresses: full, the domain alone (nothing of one without a domain), or a hash that the
- * same address always gives; words with an address in the text of a reply are masked unless it is full.
+ * Addresses obey log.addresses: full, the domain alone (nothing of one without a domain), or a keyed hash that the
+ * same address always gives (state.hash_key); words with an address in the text of a reply are masked unless it is full.
  */
 #include "policy/policy.h"
 #include "proxy/session.h"
@@ -18,6 +18,7 @@ static struct slice shown(const struct session *s, struct slice address, struct 
 {
     static const char digits[] = "0123456789abcdef";
     uint8_t hash[SHA256_LEN];
+    struct slice key = slice_str(s->worker->conf->state.hash_key);
     size_t at = slice_rfind(address, '@');
 
     switch (s->worker->conf->log.addresses) {
@@ -34,7 +35,7 @@ static struct slice shown(const struct session *s, struct slice address, struct 
     for (size_t i = 0; i < address.len && i < 512; i++) {
         buf_put_char(b, ascii_lower(address.ptr[i]));
     }
-    sha256_of(b->ptr, b->len, hash);
+    hmac_sha256(key, buf_slice(b), hash);
     buf_reset(b);
     for (size_t i = 0; i < HASH_DIGITS / 2; i++) {
         buf_put_char(b, digits[hash[i] >> 4]);

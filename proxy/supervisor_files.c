@@ -1,5 +1,5 @@
 /*
- * supervisor_files.c - the state directory, the last good configuration, the ready file.
+ * supervisor_files.c - the state directory, the key of hashes, the last good configuration, the ready file.
  *
  * The state directory belongs to the unprivileged user, so as root nothing in it is followed or trusted:
  * files are made under a new name and renamed, links are not followed, and a last good file counts only if it
@@ -11,9 +11,12 @@
 #include <sys/stat.h>
 
 #include "admin/admin.h"
+#include "core/crypto.h"
 #include "proxy/supervisor_parts.h"
 
 #define LAST_GOOD "last-good.yaml"
+#define HASH_KEY "hash_key"
+#define KEY_OCTETS 32
 #define PATH_BYTES 4096
 
 static struct buf path_of(const char *dir, const char *name)
@@ -23,6 +26,78 @@ static struct buf path_of(const char *dir, const char *name)
     buf_init(&b, PATH_BYTES);
     buf_putf(&b, "%s/%s", dir, name);
     return b;
+}
+
+/* ---- reading and writing ---- */
+
+static bool read_descriptor(int fd, struct buf *out)
+{
+    char mem[16384];
+    ssize_t n;
+
+    while ((n = read(fd, mem, sizeof(mem))) != 0) {
+        if (n < 0 && errno != EINTR)
+            return false;
+        if (n > 0)
+            buf_put(out, mem, (size_t)n);
+    }
+    return buf_ok(out);
+}
+
+bool files_read(const char *path, struct buf *out)
+{
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    bool ok = fd >= 0 && read_descriptor(fd, out);
+
+    if (fd >= 0)
+        close(fd);
+    return ok;
+}
+
+/*
+ * Under a new name in the same folder, on the disk, then renamed: a reader sees the old one or the new one, after a
+ * loss of power too.
+ */
+static bool write_file(const char *path, struct slice text, mode_t mode)
+{
+    struct buf temp;
+    int fd;
+    bool ok;
+
+    buf_init(&temp, PATH_BYTES);
+    buf_putf(&temp, "%s.%ld.tmp", path, (long)getpid());
+    if (!buf_ok(&temp)) {
+        buf_fini(&temp);
+        return false;
+    }
+    (void)unlink(temp.ptr);
+    fd = open(temp.ptr, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, mode);
+    ok = fd >= 0 && write(fd, text.ptr, text.len) == (ssize_t)text.len && fdatasync(fd) == 0;
+    if (fd >= 0)
+        ok = close(fd) == 0 && ok;
+    ok = ok && rename(temp.ptr, path) == 0;
+    if (!ok)
+        (void)unlink(temp.ptr);
+    buf_fini(&temp);
+    return ok;
+}
+
+/*
+ * Reads a file of the state directory that only we can have written: not followed, plain, ours, and closed to others.
+ * As root that matters, because the folder belongs to the unprivileged user.
+ */
+static bool read_own(const char *path, mode_t forbidden, struct buf *out)
+{
+    int fd = open(path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+    struct stat st;
+    bool ok = false;
+
+    if (fd >= 0) {
+        ok = fstat(fd, &st) == 0 && S_ISREG(st.st_mode) && st.st_uid == geteuid() &&
+             (st.st_mode & forbidden) == 0 && read_descriptor(fd, out);
+        close(fd);
+    }
+    return ok;
 }
 
 /* ---- folders ---- */
@@ -121,7 +196,56 @@ bool files_make_log(const struct config *conf)
     return true;
 }
 
-bool files_prepare(const struct config *conf, struct buf *why)
+/* ---- the key of hashes ---- */
+
+/* A key of 256 bits in hexadecimal, and a line end. */
+static void make_key(struct buf *out)
+{
+    static const char digits[] = "0123456789abcdef";
+    uint8_t octets[KEY_OCTETS];
+
+    random_bytes(octets, sizeof(octets));
+    for (size_t i = 0; i < sizeof(octets); i++) {
+        buf_put_char(out, digits[octets[i] >> 4]);
+        buf_put_char(out, digits[octets[i] & 15]);
+    }
+    buf_put_char(out, '\n');
+}
+
+/*
+ * state.hash_key, if the file gives none and something is hashed: that of the state directory, made once.  A key that
+ * cannot be kept serves until the next reload, since hashes without a key would be worth nothing.
+ */
+static void load_hash_key(struct config *conf)
+{
+    struct buf path, key;
+    char *copy;
+
+    if (conf->state.hash_key[0] != '\0' || conf->log.addresses != LOG_ADDRESSES_HASH)
+        return;
+    path = path_of(conf->server.state_dir, HASH_KEY);
+    buf_init(&key, 1000);
+    if (!read_own(path.ptr, 0077, &key) || slice_trim(buf_slice(&key)).len < KEY_OCTETS) {
+        buf_reset(&key);
+        make_key(&key);
+        if (!write_file(path.ptr, buf_slice(&key), 0600))
+            log_msg(LOG_LEVEL_WARN, "hash_key",
+                    "%s cannot be written: %s; hashes of addresses change with each start", path.ptr,
+                    strerror(errno));
+        else
+            log_msg(LOG_LEVEL_INFO, "hash_key", "%s is new: the same address has another hash than before",
+                    path.ptr);
+    }
+    copy = slice_dup(slice_take(buf_slice(&key), slice_find(buf_slice(&key), '\n')));
+    config_attach(conf, copy, free);
+    conf->state.hash_key = copy;
+    buf_fini(&key);
+    buf_fini(&path);
+}
+
+/* ---- before a generation ---- */
+
+bool files_prepare(struct config *conf, struct buf *why)
 {
     struct sandbox_user u;
 
@@ -140,61 +264,8 @@ bool files_prepare(const struct config *conf, struct buf *why)
         buf_putf(why, "Cannot open the log file %s: %s", conf->log.file, strerror(errno));
         return false;
     }
+    load_hash_key(conf);
     return true;
-}
-
-/* ---- files ---- */
-
-static bool read_descriptor(int fd, struct buf *out)
-{
-    char mem[16384];
-    ssize_t n;
-
-    while ((n = read(fd, mem, sizeof(mem))) != 0) {
-        if (n < 0 && errno != EINTR)
-            return false;
-        if (n > 0)
-            buf_put(out, mem, (size_t)n);
-    }
-    return buf_ok(out);
-}
-
-bool files_read(const char *path, struct buf *out)
-{
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
-    bool ok = fd >= 0 && read_descriptor(fd, out);
-
-    if (fd >= 0)
-        close(fd);
-    return ok;
-}
-
-/*
- * Under a new name in the same folder, on the disk, then renamed: a reader sees the old one or the new one, after a
- * loss of power too.
- */
-static bool write_file(const char *path, struct slice text, mode_t mode)
-{
-    struct buf temp;
-    int fd;
-    bool ok;
-
-    buf_init(&temp, PATH_BYTES);
-    buf_putf(&temp, "%s.%ld.tmp", path, (long)getpid());
-    if (!buf_ok(&temp)) {
-        buf_fini(&temp);
-        return false;
-    }
-    (void)unlink(temp.ptr);
-    fd = open(temp.ptr, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, mode);
-    ok = fd >= 0 && write(fd, text.ptr, text.len) == (ssize_t)text.len && fdatasync(fd) == 0;
-    if (fd >= 0)
-        ok = close(fd) == 0 && ok;
-    ok = ok && rename(temp.ptr, path) == 0;
-    if (!ok)
-        (void)unlink(temp.ptr);
-    buf_fini(&temp);
-    return ok;
 }
 
 void files_keep_good(const struct config *conf, struct slice text)
@@ -209,21 +280,13 @@ void files_keep_good(const struct config *conf, struct slice text)
 bool files_last_good(const char *config_path, struct buf *text)
 {
     struct buf dir, path;
-    struct stat st;
-    int fd = -1;
-    bool ok = false;
+    bool ok;
 
     buf_init(&dir, PATH_BYTES);
     if (!control_state_dir(config_path, &dir))
         buf_put_str(&dir, CONTROL_STATE_DIR);
     path = path_of(dir.ptr, LAST_GOOD);
-    if (buf_ok(&path))
-        fd = open(path.ptr, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
-    if (fd >= 0) {
-        ok =
-            fstat(fd, &st) == 0 && S_ISREG(st.st_mode) && st.st_uid == geteuid() && read_descriptor(fd, text);
-        close(fd);
-    }
+    ok = buf_ok(&path) && read_own(path.ptr, 0, text);
     buf_fini(&path);
     buf_fini(&dir);
     return ok;

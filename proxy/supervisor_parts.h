@@ -198,7 +198,7 @@ void control_generation(struct supervisor *sup, unsigned number,
                         struct slice text); /* to those who wait for it */
 
 /* supervisor_files.c */
-bool files_prepare(const struct config *conf, struct buf *why) MUST_USE;
+bool files_prepare(struct config *conf, struct buf *why) MUST_USE;
 bool files_make_log(const struct config *conf);
 bool files_read(const char *path, struct buf *out) MUST_USE;
 void files_keep_good(const struct config *conf, struct slice text);

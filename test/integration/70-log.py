@@ -183,6 +183,48 @@ def hidden_addresses(w):
     must(lines[0]["from"] == lines[1]["from"] and lines[0]["from"], "the same hash", [l["from"] for l in lines])
 
 
+@shows("B11: log.addresses: hash is keyed: by a file made once (0600), or by state.hash_key, which hosts may share")
+def keyed_hashes(w):
+    import hashlib  # pylint: disable=import-outside-toplevel
+    plain = hashlib.sha256(b"alice.person@elsewhere.invalid").hexdigest()[:16]
+
+    def sender(name, more=""):
+        g = w.glacis(w.config(w.sinks[0], "log: {addresses: hash}\n" + more), name=name)
+        session(g, sender="Alice.Person@elsewhere.invalid")
+        seen = txns(g, 1)[-1]["from"]
+        g.stop()
+        return seen
+    w.sink()
+    once = sender("one")
+    key = os.path.join(w.dir, "one", "state", "hash_key")
+    with open(key, encoding="ascii") as f:
+        text = f.read()
+    must(re.fullmatch(r"[0-9a-f]{64}\n", text) and os.stat(key).st_mode & 0o777 == 0o600, "a key of its own", (text, os.stat(key)))
+    must(sender("one") == once, "kept over a restart")
+    other = sender("two")
+    must(plain not in (once, other) and once != other, "no plain hash, and another one elsewhere", (plain, once, other))
+    shared = "state: {hash_key: \"one for all hosts\"}\n"
+    must(sender("three", shared) == sender("four", shared) not in (once, other, plain), "shared by hosts")
+    must(not os.path.exists(os.path.join(w.dir, "four", "state", "hash_key")), "no file beside state.hash_key")
+    os.chmod(key, 0o644)
+    must(sender("one") != once, "a key that others could read is made anew")
+
+
+@shows("B11: standard output that is the journal's: each line has its priority in front")
+def to_journal(w):
+    # systemd makes the stream and names it; here a shell does
+    name = "exec env JOURNAL_STREAM=$(stat -L -c %d:%i /proc/self/fd/2) \"$@\""
+    g = w.glacis(w.config(w.sink(), "log: {level: debug}"), wrapper=["sh", "-c", name, "sh"])
+    session(g)
+    wait_for(lambda: '"event":"close"' in g.read_log(), 10, "a session")
+    lines = g.log_text().splitlines()
+    wanted = {"error": "3", "warn": "4", "info": "6", "debug": "7"}
+    for line in lines:
+        found = re.match(r'<(\d)>\{"time":"[^"]*","level":"([a-z]+)"', line)
+        must(found and found.group(1) == wanted[found.group(2)], "a priority", line)
+    must(len(lines) > 5, "lines", lines)
+
+
 @shows("log.to: file:PATH; SIGUSR1 opens it again after a rotation; text format is key=value")
 def files(w):
     import signal  # pylint: disable=import-outside-toplevel

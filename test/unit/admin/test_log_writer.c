@@ -9,6 +9,7 @@
 #include <cmocka.h>
 
 #include <errno.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
@@ -138,6 +139,60 @@ static void after_a_rotation_lines_go_to_a_new_file(void **state)
     close_desk(&d);
 }
 
+/* JOURNAL_STREAM names the descriptor, as systemd does it. */
+static void name_journal(int fd)
+{
+    struct stat st;
+    char text[64];
+
+    assert_int_equal(fstat(fd, &st), 0);
+    snprintf(text, sizeof(text), "%ju:%ju", (uintmax_t)st.st_dev, (uintmax_t)st.st_ino);
+    setenv("JOURNAL_STREAM", text, 1);
+}
+
+static void lines_for_the_journal_begin_with_their_priority(void **state)
+{
+    static const char *const levels[] = { "error", "warn", "info", "debug", "trace" };
+    struct desk d;
+    struct config_log to_stderr = { .to = LOG_TO_STDERR };
+    struct buf all;
+    int saved = dup(STDERR_FILENO), fd;
+
+    (void)state;
+    open_desk(&d);
+    assert_true(log_writer_stop(d.w, 5000));
+    fd = open(d.path, O_WRONLY | O_CREAT | O_TRUNC, 0600);
+    dup2(fd, STDERR_FILENO);
+    name_journal(fd);
+    log_msg(LOG_LEVEL_WARN, "early", "before there is a recorder");
+    d.w = log_writer_start(d.st, &to_stderr);
+    for (size_t i = 0; i < ARRAY_LEN(levels); i++) {
+        char line[100];
+
+        snprintf(line, sizeof(line), "{\"time\":\"x\",\"level\":\"%s\"}\n", levels[i]);
+        state_log(d.st, LOG_CLASS_NORMAL, slice_str(line));
+    }
+    state_log(d.st, LOG_CLASS_NORMAL, SLICE("2026-11-21T21:00:00.123Z warn text format"));
+    assert_true(log_writer_stop(d.w, 5000));
+    setenv("JOURNAL_STREAM", "1:1", 1);
+    d.w = log_writer_start(d.st, &to_stderr);
+    state_log(d.st, LOG_CLASS_NORMAL, SLICE("another stream"));
+    assert_true(log_writer_stop(d.w, 5000));
+    unsetenv("JOURNAL_STREAM");
+    dup2(saved, STDERR_FILENO);
+    close(saved);
+    close(fd);
+    read_all(d.path, &all);
+    assert_true(slice_starts(buf_slice(&all), SLICE("<4>{\"time\":")));
+    assert_non_null(
+        strstr(all.ptr, "\n<3>{\"time\":\"x\",\"level\":\"error\"}\n<4>{\"time\":\"x\",\"level\":\"warn\"}\n"
+                        "<6>{\"time\":\"x\",\"level\":\"info\"}\n<7>{\"time\":\"x\",\"level\":\"debug\"}\n"
+                        "<7>{\"time\":\"x\",\"level\":\"trace\"}\n"
+                        "<4>2026-11-21T21:00:00.123Z warn text format\nanother stream\n"));
+    buf_fini(&all);
+    close_desk(&d);
+}
+
 static void set_largest_file(rlim_t size)
 {
     struct rlimit r;
@@ -212,6 +267,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_line_is_written_once_and_in_order),
         cmocka_unit_test(after_a_rotation_lines_go_to_a_new_file),
+        { "B11: lines for the journal begin with their priority",
+          lines_for_the_journal_begin_with_their_priority, NULL, NULL, NULL },
         cmocka_unit_test(a_line_cut_by_a_full_disk_spoils_no_other),
         cmocka_unit_test(a_file_that_cannot_be_made_is_tried_again),
     };

@@ -30,6 +30,33 @@ static void hashes_match_known_ones(void **state)
     sha256_free(NULL);
 }
 
+/* RFC 4231, test cases 1, 2 and 6. */
+static void keyed_hashes_match_known_ones(void **state)
+{
+    static const char one[20] = { 11, 11, 11, 11, 11, 11, 11, 11, 11, 11,
+                                  11, 11, 11, 11, 11, 11, 11, 11, 11, 11 };
+    char six[131];
+    const struct {
+        struct slice key, text;
+        const char *begins;
+    } rows[] = {
+        { slice_of(one, sizeof(one)), SLICE("Hi There"), "\xb0\x34\x4c\x61\xd8\xdb\x38\x53" },
+        { SLICE("Jefe"), SLICE("what do ya want for nothing?"), "\x5b\xdc\xc1\x46\xbf\x60\x75\x4e" },
+        { slice_of(six, sizeof(six)), SLICE("Test Using Larger Than Block-Size Key - Hash Key First"),
+          "\x60\xe4\x31\x59\x1e\xe0\xb6\x7f" },
+        { SLICE(""), SLICE(""), "\xb6\x13\x67\x9a\x08\x14\xd9\xec" },
+    };
+
+    (void)state;
+    memset(six, 0xaa, sizeof(six));
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        uint8_t out[SHA256_LEN];
+
+        hmac_sha256(rows[i].key, rows[i].text, out);
+        assert_memory_equal(out, rows[i].begins, 8);
+    }
+}
+
 static void random_octets_differ_and_small_ranges_are_covered(void **state)
 {
     uint8_t a[3000], b[3000];
@@ -78,6 +105,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(hashes_match_known_ones),
+        { "B11: keyed hashes match known ones", keyed_hashes_match_known_ones, NULL, NULL, NULL },
         cmocka_unit_test(random_octets_differ_and_small_ranges_are_covered),
         cmocka_unit_test(ids_are_text_in_the_order_of_time),
         cmocka_unit_test(secrets_are_compared),
