@@ -12,15 +12,15 @@
  * A mailbox ends at a comma, or at a semicolon, which ends a group too.  After something unreadable reading goes
  * on behind the next one.
  *
- * Limits  PART_MAX octets for local part and domain; a longer display name is cut.
+ * Limits  AUTHOR_PART_MAX octets for local part and domain; a longer display name is cut.
  */
 #include "policy/author.h"
 
 #include "core/field.h"
+#include "core/idna.h"
 #include "core/lexical.h"
 
 enum {
-    PART_MAX = 1000,
     SHOWN_MAX = 4096,
 };
 
@@ -453,8 +453,8 @@ void author_begin(struct author_reader *r, struct slice head)
     *r = (struct author_reader){ .head = head };
     header_skip_mbox(&r->head);
     buf_init(&r->name, SHOWN_MAX);
-    buf_init(&r->local, PART_MAX);
-    buf_init(&r->domain, PART_MAX);
+    buf_init(&r->local, AUTHOR_PART_MAX);
+    buf_init(&r->domain, AUTHOR_PART_MAX);
 }
 
 bool author_next(struct author_reader *r, struct author *out)
@@ -477,4 +477,19 @@ void author_end(struct author_reader *r)
     buf_fini(&r->name);
     buf_fini(&r->local);
     buf_fini(&r->domain);
+}
+
+bool author_only(struct slice head, struct buf *local, struct buf *domain)
+{
+    struct author_reader r;
+    struct author a;
+    bool only = false;
+
+    author_begin(&r, head);
+    if (author_next(&r, &a) && a.readable && idna_to_ascii(a.domain, domain)) {
+        buf_put_slice(local, a.local);
+        only = !author_next(&r, &a) && r.fields == 1;
+    }
+    author_end(&r);
+    return only && buf_ok(local) && buf_ok(domain);
 }

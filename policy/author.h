@@ -18,11 +18,15 @@
 
 #include "core/buf.h"
 
-struct author {       /* valid until the next author_next or author_end */
-    bool readable;    /* else local and domain are empty */
-    struct slice name;   /* display name, or else the first comment; unquoted, unfolded, encoded words as they are */
-    struct slice local;  /* unquoted */
-    struct slice domain; /* as written but without blanks, comments and a final dot: a name, perhaps with UTF-8, or "[literal]" */
+#define AUTHOR_PART_MAX 1000 /* octets of a local part, of a domain */
+
+struct author {    /* valid until the next author_next or author_end */
+    bool readable; /* else local and domain are empty */
+    struct slice
+        name; /* display name, or else the first comment; unquoted, unfolded, encoded words as they are */
+    struct slice local; /* unquoted */
+    struct slice
+        domain; /* as written but without blanks, comments and a final dot: a name, perhaps with UTF-8, or "[literal]" */
 };
 
 struct author_reader {
@@ -35,5 +39,8 @@ struct author_reader {
 void author_begin(struct author_reader *r, struct slice head);
 bool author_next(struct author_reader *r, struct author *out) MUST_USE;
 void author_end(struct author_reader *r);
+
+/* The author, if there is only one, and one that can be read: its domain in A-labels where it is a name. */
+bool author_only(struct slice head, struct buf *local, struct buf *domain) MUST_USE;
 
 #endif

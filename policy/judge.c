@@ -308,27 +308,32 @@ static void set_author(struct judge *j, struct slice head)
 {
     struct facts *f = &j->facts;
     const uint8_t *use = j->pw->policy->rules.use;
-    struct author_reader r;
-    struct author a;
-    struct buf domain;
+    struct buf local, domain;
 
     if ((use[FACT_ID_MESSAGE_FROM_LOCAL] | use[FACT_ID_MESSAGE_FROM_DOMAIN]) == 0) {
         return;
     }
     fact_set_text(f, FACT_ID_MESSAGE_FROM_LOCAL, SLICE_NONE);
     fact_set_text(f, FACT_ID_MESSAGE_FROM_DOMAIN, SLICE_NONE);
-    author_begin(&r, head);
+    buf_init(&local, AUTHOR_PART_MAX);
     buf_init(&domain, IDNA_NAME_MAX);
-    if (author_next(&r, &a) && a.readable && idna_to_ascii(a.domain, &domain)) {
-        struct slice local = facts_copy(j, SCOPE_TXN, a.local);
-
-        if (!author_next(&r, &a) && r.fields == 1) {
-            fact_set_text(f, FACT_ID_MESSAGE_FROM_LOCAL, local);
-            fact_set_text(f, FACT_ID_MESSAGE_FROM_DOMAIN, facts_copy(j, SCOPE_TXN, buf_slice(&domain)));
-        }
+    if (author_only(head, &local, &domain)) {
+        fact_set_text(f, FACT_ID_MESSAGE_FROM_LOCAL, facts_copy(j, SCOPE_TXN, buf_slice(&local)));
+        fact_set_text(f, FACT_ID_MESSAGE_FROM_DOMAIN, facts_copy(j, SCOPE_TXN, buf_slice(&domain)));
     }
+    buf_fini(&local);
     buf_fini(&domain);
-    author_end(&r);
+}
+
+bool policy_author_domain(struct slice head, struct buf *domain)
+{
+    struct buf local;
+    bool found;
+
+    buf_init(&local, AUTHOR_PART_MAX);
+    found = author_only(head, &local, domain);
+    buf_fini(&local);
+    return found;
 }
 
 /* The message block is not asked: the answer is there, and comes from the loop like any other. */

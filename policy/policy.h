@@ -183,6 +183,10 @@ void judge_put_mark_names(struct buf *out);
 /* client.rdns if it is known and verified, for Received; else empty. */
 struct slice judge_rdns(const struct judge *j);
 
+/* The domain of a message's only author, in A-labels where it is a name; false: there is none, several, or one that cannot be
+ * read.  `head` is the header section. */
+bool policy_author_domain(struct slice head, struct buf *domain) MUST_USE;
+
 /* headers.add, rendered over the facts. */
 void judge_added_headers(const struct judge *j, struct buf *out);
 

@@ -141,6 +141,7 @@ struct session {
     unsigned refused_rcpt;    /* for good, since the last accepted message */
     unsigned asked_rcpt;      /* RCPT commands since the last message */
     unsigned messages;        /* begun (MAIL accepted) in this session */
+    unsigned ended, accepted; /* of them: whose content came in whole and has its final reply; that was a 250 */
     unsigned violations;      /* protocol.violations */
     unsigned paced;           /* octets of content since then */
     unsigned suspicious;      /* content may follow a refused DATA or a BDAT: so much junk closes; 0: none expected */

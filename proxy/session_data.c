@@ -218,6 +218,8 @@ static void finish(struct session *s, const struct reply *r, bool ours, const ch
 {
     bool close_after = s->txn->close_after;
 
+    s->ended++;
+    s->accepted += reply_is(r, 2) ? 1 : 0;
     session_log_txn(s, r, outcome, !ours);
     session_reply(s, r, ours);
     session_reset(s);

@@ -6,6 +6,7 @@
  * Addresses obey log.addresses: full, the domain alone (nothing of one without a domain), or a keyed hash that the
  * same address always gives (state.hash_key); words with an address in the text of a reply are masked unless it is full.
  */
+#include "core/field.h"
 #include "policy/policy.h"
 #include "proxy/session.h"
 
@@ -86,6 +87,70 @@ static void put_via(const struct session *s, struct log_line *l)
     }
 }
 
+/* Under which configuration it was judged. */
+static void put_generation(const struct session *s, struct log_line *l)
+{
+    log_num(l, "generation", s->worker->conf->generation);
+    log_text(l, "mode", s->worker->conf->mode == MODE_MONITOR ? "monitor" : "enforce");
+}
+
+/* The client, its verified name ("" if it has none or DNS has not said), its HELO. */
+static void put_client(struct session *s, struct log_line *l)
+{
+    log_ip(l, "client", &s->peer);
+    put_via(s, l);
+    log_str(l, "rdns", judge_rdns(session_judge(s)));
+    log_str(l, "helo", slice_str(s->helo));
+}
+
+/* Blanks and folds at both ends are gone. */
+static struct slice unfolded(struct slice value)
+{
+    while (value.len > 0 && (unsigned char)value.ptr[0] <= ' ') {
+        value = slice_skip(value, 1);
+    }
+    while (value.len > 0 && (unsigned char)value.ptr[value.len - 1] <= ' ') {
+        value.len--;
+    }
+    return value;
+}
+
+/* The only Message-ID of the section; empty if there is none, or several. */
+static struct slice find_message_id(struct slice head)
+{
+    struct header_field f;
+    struct slice id = SLICE_NONE;
+    unsigned fields = 0;
+
+    header_skip_mbox(&head);
+    while (header_next(&head, &f)) {
+        if (header_name_is(f.name, SLICE("Message-ID"))) {
+            id = unfolded(f.value);
+            fields++;
+        }
+    }
+    return fields == 1 && slice_find(id, '\n') == id.len ? id : SLICE_NONE;
+}
+
+/* What its sender calls the message: left out where the header section has not come, or does not say it clearly. */
+static void put_identity(const struct session *s, struct log_line *l)
+{
+    bool hides = s->worker->conf->log.addresses == LOG_ADDRESSES_HASH;
+    struct slice head = s->txn->section, id = find_message_id(head);
+    char mem[520], hash_mem[520];
+    struct buf domain, hash;
+
+    buf_init_fixed(&domain, mem, sizeof(mem));
+    if (policy_author_domain(head, &domain)) {
+        buf_init_fixed(&hash, hash_mem, sizeof(hash_mem));
+        log_str(l, "from_domain", hides ? shown(s, buf_slice(&domain), &hash) : buf_slice(&domain));
+    }
+    if (!slice_empty(id)) {
+        buf_init_fixed(&hash, hash_mem, sizeof(hash_mem));
+        log_str(l, "message_id", hides ? shown(s, id, &hash) : id);
+    }
+}
+
 void session_log_connect(struct session *s)
 {
     struct log_line l;
@@ -113,8 +178,8 @@ void session_log_rcpt(struct session *s, const struct recipient *rcpt, struct sl
         return;
     }
     log_text(&l, "session", s->id);
-    log_ip(&l, "client", &s->peer);
-    log_str(&l, "helo", slice_str(s->helo));
+    put_generation(s, &l);
+    put_client(s, &l);
     put_address(s, &l, "from", s->txn->env.sender);
     put_address(s, &l, "to", rcpt != NULL && !slice_empty(rcpt->address) ? rcpt->address : said);
     put_reply(s, &l, r);
@@ -135,9 +200,9 @@ void session_log_refused(struct session *s, const struct reply *r)
         return;
     }
     log_text(&l, "session", s->id);
-    log_ip(&l, "client", &s->peer);
+    put_generation(s, &l);
+    put_client(s, &l);
     if (s->txn != NULL) {
-        log_str(&l, "helo", slice_str(s->helo));
         put_address(s, &l, "from", s->txn->env.sender);
     }
     put_reply(s, &l, r);
@@ -175,11 +240,11 @@ void session_log_txn(struct session *s, const struct reply *r, const char *outco
     log_class_of(&l, r != NULL && reply_is(r, 2) ? LOG_CLASS_ACCEPTED : LOG_CLASS_NORMAL);
     log_text(&l, "session", s->id);
     log_num(&l, "message", t->number);
-    log_ip(&l, "client", &s->peer);
-    put_via(s, &l);
-    log_str(&l, "helo", slice_str(s->helo));
+    put_generation(s, &l);
+    put_client(s, &l);
     put_address(s, &l, "from", t->env.sender);
     put_recipients(s, &l);
+    put_identity(s, &l);
     log_num(&l, "size", t->spool != NULL ? (int64_t)spool_size(t->spool) : 0);
     log_text(&l, "outcome", outcome);
     if (r != NULL) {
@@ -261,7 +326,8 @@ void session_log_close(struct session *s, enum close_reason reason)
     log_text(&l, "session", s->id);
     log_ip(&l, "client", &s->peer);
     log_text(&l, "reason", reason_name[reason]);
-    log_num(&l, "messages", s->messages);
+    log_num(&l, "messages", s->ended);
+    log_num(&l, "accepted", s->accepted);
     log_num(&l, "errors", s->errors);
     log_num(&l, "violations", s->violations);
     log_num(&l, "ms", (int64_t)(loop_now(s->worker->loop) - s->started));

@@ -4,6 +4,7 @@ import contextlib
 import json
 import os
 import re
+import signal
 import socket
 import subprocess
 import sys
@@ -14,6 +15,7 @@ sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 # pylint: disable=wrong-import-position
 from checks import Skip, must, run, shows
 from client import Client, Lost, wait_for
+from lab import Lab
 
 MESSAGE = b"Subject: secret-subject\r\n\r\nsecret-body\r\n"
 KEYS = ["time", "level", "event", "session", "message", "client", "helo", "from", "to", "recipients", "refused", "size",
@@ -56,6 +58,49 @@ def one_line_a_message(w):
     must(names[0] == "connect" and names[-1] == "close" and names.count("txn") == 1, "connect ... txn ... close", names)
     close = [e for e in g.events("close") if e["session"] == txn["session"]][0]
     must(close["reason"] == "quit" and close["messages"] == 1, "quit, 1 message", close)
+
+
+NAMED = b"From: \"Bob, the\" <author@Author.Test>\r\nMessage-ID:\r\n <id-1@author.test>\r\nSubject: x\r\n\r\nbody\r\n"
+
+
+@shows("B3: txn and rcpt have the client's verified name, generation and mode; txn has message_id and from_domain; close counts messages")
+def identities(w):
+    lab = Lab(w)
+    with Client(lab.g.smtp, source="127.0.2.30") as c:
+        c.hello("client.test")
+        for rcpts in (("x@elsewhere.invalid",), ("bob@example.test",)):
+            c.envelope(rcpts, "alice@none.test")
+            if "example" in rcpts[0]:
+                must(c.data(NAMED).code == "250", "delivered")
+            else:
+                c.cmd("RSET")
+        c.envelope(("bob@example.test",), "alice@none.test")
+        must(c.data(b"From: a@one.test\r\nFrom: b@two.test\r\nMessage-ID: <1@x>\r\nMessage-ID: <2@x>\r\n\r\nbody\r\n").code == "250", "delivered")
+        c.cmd("QUIT")
+    lines = txns(lab.g, 2)
+    txn, rcpt = lines[0], lab.g.events("rcpt")[0]
+    for line in (txn, rcpt):
+        must((line["rdns"], line["generation"], line["mode"]) == ("client.test", 1, "enforce"), "name, generation, mode", line)
+    must((txn["message_id"], txn["from_domain"]) == ("<id-1@author.test>", "author.test"), "whose message", txn)
+    must("message_id" not in lines[1] and "from_domain" not in lines[1], "nothing where it is not clear", lines[1])
+    wait_for(lambda: lab.g.events("close"), 5, "a close line")
+    close = lab.g.events("close")[0]
+    must((close["messages"], close["accepted"]) == (2, 2), "two messages; a refused transaction is none", close)
+
+
+@shows("B3: a monitored file, a second generation, hashes: as the lines say")
+def identities_elsewhere(w):
+    sink = w.sink()
+    g = w.glacis(w.config(sink, "mode: monitor\nlog: {addresses: hash}"))
+    g.signal(signal.SIGHUP)
+    wait_for(lambda: g.events("reloaded") or g.events("generation_drained"), 10, "a second generation")
+    wait_for(lambda: session(g, content=NAMED) and g.events("txn")[-1]["generation"] == 2, 10, "its line")
+    sink.rules = [{"at": "DOT", "reply": "554 5.6.0 no"}]
+    session(g, content=NAMED)
+    txn = g.events("txn")[-1]
+    must((txn["mode"], txn["rdns"], txn["outcome"]) == ("monitor", "", "rejected"), "monitor, no name", txn)
+    must(re.fullmatch("[0-9a-f]{16}", txn["message_id"]) and re.fullmatch("[0-9a-f]{16}", txn["from_domain"]), "hashes", txn)
+    wait_for(lambda: [c for c in g.events("close") if (c["messages"], c["accepted"]) == (1, 0)], 5, "a message that was not accepted")
 
 
 RULES = """policy:
@@ -227,7 +272,6 @@ def to_journal(w):
 
 @shows("log.to: file:PATH; SIGUSR1 opens it again after a rotation; text format is key=value")
 def files(w):
-    import signal  # pylint: disable=import-outside-toplevel
     sink = w.sink()
     path = os.path.join(w.dir, "out.log")
     g = w.glacis(w.config(sink, "log: {to: \"file:%s\", format: text}" % path))
