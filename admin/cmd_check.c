@@ -2,7 +2,7 @@
  * cmd_check.c - glacis check: is this file good, and what does it say with all defaults filled in?
  *
  * The loading is config/'s; here are the command line, the further checks of a loaded snapshot (one row
- * each in checks[]: certificates and policy tests will be rows) and the exit code.
+ * each in checks[]), the notes and the exit code.
  */
 #include "admin/admin.h"
 
@@ -10,7 +10,9 @@
 #include <sysexits.h>
 
 #include "admin/certificates.h"
+#include "admin/check_machine.h"
 #include "policy/policy.h"
+#include "tls/tls.h"
 
 #define OUTPUT_MAX ((size_t)64 << 20)
 
@@ -37,9 +39,7 @@ static void check_private_clients(const struct config *c, struct config_errors *
     }
 }
 
-static const check_fn checks[] = {
-    check_private_clients,
-};
+static const check_fn checks[] = { check_private_clients, check_user, check_folders };
 
 static const char usage[] =
     "usage: glacis check [-c FILE] [--print] [--online]\n"
@@ -147,6 +147,33 @@ static void print_certificates(const struct config *c, FILE *to)
     buf_fini(&out);
 }
 
+/* What is no mistake, and yet may not be meant so. */
+static void print_notes(FILE *to, const char *path, const struct config *c)
+{
+    struct buf folders;
+    struct slice rest;
+
+    if (policy_list_count(c->policy) == 0) {
+        fprintf(to, "%s: note: no reputation list is asked: reputation.lists is empty\n", path);
+    }
+    if (!c->tls.enabled) {
+        fprintf(to,
+                "%s: note: without the section tls STARTTLS is not offered, and all mail comes in clear\n",
+                path);
+    } else if (c->tls_material != NULL && !tls_material_has_host(c->tls_material, c->server.hostname)) {
+        fprintf(to, "%s: note: no certificate of tls is for server.hostname, %s\n", path, c->server.hostname);
+    }
+    buf_init(&folders, OUTPUT_MAX);
+    check_put_folder_notes(c, &folders);
+    rest = buf_slice(&folders);
+    while (!slice_empty(rest)) {
+        struct slice line = slice_cut(&rest, '\n');
+
+        fprintf(to, "%s: note: " SLICE_FMT "\n", path, SLICE_ARG(line));
+    }
+    buf_fini(&folders);
+}
+
 /* "FILE: ok", and what is no mistake but good to know; standard output may be the configuration's. */
 static void print_summary(const struct request *rq, const char *path, const struct config *c, size_t warnings)
 {
@@ -157,9 +184,7 @@ static void print_summary(const struct request *rq, const char *path, const stru
     } else {
         fprintf(to, "%s: ok, %zu warning%s\n", path, warnings, warnings == 1 ? "" : "s");
     }
-    if (policy_list_count(c->policy) == 0) {
-        fprintf(to, "%s: note: no reputation list is asked: reputation.lists is empty\n", path);
-    }
+    print_notes(to, path, c);
 }
 
 int cmd_check(int argc, char **argv)

@@ -94,7 +94,8 @@ static void put_record(struct buf *b, struct slice line)
 
     localtime_r(&now, &tm);
     (void)strftime(stamp, sizeof(stamp), "%b %e %H:%M:%S", &tm);
-    buf_putf(b, "<%u>%s glacis[%ld]: ", LOG_MAIL | log_priority(log_level_of_line(line)), stamp, (long)getpid());
+    buf_putf(b, "<%u>%s glacis[%ld]: ", LOG_MAIL | log_priority(log_level_of_line(line)), stamp,
+             (long)getpid());
     buf_put_slice(b, slice_take(line, LOG_LINE_MAX));
 }
 

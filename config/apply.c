@@ -35,6 +35,17 @@ void load_error(struct load *l, const struct config_node *at, const char *fmt, .
     buf_fini(&text);
 }
 
+/* "key:value" */
+static bool lacks_blank(struct slice text)
+{
+    size_t n = 0;
+
+    while (n < text.len && ((text.ptr[n] >= 'a' && text.ptr[n] <= 'z') || text.ptr[n] == '_')) {
+        n++;
+    }
+    return n > 0 && n + 1 < text.len && text.ptr[n] == ':';
+}
+
 void load_expected(struct load *l, const struct value *v, const struct config_node *found, const char *what)
 {
     struct nearest near;
@@ -49,6 +60,9 @@ void load_expected(struct load *l, const struct value *v, const struct config_no
         load_error(l, found, "%s: expected %s, found nothing", v->shown, what);
     } else if (v->key->type == KEY_SECRET) {
         load_error(l, found, "%s: expected %s", v->shown, what);
+    } else if (slice_starts(slice_str(what), SLICE("a mapping")) && lacks_blank(found->text)) {
+        load_error(l, found, "%s: expected %s, found `%s`: a blank is missing behind the colon", v->shown,
+                   what, quote_text(&q, found->text));
     } else {
         load_error(l, found, "%s: expected %s, found `%s`%s", v->shown, what, quote_text(&q, found->text),
                    v->key->choices != NULL ? nearest_choice(&near, found->text, v->key->choices) : "");
@@ -310,6 +324,27 @@ static bool is_key_of(const struct key *k, const struct place *at, struct slice 
     return slice_find(*name, '.') == name->len;
 }
 
+/* Has an unknown key of the mapping been reported that probably means this one? */
+static bool is_misspelt(const struct place *at, const struct config_node *node, struct slice name)
+{
+    const struct config_node *child;
+
+    CONFIG_NODE_EACH(node, child)
+    {
+        char mem[PATH_TEXT_MAX], near_mem[PATH_TEXT_MAX];
+        struct buf path, near;
+
+        buf_init_fixed(&path, mem, sizeof(mem));
+        buf_init_fixed(&near, near_mem, sizeof(near_mem));
+        buf_putf(&path, "%s%s" SLICE_FMT, at->path, at->path[0] != '\0' ? "." : "", SLICE_ARG(child->key));
+        if (key_find(buf_slice(&path)) == NULL &&
+            key_nearest(slice_str(at->path), child->key, &near) != NULL && slice_eq(buf_slice(&near), name)) {
+            return true;
+        }
+    }
+    return false;
+}
+
 void apply_mapping(struct load *l, const struct place *at, const struct config_node *node)
 {
     const struct config_node *child;
@@ -324,7 +359,7 @@ void apply_mapping(struct load *l, const struct place *at, const struct config_n
         struct slice name;
 
         if ((k[i].flags & KEY_REQUIRED) != 0 && is_key_of(&k[i], at, &name) &&
-            config_node_get(node, name.ptr) == NULL) {
+            config_node_get(node, name.ptr) == NULL && !is_misspelt(at, node, name)) {
             config_errors_add(l->errs, false, node->key_line, node->key_column, "%s%s%s is missing: %s",
                               at->shown, at->shown[0] != '\0' ? "." : "", name.ptr, k[i].help);
         }

@@ -24,7 +24,7 @@ static struct config *new_config(const char *path, struct load *l, struct config
     c->own = xcalloc(1, sizeof(*c->own));
     arena_init(&c->own->arena, LOAD_TREE_MAX);
     table_init(&c->own->domains);
-    *l = (struct load){ c, errs, &c->own->arena };
+    *l = (struct load){ .c = c, .errs = errs, .arena = &c->own->arena };
     c->path = load_text(l, slice_str(path));
     c->loaded_at_s = (int64_t)time(NULL);
     c->server.hostname = "";

@@ -39,6 +39,7 @@ struct load {
     struct config *c;
     struct config_errors *errs;
     struct arena *arena;
+    bool upstreams_wrong; /* reported: which names there are is not known, so nothing is said of names that are not */
 };
 
 struct place {         /* a mapping with keys of the table */

@@ -44,7 +44,8 @@ const char *textfile_read(const char *path, struct buf *out)
 static struct slice without_comment(struct slice line)
 {
     for (size_t i = 0; i < line.len; i++) {
-        if (line.ptr[i] == '#' && (i == 0 || line.ptr[i - 1] == ' ' || line.ptr[i - 1] == '\t')) {
+        if ((line.ptr[i] == '#' || line.ptr[i] == ';') &&
+            (i == 0 || line.ptr[i - 1] == ' ' || line.ptr[i - 1] == '\t')) {
             return slice_take(line, i);
         }
     }

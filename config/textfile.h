@@ -1,5 +1,6 @@
 /*
- * textfile.h - small files that administrators write: one entry a line, `#` comments (recipients, groups).
+ * textfile.h - small files that administrators write: one entry a line, comments behind `#` or `;` (recipients, groups;
+ * DROP lists of Spamhaus are such files).
  *
  * Reading asks the disk and blocks: at the start and in `check` only, never in a worker.
  */
@@ -17,7 +18,7 @@
 const char *textfile_read(const char *path, struct buf *out);
 
 /*
- * Takes lines off *rest until one has an entry: without the comment (a `#` at its start or behind a blank),
+ * Takes lines off *rest until one has an entry: without the comment (a `#` or `;` at its start or behind a blank),
  * blanks around it and the line end.  Adds every line taken to *line_no.  False: there is none left.
  */
 bool textfile_next(struct slice *rest, size_t *line_no, struct slice *entry);

@@ -30,6 +30,7 @@ struct config_node {
     struct slice text;               /* NODE_SCALAR: with ${NAME} replaced */
     struct slice raw;                /* NODE_SCALAR: as written, before ${NAME} was replaced */
     bool bad;                        /* NODE_SCALAR: an error was reported; the text means nothing */
+    bool twice;                      /* its key was given again, which was reported: that value is not in the tree */
     size_t count;                    /* children */
     const struct config_node *first; /* child, NULL if none */
     const struct config_node *next;  /* sibling */

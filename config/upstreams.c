@@ -113,6 +113,7 @@ static void take_upstream(struct load *l, const struct value *v, const struct co
         config_errors_add(l->errs, false, node->key_line, node->key_column,
                           "%s: `%s` cannot be a name; letters, digits, - and _ can (at most 63)", v->shown,
                           quote_text(&q, node->key));
+        l->upstreams_wrong = true;
         return;
     }
     if (l->c->upstream_count == CONFIG_MAX_UPSTREAMS) {
@@ -136,13 +137,44 @@ static void take_upstream(struct load *l, const struct value *v, const struct co
     }
 }
 
+/* Keys of an upstream beside its name instead of below it: reported at the first one. */
+static bool has_keys_for_names(struct load *l, const struct config_node *section)
+{
+    const struct config_node *child, *name = section->first;
+
+    CONFIG_NODE_EACH(section, child)
+    {
+        char mem[200];
+        struct buf path;
+        struct quoted q;
+
+        buf_init_fixed(&path, mem, sizeof(mem));
+        buf_putf(&path, "upstreams.*." SLICE_FMT, SLICE_ARG(child->key));
+        if (child->kind != NODE_MAPPING && buf_ok(&path) && key_find(buf_slice(&path)) != NULL) {
+            bool below = name != child && name->kind == NODE_SCALAR && slice_empty(name->text);
+
+            config_errors_add(l->errs, false, child->key_line, child->key_column,
+                              "upstreams: `" SLICE_FMT "` is a key of an upstream; indent it below %s%s%s",
+                              SLICE_ARG(child->key), below ? "`" : "",
+                              below ? quote_text(&q, name->key) : "a name of your choice", below ? "`" : "");
+            return true;
+        }
+    }
+    return false;
+}
+
 void set_upstreams(struct load *l, const struct value *v)
 {
     const struct config_node *child;
 
     if (v->node->kind != NODE_MAPPING || v->node->count == 0) {
+        l->upstreams_wrong = true;
         load_expected(l, v, v->node,
                       "at least one name with its servers, such as mail: {servers: [\"10.1.1.10:25\"]}");
+        return;
+    }
+    l->upstreams_wrong = v->node->twice || has_keys_for_names(l, v->node);
+    if (l->upstreams_wrong && !v->node->twice) {
         return;
     }
     CONFIG_NODE_EACH(v->node, child)
@@ -164,7 +196,7 @@ const struct config_upstream *find_upstream(struct load *l, const char *shown, c
         }
         nearest_offer(&near, slice_str(c->upstreams[i].name));
     }
-    if (c->upstream_count > 0) { /* without any, that has been said */
+    if (c->upstream_count > 0 && !l->upstreams_wrong) { /* else that has been said */
         load_error(l, name, "%s: there is no upstream `%s`%s", shown, quote_text(&q, name->text),
                    nearest_words(&near));
     }

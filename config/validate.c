@@ -214,7 +214,7 @@ static void check_upstream(struct load *l, const struct on_upstream *on)
     for (size_t i = 0; i < l->c->domain_count; i++) {
         used = used || l->c->domains[i].upstream == u || l->c->domains[i].upstream == NULL;
     }
-    if (!used && !diverted_to(config_node_get(l->c->root, "policy"), u->name)) {
+    if (!used && l->errs->fatal == 0 && !diverted_to(config_node_get(l->c->root, "policy"), u->name)) {
         config_errors_add(l->errs, true, u->line, on->node != NULL ? on->node->key_column : 1,
                           "upstreams.%s: no domain uses it, and no rule diverts to it", u->name);
     }

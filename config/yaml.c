@@ -12,6 +12,7 @@
 
 #include <yaml.h>
 
+#include "config/yaml_words.h"
 #include "core/table.h"
 
 struct keyed_node { /* a node and its entry in the keys of the mapping around it */
@@ -82,8 +83,10 @@ static bool take_text(struct builder *b, const yaml_event_t *e, struct config_no
 
     n->raw = n->text = arena_slice(b->arena, given);
     if (has_control(given)) {
-        config_errors_add(b->errs, false, line_of(&e->start_mark), column_of(&e->start_mark),
-                          "control characters are not allowed in values");
+        config_errors_add(
+            b->errs, false, line_of(&e->start_mark), column_of(&e->start_mark),
+            "control characters are not allowed in values; in double quotes a backslash begins an "
+            "escape, in single quotes it is a backslash");
         n->raw = n->text = SLICE("?");
         n->bad = true;
         return true;
@@ -113,6 +116,7 @@ static struct config_node *add_node(struct builder *b, enum config_node_kind kin
 {
     struct frame *up = top_of(b);
     struct keyed_node *k = arena_alloc(b->arena, sizeof(*k));
+    struct table_entry *first;
 
     if (k == NULL || ++b->nodes > CONFIG_TREE_MAX_NODES) {
         stop_at(b, &e->start_mark, "the file is too large: too many values");
@@ -130,8 +134,10 @@ static struct config_node *add_node(struct builder *b, enum config_node_kind kin
         k->node.key_line = up->key_line;
         k->node.key_column = up->key_column;
         up->has_key = false;
-        if (table_find(&up->keys, up->key) != NULL) {
-            return &k->node; /* a duplicate was reported at its key: kept out of the tree */
+        first = table_find(&up->keys, up->key);
+        if (first != NULL) { /* a duplicate was reported at its key: kept out of the tree */
+            container_of(first, struct keyed_node, entry)->node.twice = true;
+            return &k->node;
         }
         table_insert(&up->keys, &k->entry, k->node.key);
     }
@@ -192,7 +198,10 @@ static void on_collection(struct builder *b, enum config_node_kind kind, const y
     struct config_node *n;
 
     if (up != NULL && up->node->kind == NODE_MAPPING && !up->has_key) {
-        stop_at(b, &e->start_mark, "a key must be a plain word, not a list or a mapping");
+        const char *hint = yaml_bracket_hint(b->source, e->start_mark.line + 1);
+
+        stop_at(b, &e->start_mark,
+                hint != NULL ? hint : "a key must be a plain word, not a list or a mapping");
         return;
     }
     if (b->depth == CONFIG_TREE_MAX_DEPTH) {
@@ -267,38 +276,26 @@ static void take_event(struct builder *b, const yaml_event_t *e)
     }
 }
 
-/* The most frequent mistake of all deserves its own words. */
-static bool is_tab(struct slice text, const yaml_mark_t *m)
-{
-    for (size_t line = 0; line < m->line; line++) {
-        (void)slice_cut(&text, '\n');
-    }
-    text = slice_take(text, slice_find(text, '\n'));
-    return m->column < text.len && text.ptr[m->column] == '\t';
-}
-
 static void report_yaml(struct builder *b, const yaml_parser_t *p)
 {
-    const char *problem = p->problem != NULL ? p->problem : "out of memory";
+    struct yaml_problem problem = { .problem = p->problem != NULL ? p->problem : "out of memory",
+                                    .line = p->problem_mark.line + 1,
+                                    .column = p->problem_mark.column + 1,
+                                    .context_line = p->context != NULL ? p->context_mark.line + 1 : 0 };
+    const yaml_mark_t *at = &p->problem_mark;
+    char mem[400];
+    struct buf words;
 
+    if (p->error == YAML_READER_ERROR) { /* the text is UTF-8: a character that YAML does not take */
+        config_errors_add(b->errs, false, line_of(&p->mark), column_of(&p->mark),
+                          "not YAML: %s near this place", problem.problem);
+        b->stop = true;
+        return;
+    }
+    buf_init_fixed(&words, mem, sizeof(mem));
+    yaml_put_problem(&words, b->source, &problem);
+    config_errors_add(b->errs, false, line_of(at), column_of(at), "not YAML: %s", mem);
     b->stop = true;
-    if (p->error == YAML_READER_ERROR) {
-        config_errors_add(b->errs, false, line_of(&p->mark), column_of(&p->mark), "not UTF-8 text: %s",
-                          problem);
-        return;
-    }
-    if (is_tab(b->source, &p->problem_mark)) {
-        stop_at(b, &p->problem_mark, "not YAML: a tab cannot indent; use blanks");
-        return;
-    }
-    if (p->context != NULL && p->context_mark.line != p->problem_mark.line) {
-        config_errors_add(b->errs, false, line_of(&p->problem_mark), column_of(&p->problem_mark),
-                          "not YAML: %s (%s that begins in line %d)", problem, p->context,
-                          line_of(&p->context_mark));
-        return;
-    }
-    config_errors_add(b->errs, false, line_of(&p->problem_mark), column_of(&p->problem_mark), "not YAML: %s",
-                      problem);
 }
 
 static void read_events(struct builder *b, yaml_parser_t *p)
@@ -318,16 +315,42 @@ static void read_events(struct builder *b, yaml_parser_t *p)
     }
 }
 
+/* UTF-8 as a whole?  libyaml reads in blocks, and would name the line where it was when it read one. */
+static bool is_text(struct slice text, struct config_errors *errs)
+{
+    size_t line, column;
+    unsigned octet;
+
+    if (slice_starts(text, SLICE("\xff\xfe")) || slice_starts(text, SLICE("\xfe\xff"))) {
+        config_errors_add(errs, false, 1, 1, "the file is in UTF-16; save it as UTF-8");
+        return false;
+    }
+    if (!yaml_is_utf8(text, &line, &column, &octet)) {
+        config_errors_add(errs, false, (int)line, (int)column,
+                          "not UTF-8 text: the octet 0x%02x stands here; save the file as UTF-8", octet);
+        return false;
+    }
+    return true;
+}
+
 const struct config_node *config_tree_parse(struct slice text, struct arena *arena,
                                             struct config_errors *errs)
 {
-    struct builder b = { .source = text, .arena = arena, .errs = errs };
+    struct builder b = { .arena = arena, .errs = errs };
     yaml_parser_t p;
 
     if (text.len > CONFIG_TREE_MAX_BYTES) {
         config_errors_add(errs, false, 0, 0, "the file is larger than 4 MiB");
         return NULL;
     }
+    if (slice_starts(text, SLICE("\xef\xbb\xbf"))) {
+        text = slice_skip(text,
+                          3); /* a byte order mark: some editors write one, and it means nothing in UTF-8 */
+    }
+    if (!is_text(text, errs)) {
+        return NULL;
+    }
+    b.source = text;
     if (!yaml_parser_initialize(&p)) {
         config_errors_add(errs, false, 0, 0, "out of memory");
         return NULL;

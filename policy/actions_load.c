@@ -24,7 +24,8 @@ static const struct action_word words[] = {
     { "defer", ACTION_DEFER },   { "drop", ACTION_DROP },     { "greylist", ACTION_GREYLIST },
 };
 
-#define ACTIONS_HELP "accept, bypass, reject, defer, drop, divert, tarpit, score or tag"
+#define ACTIONS "accept|bypass|reject|defer|drop|greylist|divert|tarpit|score|tag"
+#define ACTIONS_HELP "accept, bypass, reject, defer, drop, greylist, divert, tarpit, score or tag"
 
 /* Fields with a meaning of their own to servers and clients: RFC 5322, 2045, 3834, 6376, 7489, 8601, 8617. */
 static const char *const standard_fields[] = {
@@ -269,7 +270,7 @@ static void load_reply(struct rules_load *l, struct rule *rule)
         return; /* a reply of the preset has no meaning once `override` accepts */
     }
     if (!is_refusing(rule->final)) {
-        rules_error(l, node, "rule %s: reply goes only with reject, defer or drop", l->name);
+        rules_error(l, node, "rule %s: reply goes only with reject, defer, drop or greylist", l->name);
     } else if (node->kind == NODE_MAPPING) {
         take_choice(l, rule, node);
     } else {
@@ -294,6 +295,7 @@ static void set_final(struct rules_load *l, struct rule *rule, const struct conf
 
 static void take_word(struct rules_load *l, struct rule *rule, const struct config_node *at)
 {
+    struct nearest near;
     struct quoted q;
 
     if (at->bad) {
@@ -305,8 +307,8 @@ static void take_word(struct rules_load *l, struct rule *rule, const struct conf
             return;
         }
     }
-    rules_error(l, at, "rule %s: then: expected " ACTIONS_HELP ", found `%s`", l->name,
-                rules_quote(&q, at->text));
+    rules_error(l, at, "rule %s: then: expected " ACTIONS_HELP ", found `%s`%s", l->name,
+                rules_quote(&q, at->text), nearest_choice(&near, at->text, ACTIONS));
 }
 
 static void take_divert(struct rules_load *l, struct rule *rule, const struct config_node *at)
@@ -424,6 +426,7 @@ static void take_tags(struct rules_load *l, struct rule *rule, const struct conf
 static void take_mapping(struct rules_load *l, struct rule *rule, const struct config_node *node)
 {
     const struct config_node *a = node->first;
+    struct nearest near;
     struct quoted q;
 
     if (node->count != 1) {
@@ -437,8 +440,8 @@ static void take_mapping(struct rules_load *l, struct rule *rule, const struct c
     } else if (slice_eq(a->key, SLICE("tag"))) {
         take_tags(l, rule, a);
     } else {
-        rules_key_error(l, a, "rule %s: then: expected " ACTIONS_HELP ", found `%s`", l->name,
-                        rules_quote(&q, a->key));
+        rules_key_error(l, a, "rule %s: then: expected " ACTIONS_HELP ", found `%s`%s", l->name,
+                        rules_quote(&q, a->key), nearest_choice(&near, a->key, ACTIONS));
     }
 }
 

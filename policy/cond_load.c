@@ -110,12 +110,24 @@ unsigned cond_fact(struct rules_load *l, const struct config_node *at, struct sl
 
 /* ---- values ---- */
 
-static void expected(struct term *t, const struct config_node *at, const char *what)
+static void expected_but(struct term *t, const struct config_node *at, const char *what, const char *hint)
 {
     struct quoted q, name;
 
-    rules_error(t->l, at, "rule %s: %s: expected %s, found `%s`", t->l->name, rules_quote(&name, t->name),
-                what, rules_quote(&q, at->text));
+    rules_error(t->l, at, "rule %s: %s: expected %s, found `%s`%s", t->l->name, rules_quote(&name, t->name),
+                what, rules_quote(&q, at->text), hint);
+}
+
+static void expected(struct term *t, const struct config_node *at, const char *what)
+{
+    char mem[200];
+    struct buf hint;
+
+    buf_init_fixed(&hint, mem, sizeof(mem));
+    if (t->type == FACT_IP || t->type == FACT_NAME || t->type == FACT_ADDRESS) {
+        entry_put_hint(at->text, &hint);
+    }
+    expected_but(t, at, what, mem);
 }
 
 /* "/expression/" or "/expression/i" */
@@ -160,18 +172,23 @@ static void take_word(struct term *t, const struct config_node *at)
     struct slice rest = slice_str(fact_table[t->c->fact].words);
     char mem[200];
     struct buf all;
+    struct nearest near;
 
     if (index >= 0) {
         t->c->set->words |= 1u << index;
         return;
     }
     buf_init_fixed(&all, mem, sizeof(mem));
+    nearest_init(&near, at->text);
     buf_put_str(&all, "one of ");
     while (!slice_empty(rest)) {
-        buf_put_slice(&all, slice_token(&rest));
+        struct slice word = slice_token(&rest);
+
+        nearest_offer(&near, word);
+        buf_put_slice(&all, word);
         buf_put_str(&all, slice_empty(rest) ? "" : ", ");
     }
-    expected(t, at, mem);
+    expected_but(t, at, mem, slice_empty(near.best) ? "" : nearest_words(&near));
 }
 
 static bool is_zero_day_reason(struct slice text)
@@ -198,7 +215,7 @@ static void take_words(struct term *t, const struct config_node *at)
                     t->l->name, rules_quote(&name, t->name), rules_quote(&q, at->text),
                     nearest_list(t->l->r, at->text, &near));
     } else if (!set_add_text(t->c->set, t->l->arena, at->text, SET_FOR_EVER)) {
-        expected(t, at, "less");
+        expected(t, at, "fewer values: the memory for rules is used up");
     }
 }
 
@@ -243,10 +260,12 @@ static void take_range(struct term *t, const struct config_node *at)
 
     if (!entry_parse_range(at->text, duration, &range)) {
         expected(t, at,
-                 duration ? "a duration such as 24h, or one behind <, <=, >, >=, or 1h..24h"
+                 duration ? "a span of time, such as < 24h, >= 24h or 1h..24h"
                           : "a number such as 5, or one behind <, <=, >, >=, or 3..7");
     } else if (range.high < 0 && !negative_ok) {
         expected(t, at, "a value that it can have: it is never below 0");
+    } else if (duration && range.low == range.high) { /* to the millisecond: it would never hold */
+        expected(t, at, "a span of time, such as < 24h, >= 24h or 1h..24h");
     } else {
         set_add_range(t->c->set, range.low, range.high);
     }
@@ -255,7 +274,7 @@ static void take_range(struct term *t, const struct config_node *at)
 static void take_text(struct term *t, const struct config_node *at)
 {
     if (!set_add_text(t->c->set, t->l->arena, at->text, SET_FOR_EVER)) {
-        expected(t, at, "less");
+        expected(t, at, "fewer values: the memory for rules is used up");
     }
 }
 

@@ -5,7 +5,7 @@
  * are read; then each entry goes into the sets of the uses it fits.  An entry that fits none is an error,
  * since it would silently do nothing.
  *
- * Files        one entry a line; `#` at the start of a line or after a blank begins a comment.
+ * Files        one entry a line; `#` or `;` at the start of a line or after a blank begins a comment.
  * until=DATE   the last day on which an entry counts (UTC); inline and in files.
  * Limits       GROUP_ENTRIES_MAX entries a group, TEXTFILE_MAX, ten errors a group.
  */
@@ -59,17 +59,21 @@ static void complain(struct source *s, const char *what, struct slice found)
 {
     struct quoted q;
     struct quoted name;
+    char mem[200];
+    struct buf hint;
 
     s->g->broken = true;
     if (s->errors++ >= ERRORS_PER_GROUP) {
         return;
     }
+    buf_init_fixed(&hint, mem, sizeof(mem));
+    entry_put_hint(found, &hint);
     if (s->file != NULL) {
-        rules_error(s->l, s->node, "groups.%s: %s:%zu: %s, found `%s`", rules_quote(&name, s->g->name),
-                    s->file, s->line, what, rules_quote(&q, found));
+        rules_error(s->l, s->node, "groups.%s: %s:%zu: %s, found `%s`%s", rules_quote(&name, s->g->name),
+                    s->file, s->line, what, rules_quote(&q, found), mem);
     } else {
-        rules_error(s->l, s->node, "groups.%s: %s, found `%s`", rules_quote(&name, s->g->name), what,
-                    rules_quote(&q, found));
+        rules_error(s->l, s->node, "groups.%s: %s, found `%s`%s", rules_quote(&name, s->g->name), what,
+                    rules_quote(&q, found), mem);
     }
 }
 
@@ -103,6 +107,20 @@ static bool parse_date(struct slice text, int32_t *day_no)
     return true;
 }
 
+/* One warning a group: old entries of a file would fill the screen. */
+static void warn_ended(struct source *s, struct slice text)
+{
+    struct quoted q, name;
+
+    if (!s->g->ended) {
+        config_errors_add(s->l->errs, true, s->node->line, s->node->column,
+                          "groups.%s: `%s` has ended and counts no more%s%s", rules_quote(&name, s->g->name),
+                          rules_quote(&q, text), s->file != NULL ? "; it is in " : "",
+                          s->file != NULL ? s->file : "");
+    }
+    s->g->ended = true;
+}
+
 /* "entry until=2026-12-31" */
 static void take_entry(struct source *s, struct slice text)
 {
@@ -112,7 +130,7 @@ static void take_entry(struct source *s, struct slice text)
 
     if (!slice_empty(word) && (!slice_starts(word, SLICE("until=")) || !slice_empty(slice_trim(rest)) ||
                                !parse_date(slice_skip(word, 6), &e.until_day))) {
-        complain(s, "expected an entry, or one with until=2026-12-31 behind it", text);
+        complain(s, "expected one entry, with nothing or until=2026-12-31 behind it", text);
         return;
     }
     if (g->count == GROUP_ENTRIES_MAX) {
@@ -120,7 +138,7 @@ static void take_entry(struct source *s, struct slice text)
         return;
     }
     if (e.until_day < (int32_t)(s->l->conf->loaded_at_s / 86400)) {
-        g->ended = true;
+        warn_ended(s, text);
         return;
     }
     if (g->count == g->cap) {
@@ -397,7 +415,7 @@ void groups_build(struct rules_load *l)
         g = &l->r->group[i];
         if (g->uses != 0) {
             build(l, g);
-        } else if (g->count > 0 && !g->broken) {
+        } else if (g->count > 0 && !g->broken && l->errs->fatal == 0) {
             config_errors_add(l->errs, true, g->line, g->column, "groups." SLICE_FMT ": no rule uses it",
                               SLICE_ARG(g->name));
         }

@@ -68,6 +68,7 @@ struct list_load {
     const struct preset *preset;
     const struct config_node *node; /* of the entry */
     struct quoted name;
+    bool keys_known; /* no unknown key was reported */
 };
 
 /* ---- small values ---- */
@@ -306,6 +307,43 @@ static void put_without_environment(struct buf *out, struct slice raw)
     }
 }
 
+/* Letters, digits, - and _ in its labels: what can be a domain at all. */
+static bool is_zone(struct slice text)
+{
+    bool ok = text.len > 0;
+
+    for (size_t i = 0; i < text.len && ok; i++) {
+        char c = text.ptr[i];
+
+        ok = ascii_is_alpha(c) || ascii_is_digit(c) || c == '-' || c == '_' || c == '.';
+    }
+    return ok;
+}
+
+/* What people add to a domain. */
+static const char *fault_of_zone(struct slice text)
+{
+    static const struct {
+        char octet;
+        const char *words;
+    } faults[] = {
+        { ' ', ", without blanks" },
+        { ':', ", without a port: the servers that are asked are those of dns.servers" },
+        { '/', ", without a slash" },
+        { '*', ", without `*`: all names below it are asked" },
+    };
+
+    if (memmem(text.ptr, text.len, "://", 3) != NULL) {
+        return ", without http://: it is asked over DNS";
+    }
+    for (size_t i = 0; i < ARRAY_LEN(faults); i++) {
+        if (slice_find(text, faults[i].octet) < text.len) {
+            return faults[i].words;
+        }
+    }
+    return "";
+}
+
 static void load_zone(struct list_load *ll)
 {
     const struct config_node *node = config_node_get(ll->node, "zone");
@@ -316,8 +354,8 @@ static void load_zone(struct list_load *ll)
     buf_init_fixed(&raw, raw_mem, sizeof(raw_mem));
     buf_init_fixed(&shown, shown_mem, sizeof(shown_mem));
     if (node == NULL && (ll->preset == NULL || ll->preset->zone == NULL)) {
-        if (ll->preset == NULL && config_node_get(ll->node, "preset") != NULL) {
-            return; /* a preset that there is not: that has been said */
+        if ((ll->preset == NULL && config_node_get(ll->node, "preset") != NULL) || !ll->keys_known) {
+            return; /* an unknown preset, or an unknown key that is probably this one: reported */
         }
         rules_error(ll->l, ll->node, "reputation list %s: zone is missing: the domain that is asked",
                     ll->name.text);
@@ -331,10 +369,11 @@ static void load_zone(struct list_load *ll)
             ll->name.text);
         return;
     }
-    if (node != NULL && (node->kind != NODE_SCALAR || !dns_put_name(&b, node->text))) {
+    if (node != NULL &&
+        (node->kind != NODE_SCALAR || !is_zone(node->text) || !dns_put_name(&b, node->text))) {
         if (node->kind != NODE_SCALAR || !node->bad) { /* no quoting: it may hold a key */
-            rules_error(ll->l, node, "reputation list %s: zone: expected a domain such as list.example.org",
-                        ll->name.text);
+            rules_error(ll->l, node, "reputation list %s: zone: expected a domain such as list.example.org%s",
+                        ll->name.text, node->kind == NODE_SCALAR ? fault_of_zone(node->text) : "");
         }
         return;
     }
@@ -441,6 +480,9 @@ static void load_name(struct list_load *ll)
     bool scalar = node != NULL && node->kind == NODE_SCALAR;
     struct quoted q;
 
+    if (node == NULL && !ll->keys_known) {
+        return; /* an unknown key is probably it */
+    }
     if (node == NULL || node->kind != NODE_SCALAR || !is_list_name(node->text)) {
         rules_error(ll->l, node != NULL ? node : ll->node,
                     "reputation.lists: a list needs a name of [a-z0-9-], at most 63 characters%s%s%s",
@@ -474,9 +516,9 @@ static void load_list(struct list_load *ll)
                     config_node_kind_name(ll->node));
         return;
     }
-    load_name(ll);
     ll->l->name = "reputation.lists";
-    rules_check_keys(ll->l, ll->node, LIST_KEYS);
+    ll->keys_known = rules_check_keys(ll->l, ll->node, LIST_KEYS);
+    load_name(ll);
     preset = choice(ll, "preset", PRESETS, UINT_MAX);
     ll->preset = preset < ARRAY_LEN(presets) ? &presets[preset] : NULL;
     load_zone(ll);

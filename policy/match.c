@@ -381,13 +381,21 @@ enum truth set_match(const struct set *s, enum fact_type type, const struct fact
 
 /* ---- entries ---- */
 
+static bool ends_in_number(struct slice name)
+{
+    size_t dot = slice_rfind(name, '.');
+    struct slice last = slice_skip(name, dot < name.len ? dot + 1 : 0);
+    uint64_t n;
+
+    return slice_to_u64(last, UINT64_MAX, &n);
+}
+
 bool entry_parse_name(struct slice text, struct buf *out)
 {
-    struct addr ip;
     bool below = slice_starts(text, SLICE("."));
 
     buf_put_str(out, below ? "." : "");
-    return !addr_parse_ip(text, &ip) && idna_to_ascii(below ? slice_skip(text, 1) : text, out) && buf_ok(out);
+    return !ends_in_number(text) && idna_to_ascii(below ? slice_skip(text, 1) : text, out) && buf_ok(out);
 }
 
 bool entry_parse_address(struct slice text, struct buf *out)
@@ -399,7 +407,7 @@ bool entry_parse_address(struct slice text, struct buf *out)
         return false;
     }
     for (size_t i = 0; i < local.len; i++) {
-        if ((unsigned char)local.ptr[i] < 0x20 || local.ptr[i] == 0x7f) {
+        if ((unsigned char)local.ptr[i] < 0x20 || local.ptr[i] == 0x7f || local.ptr[i] == '*') {
             return false;
         }
         buf_put_char(out, ascii_lower(local.ptr[i]));
@@ -409,6 +417,42 @@ bool entry_parse_address(struct slice text, struct buf *out)
         return false; /* only "@.example.com" has a meaning */
     }
     return entry_parse_name(slice_skip(text, at + 1), out);
+}
+
+/* "192.0.2.5/24": the network that has this address in it. */
+static bool put_network(struct slice text, struct buf *out)
+{
+    struct slice bits = text, base = slice_cut(&bits, '/');
+    struct addr ip;
+    uint64_t n;
+
+    if (!addr_parse_ip(base, &ip) || !slice_to_u64(bits, ip.family == ADDR_V4 ? 32 : 128, &n)) {
+        return false;
+    }
+    ip = addr_network(&ip, (unsigned)n, (unsigned)n);
+    buf_put_str(out, "; the network is ");
+    addr_put_ip(out, &ip);
+    buf_putf(out, "/%" PRIu64, n);
+    return true;
+}
+
+void entry_put_hint(struct slice text, struct buf *out)
+{
+    struct slice last = text, first = slice_cut(&last, '-');
+    struct addr ip;
+
+    if (slice_starts(text, SLICE("*@")) || slice_starts(text, SLICE("*."))) {
+        buf_put_str(out, text.ptr[1] == '@' ? "; all addresses of a domain are `"
+                                            : "; all names below a domain are `");
+        buf_put_quoted(out, slice_skip(text, 1), 60);
+        buf_put_char(out, '`');
+    } else if (addr_parse_ip(first, &ip) && addr_parse_ip(last, &ip)) {
+        buf_put_str(out, "; a range is written as networks, such as 192.0.2.0/29");
+    } else if (text.len > 0 && memmem(text.ptr, text.len, "://", 3) != NULL) {
+        buf_put_str(out, "; nothing is fetched: put the list into a file, and file:/PATH here");
+    } else {
+        (void)put_network(text, out);
+    }
 }
 
 /* "-2.5" as -2500. */

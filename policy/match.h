@@ -48,11 +48,15 @@ enum truth set_match(const struct set *s, enum fact_type type, const struct fact
 
 /* ---- what an entry is, for loading ---- */
 
-/* A name of a rule or group: ".example.com" or "example.com", to lower-case A-labels; false if it is none. */
+/* A name of a rule or group: ".example.com" or "example.com", to lower-case A-labels; false if it is none: a last label of
+ * digits alone is an address that is wrong (RFC 1123 2.1). */
 bool entry_parse_name(struct slice text, struct buf *out) MUST_USE;
 
-/* "user@example.com", "@example.com", "@.example.com"; lower case. */
+/* "user@example.com", "@example.com", "@.example.com"; lower case.  No `*`: it would stand for itself. */
 bool entry_parse_address(struct slice text, struct buf *out) MUST_USE;
+
+/* What was probably meant by a text that is no entry: "; ..." in `out`, or nothing. */
+void entry_put_hint(struct slice text, struct buf *out);
 
 /* "5", ">= 5", "< 2.5", "3..7" in thousandths; the same with durations in ms. */
 bool entry_parse_range(struct slice text, bool duration, struct set_range *out) MUST_USE;

@@ -99,20 +99,23 @@ struct slice rules_text(struct rules_load *l, struct slice s)
     return slice_of(copy, s.len);
 }
 
-void rules_check_keys(struct rules_load *l, const struct config_node *node, const char *keys)
+bool rules_check_keys(struct rules_load *l, const struct config_node *node, const char *keys)
 {
     const struct config_node *child;
     struct nearest near;
     struct quoted q;
     unsigned index;
+    bool known = true;
 
     CONFIG_NODE_EACH(node, child)
     {
         if (!value_parse_choice(child->key, keys, &index)) {
             rules_key_error(l, child, "%s: unknown key `%s`%s", l->name, rules_quote(&q, child->key),
                             nearest_choice(&near, child->key, keys));
+            known = false;
         }
     }
+    return known;
 }
 
 /* ---- one rule ---- */
@@ -198,7 +201,10 @@ static const char *take_name(struct rules_load *l, const struct config_node *ite
 
     l->name = "";
     if (name == NULL || name->kind != NODE_SCALAR) {
-        rules_error(l, item, "a rule needs a name of [a-z0-9-]");
+        l->name = "a rule";
+        if (name != NULL || rules_check_keys(l, item, RULE_KEYS)) { /* else an unknown key is probably it */
+            rules_error(l, item, "a rule needs a name of [a-z0-9-]");
+        }
         return NULL;
     }
     other = find_rule(l->r, name->text);
@@ -219,17 +225,19 @@ static const char *take_name(struct rules_load *l, const struct config_node *ite
     return name->text.ptr;
 }
 
-static void check_rule_keys(struct rules_load *l, const struct config_node *item)
+static bool check_rule_keys(struct rules_load *l, const struct config_node *item)
 {
     const char *name = l->name;
     char mem[100];
     struct buf shown;
+    bool known;
 
     buf_init_fixed(&shown, mem, sizeof(mem));
     buf_putf(&shown, "rule %s", name);
     l->name = mem;
-    rules_check_keys(l, item, RULE_KEYS);
+    known = rules_check_keys(l, item, RULE_KEYS);
     l->name = name;
+    return known;
 }
 
 /* `changes` is the entry of `override`, or NULL. */
@@ -239,6 +247,7 @@ static void load_rule(struct rules_load *l, const struct config_node *item, cons
     struct rule *rule = &block->rule[block->count];
     const struct config_node *when = config_node_get(item, "when"), *then, *reply;
     const char *name = item->kind == NODE_MAPPING ? take_name(l, item) : NULL;
+    bool known;
 
     if (item->kind != NODE_MAPPING) {
         rules_error(l, item, "expected a rule with name, when and then, found %s",
@@ -253,7 +262,7 @@ static void load_rule(struct rules_load *l, const struct config_node *item, cons
     rule->node = item;
     block->count++;
     l->name = name;
-    check_rule_keys(l, item);
+    known = check_rule_keys(l, item);
     then = changes != NULL ? config_node_get(changes, "then") : NULL;
     reply = changes != NULL ? config_node_get(changes, "reply") : NULL;
     rule->then_preset = l->preset && then == NULL;
@@ -265,9 +274,9 @@ static void load_rule(struct rules_load *l, const struct config_node *item, cons
     if (when != NULL) {
         rule->when = cond_load(l, when);
     }
-    if (rule->then_node == NULL) {
+    if (rule->then_node == NULL && known) { /* else an unknown key is probably it */
         rules_error(l, item, "rule %s: `then` is missing", name);
-    } else {
+    } else if (rule->then_node != NULL) {
         actions_load(l, rule);
     }
     if (changes != NULL) {
@@ -428,6 +437,10 @@ static void load_envelope(struct rules_load *l, const struct config_node *sectio
     }
     load_list(l, section != NULL ? config_node_get(section, "after") : NULL, "after");
     check_override(l, section != NULL ? config_node_get(section, "override") : NULL);
+    if (!preset && l->r->block[BLOCK_ENVELOPE].count == 0 && l->errs->fatal == 0) {
+        rules_warning(l, config_node_get(section, "preset"),
+                      "policy.preset is none and there are no rules: nothing is refused by rules");
+    }
 }
 
 /* ---- settings ---- */

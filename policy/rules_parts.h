@@ -36,7 +36,7 @@ void *rules_memory(struct rules_load *l, size_t size);
 struct slice rules_text(struct rules_load *l, struct slice s); /* a copy with a NUL */
 
 /* Reports a key of the mapping that is not in "a|b|c". */
-void rules_check_keys(struct rules_load *l, const struct config_node *node, const char *keys);
+bool rules_check_keys(struct rules_load *l, const struct config_node *node, const char *keys);
 
 /* Is there such a rule, in any block, or is it `default`?  If not, `near` is ready for nearest_words(). */
 bool rules_has_rule(const struct rules *r, struct slice name, struct nearest *near) MUST_USE;

@@ -3,7 +3,8 @@
  *
  *   - a rule below one that always ends the block, or whose words are all taken by rules above it, is never
  *     reached;
- *   - a condition on `score` where nothing above it scores.
+ *   - a condition on `score` where nothing above it scores;
+ *   - a condition whose terms exclude each other.
  *
  * Only enforced rules for all clients take anything away; a rule that is not certain to match takes nothing.
  */
@@ -117,6 +118,85 @@ static void warn_unreachable(struct rules_load *l, const struct block *block)
     free(t);
 }
 
+/* ---- conditions that never hold ---- */
+
+/* The value or values that a term leaves to its fact, as bits; false: it is no term on words or a flag. */
+static bool bits_of(const struct cond *c, unsigned *fact, uint32_t *bits)
+{
+    const struct cond *term = c->kind == COND_NOT ? c->child : c;
+
+    if (!is_finite(term)) {
+        return false;
+    }
+    *fact = term->fact;
+    *bits = c->kind == COND_NOT ? all_of(term->fact) & ~values_of(term) : values_of(term);
+    return true;
+}
+
+/* Is one the opposite of the other, word for word? */
+static bool is_opposite(const struct cond *a, const struct cond *b)
+{
+    const struct cond *not = a->kind == COND_NOT ? a : b, *term = a->kind == COND_NOT ? b : a;
+
+    return not ->kind == COND_NOT && term->kind == COND_TERM && not ->child->kind == COND_TERM &&
+           not ->child->fact == term->fact && slice_eq(not ->child->wanted, term->wanted);
+}
+
+/* A list of one condition is that condition. */
+static const struct cond *unwrap(const struct cond *c)
+{
+    while ((c->kind == COND_ALL || c->kind == COND_ANY) && c->child != NULL && c->child->next == NULL) {
+        c = c->child;
+    }
+    return c;
+}
+
+/* Do two children of an `all` exclude each other? */
+static bool exclude(const struct cond *a, const struct cond *b)
+{
+    unsigned fact_a, fact_b;
+    uint32_t bits_a, bits_b;
+
+    a = unwrap(a);
+    b = unwrap(b);
+    return is_opposite(a, b) || (bits_of(a, &fact_a, &bits_a) && bits_of(b, &fact_b, &bits_b) &&
+                                 fact_a == fact_b && (bits_a & bits_b) == 0);
+}
+
+/* The term because of which the condition never holds, or NULL: it may hold. */
+static const struct cond *why_never(const struct cond *c)
+{
+    const struct cond *why = NULL;
+
+    for (const struct cond *a = c->child; a != NULL && c->kind != COND_NOT; a = a->next) {
+        const struct cond *here = why_never(a);
+
+        for (const struct cond *b = a->next; b != NULL && here == NULL && c->kind == COND_ALL; b = b->next) {
+            here = exclude(a, b) ? unwrap(b) : NULL;
+            here = here != NULL && here->kind == COND_NOT ? here->child : here;
+        }
+        if (c->kind == COND_ALL && here != NULL) {
+            return here;
+        }
+        if (c->kind == COND_ANY && here == NULL) {
+            return NULL;
+        }
+        why = here;
+    }
+    return why;
+}
+
+static void warn_never(struct rules_load *l, const struct rule *rule)
+{
+    const struct cond *why = rule->when != NULL && !rule->preset ? why_never(rule->when) : NULL;
+
+    if (why != NULL) {
+        config_errors_add(l->errs, true, why->line, why->column,
+                          "rule %s never matches: its conditions on %s exclude each other", rule->name,
+                          why->fact < FACT_COUNT ? fact_table[why->fact].name : "a list");
+    }
+}
+
 static void warn_score(struct rules_load *l, const struct cond *c, const struct rule *rule)
 {
     const struct cond *child;
@@ -142,6 +222,7 @@ void rules_warn(struct rules_load *l)
             if (block->rule[i].when != NULL && !scorer) {
                 warn_score(l, block->rule[i].when, &block->rule[i]);
             }
+            warn_never(l, &block->rule[i]);
             scorer = scorer || block->rule[i].scores;
         }
     }

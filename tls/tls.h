@@ -44,6 +44,9 @@ struct tls_expiry {
 };
 size_t tls_material_expiry(const struct tls_material *m, struct tls_expiry *out, size_t max);
 
+/* Is one of the certificates for this host name (RFC 6125: its alternative names)? */
+bool tls_material_has_host(const struct tls_material *m, const char *host);
+
 /* ---- inbound ---- */
 
 #define TLS_TICKET_SHARE 256 /* octets of shared memory for the ticket keys, zeroed before first use */

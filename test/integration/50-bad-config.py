@@ -94,6 +94,20 @@ def each_error(w):
     must(not wrong, "each sentence", "\n".join(wrong))
 
 
+@shows("B7: notes: no tls at all; a certificate for another name than server.hostname")
+def notes_on_certificates(w):
+    status, said = check(w.dir, GOOD)
+    must(status == 0 and "note: without the section tls STARTTLS is not offered, and all mail comes in clear" in said, "no tls", said)
+    for name, noted in (("mx.example.com", False), ("*.example.com", False), ("mail.example.com", True)):
+        subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "60",
+                        "-keyout", w.dir + "/key.pem", "-out", w.dir + "/cert.pem", "-subj", "/CN=" + name,
+                        "-addext", "subjectAltName=DNS:" + name], check=True, capture_output=True)
+        status, said = check(w.dir, GOOD + "tls: {certificate: STATE/cert.pem, private_key: STATE/key.pem}\n")
+        must(status == 0 and ("note: no certificate of tls is for server.hostname, mx.example.com" in said) == noted,
+             "a note for %s: %s" % (name, noted), said)
+        must("without the section tls" not in said, "no note on a missing section", said)
+
+
 @shows("all errors of a file are said, in the order of the file")
 def every_error(w):
     status, said = check(w.dir, GOOD.replace("mx.example.com", "localhost") + "limits: {recipients: 5, errors: x}\nmode: maybe\n")

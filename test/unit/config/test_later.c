@@ -21,7 +21,7 @@ static struct fixture *fixture_new(const char *text)
 
     arena_init(&f->own.arena, 16u << 20);
     f->c.own = &f->own;
-    f->l = (struct load){ &f->c, &f->errs, &f->own.arena };
+    f->l = (struct load){ .c = &f->c, .errs = &f->errs, .arena = &f->own.arena };
     f->root = config_tree_parse(slice_str(text), &f->own.arena, &f->errs);
     assert_non_null(f->root);
     f->c.root = f->root;

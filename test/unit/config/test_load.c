@@ -45,12 +45,51 @@ static void unknown_and_misplaced_keys_are_named_with_the_nearest(void **state)
         { "upper case", UP "Server: {}\n", "f:3:1: error: unknown key `Server`; did you mean `server`?\n" },
         { "in a listener",
           UP "server:\n  hostname: mx.test.example\n  listen:\n    - adress: \"0.0.0.0:25\"\n",
-          "f:6:7: error: unknown key `adress` in server.listen[]; did you mean `address`?\n"
-          "f:6:7: error: server.listen[].address is missing: address and port\n" },
+          "f:6:7: error: unknown key `adress` in server.listen[]; did you mean `address`?\n" },
     };
 
     (void)state;
     check_refused(rows, ARRAY_LEN(rows));
+}
+
+/* One mistake is one error: what only follows from it is not said. */
+static void nothing_follows_from_a_mistake(void **state)
+{
+    static const struct row rows[] = {
+        { "a misspelt section", "upstream: {u: {servers: [\"192.0.2.1:25\"]}}\ndomains: {a.example: u}\n",
+          "f:1:1: error: unknown key `upstream`; did you mean `upstreams`?\n" },
+        { "another one", "upstreams: {u: {servers: [\"192.0.2.1:25\"]}}\ndomain: {a.example: u}\n",
+          "f:2:1: error: unknown key `domain`; did you mean `domains`?\n" },
+        { "a misspelt key that is needed",
+          "upstreams: {u: {server: [\"192.0.2.1:25\"]}}\ndomains: {a.example: u}\n",
+          "f:1:17: error: unknown key `server` in upstreams.u; did you mean `servers`?\n" },
+        { "the section given twice",
+          "upstreams: {u: {servers: [\"192.0.2.1:25\"]}}\nupstreams: {v: {servers: [\"192.0.2.2:25\"]}}\n"
+          "domains: {a.example: v, b.example: w}\n",
+          "f:2:1: error: duplicate key `upstreams`; it was given in line 1\n" },
+        { "a name that is none",
+          "upstreams: {\"u u\": {servers: [\"192.0.2.1:25\"]}, v: {servers: [\"192.0.2.2:25\"]}}\n"
+          "domains: {a.example: \"u u\"}\n",
+          "f:1:13: error: upstreams: `u u` cannot be a name; letters, digits, - and _ can (at most 63)\n" },
+        { "keys beside the name they belong to",
+          "upstreams:\n  u:\n  servers: [\"192.0.2.1:25\"]\n  tls: off\ndomains: {a.example: u}\n",
+          "f:3:3: error: upstreams: `servers` is a key of an upstream; indent it below `u`\n" },
+        { "keys without a name", "upstreams:\n  servers: [\"192.0.2.1:25\"]\ndomains: {a.example: u}\n",
+          "f:2:3: error: upstreams: `servers` is a key of an upstream; indent it below a name of your "
+          "choice\n" },
+        { "no blank behind a colon",
+          "upstreams:\n  u:\n    servers:[\"192.0.2.1:25\"]\ndomains: {a.example: u}\n",
+          "f:3:5: error: upstreams.u: expected a mapping such as {servers: [\"10.1.1.10:25\"]}, found "
+          "`servers:[\\x22192.0.2.1:25\\x22]`: a blank is missing behind the colon\n" },
+        { "two mistakes are two",
+          "upstreams: {u: {servers: [\"192.0.2.1:25\"]}, v: {serves: [\"192.0.2.2:25\"]}}\n"
+          "domains: {a.example: w}\n",
+          "f:1:49: error: unknown key `serves` in upstreams.v; did you mean `servers`?\n"
+          "f:2:22: error: domains.a.example: there is no upstream `w`; there are u and v\n" },
+    };
+
+    check_refused(rows, ARRAY_LEN(rows));
+    (void)state;
 }
 
 static void values_of_the_wrong_form_say_what_is_expected(void **state)
@@ -348,6 +387,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(unknown_and_misplaced_keys_are_named_with_the_nearest),
+        { "B7: nothing follows from a mistake", nothing_follows_from_a_mistake, NULL, NULL, NULL },
         cmocka_unit_test(values_of_the_wrong_form_say_what_is_expected),
         cmocka_unit_test(lists_and_addresses_say_what_is_expected),
         cmocka_unit_test(keys_of_later_versions_are_refused_by_name),

@@ -82,7 +82,7 @@ static void mistakes_are_named_with_their_place(void **state)
           "`mail.example`\n" },
         { "host bits", R "    - {name: a, when: {client.ip: 192.0.2.1/24}, then: accept}\n",
           "f:3:35: error: rule a: client.ip: expected an address or a network such as 192.0.2.0/24, found "
-          "`192.0.2.1/24`\n" },
+          "`192.0.2.1/24`; the network is 192.0.2.0/24\n" },
         { "name", R "    - {name: a, when: {client.rdns: \"a b\"}, then: accept}\n",
           "f:3:37: error: rule a: client.rdns: expected a name such as example.com or .example.com, found `a "
           "b`\n" },
@@ -98,9 +98,9 @@ static void mistakes_are_named_with_their_place(void **state)
           "found "
           "`< 0`\n" },
         { "duration", R "    - {name: a, when: {client.first_seen: 24}, then: accept}\n",
-          "f:3:43: error: rule a: client.first_seen: expected a duration such as 24h, or one behind <, <=, "
-          ">, >=, "
-          "or 1h..24h, found `24`\n" },
+          "f:3:43: error: rule a: client.first_seen: expected a span of time, such as < 24h, >= 24h or "
+          "1h..24h, "
+          "found `24`\n" },
         { "expression", R "    - {name: a, when: {sender.local: \"/(/\"}, then: accept}\n",
           "f:3:38: error: rule a: sender.local: not a regular expression: missing closing parenthesis, at "
           "offset 1\n" },
@@ -135,11 +135,11 @@ static void mistakes_are_named_with_their_place(void **state)
           ".example.com, found `a@b.example`\n" },
         { "unused group", "groups: {x: [192.0.2.1]}\n", "f:1:10: warning: groups.x: no rule uses it\n" },
         { "until", "groups: {forwarders: [192.0.2.1 until=tomorrow]}\n",
-          "f:1:23: error: groups.forwarders: expected an entry, or one with until=2026-12-31 behind it, "
+          "f:1:23: error: groups.forwarders: expected one entry, with nothing or until=2026-12-31 behind it, "
           "found "
           "`192.0.2.1 until=tomorrow`\n" },
         { "no such day", "groups: {forwarders: [192.0.2.1 until=2026-02-29]}\n",
-          "f:1:23: error: groups.forwarders: expected an entry, or one with until=2026-12-31 behind it, "
+          "f:1:23: error: groups.forwarders: expected one entry, with nothing or until=2026-12-31 behind it, "
           "found "
           "`192.0.2.1 until=2026-02-29`\n" },
         { "no such file", "groups: {forwarders: \"file:/nonexistent/x\"}\n",
@@ -149,8 +149,9 @@ static void mistakes_are_named_with_their_place(void **state)
         { "relative file", "groups: {forwarders: \"file:x\"}\n",
           "f:1:22: error: groups.forwarders: expected file: with an absolute path, found `x`\n" },
         { "action", R "    - {name: a, then: refuse}\n",
-          "f:3:23: error: rule a: then: expected accept, bypass, reject, defer, drop, divert, tarpit, score "
-          "or tag, "
+          "f:3:23: error: rule a: then: expected accept, bypass, reject, defer, drop, greylist, divert, "
+          "tarpit, "
+          "score or tag, "
           "found `refuse`\n" },
         { "greylist", R "    - {name: a, when: {spf: none}, then: greylist}\n", "" },
         { "greylist of a message", "policy:\n  message_rules:\n    - {name: a, then: greylist}\n",
@@ -230,7 +231,7 @@ static void mistakes_are_named_with_their_place(void **state)
           "found `451 "
           "5.7.1 x`\n" },
         { "reply of an acceptance", R "    - {name: a, then: accept, reply: \"451 4.7.1 x\"}\n",
-          "f:3:38: error: rule a: reply goes only with reject, defer or drop\n" },
+          "f:3:38: error: rule a: reply goes only with reject, defer, drop or greylist\n" },
         { "key of a rule", R "    - {name: a, when: {spf: pass}, than: accept, then: accept}\n",
           "f:3:36: error: rule a: unknown key `than`; did you mean `then`?\n" },
         { "mode", R "    - {name: a, then: accept, mode: watch}\n",
@@ -362,12 +363,125 @@ static void tests_of_the_file_are_run(void **state)
     run_rows(rows, ARRAY_LEN(rows));
 }
 
+/* What loaded, did nothing, and said nothing. */
+static void what_can_do_nothing_is_said(void **state)
+{
+    static const struct row rows[] = {
+        { "a zone with http", "reputation: {lists: [{name: a, zone: \"http://zen.example.org\"}]}\n",
+          "f:1:38: error: reputation list a: zone: expected a domain such as list.example.org, without "
+          "http://: it is "
+          "asked over DNS\n" },
+        { "a zone with a blank", "reputation: {lists: [{name: a, zone: \"zen example.org\"}]}\n",
+          "f:1:38: error: reputation list a: zone: expected a domain such as list.example.org, without "
+          "blanks\n" },
+        { "a zone with a port", "reputation: {lists: [{name: a, zone: \"zen.example.org:53\"}]}\n",
+          "f:1:38: error: reputation list a: zone: expected a domain such as list.example.org, without a "
+          "port: the "
+          "servers that are asked are those of dns.servers\n" },
+        { "a zone with a slash", "reputation: {lists: [{name: a, zone: zen.example.org/}]}\n",
+          "f:1:38: error: reputation list a: zone: expected a domain such as list.example.org, without a "
+          "slash\n" },
+        { "a zone with a star", "reputation: {lists: [{name: a, zone: \"*.zen.example.org\"}]}\n",
+          "f:1:38: error: reputation list a: zone: expected a domain such as list.example.org, without `*`: "
+          "all names "
+          "below it are asked\n" },
+        { "a range of addresses", "groups: {allow_clients: [192.0.2.0-192.0.2.9]}\n",
+          "f:1:26: error: groups.allow_clients: expected an address, a network, or a name such as "
+          "example.com or "
+          ".example.com, found `192.0.2.0-192.0.2.9`; a range is written as networks, such as "
+          "192.0.2.0/29\n" },
+        { "a range in a rule", R "    - {name: a, when: {client.ip: 192.0.2.0-192.0.2.9}, then: accept}\n",
+          "f:3:35: error: rule a: client.ip: expected an address or a network such as 192.0.2.0/24, found "
+          "`192.0.2.0-192.0.2.9`; a range is written as networks, such as 192.0.2.0/29\n" },
+        { "a star for a local part", "groups: {allow_senders: [\"*@x.example\"]}\n",
+          "f:1:26: error: groups.allow_senders: expected a mail address, @example.com, or a name such as "
+          "example.com or "
+          ".example.com, found `*@x.example`; all addresses of a domain are `@x.example`\n" },
+        { "a star for a label", "groups: {allow_clients: [\"*.x.example\"]}\n",
+          "f:1:26: error: groups.allow_clients: expected an address, a network, or a name such as "
+          "example.com or "
+          ".example.com, found `*.x.example`; all names below a domain are `.x.example`\n" },
+        { "the address of a list", "groups: {allow_clients: [\"https://x.example/list\"]}\n",
+          "f:1:26: error: groups.allow_clients: expected an address, a network, or a name such as "
+          "example.com or "
+          ".example.com, found `https://x.example/list`; nothing is fetched: put the list into a file, and "
+          "file:/PATH "
+          "here\n" },
+        { "an entry that has ended", "groups: {allow_clients: [192.0.2.1 until=2020-01-01]}\n",
+          "f:1:26: warning: groups.allow_clients: `192.0.2.1 until=2020-01-01` has ended and counts no "
+          "more\n" },
+        { "a duration to the millisecond",
+          R "    - {name: a, when: {client.first_seen: 24h}, then: accept}\n",
+          "f:3:43: error: rule a: client.first_seen: expected a span of time, such as < 24h, >= 24h or "
+          "1h..24h, found "
+          "`24h`\n" },
+        { "pass and not pass", R "    - {name: a, when: {spf: pass, not: {spf: pass}}, then: accept}\n",
+          "f:3:41: warning: rule a never matches: its conditions on spf exclude each other\n" },
+        { "pass and fail", R "    - {name: a, when: {spf: pass, all: [{spf: [fail, none]}]}, then: accept}\n",
+          "f:3:42: warning: rule a never matches: its conditions on spf exclude each other\n" },
+        { "true and false",
+          R "    - {name: a, when: {all: [{client.private: true}, {client.private: false}]}, then: accept}\n",
+          "f:3:55: warning: rule a never matches: its conditions on client.private exclude each other\n" },
+        { "each way excluded",
+          R "    - {name: a, when: {any: [{spf: pass, not: {spf: pass}}, {helo.name: x.example, not: "
+            "{helo.name: "
+            "x.example}}]}, then: accept}\n",
+          "f:3:90: warning: rule a never matches: its conditions on helo.name exclude each other\n" },
+        { "one way open",
+          R "    - {name: a, when: {any: [{spf: pass, not: {spf: pass}}, {spf: fail}]}, then: accept}\n",
+          "" },
+        { "no preset and no rules", "policy: {preset: none}\n",
+          "f:1:18: warning: policy.preset is none and there are no rules: nothing is refused by rules\n" },
+        { "no preset and a rule", "policy: {preset: none, after: [{name: a, then: accept}]}\n", "" },
+        { "nearly greylist", R "    - {name: a, then: grelist}\n",
+          "f:3:23: error: rule a: then: expected accept, bypass, reject, defer, drop, greylist, divert, "
+          "tarpit, score "
+          "or tag, found `grelist`; did you mean `greylist`?\n" },
+        { "nearly a score", R "    - {name: a, then: {scor: 1}}\n",
+          "f:3:24: error: rule a: then: expected accept, bypass, reject, defer, drop, greylist, divert, "
+          "tarpit, score "
+          "or tag, found `scor`; did you mean `score`?\n" },
+        { "nearly a word", R "    - {name: a, when: {spf: passs}, then: accept}\n",
+          "f:3:29: error: rule a: spf: expected one of pass, fail, softfail, neutral, none, temperror, "
+          "permerror, found "
+          "`passs`; did you mean `pass`?\n" },
+    };
+
+    (void)state;
+    run_rows(rows, ARRAY_LEN(rows));
+}
+
+/* One mistake is one error: what only follows from it is not said. */
+static void nothing_follows_from_a_mistake(void **state)
+{
+    static const struct row rows[] = {
+        { "a misspelt group",
+          "groups: {mine: [192.0.2.1]}\n"
+          "policy: {after: [{name: a, when: {client.ip: group:mien}, then: accept}]}\n",
+          "f:2:46: error: rule a: there is no group `mien`; did you mean `mine`?\n" },
+        { "a misspelt name of a rule", R "    - {nmae: a, then: accept}\n",
+          "f:3:8: error: a rule: unknown key `nmae`; did you mean `name`?\n" },
+        { "a misspelt then", R "    - {name: a, thne: accept}\n",
+          "f:3:17: error: rule a: unknown key `thne`; did you mean `then`?\n" },
+        { "a misspelt name of a list", "reputation: {lists: [{nmae: a, zone: x.example}]}\n",
+          "f:1:23: error: reputation.lists: unknown key `nmae`; did you mean `name`?\n" },
+        { "a misspelt zone", "reputation: {lists: [{name: a, zoen: x.example}]}\n",
+          "f:1:32: error: reputation.lists: unknown key `zoen`; did you mean `zone`?\n" },
+        { "a misspelt expect", "policy: {tests: [{name: a, given: {spf: fail}, expct: {verdict: accept}}]}\n",
+          "f:1:48: error: test a: unknown key `expct`; did you mean `expect`?\n" },
+    };
+
+    (void)state;
+    run_rows(rows, ARRAY_LEN(rows));
+}
+
 static void a_group_is_read_from_a_file(void **state)
 {
-    char path[] = "/tmp/glacis-group-XXXXXX", yaml[300];
+    char path[] = "/tmp/glacis-group-XXXXXX", yaml[300], said[300];
     static const char text[] =
         "# who we trust\n192.0.2.0/24   # a comment\r\n\n.friend.example until=2026-11-02\n"
-        "old.example until=2026-11-01\n";
+        "old.example until=2026-11-01\nolder.example until=2026-10-01\n"
+        "; Spamhaus DROP List\n1.10.16.0/20 ; SBL256894\n";
     int fd = mkstemp(path);
     struct fixture f;
     struct buf b;
@@ -382,7 +496,13 @@ static void a_group_is_read_from_a_file(void **state)
     fixture_load(&f, yaml);
     unlink(path);
     assert_non_null(f.p);
-    assert_int_equal(f.errs.count, 0);
+    assert_int_equal(f.errs.count, 1); /* one warning a group */
+    buf_init_fixed(&b, said, sizeof(said));
+    buf_putf(&b,
+             "groups.allow_clients: `old.example until=2026-11-01` has ended and counts no more; it is in %s",
+             path);
+    assert_true(f.errs.list[0].warning);
+    assert_string_equal(f.errs.list[0].text, said);
     assert_string_equal(policy_group_file(f.p, 0), path);
     assert_null(policy_group_file(f.p, 1));
     g = rules_group(&f.p->rules, SLICE("allow_clients"));
@@ -390,6 +510,8 @@ static void a_group_is_read_from_a_file(void **state)
     assert_true(group_has_ip(g, &f.ip, NOON_2026));
     assert_true(addr_parse_ip(SLICE("203.0.113.2"), &f.ip));
     assert_false(group_has_ip(g, &f.ip, NOON_2026));
+    assert_true(addr_parse_ip(SLICE("1.10.31.255"), &f.ip)); /* of a DROP file */
+    assert_true(group_has_ip(g, &f.ip, NOON_2026));
     assert_true(set_has_name(&g->set, SLICE("MX.Friend.Example"), NOON_2026 / 86400));
     assert_false(set_has_name(&g->set, SLICE("MX.Friend.Example"), NOON_2026 / 86400 + 1));
     assert_false(set_has_name(&g->set, SLICE("old.example"), NOON_2026 / 86400));
@@ -490,9 +612,11 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(mistakes_are_named_with_their_place),
+        { "B7: what can do nothing is said", what_can_do_nothing_is_said, NULL, NULL, NULL },
+        { "B7: nothing follows from a mistake", nothing_follows_from_a_mistake, NULL, NULL, NULL },
         cmocka_unit_test(rules_without_effect_are_warned_about),
         cmocka_unit_test(tests_of_the_file_are_run),
-        cmocka_unit_test(a_group_is_read_from_a_file),
+        { "B7: a group is read from a file, a DROP list too", a_group_is_read_from_a_file, NULL, NULL, NULL },
         cmocka_unit_test(what_is_printed_loads_to_the_same),
         { .name = "B4: what is printed has the codes in force",
           .test_func = what_is_printed_has_the_codes_in_force },
