@@ -264,19 +264,37 @@ static bool is_path_of_key(const struct place *at, struct slice name, struct buf
     return true;
 }
 
+/* "; did you mean `hops`?", where else such a key stands, or which ones there are here; nothing if they are many. */
+static void put_unknown_hint(const struct place *at, const struct config_node *child, struct buf *out)
+{
+    char near_mem[PATH_TEXT_MAX], names_mem[PATH_TEXT_MAX];
+    struct slice path = slice_str(at->path);
+    struct buf near, names;
+    bool is_near;
+
+    buf_init_fixed(&near, near_mem, sizeof(near_mem));
+    buf_init_fixed(&names, names_mem, sizeof(names_mem));
+    is_near = is_path_of_key(at, child->key, &near) || key_nearest(path, child->key, &near) != NULL;
+    key_put_names(path, &names);
+    if (is_near && slice_eq(buf_slice(&near), child->key)) {
+        buf_put_str(out, "; it stands at the top of the file");
+    } else if (is_near) {
+        buf_putf(out, "; did you mean `%s`?", near_mem);
+    } else if (names.len > 0) {
+        buf_putf(out, "; there %s %s", memchr(names_mem, ' ', names.len) != NULL ? "are" : "is", names_mem);
+    }
+}
+
 static void report_unknown(struct load *l, const struct place *at, const struct config_node *child)
 {
-    char mem[PATH_TEXT_MAX];
-    struct buf near;
+    char mem[3 * PATH_TEXT_MAX];
+    struct buf hint;
     struct quoted q;
-    const char *hint;
 
-    buf_init_fixed(&near, mem, sizeof(mem));
-    hint = is_path_of_key(at, child->key, &near) ? mem : key_nearest(slice_str(at->path), child->key, &near);
-    config_errors_add(l->errs, false, child->key_line, child->key_column, "unknown key `%s`%s%s%s%s%s",
-                      quote_text(&q, child->key), at->shown[0] != '\0' ? " in " : "", at->shown,
-                      hint != NULL ? "; did you mean `" : "", hint != NULL ? hint : "",
-                      hint != NULL ? "`?" : "");
+    buf_init_fixed(&hint, mem, sizeof(mem));
+    put_unknown_hint(at, child, &hint);
+    config_errors_add(l->errs, false, child->key_line, child->key_column, "unknown key `%s`%s%s%s",
+                      quote_text(&q, child->key), at->shown[0] != '\0' ? " in " : "", at->shown, mem);
 }
 
 static void apply_child(struct load *l, const struct place *at, const struct config_node *child)

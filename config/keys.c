@@ -605,7 +605,7 @@ const char *key_nearest(struct slice path, struct slice name, struct buf *out)
         size_t dot = slice_rfind(full, '.');
 
         if (slice_eq(slice_skip(full, dot == full.len ? 0 : dot + 1), name) &&
-            slice_find(full, '*') == full.len) {
+            slice_find(full, '*') == full.len && !key_refused(&table[i])) {
             found = full;
         }
     }

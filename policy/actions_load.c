@@ -293,19 +293,53 @@ static void set_final(struct rules_load *l, struct rule *rule, const struct conf
     }
 }
 
+/* NULL: no action that is a word alone. */
+static const struct action_word *word_of(struct slice s)
+{
+    for (size_t i = 0; i < ARRAY_LEN(words); i++) {
+        if (slice_eq(s, slice_str(words[i].word))) {
+            return &words[i];
+        }
+    }
+    return NULL;
+}
+
+/* What an action that needs a value looks like; NULL for all else. */
+static const char *example_of(struct slice s)
+{
+    static const char *const rows[][2] = {
+        { "divert", "{divert: quarantine}" },
+        { "tarpit", "{tarpit: 5s}" },
+        { "score", "{score: 2.5}" },
+        { "tag", "{tag: {X-Suspect: \"{spf}\"}}" },
+    };
+
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        if (slice_eq(s, slice_str(rows[i][0]))) {
+            return rows[i][1];
+        }
+    }
+    return NULL;
+}
+
 static void take_word(struct rules_load *l, struct rule *rule, const struct config_node *at)
 {
+    const struct action_word *word = word_of(at->text);
+    const char *example = example_of(at->text);
     struct nearest near;
     struct quoted q;
 
     if (at->bad) {
         return;
     }
-    for (size_t i = 0; i < ARRAY_LEN(words); i++) {
-        if (slice_eq(at->text, slice_str(words[i].word))) {
-            set_final(l, rule, at, words[i].action);
-            return;
-        }
+    if (word != NULL) {
+        set_final(l, rule, at, word->action);
+        return;
+    }
+    if (example != NULL) {
+        rules_error(l, at, "rule %s: then: " SLICE_FMT " needs a value: write %s", l->name,
+                    SLICE_ARG(at->text), example);
+        return;
     }
     rules_error(l, at, "rule %s: then: expected " ACTIONS_HELP ", found `%s`%s", l->name,
                 rules_quote(&q, at->text), nearest_choice(&near, at->text, ACTIONS));
@@ -439,6 +473,9 @@ static void take_mapping(struct rules_load *l, struct rule *rule, const struct c
         take_score(l, rule, a);
     } else if (slice_eq(a->key, SLICE("tag"))) {
         take_tags(l, rule, a);
+    } else if (word_of(a->key) != NULL) {
+        rules_key_error(l, a, "rule %s: then: " SLICE_FMT " has no value: write `then: " SLICE_FMT "`",
+                        l->name, SLICE_ARG(a->key), SLICE_ARG(a->key));
     } else {
         rules_key_error(l, a, "rule %s: then: expected " ACTIONS_HELP ", found `%s`%s", l->name,
                         rules_quote(&q, a->key), nearest_choice(&near, a->key, ACTIONS));

@@ -107,13 +107,18 @@ static void note_lists(struct policy_worker *pw)
     }
 }
 
-static void open_memory(struct policy_worker *pw)
+static void open_memory(struct policy_worker *pw, const struct policy_apart *apart)
 {
     const struct policy *p = pw->policy;
     struct guard_run_setup setup = {
         .loop = pw->loop, .resolver = pw->resolver, .rep = &p->reputation, .settings = &p->remembered.guard
     };
 
+    if (apart != NULL) {
+        pw->memory = apart->memory;
+        pw->origin = apart->origin;
+        pw->connections = apart->connections;
+    }
     if (pw->state == NULL) {
         return;
     }
@@ -136,8 +141,8 @@ static void note_name(struct policy_worker *pw)
     }
 }
 
-struct policy_worker *policy_worker_new(const struct policy *p, struct loop *loop, struct resolver *r,
-                                        struct state *st)
+static struct policy_worker *new_worker(const struct policy *p, struct loop *loop, struct resolver *r,
+                                        struct state *st, const struct policy_apart *apart)
 {
     struct policy_worker *pw = xcalloc(1, sizeof(*pw));
 
@@ -156,12 +161,24 @@ struct policy_worker *policy_worker_new(const struct policy *p, struct loop *loo
         }
     }
     note_lists(pw);
-    open_memory(pw);
+    open_memory(pw, apart);
     note_name(pw);
     slab_init(&pw->judge_slab, "judge",
               sizeof(struct judge) + p->reputation.count * sizeof(struct fact_value), JUDGES_KEPT);
     slab_init(&pw->run_slab, "run", reputation_run_size(&p->reputation), JUDGES_KEPT);
     return pw;
+}
+
+struct policy_worker *policy_worker_new(const struct policy *p, struct loop *loop, struct resolver *r,
+                                        struct state *st)
+{
+    return new_worker(p, loop, r, st, NULL);
+}
+
+struct policy_worker *policy_worker_new_apart(const struct policy *p, struct loop *loop, struct resolver *r,
+                                              const struct policy_apart *apart)
+{
+    return new_worker(p, loop, r, NULL, apart);
 }
 
 void policy_worker_free(struct policy_worker **worker)

@@ -57,6 +57,8 @@ struct policy_worker {
     struct state *state;     /* NULL: explain */
     int *rule_count;         /* records of the rules, see rules_count.c; NULL: no state */
     struct memory *memory;   /* NULL: no state */
+    const char *origin;      /* explain: of what the memory says; else NULL */
+    unsigned connections;    /* explain: client.connections */
     struct guard_run *guard; /* NULL: no list, or no state */
     bool *lists_wanted;      /* reputation.count: is the list worth asking at all? */
     bool *used;              /* FACT_COUNT + lists: some rule has a term on it that can match */

@@ -447,6 +447,8 @@ static void start_state(struct judge *j)
 
         fact_set_number(f, FACT_ID_CLIENT_CONNECTIONS,
                         (int64_t)state_client_connections(j->pw->state, &client) * 1000);
+    } else if (j->pw->connections > 0 && !j->exempt) {
+        fact_set_number(f, FACT_ID_CLIENT_CONNECTIONS, (int64_t)j->pw->connections * 1000);
     } else {
         fact_set_unknown(f, FACT_ID_CLIENT_CONNECTIONS);
     }

@@ -471,6 +471,12 @@ static bool lists_source(const struct judge *j, struct buf *from, uint64_t *us)
     return any;
 }
 
+static bool is_remembered(enum source source)
+{
+    return source == SOURCE_CLIENT || source == SOURCE_STANDING || source == SOURCE_FRESH ||
+           source == SOURCE_STATE;
+}
+
 bool judge_fact_source(const struct judge *j, enum fact_id id, struct buf *from, uint64_t *us)
 {
     enum source source = engine_source(id);
@@ -486,7 +492,9 @@ bool judge_fact_source(const struct judge *j, enum fact_id id, struct buf *from,
     if (source == SOURCE_LISTS || source == SOURCE_REASON || source == SOURCE_ZERO_DAY) {
         return lists_source(j, from, us);
     }
-    if (o->asked) {
+    if (is_remembered(source) && j->pw->origin != NULL) {
+        buf_put_str(from, j->exempt ? "nothing is remembered of private clients" : j->pw->origin);
+    } else if (o->asked) {
         origin_put(o, from);
         *us = o->us;
     } else {

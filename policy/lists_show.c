@@ -492,6 +492,21 @@ void policy_lists_command(const struct policy *p, struct state *st, struct slice
     memory_free(&m);
 }
 
+void policy_list_modes(const struct policy *p, struct state *st, struct buf *out)
+{
+    struct memory *m = memory_new(st, NULL, NULL);
+
+    for (size_t i = 0; i < p->reputation.count; i++) {
+        struct view v;
+
+        if (view_make(&v, p, m, i)) {
+            buf_putf(out, "list " SLICE_FMT " %s\n", SLICE_ARG(v.list->name), mode_words[v.mode]);
+            free(v.l);
+        }
+    }
+    memory_free(&m);
+}
+
 static int64_t value_enforced(const struct view *v)
 {
     return v->mode == LIST_ENFORCE;

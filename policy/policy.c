@@ -3,12 +3,34 @@
  */
 #include <sys/stat.h>
 
+#include "config/values.h"
 #include "core/field.h"
 #include "policy/engine.h"
 #include "policy/lists_load.h"
 #include "policy/rules_parts.h"
 
 #define GROUP_PREFIX "group:"
+
+bool policy_set_list_mode(struct policy *p, struct slice name, struct slice mode)
+{
+    unsigned index;
+
+    for (size_t i = 0; i < p->reputation.count; i++) {
+        struct reputation_list *list = &p->reputation.list[i];
+
+        if (!slice_eq(list->name, name) || !value_parse_choice(mode, "enforce|monitor|off", &index)) {
+            continue;
+        }
+        if (index == LIST_MONITOR) {
+            list->ask = LIST_BACKGROUND;
+        } else if (index == LIST_ENFORCE && list->mode == LIST_MONITOR) {
+            list->ask = LIST_EARLY; /* as reputation.c has it for one that is set by hand */
+        }
+        list->mode = (enum list_mode)index;
+        return true;
+    }
+    return false;
+}
 
 size_t policy_list_count(const struct policy *p)
 {

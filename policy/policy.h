@@ -67,11 +67,26 @@ void policy_rules_register(const struct policy *p, struct state *st);
 void policy_rules_metrics(const struct policy *p, const struct state *st, struct buf *out);
 void policy_lists_metrics(const struct policy *p, struct state *st, struct buf *out);
 
+/* The mode of each list as it is now, by the guard and by hand: "list NAME enforce|monitor|off", one a line (recorder). */
+void policy_list_modes(const struct policy *p, struct state *st, struct buf *out);
+
+/* Before a worker is made: the list is judged as if the file had this mode.  False: no such list, or no such mode. */
+bool policy_set_list_mode(struct policy *p, struct slice name, struct slice mode);
+
 /* Lists that are demoted or have no effect, for `status`: a line each ("list zen has no effect: ..."); returns how many. */
 size_t policy_lists_degraded(const struct policy *p, struct state *st, struct buf *out);
 
 struct policy_worker *policy_worker_new(const struct policy *p, struct loop *loop, struct resolver *r, struct state *st);
 void                  policy_worker_free(struct policy_worker **pw);
+
+/* The same for explain: judges as a worker does, changes nothing that others see, and probes no list. */
+struct policy_apart {
+    struct memory *memory; /* apart (state/memory.h); taken */
+    unsigned connections;  /* client.connections */
+    const char *origin;    /* where the memory's facts come from, for judge_fact_source; borrowed */
+};
+struct policy_worker *policy_worker_new_apart(const struct policy *p, struct loop *loop, struct resolver *r,
+                                              const struct policy_apart *apart);
 
 /* ---- a session ---- */
 

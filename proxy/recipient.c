@@ -40,3 +40,9 @@ enum reply_id recipient_route(const struct config *conf, struct arena *a, struct
     }
     return local_part_routes(rcpt->local) ? REPLY_ROUTED_LOCAL : REPLY_RCPT_OK;
 }
+
+bool recipient_unlisted(const struct recipient *rcpt)
+{
+    return rcpt->home->validate == VALIDATE_FILE && !slice_eq_nocase(rcpt->local, SLICE("postmaster")) &&
+           !config_recipient_known(rcpt->home, rcpt->local, rcpt->domain);
+}

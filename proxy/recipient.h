@@ -14,4 +14,10 @@
  */
 enum reply_id recipient_route(const struct config *conf, struct arena *a, struct recipient *rcpt) MUST_USE;
 
+/*
+ * Is it missing in the list of its domain (validate: file)?  Then REPLY_UNKNOWN_USER.  Never true of a postmaster: every
+ * domain has one, whatever a list says (RFC 5321 4.5.1).  After recipient_route() said REPLY_RCPT_OK.
+ */
+bool recipient_unlisted(const struct recipient *rcpt);
+
 #endif

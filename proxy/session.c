@@ -294,9 +294,7 @@ void session_reply(struct session *s, const struct reply *r, bool ours)
     }
     if (ours && r->code >= 400) {
         buf_init_fixed(&tail, id, sizeof(id));
-        buf_put_str(&tail, " [");
-        buf_put_str(&tail, s->id);
-        buf_put_char(&tail, ']');
+        reply_put_suffix(&tail, s->id);
         suffix = buf_slice(&tail);
     }
     if (r->text.len < 400 && slice_find(r->text, '\n') == r->text.len) { /* else as many lines as octets */

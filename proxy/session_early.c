@@ -10,20 +10,15 @@
  */
 #include "policy/policy.h"
 #include "proxy/session.h"
-
-static bool refuses(const struct verdict *v)
-{
-    return !v->monitored &&
-           (v->action == VERDICT_REJECT || v->action == VERDICT_DEFER || v->action == VERDICT_DROP);
-}
+#include "proxy/verdict_reply.h"
 
 static void on_banner_verdict(void *arg, const struct verdict *v)
 {
     struct session *s = session_of(arg);
-    struct reply r = { v->code >= 500 ? 554 : 421, v->enhanced, v->text };
+    struct reply r = verdict_reply_at_banner(v);
 
     s->waits &= ~(unsigned)WAIT_POLICY;
-    if (!refuses(v)) {
+    if (!verdict_refuses(v)) {
         session_say_banner(s);
         return;
     }
@@ -46,11 +41,11 @@ bool session_early_banner(struct session *s)
 static void on_mail_verdict(void *arg, const struct verdict *v)
 {
     struct session *s = session_of(arg);
-    struct reply r = { v->code, v->enhanced, v->text };
+    struct reply r = verdict_reply(v);
     bool closes = v->action == VERDICT_DROP;
 
     s->waits &= ~(unsigned)WAIT_POLICY;
-    if (!refuses(v)) {
+    if (!verdict_refuses(v)) {
         session_say(s, REPLY_SENDER_OK);
         session_pump(s);
         return;

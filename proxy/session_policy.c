@@ -12,6 +12,7 @@
  */
 #include "policy/policy.h"
 #include "proxy/session.h"
+#include "proxy/verdict_reply.h"
 
 #define DROPPED_MAX 1000 /* commands in the buffer that still get their answer */
 
@@ -20,16 +21,6 @@ struct held_verdict {       /* while a tarpit runs */
     struct reply reply;
     struct verdict v;
 };
-
-static struct reply reply_of(const struct verdict *v)
-{
-    return (struct reply){ v->code, v->enhanced, v->text };
-}
-
-static bool refuses(const struct verdict *v)
-{
-    return v->action == VERDICT_REJECT || v->action == VERDICT_DEFER || v->action == VERDICT_DROP;
-}
 
 /* ---- drop ---- */
 
@@ -70,7 +61,7 @@ void session_drop(struct session *s, const struct reply *r)
 
 static void refuse(struct session *s, struct recipient *rcpt, const struct verdict *v)
 {
-    struct reply r = reply_of(v);
+    struct reply r = verdict_reply(v);
     bool closes = v->action == VERDICT_DROP;
 
     if (closes && s->txn->env.rcpt_count > 0 && r.code == 421) {
@@ -125,7 +116,7 @@ static void carry_out_rcpt(struct session *s, struct recipient *rcpt, const stru
     s->waits &= ~(unsigned)WAIT_POLICY;
     if (v->monitored) {
         go_on(s, rcpt, &deliver);
-    } else if (refuses(v)) {
+    } else if (verdict_refuses(v)) {
         refuse(s, rcpt, v);
     } else {
         go_on(s, rcpt, v);
@@ -136,10 +127,10 @@ static void carry_out_rcpt(struct session *s, struct recipient *rcpt, const stru
 
 static void carry_out_message(struct session *s, const struct verdict *v)
 {
-    struct reply r = reply_of(v);
+    struct reply r = verdict_reply(v);
 
     s->waits &= ~(unsigned)WAIT_POLICY;
-    if (v->monitored || !refuses(v)) {
+    if (!verdict_refuses(v)) {
         if (!v->monitored && v->action == VERDICT_DIVERT) {
             s->txn->divert = v->divert;
         }

@@ -11,37 +11,12 @@
 
 #define ASKED_TIMES 50U /* RCPT commands between two messages, in times of what may be accepted and refused */
 
-static enum reply_id parse_reply(enum parse_status status)
-{
-    switch (status) {
-    case PARSE_OK:
-    case PARSE_SOURCE_ROUTE:
-        return REPLY_OK;
-    case PARSE_SYNTAX:
-    case PARSE_BAD_PARAM:
-        return REPLY_SYNTAX;
-    case PARSE_BAD_SENDER:
-        return REPLY_BAD_SENDER;
-    case PARSE_BAD_RECIPIENT:
-        return REPLY_BAD_RECIPIENT;
-    case PARSE_UTF8_NEEDED:
-        return REPLY_UTF8_NEEDED;
-    case PARSE_BAD_UTF8:
-        return REPLY_BAD_UTF8;
-    case PARSE_UNKNOWN_PARAM:
-        return REPLY_UNKNOWN_PARAM;
-    case PARSE_NO_MEMORY:
-        break;
-    }
-    return REPLY_NO_MEMORY;
-}
-
 /* ---- MAIL ---- */
 
 static enum reply_id open_transaction(struct session *s, struct slice arg)
 {
     struct txn *t = s->txn;
-    enum reply_id bad = parse_reply(smtp_parse_mail(arg, &s->offer, &t->arena, &t->env));
+    enum reply_id bad = reply_of_parse(smtp_parse_mail(arg, &s->offer, &t->arena, &t->env));
 
     if (bad != REPLY_OK) {
         return bad;
@@ -133,15 +108,10 @@ static bool already_accepted(const struct txn *t, const struct recipient *rcpt)
     return false;
 }
 
-/* Every domain has one, whatever a list says (RFC 5321 4.5.1): the upstream is asked. */
-static bool is_postmaster(const struct recipient *rcpt)
-{
-    return slice_eq_nocase(rcpt->local, SLICE("postmaster"));
-}
-
+/* A postmaster that no list has: the upstream is asked. */
 static enum config_validate how_to_validate(const struct recipient *rcpt)
 {
-    bool unlisted = rcpt->home->validate == VALIDATE_FILE && is_postmaster(rcpt) &&
+    bool unlisted = rcpt->home->validate == VALIDATE_FILE &&
                     !config_recipient_known(rcpt->home, rcpt->local, rcpt->domain);
 
     return unlisted ? VALIDATE_LIVE : rcpt->home->validate;
@@ -164,11 +134,7 @@ static enum reply_id judge_here(struct session *s, struct recipient *rcpt)
         count(M_RCPT_SECOND_ROUTE);
         return REPLY_SECOND_ROUTE;
     }
-    if (rcpt->home->validate == VALIDATE_FILE && !is_postmaster(rcpt) &&
-        !config_recipient_known(rcpt->home, rcpt->local, rcpt->domain)) {
-        return REPLY_UNKNOWN_USER;
-    }
-    return REPLY_RCPT_OK;
+    return recipient_unlisted(rcpt) ? REPLY_UNKNOWN_USER : REPLY_RCPT_OK;
 }
 
 static void on_rcpt_reply(void *arg, const struct reply *r)
@@ -260,7 +226,7 @@ static enum cmd_result take_rcpt(struct session *s, struct slice arg, struct rec
     if (rcpt == NULL) {
         return session_say(s, REPLY_NO_MEMORY);
     }
-    id = parse_reply(smtp_parse_rcpt(arg, &s->offer, t->env.smtputf8, &t->arena, rcpt));
+    id = reply_of_parse(smtp_parse_rcpt(arg, &s->offer, t->env.smtputf8, &t->arena, rcpt));
     if (id != REPLY_OK) {
         return refuse(s, NULL, arg, id);
     }

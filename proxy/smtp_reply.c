@@ -18,6 +18,38 @@ const struct reply reply_table[REPLY_COUNT] = {
 #undef X
 };
 
+enum reply_id reply_of_parse(enum parse_status status)
+{
+    switch (status) {
+    case PARSE_OK:
+    case PARSE_SOURCE_ROUTE:
+        return REPLY_OK;
+    case PARSE_SYNTAX:
+    case PARSE_BAD_PARAM:
+        return REPLY_SYNTAX;
+    case PARSE_BAD_SENDER:
+        return REPLY_BAD_SENDER;
+    case PARSE_BAD_RECIPIENT:
+        return REPLY_BAD_RECIPIENT;
+    case PARSE_UTF8_NEEDED:
+        return REPLY_UTF8_NEEDED;
+    case PARSE_BAD_UTF8:
+        return REPLY_BAD_UTF8;
+    case PARSE_UNKNOWN_PARAM:
+        return REPLY_UNKNOWN_PARAM;
+    case PARSE_NO_MEMORY:
+        break;
+    }
+    return REPLY_NO_MEMORY;
+}
+
+void reply_put_suffix(struct buf *out, const char *session_id)
+{
+    buf_put_str(out, " [");
+    buf_put_str(out, session_id);
+    buf_put_char(out, ']');
+}
+
 struct reply *reply_copy(const struct reply *r)
 {
     struct reply *copy = xmalloc(sizeof(*copy) + r->enhanced.len + r->text.len);

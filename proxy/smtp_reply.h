@@ -7,6 +7,7 @@
 #define PROXY_SMTP_REPLY_H
 
 #include "core/buf.h"
+#include "proxy/smtp_parse.h"
 
 #define REPLY_LINE_MAX 512       /* of a line to a client, CRLF included */
 #define REPLY_UPSTREAM_LINE 4096 /* of a line from an upstream */
@@ -120,6 +121,12 @@ enum reply_id {
 };
 
 extern const struct reply reply_table[REPLY_COUNT];
+
+/* The answer to a command that could not be read; REPLY_OK for one that could. */
+enum reply_id reply_of_parse(enum parse_status status);
+
+/* Our refusals end with the session's id: " [ULID]". */
+void reply_put_suffix(struct buf *out, const char *session_id);
 
 /* ---- the upstream's replies ---- */
 

@@ -56,6 +56,8 @@ void memory_free(struct memory **mp)
     while (!list_empty(&m->ops))
         op_free(container_of(m->ops.next, struct memory_op, link));
     redis_free(&m->redis);
+    if (m->apart)
+        tables_free(m->tables);
     free(m);
 }
 
@@ -102,6 +104,8 @@ struct memory_op *memory_ask(struct memory *m, const struct memory_question *q, 
     for (size_t i = 0; i < count; i++) {
         op->q[i] = q[i];
         tables_ask(m->tables, &q[i], now_s, &op->record[i]);
+        if (m->apart)
+            memory_ask_source(m, &q[i], &op->record[i]);
     }
     if (m->redis == NULL || !redis_ask(m->redis, op))
         loop_defer(m->loop, &op->ready);

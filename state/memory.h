@@ -103,6 +103,12 @@ struct memory_op *memory_ask(struct memory *m, const struct memory_question *q, 
                              memory_cb cb, void *arg) MUST_USE;
 void memory_cancel(struct memory_op **op); /* *op may be NULL */
 
+/*
+ * The record that memory_ask() would give, from the tables of this machine, at once; nothing is changed by it: a first time
+ * does not begin, and nothing is counted.
+ */
+void memory_peek(struct memory *m, const struct memory_question *q, int64_t now_s, struct memory_record *out);
+
 /* MEMORY_STANDING from the tables of this machine, at once: for decisions at connect. */
 void memory_peek_standing(struct memory *m, const struct memory_key *key, int64_t now_s,
                           struct memory_record *out);
@@ -261,6 +267,18 @@ struct memory_redis { /* state.redis */
  * cannot be used is logged and the tables serve alone.
  */
 struct memory *memory_new(struct state *st, struct loop *loop, const struct memory_redis *redis) MUST_USE;
+
+/*
+ * A memory apart (apart.c), for a process that judges and leaves no trace: empty, or with what `peek` says, which is
+ * asked within memory_ask() and may block.  peek NULL: empty.  NULL if there is no memory for it.
+ */
+struct memory_source {
+    bool (*peek)(void *arg, const struct memory_question *q, struct memory_record *out);
+    void *arg;
+    int64_t history_s; /* since when the source remembers; 0: from now on */
+};
+struct memory *memory_new_apart(struct loop *loop, const struct memory_source *source) MUST_USE;
+
 void memory_free(struct memory **m); /* operations that are out are dropped without an answer */
 
 /* Can this url of state.redis be used? */

@@ -14,8 +14,10 @@ struct redis;
 
 struct memory {
     struct tables *tables;
-    struct loop *loop;    /* NULL: notes and lists only */
-    struct redis *redis;  /* NULL: embedded */
+    struct loop *loop;   /* NULL: notes and lists only */
+    struct redis *redis; /* NULL: embedded */
+    bool apart;          /* apart.c: the tables are its own, and the source is asked */
+    struct memory_source source;
     struct list_node ops; /* by memory_op.link */
 };
 
@@ -37,6 +39,9 @@ struct memory_op {
 
 /* Answers and frees the operation; from the loop only. */
 void op_done(struct memory_op *op);
+
+/* apart.c: the source's record in place of *r, if it has an answer. */
+void memory_ask_source(struct memory *m, const struct memory_question *q, struct memory_record *r);
 
 /* ---- redis_address.c ---- */
 

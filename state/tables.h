@@ -134,6 +134,9 @@ void tables_ask(struct tables *t, const struct memory_question *q, int64_t now_s
 void tables_note(struct tables *t, enum memory_event event, const struct memory_key *key, uint32_t keep_s,
                  int64_t now_s);
 
+/* The answer that tables_ask() would give, without a trace (peek.c). */
+void tables_peek(struct tables *t, const struct memory_question *q, int64_t now_s, struct memory_record *out);
+
 /* What another proxy knows: the first time, days of standing, passed. */
 void tables_learn(struct tables *t, const struct memory_question *q, const struct memory_record *r,
                   int64_t now_s);

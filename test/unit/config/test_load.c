@@ -40,6 +40,10 @@ static void unknown_and_misplaced_keys_are_named_with_the_nearest(void **state)
           "f:1:55: error: unknown key `conect` in upstreams.u.timeouts; did you mean `connect`?\n" },
         { "path instead of a key", UP "limits.hops: 5\n",
           "f:3:1: error: unknown key `limits.hops`; did you mean `limits: {hops: ...}`?\n" },
+        { "B7: a key of the top", UP "server: {mode: monitor}\n",
+          "f:3:10: error: unknown key `mode` in server; it stands at the top of the file\n" },
+        { "B7: nothing near, and few keys", UP "state: {banana: x}\n",
+          "f:3:9: error: unknown key `banana` in state; there are backend, redis and hash_key\n" },
         { "star", UP "\"*\": 5\n", "f:3:1: error: unknown key `*`\n" },
         { "empty key", UP "\"\": 5\n", "f:3:1: error: unknown key ``\n" },
         { "upper case", UP "Server: {}\n", "f:3:1: error: unknown key `Server`; did you mean `server`?\n" },
@@ -251,7 +255,7 @@ static void keys_of_later_versions_are_refused_by_name(void **state)
           "f:3:40: error: spf.identities: expected helo or mailfrom, found `from`\n"
           "f:3:56: error: spf.timeout: expected 1m or less, found `1h`\n"
           "f:3:71: error: spf.weak_pass: expected the size of a network such as /8, or off, found `8`\n"
-          "f:3:74: error: unknown key `weak` in spf\n" },
+          "f:3:74: error: unknown key `weak` in spf; there are engine, identities, timeout and weak_pass\n" },
         { "others", UP "recipients: {}\ndkim: {}\ndmarc: {}\nemail_check: {}\n",
           "f:3:1: error: recipients: not in this version\nf:4:1: error: dkim: not in this version\n"
           "f:5:1: error: dmarc: not in this version\nf:6:1: error: email_check: not in this version\n" },

@@ -153,6 +153,12 @@ static void mistakes_are_named_with_their_place(void **state)
           "tarpit, "
           "score or tag, "
           "found `refuse`\n" },
+        { "B7: an action with a value that it has not", R "    - {name: a, then: {defer: true}}\n",
+          "f:3:24: error: rule a: then: defer has no value: write `then: defer`\n" },
+        { "B7: an action without its value", R "    - {name: a, then: tarpit}\n",
+          "f:3:23: error: rule a: then: tarpit needs a value: write {tarpit: 5s}\n" },
+        { "B7: a tag without its value", R "    - {name: a, then: [tag, accept]}\n",
+          "f:3:24: error: rule a: then: tag needs a value: write {tag: {X-Suspect: \"{spf}\"}}\n" },
         { "greylist", R "    - {name: a, when: {spf: none}, then: greylist}\n", "" },
         { "greylist of a message", "policy:\n  message_rules:\n    - {name: a, then: greylist}\n",
           "f:3:23: error: rule a: then: greylist cannot be used in message_rules\n" },

@@ -1,0 +1,44 @@
+/*
+ * apart.c - a memory for questions that leave no trace (memory.h): what would this client meet just now?
+ *
+ * `glacis explain` judges like a worker.  Its memory has small tables of its own, which know nothing: a client, a domain
+ * or a triplet is new there, as in a proxy that was just installed.  With a source, which asks the running proxy, each
+ * answer is the one that a worker would get.  What explain itself leaves in its tables ends with the process.
+ *
+ * The other half is memory_peek(): a question to real tables that changes nothing in them.
+ */
+#include "state/memory_priv.h"
+
+#define SHARE 256 /* tables of this fraction of their real size */
+
+struct memory *memory_new_apart(struct loop *loop, const struct memory_source *source)
+{
+    struct tables *t = tables_new(SHARE);
+    struct memory *m;
+
+    if (t == NULL) {
+        return NULL;
+    }
+    t->h->history_s = source->history_s > 0 ? source->history_s : wall_now_s();
+    m = xcalloc(1, sizeof(*m));
+    m->tables = t;
+    m->loop = loop;
+    m->apart = true;
+    m->source = *source;
+    list_init(&m->ops);
+    return m;
+}
+
+void memory_ask_source(struct memory *m, const struct memory_question *q, struct memory_record *r)
+{
+    struct memory_record theirs = { .known = false };
+
+    if (m->source.peek != NULL && m->source.peek(m->source.arg, q, &theirs)) {
+        *r = theirs;
+    }
+}
+
+void memory_peek(struct memory *m, const struct memory_question *q, int64_t now_s, struct memory_record *out)
+{
+    tables_peek(m->tables, q, now_s, out);
+}
