@@ -42,7 +42,7 @@ ok "the smallest configuration is good"
 
 # ---- the commands, in a copy of the tree ----
 mkdir "$work/tree"
-(cd "$ROOT" && git ls-files -z --cached --others --exclude-standard 2>/dev/null | tar -c --null -T - -f - 2>/dev/null) |
+(cd "$ROOT" && test/files.sh . | tar -c -T - -f - 2>/dev/null) |
     tar -x -C "$work/tree" -f - || fail "the tree is copied"
 # shellcheck disable=SC2016
 awk -v dir="$work" '

@@ -50,7 +50,7 @@ ok "a base image: debian trixie, minbase"
 
 # ---- the Dockerfile, from the files of this tree that git knows or would add ----
 mkdir "$work/src"
-(cd "$ROOT" && git ls-files -z --cached --others --exclude-standard 2>/dev/null | tar -c --null -T - -f - 2>/dev/null) |
+(cd "$ROOT" && test/files.sh . | tar -c -T - -f - 2>/dev/null) |
     tar -x -C "$work/src" -f - || fail "the sources are copied"
 sed -E 's#^FROM debian:trixie-slim#FROM localhost/debian:trixie-slim#' "$work/src/Dockerfile" >"$work/Dockerfile"
 b bud --isolation chroot --layers --format docker -t localhost/glacis:test -f "$work/Dockerfile" "$work/src" >"$work/bud.log" 2>&1 ||

@@ -22,8 +22,9 @@ export LD_LIBRARY_PATH=$(echo "$work"/exim/root/usr/lib/*-linux-gnu)
 exec "$work/exim/root/usr/sbin/exim4" "\$@"
 SCRIPT
 chmod 755 exim4 exim/root/usr/sbin/exim4 # set-user-id would drop the path of its libraries
-{ cat /etc/passwd; echo "Debian-exim:x:64998:64998::/nonexistent:/usr/sbin/nologin"; } >passwd
-{ cat /etc/group; echo "Debian-exim:x:64998:"; } >group
+# a machine that has or had Exim knows this user by another number
+{ grep -v '^Debian-exim:' /etc/passwd; echo "Debian-exim:x:64998:64998::/nonexistent:/usr/sbin/nologin"; } >passwd
+{ grep -v '^Debian-exim:' /etc/group; echo "Debian-exim:x:64998:"; } >group
 
 openssl req -x509 -nodes -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -days 30 -subj /CN=mx.glacis.test \
     -addext subjectAltName=DNS:mx.glacis.test -keyout key.pem -out cert.pem 2>openssl.log

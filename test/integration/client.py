@@ -16,6 +16,13 @@ import urllib.request
 
 TIMEOUT = float(os.environ.get("GLACIS_TEST_TIMEOUT", "20"))
 
+# what the person who runs a test has set must not matter to it: as in test/environment.sh
+for name in ("GLACIS_HOSTNAME GLACIS_UPSTREAM GLACIS_DOMAINS GLACIS_ADMIN_TOKEN NOTIFY_SOCKET WATCHDOG_USEC WATCHDOG_PID "
+             "LISTEN_FDS LISTEN_PID LISTEN_FDNAMES JOURNAL_STREAM CREDENTIALS_DIRECTORY MAIL_CONFIG TZ").split():
+    os.environ.pop(name, None)
+os.environ.update(LC_ALL="C.UTF-8", no_proxy="127.0.0.1,localhost", NO_PROXY="127.0.0.1,localhost")
+os.umask(0o022)
+
 
 class Lost(Exception):
     """The connection ended, or nothing came in time, where a reply was expected."""

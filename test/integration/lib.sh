@@ -9,6 +9,8 @@
 set -eu
 
 ROOT=$(cd "$(dirname "$0")/../.." && pwd)
+# shellcheck source=test/environment.sh
+. "$ROOT/test/environment.sh"
 case ${GLACIS:=$ROOT/build/glacis} in
 /*) ;;
 *) GLACIS=$PWD/$GLACIS ;;
