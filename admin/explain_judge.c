@@ -8,6 +8,8 @@
  *
  * A recipient that relay control refuses is shown to the rules all the same: what they would say helps to read the facts.
  */
+#include <ifaddrs.h>
+
 #include "admin/explain.h"
 #include "core/utf8.h"
 #include "proxy/line.h"
@@ -261,11 +263,63 @@ static void say_rcpt(struct explain *x)
     judge_added_headers(x->judge, &x->tags);
 }
 
+/* ---- the connection ---- */
+
+static bool listens_anywhere(const struct config *c)
+{
+    static const uint8_t any[16];
+
+    for (size_t i = 0; i < c->server.listen_count; i++) {
+        if (memcmp(c->server.listen[i].address.ip, any, sizeof(any)) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static bool is_on_this_machine(const struct addr *ip)
+{
+    struct ifaddrs *all = NULL;
+    bool found = false;
+
+    if (getifaddrs(&all) != 0) {
+        return false;
+    }
+    for (const struct ifaddrs *i = all; i != NULL && !found; i = i->ifa_next) {
+        struct addr here = { .family = ADDR_NONE };
+
+        here = i->ifa_addr != NULL ? addr_from_sockaddr(i->ifa_addr) : here;
+        found = here.family != ADDR_NONE && addr_same_ip(&here, ip);
+    }
+    freeifaddrs(all);
+    return found;
+}
+
+/*
+ * The address that the client connected to.  Only whether its HELO names it matters: where the file lets us listen
+ * everywhere, it connected to the address of this machine that it names.
+ */
+static struct addr local_address(const struct explain *x)
+{
+    struct addr ip, none = { .family = ADDR_NONE };
+    struct slice text = slice_trim(slice_str(x->rq->helo));
+
+    if (text.len < 2 || text.ptr[0] != '[' || text.ptr[text.len - 1] != ']' || !listens_anywhere(x->conf)) {
+        return none;
+    }
+    text = slice_skip(slice_take(text, text.len - 1), 1);
+    if (slice_starts_nocase(text, SLICE("IPv6:"))) {
+        text = slice_skip(text, 5);
+    }
+    return addr_parse_ip(text, &ip) && is_on_this_machine(&ip) ? ip : none;
+}
+
 void explain_judge(struct explain *x)
 {
     const struct explain_request *rq = x->rq;
     struct judge_client client = {
         .ip = rq->client,
+        .local = local_address(x),
         .is_private = addr_is_private(&rq->client),
         .rdns = rq->rdns != NULL ? slice_str(rq->rdns) : SLICE_NONE,
         .session_id = x->id,

@@ -46,7 +46,7 @@ BEFORE = """before:
 """
 SOURCES = ("127.0.1.10", "127.0.1.30", "127.0.2.10", "127.0.2.11", "127.0.2.30", "127.0.5.5", "127.0.5.10", "127.0.6.1",
            "127.0.9.10", "127.0.9.30")
-HELOS = ("mail.pass.test", "client.test", "gone.test", "bare", "[127.0.2.30]", "mx.glacis.test", "fwd.test", "a_b.test",
+HELOS = ("mail.pass.test", "client.test", "gone.test", "bare", "[127.0.2.30]", "[127.0.0.1]", "mx.glacis.test", "fwd.test", "a_b.test",
          "[IPv6:::1]", "none.test", "x y", "", "-", "\u00e4.test", "MAIL.PASS.TEST.")
 LOCALS = ("bob", "bob+tag", "Alice", "slow", "own", "aside", "half", "watched", "grey", "spam", "\"a b\"", "\"a@b\"", "a%b",
           "a!b", "postmaster", "abuse", "\u00e4", "a..b", "b" * 64, "b" * 65, "x\ty", "\"q\\\"\"", "a\x01b")
