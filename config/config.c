@@ -151,6 +151,9 @@ static void fill(struct load *l, const struct config_node *root)
     if (config_node_find(root, "tls.certificate") != NULL) {
         l->c->tls.pair[0].line = config_node_find(root, "tls.certificate")->line;
     }
+    if (config_node_find(root, "tls.client_ca") != NULL) {
+        l->c->tls.client_ca_line = config_node_find(root, "tls.client_ca")->line;
+    }
     if (!l->c->tls.enabled) {
         l->c->tls.pair_count = 0;
     }

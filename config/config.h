@@ -69,7 +69,9 @@ struct config_tls_section {
     size_t                pair_count;
     bool                  required;    /* 530 5.7.0 before MAIL */
     int                   min_version; /* 0x0301 (TLS 1.0) .. 0x0304 (1.3), as on the wire */
-    const char           *ciphers;     /* "" for the default */
+    const char           *ciphers;     /* "" for the default, "strong", or a list of OpenSSL's */
+    const char           *client_ca;   /* path; "": no client certificate is asked for */
+    int                   client_ca_line;
     uint64_t              handshake_timeout_ms;
     const char           *not_offered_to; /* "" or "group:NAME" */
 };
@@ -139,6 +141,8 @@ struct config_domain {
 };
 
 enum config_newline { NEWLINE_REJECT = 0, NEWLINE_NORMALIZE };
+enum config_encapsulated { ENCAPSULATED_REJECT = 0, ENCAPSULATED_PASS };
+enum config_dsn { DSN_KNOWN = 0, DSN_ALWAYS, DSN_NEVER };
 
 struct config_limits {
     uint64_t            connections;            /* over all workers; CONFIG_OFF */
@@ -168,6 +172,7 @@ struct config_limits {
     uint64_t            ban_for_ms;
     enum config_newline bare_newline;      /* in DATA */
     enum config_newline bare_newline_bdat; /* in BDAT */
+    enum config_encapsulated encapsulated; /* local parts that hold another address */
     uint64_t            duplicate_guard_ms; /* CONFIG_OFF */
 };
 
@@ -256,8 +261,9 @@ struct config {
     size_t                       domain_count;
     struct config_limits         limits;
     struct {
-        bool chunking;
-        bool smtputf8;
+        bool            chunking;
+        bool            smtputf8;
+        enum config_dsn dsn;
     } smtp;
     struct config_headers     headers;
     struct config_dns         dns;
@@ -282,15 +288,29 @@ struct config_error {
     char *text;         /* a sentence for people, without the position */
 };
 
+/*
+ * Material is what the file names and is not the file: certificates, trust anchors, group files, lists of recipients.
+ * `check` and a reload refuse a file whose material is bad.  At a start nothing older could serve on, so `lenient`
+ * loads without it: each loader says what takes its place, and its errors are shown but do not count as fatal.
+ */
 struct config_errors {
     struct config_error *list;
     size_t               count;
     size_t               fatal; /* of them are errors, not warnings */
+    size_t               material; /* errors of material; unless lenient they are among the fatal ones */
+    bool                 lenient;  /* set by whoever made the list, before the load */
     bool                 unreadable; /* the file itself could not be read */
 };
 
 void config_errors_fini(struct config_errors *errs);
 void config_errors_add(struct config_errors *errs, bool warning, int line, int column, const char *fmt, ...) PRINTF(5, 6);
+void config_errors_material(struct config_errors *errs, int line, int column, const char *fmt, ...) PRINTF(4, 5);
+
+/* Errors that refuse a file, whoever asks: not of material. */
+static inline size_t config_errors_of_file(const struct config_errors *errs)
+{
+    return errs->fatal - (errs->lenient ? 0 : errs->material);
+}
 
 /* "FILE:LINE:COLUMN: error: text", one a line, in file order. */
 void config_errors_print(const struct config_errors *errs, const char *path, struct buf *out);

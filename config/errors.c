@@ -43,13 +43,10 @@ static void insert(struct config_errors *errs, struct config_error e)
     errs->count++;
 }
 
-void config_errors_add(struct config_errors *errs, bool warning, int line, int column, const char *fmt, ...)
+static void add(struct config_errors *errs, struct config_error e, const char *fmt, va_list ap)
 {
-    struct config_error e = { .warning = warning, .line = line, .column = column };
     struct buf text;
-    va_list ap;
 
-    errs->fatal += warning ? 0 : 1;
     if (errs->count > ERRORS_MAX) {
         return;
     }
@@ -58,12 +55,33 @@ void config_errors_add(struct config_errors *errs, bool warning, int line, int c
         return;
     }
     buf_init(&text, ERROR_TEXT_MAX);
-    va_start(ap, fmt);
     buf_vputf(&text, fmt, ap);
-    va_end(ap);
     e.text = slice_dup(buf_slice(&text));
     buf_fini(&text);
     insert(errs, e);
+}
+
+void config_errors_add(struct config_errors *errs, bool warning, int line, int column, const char *fmt, ...)
+{
+    struct config_error e = { .warning = warning, .line = line, .column = column };
+    va_list ap;
+
+    errs->fatal += warning ? 0 : 1;
+    va_start(ap, fmt);
+    add(errs, e, fmt, ap);
+    va_end(ap);
+}
+
+void config_errors_material(struct config_errors *errs, int line, int column, const char *fmt, ...)
+{
+    struct config_error e = { .line = line, .column = column };
+    va_list ap;
+
+    errs->material++;
+    errs->fatal += errs->lenient ? 0 : 1;
+    va_start(ap, fmt);
+    add(errs, e, fmt, ap);
+    va_end(ap);
 }
 
 void config_errors_print(const struct config_errors *errs, const char *path, struct buf *out)

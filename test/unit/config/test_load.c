@@ -139,7 +139,7 @@ static void values_of_the_wrong_form_say_what_is_expected(void **state)
         { "nothing for a section", UP "limits:\n",
           "f:3:8: error: limits: expected a mapping, found nothing\n" },
         { "list for a section", UP "smtp: []\n",
-          "f:3:7: error: smtp: expected a mapping of chunking and smtputf8, found an empty list\n" },
+          "f:3:7: error: smtp: expected a mapping of chunking, smtputf8 and dsn, found an empty list\n" },
         { "value for a switch", UP "limits: {ban: 20}\n",
           "f:3:15: error: limits.ban: expected a mapping of points, within and for, or `off`, found `20`\n" },
         { "version", UP "version: 2\n", "f:3:10: error: version: expected 1, found `2`\n" },
