@@ -149,6 +149,8 @@
     X(TLS_FAILED, COUNTER, "glacis_tls_failures_total", "why=\"handshake\"", "Handshakes with clients that failed, by reason") \
     X(TLS_TIMEOUTS, COUNTER, "glacis_tls_failures_total", "why=\"timeout\"", "")                     \
     X(TLS_BUSY, COUNTER, "glacis_tls_failures_total", "why=\"busy\"", "")                            \
+    X(TLS_MISMATCH, COUNTER, "glacis_tls_failures_total", "why=\"mismatch\"", "")                    \
+    X(TLS_WITHHELD, COUNTER, "glacis_tls_withheld_total", "", "Clients not offered STARTTLS for an hour: two handshakes found no shared version, cipher or group") \
     X(TLS_HANDSHAKES_NOW, GAUGE, "glacis_tls_handshakes", "", "Handshakes with clients in progress") \
     X(CERT_RENEWED, COUNTER, "glacis_certificate_renewals_total", "outcome=\"ok\"", "Changed certificates, by outcome") \
     X(CERT_REFUSED, COUNTER, "glacis_certificate_renewals_total", "outcome=\"refused\"", "")         \

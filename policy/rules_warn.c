@@ -4,7 +4,8 @@
  *   - a rule below one that always ends the block, or whose words are all taken by rules above it, is never
  *     reached;
  *   - a condition on `score` where nothing above it scores;
- *   - a condition whose terms exclude each other.
+ *   - a condition whose terms exclude each other;
+ *   - a condition on the subject of a client's certificate where none is asked for.
  *
  * Only enforced rules for all clients take anything away; a rule that is not certain to match takes nothing.
  */
@@ -197,6 +198,19 @@ static void warn_never(struct rules_load *l, const struct rule *rule)
     }
 }
 
+static void warn_subject(struct rules_load *l, const struct cond *c, const struct rule *rule)
+{
+    if (c->kind == COND_TERM && c->fact == FACT_ID_TLS_CLIENT_SUBJECT) {
+        config_errors_add(l->errs, true, c->line, c->column,
+                          "rule %s: tls.client_subject: no client certificate is asked for without "
+                          "tls.client_ca, so there is never one",
+                          rule->name);
+    }
+    for (const struct cond *child = c->child; child != NULL; child = child->next) {
+        warn_subject(l, child, rule);
+    }
+}
+
 static void warn_score(struct rules_load *l, const struct cond *c, const struct rule *rule)
 {
     const struct cond *child;
@@ -212,6 +226,8 @@ static void warn_score(struct rules_load *l, const struct cond *c, const struct 
 
 void rules_warn(struct rules_load *l)
 {
+    const struct config_node *ca = config_node_find(l->conf->root, "tls.client_ca");
+    bool asks = ca != NULL && !slice_empty(ca->text);
     bool scorer = false; /* the message block goes on with the envelope's score */
 
     for (size_t b = 0; b < BLOCK_COUNT; b++) {
@@ -223,6 +239,9 @@ void rules_warn(struct rules_load *l)
                 warn_score(l, block->rule[i].when, &block->rule[i]);
             }
             warn_never(l, &block->rule[i]);
+            if (block->rule[i].when != NULL && !asks) {
+                warn_subject(l, block->rule[i].when, &block->rule[i]);
+            }
             scorer = scorer || block->rule[i].scores;
         }
     }

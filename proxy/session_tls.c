@@ -8,6 +8,9 @@
  * or half of one, end the session; those not read yet stay in the kernel and are taken for the ClientHello
  * that they are not.  The stream refuses a handshake with anything in its buffers as well.
  *
+ * Where TLS is opportunistic, a client whose handshake finds nothing in common with ours, twice, is not offered
+ * STARTTLS for an hour (state/handshakes.c): it would try again for days, and its mail would wait.
+ *
  * RFC        3207, 8314 3.3, 8446.
  * Limits     tls.handshake_timeout from the command, or from accept.  HANDSHAKES_MAX at once in a worker, and
  *            HANDSHAKES_CLIENT of one client (an IPv6 /64), because a stalled handshake holds more memory
@@ -57,13 +60,25 @@ static void end(struct session *s)
     s->waits &= ~(unsigned)WAIT_TLS;
 }
 
+/* May its failures end the offer?  Not where mail needs TLS; and of a NAT nothing is learned. */
+static bool is_counted(const struct session *s)
+{
+    return !s->worker->conf->tls.required && s->listener->tls == TLS_MODE_STARTTLS && !s->exempt;
+}
+
+static bool is_withheld(const struct session *s)
+{
+    return is_counted(s) &&
+           state_handshakes_fail(s->worker->state, &s->peer, loop_now(s->worker->loop));
+}
+
 bool session_tls_offered(const struct session *s)
 {
     const struct config *c = s->worker->conf;
     struct slice not_for = slice_str(c->tls.not_offered_to);
 
-    return c->tls.enabled && s->listener->tls == TLS_MODE_STARTTLS && !s->tls &&
-           (slice_empty(not_for) || !policy_group_has_ip(c->policy, not_for, &s->peer));
+    return s->worker->tls != NULL && s->listener->tls == TLS_MODE_STARTTLS && !s->tls &&
+           (slice_empty(not_for) || !policy_group_has_ip(c->policy, not_for, &s->peer)) && !is_withheld(s);
 }
 
 enum cmd_result cmd_starttls(struct session *s, struct slice arg UNUSED)
@@ -81,7 +96,7 @@ enum cmd_result cmd_starttls(struct session *s, struct slice arg UNUSED)
         session_abuse(s, ABUSE_STARTTLS);
         return session_end(s, REPLY_TLS_INJECTION, REASON_ABUSE);
     }
-    if (s->worker->tls == NULL || !has_room(s)) {
+    if (!has_room(s)) {
         count(M_TLS_BUSY);
         return session_say(s, REPLY_TLS_UNAVAILABLE);
     }
@@ -142,6 +157,9 @@ void session_tls_open(struct session *s)
     s->tls_version = info.version;
     s->tls_cipher = info.cipher;
     count_success(&info);
+    if (is_counted(s)) {
+        state_handshake_worked(s->worker->state, &s->peer);
+    }
     session_forget(s);
     session_tls_facts(s);
     s->idle_since = loop_now(s->worker->loop);
@@ -154,22 +172,55 @@ void session_tls_open(struct session *s)
     session_pump(s);
 }
 
-void session_tls_failed(struct session *s, enum close_reason reason)
+/* Nothing in common: after the second time the client is told of no STARTTLS. */
+static void note_mismatch(struct session *s)
 {
-    uint64_t now = loop_now(s->worker->loop);
-    bool timeout = now >= s->idle_since + s->worker->conf->tls.handshake_timeout_ms;
     struct log_line l;
 
-    end(s);
-    if (reason == REASON_SHUTDOWN) {
+    count(M_TLS_MISMATCH);
+    if (!is_counted(s) ||
+        !state_handshake_failed(s->worker->state, &s->peer, loop_now(s->worker->loop))) {
         return;
     }
-    count(timeout ? M_TLS_TIMEOUTS : M_TLS_FAILED);
+    count(M_TLS_WITHHELD);
+    if (log_begin(&l, LOG_LEVEL_WARN, "tls_withheld")) {
+        log_text(&l, "session", s->id);
+        log_ip(&l, "client", &s->peer);
+        log_text(&l, "error", tls_error(s->stream));
+        log_end(&l);
+    }
+}
+
+static void log_failure(const struct session *s, const char *error)
+{
+    struct log_line l;
+
     if (!log_begin(&l, LOG_LEVEL_INFO, "tls_failed")) {
         return;
     }
     log_text(&l, "session", s->id);
     log_ip(&l, "client", &s->peer);
-    log_text(&l, "error", timeout ? "no handshake in time" : tls_error(s->stream));
+    log_text(&l, "error", error);
     log_end(&l);
+}
+
+void session_tls_failed(struct session *s, enum close_reason reason)
+{
+    uint64_t now = loop_now(s->worker->loop);
+
+    end(s);
+    if (reason == REASON_SHUTDOWN) {
+        return;
+    }
+    if (now >= s->idle_since + s->worker->conf->tls.handshake_timeout_ms) {
+        count(M_TLS_TIMEOUTS);
+        log_failure(s, "no handshake in time");
+        return;
+    }
+    log_failure(s, tls_error(s->stream));
+    if (tls_mismatch(s->stream)) {
+        note_mismatch(s);
+    } else {
+        count(M_TLS_FAILED);
+    }
 }

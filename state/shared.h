@@ -20,7 +20,7 @@
 #include "state/state.h"
 
 #define STATE_MAGIC 0x676c6163u /* "glac" */
-#define STATE_LAYOUT 3u
+#define STATE_LAYOUT 4u
 
 #define RING_SIZE (256u * 1024u) /* a power of two */
 #define SERVER_TEXT_MAX 272      /* a host name, brackets and a port */
@@ -33,6 +33,9 @@
 #define DUP_SHARDS 16
 #define DUP_WAYS 8
 #define DUP_SETS 512 /* x DUP_WAYS entries */
+
+#define HANDSHAKE_SETS 2048
+#define HANDSHAKE_WAYS 8
 
 struct slot {
     _Atomic uint32_t role; /* enum state_role; written last when taken, first when released */
@@ -102,6 +105,7 @@ struct shared {
     struct duplicate dup[DUP_SETS][DUP_WAYS];
     struct shard_lock client_lock[CLIENT_SHARDS];
     _Alignas(64) unsigned char tls_share[STATE_TLS_SHARE];
+    _Atomic uint64_t handshake[HANDSHAKE_SETS][HANDSHAKE_WAYS]; /* handshakes.c */
 };
 
 struct tables; /* tables.h */

@@ -11,6 +11,7 @@
  *   rules      a record for each name of a rule: how often it matched.
  *   clients    a fixed-size table keyed by client address: connections now (by slot), rates, abuse points,
  *              bans.  Shards with robust locks that are tried a few times and then done without (counted).
+ *   handshakes a word for each client whose TLS does not work with ours; no lock.
  *   duplicates hashes of messages whose 250 was lost (RFC 1047), when that guard is on.
  *   memory     what is remembered beyond a session: memory.h, in a mapping of its own.
  *
@@ -164,6 +165,15 @@ bool state_client_message(struct state *s, const struct addr *client, const stru
 bool state_client_abuse(struct state *s, const struct addr *client, unsigned points, const struct config_limits *lim, uint64_t now_ms) MUST_USE;
 
 unsigned state_client_connections(struct state *s, const struct addr *client);
+
+/* ---- TLS with clients: whose handshakes find no shared version, cipher or group (client: addr_client) ---- */
+
+/* One more failure; true if it is the one from which on state_handshakes_fail() holds. */
+bool state_handshake_failed(struct state *s, const struct addr *client, uint64_t now_ms);
+/* A handshake was done: nothing is held against the client. */
+void state_handshake_worked(struct state *s, const struct addr *client);
+/* Two failures, the last less than an hour ago. */
+bool state_handshakes_fail(const struct state *s, const struct addr *client, uint64_t now_ms);
 
 /* ---- duplicate guard (RFC 1047): 32-octet hashes ---- */
 

@@ -19,14 +19,21 @@
 #define NAME_MAX_LEN 254
 
 /*
- * AEAD first; CBC with SHA-2 last, for the servers of the years between TLS 1.2 and GCM with RSA.  Of the AEADs
- * AES-128 comes first, as in RFC 9325 4.2: its SHA-256 is what processors know, SHA-384 makes a handshake an
- * eighth dearer.
+ * Forward secrecy and AEAD.  AES-128 comes first, as in RFC 9325 4.2: processors have instructions for its SHA-256,
+ * and SHA-384 makes a handshake an eighth dearer.
  */
-static const char default_ciphers[] =
-    "ECDHE+AES128+AESGCM:ECDHE+AESGCM:ECDHE+CHACHA20:DHE+AESGCM:DHE+CHACHA20:ECDHE+AES256+SHA384:"
-    "ECDHE+AES128+SHA256:!aNULL:!eNULL:!PSK:!SRP";
-#define GROUPS "X25519:P-256:P-384"
+#define BEST "ECDHE+AES128+AESGCM:ECDHE+AESGCM:ECDHE+CHACHA20:DHE+AESGCM:DHE+CHACHA20:"
+#define NEVER "!aNULL:!eNULL:!PSK:!SRP"
+
+static const char strong_ciphers[] = BEST NEVER;
+/* Opportunistic: an old cipher is better than none, because the client would send in clear, or not at all.  The
+ * order is ours, the set is the one that OpenSSL takes by itself. */
+static const char default_ciphers[] = BEST "ECDHE:DHE:ALL:!COMPLEMENTOFDEFAULT:" NEVER;
+
+/* The same for groups, but for the ones of 4096 bits and more: 6 ms of our processor for each try of a stranger. */
+#define STRONG_GROUPS "X25519:P-256:P-384"
+#define DEFAULT_GROUPS STRONG_GROUPS ":X448:P-521:ffdhe2048:ffdhe3072"
+#define HYBRID_GROUP "X25519MLKEM768:" /* OpenSSL 3.5 and later */
 
 struct tls_site { /* one context and the names that choose it */
     SSL_CTX *ctx;
@@ -34,6 +41,12 @@ struct tls_site { /* one context and the names that choose it */
     size_t name_count;
     int key_types[CONFIG_MAX_KEYPAIRS];
     size_t key_count;
+};
+
+struct tls_source { /* what contexts are made of */
+    const struct config *conf;
+    const struct tls_material *material;
+    void *ticket_share;
 };
 
 struct tls_server {
@@ -117,8 +130,7 @@ static int on_servername(SSL *ssl, int *alert UNUSED, void *arg)
     return SSL_TLSEXT_ERR_NOACK;
 }
 
-/* ALPN (RFC 7301): `smtp` is confirmed; a client that names only other protocols is no mail client (ALPACA).
- */
+/* ALPN (RFC 7301): `smtp` is confirmed, anything else ignored: there is no registered name, and senders make one up. */
 static int on_alpn(SSL *ssl UNUSED, const unsigned char **out, unsigned char *out_len,
                    const unsigned char *in, unsigned in_len, void *arg UNUSED)
 {
@@ -126,28 +138,85 @@ static int on_alpn(SSL *ssl UNUSED, const unsigned char **out, unsigned char *ou
     unsigned char *chosen = NULL;
 
     if (SSL_select_next_proto(&chosen, out_len, smtp, sizeof(smtp), in, in_len) != OPENSSL_NPN_NEGOTIATED) {
-        return SSL_TLSEXT_ERR_ALERT_FATAL;
+        return SSL_TLSEXT_ERR_NOACK;
     }
     *out = chosen;
     return SSL_TLSEXT_ERR_OK;
 }
 
-static SSL_CTX *make_context(const struct config *conf, void *share, struct config_errors *errs)
+static bool is_strong(const struct config *conf)
 {
-    SSL_CTX *ctx = SSL_CTX_new(TLS_server_method());
-    const char *ciphers = slice_empty(slice_str(conf->tls.ciphers)) ? default_ciphers : conf->tls.ciphers;
-    char mem[2048], groups[] = GROUPS; /* OpenSSL's macro takes no const */
+    return slice_eq(slice_str(conf->tls.ciphers), SLICE("strong"));
+}
+
+static void set_ciphers(SSL_CTX *ctx, const struct config *conf, struct config_errors *errs)
+{
+    struct slice own = slice_str(conf->tls.ciphers);
+    char mem[2048], why[160];
     struct buf list;
 
-    BUG_ON(ctx == NULL);
     buf_init_fixed(&list, mem, sizeof(mem));
-    buf_put_str(&list, ciphers);
+    buf_put_str(&list, slice_empty(own)  ? default_ciphers
+                       : is_strong(conf) ? strong_ciphers
+                                         : conf->tls.ciphers);
     if (conf->tls.min_version < TLS1_2_VERSION) {
-        if (ciphers == default_ciphers) {
-            buf_put_str(&list, ":ECDHE+AES:DHE+AES:AES"); /* all that the old versions know */
-        }
-        buf_put_str(&list, ":@SECLEVEL=0"); /* they sign with SHA-1 */
+        buf_put_str(&list, ":@SECLEVEL=0"); /* the old versions sign with SHA-1 */
     }
+    SSL_CTX_set_ciphersuites(ctx, TLS13_SUITES);
+    if (!buf_ok(&list) || SSL_CTX_set_cipher_list(ctx, mem) != 1) {
+        tls_reason(why, sizeof(why), "no cipher matches");
+        config_errors_add(errs, false, 0, 0, "tls.ciphers: OpenSSL refuses the list: %s", why);
+    }
+}
+
+static void set_groups(SSL_CTX *ctx, const struct config *conf)
+{
+    char strong[] = STRONG_GROUPS, common[] = DEFAULT_GROUPS, hybrid[] = HYBRID_GROUP DEFAULT_GROUPS;
+
+    if (is_strong(conf)) {
+        SSL_CTX_set1_groups_list(ctx, strong);
+    } else if (SSL_CTX_set1_groups_list(ctx, hybrid) != 1) {
+        SSL_CTX_set1_groups_list(ctx, common);
+    }
+    SSL_CTX_set_dh_auto(ctx, 1);
+    ERR_clear_error();
+}
+
+/* Whatever is wrong with a client's certificate, the session goes on: it has no tls.client_subject then (TLS-24). */
+static int on_client_certificate(int good UNUSED, X509_STORE_CTX *chain UNUSED)
+{
+    return 1;
+}
+
+/*
+ * Asks for certificates and verifies them against tls.client_ca.  What they were made for does not matter: those of
+ * mail servers are often for servers alone.  Tickets made under another file are not taken: they carry its verdict.
+ */
+static void ask_for_certificates(SSL_CTX *ctx, const struct tls_material *m)
+{
+    BIO *bio = BIO_new_mem_buf(m->client_ca.ptr, (int)m->client_ca.len);
+    X509_STORE *store = SSL_CTX_get_cert_store(ctx);
+    X509 *x;
+
+    while ((x = PEM_read_bio_X509(bio, NULL, NULL, NULL)) != NULL) {
+        (void)X509_STORE_add_cert(store, x);
+        (void)SSL_CTX_add_client_CA(ctx, x);
+        X509_free(x);
+    }
+    BIO_free(bio);
+    ERR_clear_error();
+    X509_STORE_set_flags(store, X509_V_FLAG_PARTIAL_CHAIN);
+    SSL_CTX_set_purpose(ctx, X509_PURPOSE_ANY);
+    SSL_CTX_set_verify(ctx, SSL_VERIFY_PEER, on_client_certificate);
+    SSL_CTX_set_session_id_context(ctx, m->client_ca_digest, sizeof(m->client_ca_digest));
+}
+
+static SSL_CTX *make_context(const struct config *conf, const struct tls_material *m, void *share,
+                             struct config_errors *errs)
+{
+    SSL_CTX *ctx = SSL_CTX_new(TLS_server_method());
+
+    BUG_ON(ctx == NULL);
     SSL_CTX_set_min_proto_version(ctx, conf->tls.min_version);
     SSL_CTX_set_options(ctx, SSL_OP_NO_RENEGOTIATION | SSL_OP_NO_COMPRESSION |
                                  SSL_OP_CIPHER_SERVER_PREFERENCE | SSL_OP_PRIORITIZE_CHACHA);
@@ -155,18 +224,14 @@ static SSL_CTX *make_context(const struct config *conf, void *share, struct conf
                               SSL_MODE_RELEASE_BUFFERS);
     SSL_CTX_set_read_ahead(ctx, 1);
     SSL_CTX_set_num_tickets(ctx, 1);
-    SSL_CTX_set_ciphersuites(ctx, TLS13_SUITES);
     SSL_CTX_set_session_cache_mode(ctx, SSL_SESS_CACHE_OFF); /* tickets carry the sessions */
     SSL_CTX_set_session_id_context(ctx, (const unsigned char *)"glacis", 6);
-    SSL_CTX_set_dh_auto(ctx, 1);
-    SSL_CTX_set1_groups_list(ctx, (char *)(uintptr_t)groups); /* OpenSSL's macro takes no const, and reads */
     SSL_CTX_set_alpn_select_cb(ctx, on_alpn, NULL);
     tls_tickets_use(ctx, share);
-    if (!buf_ok(&list) || SSL_CTX_set_cipher_list(ctx, mem) != 1) {
-        char why[160];
-
-        tls_reason(why, sizeof(why), "no cipher matches");
-        config_errors_add(errs, false, 0, 0, "tls.ciphers: OpenSSL refuses the list: %s", why);
+    set_ciphers(ctx, conf, errs);
+    set_groups(ctx, conf);
+    if (m->client_ca.len > 0) {
+        ask_for_certificates(ctx, m);
     }
     return ctx;
 }
@@ -200,9 +265,11 @@ static struct tls_site *place(struct tls_server *t, struct tls_site *fresh, int 
     return &t->site[t->count++];
 }
 
-static void add_pair(struct tls_server *t, const struct config *conf, const struct tls_pair *p, void *share,
-                     struct config_errors *errs)
+/* The n-th pair of the material. */
+static void add_pair(struct tls_server *t, const struct tls_source *from, size_t n, struct config_errors *errs)
 {
+    const struct tls_pair *p = &from->material->pair[n];
+
     BIO *cb = BIO_new_mem_buf(p->certificate.ptr, (int)p->certificate.len);
     BIO *kb = BIO_new_mem_buf(p->key.ptr, (int)p->key.len);
     X509 *x = PEM_read_bio_X509(cb, NULL, NULL, NULL);
@@ -214,14 +281,14 @@ static void add_pair(struct tls_server *t, const struct config *conf, const stru
         read_names(&fresh, x);
         site = place(t, &fresh, EVP_PKEY_get_base_id(key));
         if (site->ctx == NULL) {
-            site->ctx = make_context(conf, share, errs);
+            site->ctx = make_context(from->conf, from->material, from->ticket_share, errs);
         }
         site->key_types[site->key_count++] = EVP_PKEY_get_base_id(key);
         if (!use_chain(site->ctx, p, x, key)) {
             char why[160];
 
             tls_reason(why, sizeof(why), "not usable");
-            config_errors_add(errs, false, 0, 0, "OpenSSL refuses %s: %s", p->certificate_path, why);
+            config_errors_material(errs, 0, 0, "OpenSSL refuses %s: %s", p->certificate_path, why);
         }
     }
     EVP_PKEY_free(key);
@@ -234,12 +301,13 @@ struct tls_server *tls_server_new(const struct config *conf, const struct tls_ma
                                   struct config_errors *errs)
 {
     struct tls_server *t = xcalloc(1, sizeof(*t));
-    size_t before = errs->fatal;
+    const struct tls_source from = { conf, m, ticket_share };
+    size_t before = errs->fatal + errs->material;
 
     for (size_t i = 0; i < m->count; i++) {
-        add_pair(t, conf, &m->pair[i], ticket_share, errs);
+        add_pair(t, &from, i, errs);
     }
-    if (errs->fatal > before || t->count == 0) {
+    if (errs->fatal + errs->material > before || t->count == 0) {
         tls_server_free(t);
         return NULL;
     }

@@ -1,6 +1,13 @@
 /*
- * describe.c - what was negotiated, for facts, Received and logs.
+ * describe.c - what was negotiated, or why nothing was, for facts, Received and logs.
+ *
+ * A client whose TLS has nothing in common with ours fails for ever, and each time its mail waits: session_tls.c no
+ * longer offers it STARTTLS.  So that nobody is kept in clear for another reason, tls_note_mismatch() counts only what
+ * says so: our own search found nothing, the client's alert names the parameters (never the certificate), or the client
+ * resets the connection where it should answer ServerHello, as some do in place of the alert.
  */
+#include <errno.h>
+#include <openssl/err.h>
 #include <openssl/x509.h>
 
 #include "tls/tls_priv.h"
@@ -39,6 +46,13 @@ static const char *version_name(const SSL *ssl)
     }
 }
 
+/* Was a certificate asked for, and is it of somebody we trust?  OpenSSL says OK for none, too. */
+static bool is_verified(const struct tls_session *t)
+{
+    return (SSL_get_verify_mode(t->ssl) & SSL_VERIFY_PEER) != 0 && SSL_get0_peer_certificate(t->ssl) != NULL &&
+           SSL_get_verify_result(t->ssl) == X509_V_OK;
+}
+
 bool tls_info(const struct stream *s, struct tls_info *out)
 {
     const struct tls_session *t = stream_transport_state(s);
@@ -52,10 +66,59 @@ bool tls_info(const struct stream *s, struct tls_info *out)
         out->cipher = "unknown";
     }
     out->resumed = SSL_session_reused(t->ssl) == 1;
-    out->verified = t->client != NULL && SSL_get_verify_mode(t->ssl) == SSL_VERIFY_PEER &&
-                    SSL_get_verify_result(t->ssl) == X509_V_OK;
-    put_subject(t->ssl, out->subject, sizeof(out->subject));
+    out->verified = is_verified(t);
+    out->subject[0] = '\0';
+    if (t->client != NULL || out->verified) {
+        put_subject(t->ssl, out->subject, sizeof(out->subject));
+    }
     return true;
+}
+
+static bool names_parameters(int reason)
+{
+    switch (reason) {
+    case SSL_R_NO_SHARED_CIPHER:
+    case SSL_R_NO_SUITABLE_KEY_SHARE:
+    case SSL_R_NO_SHARED_GROUPS:
+    case SSL_R_NO_SUITABLE_SIGNATURE_ALGORITHM:
+    case SSL_R_NO_SHARED_SIGNATURE_ALGORITHMS:
+    case SSL_R_UNSUPPORTED_PROTOCOL:
+    case SSL_R_UNKNOWN_PROTOCOL:
+    case SSL_R_VERSION_TOO_LOW:
+    case SSL_R_SSLV3_ALERT_HANDSHAKE_FAILURE:
+    case SSL_R_TLSV1_ALERT_PROTOCOL_VERSION:
+    case SSL_R_TLSV1_ALERT_INSUFFICIENT_SECURITY:
+        return true;
+    default:
+        return false;
+    }
+}
+
+/* Has it our ServerHello, and has it not said anything since? */
+static bool owes_answer(const SSL *ssl)
+{
+    OSSL_HANDSHAKE_STATE state = SSL_get_state(ssl);
+
+    return state == TLS_ST_SW_SRVR_HELLO || state == TLS_ST_SW_SRVR_DONE || state == TLS_ST_EARLY_DATA;
+}
+
+void tls_note_mismatch(struct tls_session *t, int ssl_error, int err)
+{
+    unsigned long code = ERR_peek_last_error();
+
+    if (!SSL_is_server(t->ssl) || SSL_is_init_finished(t->ssl)) {
+        return;
+    }
+    t->mismatch = ssl_error == SSL_ERROR_SYSCALL
+                      ? (err == ECONNRESET || err == EPIPE) && owes_answer(t->ssl)
+                      : ERR_GET_LIB(code) == ERR_LIB_SSL && names_parameters(ERR_GET_REASON(code));
+}
+
+bool tls_mismatch(const struct stream *s)
+{
+    const struct tls_session *t = stream_transport_state(s);
+
+    return t != NULL && t->mismatch;
 }
 
 bool tls_untrusted(const struct stream *s)

@@ -4,6 +4,9 @@
  * Workers may not read keys after they drop their privileges, and a renewed pair must be judged before
  * anything is changed for it; so files are read here, once, and contexts are made from memory.  Changes are
  * seen by content, not by time stamp, so a symbolic link that was turned around counts.
+ *
+ * One that has expired is material like another: most senders do not look, and in clear nobody is better off.  With
+ * errs->lenient, a pair that cannot be used is left out, and so is a tls.client_ca.
  */
 #include <errno.h>
 
@@ -70,7 +73,9 @@ static void check_dates(const X509 *x, struct tls_pair *p, int line, struct conf
 
     p->not_after_s = to_seconds(X509_get0_notAfter(x));
     if (p->not_after_s < now) {
-        config_errors_add(errs, false, line, 1, "the certificate %s has expired", p->certificate_path);
+        config_errors_add(errs, true, line, 1,
+                          "the certificate %s has expired; it is served all the same: renew it",
+                          p->certificate_path);
     } else if (p->not_after_s < now + SOON_S) {
         config_errors_add(errs, true, line, 1, "the certificate %s expires in %d days", p->certificate_path,
                           (int)((p->not_after_s - now) / 86400));
@@ -80,34 +85,37 @@ static void check_dates(const X509 *x, struct tls_pair *p, int line, struct conf
     }
 }
 
-static void check_pair(struct tls_pair *p, int line, struct config_errors *errs)
+static bool check_pair(struct tls_pair *p, int line, struct config_errors *errs)
 {
     BIO *cb = BIO_new_mem_buf(p->certificate.ptr, (int)p->certificate.len);
     BIO *kb = BIO_new_mem_buf(p->key.ptr, (int)p->key.len);
     X509 *x = PEM_read_bio_X509(cb, NULL, no_password, NULL);
     EVP_PKEY *k = PEM_read_bio_PrivateKey(kb, NULL, no_password, NULL);
+    bool ok = x != NULL && k != NULL && X509_check_private_key(x, k) == 1;
 
     if (x == NULL) {
-        config_errors_add(errs, false, line, 1, "%s holds no PEM certificate", p->certificate_path);
+        config_errors_material(errs, line, 1, "%s holds no PEM certificate", p->certificate_path);
     } else {
         check_dates(x, p, line, errs);
     }
     if (k == NULL) {
-        config_errors_add(errs, false, line, 1,
-                          "%s holds no PEM private key that can be read without a password", p->key_path);
+        config_errors_material(errs, line, 1,
+                               "%s holds no PEM private key that can be read without a password",
+                               p->key_path);
     }
-    if (x != NULL && k != NULL && X509_check_private_key(x, k) != 1) {
-        config_errors_add(errs, false, line, 1, "the private key %s does not belong to the certificate %s",
-                          p->key_path, p->certificate_path);
+    if (x != NULL && k != NULL && !ok) {
+        config_errors_material(errs, line, 1, "the private key %s does not belong to the certificate %s",
+                               p->key_path, p->certificate_path);
     }
     EVP_PKEY_free(k);
     X509_free(x);
     BIO_free(kb);
     BIO_free(cb);
     ERR_clear_error();
+    return ok;
 }
 
-static void load_pair(struct tls_pair *p, const struct config_keypair *kp, struct config_errors *errs)
+static bool load_pair(struct tls_pair *p, const struct config_keypair *kp, struct config_errors *errs)
 {
     int certificate_errno, key_errno;
     bool certificate, key;
@@ -119,44 +127,64 @@ static void load_pair(struct tls_pair *p, const struct config_keypair *kp, struc
     key = read_file(kp->private_key, &p->key);
     key_errno = errno;
     if (!certificate) {
-        config_errors_add(errs, false, kp->line, 1, "the certificate %s cannot be read: %s", kp->certificate,
-                          strerror(certificate_errno));
+        config_errors_material(errs, kp->line, 1, "the certificate %s cannot be read: %s", kp->certificate,
+                               strerror(certificate_errno));
     }
     if (!key) {
-        config_errors_add(errs, false, kp->line, 1, "the private key %s cannot be read: %s", kp->private_key,
-                          strerror(key_errno));
+        config_errors_material(errs, kp->line, 1, "the private key %s cannot be read: %s", kp->private_key,
+                               strerror(key_errno));
     }
-    if (certificate && key) {
-        digest_of(&p->certificate, &p->key, p->digest);
-        check_pair(p, kp->line, errs);
+    if (!certificate || !key) {
+        return false;
     }
+    digest_of(&p->certificate, &p->key, p->digest);
+    return check_pair(p, kp->line, errs);
 }
 
-/* Would a worker get its contexts?  Said here, where somebody hears of it. */
-static void try_contexts(const struct config *conf, const struct tls_material *m, struct config_errors *errs)
+static bool holds_certificate(const struct buf *pem)
+{
+    BIO *bio = BIO_new_mem_buf(pem->ptr, (int)pem->len);
+    X509 *x = PEM_read_bio_X509(bio, NULL, no_password, NULL);
+    bool ok = x != NULL;
+
+    X509_free(x);
+    BIO_free(bio);
+    ERR_clear_error();
+    return ok;
+}
+
+static void load_client_ca(struct tls_material *m, const struct config_tls_section *tls, struct config_errors *errs)
+{
+    if (slice_empty(slice_str(tls->client_ca))) {
+        return;
+    }
+    m->client_ca_path = tls->client_ca;
+    if (!read_file(tls->client_ca, &m->client_ca)) {
+        config_errors_material(errs, tls->client_ca_line, 1, "tls.client_ca: %s cannot be read: %s",
+                               tls->client_ca, strerror(errno));
+    } else if (!holds_certificate(&m->client_ca)) {
+        config_errors_material(errs, tls->client_ca_line, 1, "tls.client_ca: %s holds no PEM certificate",
+                               tls->client_ca);
+    } else {
+        sha256_of(m->client_ca.ptr, m->client_ca.len, m->client_ca_digest);
+        return;
+    }
+    buf_reset(&m->client_ca);
+}
+
+/* Would a worker get its contexts of this pair?  Said here, where somebody hears of it. */
+static bool try_context(const struct config *conf, const struct tls_material *m, size_t pair,
+                        struct config_errors *errs)
 {
     _Alignas(64) unsigned char share[TLS_TICKET_SHARE] = { 0 };
+    struct tls_material one = { .count = 1, .client_ca = m->client_ca };
+    struct tls_server *t;
 
-    tls_server_free(tls_server_new(conf, m, share, errs));
+    one.pair[0] = m->pair[pair];
+    t = tls_server_new(conf, &one, share, errs);
+    tls_server_free(t);
     OPENSSL_cleanse(share, sizeof(share));
-}
-
-struct tls_material *tls_material_load(const struct config *conf, struct config_errors *errs)
-{
-    struct tls_material *m = xcalloc(1, sizeof(*m));
-    size_t before = errs->fatal;
-
-    for (size_t i = 0; i < conf->tls.pair_count; i++) {
-        load_pair(&m->pair[m->count++], &conf->tls.pair[i], errs);
-    }
-    if (errs->fatal == before) {
-        try_contexts(conf, m, errs);
-    }
-    if (errs->fatal > before) {
-        tls_material_free(m);
-        return NULL;
-    }
-    return m;
+    return t != NULL;
 }
 
 static void wipe(struct buf *b)
@@ -167,36 +195,85 @@ static void wipe(struct buf *b)
     buf_fini(b);
 }
 
+static void free_pair(struct tls_pair *p)
+{
+    buf_fini(&p->certificate);
+    wipe(&p->key);
+    *p = (struct tls_pair){ .certificate_path = NULL };
+}
+
+struct tls_material *tls_material_load(const struct config *conf, struct config_errors *errs)
+{
+    struct tls_material *m = xcalloc(1, sizeof(*m));
+    size_t before = errs->fatal, of_file = config_errors_of_file(errs);
+
+    load_client_ca(m, &conf->tls, errs);
+    for (size_t i = 0; i < conf->tls.pair_count && config_errors_of_file(errs) == of_file; i++) {
+        struct tls_pair *p = &m->pair[m->count];
+
+        if (load_pair(p, &conf->tls.pair[i], errs) && try_context(conf, m, m->count, errs)) {
+            m->count++;
+        } else {
+            free_pair(p);
+        }
+    }
+    if (errs->fatal > before || m->count == 0) {
+        tls_material_free(m);
+        return NULL;
+    }
+    return m;
+}
+
 void tls_material_free(struct tls_material *m)
 {
     if (m == NULL) {
         return;
     }
     for (size_t i = 0; i < m->count; i++) {
-        buf_fini(&m->pair[i].certificate);
-        wipe(&m->pair[i].key);
+        free_pair(&m->pair[i]);
     }
+    buf_fini(&m->client_ca);
     free(m);
+}
+
+static bool pair_changed(const struct tls_pair *p)
+{
+    struct buf certificate, key;
+    uint8_t digest[SHA256_LEN];
+    bool have = read_file(p->certificate_path, &certificate);
+
+    have = read_file(p->key_path, &key) && have;
+    if (have) {
+        digest_of(&certificate, &key, digest);
+    }
+    buf_fini(&certificate);
+    wipe(&key);
+    return !have || memcmp(digest, p->digest, sizeof(digest)) != 0;
+}
+
+static bool client_ca_changed(const struct tls_material *m)
+{
+    uint8_t digest[SHA256_LEN];
+    struct buf pem;
+    bool have;
+
+    if (m->client_ca_path == NULL) {
+        return false;
+    }
+    have = read_file(m->client_ca_path, &pem);
+    if (have) {
+        sha256_of(pem.ptr, pem.len, digest);
+    }
+    buf_fini(&pem);
+    return !have || memcmp(digest, m->client_ca_digest, sizeof(digest)) != 0;
 }
 
 bool tls_material_changed(const struct tls_material *m)
 {
-    bool changed = false;
+    bool changed = client_ca_changed(m);
 
     for (size_t i = 0; i < m->count && !changed; i++) {
-        const struct tls_pair *p = &m->pair[i];
-        struct buf certificate, key;
-        uint8_t digest[SHA256_LEN];
-        bool have = read_file(p->certificate_path, &certificate);
-
-        have = read_file(p->key_path, &key) && have;
-        changed = !have;
-        if (have) {
-            digest_of(&certificate, &key, digest);
-            changed = memcmp(digest, p->digest, sizeof(digest)) != 0;
-        }
-        buf_fini(&certificate);
-        wipe(&key);
+        changed = pair_changed(&m->pair[i]);
     }
     return changed;
 }

@@ -28,9 +28,10 @@ void tls_use_buffers(void);
 struct tls_material; /* octets of all pairs, checked to match */
 
 /*
- * Reads and checks every pair of conf->tls: readable, key matches certificate, not expired.  NULL with errors
- * (positions from the configuration) otherwise; a pair that expires within 14 days is a warning.  Also tried:
- * whether contexts can be made of all this (chain, tls.ciphers).  Blocking.
+ * Reads and checks every pair of conf->tls, and tls.client_ca: readable, key matches certificate, and OpenSSL makes
+ * contexts of them (chain, tls.ciphers).  One that has expired, or will within 14 days, is a warning.  NULL with errors
+ * (positions from the configuration).  With errs->lenient, what cannot be used is left out; NULL then if no pair is
+ * left.  Blocking.
  */
 struct tls_material *tls_material_load(const struct config *conf, struct config_errors *errs) MUST_USE;
 void                 tls_material_free(struct tls_material *m);
@@ -79,14 +80,20 @@ void tls_connect(struct tls_client *t, struct stream *s, const char *server);
 struct tls_info {
     const char *version;  /* "TLS1.3" */
     const char *cipher;   /* "TLS_AES_256_GCM_SHA384" */
-    char        subject[256]; /* of the peer's certificate, cleaned; "" without one */
+    char        subject[256]; /* of the peer's certificate, cleaned; "" without one, inbound also if not verified */
     bool        resumed;
-    bool        verified;     /* outbound: chain and name were good */
+    bool        verified;     /* outbound: chain and name were good; inbound: signed by one of tls.client_ca */
 };
 bool tls_info(const struct stream *s, struct tls_info *out); /* false: the stream is plain */
 
 /* A sentence about the last failed handshake of this stream, for the log; never NULL. */
 const char *tls_error(const struct stream *s);
+
+/*
+ * Inbound: did the handshake fail because the two share no version, cipher or group?  Time-outs, certificate alerts and
+ * octets that are no TLS are something else.
+ */
+bool tls_mismatch(const struct stream *s);
 
 /* Outbound: did the handshake fail over the server's certificate (`verify`), and not over anything else? */
 bool tls_untrusted(const struct stream *s);

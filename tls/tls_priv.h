@@ -26,6 +26,9 @@ struct tls_pair {
 struct tls_material {
     struct tls_pair pair[CONFIG_MAX_KEYPAIRS];
     size_t          count;
+    struct buf      client_ca; /* PEM: who may have signed clients' certificates; empty: none is asked for */
+    uint8_t         client_ca_digest[SHA256_LEN];
+    const char     *client_ca_path; /* NULL: there is none */
 };
 
 /* The state behind a stream (transport.c). */
@@ -37,6 +40,7 @@ struct tls_session {
     unsigned           reads;    /* of the descriptor that this call may still make */
     char               error[160];
     bool               broken;
+    bool               mismatch; /* no shared version, cipher or group, as far as we can see */
 };
 
 extern const struct transport tls_transport;
@@ -45,6 +49,9 @@ struct tls_session *tls_session_new(SSL *ssl);
 
 /* What OpenSSL says went wrong last, as text without line breaks; clears its queue. */
 void tls_reason(char *mem, size_t size, const char *fallback);
+
+/* A handshake has failed with this SSL_get_error() and errno, and OpenSSL's queue is as it left it (describe.c). */
+void tls_note_mismatch(struct tls_session *t, int ssl_error, int err);
 
 /* Pieces of this thread's region that OpenSSL has now (buffers.c); for tests. */
 size_t tls_buffers_in_use(void);

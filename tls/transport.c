@@ -12,6 +12,7 @@
  * A TCP close without close_notify is an error and not an end of file (TLS-16): a message is complete by its
  * own mark only, and nothing that an attacker cuts off may look complete.
  */
+#include <errno.h>
 #include <openssl/err.h>
 
 #include "tls/tls_priv.h"
@@ -41,7 +42,10 @@ void tls_reason(char *mem, size_t size, const char *fallback)
 /* Maps what SSL_get_error() says; 0 for a clean end. */
 static int status_of(struct tls_session *t, int result)
 {
-    switch (SSL_get_error(t->ssl, result)) {
+    int err = errno;
+    int why = SSL_get_error(t->ssl, result);
+
+    switch (why) {
     case SSL_ERROR_WANT_READ:
         return STREAM_AGAIN_READ;
     case SSL_ERROR_WANT_WRITE:
@@ -49,9 +53,11 @@ static int status_of(struct tls_session *t, int result)
     case SSL_ERROR_ZERO_RETURN:
         return 0;
     case SSL_ERROR_SYSCALL:
+        tls_note_mismatch(t, why, err);
         tls_reason(t->error, sizeof(t->error), "the peer closed the connection");
         break;
     default:
+        tls_note_mismatch(t, why, err);
         tls_reason(t->error, sizeof(t->error), "TLS error");
         break;
     }

@@ -297,6 +297,14 @@ static void rules_without_effect_are_warned_about(void **state)
         { "no scorer",
           R "    - {name: a, when: {score: \"> 1\"}, then: reject}\n    - {name: b, then: {score: 1}}\n",
           "f:3:24: warning: rule a: score: no rule above it has the action score\n" },
+        { "B6: the subject of a certificate that is not asked for",
+          R "    - {name: a, when: {not: {tls.client_subject: /CN=x}}, then: reject}\n",
+          "f:3:30: warning: rule a: tls.client_subject: no client certificate is asked for without "
+          "tls.client_ca, so there is never one\n" },
+        { "B6: of one that is asked for",
+          "tls: {certificate: /c, private_key: /k, client_ca: /ca}\n" R
+          "    - {name: a, when: {tls.client_subject: /CN=x}, then: reject}\n",
+          "" },
     };
 
     (void)state;

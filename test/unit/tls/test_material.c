@@ -83,7 +83,7 @@ static void dates_are_looked_at(void **state)
         const char *want;
         bool loads;
     } rows[] = {
-        { { "old", "DNS:a", true, -90 * DAY, -60 }, "has expired", false },
+        { { "old", "DNS:a", true, -90 * DAY, -60 }, "has expired; it is served all the same", true },
         { { "soon", "DNS:a", true, -90 * DAY, 3 * DAY + 60 }, "expires in 3 days", true },
         { { "early", "DNS:a", true, DAY, 90 * DAY }, "is not valid yet", true },
         { { "later", "DNS:a", true, -DAY, 15 * DAY }, NULL, true },
@@ -149,6 +149,70 @@ static void ciphers_that_openssl_refuses_are_said_at_load(void **state)
     pair_remove("good");
 }
 
+/* At a start there is nothing older that could serve on. */
+static void what_cannot_be_used_is_left_out_at_a_start(void **state)
+{
+    struct config_errors errs = { .lenient = true };
+    struct pair_paths p, none;
+    struct config *c;
+    struct tls_material *m;
+    struct tls_expiry e[2];
+
+    (void)state;
+    pair_make(&good, &p);
+    pair_paths(&none, "none");
+    c = config_of(&none);
+    assert_null(tls_material_load(c, &errs));
+    assert_int_equal(errs.fatal, 0);
+    assert_int_equal(errs.material, 2);
+    c->tls.pair[1] = (struct config_keypair){ p.certificate, p.key, 8 };
+    c->tls.pair_count = 2;
+    c->tls.client_ca = none.certificate;
+    m = tls_material_load(c, &errs);
+    assert_non_null(m);
+    assert_int_equal(errs.fatal, 0);
+    assert_int_equal(errs.material, 5);
+    assert_int_equal(tls_material_expiry(m, e, 2), 1);
+    assert_string_equal(e[0].path, p.certificate);
+    tls_material_free(m);
+    c->tls.ciphers = "NONSENSE"; /* the file's own mistake */
+    assert_null(tls_material_load(c, &errs));
+    assert_int_equal(errs.fatal, 1);
+    config_errors_fini(&errs);
+    free(c);
+    pair_remove("good");
+}
+
+static void a_file_of_authorities_is_read_and_watched(void **state)
+{
+    const struct pair_spec ca = { "ca", "DNS:ca", true, -DAY, 90 * DAY };
+    struct config_errors errs = { 0 };
+    struct pair_paths p, q;
+    struct config *c;
+    struct tls_material *m;
+
+    (void)state;
+    pair_make(&good, &p);
+    pair_make(&ca, &q);
+    c = config_of(&p);
+    c->tls.client_ca = q.certificate;
+    c->tls.client_ca_line = 9;
+    m = tls_material_load(c, &errs);
+    assert_non_null(m);
+    assert_int_equal(errs.count, 0);
+    assert_false(tls_material_changed(m));
+    write_text(q.certificate, "no certificate\n");
+    assert_true(tls_material_changed(m));
+    tls_material_free(m);
+    assert_null(tls_material_load(c, &errs));
+    assert_int_equal(errs.list[0].line, 9);
+    assert_non_null(strstr(errs.list[0].text, "holds no PEM certificate"));
+    config_errors_fini(&errs);
+    free(c);
+    pair_remove("good");
+    pair_remove("ca");
+}
+
 static void a_change_is_one_of_contents(void **state)
 {
     const struct pair_spec next = { "next", "DNS:mx.example", true, -DAY, 90 * DAY };
@@ -195,10 +259,13 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_good_pair_loads_and_tells_its_end),
-        cmocka_unit_test(dates_are_looked_at),
+        { "A9: one that has expired is a warning", dates_are_looked_at, NULL, NULL, NULL },
         cmocka_unit_test(what_is_no_pair_is_refused),
         cmocka_unit_test(a_key_with_a_password_is_refused_without_asking),
         cmocka_unit_test(ciphers_that_openssl_refuses_are_said_at_load),
+        { "A9: at a start what cannot be used is left out", what_cannot_be_used_is_left_out_at_a_start, NULL,
+          NULL, NULL },
+        { "B6: tls.client_ca is read and watched", a_file_of_authorities_is_read_and_watched, NULL, NULL, NULL },
         cmocka_unit_test(a_change_is_one_of_contents),
     };
 

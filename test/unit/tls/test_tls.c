@@ -16,6 +16,7 @@
 #include "test/unit/tls/pairs.h"
 #include "tls/tls_priv.h"
 
+#include <netinet/in.h>
 #include <openssl/bio.h>
 #include <openssl/ssl.h>
 
@@ -47,6 +48,16 @@ static struct tls_server *make_server(int min_version)
     t = tls_server_new(conf, material, share, &errs);
     assert_non_null(t);
     config_errors_fini(&errs);
+    return t;
+}
+
+static struct tls_server *make_strong_server(void)
+{
+    struct tls_server *t;
+
+    conf->tls.ciphers = "strong";
+    t = make_server(TLS1_2_VERSION);
+    conf->tls.ciphers = "";
     return t;
 }
 
@@ -126,14 +137,19 @@ struct raw {
     int fd;
 };
 
-static struct raw raw_new(void)
+static struct raw raw_on(int fd)
 {
-    struct raw r = { SSL_CTX_new(TLS_client_method()), NULL, one_stream() };
+    struct raw r = { SSL_CTX_new(TLS_client_method()), NULL, fd };
 
     r.ssl = SSL_new(r.ctx);
     SSL_set_fd(r.ssl, r.fd);
     SSL_set_connect_state(r.ssl);
     return r;
+}
+
+static struct raw raw_new(void)
+{
+    return raw_on(one_stream());
 }
 
 static bool raw_handshake(struct raw *r, struct tls_server *t)
@@ -310,7 +326,7 @@ static void sessions_are_resumed_at_any_worker(void **state)
     tls_server_free(other);
 }
 
-static int key_type_for(const char *ciphers, const char *name)
+static int key_type_at(struct tls_server *t, const char *ciphers, const char *name)
 {
     struct raw r = raw_new();
     X509 *x;
@@ -319,7 +335,7 @@ static int key_type_for(const char *ciphers, const char *name)
     SSL_set_max_proto_version(r.ssl, TLS1_2_VERSION);
     assert_int_equal(SSL_set_cipher_list(r.ssl, ciphers), 1);
     SSL_set_tlsext_host_name(r.ssl, (void *)(uintptr_t)name);
-    if (raw_handshake(&r, server)) {
+    if (raw_handshake(&r, t)) {
         x = SSL_get1_peer_certificate(r.ssl);
         type = EVP_PKEY_get_base_id(X509_get0_pubkey(x));
         X509_free(x);
@@ -328,14 +344,80 @@ static int key_type_for(const char *ciphers, const char *name)
     return type;
 }
 
+static int key_type_for(const char *ciphers, const char *name)
+{
+    return key_type_at(server, ciphers, name);
+}
+
 static void a_client_gets_the_key_type_it_can_use(void **state)
 {
     (void)state;
     assert_int_equal(key_type_for("ECDHE-RSA-AES128-GCM-SHA256", "mx.example"), EVP_PKEY_RSA);
     assert_int_equal(key_type_for("ECDHE-ECDSA-AES128-GCM-SHA256", "mx.example"), EVP_PKEY_EC);
     assert_int_equal(key_type_for("ECDHE-RSA-AES256-SHA384", "mx.example"), EVP_PKEY_RSA);
-    assert_int_equal(key_type_for("AES128-SHA", "mx.example"), 0); /* no forward secrecy */
     assert_int_equal(key_type_for("ADH-AES128-GCM-SHA256:@SECLEVEL=0", "mx.example"), 0);
+    assert_int_equal(key_type_for("NULL-SHA256:@SECLEVEL=0", "mx.example"), 0);
+}
+
+/* What each client of TLS 1.2 offers alone: taken by default, and by `strong`? */
+static void old_ciphers_are_taken_by_default_and_not_by_strong(void **state)
+{
+    static const struct {
+        const char *ciphers;
+        bool strong;
+    } rows[] = {
+        { "AES128-SHA", false },          { "AES256-GCM-SHA384", false },
+        { "ECDHE-RSA-AES128-SHA", false }, { "DHE-RSA-AES256-SHA", false },
+        { "ECDHE-RSA-AES256-SHA384", false }, { "DHE-RSA-AES128-GCM-SHA256", true },
+        { "ECDHE-RSA-AES256-GCM-SHA384", true },
+    };
+    struct tls_server *strong = make_strong_server();
+
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        if (key_type_for(rows[i].ciphers, "mx.example") != EVP_PKEY_RSA) {
+            fail_msg("%s: not taken by default", rows[i].ciphers);
+        }
+        if ((key_type_at(strong, rows[i].ciphers, "mx.example") != 0) != rows[i].strong) {
+            fail_msg("%s: %staken by strong", rows[i].ciphers, rows[i].strong ? "not " : "");
+        }
+    }
+    tls_server_free(strong);
+}
+
+static bool group_works_at(struct tls_server *t, int version, const char *group)
+{
+    struct raw r = raw_new();
+    bool ok;
+
+    SSL_set_max_proto_version(r.ssl, version);
+    assert_int_equal(SSL_set1_groups_list(r.ssl, (char *)(uintptr_t)group), 1);
+    ok = raw_handshake(&r, t);
+    raw_free(&r);
+    return ok;
+}
+
+static void old_groups_are_taken_by_default_and_not_by_strong(void **state)
+{
+    static const struct {
+        const char *group;
+        bool usual, strong;
+    } rows[] = {
+        { "X25519", true, true },       { "P-256", true, true },  { "P-384", true, true },
+        { "P-521", true, false },       { "X448", true, false },  { "ffdhe2048", true, false },
+        { "ffdhe8192", false, false }, /* dear, and nobody has it alone */
+    };
+    struct tls_server *strong = make_strong_server();
+
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        if (group_works_at(server, TLS1_3_VERSION, rows[i].group) != rows[i].usual ||
+            group_works_at(strong, TLS1_3_VERSION, rows[i].group) != rows[i].strong) {
+            fail_msg("%s", rows[i].group);
+        }
+    }
+    assert_true(group_works_at(server, TLS1_2_VERSION, "P-521"));
+    tls_server_free(strong);
 }
 
 static void aes_128_is_preferred_and_nothing_is_forced(void **state)
@@ -400,26 +482,118 @@ static void names_choose_certificates_and_unknown_ones_get_the_first(void **stat
     }
 }
 
-static void alpn_is_smtp_or_nothing(void **state)
+static void alpn_is_smtp_or_ignored(void **state)
 {
     static const struct {
-        struct slice offer;
-        bool works;
+        struct slice offer, chosen;
     } rows[] = {
-        { SLICE_INIT("\4smtp"), true },
-        { SLICE_INIT("\2h2\4smtp"), true },
-        { SLICE_INIT("\2h2\10http/1.1"), false },
+        { SLICE_INIT("\4smtp"), SLICE_INIT("smtp") },
+        { SLICE_INIT("\2h2\4smtp"), SLICE_INIT("smtp") },
+        { SLICE_INIT("\5esmtp"), SLICE_INIT("") },
+        { SLICE_INIT("\2h2\10http/1.1"), SLICE_INIT("") },
     };
 
     (void)state;
     for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
         struct raw r = raw_new();
+        const unsigned char *chosen;
+        unsigned len;
 
         SSL_set_alpn_protos(r.ssl, (const unsigned char *)rows[i].offer.ptr, (unsigned)rows[i].offer.len);
-        assert_int_equal(raw_handshake(&r, server), rows[i].works);
-        assert_int_equal(a.errors, rows[i].works ? 0 : 1);
+        assert_true(raw_handshake(&r, server));
+        SSL_get0_alpn_selected(r.ssl, &chosen, &len);
+        assert_true(slice_eq(slice_of(chosen, len), rows[i].chosen));
         raw_free(&r);
     }
+}
+
+/* ---- certificates of clients ---- */
+
+/* What the server says of a client with this certificate (NULL: none); the session works in any case. */
+static void assert_subject(struct tls_server *t, const struct pair_paths *own, int version, const char *want)
+{
+    struct raw r = raw_new();
+    struct tls_info info;
+
+    SSL_set_max_proto_version(r.ssl, version);
+    if (own != NULL) {
+        assert_int_equal(SSL_use_certificate_file(r.ssl, own->certificate, SSL_FILETYPE_PEM), 1);
+        assert_int_equal(SSL_use_PrivateKey_file(r.ssl, own->key, SSL_FILETYPE_PEM), 1);
+    }
+    assert_true(raw_handshake(&r, t));
+    assert_true(tls_info(a.s, &info));
+    assert_string_equal(info.subject, want);
+    assert_int_equal(info.verified, want[0] != '\0');
+    raw_free(&r);
+}
+
+static void a_clients_subject_is_one_that_was_verified(void **state)
+{
+    struct config_errors errs = { 0 };
+    const struct pair_spec late = { "late", "DNS:late", true, -90 * DAY, -DAY };
+    struct pair_paths expired;
+    struct tls_material *m;
+    struct tls_server *t;
+
+    (void)state;
+    pair_make(&late, &expired);
+    for (int version = TLS1_2_VERSION; version <= TLS1_3_VERSION; version++) {
+        assert_subject(server, &paths[2], version, ""); /* nothing is asked for */
+        conf->tls.client_ca = paths[2].certificate;
+        m = tls_material_load(conf, &errs);
+        t = tls_server_new(conf, m, share, &errs);
+        assert_subject(t, &paths[2], version, "/CN=two");
+        assert_subject(t, &paths[1], version, ""); /* of somebody else */
+        assert_subject(t, NULL, version, "");
+        tls_server_free(t);
+        tls_material_free(m);
+        conf->tls.client_ca = expired.certificate;
+        m = tls_material_load(conf, &errs);
+        t = tls_server_new(conf, m, share, &errs);
+        assert_subject(t, &expired, version, "");
+        tls_server_free(t);
+        tls_material_free(m);
+        conf->tls.client_ca = "";
+    }
+    pair_remove("late");
+    config_errors_fini(&errs);
+}
+
+/* A ticket carries what was said of the certificate: one from before a change of tls.client_ca must not be believed. */
+static void a_ticket_carries_no_subject_to_another_authority(void **state)
+{
+    struct config_errors errs = { 0 };
+    const char *files[] = { paths[2].certificate, paths[1].certificate };
+    const char *subjects[] = { "/CN=two", "" };
+    SSL_SESSION *kept = NULL;
+
+    (void)state;
+    for (int i = 0; i < 3; i++) {
+        struct tls_material *m;
+        struct tls_server *t;
+        struct raw r = raw_new();
+        struct tls_info info;
+
+        conf->tls.client_ca = files[i / 2];
+        m = tls_material_load(conf, &errs);
+        t = tls_server_new(conf, m, share, &errs);
+        SSL_set_max_proto_version(r.ssl, TLS1_2_VERSION);
+        SSL_use_certificate_file(r.ssl, paths[2].certificate, SSL_FILETYPE_PEM);
+        SSL_use_PrivateKey_file(r.ssl, paths[2].key, SSL_FILETYPE_PEM);
+        assert_true(kept == NULL || SSL_set_session(r.ssl, kept) == 1);
+        assert_true(raw_handshake(&r, t));
+        assert_true(tls_info(a.s, &info));
+        assert_string_equal(info.subject, subjects[i / 2]);
+        assert_int_equal(info.resumed, i == 1);
+        SSL_SESSION_free(kept);
+        kept = SSL_get1_session(r.ssl);
+        SSL_set_shutdown(r.ssl, SSL_SENT_SHUTDOWN); /* else OpenSSL takes the session for a bad one */
+        raw_free(&r);
+        tls_server_free(t);
+        tls_material_free(m);
+    }
+    SSL_SESSION_free(kept);
+    conf->tls.client_ca = "";
 }
 
 static bool works_with(int version, struct tls_server *t, const char **named)
@@ -467,6 +641,85 @@ static void old_versions_are_spoken_only_where_asked_for(void **state)
     }
     tls_server_free(old);
     tls_server_free(new_only);
+}
+
+/* ---- why a handshake failed ---- */
+
+enum ending { GOES_ON = 0, DISTRUSTS, RESETS, CLOSES };
+
+static int never_good(int good UNUSED, X509_STORE_CTX *chain UNUSED)
+{
+    return 0;
+}
+
+/* By TCP: a reset needs it. */
+static int tcp_stream(void)
+{
+    struct sockaddr_in at = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+    socklen_t len = sizeof(at);
+    int listener = socket(AF_INET, SOCK_STREAM, 0), fd = socket(AF_INET, SOCK_STREAM, 0);
+
+    assert_int_equal(bind(listener, (struct sockaddr *)&at, len), 0);
+    assert_int_equal(listen(listener, 1), 0);
+    assert_int_equal(getsockname(listener, (struct sockaddr *)&at, &len), 0);
+    assert_int_equal(connect(fd, (struct sockaddr *)&at, len), 0);
+    a.s = stream_new(loop, accept4(listener, NULL, NULL, SOCK_NONBLOCK), &events, &a);
+    close(listener);
+    assert_int_equal(fcntl(fd, F_SETFL, O_NONBLOCK), 0);
+    return fd;
+}
+
+static void end_raw(struct raw *r, enum ending how)
+{
+    struct linger at_once = { 1, 0 };
+    char mem[16384];
+
+    if (how == RESETS) {
+        assert_int_equal(setsockopt(r->fd, SOL_SOCKET, SO_LINGER, &at_once, sizeof(at_once)), 0);
+    }
+    while (recv(r->fd, mem, sizeof(mem), 0) > 0) { /* what is not read makes a reset of any close */
+    }
+    close(r->fd);
+    r->fd = -1;
+}
+
+/* The client's first flight, our answer, and then the client's last act: was nothing in common? */
+static bool is_mismatch_after(enum ending how, const char *ciphers, int version)
+{
+    struct raw r = raw_on(tcp_stream());
+    bool mismatch;
+
+    SSL_set_max_proto_version(r.ssl, version);
+    SSL_set_security_level(r.ssl, 0);
+    assert_int_equal(SSL_set_cipher_list(r.ssl, ciphers), 1);
+    if (how == DISTRUSTS) {
+        SSL_set_verify(r.ssl, SSL_VERIFY_PEER, never_good);
+    }
+    tls_accept(server, a.s);
+    assert_int_equal(SSL_get_error(r.ssl, SSL_do_handshake(r.ssl)), SSL_ERROR_WANT_READ);
+    (void)run_for(20);
+    if (how == RESETS || how == CLOSES) {
+        end_raw(&r, how);
+    } else {
+        (void)SSL_do_handshake(r.ssl);
+    }
+    (void)run_for(20);
+    assert_int_equal(a.errors, 1);
+    mismatch = tls_mismatch(a.s);
+    raw_free(&r);
+    return mismatch;
+}
+
+static void nothing_in_common_is_told_from_the_rest(void **state)
+{
+    (void)state;
+    assert_true(is_mismatch_after(GOES_ON, "ADH-AES128-SHA256", TLS1_2_VERSION));
+    assert_true(is_mismatch_after(GOES_ON, "ALL", TLS1_1_VERSION));
+    for (int version = TLS1_2_VERSION; version <= TLS1_3_VERSION; version++) {
+        assert_false(is_mismatch_after(DISTRUSTS, "ALL", version));
+        assert_false(is_mismatch_after(CLOSES, "ALL", version));
+        assert_true(is_mismatch_after(RESETS, "ALL", version));
+    }
 }
 
 static void a_client_cannot_renegotiate(void **state)
@@ -740,8 +993,17 @@ int main(void)
         cmocka_unit_test(sessions_are_resumed_at_any_worker),
         cmocka_unit_test(a_client_gets_the_key_type_it_can_use),
         cmocka_unit_test(aes_128_is_preferred_and_nothing_is_forced),
+        { "A11: old ciphers are taken by default", old_ciphers_are_taken_by_default_and_not_by_strong, NULL, NULL,
+          NULL },
+        { "A11: old groups are taken by default", old_groups_are_taken_by_default_and_not_by_strong, NULL, NULL,
+          NULL },
         cmocka_unit_test(names_choose_certificates_and_unknown_ones_get_the_first),
-        cmocka_unit_test(alpn_is_smtp_or_nothing),
+        { "A20: ALPN is ignored unless it names smtp", alpn_is_smtp_or_ignored, NULL, NULL, NULL },
+        { "A11: a failure for want of anything in common is told from the rest", nothing_in_common_is_told_from_the_rest, NULL, NULL, NULL },
+        { "B6: a client's subject is one that was verified", a_clients_subject_is_one_that_was_verified, NULL,
+          NULL, NULL },
+        { "B6: a ticket carries no subject to another authority", a_ticket_carries_no_subject_to_another_authority,
+          NULL, NULL, NULL },
         cmocka_unit_test(old_versions_are_spoken_only_where_asked_for),
         cmocka_unit_test(a_client_cannot_renegotiate),
         cmocka_unit_test(half_a_record_waits_for_its_rest),
