@@ -3,15 +3,16 @@
  *
  * One entry a line: an address, or @domain for every address in it; blanks around it and what follows a `#`
  * at the start of a line or after a blank are ignored.  Kept as the file's text in lower case with a hash
- * table over it: local parts are compared without regard to ASCII case, as the servers behind do.
+ * table over it: local parts are compared without regard to ASCII case, as the servers behind do, and to quotes
+ * ("bob"@example.com is bob@example.com: RFC 5321 4.1.2).
  *
  * Owns: text, entries and table of each file, until config_free().
- * Limits: RECIPIENTS_MAX entries, TEXTFILE_MAX octets, LINE_MAX_BYTES a line; ten errors a file.
+ * Limits: RECIPIENTS_MAX entries, TEXTFILE_MAX octets, ADDRESS_MAX_BYTES a line; ten errors a file.
  */
 #include "config/load.h"
 #include "config/textfile.h"
 
-#define LINE_MAX_BYTES 320 /* 64 + @ + 255 (RFC 5321 4.5.3.1) */
+#define ADDRESS_MAX_BYTES 2400 /* a command line (CMD-15) and what IDNA adds to it */
 #define RECIPIENTS_MAX 1000000
 #define ERRORS_PER_FILE 10
 
@@ -40,23 +41,44 @@ static void report(struct source *s, const char *sentence, struct slice found)
     }
 }
 
+/* The local part as it is compared: in lower case, without quotes and the backslashes in them. */
+static void put_local(struct buf *out, struct slice local)
+{
+    bool quoted = local.len >= 2 && local.ptr[0] == '"' && local.ptr[local.len - 1] == '"';
+
+    local = quoted ? slice_of(local.ptr + 1, local.len - 2) : local;
+    for (size_t i = 0; i < local.len; i++) {
+        i += quoted && local.ptr[i] == '\\' && i + 1 < local.len;
+        buf_put_char(out, ascii_lower(local.ptr[i]));
+    }
+}
+
 static bool is_entry(struct slice s)
 {
     size_t at = slice_rfind(s, '@');
-    bool ok = s.len <= LINE_MAX_BYTES && hostname_valid(slice_skip(s, at + 1));
+    bool quoted = s.len > 0 && s.ptr[0] == '"';
+    bool ok = s.len <= ADDRESS_MAX_BYTES && hostname_valid(slice_skip(s, at + 1));
 
     for (size_t i = 0; i < s.len && ok; i++) {
-        ok = (unsigned char)s.ptr[i] > 0x20 && s.ptr[i] != 0x7f;
+        ok = (unsigned char)s.ptr[i] >= (quoted ? ' ' : '!') && s.ptr[i] != 0x7f;
     }
     return ok;
 }
 
+/* Its key takes the entry's own place in the text: it is never longer. */
 static void add_entry(struct config_recipients *r, struct slice entry)
 {
-    if (r->count == r->cap) {
-        return; /* cannot be: there is an entry for each line */
-    }
-    if (table_find(&r->table, entry) == NULL) {
+    char mem[ADDRESS_MAX_BYTES + 1];
+    size_t at = slice_rfind(entry, '@');
+    char *place = r->text.ptr + (entry.ptr - r->text.ptr);
+    struct buf key;
+
+    buf_init_fixed(&key, mem, sizeof(mem));
+    put_local(&key, slice_take(entry, at));
+    buf_put_slice(&key, slice_skip(entry, at));
+    memcpy(place, key.ptr, key.len);
+    entry = slice_of(place, key.len);
+    if (r->count < r->cap && table_find(&r->table, entry) == NULL) {
         table_insert(&r->table, &r->entries[r->count++], entry);
     }
 }
@@ -128,18 +150,16 @@ void free_recipients(struct config_recipients *r)
 
 bool config_recipient_known(const struct config_domain *d, struct slice local, struct slice domain)
 {
-    char mem[LINE_MAX_BYTES + 1];
+    char mem[ADDRESS_MAX_BYTES + 1];
     struct buf address;
+    size_t at;
 
-    if (d->recipients == NULL || local.len + domain.len + 1 > LINE_MAX_BYTES) {
-        return false;
-    }
     buf_init_fixed(&address, mem, sizeof(mem));
-    for (size_t i = 0; i < local.len; i++) {
-        buf_put_char(&address, ascii_lower(local.ptr[i]));
-    }
+    put_local(&address, local);
+    at = address.len;
     buf_put_char(&address, '@');
     buf_put_slice(&address, domain);
-    return table_find(&d->recipients->table, buf_slice(&address)) != NULL ||
-           table_find(&d->recipients->table, slice_skip(buf_slice(&address), local.len)) != NULL;
+    return d->recipients != NULL && buf_ok(&address) &&
+           (table_find(&d->recipients->table, buf_slice(&address)) != NULL ||
+            table_find(&d->recipients->table, slice_skip(buf_slice(&address), at)) != NULL);
 }

@@ -12,7 +12,7 @@
 #include "core/idna.h"
 
 #define NAME_MAX_BYTES 255
-#define ADDRESS_MAX_BYTES 1024
+#define ADDRESS_MAX_BYTES 2400 /* a command line, and what IDNA adds to it */
 
 /* ---- filling ---- */
 
@@ -403,7 +403,7 @@ bool entry_parse_address(struct slice text, struct buf *out)
     size_t at = slice_rfind(text, '@');
     struct slice local = slice_take(text, at);
 
-    if (at == text.len || local.len > 64) {
+    if (at == text.len) {
         return false;
     }
     for (size_t i = 0; i < local.len; i++) {

@@ -1,8 +1,8 @@
 /*
  * recipient.c - relay control.  Pure: configuration and a parsed recipient in, an answer out.
  *
- * glacis takes mail for `domains` and for nothing else (RFC 5321 3.6.2): literals, percent and bang paths and
- * quoted @ never pass, because the server behind might expand them.
+ * glacis takes mail for `domains` and for nothing else (RFC 5321 3.6.2): literals, percent and bang paths, quoted @ and
+ * (limits.encapsulated) addresses within local parts never pass, because the server behind might expand them.
  */
 #include "proxy/recipient.h"
 
@@ -38,7 +38,11 @@ enum reply_id recipient_route(const struct config *conf, struct arena *a, struct
     if (rcpt->home == NULL) {
         return REPLY_RELAY_DENIED;
     }
-    return local_part_routes(rcpt->local) ? REPLY_ROUTED_LOCAL : REPLY_RCPT_OK;
+    if (local_part_routes(rcpt->local) || (conf->limits.encapsulated == ENCAPSULATED_REJECT &&
+                                           local_part_encapsulates(rcpt->local))) {
+        return REPLY_ROUTED_LOCAL;
+    }
+    return REPLY_RCPT_OK;
 }
 
 bool recipient_unlisted(const struct recipient *rcpt)

@@ -5,20 +5,19 @@
  * literals in one spelling, source routes gone, the local part as it came with its quotes.  Nothing that is
  * not understood is passed on.
  *
- * Laxer than RFC 5321 4.1.2 in three places, for mail that exists: a blank behind "FROM:" (CMD-21); dots at
- * the ends of a local part or side by side (some large carriers gave out such addresses); local parts up
- * to LOCAL_MAX octets, because tagged senders (BATV, SRS) are longer than 64 (DSN-09).
+ * Laxer than RFC 5321 4.1.2 in three places, for mail that exists: blanks and tabs behind "FROM:" and between
+ * parameters (CMD-21); dots at the ends of a local part or side by side (some large carriers gave out such
+ * addresses); local parts of any length that the line has room for, because tagged senders (BATV, SRS of VERP) and
+ * encapsulated X.500 addresses are long: the server behind knows which of them exist (ADR-04, DSN-09).
  *
  * RFC: 5321 2.3.11, 4.1.1, 4.1.2, 4.1.3, appendix C; 6531 3.3; 3030 2.
- * Limits: LOCAL_MAX, IDNA_NAME_MAX; memory from the arena.
+ * Limits: IDNA_NAME_MAX; memory from the arena.
  */
 #include "proxy/smtp_parse.h"
 
 #include "core/idna.h"
 #include "core/utf8.h"
 #include "proxy/smtp_params.h"
-
-#define LOCAL_MAX 128
 
 /* A path as it was read.  The slices are of the command line, but for `domain`. */
 struct path {
@@ -104,6 +103,49 @@ bool local_part_routes(struct slice local)
         }
     }
     return false;
+}
+
+/* Wide and small forms of @ % ! |, which a server that folds them reads as such. */
+static bool is_wide_route(uint32_t c)
+{
+    static const uint32_t wide[] = { 0xff20, 0xfe6b, 0xff05, 0xfe6a, 0xff01, 0xfe57, 0xfe15, 0xff5c };
+
+    for (size_t i = 0; i < ARRAY_LEN(wide); i++) {
+        if (c == wide[i]) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* In any case; a backslash within quotes hides nothing. */
+static bool begins_with(struct slice local, struct slice tag)
+{
+    bool quoted = local.len > 0 && local.ptr[0] == '"';
+    size_t n = 0;
+
+    for (size_t i = quoted; i < local.len && n < tag.len; i++) {
+        if (quoted && local.ptr[i] == '\\') {
+            continue;
+        }
+        if (ascii_lower(local.ptr[i]) != ascii_lower(tag.ptr[n++])) {
+            return false;
+        }
+    }
+    return n == tag.len;
+}
+
+bool local_part_encapsulates(struct slice local)
+{
+    bool found = begins_with(local, SLICE("IMCEASMTP-"));
+
+    while (local.len > 0 && !found) {
+        size_t len;
+
+        found = is_wide_route(utf8_decode(local, &len));
+        local = slice_skip(local, len > 0 ? len : 1);
+    }
+    return found;
 }
 
 /* "[192.0.2.1]" or "[IPv6:2001:db8::1]". */
@@ -241,7 +283,7 @@ static enum path_error read_mailbox(struct slice s, struct path *out, struct sli
         out->routed = true;
     }
     n = s.len > 0 && s.ptr[0] == '"' ? quoted_string(s) : dot_string(s);
-    if (n == 0 || n > LOCAL_MAX || n == s.len) {
+    if (n == 0 || n == s.len) {
         return PATH_BAD;
     }
     out->local = slice_take(s, n);
@@ -259,7 +301,7 @@ static enum path_error read_mailbox(struct slice s, struct path *out, struct sli
     return s.ptr[0] == '@' ? read_domain(slice_take(slice_skip(s, 1), end - 1), out) : PATH_BAD;
 }
 
-/* "<path>"; *rest then begins with a blank or is empty. */
+/* "<path>"; *rest then begins with a blank or a tab, or is empty. */
 static enum path_error read_path(struct slice s, struct path *out, struct slice *rest)
 {
     enum path_error error = PATH_OK;
@@ -275,17 +317,18 @@ static enum path_error read_path(struct slice s, struct path *out, struct slice 
     } else {
         error = read_mailbox(s, out, rest);
     }
-    if (error == PATH_OK && rest->len > 0 && rest->ptr[0] != ' ') {
+    if (error == PATH_OK && rest->len > 0 && rest->ptr[0] != ' ' && rest->ptr[0] != '\t') {
         return PATH_BAD;
     }
     return error;
 }
 
-/* Behind "FROM:" or "TO:", blanks skipped.  No control character may follow anywhere (ADR-03). */
+/* Behind "FROM:" or "TO:", blanks skipped.  No other control character than a tab may follow anywhere (ADR-03); within
+ * a path a tab is refused there. */
 static bool take_keyword(struct slice arg, struct slice keyword, struct slice *rest)
 {
     for (size_t i = 0; i < arg.len; i++) {
-        if (!ascii_is_print(arg.ptr[i]) && (unsigned char)arg.ptr[i] < 0x80) {
+        if (!ascii_is_print(arg.ptr[i]) && (unsigned char)arg.ptr[i] < 0x80 && arg.ptr[i] != '\t') {
             return false;
         }
     }
@@ -302,24 +345,25 @@ static bool copy_slice(struct arena *a, struct slice s, struct slice *out)
 /* local@domain in the arena, and its halves as parts of it. */
 static bool copy_address(struct arena *a, const struct path *p, struct slice out[3])
 {
-    char mem[LOCAL_MAX + 1 + IDNA_NAME_MAX + 1];
-    struct buf b;
+    size_t at = p->domain.len > 0, len = p->local.len + at + p->domain.len;
+    char *mem;
 
-    buf_init_fixed(&b, mem, sizeof(mem));
-    buf_put_slice(&b, p->local);
-    if (p->domain.len > 0) {
-        buf_put_char(&b, '@');
-        buf_put_slice(&b, p->domain);
-    }
     out[0] = out[1] = out[2] = SLICE_NONE;
-    if (b.len == 0) {
+    if (len == 0) {
         return true;
     }
-    if (!copy_slice(a, buf_slice(&b), &out[0])) {
+    mem = arena_alloc(a, len);
+    if (mem == NULL) {
         return false;
     }
+    memcpy(mem, p->local.ptr, p->local.len);
+    if (at > 0) {
+        mem[p->local.len] = '@';
+        memcpy(mem + p->local.len + 1, p->domain.ptr, p->domain.len);
+    }
+    out[0] = slice_of(mem, len);
     out[1] = slice_take(out[0], p->local.len);
-    out[2] = slice_skip(out[0], p->local.len + (p->domain.len > 0));
+    out[2] = slice_skip(out[0], p->local.len + at);
     return true;
 }
 
@@ -355,7 +399,7 @@ enum parse_status smtp_parse_mail(struct slice arg, const struct smtp_offer *off
     if (status != PARSE_OK) {
         return status;
     }
-    if (!copy_address(a, &path, address) || !copy_slice(a, params.envid, &env->envid)) {
+    if (!copy_address(a, &path, address) || !copy_slice(a, buf_slice(&params.envid), &env->envid)) {
         return PARSE_NO_MEMORY;
     }
     env->sender = address[0];
@@ -374,19 +418,6 @@ enum parse_status smtp_parse_mail(struct slice arg, const struct smtp_offer *off
 static bool is_postmaster(const struct path *p)
 {
     return p->domain.len == 0 && slice_eq_nocase(p->local, SLICE("postmaster"));
-}
-
-/* Upper case, in the arena. */
-static bool copy_notify(struct arena *a, struct slice s, struct slice *out)
-{
-    char mem[32]; /* the longest is SUCCESS,FAILURE,DELAY */
-    struct buf b;
-
-    buf_init_fixed(&b, mem, sizeof(mem));
-    for (size_t i = 0; i < s.len; i++) {
-        buf_put_char(&b, s.ptr[i] >= 'a' && s.ptr[i] <= 'z' ? (char)(s.ptr[i] - 'a' + 'A') : s.ptr[i]);
-    }
-    return copy_slice(a, buf_slice(&b), out);
 }
 
 enum parse_status smtp_parse_rcpt(struct slice arg, const struct smtp_offer *offer, bool utf8,
@@ -414,8 +445,8 @@ enum parse_status smtp_parse_rcpt(struct slice arg, const struct smtp_offer *off
         return status;
     }
     *out = (struct recipient){ .utf8 = path.local_8bit, .routed = path.routed };
-    if (!copy_address(a, &path, address) || !copy_notify(a, params.notify, &out->notify) ||
-        !copy_slice(a, params.orcpt, &out->orcpt)) {
+    if (!copy_address(a, &path, address) || !copy_slice(a, buf_slice(&params.notify), &out->notify) ||
+        !copy_slice(a, buf_slice(&params.orcpt), &out->orcpt)) {
         return PARSE_NO_MEMORY;
     }
     out->address = address[0];

@@ -32,6 +32,7 @@ enum parse_status {
 struct smtp_offer {
     bool esmtp; /* EHLO, not HELO */
     bool size, eightbitmime, smtputf8, dsn;
+    bool dsn_success; /* NOTIFY=SUCCESS is passed on */
     uint64_t size_max; /* 0: no limit */
 };
 
@@ -40,7 +41,7 @@ struct slice smtp_parse_helo(struct slice arg, bool *junk);
 
 /*
  * "FROM:<path> params".  Fills env->sender*, size, body, smtputf8, ret, envid, auth (ignored).  The
- * SIZE limit is not judged here.
+ * SIZE limit is not judged here.  Notification parameters are dropped rather than refused (smtp_params.c).
  */
 enum parse_status smtp_parse_mail(struct slice arg, const struct smtp_offer *offer, struct arena *a,
                                   struct envelope *env) MUST_USE;
@@ -62,6 +63,12 @@ void xtext_put(struct buf *b, struct slice s);
 /* Local parts that could make another server relay: '%', '!', '|' anywhere, '/' in front, an '@' inside
  * quotes (RLY-02, -03, -06). */
 bool local_part_routes(struct slice local);
+
+/*
+ * Local parts that hold another address in disguise: IMCEASMTP-, which Exchange unpacks and sends on, and wide forms
+ * of '@' and the like, which a server may fold.  IMCEAEX- is an X.500 name of Exchange's own people: not one of them.
+ */
+bool local_part_encapsulates(struct slice local);
 
 /* First words that no mail client says (GRT-09): GET, POST, PUT, HEAD, OPTIONS, CONNECT, ... */
 bool smtp_forbidden_verb(struct slice verb);

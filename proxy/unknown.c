@@ -10,6 +10,7 @@
 #include "core/table.h"
 
 #define KEY_PREFIX sizeof(uint32_t)
+#define KEY_MAX (KEY_PREFIX + UNKNOWN_ADDRESS_MAX)
 
 struct entry {
     struct table_entry hash;
@@ -33,7 +34,7 @@ struct unknown *unknown_new(size_t max)
     table_init(&u->table);
     list_init(&u->ages);
     u->max = max;
-    buf_init(&u->key, 4096);
+    buf_init(&u->key, KEY_MAX);
     return u;
 }
 

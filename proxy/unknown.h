@@ -2,7 +2,7 @@
  * unknown.h - recipients that an upstream does not know, remembered for a while.
  *
  * Only a refusal of RCPT with 550 5.1.1 or 5.1.10 is kept, by upstream and address, with its text.  One
- * memory a worker, bounded by UNKNOWN_MAX and UNKNOWN_TEXT_MAX; the oldest goes first.
+ * memory a worker, bounded by UNKNOWN_MAX, UNKNOWN_ADDRESS_MAX and UNKNOWN_TEXT_MAX; the oldest goes first.
  */
 #ifndef PROXY_UNKNOWN_H
 #define PROXY_UNKNOWN_H
@@ -10,6 +10,7 @@
 #include "proxy/smtp_reply.h"
 
 #define UNKNOWN_MAX 20000     /* addresses */
+#define UNKNOWN_ADDRESS_MAX 400 /* octets of an address: a longer one is not remembered */
 #define UNKNOWN_TEXT_MAX 1024 /* octets of a reply's text: a longer one is not remembered */
 
 struct unknown;

@@ -64,6 +64,7 @@ static void check_rcpt(struct slice arg, const struct smtp_offer *offer, bool ut
         check_address(to.address, utf8);
         BUG_ON(to.local.len == 0 || utf8_has_8bit(to.domain));
         (void)local_part_routes(to.local);
+        (void)local_part_encapsulates(to.local);
         buf_put_str(&b, "TO:<");
         buf_put_slice(&b, to.address);
         buf_put_str(&b, ">");
@@ -77,6 +78,7 @@ static void check_rcpt(struct slice arg, const struct smtp_offer *offer, bool ut
         }
         BUG_ON(smtp_parse_rcpt(buf_slice(&b), offer, utf8, &a, &again) != PARSE_OK);
         BUG_ON(!slice_eq(to.address, again.address) || again.routed || !slice_eq(to.notify, again.notify));
+        BUG_ON(!slice_eq(to.orcpt, again.orcpt));
     }
     buf_fini(&b);
     arena_fini(&a);
@@ -108,7 +110,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     if (size < 1) {
         return 0;
     }
-    offer = (struct smtp_offer){ data[0] & 1, data[0] & 2, data[0] & 4, data[0] & 8, data[0] & 16, 0 };
+    offer = (struct smtp_offer){
+        data[0] & 1, data[0] & 2, data[0] & 4, data[0] & 8, data[0] & 16, data[0] & 64, 0
+    };
     in = slice_of(data + 1, size - 1);
     while (in.len > 0) {
         size_t used;
