@@ -472,7 +472,9 @@ void judge_outcome(struct judge *j, bool accepted)
 
 bool judge_exempt_from_rates(const struct judge *j)
 {
-    return has_spf_pass(j) || j->mem.good;
+    const struct group *allowed = rules_group(&j->pw->policy->rules, SLICE("allow_clients"));
+
+    return has_spf_pass(j) || j->mem.good || group_has_name(allowed, judge_rdns(j), wall_now_s());
 }
 
 bool judge_known_good(const struct judge *j)

@@ -55,6 +55,11 @@ bool group_has_ip(const struct group *g, const struct addr *ip, int64_t now_s)
     return set_has_ip(&g->set, ip, (int32_t)(now_s / 86400));
 }
 
+bool group_has_name(const struct group *g, struct slice name, int64_t now_s)
+{
+    return !slice_empty(name) && set_has_name(&g->set, name, (int32_t)(now_s / 86400));
+}
+
 static void complain(struct source *s, const char *what, struct slice found)
 {
     struct quoted q;
@@ -402,7 +407,8 @@ static void build(struct rules_load *l, struct group *g)
     set_seal(&g->set);
 }
 
-void groups_build(struct rules_load *l)
+/* Groups that are asked without a rule: for STARTTLS, and for exemption from rates and bans. */
+static void use_elsewhere(struct rules_load *l)
 {
     struct slice tls = slice_str(l->conf->tls.not_offered_to);
     struct group *g = slice_starts(tls, SLICE("group:")) ? rules_group(l->r, slice_skip(tls, 6)) : NULL;
@@ -411,6 +417,14 @@ void groups_build(struct rules_load *l)
         g->uses |= USE(FACT_IP);
         g->named = true;
     }
+    rules_group(l->r, SLICE("allow_clients"))->uses |= USE(FACT_IP) | USE(FACT_NAME);
+}
+
+void groups_build(struct rules_load *l)
+{
+    struct group *g;
+
+    use_elsewhere(l);
     for (size_t i = 0; i < l->r->group_count; i++) {
         g = &l->r->group[i];
         if (g->uses != 0) {

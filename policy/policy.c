@@ -49,6 +49,11 @@ bool policy_group_has_ip(const struct policy *p, struct slice name, const struct
     return g != NULL && group_has_ip(g, ip, wall_now_s());
 }
 
+bool policy_client_allowed(const struct policy_worker *pw, const struct addr *ip)
+{
+    return policy_group_has_ip(pw->policy, SLICE("allow_clients"), ip);
+}
+
 static uint64_t mix(uint64_t h, uint64_t v)
 {
     return (h ^ v) * UINT64_C(0x100000001b3);

@@ -174,11 +174,15 @@ bool judge_bypasses(const struct judge *j);
  */
 void judge_outcome(struct judge *j, bool accepted);
 
-/* Is this sender exempt from rates: an SPF pass, or good standing, as far as it is known by now? */
+/* Is this sender exempt from rates: an SPF pass, good standing, or a verified name in allow_clients, as far as it is
+ * known by now? */
 bool judge_exempt_from_rates(const struct judge *j);
 
 /* Is its client or sender in good standing?  As far as it is known by now: nothing is asked for this. */
 bool judge_known_good(const struct judge *j);
+
+/* Is the client's address in the group allow_clients? */
+bool policy_client_allowed(const struct policy_worker *pw, const struct addr *ip);
 
 /* From local memory, at once.  Has the client earned standing under a name of its own?  Rates and bans are not for it. */
 bool policy_client_known_good(const struct policy_worker *pw, const struct addr *ip);

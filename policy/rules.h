@@ -185,6 +185,8 @@ struct group *rules_group(const struct rules *r, struct slice name);
 
 /* Is this address in the group (for settings such as tls.not_offered_to)? */
 bool group_has_ip(const struct group *g, const struct addr *ip, int64_t now_s);
+/* The same of a host's name. */
+bool group_has_name(const struct group *g, struct slice name, int64_t now_s);
 
 /*
  * Fills p->rules from the sections groups and policy.  Errors and warnings go to errs; false if there was an

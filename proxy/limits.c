@@ -5,8 +5,8 @@
  * hides everyone behind one address, and judging it would refuse the world.  It is counted, and said once
  * a minute.
  *
- * A client in good standing is exempt from rates and bans, not from the number of connections.  The network of any
- * other one gets no more than its share while the house is nearly full: see networks.h.
+ * A client in allow_clients or in good standing is exempt from rates and bans, not from the number of connections.  Any
+ * other one's network gets no more than its share while the house is nearly full: see networks.h.
  */
 #include "proxy/limits.h"
 
@@ -37,6 +37,12 @@ static bool is_exempt(struct worker *w, const struct addr *client)
         log_end(&l);
     }
     return true;
+}
+
+bool limits_favours(const struct worker *w, const struct addr *client, bool exempt)
+{
+    return w->judges != NULL && (policy_client_allowed(w->judges, client) ||
+                                 (!exempt && policy_client_known_good(w->judges, client)));
 }
 
 static void log_monitored(struct worker *w, const struct addr *client, enum admit result)
@@ -81,7 +87,7 @@ static size_t network_share(const struct worker *w)
 }
 
 /*
- * Counts it in its network too, which is never too large for a client in good standing.  The sessions are counted anew and
+ * Counts it in its network too; that of a favoured client is never too large.  The sessions are counted anew and
  * w->stress is not asked: a flood fills the house between two ticks.
  */
 static void enter_network(struct worker *w, const struct addr *client, struct limits_admission *a)
@@ -89,7 +95,7 @@ static void enter_network(struct worker *w, const struct addr *client, struct li
     const struct config_limits *lim = &w->conf->limits;
     bool crowded =
         lim->connections_per_client != CONFIG_OFF && limits_short(w, M_SESSIONS_NOW, lim->connections);
-    bool good = crowded && w->judges != NULL && policy_client_known_good(w->judges, client);
+    bool good = crowded && limits_favours(w, client, false);
 
     if (!a->counted || networks_enter(&w->networks, client, crowded && !good ? network_share(w) : SIZE_MAX))
         return;
@@ -115,7 +121,7 @@ static void enter_client(struct worker *w, const struct addr *client, struct lim
         return;
     if (w->conf->mode == MODE_MONITOR)
         log_monitored(w, client, a->result);
-    else if (w->judges == NULL || !policy_client_known_good(w->judges, client))
+    else if (!limits_favours(w, client, false))
         return;
     loose = *lim;
     loose.ban_points = 0;

@@ -27,6 +27,12 @@ void limits_leave(struct worker *w, const struct addr *client);
 /* A trusted peer on its own behalf (a health check, or before it has named a client): not counted. */
 struct limits_admission limits_admit_trusted(const struct worker *w, const struct addr *peer);
 
+/*
+ * Is it exempt from rates and bans by its address alone: in allow_clients, or in good standing?  Of an exempt one only the
+ * former holds.  What SPF says of its senders comes later (judge_exempt_from_rates).
+ */
+bool limits_favours(const struct worker *w, const struct addr *client, bool exempt);
+
 /* Is so much of `limit` used, over all processes, that it is stress (limits.stress.at)? */
 bool limits_short(const struct worker *w, enum metric used, uint64_t limit);
 

@@ -102,7 +102,8 @@ void listener_admit(struct listener *l, int fd, const struct session_client *cli
     struct limits_admission a;
     bool announced = c.via.family != ADDR_NONE;
 
-    if (!announced && is_trusted(l->conf, &c.peer))
+    c.trusted = !announced && is_trusted(l->conf, &c.peer);
+    if (c.trusted)
         a = limits_admit_trusted(l->worker, &c.peer);
     else
         a = limits_admit(l->worker, &c.peer, announced);

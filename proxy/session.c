@@ -111,7 +111,7 @@ static uint64_t next_due(const struct session *s)
     }
     switch (s->phase) {
     case PHASE_BANNER:
-        return session_later(s->started, s->known_good ? 0 : conf->server.greet_delay_ms);
+        return session_later(s->started, s->undelayed ? 0 : conf->server.greet_delay_ms);
     case PHASE_HELO:
     case PHASE_READY:
         return min_u64(min_u64(command_due(s), fresh_due(s)), rest_due(s));
@@ -307,7 +307,7 @@ void session_reply(struct session *s, const struct reply *r, bool ours)
     stream_write(s->stream, buf_slice(&b));
     buf_fini(&b);
     s->idle_since = loop_now(s->worker->loop);
-    if (ours && ((r->code >= 500 && r->code <= 504) || r->code == 555)) {
+    if (ours && session_counts_error(r->code)) {
         s->errors++;
     }
 }
@@ -371,7 +371,7 @@ void session_abuse(struct session *s, enum abuse what)
         log_num(&l, "points", abuse_table[what].points);
         log_end(&l);
     }
-    if (lim->ban_points == 0 || abuse_table[what].points == 0 || s->exempt ||
+    if (lim->ban_points == 0 || abuse_table[what].points == 0 || s->exempt || s->known ||
         !state_client_abuse(s->worker->state, &s->peer, abuse_table[what].points, lim, now)) {
         return;
     }
@@ -594,11 +594,12 @@ void session_accept(struct worker *w, const struct config_listener *lc, int fd,
     gauge_add(M_SESSIONS_NOW, 1);
     session_log_connect(s);
     session_policy_open(s);
-    s->known_good =
-        w->conf->server.greet_delay_ms > 0 && !s->exempt && policy_greets_at_once(w->judges, &s->peer);
+    /* whoever is not judged by address has nothing to wait for: a health check has two seconds for all of it */
+    s->undelayed = w->conf->server.greet_delay_ms == 0 || s->exempt || c->trusted || s->known ||
+                   policy_greets_at_once(w->judges, &s->peer);
     if (lc->tls == TLS_MODE_IMPLICIT) {
         session_tls_implicit(s);
-    } else if (w->conf->server.greet_delay_ms == 0 || s->known_good) {
+    } else if (s->undelayed) {
         end_greet_delay(s);
     } else {
         session_rearm(s);

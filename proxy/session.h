@@ -123,7 +123,8 @@ struct session {
     bool     skipping;        /* the tail of a too long line is to be dropped */
     bool     draining;        /* end at the next quiet moment */
     bool     pregreet;        /* talked before the banner */
-    bool     known_good;      /* it or its network: the banner comes at once */
+    bool     known;           /* in good standing, or in allow_clients: by its address alone */
+    bool     undelayed;       /* the banner comes at once */
     bool     farewell;        /* its end came before it can have read its 250: a reset would show that it has not */
     bool     tls;             /* the stream is encrypted */
     bool     trusted;         /* XCLIENT is offered */
@@ -136,7 +137,7 @@ struct session {
     uint64_t data_since, data_last; /* DATA: start, last octet */
     uint64_t paced_since;     /* DATA: PACE_OCTETS ago, or the start of the chunk */
 
-    unsigned errors;          /* 500-504, 555 */
+    unsigned errors;          /* 500-504, 555, and whatever else session_fault() said */
     unsigned idle_commands;   /* NOOP, RSET, VRFY, EHLO since the last message */
     unsigned refused_rcpt;    /* for good, since the last accepted message */
     unsigned asked_rcpt;      /* RCPT commands since the last message */
@@ -176,6 +177,12 @@ static inline uint64_t session_later(uint64_t from, uint64_t delay)
     return delay == CONFIG_OFF || from > CONFIG_OFF - delay ? CONFIG_OFF : from + delay;
 }
 
+/* Replies of ours that count for limits.errors by themselves. */
+static inline bool session_counts_error(unsigned code)
+{
+    return (code >= 500 && code <= 504) || code == 555;
+}
+
 /* ---- for the listener and the worker ---- */
 
 struct session_client {
@@ -184,6 +191,7 @@ struct session_client {
     struct addr via;     /* the balancer that announced it; family NONE: nobody */
     bool        counted; /* state_client_enter counted it */
     bool        exempt;  /* a private client to which nothing by address applies */
+    bool        trusted; /* may name other clients, and has come on its own behalf: PROXY LOCAL, XCLIENT */
 };
 
 /* Takes an accepted, non-blocking descriptor. */
@@ -218,6 +226,15 @@ void session_finish(struct session *s, enum close_reason reason);
 
 /* Cancels and releases everything, in one order; nothing is said to the client.  Idempotent. */
 void session_close(struct session *s, enum close_reason reason);
+
+/*
+ * session_say of a refusal that is the command's own fault (5xx: one more error, whatever its code) or ours (4xx: one
+ * more command without progress).  Not for recipients, which have limits of their own.
+ */
+enum cmd_result session_fault(struct session *s, enum reply_id id);
+
+/* One more command that brings no message nearer.  True: it was one too many, and the session has ended. */
+bool session_idles(struct session *s);
 
 /* Points, a counter and a log line.  A ban that it leads to holds for later connections: whether this session
  * ends is the caller's business. */

@@ -41,13 +41,16 @@ static void make_offer(struct session *s)
 {
     struct relay_keywords k;
 
+    enum config_dsn dsn = s->worker->conf->smtp.dsn;
+
     upstreams_keywords(s->worker->upstreams, &k);
     s->offer = (struct smtp_offer){
         .esmtp = true,
         .size = true,
         .eightbitmime = k.eightbitmime,
         .smtputf8 = k.smtputf8 && k.eightbitmime && s->worker->conf->smtp.smtputf8,
-        .dsn = k.dsn,
+        .dsn = k.dsn && (dsn == DSN_ALWAYS || (dsn == DSN_KNOWN && s->known)),
+        .dsn_success = s->known,
         .size_max = k.size,
     };
 }
@@ -218,6 +221,25 @@ static enum cmd_result unknown_command(struct session *s, struct slice verb)
     return session_say(s, REPLY_UNKNOWN_COMMAND);
 }
 
+bool session_idles(struct session *s)
+{
+    if (++s->idle_commands <= IDLE_COMMANDS_MAX) {
+        return false;
+    }
+    session_abuse(s, ABUSE_JUNK);
+    session_end(s, REPLY_TOO_MANY_IDLE_COMMANDS, REASON_LIMIT);
+    return true;
+}
+
+enum cmd_result session_fault(struct session *s, enum reply_id id)
+{
+    if (reply_table[id].code < 500 && ++s->idle_commands > IDLE_COMMANDS_MAX) { /* ours: no points */
+        return session_end(s, REPLY_TOO_MANY_IDLE_COMMANDS, REASON_LIMIT);
+    }
+    s->errors += reply_table[id].code >= 500 && !session_counts_error(reply_table[id].code);
+    return session_say(s, id);
+}
+
 enum cmd_result session_command(struct session *s, struct slice line)
 {
     struct slice arg, verb = smtp_verb(line, &arg);
@@ -230,7 +252,7 @@ enum cmd_result session_command(struct session *s, struct slice line)
     session_log_command(s, c->verb, arg, (c->flags & CMD_SECRET) != 0);
     s->suspicious = 0;
     if (s->worker->conf->tls.required && !s->tls && !(c->flags & CMD_CLEAR)) {
-        return session_say(s, REPLY_TLS_REQUIRED);
+        return session_fault(s, s->worker->tls != NULL ? REPLY_TLS_REQUIRED : REPLY_TLS_UNAVAILABLE);
     }
     if (!(c->phases & (1u << s->phase))) {
         return session_say(s, REPLY_OUT_OF_ORDER);
@@ -242,11 +264,8 @@ enum cmd_result session_command(struct session *s, struct slice line)
         s->violations++; /* DATA with content behind it is dealt with by cmd_data */
         count(M_ABUSE_PIPELINING);
     }
-    if (c->flags & CMD_IDLE) {
-        if (++s->idle_commands > IDLE_COMMANDS_MAX) {
-            session_abuse(s, ABUSE_JUNK);
-            return session_end(s, REPLY_TOO_MANY_IDLE_COMMANDS, REASON_LIMIT);
-        }
+    if ((c->flags & CMD_IDLE) && session_idles(s)) {
+        return CMD_CLOSED;
     }
     return c->run(s, arg);
 }

@@ -551,6 +551,9 @@ enum cmd_result cmd_bdat(struct session *s, struct slice arg)
     if (t->content == CONTENT_FAILED) {
         return drop_chunk(s, size, REPLY_BDAT_REFUSED);
     }
+    if (size == 0 && !last && session_idles(s)) {
+        return CMD_CLOSED;
+    }
     if (t->content == CONTENT_NONE) {
         begin_content(s, BODY_BDAT);
     }

@@ -11,6 +11,7 @@
  *            transaction that has an accepted recipient is finished first.
  */
 #include "policy/policy.h"
+#include "proxy/limits.h"
 #include "proxy/session.h"
 #include "proxy/verdict_reply.h"
 
@@ -227,6 +228,7 @@ void session_policy_open(struct session *s)
     struct judge_client c = client_of(s);
 
     s->judge = judge_new(s->worker->judges, &c);
+    s->known = limits_favours(s->worker, &s->peer, s->exempt);
     if (s->pregreet) {
         judge_pregreet(s->judge);
     }

@@ -52,7 +52,7 @@ enum cmd_result cmd_mail(struct session *s, struct slice arg)
     said = open_transaction(s, arg);
     if (said != REPLY_SENDER_OK) {
         txn_free(&s->txn);
-        return session_say(s, said);
+        return session_fault(s, said);
     }
     s->messages++;
     session_policy_mail(s);
@@ -167,7 +167,7 @@ bool session_over_message_rate(struct session *s)
 {
     const struct config *conf = s->worker->conf;
 
-    if (s->txn->rate_counted || s->exempt || conf->limits.message_rate.count == 0 ||
+    if (s->txn->rate_counted || s->exempt || s->known || conf->limits.message_rate.count == 0 ||
         judge_exempt_from_rates(session_judge(s))) {
         return false;
     }

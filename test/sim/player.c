@@ -70,6 +70,7 @@ static const char default_conf[] =
     "upstreams: {up: {servers: [\"127.0.0.9:25\"]}}\n"
     "domains: {example.test: up}\n"
     "policy: {preset: none, rules: []}\n"
+    "smtp: {dsn: true}\n"
     "limits: {ban: off}\n";
 
 static struct script load(const char *path)
