@@ -62,13 +62,22 @@ static void give_up(struct announced *a, enum metric why, const char *text)
     close(release(a));
 }
 
+/* Does the header announce somebody else?  HAProxy's checks with v1 say TCP4 and the connection's own end, for LOCAL. */
+static bool is_for_client(const struct announced *a, const struct proxy_header *h)
+{
+    const struct addr *own = &a->client.peer;
+
+    return h->announced && !(addr_same_ip(&h->source, own) && h->source.port == own->port);
+}
+
 static void go_on(struct announced *a, const struct proxy_header *h)
 {
     struct session_client c = a->client;
     struct listener *l = a->listener;
+    bool for_client = is_for_client(a, h);
 
-    count(h->announced ? M_PROXY_ANNOUNCED : M_PROXY_LOCAL);
-    if (h->announced) {
+    count(for_client ? M_PROXY_ANNOUNCED : M_PROXY_LOCAL);
+    if (for_client) {
         c.via = c.peer;
         c.peer = h->source;
         c.local = h->destination;

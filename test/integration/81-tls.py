@@ -21,12 +21,13 @@ from tlsclient import Authority, TlsClient, client_hello
 MESSAGE = b"Subject: x\r\n\r\nhello\r\n"
 
 
-def setup(w, tls="", more="", workers=2, **sink_options):
+def setup(w, tls="", more="", workers=2, server="", policy=None, name="g", **sink_options):  # pylint: disable=too-many-arguments
     """(glacis with a STARTTLS and an implicit listener, its sink, the authority)"""
-    ca = Authority(os.path.join(w.dir, "ca"))
+    ca = Authority(os.path.join(w.dir, "ca-" + name))
     rsa, ec = ca.leaf("rsa"), ca.leaf("ec", ec=True)
     sink = w.sink(**sink_options)
-    text = w.config(sink, workers=workers, more="""tls:
+    options = {"policy": policy} if policy is not None else {}
+    text = w.config(sink, workers=workers, server=server, **options, more="""tls:
   certificate: %s
   private_key: %s
   more: [{certificate: %s, private_key: %s}]
@@ -34,7 +35,7 @@ def setup(w, tls="", more="", workers=2, **sink_options):
 %s""" % (*rsa, *ec, "\n".join("  " + l for l in tls.splitlines()), more))
     text = text.replace('listen: ["127.0.0.1:0"]\n  user',
                         'listen: ["127.0.0.1:0", {address: "127.0.0.1:0", tls: implicit}]\n  user')
-    return w.glacis(text), sink, ca
+    return w.glacis(text, name=name), sink, ca
 
 
 def deliver(client, sink):
@@ -158,6 +159,135 @@ def required(w):
     c.hello()
     deliver(c, sink)
     must(Client(g.smtp).cmd("QUIT").code == "221", "221")
+
+
+def old_client(ca, ciphers="AES128-SHA"):
+    """A client of TLS 1.2 that has these ciphers alone."""
+    context = ca.context(ssl.TLSVersion.TLSv1_2)
+    context.set_ciphers(ciphers)
+    return context
+
+
+def begin(g, source="127.0.0.1"):
+    c = TlsClient(g.smtp, source=source)
+    return c, "STARTTLS" in c.hello().text
+
+
+def fails(g, context, source="127.0.0.1"):
+    """A handshake that does not come about."""
+    c, offered = begin(g, source)
+    must(offered, "STARTTLS offered to %s" % source)
+    try:
+        c.starttls(context)
+    except (ssl.SSLError, OSError):
+        return
+    raise AssertionError("the handshake worked")
+
+
+@shows("A11: by default old ciphers of TLS 1.2 and P-521 are taken, and a message comes with each; not by strong")
+def old_clients(w):
+    g, sink, ca = setup(w)
+    for ciphers in ("AES128-SHA", "AES256-GCM-SHA384", "ECDHE-RSA-AES128-SHA", "DHE-RSA-AES256-SHA"):
+        c = TlsClient(g.smtp)
+        c.hello()
+        c.starttls(old_client(ca, ciphers))
+        c.hello()
+        must("(TLS1.2)" in deliver(c, sink), "TLS 1.2 with " + ciphers)
+    done = subprocess.run(["openssl", "s_client", "-starttls", "smtp", "-connect", "%s:%d" % g.smtp, "-groups", "P-521"],
+                          input=b"QUIT\r\n", capture_output=True, timeout=20, check=False)
+    must(b"ECDH, secp521r1" in done.stdout, "P-521", done.stdout[-800:])
+    strong, _, ca = setup(w, "ciphers: strong", name="strong")
+    fails(strong, old_client(ca))
+
+
+@shows("A11: two handshakes without anything in common, and STARTTLS is not offered to that client for an hour")
+def withheld(w):
+    g, sink, ca = setup(w, "ciphers: strong", server="private_clients: judge")
+    distrusts = ssl.create_default_context()        # of another authority: an alert about the certificate
+    for _ in range(3):
+        fails(g, distrusts, "127.0.0.2")
+    must(begin(g, "127.0.0.2")[1], "offered after certificate alerts")
+    fails(g, old_client(ca), "127.0.0.2")
+    c, _ = begin(g, "127.0.0.2")
+    c.starttls(ca.context())                        # a handshake that works clears it
+    fails(g, old_client(ca), "127.0.0.2")
+    must(begin(g, "127.0.0.2")[1], "offered after one failure")
+    fails(g, old_client(ca), "127.0.0.2")
+    c, offered = begin(g, "127.0.0.2")
+    must(not offered, "not offered after two in a row")
+    must(c.cmd("STARTTLS").code == "502", "502")
+    deliver(c, sink)
+    must(begin(g, "127.0.0.3")[1], "offered to others")
+    m = g.metrics()
+    must(m['glacis_tls_failures_total{why="mismatch"}'] == 3 and m["glacis_tls_withheld_total"] == 1, "counted",
+         {k: v for k, v in m.items() if "tls" in k})
+    event = g.events("tls_withheld")
+    must(len(event) == 1 and event[0]["client"] == "127.0.0.2" and "shared cipher" in event[0]["error"], "said", event)
+
+
+@shows("A11: a client that resets the connection in place of an answer is like that; where TLS is required nobody is")
+def withheld_reset(w):
+    g, _, ca = setup(w, server="private_clients: judge")
+    for _ in range(2):
+        c, offered = begin(g, "127.0.0.4")
+        must(offered and c.cmd("STARTTLS").code == "220", "220")
+        c.send(client_hello())
+        must(c.sock.recv(1) != b"", "ServerHello")
+        c.reset()
+        wait_for(lambda: g.metrics()["glacis_tls_handshakes"] == 0, 5, "its end")
+    must(not begin(g, "127.0.0.4")[1], "not offered")
+    required, _, ca = setup(w, "ciphers: strong\nmode: required", server="private_clients: judge", name="required")
+    for _ in range(3):
+        fails(required, old_client(ca), "127.0.0.4")
+    must(begin(required, "127.0.0.4")[1], "offered where it is required")
+
+
+@shows("A20: a client whose ALPN names nothing we know is served like any other")
+def alpn(w):
+    g, sink, ca = setup(w)
+    for names in (["esmtp"], ["h2", "http/1.1"], ["smtp"]):
+        context = ca.context()
+        context.set_alpn_protocols(names)
+        c = TlsClient(g.smtp)
+        c.hello()
+        c.starttls(context)
+        must(c.sock.selected_alpn_protocol() == ("smtp" if names == ["smtp"] else None), "what was chosen of %s" % names)
+        c.hello()
+        deliver(c, sink)
+
+
+@shows("B6: tls.client_subject is that of a certificate signed by tls.client_ca; any other, or none, changes nothing")
+def client_certificates(w):
+    partners = Authority(os.path.join(w.dir, "partners"))
+    good, other = partners.leaf("good", host="partner.test"), Authority(os.path.join(w.dir, "others")).leaf("x", "partner.test")
+    late = partners.leaf("late", host="partner.test", days=-1)
+    rule = "policy: {preset: none, rules: [{name: partner, when: {tls.client_subject: /CN=partner.test}, then: reject}]}"
+    g, sink, ca = setup(w, "client_ca: %s" % partners.cert, policy=rule)
+    for own, partner in ((good, True), (other, False), (late, False), (None, False)):
+        context = ca.context()
+        if own:
+            context.load_cert_chain(*own)
+        c = TlsClient(g.smtp)
+        c.hello()
+        c.starttls(context)
+        c.hello()
+        if partner:
+            must([r.code for r in c.envelope()] == ["250", "550"], "the rule matched")
+        else:
+            deliver(c, sink)
+    g, _, _ = setup(w, policy=rule, name="plain")
+    check = subprocess.run([g.program, "check", "-c", g.path], capture_output=True, text=True, check=False)
+    must(check.returncode == 0 and "warning: rule partner: tls.client_subject: no client certificate" in check.stderr,
+         "a warning without tls.client_ca", check)
+
+
+@shows("C10: mail without the TLS that is required is an error each time: 421 after limits.errors")
+def required_again_and_again(w):
+    g, _, _ = setup(w, tls="mode: required")
+    c = Client(g.smtp)
+    c.hello()
+    codes = [c.cmd("MAIL FROM:<a@b.invalid>").code for _ in range(20)]
+    must(codes == ["530"] * 20 and c.reply().code == "421", "421 after twenty", codes)
 
 
 @shows("a connection cut inside a message delivers nothing (TLS-16)")
@@ -315,11 +445,11 @@ def churn(w):
     must(g.metrics()["glacis_tls_handshakes"] == 0, "no handshake left")
 
 
-@shows("sslscan: TLS 1.2 and 1.3 only, no compression, no weak cipher, no Heartbleed")
+@shows("sslscan: TLS 1.2 and 1.3 only, no compression, no Heartbleed; with tls.ciphers: strong no weak cipher")
 def sslscan(w):
     if not shutil.which("sslscan"):
         raise Skip("there is no sslscan")
-    g, _, _ = setup(w)
+    g, _, _ = setup(w, "ciphers: strong")
     done = subprocess.run(["sslscan", "--no-colour", "--starttls-smtp", "%s:%d" % g.smtp], capture_output=True, timeout=60,
                           check=False)
     text = done.stdout.decode()
@@ -334,12 +464,12 @@ def sslscan(w):
     must("TLSv1.3   enabled" in text and "Compression enabled" not in text, "1.3 on, compression off", text[:1500])
 
 
-@shows("testssl.sh: no finding above LOW with the defaults")
+@shows("testssl.sh: no finding above LOW with tls.ciphers: strong")
 def testssl(w):
     program = shutil.which("testssl") or shutil.which("testssl.sh")
     if not program:
         raise Skip("there is no testssl.sh")
-    g, _, _ = setup(w)
+    g, _, _ = setup(w, "ciphers: strong")
     out = os.path.join(w.dir, "testssl.json")
     try:
         subprocess.run([program, "--quiet", "--warnings", "off", "--color", "0", "--nodns", "min", "--ip", "one", "--fast",

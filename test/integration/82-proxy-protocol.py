@@ -224,6 +224,66 @@ listen smtp
             process.wait(10)
 
 
+def server_states(path):
+    """{server: its state} as haproxy's control socket has it."""
+    with socket.socket(socket.AF_UNIX) as s:
+        s.connect(path)
+        s.sendall(b"show stat\n")
+        text = b""
+        while True:
+            data = s.recv(65536)
+            if not data:
+                break
+            text += data
+    rows = [l.split(",") for l in text.decode().splitlines() if l]
+    at, last = rows[0].index("status"), rows[0].index("check_status")
+    return {r[1]: (r[at], r[last].lstrip("* ")) for r in rows[1:] if r[1] not in ("FRONTEND", "BACKEND")}
+
+
+@shows("A10: haproxy's option smtpchk gets its answers at once, whatever greet_delay is; a client behind it waits")
+def smtpchk(w):
+    program = shutil.which("haproxy", path=os.environ["PATH"] + ":/usr/sbin")
+    if not program:
+        raise Skip("there is no haproxy")
+    listener = '{address: "127.0.0.1:0", proxy_protocol: true, trusted: ["127.0.0.0/8"]}'
+    judged = w.config(w.sink(), workers=1, server="private_clients: judge").replace("greet_delay: 0ms", "greet_delay: 4s").replace(
+        'listen: ["127.0.0.1:0"]\n  user', "listen: [%s]\n  user" % listener)
+    plain = w.config(w.sink(), workers=1).replace("greet_delay: 0ms", "greet_delay: 4s")
+    behind, beside = w.glacis(judged), w.glacis(plain, name="plain")
+    path, control, port = os.path.join(w.dir, "chk.cfg"), os.path.join(w.dir, "control"), free_port()
+    with open(path, "w", encoding="ascii") as f:
+        f.write("""global
+  maxconn 100
+  stats socket %s
+defaults
+  mode tcp
+  timeout connect 5s
+  timeout client 30s
+  timeout server 30s
+  timeout check 2s
+listen smtp
+  bind 127.0.0.1:%d
+  option smtpchk EHLO balancer.example
+  server v2 127.0.0.1:%d send-proxy-v2 check inter 200ms
+  server v1 127.0.0.1:%d send-proxy check inter 200ms
+  server private 127.0.0.1:%d check inter 200ms
+""" % (control, port, behind.smtp[1], behind.smtp[1], beside.smtp[1]))
+    process = subprocess.Popen([program, "-db", "-f", path], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        wait_for(lambda: os.path.exists(control), 10, "haproxy's control socket")
+        want = {name: ("UP", "L7OK") for name in ("v2", "v1", "private")}
+        wait_for(lambda: server_states(control) == want, 10, "all of them up: %s" % server_states(control))
+        wait_for(lambda: behind.metrics()['glacis_proxy_headers_total{outcome="local"}'] >= 8, 10, "several checks")
+        must(server_states(control) == want, "still up", server_states(control))
+        started = time.monotonic()
+        announced(behind, V1)
+        must(time.monotonic() - started > 3, "a client is delayed", time.monotonic() - started)
+        must(behind.metrics()['glacis_abuse_total{kind="pregreet"}'] == 0, "nobody spoke early")
+    finally:
+        process.terminate()
+        process.wait(10)
+
+
 @shows("XCLIENT: offered to trusted peers only; the address changes everywhere, the session begins anew (XCL-01, -05, -07)")
 def xclient(w):
     g, sink = setup(w, 'xclient: true, trusted: ["127.0.0.0/8"]', more="limits: {connections_per_client: 2}")

@@ -147,6 +147,52 @@ def storms(w):
         must(log_of(g, source) < 3000, "%s: few octets of log" % what, log_of(g, source))
 
 
+@shows("C10: MAIL that is too large or not ASCII, chunks of no octets: 421 soon, and points that ban in the end")
+def without_progress(w):
+    g = w.glacis(w.config(w.sink(), LIMITS.replace("ban: off", "ban: {points: 10, within: 10m, for: 10m}"),
+                          server="private_clients: judge"))
+    rows = (("552", [], "MAIL FROM:<a@none.test> SIZE=999999999999", 21), ("553", [], "MAIL FROM:<\u00e4@none.test>", 21),
+            ("250", ["MAIL FROM:<a@none.test>", "RCPT TO:<bob@example.test>"], "BDAT 0", 101))
+    for number, (code, before, command, most) in enumerate(rows):
+        source = "127.0.6.%d" % (number + 1)
+        for _ in range(2):      # five points each
+            with Client(g.smtp, source=source) as c:
+                c.hello()
+                must(all(c.cmd(line).code == "250" for line in before), "the beginning")
+                seen = talk(c, [command] * 1000)
+            must(seen[code] <= most and seen["421"] == 1, "%s: at most %d of them" % (command, most), seen)
+        with Client(g.smtp, source=source, greet=False) as c:
+            must(c.reply().code == "421", "banned after %s" % command)
+
+
+@shows("A15: clients in allow_clients are exempt from connection_rate, message_rate and bans; others are not")
+def allowed_clients(w):
+    limits = "limits: {ban: {points: 10}, connection_rate: 3/1h, message_rate: 1/1h, recipients: 100}\n"
+    g = w.glacis(w.config(w.sink(), limits + 'groups: {allow_clients: ["127.0.7.1"]}', server="private_clients: judge"))
+
+    def session(source, n):
+        """The banner, the replies to `n` messages, and an HTTP request at last."""
+        with Client(g.smtp, source=source, greet=False) as c:
+            first = c.reply()
+            if first.code != "220":
+                return first.code, []
+            c.hello()
+            codes = []
+            for _ in range(n):
+                codes += [r.code for r in c.envelope()]
+                codes.append(c.data(b"Subject: x\r\n\r\nhello\r\n").code if codes[-1] == "250" else c.cmd("RSET").code)
+            c.send(b"GET / HTTP/1.1\r\n")
+            return first.code, codes
+    for _ in range(5):
+        must(session("127.0.7.1", 2) == ("220", ["250"] * 6), "an allowed one goes on", session("127.0.7.1", 2))
+    must(not g.events("ban"), "no ban", g.events("ban"))
+    must(session("127.0.7.2", 2) == ("220", ["250", "250", "250", "250", "451", "250"]), "message_rate")
+    must(session("127.0.7.2", 0)[0] == "421", "banned")
+    must([session("127.0.7.3", 0)[0] for _ in range(1)] == ["220"] and len(g.events("ban")) == 2, "points of others")
+    g = w.glacis(w.config(w.sink(), limits.replace("{points: 10}", "off"), server="private_clients: judge"), name="rate")
+    must([session("127.0.7.4", 0)[0] for _ in range(4)] == ["220", "220", "220", "421"], "connection_rate of others")
+
+
 @shows("bans: a harvester, a relay tester and a storm are banned for a while; 421 at connect, one line a second in the log")
 def bans(w):
     sink = w.sink()

@@ -224,7 +224,7 @@ class Setup:
                         "any.test": {"upstream": "inner", "validate": "none"},
                         "listed.test": {"upstream": "inner", "validate": "file:%s/listed" % directory}},
             "limits": {"message_size": "1MiB", "recipients": 100, "command_timeout": "30s"},
-            "policy": {"preset": "none", "rules": []}, "dns": {"self_test": "off"},
+            "policy": {"preset": "none", "rules": []}, "dns": {"self_test": "off"}, "smtp": {"dsn": True},
             "admin": {"listen": "127.0.0.1:0"},
             "log": {"format": "json", "to": "stdout"},
         }

@@ -29,6 +29,9 @@ SETUPS = [
     Setup("few", {}, keywords=FEW, wait=True),
     Setup("odd", {}, keywords=["pipelining", "size", "SIZE 0", "8bitmime", "AUTH=LOGIN PLAIN", "X-PRIVATE \xe4",
                                "XEXCH50", "VRFY", "ETRN", "8BITMIME"]),
+    # whom we know, and whom we do not
+    Setup("known", {"smtp/dsn": "known", "groups/allow_clients": ["127.0.0.0/8"], "limits/encapsulated": "pass"}),
+    Setup("strangers", {"smtp/dsn": "known"}),
     Setup("nochunk", {"smtp/chunking": False, "smtp/smtputf8": False}),
     Setup("size", {"limits/message_size": "2MiB"}, keywords=["PIPELINING", "SIZE 50000", "8BITMIME"]),
     Setup("limited", {"limits/messages_per_session": 3, "limits/refused_recipients": 5, "limits/errors": 5,
