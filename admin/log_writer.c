@@ -3,8 +3,9 @@
  *
  * Lines are taken in batches and written whole; the first line after a pause waits GATHER_MS for others.  A
  * file that cannot be written is tried again with each batch; what did not go out is lost and counted, and a
- * line that was cut there is ended before the next one.  Syslog: log_syslog.h.  Standard output or error that is the
- * journal's gets lines with their priority in front (log.h).  The thread never logs itself
+ * line that was cut there is ended before the next one.  While it cannot be opened at all, lines go to standard
+ * error, where systemd keeps them.  Syslog: log_syslog.h.  Standard output or error that is the journal's gets lines
+ * with their priority in front (log.h).  The thread never logs itself
  * (it would write into a ring whose writer is another thread): the main thread asks for its newest error.
  */
 #include "admin/log_writer.h"
@@ -62,13 +63,13 @@ static void open_target(struct log_writer *w)
 }
 
 /* What could not be written. */
-static struct slice write_all(struct log_writer *w, struct slice text)
+static struct slice write_all(struct log_writer *w, int fd, struct slice text)
 {
     while (text.len > 0) {
-        ssize_t n = write(w->fd, text.ptr, text.len);
+        ssize_t n = write(fd, text.ptr, text.len);
 
         if (n < 0 && errno == EAGAIN) { /* somebody made our standard output non-blocking */
-            struct pollfd p = { w->fd, POLLOUT, 0 };
+            struct pollfd p = { fd, POLLOUT, 0 };
 
             (void)poll(&p, 1, POLL_MS);
             if (w->stop)
@@ -100,9 +101,11 @@ static void write_lines(struct log_writer *w, struct slice batch)
     if (w->fd < 0)
         open_target(w);
     if (w->fd >= 0 && w->torn)
-        (void)write_all(w, SLICE("\n"));
-    if (w->fd >= 0 && !w->torn)
-        batch = write_all(w, batch);
+        (void)write_all(w, w->fd, SLICE("\n"));
+    if (w->fd < 0)
+        batch = write_all(w, STDERR_FILENO, batch);
+    else if (!w->torn)
+        batch = write_all(w, w->fd, batch);
     count_n(M_LOG_DROPPED, count_lines(batch));
 }
 

@@ -2,7 +2,8 @@
  * snapshot.c - a configuration with all that is made from it; what `check` judges is what the supervisor
  * runs.
  *
- * Workers inherit the result by fork: they read no certificate, key, trust anchor or group file of their own.
+ * Workers inherit the result by fork: they read no certificate, key, trust anchor or group file of their own.  What is
+ * kept of the snapshot in force (config_errors.kept) is shared with it.
  */
 #include "admin/admin.h"
 #include "policy/policy.h"
@@ -15,16 +16,12 @@ static void free_material(void *obj)
 
 static void read_certificates(struct config *c, struct config_errors *errs)
 {
-    struct tls_material *m;
-
     if (!c->tls.enabled) {
         return;
     }
-    m = tls_material_load(c, errs);
-    if (m != NULL) {
-        c->tls_material = m;
-        config_attach(c, m, free_material);
-    }
+    c->tls_material = config_keeps(errs, MATERIAL_TLS) ? tls_material_ref(errs->previous->tls_material)
+                                                       : tls_material_load(c, errs);
+    config_attach(c, c->tls_material, free_material);
 }
 
 static void free_clients(void *obj)
@@ -36,13 +33,29 @@ static void free_clients(void *obj)
     }
 }
 
+/* That of the upstream of the same name. */
+static struct tls_client *keep_client(const struct config *previous, const struct config_upstream *up)
+{
+    for (size_t i = 0; i < previous->upstream_count; i++) {
+        if (slice_eq(slice_str(previous->upstreams[i].name), slice_str(up->name))) {
+            return tls_client_ref(previous->upstreams[i].tls_client);
+        }
+    }
+    return NULL;
+}
+
 /* One an upstream: also finds a tls_ca that cannot be read. */
 static void make_clients(struct config *c, struct config_errors *errs)
 {
     for (size_t i = 0; i < c->upstream_count; i++) {
         struct config_upstream *up = &c->upstreams[i];
 
-        up->tls_client = up->tls != UP_TLS_OFF ? tls_client_new(up, errs) : NULL;
+        if (up->tls != UP_TLS_OFF && config_keeps(errs, MATERIAL_ANCHORS)) {
+            up->tls_client = keep_client(errs->previous, up);
+        }
+        if (up->tls != UP_TLS_OFF && up->tls_client == NULL) {
+            up->tls_client = tls_client_new(up, errs);
+        }
     }
     config_attach(c, c, free_clients);
 }
@@ -67,5 +80,10 @@ bool snapshot_complete(struct config *c, struct config_errors *errs)
     read_certificates(c, errs);
     make_clients(c, errs);
     compile_policy(c, errs);
+    for (int kind = 0; kind < MATERIAL_COUNT; kind++) {
+        bool kept = config_keeps(errs, (enum config_material)kind);
+
+        c->missing[kind] = kept ? errs->previous->missing[kind] : errs->missing[kind];
+    }
     return errs->fatal == 0;
 }

@@ -244,6 +244,23 @@ struct config_admin {
 
 enum config_backend { BACKEND_EMBEDDED = 0, BACKEND_REDIS };
 
+/*
+ * Material is what the file names and is not the file itself.  `check` and a reload refuse a file whose material cannot
+ * be used.  A start has nothing older that could serve on, so it is lenient: it loads without, each loader says what
+ * takes the place of what is missing, and the errors are shown but are not fatal.  While glacis serves, files of one
+ * kind that have changed are read again and the others kept as they are in force, so that one that is broken holds up
+ * nobody else's.
+ */
+enum config_material {
+    MATERIAL_TLS = 0,    /* tls.certificate, private_key, more, client_ca */
+    MATERIAL_GROUPS,     /* groups: file:PATH */
+    MATERIAL_RECIPIENTS, /* domains.*.validate: file:PATH */
+    MATERIAL_ANCHORS,    /* upstreams.*.tls_ca */
+    MATERIAL_COUNT,
+};
+#define MATERIAL_BIT(kind) (1u << (kind))
+#define MATERIAL_ALL (MATERIAL_BIT(MATERIAL_COUNT) - 1)
+
 struct policy;
 struct tls_material;
 struct config_node; /* the parsed file, with positions: config/tree.h */
@@ -277,7 +294,8 @@ struct config {
     struct slice text;              /* the file as it was read, to load it again when certificates have changed */
     const struct config_node *root; /* lives as long as the snapshot: policy/ compiles its sections from it */
     const struct policy       *policy;       /* compiled by policy/ (admin/snapshot.c); NULL before */
-    const struct tls_material *tls_material; /* read by tls/; NULL without `tls:` */
+    struct tls_material       *tls_material; /* read by tls/; NULL without `tls:`, or if no pair can be used */
+    unsigned                   missing[MATERIAL_COUNT]; /* what of its material cannot be used: errors, by kind */
     struct config_private_data *own; /* memory of the snapshot */
 };
 
@@ -288,28 +306,27 @@ struct config_error {
     char *text;         /* a sentence for people, without the position */
 };
 
-/*
- * Material is what the file names and is not the file: certificates, trust anchors, group files, lists of recipients.
- * `check` and a reload refuse a file whose material is bad.  At a start nothing older could serve on, so `lenient`
- * loads without it: each loader says what takes its place, and its errors are shown but do not count as fatal.
- */
 struct config_errors {
     struct config_error *list;
     size_t               count;
     size_t               fatal; /* of them are errors, not warnings */
-    size_t               material; /* errors of material; unless lenient they are among the fatal ones */
-    bool                 lenient;  /* set by whoever made the list, before the load */
     bool                 unreadable; /* the file itself could not be read */
+    unsigned             missing[MATERIAL_COUNT]; /* errors of material, fatal or not */
+
+    /* set before a load */
+    unsigned             lenient;  /* MATERIAL_BITs whose errors are not fatal */
+    unsigned             kept;     /* MATERIAL_BITs that are not read but taken from `previous` */
+    const struct config *previous; /* in force; NULL: nothing is kept */
 };
 
 void config_errors_fini(struct config_errors *errs);
 void config_errors_add(struct config_errors *errs, bool warning, int line, int column, const char *fmt, ...) PRINTF(5, 6);
-void config_errors_material(struct config_errors *errs, int line, int column, const char *fmt, ...) PRINTF(4, 5);
+void config_errors_material(struct config_errors *errs, enum config_material kind, int line, int column, const char *fmt, ...) PRINTF(5, 6);
 
-/* Errors that refuse a file, whoever asks: not of material. */
-static inline size_t config_errors_of_file(const struct config_errors *errs)
+/* Is material of this kind taken from `previous`? */
+static inline bool config_keeps(const struct config_errors *errs, enum config_material kind)
 {
-    return errs->fatal - (errs->lenient ? 0 : errs->material);
+    return errs->previous != NULL && (errs->kept & MATERIAL_BIT(kind)) != 0;
 }
 
 /* "FILE:LINE:COLUMN: error: text", one a line, in file order. */

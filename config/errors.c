@@ -72,13 +72,14 @@ void config_errors_add(struct config_errors *errs, bool warning, int line, int c
     va_end(ap);
 }
 
-void config_errors_material(struct config_errors *errs, int line, int column, const char *fmt, ...)
+void config_errors_material(struct config_errors *errs, enum config_material kind, int line, int column,
+                            const char *fmt, ...)
 {
     struct config_error e = { .line = line, .column = column };
     va_list ap;
 
-    errs->material++;
-    errs->fatal += errs->lenient ? 0 : 1;
+    errs->missing[kind]++;
+    errs->fatal += (errs->lenient & MATERIAL_BIT(kind)) != 0 || config_keeps(errs, kind) ? 0 : 1;
     va_start(ap, fmt);
     add(errs, e, fmt, ap);
     va_end(ap);

@@ -6,7 +6,10 @@
  * table over it: local parts are compared without regard to ASCII case, as the servers behind do, and to quotes
  * ("bob"@example.com is bob@example.com: RFC 5321 4.1.2).
  *
- * Owns: text, entries and table of each file, until config_free().
+ * A file that cannot be used at a start is as if `validate: live` stood there: whoever does not know the recipients must
+ * not refuse them for good.
+ *
+ * Owns: text, entries and table of each file, until the last config_free() of those that hold it.
  * Limits: RECIPIENTS_MAX entries, TEXTFILE_MAX octets, ADDRESS_MAX_BYTES a line; ten errors a file.
  */
 #include "config/load.h"
@@ -17,6 +20,7 @@
 #define ERRORS_PER_FILE 10
 
 struct config_recipients {
+    unsigned refs;      /* snapshots that hold it */
     struct table table; /* of entries; keys are in `text` */
     struct table_entry *entries;
     size_t count, cap;
@@ -35,9 +39,9 @@ static void report(struct source *s, const char *sentence, struct slice found)
     struct quoted q;
 
     if (s->errors++ < ERRORS_PER_FILE) {
-        config_errors_add(s->l->errs, false, s->d->line, 1, "domains.%s%s.validate: %s:%zu: %s, found `%s`",
-                          s->d->subdomains ? "." : "", s->d->name, s->d->validate_file, s->line, sentence,
-                          quote_text(&q, found));
+        config_errors_material(s->l->errs, MATERIAL_RECIPIENTS, s->d->line, 1,
+                               "domains.%s%s.validate: %s:%zu: %s, found `%s`", s->d->subdomains ? "." : "",
+                               s->d->name, s->d->validate_file, s->line, sentence, quote_text(&q, found));
     }
 }
 
@@ -96,50 +100,81 @@ static void take_lines(struct source *s, struct config_recipients *r)
     }
 }
 
-static struct config_recipients *load_file(struct load *l, const struct config_domain *d)
+static void complain(struct load *l, const struct config_domain *d, const char *what, const char *why)
 {
-    struct config_recipients *r = xcalloc(1, sizeof(*r));
+    config_errors_material(l->errs, MATERIAL_RECIPIENTS, d->line, 1, "domains.%s%s.validate: %s: %s%s",
+                           d->subdomains ? "." : "", d->name, d->validate_file, what, why);
+}
+
+/* False: it cannot be used, and that was said. */
+static bool read_file(struct load *l, const struct config_domain *d, struct config_recipients *r)
+{
     struct source s = { l, d, 0, 0 };
-    const char *why;
+    const char *why = textfile_read(d->validate_file, &r->text);
     size_t lines = 1;
 
-    table_init(&r->table);
-    buf_init(&r->text, TEXTFILE_MAX);
-    why = textfile_read(d->validate_file, &r->text);
-    if (why != NULL) {
-        config_errors_add(l->errs, false, d->line, 1, "domains.%s%s.validate: %s: cannot be read: %s",
-                          d->subdomains ? "." : "", d->name, d->validate_file, why);
-        return r;
-    }
-    for (size_t i = 0; i < r->text.len; i++) {
+    for (size_t i = 0; why == NULL && i < r->text.len; i++) {
         r->text.ptr[i] = ascii_lower(r->text.ptr[i]);
         lines += r->text.ptr[i] == '\n';
     }
-    if (lines > RECIPIENTS_MAX) {
-        config_errors_add(l->errs, false, d->line, 1, "domains.%s%s.validate: %s: more than %d lines",
-                          d->subdomains ? "." : "", d->name, d->validate_file, RECIPIENTS_MAX);
-        return r;
+    if (why != NULL || lines > RECIPIENTS_MAX) {
+        complain(l, d, why != NULL ? "cannot be read: " : "more than 1000000 lines", why != NULL ? why : "");
+        return false;
     }
     r->cap = lines;
     r->entries = xcalloc(lines, sizeof(*r->entries));
     take_lines(&s, r);
+    return s.errors == 0;
+}
+
+static struct config_recipients *load_file(struct load *l, const struct config_domain *d)
+{
+    struct config_recipients *r = xcalloc(1, sizeof(*r));
+
+    r->refs = 1;
+    table_init(&r->table);
+    buf_init(&r->text, TEXTFILE_MAX);
+    if (!read_file(l, d, r)) {
+        free_recipients(r);
+        return NULL;
+    }
     return r;
+}
+
+/* What the snapshot in force holds of this file. */
+static struct config_recipients *keep_file(const struct config *previous, const char *path)
+{
+    for (size_t i = 0; i < previous->domain_count; i++) {
+        const struct config_domain *d = &previous->domains[i];
+
+        if (d->recipients != NULL && slice_eq(slice_str(d->validate_file), slice_str(path))) {
+            d->recipients->refs++;
+            return d->recipients;
+        }
+    }
+    return NULL;
 }
 
 void load_recipients(struct load *l)
 {
+    bool keep = config_keeps(l->errs, MATERIAL_RECIPIENTS);
+
     for (size_t i = 0; i < l->c->domain_count; i++) {
         struct config_domain *d = &l->c->domains[i];
 
-        if (d->validate == VALIDATE_FILE) {
-            d->recipients = load_file(l, d);
+        if (d->validate != VALIDATE_FILE) {
+            continue;
+        }
+        d->recipients = keep ? keep_file(l->errs->previous, d->validate_file) : load_file(l, d);
+        if (d->recipients == NULL) {
+            d->validate = VALIDATE_LIVE;
         }
     }
 }
 
 void free_recipients(struct config_recipients *r)
 {
-    if (r == NULL) {
+    if (r == NULL || --r->refs > 0) {
         return;
     }
     table_fini(&r->table);

@@ -69,7 +69,7 @@ static bool can_match(const struct cond *c)
     enum fact_type type = c->fact < FACT_COUNT ? fact_table[c->fact].type : FACT_FLAG;
 
     for (size_t i = 0; i < c->group_count; i++) {
-        if (!set_is_empty(&c->groups[i]->set, type)) {
+        if (!group_is_empty(c->groups[i], type)) {
             return true;
         }
     }

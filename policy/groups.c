@@ -5,7 +5,8 @@
  * are read; then each entry goes into the sets of the uses it fits.  An entry that fits none is an error,
  * since it would silently do nothing.
  *
- * Files        one entry a line; `#` or `;` at the start of a line or after a blank begins a comment.
+ * Files        one entry a line; `#` or `;` at the start of a line or after a blank begins a comment.  One that cannot
+ *              be used makes its group unread: who is not in the rest of it is unknown.
  * until=DATE   the last day on which an entry counts (UTC); inline and in files.
  * Limits       GROUP_ENTRIES_MAX entries a group, TEXTFILE_MAX, ten errors a group.
  */
@@ -68,14 +69,16 @@ static void complain(struct source *s, const char *what, struct slice found)
     struct buf hint;
 
     s->g->broken = true;
+    s->g->unread = s->g->unread || s->file != NULL;
     if (s->errors++ >= ERRORS_PER_GROUP) {
         return;
     }
     buf_init_fixed(&hint, mem, sizeof(mem));
     entry_put_hint(found, &hint);
     if (s->file != NULL) {
-        rules_error(s->l, s->node, "groups.%s: %s:%zu: %s, found `%s`%s", rules_quote(&name, s->g->name),
-                    s->file, s->line, what, rules_quote(&q, found), mem);
+        config_errors_material(s->l->errs, MATERIAL_GROUPS, s->node->line, s->node->column,
+                               "groups.%s: %s:%zu: %s, found `%s`%s", rules_quote(&name, s->g->name), s->file,
+                               s->line, what, rules_quote(&q, found), mem);
     } else {
         rules_error(s->l, s->node, "groups.%s: %s, found `%s`%s", rules_quote(&name, s->g->name), what,
                     rules_quote(&q, found), mem);
@@ -165,23 +168,45 @@ static void take_lines(struct source *s, struct slice rest)
     }
 }
 
-static void note_file(struct rules_load *l, const char *path)
+static struct rules_file *find_file(const struct rules *r, const char *path)
 {
-    struct rules *r = l->r;
-
     for (size_t i = 0; i < r->file_count; i++) {
-        if (slice_eq(slice_str(r->files[i]), slice_str(path))) {
-            return;
+        if (slice_eq(slice_str(r->files[i].path), slice_str(path))) {
+            return &r->files[i];
         }
     }
+    return NULL;
+}
+
+/* As it is now, or as the snapshot in force has it; NULL with `why` if it cannot be read (kept: NULL without). */
+static const char *read_file(struct rules_load *l, struct rules_file *f)
+{
+    const struct policy *old = config_keeps(l->errs, MATERIAL_GROUPS) ? l->errs->previous->policy : NULL;
+    const struct rules_file *kept = old != NULL ? find_file(&old->rules, f->path) : NULL;
+    const char *why = NULL;
+
+    buf_init(&f->text, TEXTFILE_MAX);
+    if (old == NULL) {
+        why = textfile_read(f->path, &f->text);
+        f->read = why == NULL;
+    } else if (kept != NULL && kept->read) {
+        buf_put_slice(&f->text, buf_slice(&kept->text));
+        f->read = true;
+    }
+    return why;
+}
+
+static struct rules_file *add_file(struct rules *r, const char *path)
+{
     r->files = xrealloc(r->files, (r->file_count + 1) * sizeof(*r->files));
-    r->files[r->file_count++] = path;
+    r->files[r->file_count] = (struct rules_file){ .path = path };
+    return &r->files[r->file_count++];
 }
 
 static void take_file(struct source *s, struct slice path)
 {
-    const char *why;
-    struct buf text;
+    struct rules_file *f;
+    const char *why = NULL;
     struct quoted q;
 
     if (!slice_starts(path, SLICE("/")) || slice_find(path, '\n') < path.len) {
@@ -190,17 +215,21 @@ static void take_file(struct source *s, struct slice path)
     }
     s->file = rules_text(s->l, path).ptr;
     s->line = 0;
-    note_file(s->l, s->file);
-    buf_init(&text, TEXTFILE_MAX);
-    why = textfile_read(s->file, &text);
-    if (why == NULL) {
-        take_lines(s, buf_slice(&text));
-    } else {
-        s->g->broken = true;
-        rules_error(s->l, s->node, "groups." SLICE_FMT ": %s cannot be read: %s", SLICE_ARG(s->g->name),
-                    rules_quote(&q, path), why);
+    f = find_file(s->l->r, s->file);
+    if (f == NULL) {
+        f = add_file(s->l->r, s->file);
+        why = read_file(s->l, f);
     }
-    buf_fini(&text);
+    if (f->read) {
+        take_lines(s, buf_slice(&f->text));
+    } else {
+        s->g->broken = s->g->unread = true;
+    }
+    if (why != NULL) {
+        config_errors_material(s->l->errs, MATERIAL_GROUPS, s->node->line, s->node->column,
+                               "groups." SLICE_FMT ": %s cannot be read: %s", SLICE_ARG(s->g->name),
+                               rules_quote(&q, path), why);
+    }
     s->file = NULL;
 }
 

@@ -38,6 +38,12 @@ void set_seal(struct set *s);
 /* Can nothing of this type ever be in it? */
 bool set_is_empty(const struct set *s, enum fact_type type);
 
+/* The same of a group; one that was not read may have anything in it. */
+static inline bool group_is_empty(const struct group *g, enum fact_type type)
+{
+    return !g->unread && set_is_empty(&g->set, type);
+}
+
 bool set_has_ip(const struct set *s, const struct addr *ip, int32_t today);
 bool set_has_name(const struct set *s, struct slice name, int32_t today);         /* any case */
 bool set_has_address(const struct set *s, struct slice address, int32_t today);   /* any case */

@@ -131,6 +131,16 @@ bool policy_adds_field(const struct policy_worker *pw, struct slice name)
     return has_tag_name(pw->policy, name);
 }
 
+static bool has_unread_group(const struct policy *p)
+{
+    for (size_t i = 0; i < p->rules.group_count; i++) {
+        if (p->rules.group[i].unread) {
+            return true;
+        }
+    }
+    return false;
+}
+
 struct policy *policy_compile(const struct config *conf, struct config_errors *errs)
 {
     struct policy *p = xcalloc(1, sizeof(*p));
@@ -142,11 +152,14 @@ struct policy *policy_compile(const struct config *conf, struct config_errors *e
     ok = lists_load(p, errs);
     ok = standing_load(p, errs) && ok;
     if (rules_load(p, errs) && ok) {
-        rules_run_tests(p, errs);
+        if (!has_unread_group(p)) { /* else their answers may be other ones */
+            rules_run_tests(p, errs);
+        }
         collect_tag_names(p);
     }
     check_named_group(p, errs);
-    p->files_read = policy_files_now(p);
+    p->files_read =
+        config_keeps(errs, MATERIAL_GROUPS) ? policy_files_read(errs->previous->policy) : policy_files_now(p);
     if (errs->fatal != fatal) {
         policy_free(p);
         return NULL;
@@ -165,7 +178,7 @@ void policy_free(struct policy *p)
 
 const char *policy_group_file(const struct policy *p, size_t i)
 {
-    return i < p->rules.file_count ? p->rules.files[i] : NULL;
+    return i < p->rules.file_count ? p->rules.files[i].path : NULL;
 }
 
 uint64_t policy_files_now(const struct policy *p)

@@ -70,7 +70,14 @@ struct group {
     unsigned uses; /* bit n: a term of enum fact_type n names it */
     bool named;    /* by a rule of the file or by another section: not only by the preset */
     bool broken;   /* an error was reported: no more about it */
+    bool unread;   /* a file of it could not be read, or not all: what is not in the set is unknown */
     int line, column;
+};
+
+struct rules_file { /* of groups: watched */
+    const char *path;
+    struct buf text; /* as it was read: a later load may keep it */
+    bool read;       /* false: it could not be */
 };
 
 /* ---- conditions ---- */
@@ -173,7 +180,7 @@ struct rules {
     const char *hostname; /* of config, for templates */
     bool preset;          /* spf-first is in it */
     struct set *sets;     /* all that were made, for rules_free */
-    const char **files;   /* of groups, to be watched */
+    struct rules_file *files; /* each path once */
     size_t file_count;
 };
 

@@ -609,6 +609,9 @@ void rules_free(struct policy *p)
         free(r->group[i].entry);
     }
     free(r->group);
+    for (size_t i = 0; i < r->file_count; i++) {
+        buf_fini(&r->files[i].text);
+    }
     free(r->files);
     *r = (struct rules){ .list_count = 0 };
 }

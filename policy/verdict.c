@@ -10,6 +10,8 @@
  * not strictly false.  Either makes a refusal temporary.  The score is kept as a number (loose) and as the
  * interval in which it would be if all look-ups had answered (strict).
  *
+ * A group whose file could not be read is such an outage: who is not in what is known of it may be in the rest.
+ *
  * Pure: no clock, no memory but the caller's, nothing but its arguments.
  */
 #include "policy/verdict.h"
@@ -70,7 +72,7 @@ static bool is_temperror(unsigned fact, const struct fact_value *v)
 static bool is_void(const struct cond *c, enum fact_type type)
 {
     for (size_t i = 0; i < c->group_count; i++) {
-        if (!set_is_empty(&c->groups[i]->set, type)) {
+        if (!group_is_empty(c->groups[i], type)) {
             return false;
         }
     }
@@ -152,6 +154,17 @@ static bool ask_bounds(const struct walk *w, const struct cond *c, struct answer
     return true;
 }
 
+/* A group whose file could not be read may have had it. */
+static bool names_unread(const struct cond *c)
+{
+    for (size_t i = 0; i < c->group_count; i++) {
+        if (c->groups[i]->unread) {
+            return true;
+        }
+    }
+    return false;
+}
+
 static struct answer ask_term(const struct walk *w, const struct cond *c)
 {
     bool in_table = c->fact < FACT_COUNT;
@@ -184,6 +197,10 @@ static struct answer ask_term(const struct walk *w, const struct cond *c)
         a.open = stage <= w->in->stage ? c->fact : RULE_NO_FACT;
     } else {
         a.loose = a.strict = match_all(w, c, type, v);
+        if (a.loose == TRUTH_FALSE && names_unread(c)) {
+            a = both(c, TRUTH_UNKNOWN);
+            a.outage = true;
+        }
         if (is_temperror(c->fact, v) || v->doubt) {
             a.strict = TRUTH_UNKNOWN;
             a.outage = true;

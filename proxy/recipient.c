@@ -38,8 +38,8 @@ enum reply_id recipient_route(const struct config *conf, struct arena *a, struct
     if (rcpt->home == NULL) {
         return REPLY_RELAY_DENIED;
     }
-    if (local_part_routes(rcpt->local) || (conf->limits.encapsulated == ENCAPSULATED_REJECT &&
-                                           local_part_encapsulates(rcpt->local))) {
+    if (local_part_routes(rcpt->local) ||
+        (conf->limits.encapsulated == ENCAPSULATED_REJECT && local_part_encapsulates(rcpt->local))) {
         return REPLY_ROUTED_LOCAL;
     }
     return REPLY_RCPT_OK;

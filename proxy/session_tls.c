@@ -68,8 +68,7 @@ static bool is_counted(const struct session *s)
 
 static bool is_withheld(const struct session *s)
 {
-    return is_counted(s) &&
-           state_handshakes_fail(s->worker->state, &s->peer, loop_now(s->worker->loop));
+    return is_counted(s) && state_handshakes_fail(s->worker->state, &s->peer, loop_now(s->worker->loop));
 }
 
 bool session_tls_offered(const struct session *s)
@@ -178,8 +177,7 @@ static void note_mismatch(struct session *s)
     struct log_line l;
 
     count(M_TLS_MISMATCH);
-    if (!is_counted(s) ||
-        !state_handshake_failed(s->worker->state, &s->peer, loop_now(s->worker->loop))) {
+    if (!is_counted(s) || !state_handshake_failed(s->worker->state, &s->peer, loop_now(s->worker->loop))) {
         return;
     }
     count(M_TLS_WITHHELD);

@@ -48,10 +48,10 @@ struct keyword {
 
 static int hex_value(char c)
 {
-    return ascii_is_digit(c)          ? c - '0'
-           : c >= 'A' && c <= 'F'     ? c - 'A' + 10
-           : c >= 'a' && c <= 'f'     ? c - 'a' + 10
-                                      : -1;
+    return ascii_is_digit(c)      ? c - '0'
+           : c >= 'A' && c <= 'F' ? c - 'A' + 10
+           : c >= 'a' && c <= 'f' ? c - 'a' + 10
+                                  : -1;
 }
 
 bool xtext_valid(struct slice s)
@@ -316,7 +316,8 @@ static enum parse_status judge_value(const struct keyword *k, const struct param
     if (strict && utf8_has_8bit(param->value)) {
         return PARSE_UTF8_NEEDED;
     }
-    if (strict && (param->has_value != (k->kind == WITH_VALUE) || param->has_value != !slice_empty(param->value))) {
+    if (strict &&
+        (param->has_value != (k->kind == WITH_VALUE) || param->has_value != !slice_empty(param->value))) {
         return PARSE_BAD_PARAM;
     }
     return k->check(param->value, out) ? PARSE_OK : PARSE_BAD_PARAM;

@@ -54,7 +54,7 @@ static void print_errors(const struct config_errors *errs, const char *path)
 static struct config *fall_back(struct supervisor *sup, const struct config_errors *errs)
 {
     const char *path = sup->options.config_path;
-    struct config_errors again = { 0 };
+    struct config_errors again = { .lenient = MATERIAL_ALL };
     struct config *conf = NULL;
     struct buf text;
 
@@ -77,7 +77,7 @@ static struct config *fall_back(struct supervisor *sup, const struct config_erro
 /* NULL after having said why, with the exit status. */
 static struct config *load_first(struct supervisor *sup, int *status)
 {
-    struct config_errors errs = { 0 };
+    struct config_errors errs = { .lenient = MATERIAL_ALL };
     struct config *conf;
     struct buf text;
 
@@ -98,7 +98,7 @@ static struct config *load_first(struct supervisor *sup, int *status)
 
         conf->generation = ++sup->last_number;
         buf_init(&why, 4096);
-        if (files_prepare(conf, &why)) {
+        if (files_prepare(conf, &why) || files_go_without(conf, buf_slice(&why))) {
             files_keep_good(conf, buf_slice(&text));
         } else {
             *status = say(EXIT_CONFIG, &why);
@@ -170,6 +170,7 @@ static int start(struct supervisor *sup)
     sandbox_supervisor(conf);
     (void)control_open(sup, conf);
     sup->now_ms = supervisor_clock();
+    material_say(sup, conf);
     if (!generation_start(sup, conf))
         status = EXIT_SOFTWARE;
     sockets_keep(&sup->sockets, (const struct config *const[]){ conf },
@@ -322,6 +323,7 @@ static void run(struct supervisor *sup)
         generations_tick(sup);
         certificates_tick(sup);
         groups_tick(sup);
+        material_tick(sup);
         supervisor_reload_pending(sup);
         control_tick(sup);
         notify_tick(sup);

@@ -3,9 +3,9 @@
  *
  * Every CHECK_MS the contents are compared, not the names or times, so a link that was turned around counts
  * and a touched file does not.  The configuration in force is loaded again from the text it was made of: an
- * edit of the file that nobody has asked for is not taken along.  What cannot be taken (a key that does not
- * match yet, an expired one, no right to read it) is logged when it begins or changes, and every
- * SAID_AGAIN_MS; the old generation goes on with what it holds in memory.
+ * edit of the file that nobody has asked for is not taken along.  A pair that cannot be taken (a key that does not
+ * match yet, no right to read it) is logged when it begins or changes, and every SAID_AGAIN_MS; what is held in memory
+ * serves on in its place.  An expired one is taken, and said once a day.
  */
 #include "proxy/supervisor_parts.h"
 #include "tls/tls.h"
@@ -16,12 +16,16 @@
 #define SOON_S (14 * 86400)
 #define TEXT_BYTES 65536
 
-/* One that nobody renews: said once a day, until it is too late. */
+/* One that nobody renews: said once a day. */
 static void warn_of_expiry(struct supervisor *sup, const struct tls_material *m)
 {
     struct tls_expiry e[CONFIG_MAX_KEYPAIRS];
-    size_t n = tls_material_expiry(m, e, ARRAY_LEN(e));
+    size_t n = tls_material_expiry(m, e, ARRAY_LEN(e)), expired = 0;
     int64_t now = wall_now_s();
+
+    for (size_t i = 0; i < n; i++)
+        expired += e[i].not_after_s < now;
+    gauge_set(M_CERT_EXPIRED_NOW, expired);
 
     if (sup->now_ms < sup->certificates.warn_ms)
         return;
@@ -29,7 +33,10 @@ static void warn_of_expiry(struct supervisor *sup, const struct tls_material *m)
     for (size_t i = 0; i < n; i++) {
         struct log_line l;
 
-        if (e[i].not_after_s > now + SOON_S || !log_begin(&l, LOG_LEVEL_WARN, "certificate_expires"))
+        enum log_level level = e[i].not_after_s < now ? LOG_LEVEL_ERROR : LOG_LEVEL_WARN;
+
+        if (e[i].not_after_s > now + SOON_S ||
+            !log_begin(&l, level, level == LOG_LEVEL_ERROR ? "certificate_expired" : "certificate_expires"))
             continue;
         log_str(&l, "certificate", slice_str(e[i].path));
         log_num(&l, "hours", (e[i].not_after_s - now) / 3600);
@@ -73,22 +80,27 @@ static void settled(struct supervisor *sup)
     sup->certificates.said_ms = 0;
 }
 
+/* Each pair that can be taken is; for another one what serves now stays. */
 static void renew(struct supervisor *sup, const struct config *old)
 {
-    const char *path = sup->options.config_path;
-    struct config_errors errs = { 0 };
-    struct config *conf =
-        supervisor_complete(config_load_text(path != NULL ? path : "environment", old->text, &errs), &errs);
+    struct config_errors errs = { .lenient = MATERIAL_BIT(MATERIAL_TLS) };
+    struct config *conf = material_load(sup, old, MATERIAL_BIT(MATERIAL_TLS), &errs);
+    bool good = conf != NULL && errs.missing[MATERIAL_TLS] == 0;
 
-    if (conf == NULL) {
-        refused(sup, &errs);
-    } else {
-        supervisor_log_errors(&errs, path); /* warnings: one that expires soon is taken all the same */
+    if (good)
         settled(sup);
+    else
+        refused(sup, &errs);
+    if (conf != NULL && !tls_material_same(conf->tls_material, old->tls_material)) {
+        if (good)
+            supervisor_log_errors(&errs,
+                                  sup->options.config_path); /* warnings: such a pair is taken all the same */
         count(M_CERT_RENEWED);
         log_msg(LOG_LEVEL_INFO, "certificates_renewed",
                 "The certificate files have changed: a new generation takes them");
         supervisor_reloaded(sup, conf, NULL);
+    } else {
+        config_free(conf);
     }
     config_errors_fini(&errs);
 }

@@ -154,6 +154,11 @@ static void hand_over(int fd, const char *path, bool made, const struct sandbox_
         log_msg(LOG_LEVEL_WARN, "state_dir", "%s cannot be handed over: %s", path, strerror(errno));
 }
 
+static void separate(struct buf *why)
+{
+    buf_put_str(why, why->len > 0 ? "; " : "");
+}
+
 static bool make_folder(const char *path, mode_t mode, const struct sandbox_user *u, struct buf *why)
 {
     bool made;
@@ -162,12 +167,14 @@ static bool make_folder(const char *path, mode_t mode, const struct sandbox_user
     (void)make_parents(path);
     made = mkdir(path, mode) == 0;
     if (!made && errno != EEXIST) {
+        separate(why);
         buf_putf(why, "Cannot make the folder %s: %s (server.state_dir, server.spool_dir)", path,
                  strerror(errno));
         return false;
     }
     fd = open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
     if (fd < 0) {
+        separate(why);
         buf_putf(why, "Cannot use the folder %s: %s (server.state_dir, server.spool_dir)", path,
                  strerror(errno));
         return false;
@@ -248,6 +255,7 @@ static void load_hash_key(struct config *conf)
 bool files_prepare(struct config *conf, struct buf *why)
 {
     struct sandbox_user u;
+    bool ok;
 
     if (sandbox_user_find(conf->server.user, &u) != SANDBOX_OK) {
         buf_putf(why,
@@ -257,14 +265,27 @@ bool files_prepare(struct config *conf, struct buf *why)
                  conf->server.user, conf->server.user);
         return false;
     }
-    if (!make_folder(conf->server.state_dir, 0750, &u, why) ||
-        !make_folder(conf->server.spool_dir, 0700, &u, why))
-        return false;
+    ok = make_folder(conf->server.state_dir, 0750, &u, why);
+    ok = make_folder(conf->server.spool_dir, 0700, &u, why) && ok;
     if (!files_make_log(conf)) {
+        separate(why);
         buf_putf(why, "Cannot open the log file %s: %s", conf->log.file, strerror(errno));
-        return false;
+        ok = false;
     }
     load_hash_key(conf);
+    return ok;
+}
+
+bool files_go_without(const struct config *conf, struct slice why)
+{
+    struct sandbox_user u;
+
+    if (sandbox_user_find(conf->server.user, &u) != SANDBOX_OK)
+        return false;
+    log_msg(LOG_LEVEL_ERROR, "state_dir",
+            SLICE_FMT ": glacis serves without; nothing is kept over a restart, and messages larger than "
+                      "limits.spool_memory are put off while there is no spool",
+            SLICE_ARG(why));
     return true;
 }
 

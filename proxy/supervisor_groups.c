@@ -16,12 +16,10 @@
 
 static void take(struct supervisor *sup, const struct config *old)
 {
-    const char *path = sup->options.config_path;
     struct config_errors errs = { 0 };
-    struct config *conf =
-        supervisor_complete(config_load_text(path != NULL ? path : "environment", old->text, &errs), &errs);
+    struct config *conf = material_load(sup, old, MATERIAL_BIT(MATERIAL_GROUPS), &errs);
 
-    supervisor_log_errors(&errs, path);
+    supervisor_log_errors(&errs, sup->options.config_path);
     if (conf == NULL) {
         sup->groups.refused = sup->groups.seen;
         log_msg(LOG_LEVEL_ERROR, "groups_refused",

@@ -6,6 +6,7 @@
  *   supervisor_reload.c   a new file: loaded, refused or made the next generation
  *   supervisor_certificates.c  certificates that change on the disk
  *   supervisor_groups.c   group files that change on the disk
+ *   supervisor_material.c what the file names, one kind at a time; what a start could not use
  *   supervisor_sockets.c  the listening sockets
  *   supervisor_control.c  the control socket: reload, status
  *   supervisor_files.c    state directory, last good file, ready file
@@ -130,6 +131,9 @@ struct supervisor {
         uint64_t said_ms;         /* when a refusal was last logged; 0: nothing is refused */
         uint8_t said[SHA256_LEN]; /* of that refusal's text */
     } certificates;
+    struct { /* what a start could not use */
+        uint64_t next_ms, said_ms;
+    } material;
     struct { /* files of groups (policy_files_now): as last looked at, as last refused */
         uint64_t next_ms, seen, refused;
     } groups;
@@ -179,6 +183,16 @@ void supervisor_reload_pending(struct supervisor *sup);
 void supervisor_generation_up(struct supervisor *sup, struct generation *g);
 void supervisor_generation_failed(struct supervisor *sup, struct generation *g);
 
+/* supervisor_material.c */
+/*
+ * The file in force, from its text, with the material of these kinds (MATERIAL_BITs) as it is on the disk and the other
+ * kinds as `old` has them.  errs->lenient is the caller's.
+ */
+struct config *material_load(struct supervisor *sup, const struct config *old, unsigned kinds,
+                             struct config_errors *errs);
+void material_say(struct supervisor *sup, const struct config *conf); /* if anything is missing */
+void material_tick(struct supervisor *sup);
+
 /* supervisor_certificates.c */
 void certificates_tick(struct supervisor *sup);
 
@@ -199,6 +213,8 @@ void control_generation(struct supervisor *sup, unsigned number,
 
 /* supervisor_files.c */
 bool files_prepare(struct config *conf, struct buf *why) MUST_USE;
+/* files_prepare() has failed at a start: may it go on?  Not without the user; without folders and log file, loudly. */
+bool files_go_without(const struct config *conf, struct slice why) MUST_USE;
 bool files_make_log(const struct config *conf);
 bool files_read(const char *path, struct buf *out) MUST_USE;
 void files_keep_good(const struct config *conf, struct slice text);

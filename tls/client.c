@@ -11,6 +11,7 @@
 #include "tls/tls_priv.h"
 
 struct tls_client {
+    unsigned refs;
     SSL_CTX *ctx;
     SSL_SESSION *session; /* of the last connection that gave one */
     char *name;           /* tls_name, or NULL: the server's own */
@@ -41,6 +42,7 @@ struct tls_client *tls_client_new(const struct config_upstream *up, struct confi
 {
     struct tls_client *t = xcalloc(1, sizeof(*t));
 
+    t->refs = 1;
     t->ctx = SSL_CTX_new(TLS_client_method());
     BUG_ON(t->ctx == NULL);
     t->verify = up->tls == UP_TLS_VERIFY;
@@ -55,12 +57,16 @@ struct tls_client *tls_client_new(const struct config_upstream *up, struct confi
         SSL_CTX_set_min_proto_version(t->ctx, TLS1_2_VERSION);
         SSL_CTX_set_verify(t->ctx, SSL_VERIFY_PEER, NULL);
         if (!load_ca(t->ctx, up->tls_ca)) {
-            config_errors_add(errs, false, up->line, 1,
-                              "upstream %s: the certificates of tls_ca (%s) cannot be loaded", up->name,
-                              up->tls_ca);
+            size_t before = errs->fatal;
+
+            config_errors_material(errs, MATERIAL_ANCHORS, up->line, 1,
+                                   "upstream %s: the certificates of tls_ca (%s) cannot be loaded", up->name,
+                                   up->tls_ca);
             ERR_clear_error();
-            tls_client_free(t);
-            return NULL;
+            if (errs->fatal > before) {
+                tls_client_free(t);
+                return NULL;
+            }
         }
     } else {
         SSL_CTX_set_min_proto_version(t->ctx,
@@ -74,9 +80,17 @@ struct tls_client *tls_client_new(const struct config_upstream *up, struct confi
     return t;
 }
 
+struct tls_client *tls_client_ref(struct tls_client *t)
+{
+    if (t != NULL) {
+        t->refs++;
+    }
+    return t;
+}
+
 void tls_client_free(struct tls_client *t)
 {
-    if (t == NULL) {
+    if (t == NULL || --t->refs > 0) {
         return;
     }
     SSL_SESSION_free(t->session);

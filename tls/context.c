@@ -266,7 +266,8 @@ static struct tls_site *place(struct tls_server *t, struct tls_site *fresh, int 
 }
 
 /* The n-th pair of the material. */
-static void add_pair(struct tls_server *t, const struct tls_source *from, size_t n, struct config_errors *errs)
+static void add_pair(struct tls_server *t, const struct tls_source *from, size_t n,
+                     struct config_errors *errs)
 {
     const struct tls_pair *p = &from->material->pair[n];
 
@@ -288,7 +289,8 @@ static void add_pair(struct tls_server *t, const struct tls_source *from, size_t
             char why[160];
 
             tls_reason(why, sizeof(why), "not usable");
-            config_errors_material(errs, 0, 0, "OpenSSL refuses %s: %s", p->certificate_path, why);
+            config_errors_material(errs, MATERIAL_TLS, 0, 0, "OpenSSL refuses %s: %s", p->certificate_path,
+                                   why);
         }
     }
     EVP_PKEY_free(key);
@@ -302,12 +304,12 @@ struct tls_server *tls_server_new(const struct config *conf, const struct tls_ma
 {
     struct tls_server *t = xcalloc(1, sizeof(*t));
     const struct tls_source from = { conf, m, ticket_share };
-    size_t before = errs->fatal + errs->material;
+    size_t before = errs->fatal + errs->missing[MATERIAL_TLS];
 
     for (size_t i = 0; i < m->count; i++) {
         add_pair(t, &from, i, errs);
     }
-    if (errs->fatal + errs->material > before || t->count == 0) {
+    if (errs->fatal + errs->missing[MATERIAL_TLS] > before || t->count == 0) {
         tls_server_free(t);
         return NULL;
     }

@@ -49,8 +49,8 @@ static const char *version_name(const SSL *ssl)
 /* Was a certificate asked for, and is it of somebody we trust?  OpenSSL says OK for none, too. */
 static bool is_verified(const struct tls_session *t)
 {
-    return (SSL_get_verify_mode(t->ssl) & SSL_VERIFY_PEER) != 0 && SSL_get0_peer_certificate(t->ssl) != NULL &&
-           SSL_get_verify_result(t->ssl) == X509_V_OK;
+    return (SSL_get_verify_mode(t->ssl) & SSL_VERIFY_PEER) != 0 &&
+           SSL_get0_peer_certificate(t->ssl) != NULL && SSL_get_verify_result(t->ssl) == X509_V_OK;
 }
 
 bool tls_info(const struct stream *s, struct tls_info *out)

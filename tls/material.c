@@ -5,8 +5,9 @@
  * anything is changed for it; so files are read here, once, and contexts are made from memory.  Changes are
  * seen by content, not by time stamp, so a symbolic link that was turned around counts.
  *
- * One that has expired is material like another: most senders do not look, and in clear nobody is better off.  With
- * errs->lenient, a pair that cannot be used is left out, and so is a tls.client_ca.
+ * A pair that has expired is served: most senders do not look, and in clear nobody is better off.  One that cannot be
+ * used is an error; where that is not fatal, what was read of the same files before serves on, and with nothing read
+ * before it is left out.  The same holds for tls.client_ca.
  */
 #include <errno.h>
 
@@ -94,18 +95,20 @@ static bool check_pair(struct tls_pair *p, int line, struct config_errors *errs)
     bool ok = x != NULL && k != NULL && X509_check_private_key(x, k) == 1;
 
     if (x == NULL) {
-        config_errors_material(errs, line, 1, "%s holds no PEM certificate", p->certificate_path);
+        config_errors_material(errs, MATERIAL_TLS, line, 1, "%s holds no PEM certificate",
+                               p->certificate_path);
     } else {
         check_dates(x, p, line, errs);
     }
     if (k == NULL) {
-        config_errors_material(errs, line, 1,
+        config_errors_material(errs, MATERIAL_TLS, line, 1,
                                "%s holds no PEM private key that can be read without a password",
                                p->key_path);
     }
     if (x != NULL && k != NULL && !ok) {
-        config_errors_material(errs, line, 1, "the private key %s does not belong to the certificate %s",
-                               p->key_path, p->certificate_path);
+        config_errors_material(errs, MATERIAL_TLS, line, 1,
+                               "the private key %s does not belong to the certificate %s", p->key_path,
+                               p->certificate_path);
     }
     EVP_PKEY_free(k);
     X509_free(x);
@@ -127,12 +130,12 @@ static bool load_pair(struct tls_pair *p, const struct config_keypair *kp, struc
     key = read_file(kp->private_key, &p->key);
     key_errno = errno;
     if (!certificate) {
-        config_errors_material(errs, kp->line, 1, "the certificate %s cannot be read: %s", kp->certificate,
-                               strerror(certificate_errno));
+        config_errors_material(errs, MATERIAL_TLS, kp->line, 1, "the certificate %s cannot be read: %s",
+                               kp->certificate, strerror(certificate_errno));
     }
     if (!key) {
-        config_errors_material(errs, kp->line, 1, "the private key %s cannot be read: %s", kp->private_key,
-                               strerror(key_errno));
+        config_errors_material(errs, MATERIAL_TLS, kp->line, 1, "the private key %s cannot be read: %s",
+                               kp->private_key, strerror(key_errno));
     }
     if (!certificate || !key) {
         return false;
@@ -153,23 +156,85 @@ static bool holds_certificate(const struct buf *pem)
     return ok;
 }
 
-static void load_client_ca(struct tls_material *m, const struct config_tls_section *tls, struct config_errors *errs)
+static bool read_client_ca(struct tls_material *m, const struct config_tls_section *tls,
+                           struct config_errors *errs)
 {
+    if (!read_file(tls->client_ca, &m->client_ca)) {
+        config_errors_material(errs, MATERIAL_TLS, tls->client_ca_line, 1,
+                               "tls.client_ca: %s cannot be read: %s", tls->client_ca, strerror(errno));
+        return false;
+    }
+    if (!holds_certificate(&m->client_ca)) {
+        config_errors_material(errs, MATERIAL_TLS, tls->client_ca_line, 1,
+                               "tls.client_ca: %s holds no PEM certificate", tls->client_ca);
+        return false;
+    }
+    return true;
+}
+
+static void load_client_ca(struct tls_material *m, const struct config_tls_section *tls,
+                           struct config_errors *errs)
+{
+    const struct tls_material *old = errs->previous != NULL ? errs->previous->tls_material : NULL;
+
     if (slice_empty(slice_str(tls->client_ca))) {
         return;
     }
     m->client_ca_path = tls->client_ca;
-    if (!read_file(tls->client_ca, &m->client_ca)) {
-        config_errors_material(errs, tls->client_ca_line, 1, "tls.client_ca: %s cannot be read: %s",
-                               tls->client_ca, strerror(errno));
-    } else if (!holds_certificate(&m->client_ca)) {
-        config_errors_material(errs, tls->client_ca_line, 1, "tls.client_ca: %s holds no PEM certificate",
-                               tls->client_ca);
-    } else {
-        sha256_of(m->client_ca.ptr, m->client_ca.len, m->client_ca_digest);
-        return;
+    if (!read_client_ca(m, tls, errs)) {
+        buf_reset(&m->client_ca);
+        if (old != NULL && slice_eq(slice_str(old->client_ca_path), slice_str(tls->client_ca))) {
+            buf_put_slice(&m->client_ca, buf_slice(&old->client_ca));
+        }
     }
-    buf_reset(&m->client_ca);
+    sha256_of(m->client_ca.ptr, m->client_ca.len, m->client_ca_digest);
+}
+
+/* What serves now of the same two files, or NULL. */
+static const struct tls_pair *pair_before(const struct config_keypair *kp, const struct config *previous)
+{
+    const struct tls_material *old = previous != NULL ? previous->tls_material : NULL;
+
+    for (size_t i = 0; old != NULL && i < old->count; i++) {
+        const struct tls_pair *q = &old->pair[i];
+
+        if (slice_eq(slice_str(q->certificate_path), slice_str(kp->certificate)) &&
+            slice_eq(slice_str(q->key_path), slice_str(kp->private_key))) {
+            return q;
+        }
+    }
+    return NULL;
+}
+
+/* Does it come in place of one that is still good? */
+static bool is_step_back(const struct tls_pair *p, const struct config_keypair *kp,
+                         struct config_errors *errs)
+{
+    const struct tls_pair *before = pair_before(kp, errs->previous);
+    int64_t now = wall_now_s();
+
+    if (before == NULL || p->not_after_s >= now || before->not_after_s < now) {
+        return false;
+    }
+    config_errors_material(errs, MATERIAL_TLS, kp->line, 1,
+                           "the certificate %s has expired; the one that serves now has not",
+                           kp->certificate);
+    return true;
+}
+
+static bool keep_pair(struct tls_pair *p, const struct config_keypair *kp, const struct tls_pair *before)
+{
+    if (before == NULL) {
+        return false;
+    }
+    *p = *before;
+    buf_init(&p->certificate, FILE_MAX);
+    buf_init(&p->key, FILE_MAX);
+    buf_put_slice(&p->certificate, buf_slice(&before->certificate));
+    buf_put_slice(&p->key, buf_slice(&before->key));
+    p->certificate_path = kp->certificate;
+    p->key_path = kp->private_key;
+    return true;
 }
 
 /* Would a worker get its contexts of this pair?  Said here, where somebody hears of it. */
@@ -205,17 +270,21 @@ static void free_pair(struct tls_pair *p)
 struct tls_material *tls_material_load(const struct config *conf, struct config_errors *errs)
 {
     struct tls_material *m = xcalloc(1, sizeof(*m));
-    size_t before = errs->fatal, of_file = config_errors_of_file(errs);
+    size_t before = errs->fatal;
 
+    m->refs = 1;
     load_client_ca(m, &conf->tls, errs);
-    for (size_t i = 0; i < conf->tls.pair_count && config_errors_of_file(errs) == of_file; i++) {
+    for (size_t i = 0; i < conf->tls.pair_count; i++) {
+        const struct config_keypair *kp = &conf->tls.pair[i];
         struct tls_pair *p = &m->pair[m->count];
+        bool good = load_pair(p, kp, errs) && !is_step_back(p, kp, errs) && errs->fatal == before &&
+                    try_context(conf, m, m->count, errs);
 
-        if (load_pair(p, &conf->tls.pair[i], errs) && try_context(conf, m, m->count, errs)) {
-            m->count++;
-        } else {
+        if (!good) {
             free_pair(p);
+            good = keep_pair(p, kp, pair_before(kp, errs->previous));
         }
+        m->count += good ? 1 : 0;
     }
     if (errs->fatal > before || m->count == 0) {
         tls_material_free(m);
@@ -224,9 +293,17 @@ struct tls_material *tls_material_load(const struct config *conf, struct config_
     return m;
 }
 
+struct tls_material *tls_material_ref(struct tls_material *m)
+{
+    if (m != NULL) {
+        m->refs++;
+    }
+    return m;
+}
+
 void tls_material_free(struct tls_material *m)
 {
-    if (m == NULL) {
+    if (m == NULL || --m->refs > 0) {
         return;
     }
     for (size_t i = 0; i < m->count; i++) {
@@ -276,6 +353,17 @@ bool tls_material_changed(const struct tls_material *m)
         changed = pair_changed(&m->pair[i]);
     }
     return changed;
+}
+
+bool tls_material_same(const struct tls_material *a, const struct tls_material *b)
+{
+    bool same = a != NULL && b != NULL && a->count == b->count &&
+                memcmp(a->client_ca_digest, b->client_ca_digest, SHA256_LEN) == 0;
+
+    for (size_t i = 0; same && i < a->count; i++) {
+        same = memcmp(a->pair[i].digest, b->pair[i].digest, SHA256_LEN) == 0;
+    }
+    return same;
 }
 
 size_t tls_material_expiry(const struct tls_material *m, struct tls_expiry *out, size_t max)

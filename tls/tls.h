@@ -30,11 +30,15 @@ struct tls_material; /* octets of all pairs, checked to match */
 /*
  * Reads and checks every pair of conf->tls, and tls.client_ca: readable, key matches certificate, and OpenSSL makes
  * contexts of them (chain, tls.ciphers).  One that has expired, or will within 14 days, is a warning.  NULL with errors
- * (positions from the configuration).  With errs->lenient, what cannot be used is left out; NULL then if no pair is
- * left.  Blocking.
+ * (positions from the configuration).  With MATERIAL_TLS in errs->lenient, what cannot be used stays as errs->previous
+ * has it, or is left out; NULL then if no pair is left.  Blocking.
  */
 struct tls_material *tls_material_load(const struct config *conf, struct config_errors *errs) MUST_USE;
-void                 tls_material_free(struct tls_material *m);
+struct tls_material *tls_material_ref(struct tls_material *m); /* one more holder; NULL is allowed */
+void                 tls_material_free(struct tls_material *m); /* of one holder; NULL is allowed */
+
+/* Would both serve the same?  NULL serves nothing. */
+bool tls_material_same(const struct tls_material *a, const struct tls_material *b);
 
 /* Do the files differ from what was read (contents, so that symlink swaps are seen)?  Blocking. */
 bool tls_material_changed(const struct tls_material *m);
@@ -69,8 +73,13 @@ void tls_accept(struct tls_server *t, struct stream *s);
 
 struct tls_client; /* one an upstream of the configuration: CA, name, resumption cache */
 
+/*
+ * NULL with an error if tls_ca cannot be read; with MATERIAL_ANCHORS in errs->lenient a client that trusts nobody.
+ * errs NULL: there is nothing that could fail.
+ */
 struct tls_client *tls_client_new(const struct config_upstream *up, struct config_errors *errs) MUST_USE;
-void               tls_client_free(struct tls_client *t);
+struct tls_client *tls_client_ref(struct tls_client *t); /* one more holder; NULL is allowed */
+void               tls_client_free(struct tls_client *t); /* of one holder; NULL is allowed */
 
 /* Starts the client side.  `server`: its name or address text, for SNI and verification (tls_name wins). */
 void tls_connect(struct tls_client *t, struct stream *s, const char *server);

@@ -24,6 +24,7 @@ struct tls_pair {
 };
 
 struct tls_material {
+    unsigned        refs;
     struct tls_pair pair[CONFIG_MAX_KEYPAIRS];
     size_t          count;
     struct buf      client_ca; /* PEM: who may have signed clients' certificates; empty: none is asked for */

@@ -360,15 +360,27 @@ static void recipients_come_from_files(void **state)
         const char *local, *domain;
         bool known;
     } rows[] = {
-        { "alice", "a.example", true },  { "ALICE", "a.example", true },   { "Bob", "a.example", true },
-        { "bob", "a.example", true },    { "carol", "a.example", true },   { "nobody", "a.example", false },
-        { "anyone", "b.example", true }, { "x y", "b.example", true },     { "tag#1", "a.example", true },
-        { "", "a.example", false },      { "alice@a.example", "", false }, { "anyone", "c.example", false },
+        { "alice", "a.example", true },
+        { "ALICE", "a.example", true },
+        { "Bob", "a.example", true },
+        { "bob", "a.example", true },
+        { "carol", "a.example", true },
+        { "nobody", "a.example", false },
+        { "anyone", "b.example", true },
+        { "x y", "b.example", true },
+        { "tag#1", "a.example", true },
+        { "", "a.example", false },
+        { "alice@a.example", "", false },
+        { "anyone", "c.example", false },
         /* C12: quotes that mean nothing */
-        { "\"bob\"", "a.example", true },    { "\"B\\ob\"", "a.example", true },
-        { "\"nobody\"", "a.example", false }, { "dora", "a.example", true },
-        { "\"eve x\"", "a.example", true },  { "\"bob", "a.example", false },
-        { "\"", "a.example", false },        { "\"anyone\"", "b.example", true },
+        { "\"bob\"", "a.example", true },
+        { "\"B\\ob\"", "a.example", true },
+        { "\"nobody\"", "a.example", false },
+        { "dora", "a.example", true },
+        { "\"eve x\"", "a.example", true },
+        { "\"bob", "a.example", false },
+        { "\"", "a.example", false },
+        { "\"anyone\"", "b.example", true },
     };
     struct temp t;
     struct buf said;

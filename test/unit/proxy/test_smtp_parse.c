@@ -62,10 +62,11 @@ static const struct path_row sender_rows[] = {
     { "64 octets", S("FROM:<" A64 "@b.test>"), PARSE_OK, S(A64 "@b.test"), S("b.test") },
     { "a tagged bounce of 80 octets", S("FROM:<prvs=0123456789=" A64 "@b.test>"), PARSE_OK,
       S("prvs=0123456789=" A64 "@b.test"), S("b.test") },
-    { "A12: as long as the line", S("FROM:<" A500 A500 A500 "@b.test>"), PARSE_OK, S(A500 A500 A500 "@b.test"),
-      S("b.test") },
+    { "A12: as long as the line", S("FROM:<" A500 A500 A500 "@b.test>"), PARSE_OK,
+      S(A500 A500 A500 "@b.test"), S("b.test") },
     { "A12: a tab behind the colon", S("FROM:\t<a@b.test>"), PARSE_OK, S("a@b.test"), S("b.test") },
-    { "A12: tabs around parameters", S("FROM: \t<a@b.test>\tSIZE=1\t"), PARSE_OK, S("a@b.test"), S("b.test") },
+    { "A12: tabs around parameters", S("FROM: \t<a@b.test>\tSIZE=1\t"), PARSE_OK, S("a@b.test"),
+      S("b.test") },
     { "a tab in the path", S("FROM:<a\t@b.test>"), PARSE_BAD_SENDER, S(""), S("") },
     { "a tab at the end of the path", S("FROM:<a@b.test\t>"), PARSE_BAD_SENDER, S(""), S("") },
     { "a label of 63", S("FROM:<a@" L63 ".test>"), PARSE_OK, S("a@" L63 ".test"), S(L63 ".test") },
@@ -435,12 +436,15 @@ static void an_odd_notification_never_costs_the_mail(void **state)
         buf_put_slice(&arg, row->params);
         got = i < mails ? smtp_parse_mail(buf_slice(&arg), row->offer, &a, &env)
                         : smtp_parse_rcpt(buf_slice(&arg), row->offer, true, &a, &to);
-        put_words(&kept, env.ret == RET_FULL ? SLICE("FULL") : env.ret == RET_HDRS ? SLICE("HDRS") : SLICE(""));
+        put_words(&kept, env.ret == RET_FULL   ? SLICE("FULL")
+                         : env.ret == RET_HDRS ? SLICE("HDRS")
+                                               : SLICE(""));
         put_words(&kept, env.envid);
         put_words(&kept, to.notify);
         put_words(&kept, to.orcpt);
         if (got != PARSE_OK || !slice_eq(buf_slice(&kept), row->want)) {
-            fail_msg("%s: status %d, kept `" SLICE_FMT "`", row->label, (int)got, SLICE_ARG(buf_slice(&kept)));
+            fail_msg("%s: status %d, kept `" SLICE_FMT "`", row->label, (int)got,
+                     SLICE_ARG(buf_slice(&kept)));
         }
         buf_fini(&kept);
         buf_fini(&arg);
@@ -551,16 +555,27 @@ static void local_parts_that_route_are_known(void **state)
 static void local_parts_that_hold_an_address_are_known(void **state)
 {
     static const struct slice inside[] = {
-        S("IMCEASMTP-user+40evil+2Etest"), S("imceasmtp-x"),         S("\"IMCEASMTP-x y\""),
-        S("\"\\IMCEA\\SMTP-x\""),          S("a\xef\xbc\xa0""b.test"), /* U+FF20, a wide @ */
-        S("a\xef\xbc\x85""b.test"),         /* U+FF05, a wide % */
-        S("a\xef\xb9\xab""b.test"),         /* U+FE6B, a small @ */
-        S("a\xef\xbd\x9c""b"),              /* U+FF5C, a wide | */
+        S("IMCEASMTP-user+40evil+2Etest"),
+        S("imceasmtp-x"),
+        S("\"IMCEASMTP-x y\""),
+        S("\"\\IMCEA\\SMTP-x\""),
+        S("a\xef\xbc\xa0"
+          "b.test"), /* U+FF20, a wide @ */
+        S("a\xef\xbc\x85"
+          "b.test"), /* U+FF05, a wide % */
+        S("a\xef\xb9\xab"
+          "b.test"), /* U+FE6B, a small @ */
+        S("a\xef\xbd\x9c"
+          "b"), /* U+FF5C, a wide | */
     };
-    static const struct slice harmless[] = {
-        S("IMCEAEX-_o=Org_ou=x_cn=Recipients_cn=bob"), S("IMCEASMTP"), S("x-IMCEASMTP-y"), S(""),
-        S("\xc3\xa4"), S("\"IMCEAEX-x\""), S("bounce+user=evil.test"), S("\"")
-    };
+    static const struct slice harmless[] = { S("IMCEAEX-_o=Org_ou=x_cn=Recipients_cn=bob"),
+                                             S("IMCEASMTP"),
+                                             S("x-IMCEASMTP-y"),
+                                             S(""),
+                                             S("\xc3\xa4"),
+                                             S("\"IMCEAEX-x\""),
+                                             S("bounce+user=evil.test"),
+                                             S("\"") };
 
     (void)state;
     for (size_t i = 0; i < ARRAY_LEN(inside); i++) {
@@ -597,8 +612,8 @@ int main(void)
         cmocka_unit_test(bdat_counts_are_known_or_refused),
         cmocka_unit_test(xtext_comes_back),
         cmocka_unit_test(local_parts_that_route_are_known),
-        { "C8: local parts that hold an address are known", local_parts_that_hold_an_address_are_known, NULL, NULL,
-          NULL },
+        { "C8: local parts that hold an address are known", local_parts_that_hold_an_address_are_known, NULL,
+          NULL, NULL },
         cmocka_unit_test(web_requests_are_no_mail),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -152,7 +152,7 @@ static void ciphers_that_openssl_refuses_are_said_at_load(void **state)
 /* At a start there is nothing older that could serve on. */
 static void what_cannot_be_used_is_left_out_at_a_start(void **state)
 {
-    struct config_errors errs = { .lenient = true };
+    struct config_errors errs = { .lenient = MATERIAL_ALL };
     struct pair_paths p, none;
     struct config *c;
     struct tls_material *m;
@@ -164,14 +164,14 @@ static void what_cannot_be_used_is_left_out_at_a_start(void **state)
     c = config_of(&none);
     assert_null(tls_material_load(c, &errs));
     assert_int_equal(errs.fatal, 0);
-    assert_int_equal(errs.material, 2);
+    assert_int_equal(errs.missing[MATERIAL_TLS], 2);
     c->tls.pair[1] = (struct config_keypair){ p.certificate, p.key, 8 };
     c->tls.pair_count = 2;
     c->tls.client_ca = none.certificate;
     m = tls_material_load(c, &errs);
     assert_non_null(m);
     assert_int_equal(errs.fatal, 0);
-    assert_int_equal(errs.material, 5);
+    assert_int_equal(errs.missing[MATERIAL_TLS], 5);
     assert_int_equal(tls_material_expiry(m, e, 2), 1);
     assert_string_equal(e[0].path, p.certificate);
     tls_material_free(m);
@@ -181,6 +181,47 @@ static void what_cannot_be_used_is_left_out_at_a_start(void **state)
     config_errors_fini(&errs);
     free(c);
     pair_remove("good");
+}
+
+/* One pair that cannot be taken keeps what serves now, and does not hold up the other. */
+static void each_pair_stands_for_itself(void **state)
+{
+    const struct pair_spec more = { "more", "DNS:more", true, -DAY, 90 * DAY };
+    struct config_errors errs = { .lenient = MATERIAL_BIT(MATERIAL_TLS) };
+    struct pair_paths p, q;
+    struct tls_material *m;
+    struct config *c, *next;
+
+    (void)state;
+    pair_make(&good, &p);
+    pair_make(&more, &q);
+    c = config_of(&p);
+    c->tls.pair[1] = (struct config_keypair){ q.certificate, q.key, 8 };
+    c->tls.pair_count = 2;
+    c->tls_material = tls_material_load(c, &errs);
+    next = config_of(&p);
+    next->tls = c->tls;
+    errs.previous = c;
+    write_text(p.certificate, "half of one");
+    m = tls_material_load(next, &errs);
+    assert_int_equal(errs.missing[MATERIAL_TLS], 1);
+    assert_true(tls_material_same(m, c->tls_material));
+    assert_true(tls_material_changed(m)); /* it will be tried again */
+    tls_material_free(m);
+    pair_make(&more, &q); /* the other one is renewed */
+    m = tls_material_load(next, &errs);
+    assert_non_null(m);
+    assert_false(tls_material_same(m, c->tls_material));
+    tls_material_free(m);
+    assert_false(tls_material_same(NULL, c->tls_material));
+    tls_material_free(tls_material_ref(c->tls_material));
+    tls_material_free(c->tls_material);
+    assert_null(tls_material_ref(NULL));
+    config_errors_fini(&errs);
+    free(next);
+    free(c);
+    pair_remove("good");
+    pair_remove("more");
 }
 
 static void a_file_of_authorities_is_read_and_watched(void **state)
@@ -265,7 +306,9 @@ int main(void)
         cmocka_unit_test(ciphers_that_openssl_refuses_are_said_at_load),
         { "A9: at a start what cannot be used is left out", what_cannot_be_used_is_left_out_at_a_start, NULL,
           NULL, NULL },
-        { "B6: tls.client_ca is read and watched", a_file_of_authorities_is_read_and_watched, NULL, NULL, NULL },
+        { "A9: each pair stands for itself", each_pair_stands_for_itself, NULL, NULL, NULL },
+        { "B6: tls.client_ca is read and watched", a_file_of_authorities_is_read_and_watched, NULL, NULL,
+          NULL },
         cmocka_unit_test(a_change_is_one_of_contents),
     };
 

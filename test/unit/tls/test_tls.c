@@ -366,9 +366,12 @@ static void old_ciphers_are_taken_by_default_and_not_by_strong(void **state)
         const char *ciphers;
         bool strong;
     } rows[] = {
-        { "AES128-SHA", false },          { "AES256-GCM-SHA384", false },
-        { "ECDHE-RSA-AES128-SHA", false }, { "DHE-RSA-AES256-SHA", false },
-        { "ECDHE-RSA-AES256-SHA384", false }, { "DHE-RSA-AES128-GCM-SHA256", true },
+        { "AES128-SHA", false },
+        { "AES256-GCM-SHA384", false },
+        { "ECDHE-RSA-AES128-SHA", false },
+        { "DHE-RSA-AES256-SHA", false },
+        { "ECDHE-RSA-AES256-SHA384", false },
+        { "DHE-RSA-AES128-GCM-SHA256", true },
         { "ECDHE-RSA-AES256-GCM-SHA384", true },
     };
     struct tls_server *strong = make_strong_server();
@@ -403,8 +406,8 @@ static void old_groups_are_taken_by_default_and_not_by_strong(void **state)
         const char *group;
         bool usual, strong;
     } rows[] = {
-        { "X25519", true, true },       { "P-256", true, true },  { "P-384", true, true },
-        { "P-521", true, false },       { "X448", true, false },  { "ffdhe2048", true, false },
+        { "X25519", true, true },      { "P-256", true, true }, { "P-384", true, true },
+        { "P-521", true, false },      { "X448", true, false }, { "ffdhe2048", true, false },
         { "ffdhe8192", false, false }, /* dear, and nobody has it alone */
     };
     struct tls_server *strong = make_strong_server();
@@ -993,17 +996,18 @@ int main(void)
         cmocka_unit_test(sessions_are_resumed_at_any_worker),
         cmocka_unit_test(a_client_gets_the_key_type_it_can_use),
         cmocka_unit_test(aes_128_is_preferred_and_nothing_is_forced),
-        { "A11: old ciphers are taken by default", old_ciphers_are_taken_by_default_and_not_by_strong, NULL, NULL,
-          NULL },
-        { "A11: old groups are taken by default", old_groups_are_taken_by_default_and_not_by_strong, NULL, NULL,
-          NULL },
+        { "A11: old ciphers are taken by default", old_ciphers_are_taken_by_default_and_not_by_strong, NULL,
+          NULL, NULL },
+        { "A11: old groups are taken by default", old_groups_are_taken_by_default_and_not_by_strong, NULL,
+          NULL, NULL },
         cmocka_unit_test(names_choose_certificates_and_unknown_ones_get_the_first),
         { "A20: ALPN is ignored unless it names smtp", alpn_is_smtp_or_ignored, NULL, NULL, NULL },
-        { "A11: a failure for want of anything in common is told from the rest", nothing_in_common_is_told_from_the_rest, NULL, NULL, NULL },
+        { "A11: a failure for want of anything in common is told from the rest",
+          nothing_in_common_is_told_from_the_rest, NULL, NULL, NULL },
         { "B6: a client's subject is one that was verified", a_clients_subject_is_one_that_was_verified, NULL,
           NULL, NULL },
-        { "B6: a ticket carries no subject to another authority", a_ticket_carries_no_subject_to_another_authority,
-          NULL, NULL, NULL },
+        { "B6: a ticket carries no subject to another authority",
+          a_ticket_carries_no_subject_to_another_authority, NULL, NULL, NULL },
         cmocka_unit_test(old_versions_are_spoken_only_where_asked_for),
         cmocka_unit_test(a_client_cannot_renegotiate),
         cmocka_unit_test(half_a_record_waits_for_its_rest),
