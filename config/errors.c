@@ -43,6 +43,7 @@ static void insert(struct config_errors *errs, struct config_error e)
     errs->count++;
 }
 
+PRINTF(3, 0)
 static void add(struct config_errors *errs, struct config_error e, const char *fmt, va_list ap)
 {
     struct buf text;
