@@ -37,7 +37,10 @@ void certificates_put_text(const struct config *c, struct buf *out)
 
         if (gmtime_r(&at, &tm) != NULL)
             (void)strftime(day, sizeof(day), "%Y-%m-%d", &tm);
-        buf_putf(out, "certificate %s: expires on %s, in %" PRId64 " days\n", e[i].path, day,
-                 (e[i].not_after_s - wall_now_s()) / DAY_S);
+        if (e[i].not_after_s < wall_now_s())
+            buf_putf(out, "certificate %s: expired on %s\n", e[i].path, day);
+        else
+            buf_putf(out, "certificate %s: expires on %s, in %" PRId64 " days\n", e[i].path, day,
+                     (e[i].not_after_s - wall_now_s()) / DAY_S);
     }
 }

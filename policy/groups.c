@@ -178,7 +178,7 @@ static struct rules_file *find_file(const struct rules *r, const char *path)
     return NULL;
 }
 
-/* As it is now, or as the snapshot in force has it; NULL with `why` if it cannot be read (kept: NULL without). */
+/* As it is now, or as the snapshot in force has it.  The reason if it cannot be read now; else NULL. */
 static const char *read_file(struct rules_load *l, struct rules_file *f)
 {
     const struct policy *old = config_keeps(l->errs, MATERIAL_GROUPS) ? l->errs->previous->policy : NULL;

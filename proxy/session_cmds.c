@@ -40,7 +40,6 @@ static void put_keyword(struct buf *b, const char *word)
 static void make_offer(struct session *s)
 {
     struct relay_keywords k;
-
     enum config_dsn dsn = s->worker->conf->smtp.dsn;
 
     upstreams_keywords(s->worker->upstreams, &k);

@@ -60,10 +60,11 @@ static void end(struct session *s)
     s->waits &= ~(unsigned)WAIT_TLS;
 }
 
-/* May its failures end the offer?  Not where mail needs TLS; and of a NAT nothing is learned. */
+/* May its failures end the offer?  Not where mail needs TLS, not of a NAT, and not of a proxy that names clients. */
 static bool is_counted(const struct session *s)
 {
-    return !s->worker->conf->tls.required && s->listener->tls == TLS_MODE_STARTTLS && !s->exempt;
+    return !s->worker->conf->tls.required && s->listener->tls == TLS_MODE_STARTTLS && !s->exempt &&
+           !s->trusted;
 }
 
 static bool is_withheld(const struct session *s)
