@@ -7,7 +7,7 @@
  *
  *     /metrics   Prometheus text; asks for the token if one is configured
  *     /healthz   200 if every worker of the generation in force has beaten within 10 s
- *     /readyz    200 if one of them also accepts, and at least one server of any upstream is not marked down:
+ *     /readyz    200 if one of them also accepts, and at least one server of any upstream is up:
  *                with none at all, mail could only be deferred, and a balancer should prefer another proxy
  *
  * The health pages need no token: they say one word.
@@ -21,6 +21,7 @@
 #include "admin/certificates.h"
 #include "admin/http.h"
 #include "admin/log_writer.h"
+#include "admin/server_status.h"
 #include "core/loop.h"
 #include "policy/policy.h"
 
@@ -75,25 +76,6 @@ static struct workers_seen look_at_workers(const struct recorder *r)
     return seen;
 }
 
-static bool is_up(const struct recorder *r, const struct config_upstream *u, const char *server)
-{
-    struct state_health h;
-
-    state_health_get(r->st, state_server_find(r->st, server), &h);
-    return !h.down || u->health.interval_ms == CONFIG_OFF;
-}
-
-static bool some_server_up(const struct recorder *r)
-{
-    for (size_t i = 0; i < r->conf->upstream_count; i++) {
-        for (size_t k = 0; k < r->conf->upstreams[i].server_count; k++) {
-            if (is_up(r, &r->conf->upstreams[i], r->conf->upstreams[i].server[k].text))
-                return true;
-        }
-    }
-    return false;
-}
-
 static void answer_health(struct http_reply *out, bool good, const char *bad)
 {
     out->status = good ? 200 : 503;
@@ -101,66 +83,6 @@ static void answer_health(struct http_reply *out, bool good, const char *bad)
 }
 
 /* ---- metrics ---- */
-
-static void put_label(struct buf *b, const char *name, const char *value)
-{
-    buf_putf(b, "%s=\"", name);
-    for (const char *p = value; *p != '\0'; p++) {
-        if (*p == '"' || *p == '\\')
-            buf_put_char(b, '\\');
-        buf_put_char(b, *p == '\n' ? ' ' : *p);
-    }
-    buf_put_char(b, '"');
-}
-
-typedef uint64_t (*server_value)(const struct recorder *r, const struct config_upstream *u,
-                                 const char *server);
-
-static uint64_t value_up(const struct recorder *r, const struct config_upstream *u, const char *server)
-{
-    return is_up(r, u, server) ? 1 : 0;
-}
-
-static uint64_t value_open(const struct recorder *r, const struct config_upstream *u, const char *server)
-{
-    (void)u;
-    return state_tickets_used(r->st, state_server_find(r->st, server));
-}
-
-static uint64_t value_limit(const struct recorder *r, const struct config_upstream *u, const char *server)
-{
-    (void)r;
-    (void)server;
-    return u->connections;
-}
-
-static const struct {
-    const char *name, *help;
-    server_value value;
-} server_gauges[] = {
-    { "glacis_upstream_server_up", "1 unless the server is marked down", value_up },
-    { "glacis_upstream_server_connections", "Connections to the server, over all workers", value_open },
-    { "glacis_upstream_server_connections_limit", "The most connections the server may get", value_limit },
-};
-
-static void put_servers(const struct recorder *r, struct buf *b)
-{
-    for (size_t g = 0; g < ARRAY_LEN(server_gauges); g++) {
-        buf_putf(b, "# HELP %s %s\n# TYPE %s gauge\n", server_gauges[g].name, server_gauges[g].help,
-                 server_gauges[g].name);
-        for (size_t i = 0; i < r->conf->upstream_count; i++) {
-            const struct config_upstream *u = &r->conf->upstreams[i];
-
-            for (size_t k = 0; k < u->server_count; k++) {
-                buf_putf(b, "%s{", server_gauges[g].name);
-                put_label(b, "upstream", u->name);
-                buf_put_char(b, ',');
-                put_label(b, "server", u->server[k].text);
-                buf_putf(b, "} %" PRIu64 "\n", server_gauges[g].value(r, u, u->server[k].text));
-            }
-        }
-    }
-}
 
 static void put_metrics(const struct recorder *r, struct buf *b)
 {
@@ -177,7 +99,7 @@ static void put_metrics(const struct recorder *r, struct buf *b)
     buf_put_str(b,
                 "# HELP glacis_monitor_mode 1 while the mode is monitor\n# TYPE glacis_monitor_mode gauge\n");
     buf_putf(b, "glacis_monitor_mode %d\n", r->conf->mode == MODE_MONITOR);
-    put_servers(r, b);
+    servers_put_metrics(r->conf, r->st, b);
     certificates_put_metrics(r->conf, b);
     if (r->conf->policy != NULL) {
         policy_rules_metrics(r->conf->policy, r->st, b);
@@ -199,7 +121,7 @@ static void on_request(void *arg, struct slice path, bool authorized, struct htt
     if (slice_eq(path, SLICE("/healthz"))) {
         answer_health(out, seen.fresh > 0 && seen.stale == 0, "a worker does not answer\n");
     } else if (slice_eq(path, SLICE("/readyz"))) {
-        answer_health(out, seen.accepting > 0 && some_server_up(r),
+        answer_health(out, seen.accepting > 0 && servers_look(r->conf, r->st).up > 0,
                       seen.accepting > 0 ? "all servers of all upstreams are down\n" : "no worker accepts\n");
     } else if (!authorized) {
         out->status = 401;

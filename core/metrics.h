@@ -102,6 +102,7 @@
     X(UP_TLS_OK, COUNTER, "glacis_upstream_tls_total", "outcome=\"ok\"", "TLS handshakes with upstreams, by outcome") \
     X(UP_TLS_FAILED, COUNTER, "glacis_upstream_tls_total", "outcome=\"failed\"", "")                 \
     X(UP_TLS_CLEAR, COUNTER, "glacis_upstream_tls_total", "outcome=\"clear\"", "")                   \
+    X(UP_EIGHT_BIT, COUNTER, "glacis_upstream_8bit_total", "", "Messages with 8-bit content passed to a server without 8BITMIME") \
     X(UP_IDENTITY_REFUSED, COUNTER, "glacis_upstream_identity_refused_total", "", "XCLIENT and XFORWARD commands that an upstream refused") \
     X(DNS_QUESTIONS, COUNTER, "glacis_dns_questions_total", "", "Names asked for, by whatever check")           \
     X(DNS_CACHE_HITS, COUNTER, "glacis_dns_cache_hits_total", "", "Of these: answered from the cache")         \

@@ -5,8 +5,8 @@
  * worker does each: whoever moves the server's next time in the shared state.  What connections for mail meet
  * counts the same.  With `health: off` nothing is ever marked down, and probes only learn the keywords.
  *
- * upstreams_keywords(): only what every upstream's known servers have; an upstream of which none is known
- * offers nothing (CAP-09, CAP-10).
+ * upstreams_keywords(): only what all servers have that ever answered, before a restart too; one that was never
+ * heard has no vote, and where none was heard nothing is offered (CAP-09, CAP-10).
  */
 #include "proxy/upstream.h"
 
@@ -28,7 +28,7 @@ static uint64_t interval_of(const struct pool_server *s)
     struct state_keywords k;
 
     state_keywords_get(s->pool->ups->state, s->index, &k);
-    if (k.known) {
+    if (k.known && k.at_ms != 0) {
         return regular;
     }
     return min_u64(regular,
@@ -41,12 +41,12 @@ static bool nothing_to_learn(const struct pool_server *s, uint64_t now)
     struct state_keywords k;
 
     state_keywords_get(s->pool->ups->state, s->index, &k);
-    return health_off(s) && k.known && now - k.at_ms < LEARN_MS / 2;
+    return health_off(s) && k.known && k.at_ms != 0 && now - k.at_ms < LEARN_MS / 2;
 }
 
 static void probe(struct pool_server *s)
 {
-    int ticket = state_ticket_take(s->pool->ups->state, s->index, s->pool->conf->connections);
+    int ticket = pool_tickets_gone(s) ? -1 : pool_take_ticket(s);
 
     if (ticket < 0) {
         return; /* all connections are at work: that is an answer too */
@@ -72,7 +72,7 @@ static uint64_t sleep_ms(const struct upstreams *ups, uint64_t now)
         for (size_t k = 0; k < ups->pool[i].server_count; k++) {
             struct state_health h;
 
-            state_health_get(ups->state, ups->pool[i].server[k].index, &h);
+            state_health_get(ups->state, ups->pool[i].order[k]->index, &h);
             wait = min_u64(wait, h.next_probe_ms > now ? h.next_probe_ms - now : 0);
         }
     }
@@ -86,7 +86,7 @@ static void on_probe_time(void *arg)
 
     for (size_t i = 0; i < ups->pool_count; i++) {
         for (size_t k = 0; k < ups->pool[i].server_count; k++) {
-            struct pool_server *s = &ups->pool[i].server[k];
+            struct pool_server *s = ups->pool[i].order[k];
 
             if (state_probe_claim(ups->state, s->index, now, interval_of(s)) && !nothing_to_learn(s, now)) {
                 probe(s);
@@ -103,7 +103,7 @@ static void hasten(struct upstreams *ups)
 
     for (size_t i = 0; i < ups->pool_count; i++) {
         for (size_t k = 0; k < ups->pool[i].server_count; k++) {
-            struct pool_server *s = &ups->pool[i].server[k];
+            struct pool_server *s = ups->pool[i].order[k];
 
             state_probe_hasten(ups->state, s->index,
                                now + (health_off(s) ? LEARN_MS : s->pool->conf->health.interval_ms));
@@ -118,6 +118,13 @@ void health_start(struct upstreams *ups)
     timer_start(&ups->probe, 0);
 }
 
+void health_wake(struct upstreams *ups)
+{
+    if (!ups->draining) {
+        timer_start(&ups->probe, 0);
+    }
+}
+
 void health_stop(struct upstreams *ups)
 {
     timer_stop(&ups->probe);
@@ -128,8 +135,7 @@ static void log_change(struct pool_server *s, const struct state_health *h)
     struct log_line l;
 
     if (log_begin(&l, h->down ? LOG_LEVEL_WARN : LOG_LEVEL_INFO, h->down ? "upstream_down" : "upstream_up")) {
-        log_text(&l, "upstream", s->pool->conf->name);
-        log_text(&l, "server", s->conf->text);
+        pool_log_server(&l, s);
         log_num(&l, h->down ? "failures" : "successes", (int64_t)(h->down ? h->failures : h->successes));
         log_end(&l);
     }
@@ -165,13 +171,13 @@ void health_broken(struct pool_server *s, const struct upstream_failure *f)
         return;
     }
     s->broken++;
-    if (c->server_count < 2 || health_off(s) || s->broken < c->health.fall || now < s->shunned_until_ms) {
+    if (s->pool->server_count < 2 || health_off(s) || s->broken < c->health.fall ||
+        now < s->shunned_until_ms) {
         return;
     }
     s->shunned_until_ms = now + c->health.interval_ms;
     if (log_begin(&l, LOG_LEVEL_WARN, "upstream_shunned")) {
-        log_text(&l, "upstream", c->name);
-        log_text(&l, "server", s->conf->text);
+        pool_log_server(&l, s);
         log_num(&l, "failures", (int64_t)s->broken);
         log_end(&l);
     }
@@ -196,19 +202,42 @@ static void add_server(const struct state_keywords *k, struct relay_keywords *ou
     }
 }
 
-static void add_pool(const struct pool *p, struct relay_keywords *out)
+/* One server's word, or what was recalled of it; true: it was heard. */
+static bool vote(const struct state_keywords *k, struct relay_keywords *out)
 {
+    if (k->known) {
+        add_server(k, out);
+    }
+    return k->known;
+}
+
+/* True: a server of it was heard.  Before its addresses are known, what was recalled of it counts. */
+static bool add_pool(const struct pool *p, struct relay_keywords *out)
+{
+    struct state_keywords k;
     bool any = false;
 
     least_size(&out->size, p->conf->size);
     for (size_t i = 0; i < p->server_count; i++) {
-        struct state_keywords k;
-
-        state_keywords_get(p->ups->state, p->server[i].index, &k);
-        if (k.known) {
-            any = true;
-            add_server(&k, out);
+        state_keywords_get(p->ups->state, p->order[i]->index, &k);
+        any = vote(&k, out) || any;
+    }
+    for (size_t i = 0; p->server_count == 0 && i < STATE_UPSTREAM_SERVERS; i++) {
+        if (state_keywords_recalled(p->ups->state, p->area, i, &k)) {
+            any = vote(&k, out) || any;
         }
+    }
+    return any;
+}
+
+static void ask_all(struct upstreams *ups, struct relay_keywords *out)
+{
+    bool any = false;
+
+    *out = (struct relay_keywords){ .eightbitmime = true, .smtputf8 = true, .dsn = true };
+    least_size(&out->size, ups->conf->limits.message_size);
+    for (size_t i = 0; i < ups->pool_count; i++) {
+        any = add_pool(&ups->pool[i], out) || any;
     }
     if (!any) {
         out->eightbitmime = out->smtputf8 = out->dsn = false;
@@ -220,12 +249,23 @@ void upstreams_keywords(struct upstreams *ups, struct relay_keywords *out)
     uint64_t now = loop_now(ups->loop);
 
     if (ups->keywords_until_ms <= now) {
-        ups->keywords = (struct relay_keywords){ .eightbitmime = true, .smtputf8 = true, .dsn = true };
-        least_size(&ups->keywords.size, ups->conf->limits.message_size);
-        for (size_t i = 0; i < ups->pool_count; i++) {
-            add_pool(&ups->pool[i], &ups->keywords);
-        }
+        ask_all(ups, &ups->keywords);
         ups->keywords_until_ms = now + 1000;
     }
     *out = ups->keywords;
+}
+
+bool upstreams_any_utf8(const struct upstreams *ups)
+{
+    for (size_t i = 0; i < ups->pool_count; i++) {
+        for (size_t k = 0; k < ups->pool[i].server_count; k++) {
+            struct state_keywords kw;
+
+            state_keywords_get(ups->state, ups->pool[i].order[k]->index, &kw);
+            if (kw.known && kw.smtputf8) {
+                return true;
+            }
+        }
+    }
+    return false;
 }

@@ -14,6 +14,7 @@
 #include "policy/policy.h"
 
 #define RESERVED_DESCRIPTORS 128
+#define NAME_ADDRESSES 4 /* of an upstream server that is a name, before it is looked up */
 #define FLOOD_PERCENT 110
 #define FLOOD_LEAST 64    /* above a small limit */
 #define NETWORK_SHARE 8   /* of limits.connections, under stress */
@@ -158,12 +159,21 @@ enum limits_total limits_total(const struct worker *w)
     return LIMITS_FULL;
 }
 
+static size_t addresses_of(const struct config_upstream *u)
+{
+    size_t n = 0;
+
+    for (size_t i = 0; i < u->server_count; i++)
+        n += u->server[i].is_name ? NAME_ADDRESSES : 1;
+    return n;
+}
+
 size_t limits_session_max(const struct config *conf, size_t descriptors)
 {
     size_t upstream = 0, left;
 
     for (size_t i = 0; i < conf->upstream_count; i++)
-        upstream += conf->upstreams[i].server_count * conf->upstreams[i].connections;
+        upstream += addresses_of(&conf->upstreams[i]) * conf->upstreams[i].connections;
     upstream = min_size(upstream, descriptors / 4) + RESERVED_DESCRIPTORS;
     left = descriptors > upstream ? descriptors - upstream : 0;
     return max_size(left / 4 * 3, 16); /* the fourth quarter is for spool files */

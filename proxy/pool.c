@@ -164,8 +164,7 @@ static void log_path_failure(struct pool_server *s, const struct upstream_failur
                    us ? "upstream_refuses_us" : "upstream_connect")) {
         return;
     }
-    log_text(&l, "upstream", s->pool->conf->name);
-    log_text(&l, "server", s->conf->text);
+    pool_log_server(&l, s);
     log_text(&l, "why", failure_text(f));
     if (f->err) {
         log_text(&l, "error", strerror(f->err));
@@ -299,8 +298,8 @@ static void wake_others(struct pool_server *s)
 {
     struct state *st = s->pool->ups->state;
 
-    if (state_others_waiting_since(st, s->index)) {
-        state_wake_waiter(st, s->index);
+    if (state_others_waiting_since(st, s->pool->area)) {
+        state_wake_waiter(st, s->pool->area);
     }
 }
 
@@ -340,19 +339,14 @@ void pool_lost(struct upstream *u, const struct upstream_failure *f)
 
 /* ---- the dispatch: first the queue, then what is left over ---- */
 
-static bool tickets_gone(const struct pool_server *s)
-{
-    return state_tickets_used(s->pool->ups->state, s->index) >= s->pool->conf->connections;
-}
-
 /* An older waiter in another process needs a ticket more than we need this connection. */
 static bool others_first(const struct pool_server *s)
 {
     const struct pool *p = s->pool;
-    uint64_t others = state_others_waiting_since(p->ups->state, s->index);
+    uint64_t others = state_others_waiting_since(p->ups->state, p->area);
     uint64_t ours = list_empty(&p->waiting) ? 0 : container_of(p->waiting.next, struct lease, age)->since_ms;
 
-    return others && (ours == 0 || others < ours) && tickets_gone(s);
+    return others && (ours == 0 || others < ours) && pool_tickets_gone(s);
 }
 
 static void give_way(struct pool_server *s)
@@ -369,7 +363,7 @@ static void settle(struct upstream *u)
     struct pool_server *s = u->server;
     struct upstreams *ups = s->pool->ups;
 
-    if (!ups->draining && !too_old(u) && !u->bound &&
+    if (!ups->draining && !s->leaving && !too_old(u) && !u->bound &&
         state_ticket_idle(ups->state, s->index, u->ticket, s->pool->conf->keep_idle)) {
         u->ticket_idle = true;
     } else {
@@ -380,24 +374,23 @@ static void settle(struct upstream *u)
 static void on_dispatch(void *arg)
 {
     struct pool *p = arg;
+    struct pool_server *s;
     struct list_node *n, *tmp;
     bool idle = false;
 
-    for (size_t i = 0; i < p->server_count; i++) {
-        struct pool_server *s = &p->server[i];
-
+    EACH_SERVER(p, s)
+    {
         give_way(s);
         LIST_EACH(&s->list[POOL_IDLE], n, tmp)
         {
-            if (upstream_at(n)->bound) { /* PROXY identity belongs to one client for ever */
+            if (s->leaving || upstream_at(n)->bound) { /* PROXY identity belongs to one client for ever */
                 say_quit(upstream_at(n));
             }
         }
     }
     pool_dispatch(p);
-    for (size_t i = 0; i < p->server_count; i++) {
-        struct pool_server *s = &p->server[i];
-
+    EACH_SERVER(p, s)
+    {
         LIST_EACH(&s->list[POOL_IDLE], n, tmp)
         {
             if (!upstream_at(n)->ticket_idle) {
@@ -406,6 +399,7 @@ static void on_dispatch(void *arg)
         }
         idle = idle || s->count[POOL_IDLE];
     }
+    pool_tidy(p);
     pool_publish(p);
     pool_ask_holders(p);
     if (idle && !timer_active(&p->ups->idle_poll)) {
@@ -464,12 +458,14 @@ static size_t expire_idle(struct pool_server *s)
 static void on_idle_poll(void *arg)
 {
     struct upstreams *ups = arg;
+    struct pool_server *s;
     size_t left = 0;
 
     for (size_t i = 0; i < ups->pool_count; i++) {
         left += pool_poll_holders(&ups->pool[i]) ? 1 : 0;
-        for (size_t k = 0; k < ups->pool[i].server_count; k++) {
-            left += expire_idle(&ups->pool[i].server[k]);
+        EACH_SERVER(&ups->pool[i], s)
+        {
+            left += expire_idle(s);
         }
     }
     if (left) {
@@ -478,18 +474,6 @@ static void on_idle_poll(void *arg)
 }
 
 /* ---- the whole ---- */
-
-static void init_server(struct pool *p, struct pool_server *s, const struct config_upstream_server *conf)
-{
-    s->pool = p;
-    s->conf = conf;
-    s->address = conf->address;
-    s->index = state_server(p->ups->state, conf->text);
-    s->envelope_index = pool_find_share(p->ups->state, conf->text);
-    for (size_t i = 0; i < POOL_LIST_COUNT; i++) {
-        list_init(&s->list[i]);
-    }
-}
 
 /* It comes with a checked configuration; without, and without anchors, `verify` has no TLS and so no mail. */
 static struct tls_client *make_tls(const struct config_upstream *conf)
@@ -524,17 +508,7 @@ static void init_pool(struct upstreams *ups, struct pool *p, const struct config
     table_init(&p->clients);
     deferred_init(&p->dispatch, on_dispatch, p);
     timer_init(&p->rate, ups->loop, on_rate, p);
-    for (size_t i = 0; i < conf->server_count; i++) {
-        struct pool_server *s = &p->server[p->server_count];
-
-        init_server(p, s, &conf->server[i]);
-        if (s->index >= 0) {
-            p->server_count++;
-        } else {
-            log_msg(LOG_LEVEL_ERROR, "upstream_servers", "too many servers, not used: %s",
-                    conf->server[i].text);
-        }
-    }
+    pool_servers_init(p);
 }
 
 struct upstreams *upstreams_new(struct loop *loop, struct state *st, const struct config *conf)
@@ -554,6 +528,9 @@ struct upstreams *upstreams_new(struct loop *loop, struct state *st, const struc
     for (size_t i = 0; i < conf->upstream_count; i++) {
         init_pool(ups, &ups->pool[i], &conf->upstreams[i]);
     }
+    for (size_t i = 0; i < conf->upstream_count; i++) {
+        pool_arrange(&ups->pool[i]);
+    }
     ups->has_wake = fd >= 0;
     if (ups->has_wake) {
         watch_init(&ups->wake, loop, fd, on_wake, ups);
@@ -570,21 +547,7 @@ void upstreams_drain(struct upstreams *ups)
     timer_start(&ups->idle_poll, 0);
 }
 
-void upstreams_resolved(struct upstreams *ups, const char *text, const struct addr *address)
-{
-    for (size_t i = 0; i < ups->pool_count; i++) {
-        for (size_t k = 0; k < ups->pool[i].server_count; k++) {
-            struct pool_server *s = &ups->pool[i].server[k];
-
-            if (s->conf->is_name && slice_eq(slice_str(s->conf->text), slice_str(text))) {
-                s->address = *address;
-                s->address.port = s->conf->address.port;
-            }
-        }
-    }
-}
-
-static void close_server(struct pool_server *s)
+static void close_connections(struct pool_server *s)
 {
     for (size_t i = POOL_CONNECTING; i < POOL_LIST_COUNT; i++) {
         while (!list_empty(&s->list[i])) {
@@ -609,10 +572,13 @@ void upstreams_free(struct upstreams **ups)
     health_stop(u);
     for (size_t i = 0; i < u->pool_count; i++) {
         struct pool *p = &u->pool[i];
+        struct pool_server *s;
 
-        for (size_t k = 0; k < p->server_count; k++) {
-            close_server(&p->server[k]);
+        EACH_SERVER(p, s)
+        {
+            close_connections(s);
         }
+        pool_servers_fini(p);
         deferred_cancel(&p->dispatch);
         timer_stop(&p->rate);
         table_fini(&p->clients);

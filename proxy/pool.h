@@ -2,7 +2,7 @@
  * pool.h - connections to upstream servers: lent, kept, counted, waited for.
  *
  *   upstreams -+- pool (one an upstream of the configuration)
- *              |    +- server -+- connecting  \
+ *              |    +- server -+- connecting  \      one an address: pool_servers.c
  *              |    |          +- idle         | each connection (struct upstream) is on exactly one list;
  *              |    |          +- leased       | pool_move() alone relinks it (T7)
  *              |    |          +- closing     /
@@ -50,12 +50,14 @@ enum pool_list {
     POOL_LIST_COUNT,
 };
 
-struct pool_server {
+struct pool_server { /* one address */
     struct pool *pool;
-    const struct config_upstream_server *conf;
-    struct addr address;                    /* family NONE: a name that is not resolved */
-    int index;                              /* its record in the shared state */
-    int envelope_index;                     /* the record whose tickets are the envelope share, or -1 */
+    const struct config_upstream_server *conf; /* the first with this address: label and TLS name */
+    struct addr address;
+    int index;    /* its record in the shared state; -1: this place is free */
+    size_t rank;  /* in pool.order, unless it is leaving */
+    bool leaving; /* not configured, or not in the answers of the DNS any more: has no leases from now on */
+    bool twins;   /* another upstream has a server at the same address */
     struct list_node list[POOL_LIST_COUNT]; /* by upstream.link; the newest in front */
     size_t count[POOL_LIST_COUNT];
     unsigned envelopes;            /* envelope leases of this process */
@@ -75,13 +77,27 @@ enum lease_kind {
     LEASE_KIND_COUNT,
 };
 
+#define POOL_NAME_ADDRESSES 16 /* of one name */
+
+struct pool_name { /* what the DNS says of a configured name */
+    struct addr address[POOL_NAME_ADDRESSES];
+    size_t count;
+};
+
 struct pool {
     struct upstreams *ups;
     const struct config_upstream *conf;
+    int area;                   /* of the upstream in the shared state, or -1: it has no servers then */
     struct tls_client *tls;     /* NULL: TLS is off, or cannot be had */
     struct tls_client *own_tls; /* the same, if it did not come with the configuration */
-    struct pool_server server[CONFIG_MAX_SERVERS];
-    size_t server_count;
+    struct pool_server server[STATE_UPSTREAM_SERVERS]; /* by the place of the record */
+    size_t places;                                     /* of server: behind them all are free */
+    bool has_leaving;
+    struct pool_server *order[STATE_UPSTREAM_SERVERS]; /* those that may have leases, failover's first in front */
+    size_t server_count;                               /* of order */
+    struct pool_name known[CONFIG_MAX_SERVERS]; /* by the place in conf->server */
+    size_t resolving;                           /* names that were never answered yet */
+    struct log_limit full_log;
     size_t next;                                /* round_robin: where to begin */
     struct list_node turn[LEASE_KIND_COUNT][2]; /* clients that wait: strangers, and those in good standing */
     unsigned good_turns[LEASE_KIND_COUNT];      /* of the latter since the last stranger's */
@@ -112,10 +128,10 @@ struct upstreams {
     bool has_wake;
 };
 
-/* Makes the records of all servers in the shared state.  Supervisor, before the workers are forked. */
+/* Lays out an area for each upstream in the shared state.  Supervisor, before the workers are forked. */
 void upstreams_register(struct state *st, const struct config *conf);
 
-/* Forgets the records of servers that none of these snapshots (NULLs allowed) names.  Supervisor. */
+/* Forgets the upstreams that none of these snapshots (NULLs allowed) names.  Supervisor. */
 void upstreams_sweep(struct state *st, const struct config *const *confs, size_t count);
 
 /* All pools of a worker; probes begin at once.  Everything is borrowed.  Never NULL. */
@@ -127,8 +143,11 @@ void upstreams_drain(struct upstreams *ups);
 /* All relays must be gone.  Says QUIT on what is open, without waiting.  NULL is allowed; *ups is cleared. */
 void upstreams_free(struct upstreams **ups);
 
-/* The address of a server that is configured by name, for all its pools; family NONE: not known any more. */
-void upstreams_resolved(struct upstreams *ups, const char *text, const struct addr *address);
+/*
+ * The addresses of a server that is configured by name, conf->server[which], in the order of failover; the port
+ * is the configured one.  Those that were known and are not among them drain.
+ */
+void pool_resolved(struct pool *p, size_t which, const struct addr *address, size_t count);
 
 /* ---- leases: for relay.c ---- */
 
@@ -166,15 +185,15 @@ struct lease {         /* embedded in its owner; lease_init first */
     struct list_node hold; /* in pool->holding */
     struct upstream *u;    /* connecting for it, or held */
     bool held;
-    struct addr client_addr, local_addr; /* for the PROXY header */
-    bool fresh;                          /* no idle connection, please: one was stale */
-    bool again;                          /* its turn had come: a connection failed, or cannot be had in TLS */
-    enum lease_status worst;             /* what to say when all servers have failed */
-    bool rated;                          /* the upstream's rate was asked: not again for the next server */
-    bool share;                          /* counts as an envelope of its server and client */
+    const struct envelope *env; /* whose turn it is; borrowed while the lease is in use */
+    bool fresh;                 /* no idle connection, please: one was stale */
+    bool again;                 /* its turn had come: a connection failed, or cannot be had in TLS */
+    enum lease_status worst;    /* what to say when all servers have failed */
+    bool rated;                 /* the upstream's rate was asked: not again for the next server */
+    bool share;                 /* counts as an envelope of its server and client */
     struct pool_server *share_server;
-    int share_ticket; /* at share_server->envelope_index, or -1 */
-    uint32_t tried;   /* servers that failed, by bit */
+    int share_ticket; /* of share_server's envelopes */
+    uint32_t tried;   /* servers that failed: a bit for each place in pool.server */
     uint64_t since_ms;
     uint64_t connect_ms; /* spent in connects so far */
     uint64_t path_until_ms;
@@ -187,7 +206,7 @@ struct lease {         /* embedded in its owner; lease_init first */
 
 struct lease_wish {
     enum lease_kind kind;
-    const struct envelope *env; /* borrowed during the call: whose turn it is */
+    const struct envelope *env; /* whose turn it is; borrowed until the lease is released */
     bool fresh;
 };
 
@@ -223,13 +242,25 @@ void pool_refuses_us(struct pool_server *s, const struct upstream_failure *failu
 
 /* ---- within the folder ---- */
 
+/* Those that leave, too. */
+#define EACH_SERVER(p, s)                                                                                    \
+    for ((s) = (p)->server; (s) < (p)->server + (p)->places; (s)++)                                          \
+        if ((s)->index >= 0)
+
 #define IDLE_POLL_MS 100U
 
 void pool_move(struct upstream *u, enum pool_list to);
 void pool_wake(struct pool *p); /* something became free: asks the queue, from the loop */
 
-/* pool_records.c: the record of the server's envelope share, or -1 */
-int pool_find_share(const struct state *st, const char *server);
+/* pool_servers.c */
+void pool_servers_init(struct pool *p);
+void pool_arrange(struct pool *p); /* configured addresses and those of names become servers; others leave */
+void pool_tidy(struct pool *p);    /* forgets servers that have left */
+void pool_servers_fini(struct pool *p); /* no connection is left */
+int pool_take_ticket(struct pool_server *s); /* for a new connection; an idle one may have to go; or -1 */
+bool pool_tickets_gone(const struct pool_server *s);
+/* Upstream, server, and the address of one that is a name. */
+void pool_log_server(struct log_line *l, const struct pool_server *s);
 
 /* pool_queue.c */
 void pool_dispatch(struct pool *p);
@@ -244,6 +275,7 @@ void pool_connect(struct pool_server *s, int ticket, struct lease *l);
 /* health.c */
 void health_start(struct upstreams *ups);
 void health_stop(struct upstreams *ups);
+void health_wake(struct upstreams *ups); /* a server is new: it is probed soon */
 /* A probe that has to be repeated at once: the server is spoken to without TLS from now on. */
 void health_again(struct pool_server *s);
 /* One connection reached, or did not reach, the end of its EHLO. */

@@ -81,15 +81,8 @@ static unsigned envelope_share(const struct pool *p)
 
 static bool take_share(struct pool_server *s, struct lease *l)
 {
-    unsigned share = envelope_share(s->pool);
-
-    l->share_ticket = -1;
-    if (s->envelope_index >= 0) {
-        l->share_ticket = state_ticket_take(s->pool->ups->state, s->envelope_index, share);
-        if (l->share_ticket < 0) {
-            return false;
-        }
-    } else if (s->envelopes >= share) {
+    l->share_ticket = state_envelope_take(s->pool->ups->state, s->index, envelope_share(s->pool));
+    if (l->share_ticket < 0) {
         return false;
     }
     l->share = true;
@@ -110,11 +103,9 @@ static void drop_share(struct lease *l)
     l->share = false;
     s->envelopes--;
     l->client->envelopes--;
-    if (l->share_ticket >= 0) {
-        state_ticket_return(st, s->envelope_index, l->share_ticket);
-        if (state_others_waiting_since(st, s->index)) {
-            state_wake_waiter(st, s->index);
-        }
+    state_envelope_return(st, s->index, l->share_ticket);
+    if (state_others_waiting_since(st, l->pool->area)) {
+        state_wake_waiter(st, l->pool->area);
     }
     pool_wake(l->pool);
 }
@@ -173,21 +164,14 @@ void pool_publish(struct pool *p)
         return;
     }
     p->published_ms = oldest;
-    for (size_t i = 0; i < p->server_count; i++) {
-        state_waiting_since(p->ups->state, p->server[i].index, oldest);
-    }
+    state_waiting_since(p->ups->state, p->area, oldest);
 }
 
 /* ---- who keeps a connection for a silent client ---- */
 
 static bool waited_for_elsewhere(const struct pool *p)
 {
-    for (size_t i = 0; i < p->server_count; i++) {
-        if (state_others_waiting_since(p->ups->state, p->server[i].index) != 0) {
-            return true;
-        }
-    }
-    return false;
+    return state_others_waiting_since(p->ups->state, p->area) != 0;
 }
 
 bool pool_waited_for(const struct lease *l)
@@ -267,57 +251,64 @@ static unsigned load_of(const struct pool_server *s)
     return (unsigned)ours * (STATE_TICKETS + 1) + state_tickets_used(s->pool->ups->state, s->index);
 }
 
-static uint64_t balance_rank(const struct pool *p, size_t i)
+static uint64_t balance_rank(const struct pool_server *s)
 {
+    const struct pool *p = s->pool;
     size_t n = p->server_count;
 
     switch (p->conf->balance) {
     case BALANCE_FAILOVER:
-        return i;
+        break;
     case BALANCE_ROUND_ROBIN:
-        return (i + n - p->next % n) % n;
+        return (s->rank + n - p->next % n) % n;
     case BALANCE_LEAST_SESSIONS:
-        return (uint64_t)load_of(&p->server[i]) * CONFIG_MAX_SERVERS + i;
+        return (uint64_t)load_of(s) * STATE_UPSTREAM_SERVERS + s->rank;
     }
-    return i;
+    return s->rank;
 }
 
 /* Smaller comes first; `up` ones before all others, the shunned behind them, then those with the next probe.
  */
-static uint64_t rank_of(const struct pool *p, size_t i, bool down, uint64_t next_probe_ms)
+static uint64_t rank_of(const struct pool_server *s, bool down, uint64_t next_probe_ms)
 {
     if (down) {
         return UINT64_MAX / 2 + next_probe_ms;
     }
-    return balance_rank(p, i) + (loop_now(p->ups->loop) < p->server[i].shunned_until_ms ? UINT64_MAX / 4 : 0);
+    return balance_rank(s) + (loop_now(s->pool->ups->loop) < s->shunned_until_ms ? UINT64_MAX / 4 : 0);
+}
+
+static uint32_t bit_of(const struct pool_server *s)
+{
+    return 1U << (s - s->pool->server);
 }
 
 /* The servers to try, in order.  Those that are down only if all are. */
-static size_t candidates(struct pool *p, const struct lease *l, struct pool_server *out[CONFIG_MAX_SERVERS])
+static size_t candidates(struct pool *p, const struct lease *l,
+                         struct pool_server *out[STATE_UPSTREAM_SERVERS])
 {
-    uint64_t rank[CONFIG_MAX_SERVERS];
-    bool down[CONFIG_MAX_SERVERS];
+    uint64_t rank[STATE_UPSTREAM_SERVERS]; /* by the place in order, as down is */
+    bool down[STATE_UPSTREAM_SERVERS];
     bool all_down = true;
     size_t n = 0;
 
     for (size_t i = 0; i < p->server_count; i++) {
         struct state_health h;
 
-        state_health_get(p->ups->state, p->server[i].index, &h);
+        state_health_get(p->ups->state, p->order[i]->index, &h);
         down[i] = h.down && p->conf->health.interval_ms != CONFIG_OFF; /* marked by a generation before */
         all_down = all_down && h.down;
-        rank[i] = rank_of(p, i, down[i], h.next_probe_ms);
+        rank[i] = rank_of(p->order[i], down[i], h.next_probe_ms);
     }
     for (size_t i = 0; i < p->server_count; i++) {
         size_t at = n;
 
-        if ((l->tried & (1U << i)) || (down[i] && !all_down)) {
+        if ((l->tried & bit_of(p->order[i])) || (down[i] && !all_down)) {
             continue;
         }
-        for (; at > 0 && rank[out[at - 1] - p->server] > rank[i]; at--) {
+        for (; at > 0 && rank[out[at - 1]->rank] > rank[i]; at--) {
             out[at] = out[at - 1];
         }
-        out[at] = &p->server[i];
+        out[at] = p->order[i];
         n++;
     }
     return n;
@@ -364,19 +355,6 @@ static void rotate(struct lease *l)
     }
 }
 
-/* A ticket for a new connection; an idle one may have to go for it. */
-static int take_ticket(struct pool_server *s)
-{
-    struct state *st = s->pool->ups->state;
-    int ticket = state_ticket_take(st, s->index, s->pool->conf->connections);
-
-    if (ticket < 0 && !list_empty(&s->list[POOL_IDLE])) {
-        upstream_drop(container_of(s->list[POOL_IDLE].prev, struct upstream, link));
-        ticket = state_ticket_take(st, s->index, s->pool->conf->connections);
-    }
-    return ticket;
-}
-
 static enum try try_server(struct pool_server *s, struct lease *l)
 {
     struct upstream *u;
@@ -387,7 +365,7 @@ static enum try try_server(struct pool_server *s, struct lease *l)
     }
     u = l->fresh ? NULL : pool_take_idle(s);
     if (u == NULL) {
-        ticket = take_ticket(s);
+        ticket = pool_take_ticket(s);
     }
     if (u == NULL && ticket < 0) {
         drop_share(l);
@@ -401,7 +379,7 @@ static enum try try_server(struct pool_server *s, struct lease *l)
         return TRY_LATER;
     }
     rotate(l);
-    s->pool->next = (size_t)(s - s->pool->server) + 1;
+    s->pool->next = s->rank + 1;
     if (u) {
         lend(u, l);
     } else {
@@ -412,10 +390,13 @@ static enum try try_server(struct pool_server *s, struct lease *l)
 
 static enum try try_lease(struct pool *p, struct lease *l)
 {
-    struct pool_server *s[CONFIG_MAX_SERVERS];
+    struct pool_server *s[STATE_UPSTREAM_SERVERS];
     size_t n = candidates(p, l, s);
     enum try result = TRY_FULL;
 
+    if (n == 0 && p->resolving > 0) {
+        return TRY_FULL; /* just started: the names of its servers are being looked up */
+    }
     if (n == 0 || l->connect_ms >= CONNECT_ALL_MS || loop_now(p->ups->loop) >= l->path_until_ms) {
         lease_end(l, l->worst);
         return TRY_DONE;
@@ -535,7 +516,7 @@ void lease_end(struct lease *l, enum lease_status status)
 void lease_init(struct lease *l, struct upstreams *ups, lease_cb cb, const struct upstream_events *ev,
                 void *arg)
 {
-    *l = (struct lease){ .cb = cb, .ev = ev, .arg = arg, .share_ticket = -1 };
+    *l = (struct lease){ .cb = cb, .ev = ev, .arg = arg };
     list_node_init(&l->link);
     list_node_init(&l->age);
     list_node_init(&l->hold);
@@ -555,8 +536,7 @@ void pool_lease(struct pool *p, struct lease *l, const struct lease_wish *wish)
     l->worst = LEASE_UNREACHABLE;
     l->rated = wish->fresh; /* the stale connection's message was counted */
     l->again = false;
-    l->client_addr = wish->env->client;
-    l->local_addr = wish->env->local;
+    l->env = wish->env;
     l->tried = 0;
     l->since_ms = now;
     l->connect_ms = 0;

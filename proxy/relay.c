@@ -63,6 +63,7 @@ struct relay {
     bool about_us;               /* one of them was */
 
     struct slice server;
+    struct addr server_address; /* family NONE: its label says it */
     char tls[UP_TLS_TEXT];
     unsigned attempts;
     bool unknown;
@@ -241,13 +242,10 @@ static bool says_7bit_wrongly(const struct relay *r)
 
 /* ---- RCPT ---- */
 
-static void refuse_utf8_sender(struct relay *r)
+/* Where another server takes such addresses the client may try again, by an offer that is true by then. */
+static const struct reply *no_utf8(const struct relay *r)
 {
-    struct reply no = reply_table[REPLY_NEEDS_UTF8_RCPT];
-
-    no.code = 550;
-    give_back(r);
-    answer(r, &no, false);
+    return &reply_table[upstreams_any_utf8(r->ups) ? REPLY_UTF8_ELSEWHERE : REPLY_NEEDS_UTF8];
 }
 
 static void ask_rcpt(struct relay *r)
@@ -256,12 +254,11 @@ static void ask_rcpt(struct relay *r)
     struct up_envelope op = { .rcpt = &r->asked, .count = 1 };
 
     r->turn++;
-    if (r->asked->utf8 && !u->ext.smtputf8) {
-        answer_with(r, REPLY_NEEDS_UTF8_RCPT);
-        return;
-    }
-    if (r->env->sender_utf8 && !u->ext.smtputf8) {
-        refuse_utf8_sender(r);
+    if ((r->asked->utf8 || r->env->sender_utf8) && !u->ext.smtputf8) {
+        if (r->env->sender_utf8) {
+            give_back(r); /* of no use for this envelope */
+        }
+        answer(r, no_utf8(r), false);
         return;
     }
     if (u->state != UP_OPEN) {
@@ -311,23 +308,21 @@ static bool any_rcpt_utf8(const struct envelope *env)
 static bool refuse_content(struct relay *r)
 {
     const struct state_keywords *ext = &r->lease.u->ext;
-    enum reply_id no;
+    struct reply no;
 
-    if (!ext->smtputf8 && r->env->sender_utf8) {
-        refuse_utf8_sender(r);
-        return true;
-    }
-    if (!ext->smtputf8 && any_rcpt_utf8(r->env)) {
-        no = REPLY_NEEDS_UTF8_RCPT;
+    if (!ext->smtputf8 && (r->env->sender_utf8 || any_rcpt_utf8(r->env))) {
+        no = *no_utf8(r);
+        no.code = no.code == 555 ? 554 : 451; /* it answers no parameter here */
     } else if (!ext->smtputf8 && r->msg.utf8_headers && r->env->smtputf8) {
-        no = REPLY_NEEDS_UTF8_HEADERS;
-    } else if (r->msg.eight_bit && !ext->eightbitmime && r->to->kind != KIND_GROUPWISE) {
-        no = REPLY_NEEDS_8BITMIME;
+        no = reply_table[REPLY_NEEDS_UTF8_HEADERS];
     } else {
+        if (r->msg.eight_bit && !ext->eightbitmime) {
+            count(M_UP_EIGHT_BIT); /* passed as it is, as Postfix does (CAP-02) */
+        }
         return false;
     }
     give_back(r);
-    answer_with(r, no);
+    answer(r, &no, false);
     return true;
 }
 
@@ -421,6 +416,12 @@ static void begin_message(struct relay *r)
 
 /* ---- what the pool and the connection say ---- */
 
+static void note_server(struct relay *r, const struct pool_server *s)
+{
+    r->server = slice_str(s->conf->text);
+    r->server_address = s->conf->is_name ? s->address : (struct addr){ .family = ADDR_NONE };
+}
+
 static void on_lease(void *arg, enum lease_status status)
 {
     static const enum reply_id why[] = {
@@ -437,7 +438,7 @@ static void on_lease(void *arg, enum lease_status status)
         return;
     }
     r->attempts++;
-    r->server = slice_str(r->lease.u->server->conf->text);
+    note_server(r, r->lease.u->server);
     memcpy(r->tls, r->lease.u->tls, sizeof(r->tls));
     if (r->op == OP_MESSAGE) {
         repeat_envelope(r);
@@ -499,6 +500,9 @@ static void log_unknown(const struct relay *r, const struct upstream_failure *f)
         log_text(&l, "session", r->env->session_id ? r->env->session_id : "");
         log_text(&l, "upstream", r->to->name);
         log_str(&l, "server", r->server);
+        if (r->server_address.family != ADDR_NONE) {
+            log_ip(&l, "address", &r->server_address);
+        }
         log_text(&l, "why", f->why == UP_TIMEOUT ? "timeout" : f->why == UP_MALFORMED ? "malformed" : "lost");
         log_end(&l);
     }
@@ -634,6 +638,11 @@ bool relay_committed(const struct relay *r)
 struct slice relay_server(const struct relay *r)
 {
     return r->server;
+}
+
+struct addr relay_address(const struct relay *r)
+{
+    return r->server_address;
 }
 
 unsigned relay_attempts(const struct relay *r)

@@ -64,6 +64,7 @@ bool relay_committed(const struct relay *r);
 
 /* What the log says of it: the server's label and the milliseconds since the last start; "" if none was used. */
 struct slice relay_server(const struct relay *r);
+struct addr  relay_address(const struct relay *r); /* of a server that is a name; family NONE: its label says it */
 unsigned     relay_attempts(const struct relay *r); /* connections used, replaced ones included */
 const char  *relay_tls(const struct relay *r); /* of the last connection: "TLS1.3 TLS_AES_256_GCM_SHA384"; "" in clear */
 bool         relay_unknown(const struct relay *r);  /* the outcome is not known (lost final reply) */
@@ -76,11 +77,12 @@ bool         relay_remembered(const struct relay *r);    /* the last recipient w
  */
 void relay_free(struct relay **r);
 
-/* ---- what EHLO may offer (CAP-09): the intersection over all servers of all upstreams ---- */
+/* ---- what EHLO may offer (CAP-09): the intersection over all servers that ever answered ---- */
 struct relay_keywords {
     bool     eightbitmime, smtputf8, dsn;
     uint64_t size; /* smallest of limits.message_size, upstreams' size and servers' SIZE less an allowance; 0: no limit */
 };
 void upstreams_keywords(struct upstreams *ups, struct relay_keywords *out);
+bool upstreams_any_utf8(const struct upstreams *ups); /* is there a server that takes SMTPUTF8, as far as is known? */
 
 #endif

@@ -227,6 +227,21 @@ static void put_recipients(const struct session *s, struct log_line *l)
     log_num(l, "refused", s->txn->refused);
 }
 
+static void put_server(const struct txn *t, struct log_line *l)
+{
+    struct addr address = t->relay != NULL ? relay_address(t->relay) : (struct addr){ .family = ADDR_NONE };
+
+    log_text(l, "upstream", t->upstream != NULL ? t->upstream->name : "");
+    log_str(l, "server", t->relay != NULL ? relay_server(t->relay) : SLICE_NONE);
+    if (address.family != ADDR_NONE) {
+        log_ip(l, "server_address", &address);
+    }
+    log_num(l, "attempts", t->relay != NULL ? relay_attempts(t->relay) : 0);
+    if (t->relay != NULL && relay_tls(t->relay)[0] != '\0') {
+        log_text(l, "upstream_tls", relay_tls(t->relay));
+    }
+}
+
 void session_log_txn(struct session *s, const struct reply *r, const char *outcome, bool from_upstream)
 {
     const struct txn *t = s->txn;
@@ -251,12 +266,7 @@ void session_log_txn(struct session *s, const struct reply *r, const char *outco
         put_reply(s, &l, r);
         log_text(&l, "by", from_upstream ? "upstream" : "glacis");
     }
-    log_text(&l, "upstream", t->upstream != NULL ? t->upstream->name : "");
-    log_str(&l, "server", t->relay != NULL ? relay_server(t->relay) : SLICE_NONE);
-    log_num(&l, "attempts", t->relay != NULL ? relay_attempts(t->relay) : 0);
-    if (t->relay != NULL && relay_tls(t->relay)[0] != '\0') {
-        log_text(&l, "upstream_tls", relay_tls(t->relay));
-    }
+    put_server(t, &l);
     judge_log_txn(session_judge(s), &l);
     log_bool(&l, "tls", s->tls);
     if (s->tls) {

@@ -305,6 +305,8 @@ static void answer_status(struct supervisor *sup, struct control_client *c)
         buf_putf(&b, ",\"mode\":\"%s\"", g->conf->mode == MODE_MONITOR ? "monitor" : "enforce");
         put_refused(sup, &b);
         put_listeners(sup, &b, g->conf);
+        buf_put_str(&b, ",\"servers\":");
+        servers_put_json(g->conf, sup->state, &b);
     }
     buf_putf(&b, ",\"draining_generations\":%u", generations_draining(sup));
     put_workers(sup, &b);
@@ -358,6 +360,8 @@ static void answer_text(struct supervisor *sup, struct control_client *c)
         for (unsigned k = 0; sup->generation[i] != NULL && k < sup->generation[i]->workers; k++)
             put_text_worker(sup, &b, sup->generation[i], k);
     }
+    if (now != NULL)
+        servers_put_text(now->conf, sup->state, &b);
     buf_putf(&b, "sessions    %" PRIu64 "\n", state_gauge_sum(sup->state, M_SESSIONS_NOW));
     control_answer(c, buf_slice(&b));
     buf_fini(&b);

@@ -215,6 +215,7 @@ bool generation_start(struct supervisor *sup, struct config *conf)
     g->since_ms = sup->now_ms;
     sup->generation[place] = g;
     upstreams_register(sup->state, conf);
+    state_keywords_read(sup->state, conf->server.state_dir);
     if (conf->policy != NULL)
         policy_rules_register(conf->policy, sup->state);
     if (sup->recorder.pid == 0)

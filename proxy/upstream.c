@@ -417,8 +417,7 @@ static void log_reply(const struct upstream *u, const struct reply *r)
 
     if (!log_begin(&l, LOG_LEVEL_DEBUG, "upstream_reply"))
         return;
-    log_text(&l, "upstream", u->server->pool->conf->name);
-    log_text(&l, "server", u->server->conf->text);
+    pool_log_server(&l, u->server);
     log_text(&l, "state", names[u->state]);
     log_num(&l, "code", r->code);
     log_str(&l, "enhanced", r->enhanced);
@@ -581,11 +580,7 @@ struct upstream *upstream_connect(struct pool_server *s, int ticket, uint64_t co
     timer_init(&u->timer, l, on_deadline, u);
     reply_parser_init(&u->parser);
     buf_init(&u->identity, IDENTITY_MAX);
-    if (s->address.family == ADDR_NONE) {
-        errno = EADDRNOTAVAIL; /* a name that is not resolved */
-    } else {
-        u->stream = stream_connect(l, &s->address, &events, u);
-    }
+    u->stream = stream_connect(l, &s->address, &events, u);
     if (u->stream == NULL) {
         free_upstream(u);
         return NULL;

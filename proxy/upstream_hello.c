@@ -45,8 +45,7 @@ static bool begin_log(struct upstream *u, struct log_limit *limit, uint32_t inte
         !log_begin(l, level, event)) {
         return false;
     }
-    log_text(l, "upstream", conf_of(u)->name);
-    log_text(l, "server", u->server->conf->text);
+    pool_log_server(l, u->server);
     log_num(l, "suppressed", (int64_t)suppressed);
     return true;
 }
@@ -220,8 +219,8 @@ void upstream_announce(struct upstream *u)
         return;
     }
     u->bound = true;
-    identity_put_proxy(b, how, u->lease ? &u->lease->client_addr : NULL,
-                       u->lease ? &u->lease->local_addr : NULL);
+    identity_put_proxy(b, how, u->lease ? &u->lease->env->client : NULL,
+                       u->lease ? &u->lease->env->local : NULL);
     stream_write(u->stream, buf_slice(b));
     buf_reset(b);
 }
@@ -291,10 +290,9 @@ static void on_xclient(struct upstream *u, const struct reply *r)
 }
 
 /* What the relay has decided by, and is no longer offered. */
-static bool keywords_are_lost(const struct upstream *u, const struct state_keywords *now)
+static bool utf8_is_lost(const struct upstream *u, const struct state_keywords *now)
 {
-    return (u->op.body == BODY_8BITMIME && u->ext.eightbitmime && !now->eightbitmime) ||
-           (u->op.utf8 && u->ext.smtputf8 && !now->smtputf8);
+    return u->op.utf8 && u->ext.smtputf8 && !now->smtputf8;
 }
 
 /* EHLO behind XCLIENT. */
@@ -314,7 +312,7 @@ static void on_next_hello(struct upstream *u, const struct reply *r)
     if ((offer.xclient & u->offer.xclient) != u->offer.xclient) {
         u->bound = true; /* it could not be told of another client */
     }
-    if (u->lease && keywords_are_lost(u, &ext)) {
+    if (u->lease && utf8_is_lost(u, &ext)) {
         upstream_fail(u, UP_MALFORMED, 0, NULL);
         return;
     }

@@ -1,8 +1,8 @@
 /*
- * upstream_names.h - servers that are configured by name get their address here.
+ * upstream_names.h - servers that are configured by name get their addresses here.
  *
- * Each name is asked for at start (A, then AAAA), again when its TTL is over, and soon after a failure; what
- * was known stays in use until something better is.  Several addresses: the first of the answer.
+ * Each name is asked for A and AAAA at start, again when the shorter TTL is over, and soon after a failure.
+ * All addresses are servers of the upstream (pool_servers.c).
  */
 #ifndef PROXY_UPSTREAM_NAMES_H
 #define PROXY_UPSTREAM_NAMES_H

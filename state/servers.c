@@ -1,186 +1,432 @@
 /*
- * servers.c - upstream servers over all processes: tickets, waiting, keywords, health, rate.
+ * servers.c - upstream servers over all processes: their records, tickets, waiting.
  *
- * A ticket is the right to hold one connection; it names the slot of its owner, so the tickets of a
- * killed process are found and given back.  All of it is single atomic words moved by compare and swap.
+ * An upstream has an area of STATE_UPSTREAM_SERVERS records, which the supervisor lays out before the fork: the
+ * names of the areas are in its own memory, and each child has a copy.  A record is for one address.  Workers
+ * fill it when a look-up brings the address, and the last one that leaves frees it:
+ *
+ *     free (key 0) --- claim: own bit in `users`, then key := digest of the address ---> used
+ *     used --- the last bit goes, key := PLACE_EMPTYING + slot, wiped, key := 0 ------> free
+ *
+ * Who joins sets its bit first and reads the key after; who empties changes the key first and reads the bits
+ * after.  So one of the two sees the other: a record never goes while a process believes it has it.  All who
+ * claim begin at the first free place, so two that bring the same address meet there.  Where they miss each
+ * other (a place in between became free) the address has two records and twice its connections until one of
+ * them is left.
+ *
+ * A ticket is the right to hold one connection; it names the slot of its owner, so the tickets of a killed
+ * process are found and given back.  Health and keywords are in server_health.c.
+ *
+ * Trust  any worker may have written anything here: loops end at constants, widths are cut to STATE_TICKETS,
+ *        and an address is shown only if it belongs to the key.  The supervisor waits for nobody.
  */
 #include "state/shared.h"
 
-#define HEALTH_DOWN (1ULL << 63)
-#define HEALTH_COUNT_MAX 0x7fffffffu
+#include "core/table.h"
 
-static bool server_valid(int server)
+enum { /* server_place.key */
+       PLACE_FREE = 0,
+       PLACE_EMPTYING = 1,                             /* + slot: that process wipes it */
+       PLACE_FIRST_KEY = PLACE_EMPTYING + STATE_SLOTS, /* digests are not below */
+};
+
+/* No secret: names and addresses come from the configuration and its DNS. */
+static const uint64_t digest_key[2] = { 0x676c616369730001ULL, 0x7365727665727321ULL };
+
+/* ---- areas ---- */
+
+static bool upstream_valid(int upstream)
 {
-    return server >= 0 && server < STATE_SERVERS;
+    return upstream >= 0 && upstream < STATE_UPSTREAMS;
 }
 
-/* How many records have to be looked at. */
-static int servers_known(const struct state *s)
+int state_upstream_find(const struct state *s, const char *name)
 {
-    return (int)s->sh->servers;
-}
-
-int state_server_find(const struct state *s, const char *text)
-{
-    for (int i = 0; i < servers_known(s); i++) {
-        const struct server *sv = &s->sh->server[i];
-
-        if (sv->used && strcmp(sv->text, text) == 0)
+    for (int i = 0; i < STATE_UPSTREAMS; i++) {
+        if (s->upstream[i].name[0] != '\0' && strcmp(s->upstream[i].name, name) == 0)
             return i;
     }
     return -1;
 }
 
-int state_server(struct state *s, const char *text)
+int state_upstream(struct state *s, const char *name)
 {
-    int found = state_server_find(s, text);
-    size_t len = strlen(text);
+    int found = state_upstream_find(s, name);
+    size_t len = strlen(name);
 
-    if (found >= 0 || len >= SERVER_TEXT_MAX)
+    if (found >= 0 || len == 0 || len > STATE_UPSTREAM_NAME_MAX)
         return found;
-    for (int i = 0; i < STATE_SERVERS; i++) {
-        struct server *sv = &s->sh->server[i];
-
-        if (sv->used)
+    for (int i = 0; i < STATE_UPSTREAMS; i++) {
+        if (s->upstream[i].name[0] != '\0')
             continue;
-        memset(sv, 0, sizeof(*sv));
-        memcpy(sv->text, text, len + 1);
-        sv->used = 1;
-        if (i >= servers_known(s))
-            s->sh->servers = (uint32_t)i + 1;
+        memcpy(s->upstream[i].name, name, len + 1);
         return i;
     }
     return -1;
 }
 
-void state_servers_sweep(struct state *s, bool (*wanted)(void *arg, const char *text), void *arg)
+static struct upstream_area *area_at(const struct state *s, int upstream)
 {
-    for (int i = 0; i < servers_known(s); i++) {
-        struct server *sv = &s->sh->server[i];
+    return upstream_valid(upstream) ? &s->sh->upstream[upstream] : NULL;
+}
 
-        if (sv->used && !wanted(arg, sv->text))
-            sv->used = 0;
+struct server *server_at(const struct state *s, int server)
+{
+    struct upstream_area *area = server < 0 ? NULL : area_at(s, server / STATE_UPSTREAM_SERVERS);
+
+    return area != NULL ? &area->server[server % STATE_UPSTREAM_SERVERS] : NULL;
+}
+
+static void wipe_tickets(struct tickets *t)
+{
+    for (size_t i = 0; i < STATE_TICKETS; i++)
+        t->ticket[i] = 0;
+    t->widest = 0;
+}
+
+static void wipe_server(struct server *sv)
+{
+    wipe_tickets(&sv->connections);
+    wipe_tickets(&sv->envelopes);
+    sv->ip[0] = sv->ip[1] = 0;
+    sv->family_port = 0;
+    for (size_t i = 0; i < STATE_SERVER_LABELS; i++)
+        sv->label[i] = 0;
+    sv->keywords = sv->keywords_size = sv->keywords_at_ms = 0;
+    sv->health = sv->changed_ms = sv->next_probe_ms = 0;
+    sv->rate_tat_us = 0;
+}
+
+static void wipe_area(struct upstream_area *area)
+{
+    for (size_t i = 0; i < STATE_UPSTREAM_SERVERS; i++) {
+        struct server_place *p = &area->place[i];
+
+        if (p->key == PLACE_FREE && p->users == 0)
+            continue;
+        wipe_server(&area->server[i]);
+        p->users = 0;
+        p->key = PLACE_FREE;
     }
+    for (size_t i = 0; i < STATE_SLOTS; i++)
+        area->waiting[i] = 0;
+}
+
+void state_upstreams_sweep(struct state *s, bool (*wanted)(void *arg, const char *name), void *arg)
+{
+    for (int i = 0; i < STATE_UPSTREAMS; i++) {
+        if (s->upstream[i].name[0] == '\0' || wanted(arg, s->upstream[i].name))
+            continue;
+        wipe_area(&s->sh->upstream[i]);
+        memset(s->recalled[i], 0, sizeof(s->recalled[i]));
+        s->upstream[i].name[0] = '\0';
+    }
+}
+
+/* ---- records ---- */
+
+static uint64_t key_of(const struct addr *a)
+{
+    uint8_t octets[1 + 2 + sizeof(a->ip)] = { a->family, (uint8_t)(a->port >> 8), (uint8_t)a->port };
+    uint64_t digest;
+
+    memcpy(octets + 3, a->ip, sizeof(a->ip));
+    digest = siphash(digest_key, octets, sizeof(octets));
+    return digest < PLACE_FIRST_KEY ? digest + PLACE_FIRST_KEY : digest;
+}
+
+uint64_t state_server_label(const char *text)
+{
+    char lower[300];
+    size_t len = strnlen(text, sizeof(lower));
+
+    for (size_t i = 0; i < len; i++)
+        lower[i] = ascii_lower(text[i]);
+    return siphash(digest_key, lower, len);
+}
+
+static uint64_t my_bit(const struct state *s)
+{
+    return 1ULL << s->my_slot;
+}
+
+/* Somebody has the record for this address: so have we, unless it is being emptied just now. */
+static bool enter_place(const struct state *s, struct server_place *p, uint64_t key)
+{
+    atomic_fetch_or(&p->users, my_bit(s));
+    if (p->key == key)
+        return true;
+    atomic_fetch_and(&p->users, ~my_bit(s));
+    return false;
+}
+
+/* A free place; true also if another process claimed it for the same address at the same time. */
+static bool claim_place(const struct state *s, struct server_place *p, uint64_t key)
+{
+    uint64_t free = PLACE_FREE;
+
+    atomic_fetch_or(&p->users, my_bit(s));
+    if (atomic_compare_exchange_strong(&p->key, &free, key) || free == key)
+        return true;
+    atomic_fetch_and(&p->users, ~my_bit(s));
+    return false;
+}
+
+static bool has_tickets(const struct tickets *t)
+{
+    for (size_t i = 0; i < STATE_TICKETS; i++) {
+        if (t->ticket[i] != 0)
+            return true;
+    }
+    return false;
+}
+
+/* Frees a record that no process uses and that has no ticket out; else it stays as it is. */
+static void empty_place(struct state *s, struct upstream_area *area, size_t i)
+{
+    struct server_place *p = &area->place[i];
+    struct server *sv = &area->server[i];
+    uint64_t key = p->key;
+
+    if (key < PLACE_FIRST_KEY || p->users != 0 ||
+        !atomic_compare_exchange_strong(&p->key, &key, (uint64_t)(PLACE_EMPTYING + s->my_slot)))
+        return;
+    if (p->users != 0 || has_tickets(&sv->connections) || has_tickets(&sv->envelopes)) {
+        p->key = key;
+        return;
+    }
+    wipe_server(sv);
+    p->key = PLACE_FREE;
+}
+
+static int find_place(const struct upstream_area *area, uint64_t key)
+{
+    for (int i = 0; i < STATE_UPSTREAM_SERVERS; i++) {
+        if (area->place[i].key == key)
+            return i;
+    }
+    return -1;
+}
+
+/* The place in which this process now is, or -1. */
+static int take_place(struct state *s, struct upstream_area *area, uint64_t key)
+{
+    int found = find_place(area, key);
+
+    if (found >= 0 && enter_place(s, &area->place[found], key))
+        return found;
+    for (int i = 0; i < STATE_UPSTREAM_SERVERS; i++) {
+        if (area->place[i].key == PLACE_FREE && claim_place(s, &area->place[i], key))
+            return i;
+    }
+    return -1;
+}
+
+static void write_address(struct server *sv, const struct addr *a)
+{
+    uint64_t ip[2];
+
+    memcpy(ip, a->ip, sizeof(ip));
+    sv->ip[0] = ip[0];
+    sv->ip[1] = ip[1];
+    sv->family_port = (uint32_t)a->family << 16 | a->port;
+}
+
+int state_server_join(struct state *s, int upstream, const struct addr *a)
+{
+    struct upstream_area *area = area_at(s, upstream);
+    uint64_t key = key_of(a);
+    int place;
+
+    if (area == NULL || s->my_slot < 0 || a->family == ADDR_NONE)
+        return -1;
+    place = take_place(s, area, key);
+    for (size_t i = 0; place < 0 && i < STATE_UPSTREAM_SERVERS;
+         i++) { /* left by processes that were killed */
+        empty_place(s, area, i);
+        place = take_place(s, area, key);
+    }
+    if (place < 0)
+        return -1;
+    write_address(&area->server[place], a);
+    keywords_recall(s, upstream, &area->server[place], a);
+    return upstream * STATE_UPSTREAM_SERVERS + place;
+}
+
+void state_server_describe(struct state *s, int server, const uint64_t *label, size_t count)
+{
+    struct server *sv = server_at(s, server);
+
+    for (size_t i = 0; sv != NULL && i < STATE_SERVER_LABELS; i++)
+        sv->label[i] = i < count ? label[i] : 0;
+}
+
+void state_server_leave(struct state *s, int server)
+{
+    struct upstream_area *area = server < 0 ? NULL : area_at(s, server / STATE_UPSTREAM_SERVERS);
+    size_t place = (size_t)server % STATE_UPSTREAM_SERVERS;
+
+    if (area == NULL || s->my_slot < 0)
+        return;
+    atomic_fetch_and(&area->place[place].users, ~my_bit(s));
+    empty_place(s, area, place);
+}
+
+int state_server_find(const struct state *s, int upstream, const struct addr *a)
+{
+    const struct upstream_area *area = area_at(s, upstream);
+    int place = area != NULL ? find_place(area, key_of(a)) : -1;
+
+    return place >= 0 ? upstream * STATE_UPSTREAM_SERVERS + place : -1;
+}
+
+bool state_server_info(const struct state *s, int upstream, size_t i, struct state_server_info *out)
+{
+    const struct upstream_area *area = area_at(s, upstream);
+    const struct server *sv;
+    uint64_t ip[2];
+    uint32_t family_port;
+
+    memset(out, 0, sizeof(*out));
+    if (area == NULL || i >= STATE_UPSTREAM_SERVERS || area->place[i].users == 0)
+        return false;
+    sv = &area->server[i];
+    ip[0] = sv->ip[0];
+    ip[1] = sv->ip[1];
+    family_port = sv->family_port;
+    memcpy(out->address.ip, ip, sizeof(ip));
+    out->address.family = (uint8_t)(family_port >> 16);
+    out->address.port = (uint16_t)family_port;
+    for (size_t k = 0; k < STATE_SERVER_LABELS; k++)
+        out->label[k] = sv->label[k];
+    out->server = upstream * STATE_UPSTREAM_SERVERS + (int)i;
+    return (out->address.family == ADDR_V4 || out->address.family == ADDR_V6) &&
+           area->place[i].key == key_of(&out->address);
 }
 
 /* ---- tickets ---- */
 
-static unsigned width_of(const struct server *sv)
+static unsigned width_of(const struct tickets *t)
 {
-    return (unsigned)min_size(sv->widest, STATE_TICKETS);
+    return (unsigned)min_size(t->widest, STATE_TICKETS);
 }
 
-static void widen(struct server *sv, uint32_t cap)
+static void widen(struct tickets *t, uint32_t cap)
 {
-    uint32_t old = sv->widest;
+    uint32_t old = t->widest;
 
-    while (old < cap && !atomic_compare_exchange_strong(&sv->widest, &old, cap))
+    while (old < cap && !atomic_compare_exchange_strong(&t->widest, &old, cap))
         ;
 }
 
-static bool swap_ticket(struct server *sv, int ticket, uint32_t from, uint32_t to)
+static uint8_t my_mark(const struct state *s)
 {
-    return atomic_compare_exchange_strong(&sv->ticket[ticket], &from, to);
+    return (uint8_t)(s->my_slot + 1);
 }
 
-static uint32_t my_mark(const struct state *s)
+static unsigned count_tickets(const struct tickets *t, uint8_t mask)
 {
-    return (uint32_t)(s->my_slot + 1);
-}
+    unsigned n = 0, width = width_of(t);
 
-unsigned state_tickets_used(const struct state *s, int server)
-{
-    const struct server *sv;
-    unsigned n = 0, width;
-
-    if (!server_valid(server))
-        return 0;
-    sv = &s->sh->server[server];
-    width = width_of(sv);
     for (unsigned i = 0; i < width; i++)
-        n += sv->ticket[i] != 0;
+        n += (t->ticket[i] & mask) != 0;
     return n;
 }
 
-int state_ticket_take(struct state *s, int server, unsigned cap)
+static int take_ticket(const struct state *s, struct tickets *t, unsigned cap)
 {
-    struct server *sv;
-
-    if (!server_valid(server) || s->my_slot < 0)
-        return -1;
-    sv = &s->sh->server[server];
     cap = cap < STATE_TICKETS ? cap : STATE_TICKETS;
-    widen(sv, cap);
-    if (state_tickets_used(s, server) >= cap) /* an older generation with a larger cap counts too */
+    widen(t, cap);
+    if (count_tickets(t, 0xff) >= cap) /* an older generation with a larger cap counts too */
         return -1;
     for (unsigned i = 0; i < cap; i++) {
-        if (sv->ticket[i] == 0 && swap_ticket(sv, (int)i, 0, my_mark(s)))
+        uint8_t free = 0;
+
+        if (t->ticket[i] == 0 && atomic_compare_exchange_strong(&t->ticket[i], &free, my_mark(s)))
             return (int)i;
     }
     return -1;
 }
 
-/* The ticket, if it is really this process's own. */
-static struct server *own_ticket(struct state *s, int server, int ticket)
+/* Is it really this process's own? */
+static bool is_mine(const struct state *s, const struct tickets *t, int ticket)
 {
-    struct server *sv;
+    return ticket >= 0 && ticket < STATE_TICKETS && s->my_slot >= 0 &&
+           (t->ticket[ticket] & (uint8_t)~TICKET_IDLE) == my_mark(s);
+}
 
-    if (!server_valid(server) || ticket < 0 || ticket >= STATE_TICKETS || s->my_slot < 0)
-        return NULL;
-    sv = &s->sh->server[server];
-    return (sv->ticket[ticket] & ~TICKET_IDLE) == my_mark(s) ? sv : NULL;
+unsigned state_tickets_used(const struct state *s, int server)
+{
+    const struct server *sv = server_at(s, server);
+
+    return sv != NULL ? count_tickets(&sv->connections, 0xff) : 0;
+}
+
+int state_ticket_take(struct state *s, int server, unsigned cap)
+{
+    struct server *sv = server_at(s, server);
+
+    return sv != NULL && s->my_slot >= 0 ? take_ticket(s, &sv->connections, cap) : -1;
 }
 
 void state_ticket_return(struct state *s, int server, int ticket)
 {
-    struct server *sv = own_ticket(s, server, ticket);
+    struct server *sv = server_at(s, server);
 
-    if (sv != NULL)
-        sv->ticket[ticket] = 0;
-}
-
-static unsigned idle_tickets(const struct server *sv)
-{
-    unsigned n = 0, width = width_of(sv);
-
-    for (unsigned i = 0; i < width; i++)
-        n += (sv->ticket[i] & TICKET_IDLE) != 0;
-    return n;
+    if (sv != NULL && is_mine(s, &sv->connections, ticket))
+        sv->connections.ticket[ticket] = 0;
 }
 
 bool state_ticket_idle(struct state *s, int server, int ticket, unsigned keep_idle)
 {
-    struct server *sv = own_ticket(s, server, ticket);
+    struct server *sv = server_at(s, server);
+    _Atomic uint8_t *t;
 
-    if (sv == NULL || keep_idle == 0)
+    if (sv == NULL || keep_idle == 0 || !is_mine(s, &sv->connections, ticket))
         return false;
-    if (sv->ticket[ticket] & TICKET_IDLE)
+    t = &sv->connections.ticket[ticket];
+    if (*t & TICKET_IDLE)
         return true;
-    sv->ticket[ticket] = my_mark(s) | TICKET_IDLE;
-    if (idle_tickets(sv) <= keep_idle)
+    *t = my_mark(s) | TICKET_IDLE;
+    if (count_tickets(&sv->connections, TICKET_IDLE) <= keep_idle)
         return true;
-    sv->ticket[ticket] = my_mark(s); /* two at a time: one too few is better than one too many */
+    *t = my_mark(s); /* two at a time: one too few is better than one too many */
     return false;
 }
 
 void state_ticket_busy(struct state *s, int server, int ticket)
 {
-    struct server *sv = own_ticket(s, server, ticket);
+    struct server *sv = server_at(s, server);
 
-    if (sv != NULL)
-        sv->ticket[ticket] = my_mark(s);
+    if (sv != NULL && is_mine(s, &sv->connections, ticket))
+        sv->connections.ticket[ticket] = my_mark(s);
+}
+
+int state_envelope_take(struct state *s, int server, unsigned cap)
+{
+    struct server *sv = server_at(s, server);
+
+    return sv != NULL && s->my_slot >= 0 ? take_ticket(s, &sv->envelopes, cap) : -1;
+}
+
+void state_envelope_return(struct state *s, int server, int ticket)
+{
+    struct server *sv = server_at(s, server);
+
+    if (sv != NULL && is_mine(s, &sv->envelopes, ticket))
+        sv->envelopes.ticket[ticket] = 0;
 }
 
 /* ---- waiting ---- */
 
-void state_waiting_since(struct state *s, int server, uint64_t oldest_ms)
+void state_waiting_since(struct state *s, int upstream, uint64_t oldest_ms)
 {
-    if (server_valid(server) && s->my_slot >= 0)
-        s->sh->server[server].waiting[s->my_slot] = oldest_ms;
+    if (upstream_valid(upstream) && s->my_slot >= 0)
+        s->sh->upstream[upstream].waiting[s->my_slot] = oldest_ms;
 }
 
 /* The slot with the oldest waiter, `but` left out; -1 if none waits. */
-static int oldest_waiter(const struct state *s, int server, int but, uint64_t *since_ms)
+static int oldest_waiter(const struct state *s, int upstream, int but, uint64_t *since_ms)
 {
     uint64_t slots = s->sh->taken;
     int found = -1;
@@ -188,7 +434,7 @@ static int oldest_waiter(const struct state *s, int server, int but, uint64_t *s
     *since_ms = 0;
     while (slots != 0) {
         int i = next_slot(&slots);
-        uint64_t at = s->sh->server[server].waiting[i];
+        uint64_t at = s->sh->upstream[upstream].waiting[i];
 
         if (i == but || at == 0 || (found >= 0 && at >= *since_ms))
             continue;
@@ -198,23 +444,23 @@ static int oldest_waiter(const struct state *s, int server, int but, uint64_t *s
     return found;
 }
 
-uint64_t state_others_waiting_since(const struct state *s, int server)
+uint64_t state_others_waiting_since(const struct state *s, int upstream)
 {
     uint64_t at = 0;
 
-    if (server_valid(server))
-        (void)oldest_waiter(s, server, s->my_slot, &at);
+    if (upstream_valid(upstream))
+        (void)oldest_waiter(s, upstream, s->my_slot, &at);
     return at;
 }
 
-void state_wake_waiter(struct state *s, int server)
+void state_wake_waiter(struct state *s, int upstream)
 {
     uint64_t at;
     int slot;
 
-    if (!server_valid(server))
+    if (!upstream_valid(upstream))
         return;
-    slot = oldest_waiter(s, server, -1, &at);
+    slot = oldest_waiter(s, upstream, -1, &at);
     if (slot >= 0)
         wake(s->wake_fd[slot]);
 }
@@ -235,204 +481,53 @@ void state_wake_drain(struct state *s)
     (void)r; /* EAGAIN: nothing was there */
 }
 
+/* ---- a process is gone ---- */
+
+/* True: it held some. */
+static bool release_tickets(struct tickets *t, uint8_t mark)
+{
+    unsigned width = width_of(t);
+    bool freed = false;
+
+    for (unsigned i = 0; i < width; i++) {
+        if ((t->ticket[i] & (uint8_t)~TICKET_IDLE) != mark)
+            continue;
+        t->ticket[i] = 0;
+        freed = true;
+    }
+    return freed;
+}
+
+/* Its record stays, with health and keywords, for the process that replaces it.  True: it held tickets. */
+static bool release_place(struct upstream_area *area, size_t i, int slot)
+{
+    struct server_place *p = &area->place[i];
+    bool freed;
+
+    if (p->key == PLACE_FREE && p->users == 0)
+        return false;
+    freed = release_tickets(&area->server[i].connections, (uint8_t)(slot + 1));
+    freed = release_tickets(&area->server[i].envelopes, (uint8_t)(slot + 1)) || freed;
+    if (p->key == (uint64_t)(PLACE_EMPTYING + slot)) {
+        wipe_server(&area->server[i]);
+        p->key = PLACE_FREE;
+    }
+    atomic_fetch_and(&p->users, ~(1ULL << slot));
+    return freed;
+}
+
 void servers_release_slot(struct state *s, int slot)
 {
-    uint32_t mark = (uint32_t)(slot + 1);
+    for (int u = 0; u < STATE_UPSTREAMS; u++) {
+        struct upstream_area *area = &s->sh->upstream[u];
+        bool freed = false;
 
-    for (int i = 0; i < servers_known(s); i++) {
-        struct server *sv = &s->sh->server[i];
-        unsigned freed = 0, width;
-
-        if (!sv->used)
+        if (s->upstream[u].name[0] == '\0')
             continue;
-        sv->waiting[slot] = 0;
-        width = width_of(sv);
-        for (unsigned t = 0; t < width; t++) {
-            if ((sv->ticket[t] & ~TICKET_IDLE) != mark)
-                continue;
-            sv->ticket[t] = 0;
-            freed++;
-        }
-        if (freed > 0)
-            state_wake_waiter(s, i);
+        area->waiting[slot] = 0;
+        for (size_t i = 0; i < STATE_UPSTREAM_SERVERS; i++)
+            freed = release_place(area, i, slot) || freed;
+        if (freed)
+            state_wake_waiter(s, u);
     }
-}
-
-/* ---- keywords: bits of one word, so they change together ---- */
-
-enum {
-    KEYWORD_KNOWN = 1,
-    KEYWORD_PIPELINING = 2,
-    KEYWORD_8BITMIME = 4,
-    KEYWORD_SMTPUTF8 = 8,
-    KEYWORD_DSN = 16,
-    KEYWORD_SIZE = 32,
-    KEYWORD_STARTTLS = 64,
-    KEYWORD_CHUNKING = 128,
-    KEYWORD_XCLIENT = 256,
-    KEYWORD_XFORWARD = 512,
-    KEYWORD_ENHANCED = 1024,
-};
-
-void state_keywords_set(struct state *s, int server, const struct state_keywords *k)
-{
-    struct server *sv;
-    uint64_t bits = 0;
-
-    if (!server_valid(server))
-        return;
-    sv = &s->sh->server[server];
-    bits |= k->known ? KEYWORD_KNOWN : 0;
-    bits |= k->pipelining ? KEYWORD_PIPELINING : 0;
-    bits |= k->eightbitmime ? KEYWORD_8BITMIME : 0;
-    bits |= k->smtputf8 ? KEYWORD_SMTPUTF8 : 0;
-    bits |= k->dsn ? KEYWORD_DSN : 0;
-    bits |= k->size_offered ? KEYWORD_SIZE : 0;
-    bits |= k->starttls ? KEYWORD_STARTTLS : 0;
-    bits |= k->chunking ? KEYWORD_CHUNKING : 0;
-    bits |= k->xclient ? KEYWORD_XCLIENT : 0;
-    bits |= k->xforward ? KEYWORD_XFORWARD : 0;
-    bits |= k->enhanced ? KEYWORD_ENHANCED : 0;
-    sv->keywords_size = k->size;
-    sv->keywords_at_ms = k->at_ms;
-    sv->keywords = bits;
-}
-
-void state_keywords_get(const struct state *s, int server, struct state_keywords *out)
-{
-    const struct server *sv;
-    uint64_t bits;
-
-    memset(out, 0, sizeof(*out));
-    if (!server_valid(server))
-        return;
-    sv = &s->sh->server[server];
-    bits = sv->keywords;
-    out->known = (bits & KEYWORD_KNOWN) != 0;
-    out->pipelining = (bits & KEYWORD_PIPELINING) != 0;
-    out->eightbitmime = (bits & KEYWORD_8BITMIME) != 0;
-    out->smtputf8 = (bits & KEYWORD_SMTPUTF8) != 0;
-    out->dsn = (bits & KEYWORD_DSN) != 0;
-    out->size_offered = (bits & KEYWORD_SIZE) != 0;
-    out->starttls = (bits & KEYWORD_STARTTLS) != 0;
-    out->chunking = (bits & KEYWORD_CHUNKING) != 0;
-    out->xclient = (bits & KEYWORD_XCLIENT) != 0;
-    out->xforward = (bits & KEYWORD_XFORWARD) != 0;
-    out->enhanced = (bits & KEYWORD_ENHANCED) != 0;
-    out->size = sv->keywords_size;
-    out->at_ms = sv->keywords_at_ms;
-}
-
-/* ---- health ---- */
-
-static void health_unpack(uint64_t word, struct state_health *out)
-{
-    out->down = (word & HEALTH_DOWN) != 0;
-    out->failures = (unsigned)(word >> 32) & HEALTH_COUNT_MAX;
-    out->successes = (unsigned)(word & HEALTH_COUNT_MAX);
-}
-
-static uint64_t health_pack(const struct state_health *h)
-{
-    return (h->down ? HEALTH_DOWN : 0) | (uint64_t)(h->failures & HEALTH_COUNT_MAX) << 32 |
-           (h->successes & HEALTH_COUNT_MAX);
-}
-
-void state_health_get(const struct state *s, int server, struct state_health *out)
-{
-    memset(out, 0, sizeof(*out));
-    if (!server_valid(server))
-        return;
-    health_unpack(s->sh->server[server].health, out);
-    out->changed_ms = s->sh->server[server].changed_ms;
-    out->next_probe_ms = s->sh->server[server].next_probe_ms;
-}
-
-/* What the observation makes of it; true if up or down changed. */
-static bool health_observe(struct state_health *h, bool ok, unsigned fall, unsigned rise)
-{
-    bool was_down = h->down;
-
-    if (ok) {
-        h->failures = 0;
-        h->successes += h->successes < HEALTH_COUNT_MAX;
-        if (h->successes >= rise)
-            h->down = false;
-    } else {
-        h->successes = 0;
-        h->failures += h->failures < HEALTH_COUNT_MAX;
-        if (fall > 0 && h->failures >= fall)
-            h->down = true;
-    }
-    if (fall == 0)
-        h->down = false;
-    return h->down != was_down;
-}
-
-bool state_health_report(struct state *s, int server, bool ok, unsigned fall, unsigned rise, uint64_t now_ms)
-{
-    struct state_health h = { 0 };
-    struct server *sv;
-    uint64_t old;
-    bool changed;
-
-    if (!server_valid(server))
-        return false;
-    sv = &s->sh->server[server];
-    old = sv->health;
-    do {
-        health_unpack(old, &h);
-        changed = health_observe(&h, ok, fall, rise);
-    } while (!atomic_compare_exchange_strong(&sv->health, &old, health_pack(&h)));
-    if (changed)
-        sv->changed_ms = now_ms;
-    return changed;
-}
-
-bool state_probe_claim(struct state *s, int server, uint64_t now_ms, uint64_t interval_ms)
-{
-    uint64_t due;
-
-    if (!server_valid(server))
-        return false;
-    due = s->sh->server[server].next_probe_ms;
-    return now_ms >= due &&
-           atomic_compare_exchange_strong(&s->sh->server[server].next_probe_ms, &due, now_ms + interval_ms);
-}
-
-void state_probe_hasten(struct state *s, int server, uint64_t due_ms)
-{
-    uint64_t due;
-
-    if (!server_valid(server))
-        return;
-    due = s->sh->server[server].next_probe_ms;
-    if (due > due_ms)
-        (void)atomic_compare_exchange_strong(&s->sh->server[server].next_probe_ms, &due, due_ms);
-}
-
-/* ---- rate: GCRA; `count` at once, then one each per/count.  See rate_allows() of clients.c ---- */
-
-uint64_t state_server_rate(struct state *s, int server, unsigned n, uint64_t per_ms, uint64_t now_ms)
-{
-    uint64_t now_us = now_ms * 1000, step_us, tat, from, burst_us;
-    uint64_t old;
-
-    if (!server_valid(server) || n == 0 || per_ms == 0 || per_ms > UINT64_MAX / 1000)
-        return 0;
-    step_us = per_ms * 1000 / n;
-    burst_us = step_us * (n - 1);
-    old = s->sh->server[server].rate_tat_us;
-    do {
-        tat = old > now_us ? old : now_us;
-        if (tat > now_us + per_ms * 1000) { /* left by a slower rate, from before a reload */
-            (void)atomic_compare_exchange_strong(&s->sh->server[server].rate_tat_us, &old,
-                                                 now_us + per_ms * 1000);
-            tat = now_us + per_ms * 1000;
-        }
-        from = tat > burst_us ? tat - burst_us : 0;
-        if (from > now_us)
-            return (from - now_us + 999) / 1000;
-    } while (!atomic_compare_exchange_strong(&s->sh->server[server].rate_tat_us, &old, tat + step_us));
-    return 0;
 }

@@ -1,10 +1,10 @@
 /*
  * shared.h - the layout of the shared memory; private to state/.
  *
- *     +--------+-------+---------+-------+------------+-------------+---------------+-----------+
- *     | header | slots | servers | rules | duplicates | client locks| client entries| log rings |
- *     +--------+-------+---------+-------+------------+-------------+---------------+-----------+
- *                                                             connections: one page-aligned array a slot
+ *     +--------+-------+-----------+-------+------------+-------------+---------------+-----------+
+ *     | header | slots | upstreams | rules | duplicates | client locks| client entries| log rings |
+ *     +--------+-------+-----------+-------+------------+-------------+---------------+-----------+
+ *                                                               connections: one page-aligned array a slot
  *
  * Everything that more than one process writes is an atomic, or lies under a robust lock that is tried
  * a bounded number of times.  A layout version leads, so that a foreign mapping is never taken for ours.
@@ -23,7 +23,6 @@
 #define STATE_LAYOUT 4u
 
 #define RING_SIZE (256u * 1024u) /* a power of two */
-#define SERVER_TEXT_MAX 272      /* a host name, brackets and a port */
 #define LOCK_TRIES 400           /* some ten microseconds */
 
 #define CLIENT_SHARDS 256
@@ -51,20 +50,61 @@ struct slot {
     _Alignas(64) _Atomic uint64_t metrics[METRIC_COUNT];
 };
 
-struct server {
-    _Atomic uint32_t used;
-    char text[SERVER_TEXT_MAX];             /* written before `used` */
-    _Atomic uint32_t widest;                /* largest cap ever asked for: no ticket lies behind it */
-    _Atomic uint32_t ticket[STATE_TICKETS]; /* 0 free; else slot + 1, and TICKET_IDLE */
-    _Atomic uint64_t waiting[STATE_SLOTS];  /* ms of the oldest waiter of each process */
-    _Atomic uint64_t keywords;              /* KEYWORD_ bits */
+struct tickets {
+    _Atomic uint32_t widest;               /* largest cap ever asked for: no ticket lies behind it */
+    _Atomic uint8_t ticket[STATE_TICKETS]; /* 0 free; else slot + 1, and TICKET_IDLE */
+};
+
+#define TICKET_IDLE 0x80u
+
+struct server {                   /* one address of an upstream; all zeros while its place is free */
+    _Atomic uint64_t ip[2];       /* each process that joins writes the same address */
+    _Atomic uint32_t family_port; /* enum addr_family << 16 | port */
+    _Atomic uint64_t label[STATE_SERVER_LABELS]; /* state_server_label(); 0: none */
+    struct tickets connections, envelopes;
+    _Atomic uint64_t keywords; /* KEYWORD_ bits */
     _Atomic uint64_t keywords_size, keywords_at_ms;
     _Atomic uint64_t health; /* down << 63 | failures << 32 | successes */
     _Atomic uint64_t changed_ms, next_probe_ms;
     _Atomic uint64_t rate_tat_us; /* theoretical arrival time of the next one (GCRA) */
 };
 
-#define TICKET_IDLE 0x80000000u
+/* Who has a record lies apart from it, so that looking for one touches no page of a free record. */
+struct server_place {
+    _Atomic uint64_t key;   /* PLACE_FREE, PLACE_EMPTYING + slot, or a digest of the address */
+    _Atomic uint64_t users; /* one bit a slot: the processes that use the record */
+};
+
+struct upstream_area {
+    struct server_place place[STATE_UPSTREAM_SERVERS];
+    _Atomic uint64_t waiting[STATE_SLOTS]; /* ms of the oldest waiter of each process */
+    struct server server[STATE_UPSTREAM_SERVERS];
+};
+
+enum { /* bits of server.keywords */
+       KEYWORD_KNOWN = 1,
+       KEYWORD_PIPELINING = 2,
+       KEYWORD_8BITMIME = 4,
+       KEYWORD_SMTPUTF8 = 8,
+       KEYWORD_DSN = 16,
+       KEYWORD_SIZE = 32,
+       KEYWORD_STARTTLS = 64,
+       KEYWORD_CHUNKING = 128,
+       KEYWORD_XCLIENT = 256,
+       KEYWORD_XFORWARD = 512,
+       KEYWORD_ENHANCED = 1024,
+};
+
+/* The last keywords of an address, as the file had them at the start: keywords_file.c. */
+struct recalled {
+    struct addr address; /* family NONE: not in use */
+    uint64_t bits, size;
+    int64_t at_s; /* when the server last offered them */
+};
+
+struct upstream_name { /* of an area; only the supervisor changes it, children have a copy */
+    char name[STATE_UPSTREAM_NAME_MAX + 1]; /* "": the area is free */
+};
 
 struct rule_count {
     char name[STATE_RULE_NAME_MAX + 1]; /* written before `rules` counts it */
@@ -96,9 +136,8 @@ struct shared {
     uint32_t magic, layout;
     _Atomic uint64_t taken; /* one bit a slot */
     uint64_t seed[2];       /* of the client table: peers must not choose their set */
-    _Atomic uint32_t servers; /* records of `server` that were ever in use: no page behind them is touched */
     struct slot slot[STATE_SLOTS];
-    struct server server[STATE_SERVERS];
+    struct upstream_area upstream[STATE_UPSTREAMS];
     _Atomic uint32_t rules; /* records of `rule` in use */
     struct rule_count rule[STATE_RULES];
     struct shard_lock dup_lock[DUP_SHARDS];
@@ -121,8 +160,11 @@ struct state {
     char *rings;
     int log_fd;
     int wake_fd[STATE_SLOTS];
-    int my_slot;        /* -1 before state_slot_enter */
-    unsigned next_ring; /* recorder: where the next round of reading starts */
+    int my_slot;                                    /* -1 before state_slot_enter */
+    struct upstream_name upstream[STATE_UPSTREAMS]; /* whose areas they are */
+    struct recalled recalled[STATE_UPSTREAMS][STATE_UPSTREAM_SERVERS];
+    bool recalled_changed; /* recorder: not in the file yet */
+    unsigned next_ring;    /* recorder: where the next round of reading starts */
 };
 
 _Static_assert(STATE_SLOTS == 64, "one bit each in `taken`");
@@ -136,8 +178,15 @@ static inline int next_slot(uint64_t *set)
     return slot;
 }
 
-/* servers.c: gives back what a dead process held. */
-void servers_release_slot(struct state *s, int slot);
+/* servers.c */
+struct server *server_at(const struct state *s, int server); /* NULL: there is no such number */
+void servers_release_slot(struct state *s, int slot);        /* gives back what a dead process held */
+
+/* server_health.c */
+void keywords_unpack(uint64_t bits, struct state_keywords *out);
+
+/* keywords_file.c: a record that is new has the keywords that its address had before the restart. */
+void keywords_recall(const struct state *s, int upstream, struct server *sv, const struct addr *a);
 
 /* clients.c */
 void clients_release_slot(struct state *s, int slot);

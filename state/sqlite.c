@@ -23,14 +23,16 @@
 #include "state/tables.h"
 
 #define EVERY_S 60
+#define KEYWORDS_S 5 /* keywords of upstream servers, which lie in a file of their own */
 #define FULL_S 86400
 #define ROWS_A_TRANSACTION 20000
 #define BUSY_MS 2000
 #define MESSAGE_MAX 400
 
 struct snapshot {
+    struct state *st;
     struct tables *t;
-    char *path;
+    char *path, *state_dir;
     sqlite3 *db; /* NULL: not open */
     pthread_t thread;
     pthread_mutex_t mutex;
@@ -43,6 +45,7 @@ struct snapshot {
     /* of the thread alone */
     int64_t full_s; /* when the next full pass is due */
     int64_t gen;
+    bool keywords_failed;
     struct stat file; /* what is open */
 };
 
@@ -450,6 +453,16 @@ static void write_pass(struct snapshot *s)
     close_db(s);
 }
 
+static void write_keywords(struct snapshot *s)
+{
+    bool ok = state_keywords_write(s->st, s->state_dir);
+
+    if (!ok && !s->keywords_failed)
+        say(s, LOG_LEVEL_WARN, "The keywords of the upstream servers cannot be written to %s: %s",
+            s->state_dir, strerror(errno));
+    s->keywords_failed = !ok;
+}
+
 /* ---- the thread ---- */
 
 /* True: to be ended. */
@@ -471,13 +484,19 @@ static bool wait_s(struct snapshot *s, unsigned seconds)
 static void *thread_main(void *arg)
 {
     struct snapshot *s = arg;
+    unsigned waited_s = 0;
     bool stop = false;
 
     if (s->t->h->loaded == 0)
         load(s, wall_now_s());
     while (!stop) {
-        stop = wait_s(s, EVERY_S);
-        write_pass(s);
+        stop = wait_s(s, KEYWORDS_S);
+        waited_s += KEYWORDS_S;
+        write_keywords(s);
+        if (stop || waited_s >= EVERY_S) {
+            write_pass(s);
+            waited_s = 0;
+        }
     }
     close_db(s);
     pthread_mutex_lock(&s->mutex);
@@ -493,7 +512,9 @@ struct snapshot *snapshot_start(struct state *st, const char *state_dir)
     pthread_condattr_t attr;
     struct buf path;
 
+    s->st = st;
     s->t = st->tables;
+    s->state_dir = xstrdup(state_dir);
     s->gen = wall_now_s();
     buf_init(&path, 8192);
     buf_putf(&path, "%s/memory.db", state_dir);
@@ -506,6 +527,7 @@ struct snapshot *snapshot_start(struct state *st, const char *state_dir)
     if (pthread_create(&s->thread, NULL, thread_main, s) == 0)
         return s;
     free(s->path);
+    free(s->state_dir);
     free(s);
     return NULL;
 }
@@ -553,5 +575,6 @@ void snapshot_free(struct snapshot **sp)
     pthread_cond_destroy(&s->wake);
     pthread_mutex_destroy(&s->mutex);
     free(s->path);
+    free(s->state_dir);
     free(s);
 }

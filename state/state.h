@@ -6,8 +6,9 @@
  *   slots      one a process (supervisor, recorder, workers): counters, gauges, heartbeat, log ring.
  *              One writer each.  The supervisor zeroes the gauges of a slot whose process is gone, so
  *              nothing leaks with a killed process; its counters are kept as part of the sum.
- *   servers    one record for each upstream server address: connection tickets (each names its owner's
- *              slot), health, the keywords of its last EHLO.
+ *   upstreams  an area for each upstream, laid out before the fork, with a record for each address of its
+ *              servers: connection tickets (each names its owner's slot), health, the keywords of its last
+ *              EHLO.  Workers fill and free the records.
  *   rules      a record for each name of a rule: how often it matched.
  *   clients    a fixed-size table keyed by client address: connections now (by slot), rates, abuse points,
  *              bans.  Shards with robust locks that are tried a few times and then done without (counted).
@@ -27,7 +28,10 @@
 #include "state/memory.h"
 
 #define STATE_SLOTS 64 /* 0 supervisor, 1 recorder, 2.. workers of up to three generations */
-#define STATE_SERVERS 256
+#define STATE_UPSTREAMS (4 * CONFIG_MAX_UPSTREAMS) /* of all generations that can be alive at once */
+#define STATE_UPSTREAM_SERVERS 32                  /* addresses of one upstream */
+#define STATE_UPSTREAM_NAME_MAX 63
+#define STATE_SERVER_LABELS 4 /* configured servers that can be named to have one address */
 #define STATE_TICKETS 1024 /* most connections of one server */
 #define STATE_RULES 2048
 #define STATE_RULE_NAME_MAX 64
@@ -82,13 +86,35 @@ void state_log(struct state *s, enum log_class cls, struct slice line);  /* a co
 bool state_log_read(struct state *s, struct buf *out);
 int  state_log_fd(const struct state *s); /* eventfd: readable when something may be there */
 
-/* ---- upstream servers ---- */
+/* ---- upstreams and the addresses of their servers ---- */
 
-/* Finds or makes the record of a server (by its text); -1 if all STATE_SERVERS are in use.  Supervisor, before fork. */
-int state_server(struct state *s, const char *text);
-int state_server_find(const struct state *s, const char *text); /* -1: there is none */
-/* Frees the records for which wanted() says no: no live generation names them any more (supervisor). */
-void state_servers_sweep(struct state *s, bool (*wanted)(void *arg, const char *text), void *arg);
+/* Finds or makes the area of an upstream; -1 if all STATE_UPSTREAMS are in use.  Supervisor, before fork. */
+int state_upstream(struct state *s, const char *name);
+int state_upstream_find(const struct state *s, const char *name); /* -1: there is none */
+/* Wipes and frees the areas for which wanted() says no: no live process uses them any more (supervisor). */
+void state_upstreams_sweep(struct state *s, bool (*wanted)(void *arg, const char *name), void *arg);
+
+/*
+ * Finds or fills the record of an address (with its port) and enters this process as a user of it.  Returns
+ * the server, the number that all functions below take; -1 if all records of the upstream are in use.
+ */
+int state_server_join(struct state *s, int upstream, const struct addr *a);
+/* No ticket of this process is left.  The last user frees the record: health and keywords are forgotten. */
+void state_server_leave(struct state *s, int server);
+/* From which configured texts the address comes: the first STATE_SERVER_LABELS of them. */
+void state_server_describe(struct state *s, int server, const uint64_t *label, size_t count);
+uint64_t state_server_label(const char *text); /* case of ASCII letters is ignored */
+
+/* The record of an address, in use or not; -1: there is none. */
+int state_server_find(const struct state *s, int upstream, const struct addr *a);
+
+struct state_server_info {
+    int         server;
+    struct addr address;
+    uint64_t    label[STATE_SERVER_LABELS]; /* 0: none */
+};
+/* Record `i` (below STATE_UPSTREAM_SERVERS) of the upstream; false: no process uses it. */
+bool state_server_info(const struct state *s, int upstream, size_t i, struct state_server_info *out);
 
 /* One of `cap` connections to the server, over all processes.  Returns the ticket or -1. */
 int  state_ticket_take(struct state *s, int server, unsigned cap);
@@ -97,13 +123,16 @@ void state_ticket_return(struct state *s, int server, int ticket);
 bool state_ticket_idle(struct state *s, int server, int ticket, unsigned keep_idle) MUST_USE;
 void state_ticket_busy(struct state *s, int server, int ticket);
 unsigned state_tickets_used(const struct state *s, int server);
+/* The same for the share of envelopes, which is counted apart. */
+int  state_envelope_take(struct state *s, int server, unsigned cap);
+void state_envelope_return(struct state *s, int server, int ticket);
 
-/* Which process waits longest for a connection to this server: monotonic ms of its oldest waiter, 0 none. */
-void     state_waiting_since(struct state *s, int server, uint64_t oldest_ms);
+/* Which process waits longest for a connection to this upstream: monotonic ms of its oldest waiter, 0 none. */
+void     state_waiting_since(struct state *s, int upstream, uint64_t oldest_ms);
 /* The oldest waiter of any other process; 0: none. */
-uint64_t state_others_waiting_since(const struct state *s, int server);
+uint64_t state_others_waiting_since(const struct state *s, int upstream);
 /* Wakes the process that waits longest (its eventfd becomes readable); it may find nothing. */
-void     state_wake_waiter(struct state *s, int server);
+void     state_wake_waiter(struct state *s, int upstream);
 int      state_wake_fd(const struct state *s); /* of this process */
 void     state_wake_drain(struct state *s);
 
@@ -111,10 +140,20 @@ struct state_keywords { /* of the server's last EHLO */
     bool     known;
     bool     pipelining, eightbitmime, smtputf8, dsn, size_offered, starttls, chunking, xclient, xforward, enhanced;
     uint64_t size; /* 0: offered without a number or 0 (no fixed limit) */
-    uint64_t at_ms;
+    uint64_t at_ms; /* 0: recalled from before the start, not heard since */
 };
 void state_keywords_set(struct state *s, int server, const struct state_keywords *k);
 void state_keywords_get(const struct state *s, int server, struct state_keywords *out);
+
+/*
+ * Keywords last seen outlive a restart, in the file `keywords` of state_dir.  The supervisor reads it before
+ * it forks; the recorder writes it, from a thread that may block.  What is not legal in it is left out.
+ */
+void state_keywords_read(struct state *s, const char *state_dir);
+/* True: written, or nothing has changed; else errno says why. */
+bool state_keywords_write(struct state *s, const char *state_dir) MUST_USE;
+/* Recalled keywords `i` (below STATE_UPSTREAM_SERVERS) of the upstream; false: there are none. */
+bool state_keywords_recalled(const struct state *s, int upstream, size_t i, struct state_keywords *out);
 
 struct state_health {
     bool     down;

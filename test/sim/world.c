@@ -50,11 +50,11 @@ static void teach_keywords(struct world *wd)
                                 .enhanced = true,
                                 .at_ms = 1 };
 
-    for (size_t i = 0; i < wd->conf->upstream_count; i++) {
-        for (size_t j = 0; j < wd->conf->upstreams[i].server_count; j++) {
-            int server = state_server(shared, wd->conf->upstreams[i].server[j].text);
+    for (size_t i = 0; i < wd->w.upstreams->pool_count; i++) {
+        const struct pool *p = &wd->w.upstreams->pool[i];
 
-            state_keywords_set(shared, server, &k);
+        for (size_t j = 0; j < p->server_count; j++) {
+            state_keywords_set(shared, p->order[j]->index, &k);
         }
     }
 }
@@ -120,7 +120,6 @@ void world_start(struct world *wd, struct config *conf)
     BUG_ON(shared == NULL);
     state_slot_enter(shared, state_slot_take(shared, ROLE_WORKER, 1, 0));
     upstreams_register(shared, wd->conf);
-    teach_keywords(wd);
     wd->w.conf = wd->conf;
     wd->w.loop = loop_new();
     wd->w.state = shared;
@@ -128,6 +127,7 @@ void world_start(struct world *wd, struct config *conf)
     networks_init(&wd->w.networks);
     slab_init(&wd->w.session_slab, "session", sizeof(struct session), 16);
     wd->w.upstreams = upstreams_new(wd->w.loop, shared, wd->conf);
+    teach_keywords(wd);
     wd->w.resolver = resolver_new(wd->w.loop, &(struct dns_settings){ .attempts = 1 });
     wd->w.judges = policy_worker_new(wd->conf->policy, wd->w.loop, wd->w.resolver, shared);
     buf_init(&wd->ehlo, 4096);

@@ -370,23 +370,34 @@ static inline void fake_accept(unsigned ready, void *arg)
     fake_answer(c, "GREETING", SLICE_NONE, "220 fake ESMTP\r\n");
 }
 
-static inline void fake_listen(struct fake *f)
+/* At f->addr; family NONE: the first loopback address.  Port 0: a free one.  False: not to be had. */
+static inline bool fake_try_listen(struct fake *f)
 {
-    struct sockaddr_in sa = { .sin_family = AF_INET,
-                              .sin_addr.s_addr = htonl(INADDR_LOOPBACK),
-                              .sin_port = htons(f->addr.port) };
-    socklen_t len = sizeof(sa);
+    struct addr loopback = { .family = ADDR_V4, .port = f->addr.port, .ip = { 127, 0, 0, 1 } };
+    struct sockaddr_storage sa;
+    socklen_t len = addr_to_sockaddr(f->addr.family == ADDR_NONE ? &loopback : &f->addr, &sa);
     int on = 1;
 
-    f->fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-    BUG_ON(f->fd < 0);
+    f->fd = socket(sa.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    if (f->fd < 0) {
+        return false;
+    }
     setsockopt(f->fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
     setsockopt(f->fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on)); /* what it accepts inherits this */
-    BUG_ON(bind(f->fd, (struct sockaddr *)&sa, sizeof(sa)) != 0 || listen(f->fd, 64) != 0);
-    BUG_ON(getsockname(f->fd, (struct sockaddr *)&sa, &len) != 0);
-    f->addr = addr_from_sockaddr((struct sockaddr *)&sa);
+    if (bind(f->fd, (struct sockaddr *)&sa, len) != 0 || listen(f->fd, 64) != 0) {
+        close(f->fd);
+        f->fd = -1;
+        return false;
+    }
+    f->addr = addr_of_socket(f->fd);
     watch_init(&f->watch, f->loop, f->fd, fake_accept, f);
     watch_set(&f->watch, WATCH_READ);
+    return true;
+}
+
+static inline void fake_listen(struct fake *f)
+{
+    BUG_ON(!fake_try_listen(f));
 }
 
 static inline void fake_deaf(struct fake *f) /* connects are refused from here on */
@@ -396,15 +407,22 @@ static inline void fake_deaf(struct fake *f) /* connects are refused from here o
     f->fd = -1;
 }
 
-static inline void fake_init(struct fake *f, struct loop *l)
+/* False: the address is not of this machine, or taken; fake_fini() is needed all the same. */
+static inline bool fake_init_at(struct fake *f, struct loop *l, const struct addr *at)
 {
     *f = (struct fake){
         .loop = l,
+        .addr = *at,
         .ehlo = "250-PIPELINING\r\n250-8BITMIME\r\n250-DSN\r\n250-SMTPUTF8\r\n250-SIZE 20000000\r\n"
     };
     buf_init(&f->lines, (size_t)1024 * 1024);
     buf_init(&f->content, (size_t)16 * 1024 * 1024);
-    fake_listen(f);
+    return fake_try_listen(f);
+}
+
+static inline void fake_init(struct fake *f, struct loop *l)
+{
+    BUG_ON(!fake_init_at(f, l, &(struct addr){ .family = ADDR_NONE }));
 }
 
 static inline void fake_close_all(struct fake *f)

@@ -131,12 +131,30 @@ static inline void world_init(struct world *w, size_t servers)
     }
 }
 
+/* The area of the upstream in the shared state. */
+static inline int world_area(const struct world *w)
+{
+    return state_upstream_find(w->state, w->conf->upstreams[0].name);
+}
+
+/* The record of the i-th fake server. */
+static inline int world_server(const struct world *w, size_t i)
+{
+    return state_server_find(w->state, world_area(w), &w->fake[i].addr);
+}
+
+static inline void world_no_probes(struct world *w, size_t i)
+{
+    int server = state_server_join(w->state, world_area(w), &w->fake[i].addr);
+
+    assert_true(state_probe_claim(w->state, server, loop_now(w->loop), 3600000));
+}
+
 static inline void world_go(struct world *w)
 {
     upstreams_register(w->state, w->conf);
     for (size_t i = 0; i < w->fakes && !w->probes; i++) {
-        assert_true(
-            state_probe_claim(w->state, state_server(w->state, w->text[i]), loop_now(w->loop), 3600000));
+        world_no_probes(w, i);
     }
     w->ups = upstreams_new(w->loop, w->state, w->conf);
 }
@@ -146,7 +164,7 @@ static inline void world_fini(struct world *w)
     upstreams_free(&w->ups);
     run_ms(w, 20);
     for (size_t i = 0; i < w->fakes; i++) {
-        assert_int_equal(state_tickets_used(w->state, state_server(w->state, w->text[i])), 0);
+        assert_int_equal(state_tickets_used(w->state, world_server(w, i)), 0);
         fake_fini(&w->fake[i]);
     }
     assert_int_equal(metric_get(M_UP_LEASED), 0);

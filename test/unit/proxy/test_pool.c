@@ -804,7 +804,7 @@ static int other_waits(struct world *w, uint64_t since_ms)
     int mine = state_my_slot(w->state), other = state_slot_take(w->state, ROLE_WORKER, 1, 1);
 
     be(w, other);
-    state_waiting_since(w->state, state_server(w->state, w->text[0]), since_ms);
+    state_waiting_since(w->state, world_area(w), since_ms);
     be(w, mine);
     return other;
 }
@@ -890,7 +890,7 @@ static void connections_of_other_processes_count_and_their_older_waiters_come_fi
     world_go(&w);
     mine = state_my_slot(w.state);
     other = state_slot_take(w.state, ROLE_WORKER, 1, 1);
-    server = state_server(w.state, w.text[0]);
+    server = world_server(&w, 0);
     be(&w, other);
     ticket = state_ticket_take(w.state, server, 2);
     be(&w, mine);
@@ -900,13 +900,13 @@ static void connections_of_other_processes_count_and_their_older_waiters_come_fi
     assert_int_equal(message(&m, BODY), 250); /* the second connection, now idle */
     assert_int_equal(w.fake[0].open, 1);
     be(&w, other);
-    state_waiting_since(w.state, server, 1); /* somebody there waits for a third */
+    state_waiting_since(w.state, world_area(&w), 1); /* somebody there waits for a third */
     be(&w, mine);
     run_ms(&w, 250);
     assert_int_equal(w.fake[0].open, 0); /* so ours is given up */
     assert_int_equal(state_tickets_used(w.state, server), 1);
     be(&w, other);
-    state_waiting_since(w.state, server, 0);
+    state_waiting_since(w.state, world_area(&w), 0);
     assert_true(state_ticket_take(w.state, server, 2) >= 0);
     be(&w, mine);
     mail_init(&n, &w, "192.0.2.2");
@@ -915,9 +915,9 @@ static void connections_of_other_processes_count_and_their_older_waiters_come_fi
     run_ms(&w, 100);
     assert_int_equal(n.answers, 0);
     be(&w, other);
-    assert_true(state_others_waiting_since(w.state, server) > 0);
+    assert_true(state_others_waiting_since(w.state, world_area(&w)) > 0);
     state_ticket_return(w.state, server, ticket);
-    state_wake_waiter(w.state, server);
+    state_wake_waiter(w.state, world_area(&w));
     be(&w, mine);
     run_ms(&w, 30);
     assert_int_equal(n.answers, 1);
@@ -930,29 +930,26 @@ static void connections_of_other_processes_count_and_their_older_waiters_come_fi
 
 /* ---- several servers ---- */
 
-/* A reload ends an older generation: what the younger one counts in must not be given to another server. */
-static void records_last_as_long_as_a_configuration_names_their_server(void **state)
+/* A reload ends an older generation: what the younger one counts in must not be given to another upstream. */
+static void areas_last_as_long_as_a_configuration_names_their_upstream(void **state)
 {
     const struct config *younger[2] = { NULL, NULL };
     struct config *conf = xcalloc(1, sizeof(*conf));
     struct state *st = state_new(64);
-    int own, share;
+    int own;
 
     (void)state;
-    conf->upstream_count = conf->upstreams[0].server_count = 1;
-    conf->upstreams[0].server[0].text = "mx.test:25";
+    conf->upstream_count = 1;
+    conf->upstreams[0].name = "corp";
     upstreams_register(st, conf);
-    own = state_server_find(st, "mx.test:25");
-    share = pool_find_share(st, "mx.test:25");
-    assert_true(own >= 0 && share >= 0 && own != share);
+    own = state_upstream_find(st, "corp");
+    assert_true(own >= 0);
     younger[1] = conf;
     upstreams_sweep(st, younger, ARRAY_LEN(younger));
-    assert_int_equal(state_server_find(st, "mx.test:25"), own);
-    assert_int_equal(pool_find_share(st, "mx.test:25"), share);
+    assert_int_equal(state_upstream_find(st, "corp"), own);
     younger[1] = NULL;
     upstreams_sweep(st, younger, ARRAY_LEN(younger));
-    assert_int_equal(state_server_find(st, "mx.test:25"), -1);
-    assert_int_equal(pool_find_share(st, "mx.test:25"), -1);
+    assert_int_equal(state_upstream_find(st, "corp"), -1);
     state_free(st);
     free(conf);
 }
@@ -1140,7 +1137,7 @@ static void probes_mark_a_server_down_and_up_again(void **state)
     world_up(&w)->health.interval_ms = 30;
     fake_rule_add(&w.fake[0], SAY("GREETING", "554 no\r\n"));
     world_go(&w);
-    server = state_server(w.state, w.text[0]);
+    server = world_server(&w, 0);
     run_ms(&w, 250);
     state_health_get(w.state, server, &h);
     assert_true(h.down);
@@ -1316,7 +1313,7 @@ int main(void)
         cmocka_unit_test(who_waits_too_long_is_told_so),
         cmocka_unit_test(a_rate_spreads_messages),
         cmocka_unit_test(connections_of_other_processes_count_and_their_older_waiters_come_first),
-        cmocka_unit_test(records_last_as_long_as_a_configuration_names_their_server),
+        cmocka_unit_test(areas_last_as_long_as_a_configuration_names_their_upstream),
         cmocka_unit_test(the_next_server_takes_over_when_the_way_to_the_first_fails),
         cmocka_unit_test(an_answer_is_no_reason_to_ask_another_server),
         cmocka_unit_test(a_server_marked_down_is_skipped_and_comes_back),

@@ -549,40 +549,49 @@ static void parameters_go_only_where_they_were_offered(void **state)
     }
 }
 
-static void what_a_server_cannot_take_is_refused_here(void **state)
+static void a22_what_a_server_cannot_take_is_refused_here_and_8_bit_is_passed(void **state)
 {
     static const struct {
         const char *label;
         bool rcpt_utf8, sender_utf8, headers_utf8, eight_bit;
-        enum config_kind kind;
+        bool elsewhere; /* another server takes SMTPUTF8 */
+        enum config_validate validate;
         unsigned code;
         const char *enhanced;
     } cases[] = {
-        { "recipient", true, false, false, false, KIND_GENERIC, 553, "5.6.7" },
-        { "sender", false, true, false, false, KIND_GENERIC, 550, "5.6.7" },
-        { "headers", false, false, true, false, KIND_GENERIC, 554, "5.6.9" },
-        { "8 bit", false, false, false, true, KIND_GENERIC, 554, "5.6.3" },
-        { "8 bit, groupwise", false, false, false, true, KIND_GROUPWISE, 250, "2.0.0" },
+        { "recipient", true, false, false, false, false, VALIDATE_LIVE, 555, "5.6.7" },
+        { "recipient, another could", true, false, false, false, true, VALIDATE_LIVE, 452, "4.3.3" },
+        { "sender", false, true, false, false, false, VALIDATE_LIVE, 555, "5.6.7" },
+        { "sender, another could", false, true, false, false, true, VALIDATE_LIVE, 452, "4.3.3" },
+        { "sender, not asked at RCPT", false, true, false, false, false, VALIDATE_NONE, 554, "5.6.7" },
+        { "the same, another could", false, true, false, false, true, VALIDATE_NONE, 451, "4.3.3" },
+        { "headers", false, false, true, false, false, VALIDATE_LIVE, 554, "5.6.9" },
+        { "8 bit", false, false, false, true, false, VALIDATE_LIVE, 250, "2.0.0" },
     };
 
     (void)state;
     for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
         struct world w;
         struct mail m;
+        struct state_keywords k = { .known = true, .at_ms = 1 };
+        uint64_t passed;
 
-        world_init(&w, 1);
+        world_init(&w, 2);
         w.fake[0].ehlo = "250-PIPELINING\r\n";
-        world_up(&w)->kind = cases[i].kind;
         world_go(&w);
+        k.smtputf8 = cases[i].elsewhere;
+        state_keywords_set(w.state, world_server(&w, 1), &k);
         mail_init(&m, &w, "192.0.2.1");
         m.env.smtputf8 = true;
         m.env.sender_utf8 = cases[i].sender_utf8;
         m.rcpt[0].utf8 = cases[i].rcpt_utf8;
         m.msg.utf8_headers = cases[i].headers_utf8;
         m.msg.eight_bit = cases[i].eight_bit;
-        if (rcpt(&m, "a@corp.test") == 250) {
+        passed = metric_get(M_UP_EIGHT_BIT);
+        if (rcpt_as(&m, "a@corp.test", cases[i].validate) == 250) {
             message(&m, BODY);
         }
+        assert_int_equal(metric_get(M_UP_EIGHT_BIT) - passed, cases[i].eight_bit);
         if (m.code != cases[i].code || strcmp(m.enhanced, cases[i].enhanced) != 0) {
             fail_msg("%s: %u %s", cases[i].label, m.code, m.enhanced);
         }
@@ -609,7 +618,7 @@ int main(void)
         cmocka_unit_test(content_arrives_octet_for_octet_with_dots_doubled),
         cmocka_unit_test(large_content_is_the_same_from_memory_and_file),
         cmocka_unit_test(parameters_go_only_where_they_were_offered),
-        cmocka_unit_test(what_a_server_cannot_take_is_refused_here),
+        cmocka_unit_test(a22_what_a_server_cannot_take_is_refused_here_and_8_bit_is_passed),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -220,7 +220,7 @@ static void two_processes_take_turns_with_one_connection(void **state)
     world_up(&w)->queue_wait_ms = 5000;
     world_up(&w)->timeouts.command_ms = world_up(&w)->timeouts.final_reply_ms = 3000;
     upstreams_register(w.state, w.conf);
-    assert_true(state_probe_claim(w.state, state_server(w.state, w.text[0]), loop_now(w.loop), 3600000));
+    world_no_probes(&w, 0);
     slot = state_slot_take(w.state, ROLE_WORKER, 1, 1);
     child = fork();
     assert_true(child >= 0);

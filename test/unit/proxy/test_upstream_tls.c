@@ -119,7 +119,7 @@ static void mail_is_encrypted_where_starttls_is_offered(void **state)
                                              "1*DATA\n");
     assert_string_equal(w.fake[0].content.ptr, HEAD "Subject: hi\r\n\r\nbody\r\n.\r\n");
     assert_int_equal(metric_get(M_UP_TLS_OK), before + 1);
-    state_keywords_get(w.state, state_server(w.state, w.text[0]), &k);
+    state_keywords_get(w.state, world_server(&w, 0), &k);
     assert_true(k.known && k.eightbitmime && !k.starttls); /* of the EHLO inside */
     assert_int_equal(k.size, 20000000);
     assert_string_equal(w.fake[0].sni, "");
@@ -388,7 +388,7 @@ static void a_failed_handshake_is_remembered(void **state)
     assert_int_equal(w.fake[0].accepted, 4);
     assert_int_equal(metric_get(M_UP_TLS_CLEAR), clear + 1);
     assert_int_equal(metric_get(M_UP_TLS_FAILED), failed + 1);
-    assert_int_equal(state_tickets_used(w.state, state_server(w.state, w.text[0])), 0);
+    assert_int_equal(state_tickets_used(w.state, world_server(&w, 0)), 0);
     tls_world_fini(&w);
 }
 
@@ -424,7 +424,7 @@ static void probes_learn_the_keywords_inside_tls(void **state)
         w.fake[0].garbage = broken != 0;
         world_go(&w);
         run_ms(&w, 400);
-        state_keywords_get(w.state, state_server(w.state, w.text[0]), &k);
+        state_keywords_get(w.state, world_server(&w, 0), &k);
         assert_true(k.known);
         assert_int_equal(k.eightbitmime, !broken); /* in clear it is not offered */
         assert_int_equal(w.fake[0].quits, 1);
