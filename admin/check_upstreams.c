@@ -1,15 +1,15 @@
 /*
  * check_upstreams.c - glacis check --online: do the servers behind do what the proxy needs of them?
  *
- * Each server is asked once what a session would ask: banner, EHLO, STARTTLS as `tls` says and EHLO again, MAIL,
- * and RCPT for an address that nobody has, in a domain that is routed there.  Nothing is sent.  One by name is
- * looked up with the resolver of the file, A before AAAA, as the running proxy does it.  Where TLS fails and is
+ * Each address of each server is asked once what a session would ask: banner, EHLO, STARTTLS as `tls` says and EHLO
+ * again, MAIL, and RCPT for an address that nobody has, in a domain that is routed there.  Nothing is sent.  A name
+ * is looked up with the resolver of the file, A and AAAA, as the running proxy does it.  Where TLS fails and is
  * not demanded, the questions go on in clear, on a connection of their own.
  *
  * The loop runs until what is waited for has come, or can come no more: the command line may wait.
  *
- * Limits  One server after another, PATIENCE_MS for each step and VISIT_MS for all behind the look-up, which has
- *         deadlines of its own.  A reply longer than REPLY_MAX is none.
+ * Limits  One address after another, at most ADDRESSES_MAX of a name; PATIENCE_MS for each step and VISIT_MS for all
+ *         behind the look-up, which has deadlines of its own.  A reply longer than REPLY_MAX is none.
  */
 #include "admin/check_upstreams.h"
 
@@ -17,6 +17,7 @@
 #include <stdio.h>
 
 #include "core/crypto.h"
+#include "core/proxy_put.h"
 #include "core/stream.h"
 #include "tls/tls.h"
 
@@ -24,6 +25,9 @@
 #define VISIT_MS 30000u
 #define REPLY_MAX 16384
 #define SAID_MAX 300
+#define ADDRESSES_MAX 16
+#define EXIM_MESSAGES 10  /* smtp_accept_queue_per_connection, as it is delivered */
+#define POSTFIX_CLIENT 50 /* smtpd_client_connection_count_limit, as it is delivered */
 
 enum finding { FOUND_OK = 0, FOUND_WARN, FOUND_BROKEN };
 
@@ -31,7 +35,9 @@ struct visit {
     const struct config *conf;
     const struct config_upstream *u;
     const struct config_upstream_server *server;
-    struct addr address; /* of the server, with port */
+    struct addr address; /* the one that is visited, with port */
+    bool alone;          /* the server has no other */
+    bool offers_identity;
     struct loop *loop;
     struct stream *stream;
     struct timer patience;
@@ -204,6 +210,13 @@ static bool has_keyword(struct slice reply, struct slice word)
 
 /* ---- where is it ---- */
 
+struct addresses {
+    struct addr list[ADDRESSES_MAX];
+    size_t count;
+    bool exists;        /* the name does */
+    const char *failed; /* a look-up, and why */
+};
+
 static void on_address(struct dns_answer *ans, const struct dns_had *had, void *arg)
 {
     struct visit *v = arg;
@@ -213,51 +226,45 @@ static void on_address(struct dns_answer *ans, const struct dns_had *had, void *
     loop_stop(v->loop);
 }
 
-static bool take_address(struct visit *v)
+static void take_addresses(const struct visit *v, struct addresses *out)
 {
-    for (size_t i = 0; i < v->answer->count; i++) {
+    for (size_t i = 0; i < v->answer->count && out->count < ADDRESSES_MAX; i++) {
         struct addr a = dns_record_addr(&v->answer->records[i]);
 
-        if (a.family != ADDR_NONE) {
-            a.port = v->server->address.port;
-            v->address = a;
-            return true;
-        }
+        a.port = v->server->address.port;
+        if (a.family != ADDR_NONE)
+            out->list[out->count++] = a;
     }
-    return false;
 }
 
-static bool look_up(struct visit *v, struct resolver *r)
+static void look_up(struct visit *v, struct resolver *r, struct addresses *out)
 {
     static const enum dns_type types[] = { DNS_TYPE_A, DNS_TYPE_AAAA };
-    bool found = false, exists = false;
-    const char *failed = NULL;
-    char mem[ADDR_TEXT_MAX];
-    struct buf text;
 
-    for (size_t i = 0; i < ARRAY_LEN(types) && !found; i++) {
+    for (size_t i = 0; i < ARRAY_LEN(types); i++) {
         struct dns_req *req = dns_query(r, slice_str(v->server->host), types[i], on_address, v);
 
         (void)req; /* answered when the loop has stopped: the resolver has deadlines */
         loop_run(v->loop);
-        found = take_address(v);
-        exists = exists || v->answer->status != DNS_NXDOMAIN;
+        take_addresses(v, out);
+        out->exists = out->exists || v->answer->status != DNS_NXDOMAIN;
         if (v->answer->status == DNS_TEMPFAIL)
-            failed = dns_why_text((enum dns_why)v->answer->why);
+            out->failed = dns_why_text((enum dns_why)v->answer->why);
         dns_answer_unref(v->answer);
     }
-    if (found) {
-        buf_init_fixed(&text, mem, sizeof(mem));
-        addr_put_ip(&text, &v->address);
-        say(v, FOUND_OK, "is ");
-        buf_put_slice(&v->said, buf_slice(&text));
-    } else if (failed != NULL) {
-        say(v, FOUND_BROKEN, "its address cannot be looked up: ");
-        buf_put_str(&v->said, failed);
-    } else {
-        say(v, FOUND_BROKEN, exists ? "its name has no address" : "its name does not exist in the DNS");
+}
+
+/* Nothing, or not all, is known of the name. */
+static void say_addresses(struct visit *v, const struct addresses *a)
+{
+    if (a->failed != NULL) {
+        say(v, a->count > 0 ? FOUND_WARN : FOUND_BROKEN,
+            a->count > 0 ? "not all of its addresses can be looked up: "
+                         : "its address cannot be looked up: ");
+        buf_put_str(&v->said, a->failed);
+    } else if (a->count == 0) {
+        say(v, FOUND_BROKEN, a->exists ? "its name has no address" : "its name does not exist in the DNS");
     }
-    return found;
 }
 
 /* ---- the questions ---- */
@@ -310,23 +317,90 @@ static void ask_envelope(struct visit *v)
         ask_unknown(v);
 }
 
-/* A header of the PROXY protocol that announces nobody (LOCAL), where one is expected. */
+static bool has_proxy_identity(const struct visit *v)
+{
+    return v->u->identity == IDENTITY_PROXY_V1 || v->u->identity == IDENTITY_PROXY_V2;
+}
+
+/* The header of the PROXY protocol, where one is expected: the client is ourselves. */
 static void send_identity(struct visit *v)
 {
-    static const char v2[16] = "\r\n\r\n\0\r\nQUIT\n\x20\0\0\0";
+    struct addr ours = addr_of_socket(stream_fd(v->stream));
+    struct buf header;
 
-    if (v->u->identity == IDENTITY_PROXY_V1)
-        stream_write(v->stream, SLICE("PROXY UNKNOWN\r\n"));
-    else if (v->u->identity == IDENTITY_PROXY_V2)
-        stream_write(v->stream, slice_of(v2, sizeof(v2)));
+    if (!has_proxy_identity(v) || ours.family == ADDR_NONE)
+        return;
+    buf_init(&header, 512);
+    proxy_put(&header, v->u->identity == IDENTITY_PROXY_V2 ? 2 : 1, &ours, &v->address);
+    stream_write(v->stream, buf_slice(&header));
+    buf_fini(&header);
+}
+
+static struct slice identity_word(const struct visit *v)
+{
+    return v->u->identity == IDENTITY_XCLIENT    ? SLICE("XCLIENT")
+           : v->u->identity == IDENTITY_XFORWARD ? SLICE("XFORWARD")
+                                                 : SLICE_NONE;
 }
 
 static bool say_hello(struct visit *v)
 {
-    if (ask(v, "EHLO ", slice_str(v->conf->server.hostname)) == 250)
+    if (ask(v, "EHLO ", slice_str(v->conf->server.hostname)) / 10 == 25) {
+        v->offers_identity = has_keyword(buf_slice(&v->reply), identity_word(v)); /* the last EHLO counts */
         return true;
-    say_reply(v, FOUND_BROKEN, "refuses our EHLO");
+    }
+    say_reply(v, FOUND_BROKEN,
+              has_proxy_identity(v)
+                  ? "takes the header of the PROXY protocol for a command: it expects none, see `identity`"
+                  : "refuses our EHLO");
     return false;
+}
+
+static bool has_word(struct slice text, struct slice word)
+{
+    struct slice w = slice_token(&text);
+
+    while (!slice_empty(w) && !slice_eq_nocase(w, word))
+        w = slice_token(&text);
+    return !slice_empty(w);
+}
+
+/* What the banner says of the software, and that means for our keys. */
+static void say_software(struct visit *v)
+{
+    if (has_word(buf_slice(&v->reply), SLICE("Exim"))) {
+        if (v->u->max_messages == 0)
+            say(v, FOUND_OK,
+                "is Exim: it gets 10 messages a connection, because it leaves more to its queue runner "
+                "(smtp_accept_queue_per_connection)");
+        else if (v->u->max_messages > EXIM_MESSAGES)
+            say(v, FOUND_WARN,
+                "is Exim, which leaves what comes behind the tenth message of a connection to its queue "
+                "runner (smtp_accept_queue_per_connection): let `max_messages` be auto");
+    }
+    if (has_word(buf_slice(&v->reply), SLICE("Postfix")) && v->u->connections > POSTFIX_CLIENT)
+        say(v, FOUND_WARN,
+            "is Postfix, which takes 50 connections from one address (smtpd_client_connection_count_limit): "
+            "`connections` is more");
+}
+
+/* Why there may be no banner, and what to do. */
+static void say_no_banner(struct visit *v, unsigned code)
+{
+    const char *why = "does not greet us";
+
+    if (has_proxy_identity(v))
+        why = "does not greet us behind the header of the PROXY protocol: does it expect one, and from this "
+              "address?";
+    else if (code == 421)
+        why = "limits us at connect";
+    else if (code == 521)
+        why = "takes no mail at all";
+    else if (code == 0)
+        why =
+            "does not greet us; if it expects the header of the PROXY protocol, `identity` must be proxy_v1 "
+            "or proxy_v2";
+    say_reply(v, code >= 400 && code < 500 && !has_proxy_identity(v) ? FOUND_WARN : FOUND_BROKEN, why);
 }
 
 /* As far as the reply to EHLO. */
@@ -335,18 +409,36 @@ static bool meet(struct visit *v)
     unsigned code;
 
     if (!open_connection(v)) {
-        say(v, FOUND_BROKEN, "cannot be reached: ");
-        buf_put_str(&v->said, strerror(v->err));
+        bool no_route = v->err == ENETUNREACH || v->err == EADDRNOTAVAIL || v->err == EAFNOSUPPORT;
+
+        if (no_route && !v->alone) {
+            say(v, FOUND_WARN, "there is no route to it from here, so it is not used");
+        } else {
+            say(v, FOUND_BROKEN, "cannot be reached: ");
+            buf_put_str(&v->said, strerror(v->err));
+        }
         return false;
     }
     send_identity(v);
     code = read_reply(v);
-    if (code != 220) {
-        say_reply(v, code >= 400 && code < 500 ? FOUND_WARN : FOUND_BROKEN,
-                  code == 421 ? "limits us at connect" : "does not greet us");
+    if (code / 100 != 2) {
+        say_no_banner(v, code);
         return false;
     }
+    if (v->said.len == 0)
+        say_software(v);
     return say_hello(v);
+}
+
+static void check_identity(struct visit *v)
+{
+    struct slice word = identity_word(v);
+
+    if (slice_empty(word) || v->offers_identity)
+        return;
+    say(v, FOUND_WARN, "does not offer ");
+    buf_put_slice(&v->said, word);
+    buf_put_str(&v->said, ", so it takes us for the client: does it trust this address?");
 }
 
 /* ---- TLS ---- */
@@ -354,7 +446,7 @@ static bool meet(struct visit *v)
 static bool shake_hands(struct visit *v)
 {
     v->ready = false;
-    tls_connect(v->u->tls_client, v->stream, v->server->host);
+    tls_connect(v->u->tls_client, v->stream, v->server->host, NULL);
     return wait_until(v, is_ready);
 }
 
@@ -386,7 +478,9 @@ static bool begin_tls(struct visit *v, bool demanded)
     struct slice reply = buf_slice(&v->reply);
 
     if (slice_find(reply, '\n') + 1 != reply.len) {
-        say(v, FOUND_BROKEN, "something follows its 220 to STARTTLS in clear");
+        say(v, demanded ? FOUND_BROKEN : FOUND_WARN,
+            demanded ? "something follows its 220 to STARTTLS in clear"
+                     : "something follows its 220 to STARTTLS, so mail goes there in clear");
         return false;
     }
     if (!shake_hands(v)) {
@@ -411,7 +505,7 @@ static bool encrypt(struct visit *v)
         say(v, FOUND_OK, offered ? "offers STARTTLS" : "has no STARTTLS");
         return true;
     }
-    if (ask(v, "STARTTLS", SLICE_NONE) == 220) {
+    if (ask(v, "STARTTLS", SLICE_NONE) / 100 == 2) {
         if (begin_tls(v, demanded))
             return true;
     } else {
@@ -427,30 +521,62 @@ static bool encrypt(struct visit *v)
     return meet(v);
 }
 
-bool check_upstream(const struct config *c, const struct config_upstream *u, size_t server, struct loop *loop,
-                    struct resolver *r)
+static bool print_finding(struct visit *v)
 {
     static const char *const grades[] = {
         [FOUND_OK] = "ok", [FOUND_WARN] = "warn", [FOUND_BROKEN] = "broken"
     };
-    struct visit v = { .conf = c, .u = u, .server = &u->server[server], .loop = loop };
+    char mem[ADDR_TEXT_MAX + 4] = "";
+    struct buf address;
 
-    v.address = v.server->address;
+    buf_init_fixed(&address, mem, sizeof(mem));
+    if (v->server->is_name && v->address.family != ADDR_NONE) {
+        buf_put_str(&address, " (");
+        addr_put_ip(&address, &v->address);
+        buf_put_char(&address, ')');
+    }
+    printf("upstream %s, %s%s: %s: " SLICE_FMT "\n", v->u->name, v->server->text, mem, grades[v->found],
+           SLICE_ARG(buf_slice(&v->said)));
+    buf_reset(&v->said);
+    return v->found != FOUND_BROKEN;
+}
+
+static bool visit_address(struct visit *v, const struct addr *address)
+{
+    v->address = *address;
+    v->found = FOUND_OK;
+    v->until_ms = loop_now(v->loop) + VISIT_MS;
+    if (meet(v)) {
+        if (encrypt(v)) {
+            check_identity(v);
+            ask_envelope(v);
+        }
+        (void)ask(v, "QUIT", SLICE_NONE);
+    }
+    hang_up(v);
+    return print_finding(v);
+}
+
+bool check_upstream(const struct config *c, const struct config_upstream *u, size_t server, struct loop *loop,
+                    struct resolver *r)
+{
+    struct visit v = { .conf = c, .u = u, .server = &u->server[server], .loop = loop };
+    struct addresses found = { .list = { v.server->address }, .count = 1 };
+    bool ok = true;
+
     buf_init(&v.reply, REPLY_MAX);
     buf_init(&v.said, 4096);
     timer_init(&v.patience, loop, on_late, &v);
-    if (!v.server->is_name || look_up(&v, r)) {
-        v.until_ms = loop_now(loop) + VISIT_MS;
-        if (meet(&v)) {
-            if (encrypt(&v))
-                ask_envelope(&v);
-            (void)ask(&v, "QUIT", SLICE_NONE);
-        }
+    if (v.server->is_name) {
+        found = (struct addresses){ .count = 0 };
+        look_up(&v, r, &found);
+        say_addresses(&v, &found);
+        ok = v.said.len == 0 || print_finding(&v);
     }
-    stream_close(&v.stream);
-    printf("upstream %s, %s: %s: " SLICE_FMT "\n", u->name, v.server->text, grades[v.found],
-           SLICE_ARG(buf_slice(&v.said)));
+    v.alone = found.count == 1;
+    for (size_t i = 0; i < found.count; i++)
+        ok = visit_address(&v, &found.list[i]) && ok;
     buf_fini(&v.reply);
     buf_fini(&v.said);
-    return v.found != FOUND_BROKEN;
+    return ok;
 }

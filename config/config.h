@@ -81,9 +81,10 @@ struct config_rate {
     uint64_t per_ms;
 };
 
-enum config_kind { KIND_GENERIC = 0, KIND_EXCHANGE, KIND_GROUPWISE, KIND_POSTFIX, KIND_RSPAMD };
+enum config_kind { KIND_GENERIC = 0, KIND_EXCHANGE, KIND_GROUPWISE, KIND_POSTFIX, KIND_EXIM, KIND_RSPAMD };
 enum config_balance { BALANCE_FAILOVER = 0, BALANCE_ROUND_ROBIN, BALANCE_LEAST_SESSIONS };
 enum config_up_tls { UP_TLS_OPPORTUNISTIC = 0, UP_TLS_OFF, UP_TLS_REQUIRED, UP_TLS_VERIFY };
+enum config_ehlo { EHLO_OURS = 0, EHLO_CLIENT, EHLO_AUTO };
 enum config_identity { IDENTITY_NONE = 0, IDENTITY_XCLIENT, IDENTITY_XFORWARD, IDENTITY_PROXY_V1, IDENTITY_PROXY_V2 };
 
 struct config_upstream_server {
@@ -116,7 +117,8 @@ struct config_upstream {
     uint64_t                      queue_wait_ms;
     uint64_t                      idle_timeout_ms;
     uint64_t                      max_age_ms;
-    unsigned                      max_messages; /* per connection; UINT_MAX for off */
+    unsigned                      max_messages; /* per connection; 0: as the banner says; UINT_MAX for off */
+    enum config_ehlo              ehlo;         /* whose name; AUTO: the client's with PROXY identity */
     struct {
         uint64_t connect_ms, greeting_ms, command_ms, final_reply_ms;
     } timeouts;

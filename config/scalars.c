@@ -20,6 +20,9 @@ bool is_scalar_key(enum key_type type)
 static void put_expected(const struct value *v, struct buf *why, const char *what)
 {
     buf_put_str(why, what);
+    if ((v->key->flags & KEY_AUTO_ZERO) != 0) {
+        buf_put_str(why, ", auto");
+    }
     if ((v->key->flags & (KEY_OFF_ZERO | KEY_OFF_MAX)) != 0) {
         buf_put_str(why, ", or off");
     }
@@ -87,6 +90,8 @@ static bool set_number(const struct value *v, struct slice text, struct buf *why
 
     if (off && (k->flags & KEY_OFF_MAX) != 0) {
         n = is_wide(k->type) ? CONFIG_OFF : UINT_MAX;
+    } else if (slice_eq(text, SLICE("auto")) && (k->flags & KEY_AUTO_ZERO) != 0) {
+        n = 0;
     } else if (!off || (k->flags & KEY_OFF_ZERO) == 0) {
         if (!parse_number(k, text, &n)) {
             put_expected(v, why, number_help(k->type));
@@ -408,6 +413,10 @@ static void put_number_of(const struct key *k, const void *field, struct buf *ou
 
     if (((k->flags & KEY_OFF_MAX) != 0 && n == off) || ((k->flags & KEY_OFF_ZERO) != 0 && n == 0)) {
         buf_put_str(out, "off");
+        return;
+    }
+    if ((k->flags & KEY_AUTO_ZERO) != 0 && n == 0) {
+        buf_put_str(out, "auto");
         return;
     }
     put_number(k, n, out);

@@ -13,12 +13,15 @@ struct preset {
     const char *text;
 };
 
-/* What these servers can take as they are delivered. */
+/* What these servers can take, and what they need, as they are delivered; the manual says why. */
 static const struct preset presets[] = {
     { KIND_EXCHANGE, "connections", "18" }, /* its receive connectors allow 20 from one address */
     { KIND_EXCHANGE, "size", "36MiB" },
     { KIND_GROUPWISE, "connections", "8" },
     { KIND_GROUPWISE, "rate", "2/1s" },
+    { KIND_POSTFIX, "idle_timeout", "9s" }, /* under load it closes after 10 s of silence */
+    { KIND_EXIM, "max_messages", "10" },    /* smtp_accept_queue_per_connection */
+    { KIND_RSPAMD, "identity", "xclient" }, /* it judges the client's address */
 };
 
 static void take_server(struct load *l, const struct value *v, const struct config_node *item)
@@ -43,6 +46,10 @@ static void take_server(struct load *l, const struct value *v, const struct conf
         s.address = (struct addr){ .port = port };
         s.is_name = true;
         s.host = load_text(l, host);
+    } else if (slice_find(item->text, '%') < item->text.len) {
+        load_error(l, item, "%s: an address with a zone (fe80::1%%eth0) cannot be used; give one without",
+                   v->shown);
+        return;
     } else {
         load_expected(l, v, item, "an address with its port, such as 10.1.1.10:25 or [2001:db8::1]:25");
         return;

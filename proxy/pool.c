@@ -5,7 +5,7 @@
  * until it is closed, QUIT included.  A connection that becomes free goes to the idle list first; the
  * dispatch, later in the turn, gives it to a waiter, keeps it, or says QUIT.
  *
- * Owns: connections, the servers' envelope tickets through leases.  Limits: max_age, max_messages, keep_idle.
+ * Owns: connections, the servers' envelope tickets through leases.  Limits: max_age, max_messages, keep_idle, what the server refused.
  */
 #include "proxy/pool.h"
 
@@ -16,6 +16,13 @@
 #include "tls/tls.h"
 
 #define WAIT_POLL_MS 50U
+#define MESSAGES 100U /* over one connection, with `auto` */
+#define EXIM_MESSAGES 10U
+
+/* Postfix delays every reply by a second behind ten refusals, and takes each RSET behind the hundredth for one. */
+#define REFUSED_ENVELOPES 5U
+#define REFUSED_REPLIES 10U
+#define RESETS 50U
 #define LOG_INTERVAL_S 60U
 #define CONNECT_ALL_MS 25000U /* all connects of one lease */
 #define SCRATCH_MAX ((size_t)1024 * 1024 * 4)
@@ -68,12 +75,25 @@ void pool_wake(struct pool *p)
     loop_defer(p->ups->loop, &p->dispatch);
 }
 
-static bool too_old(const struct upstream *u)
+/* `auto`: Exim leaves what comes after the tenth message to its queue runner, for half an hour as it is set. */
+static unsigned most_messages(const struct upstream *u)
 {
-    const struct config_upstream *c = u->server->pool->conf;
+    unsigned most = u->server->pool->conf->max_messages;
 
-    return loop_now(u->server->pool->ups->loop) - u->born_ms >= c->max_age_ms ||
-           u->messages >= c->max_messages;
+    return most != 0 ? most : u->is_exim ? EXIM_MESSAGES : MESSAGES;
+}
+
+/* The server has refused so much on it that it slows down, and the next client would wait for that. */
+static bool is_worn(const struct upstream *u)
+{
+    return u->warned || u->refused_envelopes >= REFUSED_ENVELOPES || u->refusals >= REFUSED_REPLIES ||
+           u->resets >= RESETS;
+}
+
+static bool is_used_up(const struct upstream *u)
+{
+    return loop_now(u->server->pool->ups->loop) - u->born_ms >= u->server->pool->conf->max_age_ms ||
+           u->messages >= most_messages(u) || is_worn(u);
 }
 
 static void say_quit(struct upstream *u)
@@ -90,7 +110,7 @@ struct upstream *pool_take_idle(struct pool_server *s)
         if (!upstream_usable(u)) {
             count(M_UP_STALE);
             upstream_drop(u);
-        } else if (too_old(u)) {
+        } else if (is_used_up(u)) {
             say_quit(u);
         } else {
             if (u->ticket_idle) {
@@ -108,6 +128,8 @@ struct upstream *pool_take_idle(struct pool_server *s)
 static const char *refused_text(enum up_state state)
 {
     switch ((unsigned)state) {
+    case UP_GREETING:
+        return "the host takes no mail";
     case UP_STARTTLS:
         return "STARTTLS refused";
     case UP_XCLIENT:
@@ -363,7 +385,7 @@ static void settle(struct upstream *u)
     struct pool_server *s = u->server;
     struct upstreams *ups = s->pool->ups;
 
-    if (!ups->draining && !s->leaving && !too_old(u) && !u->bound &&
+    if (!ups->draining && !s->leaving && !is_used_up(u) && !u->bound &&
         state_ticket_idle(ups->state, s->index, u->ticket, s->pool->conf->keep_idle)) {
         u->ticket_idle = true;
     } else {
@@ -447,7 +469,7 @@ static size_t expire_idle(struct pool_server *s)
     {
         struct upstream *u = upstream_at(n);
 
-        if (s->pool->ups->draining || now - u->idle_ms >= s->pool->conf->idle_timeout_ms || too_old(u)) {
+        if (s->pool->ups->draining || now - u->idle_ms >= s->pool->conf->idle_timeout_ms || is_used_up(u)) {
             say_quit(u);
         }
     }

@@ -36,6 +36,7 @@
 
 struct pool;
 struct tls_client;
+struct tls_resume;
 struct unknown;
 struct upstream;
 struct upstream_events;
@@ -61,6 +62,7 @@ struct pool_server { /* one address */
     struct list_node list[POOL_LIST_COUNT]; /* by upstream.link; the newest in front */
     size_t count[POOL_LIST_COUNT];
     unsigned envelopes;            /* envelope leases of this process */
+    struct tls_resume *resume;     /* the last TLS session with this address */
     unsigned tries;                /* probes in a row without an answer */
     struct log_limit path_log;     /* upstream_connect */
     struct log_limit refuse_log;   /* upstream_refuses_us */

@@ -152,6 +152,7 @@ static struct pool_server *open_server(struct pool *p, const struct wanted *w)
     s = &p->server[index % STATE_UPSTREAM_SERVERS];
     BUG_ON(s->index >= 0);
     *s = (struct pool_server){ .pool = p, .conf = w->conf, .address = w->address, .index = index };
+    s->resume = tls_resume_new();
     for (size_t i = 0; i < POOL_LIST_COUNT; i++) {
         list_init(&s->list[i]);
     }
@@ -163,6 +164,8 @@ static void close_server(struct pool_server *s)
 {
     struct pool *p = s->pool;
 
+    tls_resume_free(s->resume);
+    s->resume = NULL;
     state_server_leave(p->ups->state, s->index);
     s->index = -1;
     while (p->places > 0 && p->server[p->places - 1].index < 0) {

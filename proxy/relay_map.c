@@ -2,8 +2,10 @@
  * relay_map.c - the table of protocol 1.10 and RPL-15 as two functions.
  *
  * A refusal of us is told from a refusal of the mail by its code, at MAIL and RCPT only: a wrong connector
- * must not bounce the world's mail, and after DATA every word is about the message.  521 and 556 say that a host or
- * a domain never takes mail (RFC 7504): of one that we are told to deliver to, that is about us too (ADR-10).
+ * must not bounce the world's mail, and after DATA every word is about the message.  521 (to MAIL) and 556 say
+ * that a host or a domain never takes mail (RFC 7504): of one that we are told to deliver to, that is about us
+ * too (ADR-10).  5.5.1 is a protocol error of ours only with 503, or to MAIL: at RCPT many servers put it behind
+ * a 550 that is about the recipient.
  */
 #include "proxy/relay_map.h"
 
@@ -13,26 +15,26 @@ static bool is_about_us(enum up_state state, const struct reply *r)
         SLICE_INIT("5.7.54"),
         SLICE_INIT("5.7.57"),
         SLICE_INIT("5.7.60"),
-        SLICE_INIT("5.5.1"),
     };
 
     if (!reply_is(r, 5) || (state != UP_MAIL && state != UP_RCPT)) {
         return false;
+    }
+    if (state == UP_MAIL && (r->code == 521 || slice_eq(r->enhanced, SLICE("5.5.1")))) {
+        return true;
     }
     for (size_t i = 0; i < ARRAY_LEN(codes); i++) {
         if (slice_eq(r->enhanced, codes[i])) {
             return true;
         }
     }
-    return r->code == 530 || r->code == 503 || r->code == 521 || r->code == 556;
+    return r->code == 530 || r->code == 503 || r->code == 556;
 }
 
-static bool is_acceptance(enum up_state state, unsigned code)
+static bool is_acceptance(enum up_state state, const struct reply *r)
 {
-    if (state == UP_DATA) {
-        return code == 354;
-    }
-    return code >= 250 && code <= 259; /* 251 and 252 accept, 220 and 221 answer something else */
+    return state == UP_DATA ? r->code == 354
+                            : reply_accepts(r); /* content never goes out as commands (UPF-32) */
 }
 
 static void busy_with_text(const struct reply *in, struct reply *out)
@@ -57,7 +59,7 @@ enum map_result map_reply(enum up_state state, const struct reply *in, struct re
     if (reply_is(in, 4) || reply_is(in, 5)) {
         return MAP_REFUSED;
     }
-    if (is_acceptance(state, in->code)) {
+    if (is_acceptance(state, in)) {
         return MAP_ACCEPTED;
     }
     *out = reply_table[REPLY_UP_PROTOCOL];

@@ -29,6 +29,12 @@ static inline bool reply_is(const struct reply *r, unsigned digit)
     return r->code / 100 == digit;
 }
 
+/* 25x, whatever the last digit: done.  220 and 221 answer something else, and here they are out of step. */
+static inline bool reply_accepts(const struct reply *r)
+{
+    return r->code / 10 == 25;
+}
+
 /*
  * Writes "code[-| ]enhanced text CRLF" for each line of the text: printable ASCII only (UTF-8 kept if
  * `utf8`), lines cut at 512 octets, at most 200 lines.  An enhanced code of another class than the reply's

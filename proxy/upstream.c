@@ -162,7 +162,7 @@ static void begin_body(struct upstream *u)
 /* With PIPELINING, what waits goes in the same write. */
 static void enter_rset(struct upstream *u, uint64_t deadline_ms)
 {
-    u->op_sent = u->op_waits && u->ext.pipelining && !upstream_must_announce(u);
+    u->op_sent = u->op_waits && u->ext.pipelining && !upstream_must_announce(u) && !upstream_must_hello(u);
     if (u->op_sent) {
         upstream_send_envelope(u, true);
     } else {
@@ -221,6 +221,7 @@ void upstream_enter(struct upstream *u, enum up_state state)
         timer_stop(&u->timer);
         break;
     case UP_RSET:
+        u->resets++;
         enter_rset(u, short_ms);
         break;
     case UP_XCLIENT:
@@ -280,6 +281,14 @@ static void end_envelope(struct upstream *u)
     reply_free(&refusal);
 }
 
+/* The server counts what it refuses, and slows the connection down for whoever has it next. */
+static void note_refusal(struct upstream *u)
+{
+    u->refusals++;
+    u->refused_envelopes += u->envelope_refused ? 0 : 1;
+    u->envelope_refused = true;
+}
+
 static void on_mail_reply(struct upstream *u, const struct reply *r)
 {
     struct reply told;
@@ -296,6 +305,7 @@ static void on_mail_reply(struct upstream *u, const struct reply *r)
     case MAP_REFUSES_US:
         reply_free(&u->mail_refusal);
         u->mail_refusal = reply_copy(r);
+        note_refusal(u);
         if (u->owed == 0) {
             end_envelope(u);
         } else {
@@ -317,6 +327,9 @@ static void take_rcpt_reply(struct upstream *u, const struct reply *r)
     size_t i = u->rcpt_answered++;
     bool last = u->rcpt_answered == u->op.count;
 
+    if (!reply_accepts(r)) {
+        note_refusal(u);
+    }
     timer_start(&u->timer, conf_of(u)->timeouts.command_ms);
     if (last || (u->lease == NULL && u->owed == 0)) {
         end_envelope(u);
@@ -357,7 +370,7 @@ static void on_rset_reply(struct upstream *u, const struct reply *r)
 {
     if (r->code == 421) {
         upstream_fail(u, UP_GOES_AWAY, 0, r);
-    } else if (r->code != 250) {
+    } else if (!reply_accepts(r)) {
         fail(u, UP_MALFORMED);
     } else if (u->op_waits && (u->lease || u->op_sent)) {
         u->forwarded = false;
@@ -431,6 +444,7 @@ static void on_reply(struct upstream *u, const struct reply *r)
     log_reply(u, r);
 
     u->owed -= asked ? 1 : 0;
+    u->warned = u->warned || slice_eq(r->enhanced, SLICE("4.7.0"));
     if (asked && r->code != 421) {
         u->was_idle = false;
     }
@@ -440,11 +454,7 @@ static void on_reply(struct upstream *u, const struct reply *r)
     case UP_STATE_COUNT:
         break;
     case UP_GREETING:
-        if (r->code == 220) {
-            upstream_enter(u, UP_EHLO);
-        } else {
-            upstream_fail(u, UP_REFUSAL, 0, r);
-        }
+        upstream_greeted(u, r);
         break;
     case UP_EHLO:
     case UP_HELO:
@@ -602,6 +612,7 @@ void upstream_envelope(struct upstream *u, const struct up_envelope *op)
         upstream_enter(u, UP_RCPT);
         return;
     }
+    u->envelope_refused = false;
     upstream_identify(u);
     if (u->state == UP_OPEN || u->forwarded) {
         upstream_enter(u, UP_RSET);
@@ -614,6 +625,8 @@ void upstream_begin_op(struct upstream *u)
 {
     if (upstream_must_announce(u)) {
         upstream_enter(u, UP_XCLIENT);
+    } else if (upstream_must_hello(u)) {
+        upstream_enter(u, UP_EHLO);
     } else if (conf_of(u)->identity == IDENTITY_XFORWARD && u->identity.len > 0) {
         upstream_enter(u, UP_XFORWARD);
     } else {

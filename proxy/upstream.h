@@ -60,10 +60,10 @@ enum up_why {
     UP_MALFORMED,  /* no reply, or not one to this command */
     UP_GOES_AWAY,  /* 421 */
     UP_STALE,      /* the first command on a connection that had been idle met a dead one */
-    UP_REFUSAL,    /* a greeting that is not 220, EHLO and HELO refused */
-    UP_REFUSES_US, /* 5xx to EHLO and to HELO, or to a demanded STARTTLS; XCLIENT refused */
+    UP_REFUSAL,    /* a greeting that is not 2yz, EHLO and HELO refused */
+    UP_REFUSES_US, /* 5xx to EHLO and to HELO, or to a demanded STARTTLS; 521; XCLIENT refused */
     UP_NO_TLS,     /* the configuration demands TLS and there is none (UTL-03) */
-    UP_TLS_FAILED, /* the handshake; `opportunistic` goes on in clear, on another connection */
+    UP_TLS_FAILED, /* STARTTLS, the handshake, EHLO in it; `opportunistic` goes on in clear, on a new connection */
     UP_UNTRUSTED,  /* the handshake, over the server's certificate */
     UP_EARLY,      /* 4xx or 5xx inside content */
     UP_SPOOL,      /* our own copy of the message could not be read */
@@ -135,16 +135,19 @@ struct upstream {
     bool tls_refused;          /* STARTTLS was: goes on in clear (UTL-04) */
     bool bound;                /* belongs to one client for ever: never kept */
     bool forwarded;            /* XFORWARD may hold without a transaction: RSET before the next */
-    bool xclient_done;         /* XCLIENT was answered: the next EHLO has the client's name */
+    bool is_exim;              /* its banner says so */
+    bool warned;               /* 4.7.0: the server has had enough of this connection */
+    bool envelope_refused;     /* something of the open envelope was */
     char tls[UP_TLS_TEXT];     /* "TLS1.3 TLS_AES_256_GCM_SHA384", or "" */
     struct state_keywords ext; /* of this connection's EHLO; all false after HELO (CAP-04) */
     struct identity_offer offer;
     struct buf identity;  /* the commands for op's client; XCLIENT: kept to see whether the next is another */
     size_t identity_sent; /* octets of them */
     unsigned identity_owed;
-    char helo[256];    /* after XCLIENT: the client's name */
+    char helo[256];    /* the name in the last EHLO, or in the one that follows */
     unsigned owed;     /* replies to what was sent */
     unsigned messages; /* content begun */
+    unsigned refusals, refused_envelopes, resets;
     uint64_t born_ms;
     uint64_t idle_ms; /* since when */
     struct up_envelope op;
@@ -181,6 +184,7 @@ void upstream_begin_op(struct upstream *u); /* what comes next of op: XCLIENT, X
 
 /* ---- upstream_hello.c: from EHLO to READY, TLS and identity; each may end in upstream_fail() ---- */
 
+void upstream_greeted(struct upstream *u, const struct reply *r); /* the banner */
 /* An answer in UP_EHLO, _HELO, _STARTTLS, _XCLIENT or _XFORWARD. */
 void upstream_hello_reply(struct upstream *u, const struct reply *r);
 void upstream_announce(struct upstream *u); /* connected: the header of the PROXY protocol, if it is wanted */
@@ -188,7 +192,8 @@ void upstream_handshake(struct upstream *u);           /* UP_HANDSHAKE begins */
 void upstream_encrypted(struct upstream *u);           /* ... and is done */
 void upstream_identify(struct upstream *u);            /* makes the commands for op's client */
 bool upstream_must_announce(const struct upstream *u); /* XCLIENT is to be said before op */
-const char *upstream_hello_name(const struct upstream *u);
+bool upstream_must_hello(const struct upstream *u);    /* ... or EHLO again, by another client's name */
+const char *upstream_hello_name(struct upstream *u);   /* for the EHLO that is sent now */
 
 /* What a failure here means for TLS: may be another `why`, and is then logged. */
 enum up_why upstream_tls_cause(struct upstream *u, enum up_why why);

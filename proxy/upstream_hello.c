@@ -4,8 +4,10 @@
  * TLS        offered and wanted: STARTTLS, handshake, EHLO again; what was said in clear is forgotten.  One
  *            reply line, and nothing behind it, may come before the handshake (UTL-02, UTL-08).
  *            `opportunistic` goes on in clear: on this connection where STARTTLS was refused, on a new one
- *            where the handshake failed, and the server is not asked again for some minutes.  `required` and
- *            `verify` never do (UTL-03).
+ *            where anything else went wrong up to the EHLO in TLS, and the server is not asked again for some
+ *            minutes.  `required` and `verify` never do (UTL-03).
+ * Name       in EHLO: ours, or the client's (`ehlo`).  A connection that serves another client next is greeted
+ *            anew by that one's name.
  * Identity   XCLIENT must be accepted: else the server would judge our own address (XCL-04).  XFORWARD is for
  *            its log, and mail goes on without.  A server that offers neither gets mail without, and a loud
  *            log line.
@@ -14,6 +16,7 @@
  */
 #include "proxy/upstream.h"
 
+#include "core/proxy_put.h"
 #include "tls/tls.h"
 
 #define HANDSHAKE_MS 60000U
@@ -68,19 +71,49 @@ static void log_tls(struct upstream *u, const char *why, const struct reply *r)
     log_end(&l);
 }
 
+/* What is odd between STARTTLS and the first EHLO in TLS, in words. */
+static const char *odd_text(enum up_why why)
+{
+    switch (why) {
+    case UP_LOST:
+        return "closed by the server";
+    case UP_TIMEOUT:
+        return "no answer in time";
+    case UP_GOES_AWAY:
+        return "421 to STARTTLS or in TLS";
+    case UP_REFUSAL:
+    case UP_REFUSES_US:
+        return "EHLO is refused in TLS";
+    case UP_MALFORMED:
+    case UP_STALE:
+    case UP_NO_TLS:
+    case UP_TLS_FAILED:
+    case UP_UNTRUSTED:
+    case UP_EARLY:
+    case UP_SPOOL:
+    case UP_WHY_COUNT:
+        break;
+    }
+    return "no single, plain reply to STARTTLS";
+}
+
+/* `opportunistic` takes whatever happens here for "no TLS"; else only what cuts the connection is about TLS. */
+static bool is_about_tls(const struct upstream *u, enum up_why why)
+{
+    bool inside = (u->state == UP_EHLO || u->state == UP_HELO) && !u->greeted && !is_plain(u);
+
+    return (u->state == UP_STARTTLS || inside) && (why == UP_LOST || !demands_tls(u));
+}
+
 enum up_why upstream_tls_cause(struct upstream *u, enum up_why why)
 {
     bool shaking = u->state == UP_HANDSHAKE && (why == UP_LOST || why == UP_TIMEOUT);
-    bool cut =
-        why == UP_LOST && (u->state == UP_STARTTLS || (u->state == UP_EHLO && !u->greeted && !is_plain(u)));
-    const char *said;
 
-    if (!shaking && !cut) {
+    if (!shaking && !is_about_tls(u, why)) {
         return why;
     }
-    said = cut ? "closed by the server" : why == UP_TIMEOUT ? "no answer in time" : tls_error(u->stream);
     count(M_UP_TLS_FAILED);
-    log_tls(u, said, NULL);
+    log_tls(u, shaking && why == UP_LOST ? tls_error(u->stream) : odd_text(why), NULL);
     if (!demands_tls(u)) {
         u->server->clear_until_ms = loop_now(u->server->pool->ups->loop) + CLEAR_MS;
     }
@@ -101,7 +134,7 @@ static bool wants_starttls(const struct upstream *u)
 void upstream_handshake(struct upstream *u)
 {
     u->ext = (struct state_keywords){ .known = false };
-    tls_connect(u->server->pool->tls, u->stream, u->server->conf->host);
+    tls_connect(u->server->pool->tls, u->stream, u->server->conf->host, u->server->resume);
     timer_start(&u->timer, min_u64(conf_of(u)->timeouts.command_ms, HANDSHAKE_MS));
 }
 
@@ -162,9 +195,29 @@ static void after_hello(struct upstream *u)
     pool_greeted(u);
 }
 
+static bool has_word(struct slice text, struct slice word)
+{
+    struct slice w = slice_token(&text);
+
+    while (!slice_empty(w) && !slice_eq_nocase(w, word)) {
+        w = slice_token(&text);
+    }
+    return !slice_empty(w);
+}
+
+void upstream_greeted(struct upstream *u, const struct reply *r)
+{
+    if (reply_is(r, 2)) {
+        u->is_exim = has_word(r->text, SLICE("Exim"));
+        upstream_enter(u, UP_EHLO);
+    } else {
+        upstream_fail(u, r->code == 521 ? UP_REFUSES_US : UP_REFUSAL, 0, r);
+    }
+}
+
 static void on_first_hello(struct upstream *u, const struct reply *r)
 {
-    if (r->code == 250) {
+    if (reply_accepts(r)) {
         if (u->state == UP_EHLO) {
             upstream_learn(r->text, &u->ext);
             identity_learn(r->text, &u->offer);
@@ -172,7 +225,7 @@ static void on_first_hello(struct upstream *u, const struct reply *r)
         after_hello(u);
     } else if (!reply_is(r, 5)) {
         upstream_fail(u, UP_REFUSAL, 0, r);
-    } else if (u->state == UP_EHLO) {
+    } else if (u->state == UP_EHLO && r->code != 521) {
         upstream_enter(u, UP_HELO);
     } else {
         upstream_fail(u, UP_REFUSES_US, 0, r);
@@ -181,19 +234,17 @@ static void on_first_hello(struct upstream *u, const struct reply *r)
 
 static void on_starttls(struct upstream *u, const struct reply *r)
 {
-    if (r->code == 220) {
-        bool alone = slice_find(r->text, '\n') == r->text.len && stream_input(u->stream).len == 0 &&
-                     stream_queued(u->stream) == 0;
+    bool alone = slice_find(r->text, '\n') == r->text.len && stream_input(u->stream).len == 0 &&
+                 stream_queued(u->stream) == 0;
 
-        if (alone) {
-            upstream_enter(u, UP_HANDSHAKE);
-            return;
-        }
-        log_tls(u, "something follows the 220 to STARTTLS in clear", NULL);
-        upstream_fail(u, UP_MALFORMED, 0, NULL);
+    if (reply_is(r, 2) && alone) {
+        upstream_enter(u, UP_HANDSHAKE);
     } else if (r->code == 421) {
         upstream_fail(u, UP_GOES_AWAY, 0, r);
     } else if (!reply_is(r, 4) && !reply_is(r, 5)) {
+        if (demands_tls(u)) {
+            log_tls(u, odd_text(UP_MALFORMED), r);
+        }
         upstream_fail(u, UP_MALFORMED, 0, NULL);
     } else {
         count(M_UP_TLS_FAILED);
@@ -210,31 +261,31 @@ static void on_starttls(struct upstream *u, const struct reply *r)
 
 /* ---- identity ---- */
 
+static bool has_proxy_identity(const struct upstream *u)
+{
+    return conf_of(u)->identity == IDENTITY_PROXY_V1 || conf_of(u)->identity == IDENTITY_PROXY_V2;
+}
+
 void upstream_announce(struct upstream *u)
 {
     struct buf *b = &u->server->pool->ups->scratch;
-    enum config_identity how = conf_of(u)->identity;
+    struct addr ours = addr_of_socket(stream_fd(u->stream)), *server = &u->server->address;
+    const struct envelope *env = u->lease ? u->lease->env : NULL;
 
-    if (how != IDENTITY_PROXY_V1 && how != IDENTITY_PROXY_V2) {
+    if (!has_proxy_identity(u)) {
         return;
     }
     u->bound = true;
-    identity_put_proxy(b, how, u->lease ? &u->lease->env->client : NULL,
-                       u->lease ? &u->lease->env->local : NULL);
+    if (ours.family == ADDR_NONE) {
+        ours = *server;
+    }
+    if (env && env->client.family != ADDR_NONE) {
+        proxy_put(b, conf_of(u)->identity == IDENTITY_PROXY_V2 ? 2 : 1, &env->client, &env->local);
+    } else { /* a probe: the client is ourselves */
+        proxy_put(b, conf_of(u)->identity == IDENTITY_PROXY_V2 ? 2 : 1, &ours, server);
+    }
     stream_write(u->stream, buf_slice(b));
     buf_reset(b);
-}
-
-/* The server will be asked for EHLO by the client's name, as the client asked us. */
-static void keep_helo(struct upstream *u, struct slice helo)
-{
-    struct buf b;
-
-    u->helo[0] = '\0';
-    if (identity_helo_usable(helo)) {
-        buf_init_fixed(&b, u->helo, sizeof(u->helo));
-        buf_put_slice(&b, helo);
-    }
 }
 
 /* Whom the server knows by XCLIENT already is not announced to it again. */
@@ -250,7 +301,6 @@ void upstream_identify(struct upstream *u)
 
     if (conf_of(u)->identity == IDENTITY_XCLIENT) {
         identity_put_xclient(b, u->op.env, u->offer.xclient);
-        keep_helo(u, u->op.env->helo);
     } else if (conf_of(u)->identity == IDENTITY_XFORWARD) {
         identity_put_xforward(b, u->op.env, u->offer.xforward);
     }
@@ -268,15 +318,41 @@ bool upstream_must_announce(const struct upstream *u)
     return conf_of(u)->identity == IDENTITY_XCLIENT && u->identity_sent < u->identity.len;
 }
 
-const char *upstream_hello_name(const struct upstream *u)
+static bool is_announced(const struct upstream *u)
 {
-    return u->xclient_done && u->helo[0] ? u->helo : u->server->pool->ups->conf->server.hostname;
+    return conf_of(u)->identity == IDENTITY_XCLIENT && u->identity.len > 0 &&
+           u->identity_sent == u->identity.len;
+}
+
+/* Whose name is to be in EHLO: the client's, where the server takes us for it, or always; if it is legal. */
+static struct slice hello_name(const struct upstream *u)
+{
+    enum config_ehlo how = conf_of(u)->ehlo;
+    bool theirs = how == EHLO_CLIENT || (how == EHLO_AUTO && (has_proxy_identity(u) || is_announced(u)));
+
+    if (u->lease && theirs && identity_helo_usable(u->lease->env->helo)) {
+        return u->lease->env->helo;
+    }
+    return slice_str(u->server->pool->ups->conf->server.hostname);
+}
+
+bool upstream_must_hello(const struct upstream *u)
+{
+    return conf_of(u)->ehlo == EHLO_CLIENT && u->lease && !slice_eq(hello_name(u), slice_str(u->helo));
+}
+
+const char *upstream_hello_name(struct upstream *u)
+{
+    struct buf b;
+
+    buf_init_fixed(&b, u->helo, sizeof(u->helo));
+    buf_put_slice(&b, slice_take(hello_name(u), sizeof(u->helo) - 1));
+    return u->helo;
 }
 
 static void on_xclient(struct upstream *u, const struct reply *r)
 {
-    if (r->code == 220) {
-        u->xclient_done = true;
+    if (reply_is(r, 2)) { /* Postfix says 220, others 250 */
         upstream_enter(u, UP_EHLO);
     } else if (r->code == 421) {
         upstream_fail(u, UP_GOES_AWAY, 0, r);
@@ -295,13 +371,13 @@ static bool utf8_is_lost(const struct upstream *u, const struct state_keywords *
     return u->op.utf8 && u->ext.smtputf8 && !now->smtputf8;
 }
 
-/* EHLO behind XCLIENT. */
+/* EHLO behind XCLIENT, or by the name of the next client. */
 static void on_next_hello(struct upstream *u, const struct reply *r)
 {
     struct state_keywords ext;
     struct identity_offer offer;
 
-    if (r->code != 250) {
+    if (!reply_accepts(r)) {
         enum up_why why = r->code == 421 ? UP_GOES_AWAY : reply_is(r, 5) ? UP_REFUSES_US : UP_REFUSAL;
 
         upstream_fail(u, why, 0, r);
@@ -340,11 +416,11 @@ static void on_xforward(struct upstream *u, const struct reply *r)
         upstream_fail(u, UP_GOES_AWAY, 0, r);
         return;
     }
-    if (reply_is(r, 3) || (reply_is(r, 2) && r->code != 250)) {
+    if (reply_is(r, 3)) {
         upstream_fail(u, UP_MALFORMED, 0, NULL);
         return;
     }
-    if (r->code != 250) {
+    if (!reply_is(r, 2)) {
         refuse_xforward(u, r);
     }
     if (u->op_sent) {

@@ -1,10 +1,10 @@
 /*
- * upstream_identity.c - XCLIENT and XFORWARD commands, and the header of the PROXY protocol, as we send them.
+ * upstream_identity.c - XCLIENT and XFORWARD commands, as we send them.
  *
  * One table of attributes in the order in which they are sent: ADDR and NAME come last, so that a server that
  * decides by them knows the rest already (XCL-06).
  *
- * RFC: 3461 4 (xtext).  XCLIENT and XFORWARD are Postfix's, PROXY is HAProxy's.
+ * RFC: 3461 4 (xtext).  XCLIENT and XFORWARD are Postfix's.
  */
 #include "proxy/upstream_identity.h"
 
@@ -191,76 +191,4 @@ bool identity_helo_usable(struct slice helo)
     }
     helo = slice_of(helo.ptr + 1, helo.len - 2);
     return addr_parse_ip(slice_starts_nocase(helo, SLICE("IPv6:")) ? slice_skip(helo, 5) : helo, &ip);
-}
-
-/* ---- PROXY ---- */
-
-/* ::ffff:192.0.2.1 */
-static struct addr mapped(const struct addr *a)
-{
-    struct addr m = { .family = ADDR_V6, .port = a->port };
-
-    if (a->family == ADDR_V4) {
-        m.ip[10] = m.ip[11] = 0xff;
-        memcpy(m.ip + 12, a->ip, 4);
-    } else {
-        memcpy(m.ip, a->ip, sizeof(m.ip));
-    }
-    return m;
-}
-
-static void put_v1(struct buf *out, const struct addr *from, const struct addr *to)
-{
-    buf_put_str(out, from->family == ADDR_V4 ? "PROXY TCP4 " : "PROXY TCP6 ");
-    addr_put_ip(out, from);
-    buf_put_char(out, ' ');
-    addr_put_ip(out, to);
-    buf_putf(out, " %u %u\r\n", from->port, to->port);
-}
-
-static void put_u16(struct buf *out, unsigned n)
-{
-    buf_put_char(out, (char)(n >> 8 & 0xff));
-    buf_put_char(out, (char)(n & 0xff));
-}
-
-/* Version 2: signature, version and command, family, length, addresses and ports in network order. */
-static void put_v2(struct buf *out, const struct addr *from, const struct addr *to)
-{
-    size_t octets = from->family == ADDR_V4 ? 4 : 16;
-
-    buf_put(out, "\r\n\r\n\0\r\nQUIT\n", 12);
-    if (from->family == ADDR_NONE) {
-        buf_put(out, "\x20\0\0\0", 4); /* LOCAL */
-        return;
-    }
-    buf_put_char(out, 0x21);
-    buf_put_char(out, from->family == ADDR_V4 ? 0x11 : 0x21);
-    put_u16(out, (unsigned)(2 * octets + 4));
-    buf_put(out, from->ip, octets);
-    buf_put(out, to->ip, octets);
-    put_u16(out, from->port);
-    put_u16(out, to->port);
-}
-
-void identity_put_proxy(struct buf *out, enum config_identity how, const struct addr *client,
-                        const struct addr *local)
-{
-    struct addr from = client ? *client : (struct addr){ .family = ADDR_NONE };
-    struct addr to = client ? *local : from;
-
-    if (to.family == ADDR_NONE) {
-        to.family = from.family; /* 0.0.0.0 or :: */
-    }
-    if (from.family != ADDR_NONE && from.family != to.family) {
-        from = mapped(&from);
-        to = mapped(&to);
-    }
-    if (how == IDENTITY_PROXY_V2) {
-        put_v2(out, &from, &to);
-    } else if (from.family == ADDR_NONE) {
-        buf_put_str(out, "PROXY UNKNOWN\r\n");
-    } else {
-        put_v1(out, &from, &to);
-    }
 }

@@ -4,7 +4,7 @@
  *   XCLIENT    replaces the client for all that the server decides; holds for the connection until the
  *              next one
  *   XFORWARD   only for the server's log; holds for one transaction
- *   PROXY      the first octets of a connection, which then belongs to one client for ever
+ *   PROXY      the first octets of a connection, which then belongs to one client for ever: core/proxy_put.h
  *
  * Pure.  Values of XCLIENT and XFORWARD are xtext (RFC 3461 4), "[UNAVAILABLE]" where nothing is known, and
  * an IPv6 address has "IPV6:" in front.  LOGIN is never said: nobody logs in here.  A command has at most 512
@@ -31,12 +31,5 @@ void identity_put_xforward(struct buf *out, const struct envelope *env, unsigned
 
 /* The client's own EHLO or HELO name, if a server can be expected to take it. */
 bool identity_helo_usable(struct slice helo);
-
-/*
- * The header of the PROXY protocol (`how`: IDENTITY_PROXY_V1 or _V2).  `client` NULL, or of no family: the
- * connection is our own (UNKNOWN, LOCAL).  An IPv4 and an IPv6 end are both written as IPv6.
- */
-void identity_put_proxy(struct buf *out, enum config_identity how, const struct addr *client,
-                        const struct addr *local);
 
 #endif

@@ -3,7 +3,9 @@
  *
  * `opportunistic` and `required` encrypt without asking who it is (RFC 7435: a server in the same house,
  * often with a certificate of its own making); `verify` wants a chain to tls_ca and the server's name in the
- * certificate.  The last session ticket of each upstream is kept and tried again.
+ * certificate.  The last session ticket of each server is kept and tried again, with that server and under that
+ * name alone: a resumed session counts as verified without a certificate, so one server of an upstream must not
+ * be taken for another.
  */
 #include <openssl/err.h>
 #include <openssl/x509v3.h>
@@ -13,20 +15,24 @@
 struct tls_client {
     unsigned refs;
     SSL_CTX *ctx;
-    SSL_SESSION *session; /* of the last connection that gave one */
-    char *name;           /* tls_name, or NULL: the server's own */
+    char *name; /* tls_name, or NULL: the server's own */
     bool verify;
+};
+
+struct tls_resume {
+    SSL_SESSION *session; /* of the last connection that gave one; or NULL */
+    char *name;           /* that was verified in it */
 };
 
 static int on_new_session(SSL *ssl, SSL_SESSION *session)
 {
     struct tls_session *t = SSL_get_app_data(ssl);
 
-    if (t == NULL || t->client == NULL) {
+    if (t == NULL || t->resume == NULL) {
         return 0;
     }
-    SSL_SESSION_free(t->client->session);
-    t->client->session = session;
+    SSL_SESSION_free(t->resume->session);
+    t->resume->session = session;
     return 1; /* the reference is ours now */
 }
 
@@ -93,16 +99,34 @@ void tls_client_free(struct tls_client *t)
     if (t == NULL || --t->refs > 0) {
         return;
     }
-    SSL_SESSION_free(t->session);
     SSL_CTX_free(t->ctx);
     free(t->name);
     free(t);
 }
 
-/* SNI and the name to be verified; an address has no SNI (RFC 6066 3). */
-static void set_name(struct tls_client *t, SSL *ssl, const char *server)
+struct tls_resume *tls_resume_new(void)
 {
-    const char *name = t->name != NULL ? t->name : server;
+    return xcalloc(1, sizeof(struct tls_resume));
+}
+
+void tls_resume_free(struct tls_resume *r)
+{
+    if (r == NULL) {
+        return;
+    }
+    SSL_SESSION_free(r->session);
+    free(r->name);
+    free(r);
+}
+
+static const char *name_for(const struct tls_client *t, const char *server)
+{
+    return t->name != NULL ? t->name : server;
+}
+
+/* SNI and the name to be verified; an address has no SNI (RFC 6066 3). */
+static void set_name(struct tls_client *t, SSL *ssl, const char *name)
+{
     struct addr ip;
 
     if (addr_parse_ip(slice_str(name), &ip)) {
@@ -118,18 +142,36 @@ static void set_name(struct tls_client *t, SSL *ssl, const char *server)
     }
 }
 
-void tls_connect(struct tls_client *t, struct stream *s, const char *server)
+/* What was kept under another name is forgotten. */
+static void use_session(struct tls_resume *r, SSL *ssl, const char *name)
+{
+    if (r->name != NULL && strcmp(r->name, name) != 0) {
+        SSL_SESSION_free(r->session);
+        r->session = NULL;
+        free(r->name);
+        r->name = NULL;
+    }
+    if (r->name == NULL) {
+        r->name = xstrdup(name);
+    }
+    if (r->session != NULL) {
+        SSL_set_session(ssl, r->session);
+    }
+}
+
+void tls_connect(struct tls_client *t, struct stream *s, const char *server, struct tls_resume *resume)
 {
     SSL *ssl = SSL_new(t->ctx);
     struct tls_session *session;
 
     BUG_ON(ssl == NULL);
     SSL_set_connect_state(ssl);
-    set_name(t, ssl, server);
-    if (t->session != NULL) {
-        SSL_set_session(ssl, t->session);
+    set_name(t, ssl, name_for(t, server));
+    if (resume != NULL) {
+        use_session(resume, ssl, name_for(t, server));
     }
     session = tls_session_new(ssl);
     session->client = t;
+    session->resume = resume;
     stream_start_transport(s, &tls_transport, session);
 }

@@ -71,7 +71,8 @@ void tls_accept(struct tls_server *t, struct stream *s);
 
 /* ---- outbound ---- */
 
-struct tls_client; /* one an upstream of the configuration: CA, name, resumption cache */
+struct tls_client; /* one an upstream of the configuration: CA, name */
+struct tls_resume; /* the last session with one server, for the next connection to it */
 
 /*
  * NULL with an error if tls_ca cannot be read; with MATERIAL_ANCHORS in errs->lenient a client that trusts nobody.
@@ -81,8 +82,15 @@ struct tls_client *tls_client_new(const struct config_upstream *up, struct confi
 struct tls_client *tls_client_ref(struct tls_client *t); /* one more holder; NULL is allowed */
 void               tls_client_free(struct tls_client *t); /* of one holder; NULL is allowed */
 
-/* Starts the client side.  `server`: its name or address text, for SNI and verification (tls_name wins). */
-void tls_connect(struct tls_client *t, struct stream *s, const char *server);
+struct tls_resume *tls_resume_new(void) MUST_USE;
+void               tls_resume_free(struct tls_resume *r); /* no stream that was started with it is left */
+
+/*
+ * Starts the client side.  `server`: its name or address text, for SNI and verification (tls_name wins).  A
+ * session of `resume` (NULL: none is kept) is tried again only under the name that it was verified for: on
+ * resumption no certificate is seen.
+ */
+void tls_connect(struct tls_client *t, struct stream *s, const char *server, struct tls_resume *resume);
 
 /* ---- what came of it ---- */
 

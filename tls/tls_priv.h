@@ -35,7 +35,8 @@ struct tls_material {
 /* The state behind a stream (transport.c). */
 struct tls_session {
     SSL               *ssl;
-    struct tls_client *client; /* outbound: where a session for resumption goes; else NULL */
+    struct tls_client *client; /* outbound; else NULL */
+    struct tls_resume *resume; /* outbound: where a session for resumption goes; or NULL */
     char              *held;   /* plain octets of a record that must be repeated; NULL: none */
     size_t             held_len;
     unsigned           reads;    /* of the descriptor that this call may still make */

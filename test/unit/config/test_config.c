@@ -107,13 +107,17 @@ static void given_keys_are_set(void **state)
 
 static void kinds_set_other_defaults_and_given_keys_win(void **state)
 {
-    struct config *c =
-        load_good("upstreams:\n"
-                  "  e: {kind: exchange, servers: \"192.0.2.1:25\"}\n"
-                  "  f: {servers: \"192.0.2.2:25\", size: off, connections: 3, kind: exchange}\n"
-                  "  g: {kind: groupwise, servers: \"192.0.2.3:25\"}\n"
-                  "  h: {servers: \"192.0.2.4:25, [2001:db8::4]:26\", health: off, max_messages: off}\n"
-                  "domains: {a.example: e, b.example: f, c.example: g, d.example: h}\n");
+    struct config *c = load_good(
+        "upstreams:\n"
+        "  e: {kind: exchange, servers: \"192.0.2.1:25\"}\n"
+        "  f: {servers: \"192.0.2.2:25\", size: off, connections: 3, kind: exchange}\n"
+        "  g: {kind: groupwise, servers: \"192.0.2.3:25\"}\n"
+        "  h: {servers: \"192.0.2.4:25, [2001:db8::4]:26\", health: off, max_messages: off}\n"
+        "  p: {kind: postfix, servers: \"192.0.2.5:25\", ehlo: client}\n"
+        "  x: {kind: exim, servers: \"192.0.2.6:25\"}\n"
+        "  r: {kind: rspamd, servers: \"192.0.2.7:25\"}\n"
+        "domains: {a.example: e, b.example: f, c.example: g, d.example: h, e.example: p, f.example: x, "
+        "g.example: r}\n");
 
     (void)state;
     assert_int_equal(c->upstreams[0].connections, 18);
@@ -131,6 +135,12 @@ static void kinds_set_other_defaults_and_given_keys_win(void **state)
     assert_string_equal(c->upstreams[3].server[1].host, "2001:db8::4");
     assert_int_equal(c->upstreams[3].server[1].address.port, 26);
     assert_int_equal(c->upstreams[3].index, 3);
+    assert_int_equal(c->upstreams[3].ehlo, EHLO_AUTO);
+    assert_int_equal(c->upstreams[0].max_messages, 0);       /* auto */
+    assert_int_equal(c->upstreams[4].idle_timeout_ms, 9000); /* B9 */
+    assert_int_equal(c->upstreams[4].ehlo, EHLO_CLIENT);
+    assert_int_equal(c->upstreams[5].max_messages, 10); /* A7 */
+    assert_int_equal(c->upstreams[6].identity, IDENTITY_XCLIENT);
     config_free(c);
 }
 

@@ -25,8 +25,8 @@ static void put_fields(const struct config *c, struct buf *b)
         buf_putf(b, "%s %d %d %d %s %s %d %u %" PRIu64 " %" PRIu64 " %u ", u->name, (int)u->kind,
                  (int)u->balance, (int)u->tls, u->tls_ca, u->tls_name, (int)u->identity, u->connections,
                  u->size, u->remember_unknown_ms, u->keep_idle);
-        buf_putf(b, "%" PRIu64 " %" PRIu64 " %" PRIu64 " %" PRIu64 " %u ", u->hold_ms, u->queue_wait_ms,
-                 u->idle_timeout_ms, u->max_age_ms, u->max_messages);
+        buf_putf(b, "%" PRIu64 " %" PRIu64 " %" PRIu64 " %" PRIu64 " %u %d ", u->hold_ms, u->queue_wait_ms,
+                 u->idle_timeout_ms, u->max_age_ms, u->max_messages, (int)u->ehlo);
         buf_putf(b, "%" PRIu64 " %" PRIu64 " %" PRIu64 " %" PRIu64 " ", u->timeouts.connect_ms,
                  u->timeouts.greeting_ms, u->timeouts.command_ms, u->timeouts.final_reply_ms);
         buf_putf(b, "%" PRIu64 " %u %u %u %" PRIu64, u->health.interval_ms, u->health.fall, u->health.rise,
@@ -99,7 +99,7 @@ static void what_is_printed_loads_to_an_equal_snapshot(void **state)
         "  g: {kind: groupwise, servers: \"192.0.2.3:25\", health: off, remember_unknown: off, keep_idle: "
         "off, max_age: off}\n"
         "  h: {servers: \"192.0.2.4:25, [2001:db8::4]:26\", rate: off, max_messages: off, balance: "
-        "round_robin, tls: off}\n"
+        "round_robin, tls: off, ehlo: ours}\n"
         "domains: {a.example: e, .a.example: f, c.example: {upstream: g, validate: none}, d.example: h, 1e3: "
         "h}\n",
     };

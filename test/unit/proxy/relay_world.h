@@ -92,6 +92,7 @@ static inline void default_upstream(struct config_upstream *up)
     up->idle_timeout_ms = 45000;
     up->max_age_ms = 480000;
     up->max_messages = 100;
+    up->ehlo = EHLO_AUTO;
     up->timeouts.connect_ms = 1000;
     up->timeouts.greeting_ms = 150;
     up->timeouts.command_ms = 150;

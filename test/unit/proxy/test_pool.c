@@ -928,6 +928,79 @@ static void connections_of_other_processes_count_and_their_older_waiters_come_fi
     world_fini(&w);
 }
 
+/* ---- what wears a connection out ---- */
+
+static void a7_messages_over_a_connection_depend_on_the_banner(void **state)
+{
+    static const struct {
+        const char *label, *banner;
+        unsigned max_messages, connections; /* for 12 messages */
+    } cases[] = {
+        { "auto", "220 mx ESMTP Postfix\r\n", 0, 1 },
+        { "auto, Exim", "220 mx.test ESMTP Exim 4.96 Sat, 01 Jan 2022 00:00:00 +0000\r\n", 0, 2 },
+        { "auto, Exim in the second line", "220-mx.test ESMTP Exim 4.96\r\n220 be nice\r\n", 0, 2 },
+        { "auto, a host of that name", "220 exim.test ESMTP Postfix\r\n", 0, 1 },
+        { "100, Exim", "220 mx.test ESMTP Exim 4.96\r\n", 100, 1 },
+        { "5", "220 mx ESMTP\r\n", 5, 3 },
+    };
+
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+        struct world w;
+
+        world_init(&w, 1);
+        world_up(&w)->max_messages = cases[i].max_messages;
+        fake_rule_add(&w.fake[0], SAY("GREETING", cases[i].banner));
+        world_go(&w);
+        for (int k = 0; k < 12; k++) {
+            assert_int_equal(deliver_one(&w, "192.0.2.1"), 250);
+            run_ms(&w, 5);
+        }
+        if (w.fake[0].accepted != cases[i].connections) {
+            fail_msg("%s: %u connections", cases[i].label, w.fake[0].accepted);
+        }
+        world_fini(&w);
+    }
+}
+
+/* Envelopes of one recipient each, all refused: how many does a connection carry? */
+static unsigned refused_on_one(const char *reply, unsigned rcpts)
+{
+    struct world w;
+    unsigned n = 0;
+
+    world_init(&w, 1);
+    world_up(&w)->remember_unknown_ms = CONFIG_OFF;
+    fake_rule_add(&w.fake[0], (struct fake_rule){ "RCPT", reply, DO_SAY, 0, "bad", 0 });
+    world_go(&w);
+    while (w.fake[0].accepted < 2 && n < 100) {
+        struct mail m;
+
+        mail_init(&m, &w, "192.0.2.1");
+        for (unsigned i = 0; i < rcpts; i++) {
+            (void)rcpt(&m, "bad@corp.test");
+        }
+        mail_fini(&m);
+        run_ms(&w, 5);
+        n++;
+    }
+    assert_int_equal(deliver_one(&w, "192.0.2.2"), 250); /* the next has a fresh one, or soon will */
+    world_fini(&w);
+    return n - 1;
+}
+
+/* Postfix sleeps before every reply behind ten refusals: another client's mail would wait for it. */
+static void a8_a_connection_that_carried_refusals_is_given_up(void **state)
+{
+    (void)state;
+    assert_int_equal(refused_on_one("550 5.1.1 unknown\r\n", 1), 5);
+    assert_int_equal(refused_on_one("450 4.2.1 later\r\n", 1), 5);
+    assert_int_equal(refused_on_one("550 5.1.1 unknown\r\n", 6), 2);  /* ten refusals */
+    assert_int_equal(refused_on_one("550 5.1.1 unknown\r\n", 20), 1); /* in one */
+    assert_int_equal(refused_on_one("450 4.7.0 too many errors\r\n", 1), 1);
+    assert_int_equal(refused_on_one("250 2.1.5 fine\r\n", 1), 50); /* and RSET counts as junk for it */
+}
+
 /* ---- several servers ---- */
 
 /* A reload ends an older generation: what the younger one counts in must not be given to another upstream. */
@@ -1122,6 +1195,36 @@ static void probes_learn_keywords_and_only_what_all_have_is_offered(void **state
     world_fini(&w);
 }
 
+/* One upstream that never answered took 8BITMIME, SMTPUTF8 and DSN from the domains of all others. */
+static void a22_a_server_that_was_never_heard_has_no_vote(void **state)
+{
+    struct state_keywords heard = { .known = true, .eightbitmime = true, .dsn = true, .at_ms = 1 };
+    struct state_keywords recalled = { .known = true, .eightbitmime = true };
+    struct relay_keywords k;
+    struct world w;
+
+    (void)state;
+    world_init(&w, 2);
+    w.conf->upstreams[1] = w.conf->upstreams[0];
+    w.conf->upstreams[1].name = "silent";
+    w.conf->upstreams[1].index = 1;
+    w.conf->upstreams[1].server_count = 1;
+    w.conf->upstreams[1].server[0].address.port = 1;
+    w.conf->upstream_count = 2;
+    world_go(&w);
+    upstreams_keywords(w.ups, &k);
+    assert_false(k.eightbitmime || k.dsn || k.smtputf8); /* nobody was heard */
+    state_keywords_set(w.state, world_server(&w, 0), &heard);
+    run_ms(&w, 1100);
+    upstreams_keywords(w.ups, &k);
+    assert_true(k.eightbitmime && k.dsn && !k.smtputf8);
+    state_keywords_set(w.state, world_server(&w, 1), &recalled); /* from before a restart: that counts */
+    run_ms(&w, 1100);
+    upstreams_keywords(w.ups, &k);
+    assert_true(k.eightbitmime && !k.dsn && !k.smtputf8);
+    world_fini(&w);
+}
+
 static void probes_mark_a_server_down_and_up_again(void **state)
 {
     struct world w;
@@ -1313,6 +1416,8 @@ int main(void)
         cmocka_unit_test(who_waits_too_long_is_told_so),
         cmocka_unit_test(a_rate_spreads_messages),
         cmocka_unit_test(connections_of_other_processes_count_and_their_older_waiters_come_first),
+        cmocka_unit_test(a7_messages_over_a_connection_depend_on_the_banner),
+        cmocka_unit_test(a8_a_connection_that_carried_refusals_is_given_up),
         cmocka_unit_test(areas_last_as_long_as_a_configuration_names_their_upstream),
         cmocka_unit_test(the_next_server_takes_over_when_the_way_to_the_first_fails),
         cmocka_unit_test(an_answer_is_no_reason_to_ask_another_server),
@@ -1321,6 +1426,7 @@ int main(void)
         cmocka_unit_test(balance_says_which_server_is_next),
         cmocka_unit_test(least_sessions_spreads_what_is_open_at_once),
         cmocka_unit_test(probes_learn_keywords_and_only_what_all_have_is_offered),
+        cmocka_unit_test(a22_a_server_that_was_never_heard_has_no_vote),
         cmocka_unit_test(probes_mark_a_server_down_and_up_again),
         cmocka_unit_test(a_relay_may_be_freed_in_any_state),
         cmocka_unit_test(a_vanished_client_in_an_envelope_leaves_a_clean_connection),

@@ -2,6 +2,7 @@
  * test_upstream_identity.c - what a server is told about the client: XCLIENT, XFORWARD, PROXY (XCL-02 to
  * XCL-08, PXY-14), and that it is never told of one client in the name of another.
  */
+#include "core/proxy_put.h"
 #include "proxy/proxy_header.h"
 #include "proxy/upstream_identity.h"
 #include "test/unit/proxy/relay_world.h"
@@ -149,17 +150,16 @@ static void headers_of_version_1_are_exact(void **state)
         { "[2001:db8::1]:4711", "[2001:db8::2]:25", "PROXY TCP6 2001:db8::1 2001:db8::2 4711 25\r\n" },
         { "192.0.2.1:4711", "[2001:db8::2]:25", "PROXY TCP6 ::ffff:192.0.2.1 2001:db8::2 4711 25\r\n" },
         { "192.0.2.1:4711", NULL, "PROXY TCP4 192.0.2.1 0.0.0.0 4711 0\r\n" },
-        { NULL, "198.51.100.2:25", "PROXY UNKNOWN\r\n" },
     };
 
     (void)state;
     for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
-        struct addr client = rows[i][0] ? endpoint(rows[i][0]) : nowhere;
+        struct addr client = endpoint(rows[i][0]);
         struct addr local = rows[i][1] ? endpoint(rows[i][1]) : nowhere;
         struct buf out;
 
         buf_init(&out, 512);
-        identity_put_proxy(&out, IDENTITY_PROXY_V1, &client, &local);
+        proxy_put(&out, 1, &client, &local);
         assert_string_equal(out.ptr, rows[i][2]);
         buf_fini(&out);
     }
@@ -181,16 +181,12 @@ static void headers_of_both_versions_can_be_read(void **state)
         size_t used = 0;
 
         buf_init(&out, 512);
-        identity_put_proxy(&out, i % 2 ? IDENTITY_PROXY_V2 : IDENTITY_PROXY_V1, &client, &local);
+        proxy_put(&out, i % 2 ? 2 : 1, &client, &local);
         assert_int_equal(proxy_header_parse(buf_slice(&out), &h, &used), PROXY_DONE);
         assert_int_equal(used, out.len);
         assert_true(h.announced && addr_same_ip(&h.source, &client) && addr_same_ip(&h.destination, &local));
         assert_int_equal(h.source.port, client.port);
         assert_int_equal(h.destination.port, local.port);
-        buf_reset(&out);
-        identity_put_proxy(&out, i % 2 ? IDENTITY_PROXY_V2 : IDENTITY_PROXY_V1, NULL, NULL);
-        assert_int_equal(proxy_header_parse(buf_slice(&out), &h, &used), PROXY_DONE);
-        assert_false(h.announced);
         buf_fini(&out);
     }
 }
@@ -351,7 +347,10 @@ static const struct row rows[] = {
     { "XCLIENT 550", XC, SAYS("XCLIENT", "550 5.7.0 no\r\n"), 451, "4.3.5", false, false },
     { "XCLIENT 451", XC, SAYS("XCLIENT", "451 4.3.0 no\r\n"), 451, "4.3.5", false, false },
     { "XCLIENT 421", XC, { "XCLIENT", "421 bye\r\n", DO_SAY_CLOSE, 0, NULL, 0 }, 451, "4.3.2", false, false },
-    { "XCLIENT 250", XC, SAYS("XCLIENT", "250 ok\r\n"), 451, "4.3.0", false, false },
+    { "A17: XCLIENT 250", XC, SAYS("XCLIENT", "250 ok\r\n"), 250, "2.0.0", true, false },
+    { "A17: XCLIENT of two lines", XC, SAYS("XCLIENT", "220-hi\r\n220 there\r\n"), 250, "2.0.0", true,
+      false },
+    { "XCLIENT 354", XC, SAYS("XCLIENT", "354 go\r\n"), 451, "4.3.0", false, false },
     { "XCLIENT 220 and more", XC, SAYS("XCLIENT", "220 hi\r\n250 evil\r\n"), 451, "4.3.0", false, false },
     { "XCLIENT closed", XC, CLOSES("XCLIENT"), 451, "4.4.2", false, false },
     { "XCLIENT mute", XC, { "XCLIENT", "", DO_MUTE, 0, NULL, 0 }, 451, "4.4.2", false, false },
@@ -369,6 +368,7 @@ static const struct row rows[] = {
       "4.3.2",
       true,
       false },
+    { "A17: XFORWARD 220", XF, SAYS("XFORWARD", "220 ok\r\n"), 250, "2.0.0", true, false },
     { "XFORWARD 354", XF, SAYS("XFORWARD", "354 what\r\n"), 451, "4.3.0", true, false },
     { "XFORWARD closed", XF, CLOSES("XFORWARD"), 451, "4.4.2", false, false },
 };
@@ -544,29 +544,145 @@ static void proxy_version_2_is_binary(void **state)
     world_fini(&w);
 }
 
-static void probes_announce_nobody(void **state)
+/* Postfix and Haraka refuse who announces nobody (UNKNOWN, LOCAL). */
+static void a21_probes_announce_our_own_address(void **state)
 {
-    static const struct {
-        enum config_identity how;
-        const char *want;
-    } cases[] = {
-        { IDENTITY_PROXY_V1, "1:PROXY UNKNOWN\n1:EHLO" },
-        { IDENTITY_PROXY_V2, "1:0d0a0d0a000d0a515549540a20000000\n1:EHLO" },
-        { IDENTITY_XCLIENT, "1:EHLO mx.test\n1:QUIT\n" },
-    };
+    static const enum config_identity how[] = { IDENTITY_PROXY_V1, IDENTITY_PROXY_V2 };
 
     (void)state;
-    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+    for (size_t i = 0; i < ARRAY_LEN(how); i++) {
         struct world w;
+        char want[200];
+        const char *at;
 
-        identity_world(&w, cases[i].how, XCLIENT_ALL);
-        w.fake[0].header_v2 = cases[i].how == IDENTITY_PROXY_V2;
+        identity_world(&w, how[i], XCLIENT_ALL);
+        w.fake[0].header_v2 = how[i] == IDENTITY_PROXY_V2;
         w.probes = true;
         world_go(&w);
         run_ms(&w, 60);
-        assert_true(slice_starts(buf_slice(&w.fake[0].lines), slice_str(cases[i].want)));
+        if (how[i] == IDENTITY_PROXY_V1) {
+            snprintf(want, sizeof(want), " %u\n1:EHLO", w.fake[0].addr.port);
+            assert_true(
+                slice_starts(buf_slice(&w.fake[0].lines), SLICE("1:PROXY TCP4 127.0.0.1 127.0.0.1 ")));
+        } else {
+            snprintf(want, sizeof(want), "%04x\n1:EHLO", w.fake[0].addr.port);
+            assert_true(slice_starts(buf_slice(&w.fake[0].lines),
+                                     SLICE("1:0d0a0d0a000d0a515549540a2111000c7f0000017f000001")));
+        }
+        at = strstr(w.fake[0].lines.ptr, want);
+        assert_non_null(at);
+        assert_null(strstr(w.fake[0].lines.ptr, " 0 ")); /* our own port is said too */
         world_fini(&w);
     }
+}
+
+/* ---- EHLO ---- */
+
+static const struct {
+    const char *label;
+    enum config_ehlo ehlo;
+    enum config_identity identity;
+    const char *helo[2]; /* of two clients */
+    const char *said[2]; /* in the EHLO before the mail of each; "": none was needed */
+} hello_rows[] = {
+    { "A18: auto", EHLO_AUTO, IDENTITY_NONE, { "a.test", "b.test" }, { "mx.test", "" } },
+    { "A18: auto, PROXY", EHLO_AUTO, IDENTITY_PROXY_V1, { "a.test", "b.test" }, { "a.test", "b.test" } },
+    { "A18: auto, PROXY, a literal",
+      EHLO_AUTO,
+      IDENTITY_PROXY_V2,
+      { "[192.0.2.1]", "x" },
+      { "[192.0.2.1]", "x" } },
+    { "A18: auto, PROXY, an illegal name",
+      EHLO_AUTO,
+      IDENTITY_PROXY_V1,
+      { "a b", "" },
+      { "mx.test", "mx.test" } },
+    { "A18: auto, XCLIENT", EHLO_AUTO, IDENTITY_XCLIENT, { "a.test", "b.test" }, { "a.test", "b.test" } },
+    { "A18: ours, PROXY", EHLO_OURS, IDENTITY_PROXY_V1, { "a.test", "b.test" }, { "mx.test", "mx.test" } },
+    { "A18: ours, XCLIENT", EHLO_OURS, IDENTITY_XCLIENT, { "a.test", "b.test" }, { "mx.test", "mx.test" } },
+    { "A18: client", EHLO_CLIENT, IDENTITY_NONE, { "a.test", "b.test" }, { "a.test", "b.test" } },
+    { "A18: client, the same name", EHLO_CLIENT, IDENTITY_NONE, { "a.test", "a.test" }, { "a.test", "" } },
+    { "A18: client, an illegal name",
+      EHLO_CLIENT,
+      IDENTITY_NONE,
+      { "a.test", "a b" },
+      { "a.test", "mx.test" } },
+    { "A18: client, XFORWARD",
+      EHLO_CLIENT,
+      IDENTITY_XFORWARD,
+      { "a.test", "b.test" },
+      { "a.test", "b.test" } },
+    { "A18: client, XCLIENT", EHLO_CLIENT, IDENTITY_XCLIENT, { "a.test", "b.test" }, { "a.test", "b.test" } },
+};
+
+/* The name in the last EHLO behind the offset; "" if there was none. */
+static const char *last_hello(const struct fake *f, size_t from)
+{
+    static char name[300];
+    const char *at = f->lines.ptr + from, *found = NULL;
+
+    while ((at = strstr(at, ":EHLO ")) != NULL) {
+        found = at + 6;
+        at++;
+    }
+    snprintf(name, sizeof(name), "%.*s", found ? (int)strcspn(found, "\n") : 0, found ? found : "");
+    return name;
+}
+
+static void a18_ehlo_has_the_name_that_is_configured(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LEN(hello_rows); i++) {
+        struct world w;
+
+        identity_world(&w, hello_rows[i].identity,
+                       "250-PIPELINING\r\n250-XCLIENT ADDR\r\n250-XFORWARD ADDR\r\n");
+        world_up(&w)->ehlo = hello_rows[i].ehlo;
+        w.fake[0].header_v2 = hello_rows[i].identity == IDENTITY_PROXY_V2;
+        world_go(&w);
+        for (size_t k = 0; k < 2; k++) {
+            size_t before = w.fake[0].lines.len;
+            const char *said;
+
+            assert_int_equal(deliver_from(&w, k ? "192.0.2.2:2" : "192.0.2.1:1", hello_rows[i].helo[k]), 250);
+            run_ms(&w, 20);
+            said = last_hello(&w.fake[0], before);
+            if (strcmp(said, hello_rows[i].said[k]) != 0) {
+                fail_msg("%s: client %zu: %s\n%s", hello_rows[i].label, k, said, w.fake[0].lines.ptr);
+            }
+        }
+        world_fini(&w);
+    }
+}
+
+/* With `client` the EHLO of the next one stands between RSET and its MAIL. */
+static void a18_clients_on_one_connection_are_not_mixed_up(void **state)
+{
+    struct world w;
+    struct mail a, b;
+
+    (void)state;
+    identity_world(&w, IDENTITY_NONE, "250-PIPELINING\r\n");
+    world_up(&w)->ehlo = EHLO_CLIENT;
+    world_up(&w)->connections = 1;
+    world_up(&w)->hold_ms = 20;
+    world_go(&w);
+    client_init(&a, &w, "192.0.2.1:1", "a.test");
+    client_init(&b, &w, "192.0.2.2:2", "b.test");
+    a.env.sender = SLICE("a@a.test");
+    b.env.sender = SLICE("b@b.test");
+    assert_int_equal(rcpt(&a, "user@corp.test"), 250);
+    assert_int_equal(rcpt(&b, "user@corp.test"), 250);
+    assert_int_equal(message(&a, BODY), 250);
+    assert_int_equal(message(&b, BODY), 250);
+    assert_string_equal(w.fake[0].lines.ptr,
+                        "1:EHLO a.test\n1:MAIL FROM:<a@a.test>\n1:RCPT TO:<user@corp.test>\n1:RSET\n"
+                        "1:EHLO b.test\n1:MAIL FROM:<b@b.test>\n1:RCPT TO:<user@corp.test>\n1:RSET\n"
+                        "1:EHLO a.test\n1:MAIL FROM:<a@a.test>\n1:RCPT TO:<user@corp.test>\n1:DATA\n"
+                        "1:EHLO b.test\n1:MAIL FROM:<b@b.test>\n1:RCPT TO:<user@corp.test>\n1:DATA\n");
+    mail_fini(&a);
+    mail_fini(&b);
+    world_fini(&w);
 }
 
 /* ---- the client leaves, at any moment; the next one is not taken for it ---- */
@@ -635,7 +751,9 @@ int main(void)
         cmocka_unit_test(xforward_does_not_outlive_a_refused_mail),
         cmocka_unit_test(proxy_headers_lead_and_connections_are_not_shared),
         cmocka_unit_test(proxy_version_2_is_binary),
-        cmocka_unit_test(probes_announce_nobody),
+        cmocka_unit_test(a21_probes_announce_our_own_address),
+        cmocka_unit_test(a18_ehlo_has_the_name_that_is_configured),
+        cmocka_unit_test(a18_clients_on_one_connection_are_not_mixed_up),
         cmocka_unit_test(the_client_may_leave_at_any_turn),
     };
 

@@ -178,6 +178,44 @@ static void sessions_are_resumed(void **state)
     tls_world_fini(&w);
 }
 
+/* Both have the same ticket keys: a session of the good one must not open the door to the other. */
+static void c12_a_session_is_never_tried_with_another_server(void **state)
+{
+    struct world w;
+
+    (void)state;
+    world_init(&w, 2);
+    world_up(&w)->tls = UP_TLS_VERIFY;
+    world_up(&w)->tls_ca = authority.path;
+    world_up(&w)->tls_name = "mail.corp.test";
+    world_up(&w)->timeouts.command_ms = 400;
+    world_up(&w)->balance = BALANCE_ROUND_ROBIN;
+    world_up(&w)->keep_idle = 0;
+    for (size_t i = 0; i < 2; i++) {
+        world_up(&w)->server[i].host = "127.0.0.1";
+        w.fake[i].ehlo = EHLO_PLAIN;
+        w.fake[i].tls = server_with(&certs[i == 0 ? CERT_GOOD : CERT_OTHER_NAME]);
+    }
+    world_go(&w);
+    for (int i = 0; i < 4; i++) {
+        assert_int_equal(deliver_one(&w, "192.0.2.1"), 250);
+        run_ms(&w, 20);
+    }
+    assert_true(w.fake[1].accepted > 0);
+    assert_int_equal(w.fake[1].messages, 0);
+    assert_int_equal(w.fake[1].resumed, 0);
+    assert_int_equal(w.fake[0].messages, 4);
+    assert_int_equal(w.fake[0].resumed, 3);
+    for (size_t i = 0; i < 2; i++) {
+        struct tls_server *t = w.fake[i].tls;
+
+        fake_close_all(&w.fake[i]);
+        w.fake[i].tls = NULL;
+        tls_server_free(t);
+    }
+    world_fini(&w);
+}
+
 static void sni_is_the_name_of_the_server_or_the_configured_one(void **state)
 {
     static const char *const rows[][3] = {
@@ -285,25 +323,47 @@ static const struct row rows[] = {
       0,
       false,
       false },
-    { "opportunistic: injection", OPP, STARTTLS_SAYS("220 go\r\n250-evil\r\n250 SIZE 1\r\n"), 451, "4.4.1", 1,
-      false, 0, false, false },
-    { "opportunistic: injection of a part", OPP, STARTTLS_SAYS("220 go\r\n2"), 451, "4.4.1", 1, false, 0,
+    { "A17: opportunistic: injection", OPP, STARTTLS_SAYS("220 go\r\n250-evil\r\n250 SIZE 1\r\n"), 250,
+      "2.0.0", 2, true, 0, false, false },
+    { "A17: opportunistic: injection of a part", OPP, STARTTLS_SAYS("220 go\r\n2"), 250, "2.0.0", 2, true, 0,
       false, false },
-    { "opportunistic: two lines", OPP, STARTTLS_SAYS("220-go\r\n220 go\r\n"), 451, "4.4.1", 1, false, 0,
+    { "A17: opportunistic: two lines", OPP, STARTTLS_SAYS("220-go\r\n220 go\r\n"), 250, "2.0.0", 2, true, 0,
       false, false },
-    { "opportunistic: 250", OPP, STARTTLS_SAYS("250 go\r\n"), 451, "4.4.1", 1, false, 0, false, false },
-    { "opportunistic: 354", OPP, STARTTLS_SAYS("354 go\r\n"), 451, "4.4.1", 1, false, 0, false, false },
-    { "opportunistic: 421",
+    { "A17: opportunistic: 250", OPP, STARTTLS_SAYS("250 go\r\n"), 250, "2.0.0", 2, true, 0, false, false },
+    { "A17: opportunistic: 354", OPP, STARTTLS_SAYS("354 go\r\n"), 250, "2.0.0", 2, true, 0, false, false },
+    { "A17: opportunistic: no reply", OPP, STARTTLS_SAYS("what?\r\n"), 250, "2.0.0", 2, true, 0, false,
+      false },
+    { "A17: opportunistic: 421",
       OPP,
       { "STARTTLS", "421 bye\r\n", DO_SAY_CLOSE, 0, NULL, 0 },
-      451,
-      "4.4.1",
-      1,
-      false,
+      250,
+      "2.0.0",
+      2,
+      true,
       0,
       false,
       false },
-    { "opportunistic: no answer", OPP, STARTTLS_DOES(DO_MUTE), 451, "4.4.1", 1, false, 0, false, false },
+    { "A17: opportunistic: no answer", OPP, STARTTLS_DOES(DO_MUTE), 250, "2.0.0", 2, true, 0, false, false },
+    { "A17: opportunistic: EHLO in TLS refused",
+      OPP,
+      { "EHLO", "450 4.3.0 later\r\n", DO_SAY, 2, NULL, 0 },
+      250,
+      "2.0.0",
+      2,
+      true,
+      0,
+      false,
+      false },
+    { "A17: opportunistic: EHLO in TLS not answered",
+      OPP,
+      { "EHLO", "", DO_MUTE, 2, NULL, 0 },
+      250,
+      "2.0.0",
+      2,
+      true,
+      0,
+      false,
+      false },
     { "opportunistic: expired certificate", OPP, NO_RULE, 250, "2.0.0", 1, false, CERT_EXPIRED, false,
       false },
 
@@ -315,6 +375,10 @@ static const struct row rows[] = {
       false },
     { "required: garbage", REQ, NO_RULE, 451, "4.7.0", 1, false, 0, true, false },
     { "required: 220 and silence", REQ, STARTTLS_SAYS("220 go\r\n"), 451, "4.7.0", 1, false, 0, false,
+      false },
+    { "required: two lines", REQ, STARTTLS_SAYS("220-go\r\n220 go\r\n"), 451, "4.4.1", 1, false, 0, false,
+      false },
+    { "required: 250 and no handshake", REQ, STARTTLS_SAYS("250 go\r\n"), 451, "4.7.0", 1, false, 0, false,
       false },
     { "required: closed", REQ, STARTTLS_DOES(DO_CLOSE), 451, "4.7.0", 1, false, 0, false, false },
     { "required: injection", REQ, STARTTLS_SAYS("220 go\r\n250 evil\r\n"), 451, "4.4.1", 1, false, 0, false,
@@ -522,6 +586,7 @@ int main(void)
         cmocka_unit_test(without_tls_nothing_is_asked_for),
         cmocka_unit_test(encrypted_connections_are_kept_and_used_again),
         cmocka_unit_test(sessions_are_resumed),
+        cmocka_unit_test(c12_a_session_is_never_tried_with_another_server),
         cmocka_unit_test(sni_is_the_name_of_the_server_or_the_configured_one),
         cmocka_unit_test(a_long_message_arrives_as_it_is),
         cmocka_unit_test(every_kind_of_server_is_met),

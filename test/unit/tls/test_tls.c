@@ -190,7 +190,7 @@ static void both_sides_agree_and_say_on_what(void **state)
     assert_false(tls_info(a.s, &info));
     assert_string_equal(tls_error(a.s), "no TLS");
     tls_accept(server, a.s);
-    tls_connect(client, b.s, "mx.example");
+    tls_connect(client, b.s, "mx.example", NULL);
     assert_true(both_open());
     assert_true(tls_info(a.s, &info));
     assert_string_equal(info.version, "TLS1.3");
@@ -209,7 +209,7 @@ static void records_cut_at_every_octet_arrive_unchanged(void **state)
     (void)state;
     two_streams_relayed();
     tls_accept(server, a.s);
-    tls_connect(client, b.s, "mx.example");
+    tls_connect(client, b.s, "mx.example", NULL);
     assert_true(both_open());
     for (size_t i = 0; i < 40; i++) { /* many small records and a few larger ones */
         stream_write(b.s, slice_of(big + i * 50, 50));
@@ -232,7 +232,7 @@ static void a_mebibyte_goes_both_ways_through_slow_readers(void **state)
     (void)state;
     two_streams();
     tls_accept(server, a.s);
-    tls_connect(client, b.s, "mx.example");
+    tls_connect(client, b.s, "mx.example", NULL);
     assert_true(both_open());
     stream_set_input_max(a.s, 3000);
     stream_set_input_max(b.s, 70000);
@@ -262,7 +262,7 @@ static void the_queue_and_the_body_keep_their_order(void **state)
     (void)state;
     two_streams();
     tls_accept(server, a.s);
-    tls_connect(client, b.s, "mx.example");
+    tls_connect(client, b.s, "mx.example", NULL);
     assert_true(both_open());
     for (int i = 0; len + 20000 < sizeof(want); i++) {
         struct slice small = slice_of(big + i, (size_t)i % 700);
@@ -292,19 +292,26 @@ static void the_queue_and_the_body_keep_their_order(void **state)
     close_both();
 }
 
-static bool resumes_at(struct tls_server *t)
+static struct tls_resume *resume;
+
+static bool resumes_as(struct tls_server *t, const char *name)
 {
     struct tls_info info = { 0 };
 
     two_streams();
     tls_accept(t, a.s);
-    tls_connect(client, b.s, "mx.example");
+    tls_connect(client, b.s, name, resume);
     assert_true(both_open());
     stream_write(a.s, SLICE("x")); /* the ticket comes with it */
     (void)run_for(20);
     assert_true(tls_info(a.s, &info));
     close_both();
     return info.resumed;
+}
+
+static bool resumes_at(struct tls_server *t)
+{
+    return resumes_as(t, "mx.example");
 }
 
 static void sessions_are_resumed_at_any_worker(void **state)
@@ -314,6 +321,7 @@ static void sessions_are_resumed_at_any_worker(void **state)
 
     (void)state;
     client = fresh;
+    resume = tls_resume_new();
     assert_false(resumes_at(server));
     assert_true(resumes_at(server));
     assert_true(resumes_at(other)); /* the keys are in the shared memory */
@@ -321,6 +329,10 @@ static void sessions_are_resumed_at_any_worker(void **state)
     tls_tickets_prepare(share);
     assert_false(resumes_at(other)); /* other keys: a whole handshake, not an error */
     assert_true(resumes_at(server));
+    assert_false(resumes_as(server, "mx2.example")); /* C12: nobody has seen a certificate for this name */
+    assert_true(resumes_as(server, "mx2.example"));
+    assert_false(resumes_at(server));
+    tls_resume_free(resume);
     client = kept;
     tls_client_free(fresh);
     tls_server_free(other);
@@ -798,7 +810,7 @@ static void an_idle_connection_has_no_buffer(void **state)
     (void)state;
     two_streams();
     tls_accept(server, a.s);
-    tls_connect(client, b.s, "mx.example");
+    tls_connect(client, b.s, "mx.example", NULL);
     assert_true(both_open());
     stream_write(a.s, SLICE("250 one\r\n"));
     stream_write(b.s, SLICE("NOOP\r\n"));
@@ -936,7 +948,7 @@ static void a_stream_may_be_closed_at_any_step_of_the_handshake(void **state)
     for (int steps = 0; steps < 8; steps++) {
         two_streams();
         tls_accept(server, a.s);
-        tls_connect(client, b.s, "mx.example");
+        tls_connect(client, b.s, "mx.example", NULL);
         for (int i = 0; i < steps; i++) {
             (void)run_for(0);
         }
