@@ -356,19 +356,10 @@ static bool say_hello(struct visit *v)
     return false;
 }
 
-static bool has_word(struct slice text, struct slice word)
-{
-    struct slice w = slice_token(&text);
-
-    while (!slice_empty(w) && !slice_eq_nocase(w, word))
-        w = slice_token(&text);
-    return !slice_empty(w);
-}
-
 /* What the banner says of the software, and that means for our keys. */
 static void say_software(struct visit *v)
 {
-    if (has_word(buf_slice(&v->reply), SLICE("Exim"))) {
+    if (slice_has_word(buf_slice(&v->reply), SLICE("Exim"))) {
         if (v->u->max_messages == 0)
             say(v, FOUND_OK,
                 "is Exim: it gets 10 messages a connection, because it leaves more to its queue runner "
@@ -378,7 +369,7 @@ static void say_software(struct visit *v)
                 "is Exim, which leaves what comes behind the tenth message of a connection to its queue "
                 "runner (smtp_accept_queue_per_connection): let `max_messages` be auto");
     }
-    if (has_word(buf_slice(&v->reply), SLICE("Postfix")) && v->u->connections > POSTFIX_CLIENT)
+    if (slice_has_word(buf_slice(&v->reply), SLICE("Postfix")) && v->u->connections > POSTFIX_CLIENT)
         say(v, FOUND_WARN,
             "is Postfix, which takes 50 connections from one address (smtpd_client_connection_count_limit): "
             "`connections` is more");
@@ -393,7 +384,7 @@ static void say_no_banner(struct visit *v, unsigned code)
         why = "does not greet us behind the header of the PROXY protocol: does it expect one, and from this "
               "address?";
     else if (code == 421)
-        why = "limits us at connect";
+        why = "limits us at connect, or expects the header of the PROXY protocol (`identity`)";
     else if (code == 521)
         why = "takes no mail at all";
     else if (code == 0)

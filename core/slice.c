@@ -106,6 +106,22 @@ struct slice slice_token(struct slice *s)
     return slice_take(rest, len);
 }
 
+bool slice_has_word(struct slice text, struct slice word)
+{
+    while (!slice_empty(text)) {
+        struct slice line = slice_cut(&text, '\n');
+        struct slice w;
+
+        line = slice_take(line, slice_find(line, '\r'));
+        for (w = slice_token(&line); !slice_empty(w); w = slice_token(&line)) {
+            if (slice_eq_nocase(w, word)) {
+                return true;
+            }
+        }
+    }
+    return false;
+}
+
 bool slice_to_u64(struct slice s, uint64_t max, uint64_t *out)
 {
     uint64_t value = 0;

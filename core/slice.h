@@ -98,6 +98,9 @@ struct slice slice_trim(struct slice s); /* blanks and tabs at both ends */
 /* Next word between blanks and tabs; *s moves behind it.  Empty when none is left. */
 struct slice slice_token(struct slice *s);
 
+/* Is it a word of the text?  Words end at blanks, tabs and line ends; ASCII case is ignored. */
+bool slice_has_word(struct slice text, struct slice word);
+
 /* Decimal digits only, the whole slice, value <= max.  *out is 0 on failure. */
 bool slice_to_u64(struct slice s, uint64_t max, uint64_t *out) MUST_USE;
 

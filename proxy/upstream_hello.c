@@ -195,20 +195,10 @@ static void after_hello(struct upstream *u)
     pool_greeted(u);
 }
 
-static bool has_word(struct slice text, struct slice word)
-{
-    struct slice w = slice_token(&text);
-
-    while (!slice_empty(w) && !slice_eq_nocase(w, word)) {
-        w = slice_token(&text);
-    }
-    return !slice_empty(w);
-}
-
 void upstream_greeted(struct upstream *u, const struct reply *r)
 {
     if (reply_is(r, 2)) {
-        u->is_exim = has_word(r->text, SLICE("Exim"));
+        u->is_exim = slice_has_word(r->text, SLICE("Exim"));
         upstream_enter(u, UP_EHLO);
     } else {
         upstream_fail(u, r->code == 521 ? UP_REFUSES_US : UP_REFUSAL, 0, r);

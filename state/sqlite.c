@@ -23,7 +23,7 @@
 #include "state/tables.h"
 
 #define EVERY_S 60
-#define KEYWORDS_S 5 /* keywords of upstream servers, which lie in a file of their own */
+#define KEYWORDS_S 1 /* keywords of upstream servers, which lie in a file of their own */
 #define FULL_S 86400
 #define ROWS_A_TRANSACTION 20000
 #define BUSY_MS 2000

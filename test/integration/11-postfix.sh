@@ -194,3 +194,81 @@ if perl -MNet::SSLeay -e 1 2>/dev/null; then
 else
     say "# swaks --tls is left out: Net::SSLeay is not installed"
 fi
+
+# second NAME [SED EXPRESSIONS on the configuration]: another glacis in front of the same receiver.
+second() {
+    which=$1
+    shift
+    mkdir -p "$work/state-$which"
+    sed -e "s,state_dir: .*,state_dir: $work/state-$which," "$@" "$work/glacis.yaml" >"$work/$which.yaml"
+    start_glacis "$work/$which.yaml" "$which"
+}
+# mail_as NAME ADDRESS: one message by smtplib, with NAME in EHLO; prints the code of what was refused.
+mail_as() {
+    "$PYTHON" - "$smtp_port" "$1" "$2" <<'PY'
+import smtplib, sys
+with smtplib.SMTP("127.0.0.1", int(sys.argv[1]), local_hostname=sys.argv[2], timeout=60) as s:
+    try:
+        s.sendmail("alice@elsewhere.invalid", [sys.argv[3]], "From: alice@elsewhere.invalid\nSubject: x\n\nbody\n")
+    except smtplib.SMTPRecipientsRefused as e:
+        print(e.recipients[sys.argv[3]][0])
+PY
+}
+offers_keywords() {
+    "$PYTHON" - "$smtp_port" <<'PY'
+import smtplib, sys
+with smtplib.SMTP("127.0.0.1", int(sys.argv[1]), timeout=60) as s:
+    s.ehlo()
+    sys.exit(not s.has_extn("8bitmime"))
+PY
+}
+# after a reload a process of Postfix may serve one more connection as before: wait for what is said
+checks_online() {
+    "$GLACIS" check --online -c "$work/$1.yaml" 2>/dev/null | grep '^upstream' | grep -q "$2"
+}
+arrived_from() {
+    grep -rlq "^Received: from $1 " "$work/mail/carol"
+}
+
+second refusing
+i=0
+while [ $i -lt 12 ]; do
+    [ "$(mail_as sender.test "nobody$i@example.test")" = 550 ] || fail "nobody$i is refused"
+    i=$((i + 1))
+done
+mail_as good.test carol@example.test
+wait_for 20 arrived_from mx.glacis.test || fail "mail arrives behind refusals"
+end "$glacis_pid"
+refused_by_receiver() {
+    grep -q 'disconnect from .* rcpt=0/5 ' "$work/receiver.log"
+}
+wait_for 10 refused_by_receiver || fail "no connection ended after five refusals: $(grep disconnect "$work/receiver.log" | tail -n 3)"
+! grep -qE 'disconnect from .* rcpt=[0-9]+/([6-9]|1[0-9]) ' "$work/receiver.log" || fail "more than five refusals on one connection"
+ok "A8: a connection on which Postfix refused five recipients is given up, so the next mail does not wait"
+
+postconf -c "$work/receiver/etc" smtpd_authorized_xclient_hosts=127.0.0.0/8
+postfix -c "$work/receiver/etc" reload >"$work/start.log" 2>&1 || fail "the receiving Postfix: $(cat "$work/start.log")"
+second filter -e 's/tls: off/tls: off\n    kind: rspamd/'
+wait_for 20 offers_keywords || fail "keywords are learned"
+mail_as xclient.client.test carol@example.test
+wait_for 20 arrived_from xclient.client.test || fail "the client's name by XCLIENT"
+end "$glacis_pid"
+ok "B9: kind rspamd: Postfix takes the client by XCLIENT"
+
+checks_online glacis ": ok: \|: warn: " || fail "check --online before"
+postconf -c "$work/receiver/etc" smtpd_upstream_proxy_protocol=haproxy smtpd_upstream_proxy_timeout=1s
+postfix -c "$work/receiver/etc" reload >"$work/start.log" 2>&1 || fail "the receiving Postfix: $(cat "$work/start.log")"
+second proxied -e 's/tls: off/tls: off\n    identity: proxy_v1\n    health: {interval: 1s, fall: 1, rise: 1}/'
+wait_for 20 offers_keywords || fail "probes are answered, and keywords learned"
+mail_as proxied.client.test carol@example.test
+wait_for 20 arrived_from proxied.client.test || fail "the client's name in EHLO"
+! grep -q upstream_down "$work/proxied.log" || fail "the server was marked down"
+checks_online proxied "ok: \|warn: takes unknown" || fail "check --online: $("$GLACIS" check --online -c "$work/proxied.yaml" 2>&1 | grep upstream)"
+ok "A21, A18: Postfix behind the PROXY protocol: probes are answered, and EHLO has the client's name"
+wait_for 20 checks_online glacis "expects the header of the PROXY protocol" ||
+    fail "no cause without the header: $("$GLACIS" check --online -c "$work/glacis.yaml" 2>&1 | grep upstream)"
+postconf -c "$work/receiver/etc" smtpd_upstream_proxy_protocol=
+postfix -c "$work/receiver/etc" reload >"$work/start.log" 2>&1 || fail "the receiving Postfix: $(cat "$work/start.log")"
+wait_for 20 checks_online proxied "takes the header of the PROXY protocol for a command" ||
+    fail "no cause for a header that is not expected: $("$GLACIS" check --online -c "$work/proxied.yaml" 2>&1 | grep upstream)"
+ok "A21: check --online says which of both expects the header"

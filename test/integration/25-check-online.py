@@ -49,16 +49,20 @@ class Resolver:
                 (b"\2mx" if self.names else b"\2no") + b"\4test\7example\0"
         elif name == "org" and kind == 2:
             record = b"\xc0\x0c\0\2\0\1\0\0\0\x3c\0\4\1a\xc0\x0c"
-        elif name == "mail.corp.test" and kind == 1:
+        elif name in ("mail.corp.test", "half.corp.test") and kind == 1:
             record = b"\xc0\x0c\0\1\0\1\0\0\0\x3c\0\4" + b"\x7f\0\0\1"
+        elif name == "two.corp.test" and kind == 1:
+            record = b"".join(b"\xc0\x0c\0\1\0\1\0\0\0\x3c\0\4" + bytes(a) for a in ((127, 0, 0, 1), (127, 0, 0, 9)))
         elif name == "six.corp.test" and kind == 28:
             record = b"\xc0\x0c\0\x1c\0\1\0\0\0\x3c\0\x10" + bytes(15) + b"\1"
         elif self.rewrites and kind == 1:
             record = b"\xc0\x0c\0\1\0\1\0\0\0\x3c\0\4\xc0\0\2\1"
-        exists = record or name in ("org", "six.corp.test", "empty.corp.test") or self.rewrites
-        if name == "lame.corp.test":
+        exists = record or name in ("org", "six.corp.test", "two.corp.test", "mail.corp.test", "empty.corp.test") or \
+            self.rewrites
+        if name == "lame.corp.test" or (name == "half.corp.test" and kind == 28):
             return query[:2] + struct.pack(">HHHHH", 0x8182, 1, 0, 0, 1) + query[12:at + 5] + OPT
-        return query[:2] + struct.pack(">HHHHH", 0x8180 if exists else 0x8183, 1, 1 if record else 0, 0, 1) + \
+        records = 2 if name == "two.corp.test" and record else 1 if record else 0
+        return query[:2] + struct.pack(">HHHHH", 0x8180 if exists else 0x8183, 1, records, 0, 1) + \
             query[12:at + 5] + record + OPT
 
     def serve_udp(self):
@@ -145,7 +149,16 @@ def servers(w):
         (({"at": "MAIL", "reply": "421 4.3.2 too many"},), "", 0, ": warn: speaks TLS1.3; limits or delays us at MAIL (421"),
         (({"at": "MAIL", "reply": "530 5.7.0 no \x07"},), "", 69, "refuses mail of ours at MAIL (530 5.7.0 no \\x07)"),
         (({"at": "CONNECT", "reply": "554 5.7.1 go away"},), "", 69, ": broken: does not greet us (554 5.7.1 go away)"),
-        (({"at": "CONNECT", "then": "mute"},), "", 69, ": broken: does not greet us (no reply in time)"),
+        (({"at": "CONNECT", "then": "mute"},), "", 69, ": broken: does not greet us; if it expects the header of the PROXY "
+         "protocol, `identity` must be proxy_v1 or proxy_v2 (no reply in time)"),
+        (({"at": "CONNECT", "reply": "521 5.3.2 no"},), "", 69, ": broken: takes no mail at all (521 5.3.2 no)"),
+        (({"at": "CONNECT", "reply": "220 mx.test ESMTP Exim 4.96"}, UNKNOWN), "", 0,
+         ": ok: is Exim: it gets 10 messages a connection"),
+        (({"at": "CONNECT", "reply": "220 mx.test ESMTP Exim 4.96"}, UNKNOWN), ", max_messages: 50", 0,
+         ": warn: is Exim, which leaves what comes behind the tenth message"),
+        (({"at": "CONNECT", "reply": "220 mx.test ESMTP Postfix"}, UNKNOWN), ", connections: 60", 0,
+         ": warn: is Postfix, which takes 50 connections"),
+        ((UNKNOWN,), ", identity: xclient", 0, "does not offer XCLIENT, so it takes us for the client"),
         (({"at": "EHLO", "then": "close"},), "", 69, ": broken: refuses our EHLO (no reply)"),
         ("none", "", 69, ": broken: cannot be reached: Connection refused")), tls=server_context(w))
     must_say(w, Resolver(), (((UNKNOWN,), "", 0, ": ok: has no STARTTLS; refuses unknown recipients (550"),), keywords=("SIZE",))
@@ -163,7 +176,9 @@ def encrypted(w):
         (({"at": "STARTTLS", "reply": "220 go", "then": "close"},), ", tls: required", 69, ": broken: TLS fails, which `tls` requires: "),
         (({"at": "STARTTLS", "reply": "220 go", "then": "close"}, UNKNOWN), "", 0, ": warn: TLS fails, so mail goes there in clear: "),
         (({"at": "STARTTLS", "reply": "220 go", "then": "close"}, UNKNOWN), "", 0, "; refuses unknown recipients (550"),
-        (({"at": "STARTTLS", "raw": "220 go\r\n250 injected\r\n", "then": "mute"},), "", 69,
+        (({"at": "STARTTLS", "raw": "220 go\r\n250 injected\r\n", "then": "mute"}, UNKNOWN), "", 0,
+         ": warn: something follows its 220 to STARTTLS, so mail goes there in clear; refuses unknown recipients (550"),
+        (({"at": "STARTTLS", "raw": "220 go\r\n250 injected\r\n", "then": "mute"},), ", tls: required", 69,
          ": broken: something follows its 220 to STARTTLS in clear"),
         ((UNKNOWN,), trusted + ", tls_name: mail.corp.test", 0,
          ": ok: speaks TLS1.3 with a certificate that is good; refuses unknown recipients (550"),
@@ -172,17 +187,29 @@ def encrypted(w):
     must_say(w, resolver, (((), ", tls: required", 69, ": broken: does not offer STARTTLS, which `tls` requires"),), keywords=("SIZE",))
 
 
-@shows("servers behind by name: looked up as the proxy does it, A before AAAA, and what the DNS says is said")
+@shows("A2: servers behind by name: each address is asked by itself, and what the DNS says is said")
 def by_name(w):
     trusted = ", tls: verify, tls_ca: %s/ca/ca.pem" % w.dir
     for host, more, code, want in (
-            ("mail.corp.test", "", 0, ": ok: is 127.0.0.1; speaks TLS1.3; refuses unknown recipients (550"),
-            ("mail.corp.test", trusted, 0, ": ok: is 127.0.0.1; speaks TLS1.3 with a certificate that is good; refuses unknown"),
-            ("six.corp.test", "", 69, ": broken: is ::1; cannot be reached: "),
+            ("mail.corp.test", "", 0, " (127.0.0.1): ok: speaks TLS1.3; refuses unknown recipients (550"),
+            ("mail.corp.test", trusted, 0,
+             " (127.0.0.1): ok: speaks TLS1.3 with a certificate that is good; refuses unknown"),
+            ("two.corp.test", "", 69, " (127.0.0.1): ok: speaks TLS1.3; refuses unknown recipients (550"),
+            ("two.corp.test", "", 69, " (127.0.0.9): broken: cannot be reached: "),
+            ("half.corp.test", "", 0, ": warn: not all of its addresses can be looked up: servfail"),
+            ("half.corp.test", "", 0, " (127.0.0.1): ok: speaks TLS1.3; refuses unknown recipients (550"),
+            ("six.corp.test", "", 69, " (::1): broken: cannot be reached: "),
             ("none.corp.test", "", 69, ": broken: its name does not exist in the DNS"),
             ("empty.corp.test", "", 69, ": broken: its name has no address"),
             ("lame.corp.test", "", 69, ": broken: its address cannot be looked up: servfail")):
         must_say(w, Resolver(), (((UNKNOWN,), more, code, want),), host=host, tls=server_context(w))
+
+
+@shows("A21: a server that does not greet us behind the header of the PROXY protocol: the cause is named")
+def proxy_identity(w):
+    must_say(w, Resolver(), (
+        (({"at": "CONNECT", "reply": "421 4.3.2 no", "then": "close"},), ", identity: proxy_v2", 69,
+         ": broken: does not greet us behind the header of the PROXY protocol: does it expect one, and from this address?"),))
 
 
 run()

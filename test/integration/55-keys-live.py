@@ -549,7 +549,7 @@ def upstreams(w):
     g = w.glacis(upstream_file(port, sinks, 1))
     wait_for(lambda: g.http("/readyz")[0] == 200, 10, "ready")
     sinks["healthy"][0].pause()
-    up = 'glacis_upstream_server_up{upstream="healthy",server="127.0.0.1:%d"}' % sinks["healthy"][0].port
+    up = 'glacis_upstream_server_up{upstream="healthy",server="127.0.0.1:%d",address="127.0.0.1"}' % sinks["healthy"][0].port
     compare(look_at_upstreams(g, sinks, 1.2), {
         "max_messages": 1, "keep_idle": True, "max_age": 1, "rate": ["250", "451"], "balance": [4, 0], "hold": False,
         "connections, queue_wait": "250", "kind": [20], "idle_timeout": True}, "before the reload")

@@ -1,5 +1,6 @@
 #!/bin/sh
-# 86-exim.sh - Exim as the sending server: STARTTLS that it insists on, its own EHLO, CHUNKING by BDAT, an unknown user.
+# 86-exim.sh - Exim as the sending server: STARTTLS that it insists on, its own EHLO, CHUNKING by BDAT, an unknown user;
+# and as the server behind: it leaves what comes after ten messages of a connection to its queue runner.
 #
 # Exim and Postfix exclude each other as packages: Exim is unpacked beside, and runs with a configuration of its own
 # and, in a mount namespace, with the user that it was built for. Nothing of it stays on the machine.
@@ -85,3 +86,70 @@ ok "the body is the same, whether it came by BDAT or DATA ($(grep -c 'K C=' spoo
 exim -odi -f alice@exim.example.net victim@elsewhere.invalid <letter >exim-run.log 2>&1 || :
 wait_for 20 grep -q '550.5.7.1' spool/exim-main.log || fail "the relay attempt was not refused: $(tail -n 5 spool/exim-main.log)"
 ok "a relay attempt: Exim hears 550 5.7.1"
+
+# Exim behind: it delivers ten messages of a connection at once.
+server_port=$(free_port)
+mkdir -p "$work/behind" "$work/boxes"
+chown 64998:64998 "$work/behind" "$work/boxes"
+cat >server.conf <<CONF
+exim_path = $work/exim4
+exim_user = Debian-exim
+exim_group = Debian-exim
+spool_directory = $work/behind
+log_file_path = $work/behind/exim-%s.log
+pid_file_path = $work/behind/pid
+primary_hostname = behind.example.test
+local_interfaces = 127.0.0.1
+daemon_smtp_ports = $server_port
+tls_advertise_hosts =
+keep_environment =
+acl_smtp_rcpt = all
+begin acl
+all:
+  accept
+begin routers
+box:
+  driver = accept
+  transport = box
+begin transports
+box:
+  driver = appendfile
+  file = $work/boxes/box
+  user = Debian-exim
+CONF
+# shellcheck disable=SC2016
+unshare -m sh -c 'mount --bind "$1/passwd" /etc/passwd && mount --bind "$1/group" /etc/group && shift && exec "$@"' sh \
+    "$work" "$work/exim4" -C "$work/server.conf" -bdf >exim-server.log 2>&1 &
+started $!
+wait_for 20 listens "$server_port" || fail "Exim does not listen: $(cat exim-server.log)"
+# twelve MESSAGES: all over one session; glacis has one worker, so one connection would do.
+twelve() {
+    "$PYTHON" - "$smtp_port" <<'PY'
+import smtplib, sys
+with smtplib.SMTP("127.0.0.1", int(sys.argv[1]), timeout=60) as s:
+    for i in range(12):
+        s.sendmail("alice@elsewhere.invalid", ["bob@example.test"], "From: alice@elsewhere.invalid\nSubject: %d\n\nbody\n" % i)
+PY
+}
+delivered() {
+    [ "$(grep -c ' Completed$' behind/exim-main.log)" -ge "$1" ]
+}
+workers=1
+sink_port=$server_port
+for most in auto 100; do
+    write_config "$most.yaml" </dev/null
+    mkdir -p "state-$most"
+    sed -i -e "s,state_dir: .*,state_dir: $work/state-$most," -e "s/tls: off/tls: off\n    max_messages: $most/" "$most.yaml"
+    start_glacis "$most.yaml" "glacis-$most"
+    twelve
+    end "$glacis_pid"
+    if [ $most = auto ]; then
+        wait_for 30 delivered 12 || fail "not all were delivered: $(tail -n 5 behind/exim-main.log)"
+        ! grep -q 'more than 10 messages' behind/exim-main.log || fail "some were left to the queue runner"
+        ok "A7: max_messages auto: all twelve messages are delivered at once"
+        "$GLACIS" check --online -c auto.yaml 2>/dev/null | grep -q 'is Exim: it gets 10 messages' || fail "check --online does not say why"
+        ok "A7: check --online says why"
+    fi
+done
+wait_for 30 grep -q 'more than 10 messages' behind/exim-main.log || fail "no message was left with max_messages 100"
+ok "A7: with max_messages 100 the last two wait for the queue runner"

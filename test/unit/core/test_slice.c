@@ -58,6 +58,17 @@ static void cutting_takes_what_is_before_and_moves_behind(void **state)
     assert_true(slice_eq(slice_take(SLICE("abc"), 9), SLICE("abc")));
 }
 
+static void words_end_at_blanks_and_line_ends(void **state)
+{
+    (void)state;
+    assert_true(slice_has_word(SLICE("220 mx ESMTP Exim\r\n"), SLICE("exim")));
+    assert_true(slice_has_word(SLICE("mx ESMTP\nExim 4.96"), SLICE("Exim")));
+    assert_true(slice_has_word(SLICE("\tExim"), SLICE("Exim")));
+    assert_false(slice_has_word(SLICE("exim.test ESMTP myExim"), SLICE("Exim")));
+    assert_false(slice_has_word(SLICE("\r\n"), SLICE("Exim")));
+    assert_false(slice_has_word(SLICE_NONE, SLICE("Exim")));
+}
+
 static void numbers_are_strict(void **state)
 {
     static const struct {
@@ -135,6 +146,7 @@ int main(void)
         cmocka_unit_test(empty_slices_are_equal_and_harmless),
         cmocka_unit_test(comparison_knows_case_and_order),
         cmocka_unit_test(cutting_takes_what_is_before_and_moves_behind),
+        cmocka_unit_test(words_end_at_blanks_and_line_ends),
         cmocka_unit_test(numbers_are_strict),
         cmocka_unit_test(host_names_follow_the_rules),
         cmocka_unit_test(a_copy_is_terminated),
