@@ -291,9 +291,11 @@ void pool_greeted(struct upstream *u)
     struct pool_server *s = u->server;
     struct upstreams *ups = s->pool->ups;
     struct lease *l = u->lease;
+    struct state_keywords heard = u->ext;
 
-    u->ext.at_ms = loop_now(ups->loop);
-    state_keywords_set(ups->state, s->index, &u->ext);
+    heard.known = true; /* HELO alone is an answer too: it has none */
+    heard.at_ms = loop_now(ups->loop);
+    state_keywords_set(ups->state, s->index, &heard);
     health_observe(s, true);
     if (u->probe) {
         say_quit(u);

@@ -150,7 +150,9 @@ static struct pool_server *open_server(struct pool *p, const struct wanted *w)
         return NULL;
     }
     s = &p->server[index % STATE_UPSTREAM_SERVERS];
-    BUG_ON(s->index >= 0);
+    if (s->index >= 0) {
+        return NULL; /* somebody has overwritten what we hold: the shared memory is not to be trusted */
+    }
     *s = (struct pool_server){ .pool = p, .conf = w->conf, .address = w->address, .index = index };
     s->resume = tls_resume_new();
     for (size_t i = 0; i < POOL_LIST_COUNT; i++) {

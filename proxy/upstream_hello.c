@@ -212,6 +212,7 @@ static void on_first_hello(struct upstream *u, const struct reply *r)
             upstream_learn(r->text, &u->ext);
             identity_learn(r->text, &u->offer);
         }
+        u->bound = u->bound || (u->state == UP_HELO && conf_of(u)->ehlo == EHLO_CLIENT); /* no second EHLO */
         after_hello(u);
     } else if (!reply_is(r, 5)) {
         upstream_fail(u, UP_REFUSAL, 0, r);
@@ -328,7 +329,8 @@ static struct slice hello_name(const struct upstream *u)
 
 bool upstream_must_hello(const struct upstream *u)
 {
-    return conf_of(u)->ehlo == EHLO_CLIENT && u->lease && !slice_eq(hello_name(u), slice_str(u->helo));
+    return conf_of(u)->ehlo == EHLO_CLIENT && u->ext.known && u->lease &&
+           !slice_eq(hello_name(u), slice_str(u->helo));
 }
 
 const char *upstream_hello_name(struct upstream *u)

@@ -124,7 +124,7 @@ def queue_id(t):
         (("MAIL", "530 5.7.57 Client not authenticated to send mail"), ("MAIL", "530 5.7.0 Must issue a STARTTLS command first"),
          ("RCPT", "550 5.7.54 SMTP; Unable to relay recipient in non-accepted domain"), ("MAIL", "503 5.5.1 hello first"),
          ("RCPT", "503 5.5.1 need MAIL"), ("MAIL", "550 5.7.60 Client does not have permissions to send as this sender"),
-         ("RCPT", "554 5.5.1 what"))], "replies")
+         ("MAIL", "554 5.5.1 what"))], "replies")
 def refusals_of_us(t, at, reply):
     t.script({"at": at, "reply": reply})
     before = t.glacis.metrics().get("glacis_upstream_refused_glacis_total", 0)
@@ -133,6 +133,14 @@ def refusals_of_us(t, at, reply):
     t.want(replies[1], "451 4.3.5")
     t.true(t.glacis.metrics().get("glacis_upstream_refused_glacis_total", 0) > before, "counted")
     wait_for(lambda: any(e.get("level") == "error" for e in t.glacis.events()), what="an error in the log")
+
+
+@table([("RPL-15", "A13: but %s at RCPT is the recipient's" % r, r) for r in
+        ("550 5.5.1 User unknown", "553 5.5.1 no such user", "521 5.5.1 unknown", "521 5.2.1 disabled", "554 5.5.1 what")], "replies")
+def refusals_of_the_recipient(t, reply):
+    t.script({"at": "RCPT", "reply": reply})
+    c = t.greeted()
+    t.want(c.envelope()[1], " ".join(reply.split(" ")[:2]))
 
 
 @table([("RPL-15", "but %s at %s is the message's" % (r, at), at, r) for at, r in
@@ -144,7 +152,7 @@ def refusals_of_the_message(t, at, reply):
 
 
 @table([("ADR-10", "%s at %s: the server never takes mail, which is about the way and not the message" % (r, at), at, r)
-        for at in ("MAIL", "RCPT") for r in ("521 5.3.2 takes no mail", "556 5.1.10 null MX")], "replies")
+        for at, r in (("MAIL", "521 5.3.2 takes no mail"), ("MAIL", "556 5.1.10 null MX"), ("RCPT", "556 5.1.10 null MX"))], "replies")
 def never_accepts_mail(t, at, reply):
     t.script({"at": at, "reply": reply})
     c = t.client()

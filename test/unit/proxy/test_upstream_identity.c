@@ -655,6 +655,25 @@ static void a18_ehlo_has_the_name_that_is_configured(void **state)
     }
 }
 
+/* It could not be asked for EHLO again: a connection for each client. */
+static void a18_a_server_that_knows_only_helo_is_not_kept(void **state)
+{
+    struct world w;
+
+    (void)state;
+    identity_world(&w, IDENTITY_NONE, "");
+    world_up(&w)->ehlo = EHLO_CLIENT;
+    fake_rule_add(&w.fake[0], (struct fake_rule)SAYS("EHLO", "502 what\r\n"));
+    world_go(&w);
+    assert_int_equal(deliver_from(&w, "192.0.2.1:1", "a.test"), 250);
+    run_ms(&w, 20);
+    assert_int_equal(deliver_from(&w, "192.0.2.2:2", "b.test"), 250);
+    assert_int_equal(w.fake[0].accepted, 2);
+    assert_int_equal(count_lines(&w.fake[0], "1:HELO a.test"), 1);
+    assert_int_equal(count_lines(&w.fake[0], "2:HELO b.test"), 1);
+    world_fini(&w);
+}
+
 /* With `client` the EHLO of the next one stands between RSET and its MAIL. */
 static void a18_clients_on_one_connection_are_not_mixed_up(void **state)
 {
@@ -754,6 +773,7 @@ int main(void)
         cmocka_unit_test(a21_probes_announce_our_own_address),
         cmocka_unit_test(a18_ehlo_has_the_name_that_is_configured),
         cmocka_unit_test(a18_clients_on_one_connection_are_not_mixed_up),
+        cmocka_unit_test(a18_a_server_that_knows_only_helo_is_not_kept),
         cmocka_unit_test(the_client_may_leave_at_any_turn),
     };
 

@@ -6,6 +6,7 @@
 #include "admin/server_status.h"
 #include "proxy/upstream.h"
 #include "proxy/upstream_names.h"
+#include "state/shared.h"
 #include "test/sim/fake_dns.h"
 #include "test/unit/proxy/relay_world.h"
 
@@ -512,6 +513,39 @@ static void a2_an_address_without_a_route_is_left_out_beside_one_with(void **sta
     named_end(&n);
 }
 
+/* What a worker that was taken over may do to the others: they go on, or wait, and live. */
+static void a2_a_worker_survives_any_content_of_the_shared_records(void **state)
+{
+    static const int octets[] = { 0x00, 0xff, 0x7f, 0x01, 0x80 };
+
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LEN(octets); i++) {
+        static struct named n;
+
+        named_init(&n);
+        world_up(&n.w)->queue_wait_ms = 100;
+        world_up(&n.w)->rate.count = 5;
+        world_up(&n.w)->rate.per_ms = 1000;
+        a(&n, ips[0]);
+        named_go(&n);
+        run_ms(&n.w, 50);
+        assert_int_equal(deliver_one(&n.w, "192.0.2.9"), 250);
+        memset(&n.w.state->sh->upstream[world_area(&n.w)], octets[i], sizeof(n.w.state->sh->upstream[0]));
+        (void)deliver_one(&n.w, "192.0.2.9");
+        a(&n, ips[1]);
+        a(&n, ips[2]);
+        run_ms(&n.w, TTL_MS);
+        (void)deliver_one(&n.w, "192.0.2.9");
+        (void)servers_look(n.w.conf, n.w.state);
+        fake_dns_clear(n.dns);
+        a(&n, ips[2]);
+        run_ms(&n.w, TTL_MS);
+        (void)deliver_one(&n.w, "192.0.2.9");
+        memset(&n.w.state->sh->upstream[world_area(&n.w)], 0, sizeof(n.w.state->sh->upstream[0]));
+        named_end(&n);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -528,6 +562,7 @@ int main(void)
         cmocka_unit_test(a2_the_first_mail_waits_for_the_first_answer),
         cmocka_unit_test(a2_a_name_that_is_not_found_is_an_unreachable_server),
         cmocka_unit_test(a2_an_address_without_a_route_is_left_out_beside_one_with),
+        cmocka_unit_test(a2_a_worker_survives_any_content_of_the_shared_records),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
