@@ -254,7 +254,7 @@ static void look_up(struct visit *v, struct resolver *r, struct addresses *out)
     }
 }
 
-/* Nothing, or not all, is known of the name. */
+/* Reports a look-up that failed or found no address. */
 static void say_addresses(struct visit *v, const struct addresses *a)
 {
     if (a->failed != NULL) {
@@ -322,7 +322,7 @@ static bool has_proxy_identity(const struct visit *v)
     return v->u->identity == IDENTITY_PROXY_V1 || v->u->identity == IDENTITY_PROXY_V2;
 }
 
-/* The header of the PROXY protocol, where one is expected: the client is ourselves. */
+/* Sends the header of the PROXY protocol if `identity` wants one; we announce our own address. */
 static void send_identity(struct visit *v)
 {
     struct addr ours = addr_of_socket(stream_fd(v->stream));
@@ -356,7 +356,7 @@ static bool say_hello(struct visit *v)
     return false;
 }
 
-/* What the banner says of the software, and that means for our keys. */
+/* Compares the software that the banner names with our keys. */
 static void say_software(struct visit *v)
 {
     if (slice_has_word(buf_slice(&v->reply), SLICE("Exim"))) {
@@ -375,7 +375,7 @@ static void say_software(struct visit *v)
             "`connections` is more");
 }
 
-/* Why there may be no banner, and what to do. */
+/* Reports a missing or refusing banner with the likely cause. */
 static void say_no_banner(struct visit *v, unsigned code)
 {
     const char *why = "does not greet us";

@@ -1,11 +1,11 @@
 /*
  * server_status.c - see server_status.h.
  *
- * What is configured says which upstreams and servers there are; the records in the shared state say which
- * addresses they have.  A name without an address is shown too: mail cannot go there.
+ * The configuration lists the upstreams and their servers; the records in the shared state list the addresses of
+ * each server.  A name without an address is shown too, because mail cannot go there.
  *
- * Trust  the records are the workers': state_server_info() shows only addresses that are whole, and the text that
- *        names a server is the configuration's.
+ * Trust  workers write the records, so state_server_info() skips an address that does not match its key.  All text
+ *        comes from the configuration.
  */
 #include "admin/server_status.h"
 
@@ -82,7 +82,7 @@ static void each_server(const struct config *c, const struct state *st, seen_fn 
 
 /* ---- how many ---- */
 
-/* `out` has one octet an address: a server that is up, or one that is not. */
+/* Puts one octet for each address: 'u' for up, 'd' for down. */
 static void note_up(const struct seen *s, struct buf *out)
 {
     buf_put_char(out, s->up ? 'u' : 'd');

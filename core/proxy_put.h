@@ -1,8 +1,8 @@
 /*
  * proxy_put.h - the header of the PROXY protocol, as we send it to servers behind.
  *
- * Pure.  Both versions announce an address (TCP4, TCP6), never UNKNOWN or LOCAL: Postfix and Haraka refuse a
- * connection that announces nobody.  The protocol is HAProxy's.
+ * Pure.  Both versions announce an address (TCP4, TCP6), never UNKNOWN or LOCAL: Postfix and Haraka refuse those.
+ * HAProxy defines the protocol.
  */
 #ifndef CORE_PROXY_PUT_H
 #define CORE_PROXY_PUT_H

@@ -5,8 +5,8 @@
  * worker does each: whoever moves the server's next time in the shared state.  What connections for mail meet
  * counts the same.  With `health: off` nothing is ever marked down, and probes only learn the keywords.
  *
- * upstreams_keywords(): only what all servers have that ever answered, before a restart too; one that was never
- * heard has no vote, and where none was heard nothing is offered (CAP-09, CAP-10).
+ * upstreams_keywords(): the keywords that all servers share which ever answered, also before a restart.  A server
+ * that never answered has no vote; if none ever answered, none of these keywords is offered (CAP-09, CAP-10).
  */
 #include "proxy/upstream.h"
 
@@ -202,7 +202,7 @@ static void add_server(const struct state_keywords *k, struct relay_keywords *ou
     }
 }
 
-/* One server's word, or what was recalled of it; true: it was heard. */
+/* Counts the keywords of one server, if it ever answered; true: it did. */
 static bool vote(const struct state_keywords *k, struct relay_keywords *out)
 {
     if (k->known) {
@@ -211,7 +211,7 @@ static bool vote(const struct state_keywords *k, struct relay_keywords *out)
     return k->known;
 }
 
-/* True: a server of it was heard.  Before its addresses are known, what was recalled of it counts. */
+/* True: at least one server ever answered.  Before the first look-up the keywords from state_dir count. */
 static bool add_pool(const struct pool *p, struct relay_keywords *out)
 {
     struct state_keywords k;

@@ -187,7 +187,7 @@ struct lease {         /* embedded in its owner; lease_init first */
     struct list_node hold; /* in pool->holding */
     struct upstream *u;    /* connecting for it, or held */
     bool held;
-    const struct envelope *env; /* whose turn it is; borrowed while the lease is in use */
+    const struct envelope *env; /* of its transaction; borrowed while the lease is in use */
     bool fresh;                 /* no idle connection, please: one was stale */
     bool again;                 /* its turn had come: a connection failed, or cannot be had in TLS */
     enum lease_status worst;    /* what to say when all servers have failed */
@@ -208,7 +208,7 @@ struct lease {         /* embedded in its owner; lease_init first */
 
 struct lease_wish {
     enum lease_kind kind;
-    const struct envelope *env; /* whose turn it is; borrowed until the lease is released */
+    const struct envelope *env; /* of the transaction; borrowed until the lease is released */
     bool fresh;
 };
 

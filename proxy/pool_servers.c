@@ -4,8 +4,8 @@
  *     configured address ------+
  *     name: A and AAAA --------+--> wanted, in the order of `servers`, each address once --> pool.order
  *     (upstream_names.c)       |
- *     not wanted any more -----+--> leaving: no lease goes there, idle connections say QUIT, and with the last
- *                                   connection the record is given back
+ *     no longer wanted --------+--> leaving: gets no lease, closes its idle connections, and gives its record
+ *                                   back with the last connection
  *
  * The place of a server in pool.server is that of its record in the shared area of the upstream, so it holds
  * for as long as this worker uses the record.  An address under two names belongs to the name that is
@@ -151,7 +151,7 @@ static struct pool_server *open_server(struct pool *p, const struct wanted *w)
     }
     s = &p->server[index % STATE_UPSTREAM_SERVERS];
     if (s->index >= 0) {
-        return NULL; /* somebody has overwritten what we hold: the shared memory is not to be trusted */
+        return NULL; /* another process has overwritten a record that we use */
     }
     *s = (struct pool_server){ .pool = p, .conf = w->conf, .address = w->address, .index = index };
     s->resume = tls_resume_new();
@@ -219,7 +219,7 @@ static void mark_twins(struct upstreams *ups)
     }
 }
 
-/* All of them leave, but for those that the caller adopts. */
+/* Marks all servers as leaving; the caller adopts those that stay. */
 static void disband(struct pool *p)
 {
     struct pool_server *s;
@@ -232,7 +232,7 @@ static void disband(struct pool *p)
     }
 }
 
-/* Who was not adopted. */
+/* Counts the servers that were not adopted. */
 static void note_leaving(struct pool *p)
 {
     struct pool_server *s;

@@ -29,7 +29,7 @@ static inline bool reply_is(const struct reply *r, unsigned digit)
     return r->code / 100 == digit;
 }
 
-/* 25x, whatever the last digit: done.  220 and 221 answer something else, and here they are out of step. */
+/* 25x: accepted.  220 and 221 answer other commands, so here they mean that replies are out of step. */
 static inline bool reply_accepts(const struct reply *r)
 {
     return r->code / 10 == 25;

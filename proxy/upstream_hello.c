@@ -6,8 +6,8 @@
  *            `opportunistic` goes on in clear: on this connection where STARTTLS was refused, on a new one
  *            where anything else went wrong up to the EHLO in TLS, and the server is not asked again for some
  *            minutes.  `required` and `verify` never do (UTL-03).
- * Name       in EHLO: ours, or the client's (`ehlo`).  A connection that serves another client next is greeted
- *            anew by that one's name.
+ * Name       in EHLO: ours, or the client's (`ehlo`).  Before a connection serves another client, EHLO is sent
+ *            again with that client's name.
  * Identity   XCLIENT must be accepted: else the server would judge our own address (XCL-04).  XFORWARD is for
  *            its log, and mail goes on without.  A server that offers neither gets mail without, and a loud
  *            log line.
@@ -71,7 +71,7 @@ static void log_tls(struct upstream *u, const char *why, const struct reply *r)
     log_end(&l);
 }
 
-/* What is odd between STARTTLS and the first EHLO in TLS, in words. */
+/* Names the fault between STARTTLS and the first EHLO in TLS, for the log. */
 static const char *odd_text(enum up_why why)
 {
     switch (why) {
@@ -97,7 +97,7 @@ static const char *odd_text(enum up_why why)
     return "no single, plain reply to STARTTLS";
 }
 
-/* `opportunistic` takes whatever happens here for "no TLS"; else only what cuts the connection is about TLS. */
+/* Under `opportunistic` any failure here means "no TLS"; else only a cut connection does. */
 static bool is_about_tls(const struct upstream *u, enum up_why why)
 {
     bool inside = (u->state == UP_EHLO || u->state == UP_HELO) && !u->greeted && !is_plain(u);
@@ -315,7 +315,7 @@ static bool is_announced(const struct upstream *u)
            u->identity_sent == u->identity.len;
 }
 
-/* Whose name is to be in EHLO: the client's, where the server takes us for it, or always; if it is legal. */
+/* The name for EHLO: the client's if `ehlo` wants it and it is legal, else ours. */
 static struct slice hello_name(const struct upstream *u)
 {
     enum config_ehlo how = conf_of(u)->ehlo;

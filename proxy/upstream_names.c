@@ -1,14 +1,14 @@
 /*
  * upstream_names.c - one small state a name: asking for A and AAAA, sleeping.
  *
- * Order    IPv4 before IPv6, each by its octets: the DNS may turn its answers round, and failover must mean the
- *          same server to all workers at all times.
- * Kept     a type that cannot be told (time-out, SERVFAIL) keeps its last addresses.  If nothing would be left
- *          (no data for both, or the name is gone) all stay: a mistake in a zone must not stop mail, and a
- *          server that is really gone is found to be down.
- * Routes   an address to which this machine has no route is left out while another one is there: hosts without
- *          IPv6 meet AAAA records every day, and would have a server that is down for ever.  The kernel says so
- *          to the connect() of a UDP socket, which sends nothing.
+ * Order    IPv4 before IPv6, each by its octets.  The DNS rotates its answers, and failover must mean the same
+ *          server to all workers at all times.
+ * Kept     If one type fails (time-out, SERVFAIL), its last addresses stay.  If both types are empty or the name
+ *          does not exist, all last addresses stay: a mistake in a zone must not stop mail, and probes find a
+ *          server that is really gone.
+ * Routes   An address without a route from this machine is left out while another one has a route.  Else a host
+ *          without IPv6 would have a server that is down for ever.  connect() on a UDP socket tells, and sends
+ *          nothing.
  *
  * Owns its requests and timers.  Limits: POOL_NAME_ADDRESSES of a name; at least 10 s and at most 5 minutes
  * between two questions, 5 s after a failure.
@@ -62,7 +62,7 @@ static const struct config_upstream_server *server_of(const struct name *n)
     return &n->pool->conf->server[n->which];
 }
 
-/* ---- what is said ---- */
+/* ---- log lines ---- */
 
 static bool begin_log(struct name *n, struct log_limit *limit, uint32_t interval_s, enum log_level level,
                       struct log_line *l)

@@ -3,13 +3,12 @@
  *
  *     corp 10.1.1.10:25 1733044800 PIPELINING 8BITMIME SIZE=37748736
  *
- * Upstream, address, when the server last offered them (Unix time), the keywords.  The supervisor reads it
- * before the first fork into memory of its own, which every child has as a copy: a worker that fills a record
- * takes the keywords from there, and one that knows no address yet offers what was recalled for the upstream.
- * The recorder's thread writes it anew, beside the old one, when something has changed.
+ * Upstream, address, time of the last EHLO (Unix time), keywords.  The supervisor reads the file before each fork
+ * into memory of its own, and every child has a copy.  A worker that fills a record takes the keywords from this
+ * copy.  The recorder's thread writes a new file and renames it when something has changed.
  *
- * Trust   the file belongs to an unprivileged user: only a plain file is read, at most FILE_MAX octets of it,
- *         and a line that is not exactly as above is left out without a word about its content.
+ * Trust   the file belongs to an unprivileged user.  So we read only a plain file, at most FILE_MAX octets of it,
+ *         skip every line that is not exactly as above, and never log its content.
  * Limits  STATE_UPSTREAM_SERVERS addresses of an upstream, the oldest gives way; KEEP_S after the last EHLO.
  */
 #include "state/shared.h"
@@ -170,7 +169,7 @@ void state_keywords_read(struct state *s, const char *state_dir)
 
 /* ---- writing ---- */
 
-/* What a live record says is newer than what was recalled. */
+/* Copies the keywords of a live record into the list, if they are newer. */
 static void note_record(struct state *s, int upstream, size_t i, int64_t now_s)
 {
     struct state_server_info info;

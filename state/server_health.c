@@ -1,5 +1,5 @@
 /*
- * server_health.c - what is known of each server over all processes: keywords, health, probes, rate.
+ * server_health.c - keywords, health, probes and rate of each server, over all processes.
  *
  * Records are found, filled and freed in servers.c.  Each datum is one atomic word, moved by compare and swap
  * where two processes may move it; numbers of servers are checked, and nothing read here is used as an index.
@@ -10,6 +10,7 @@
 
 #define HEALTH_DOWN (1ULL << 63)
 #define HEALTH_COUNT_MAX 0x7fffffffu
+#define PROBE_SLACK_MS 3600000u
 
 /* ---- keywords: bits of one word, so they change together ---- */
 
@@ -135,6 +136,12 @@ bool state_health_report(struct state *s, int server, bool ok, unsigned fall, un
     return changed;
 }
 
+/* No honest process writes a probe time that far ahead: their clocks differ by one loop turn at most. */
+static bool too_far(uint64_t wait_ms, uint64_t interval_ms)
+{
+    return wait_ms > interval_ms && wait_ms - interval_ms > PROBE_SLACK_MS;
+}
+
 bool state_probe_claim(struct state *s, int server, uint64_t now_ms, uint64_t interval_ms)
 {
     struct server *sv = server_at(s, server);
@@ -143,7 +150,8 @@ bool state_probe_claim(struct state *s, int server, uint64_t now_ms, uint64_t in
     if (sv == NULL)
         return false;
     due = sv->next_probe_ms;
-    return now_ms >= due && atomic_compare_exchange_strong(&sv->next_probe_ms, &due, now_ms + interval_ms);
+    return (now_ms >= due || too_far(due - now_ms, interval_ms)) &&
+           atomic_compare_exchange_strong(&sv->next_probe_ms, &due, now_ms + interval_ms);
 }
 
 void state_probe_hasten(struct state *s, int server, uint64_t due_ms)

@@ -8,17 +8,17 @@
  *     free (key 0) --- claim: own bit in `users`, then key := digest of the address ---> used
  *     used --- the last bit goes, key := PLACE_EMPTYING + slot, wiped, key := 0 ------> free
  *
- * Who joins sets its bit first and reads the key after; who empties changes the key first and reads the bits
- * after.  So one of the two sees the other: a record never goes while a process believes it has it.  All who
- * claim begin at the first free place, so two that bring the same address meet there.  Where they miss each
- * other (a place in between became free) the address has two records and twice its connections until one of
- * them is left.
+ * A process that joins sets its bit first and then reads the key; one that empties changes the key first and then
+ * reads the bits.  So one of the two sees the other, and no record is freed while a process uses it.  Every claim
+ * begins at the first free place, so two processes with the same address meet there.  If they miss each other
+ * (a place in between became free), the address has two records, and up to twice its connections, until one of
+ * the records is freed.
  *
  * A ticket is the right to hold one connection; it names the slot of its owner, so the tickets of a killed
  * process are found and given back.  Health and keywords are in server_health.c.
  *
- * Trust  any worker may have written anything here: loops end at constants, widths are cut to STATE_TICKETS,
- *        and an address is shown only if it belongs to the key.  The supervisor waits for nobody.
+ * Trust  a compromised worker can write anything here.  Loops end at constants, widths are cut to STATE_TICKETS,
+ *        and an address is shown only if it matches its key.  The supervisor never waits.
  */
 #include "state/shared.h"
 
@@ -150,7 +150,7 @@ static uint64_t my_bit(const struct state *s)
     return 1ULL << s->my_slot;
 }
 
-/* Somebody has the record for this address: so have we, unless it is being emptied just now. */
+/* Joins a record that another process filled; false: that process is just emptying it. */
 static bool enter_place(const struct state *s, struct server_place *p, uint64_t key)
 {
     atomic_fetch_or(&p->users, my_bit(s));
@@ -160,7 +160,7 @@ static bool enter_place(const struct state *s, struct server_place *p, uint64_t 
     return false;
 }
 
-/* A free place; true also if another process claimed it for the same address at the same time. */
+/* Claims a free place; true also if another process claimed it for the same address at the same time. */
 static bool claim_place(const struct state *s, struct server_place *p, uint64_t key)
 {
     uint64_t free = PLACE_FREE;
@@ -498,7 +498,7 @@ static bool release_tickets(struct tickets *t, uint8_t mark)
     return freed;
 }
 
-/* Its record stays, with health and keywords, for the process that replaces it.  True: it held tickets. */
+/* The record stays, with health and keywords, for the process that replaces the dead one.  True: it had tickets. */
 static bool release_place(struct upstream_area *area, size_t i, int slot)
 {
     struct server_place *p = &area->place[i];

@@ -69,7 +69,7 @@ struct server {                   /* one address of an upstream; all zeros while
     _Atomic uint64_t rate_tat_us; /* theoretical arrival time of the next one (GCRA) */
 };
 
-/* Who has a record lies apart from it, so that looking for one touches no page of a free record. */
+/* Kept apart from the records, so that a search touches no page of a free record. */
 struct server_place {
     _Atomic uint64_t key;   /* PLACE_FREE, PLACE_EMPTYING + slot, or a digest of the address */
     _Atomic uint64_t users; /* one bit a slot: the processes that use the record */
@@ -161,7 +161,7 @@ struct state {
     int log_fd;
     int wake_fd[STATE_SLOTS];
     int my_slot;                                    /* -1 before state_slot_enter */
-    struct upstream_name upstream[STATE_UPSTREAMS]; /* whose areas they are */
+    struct upstream_name upstream[STATE_UPSTREAMS]; /* names of the areas */
     struct recalled recalled[STATE_UPSTREAMS][STATE_UPSTREAM_SERVERS];
     bool recalled_changed; /* recorder: not in the file yet */
     unsigned next_ring;    /* recorder: where the next round of reading starts */

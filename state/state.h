@@ -146,8 +146,8 @@ void state_keywords_set(struct state *s, int server, const struct state_keywords
 void state_keywords_get(const struct state *s, int server, struct state_keywords *out);
 
 /*
- * Keywords last seen outlive a restart, in the file `keywords` of state_dir.  The supervisor reads it before
- * it forks; the recorder writes it, from a thread that may block.  What is not legal in it is left out.
+ * Keywords last seen outlive a restart in the file `keywords` of state_dir.  The supervisor reads it before it
+ * forks; the recorder writes it from a thread that may block.  Lines that are not legal are skipped.
  */
 void state_keywords_read(struct state *s, const char *state_dir);
 /* True: written, or nothing has changed; else errno says why. */

@@ -142,7 +142,7 @@ static void set_name(struct tls_client *t, SSL *ssl, const char *name)
     }
 }
 
-/* What was kept under another name is forgotten. */
+/* Drops a session that was kept under another name, and tries the one that is left. */
 static void use_session(struct tls_resume *r, SSL *ssl, const char *name)
 {
     if (r->name != NULL && strcmp(r->name, name) != 0) {

@@ -203,7 +203,7 @@ second() {
     sed -e "s,state_dir: .*,state_dir: $work/state-$which," "$@" "$work/glacis.yaml" >"$work/$which.yaml"
     start_glacis "$work/$which.yaml" "$which"
 }
-# mail_as NAME ADDRESS: one message by smtplib, with NAME in EHLO; prints the code of what was refused.
+# mail_as NAME ADDRESS: one message by smtplib, with NAME in EHLO; prints the code of a refusal.
 mail_as() {
     "$PYTHON" - "$smtp_port" "$1" "$2" <<'PY'
 import smtplib, sys
@@ -222,7 +222,7 @@ with smtplib.SMTP("127.0.0.1", int(sys.argv[1]), timeout=60) as s:
     sys.exit(not s.has_extn("8bitmime"))
 PY
 }
-# after a reload a process of Postfix may serve one more connection as before: wait for what is said
+# after a reload an old process of Postfix may serve one more connection, so callers wait
 checks_online() {
     "$GLACIS" check --online -c "$work/$1.yaml" 2>/dev/null | grep '^upstream' | grep -q "$2"
 }

@@ -187,7 +187,7 @@ def encrypted(w):
     must_say(w, resolver, (((), ", tls: required", 69, ": broken: does not offer STARTTLS, which `tls` requires"),), keywords=("SIZE",))
 
 
-@shows("A2: servers behind by name: each address is asked by itself, and what the DNS says is said")
+@shows("A2: servers behind by name: each address is asked, and failures of the look-up are named")
 def by_name(w):
     trusted = ", tls: verify, tls_ca: %s/ca/ca.pem" % w.dir
     for host, more, code, want in (

@@ -1,5 +1,5 @@
 #!/usr/bin/python3
-"""31-upstreams.py - servers by name with several addresses, and what is known of servers over a restart."""
+"""31-upstreams.py - servers by name with several addresses, and keywords of servers over a restart."""
 import json
 import os
 import subprocess
@@ -84,7 +84,7 @@ def living_ipv6(w):
     must(len(sink.messages) == 1, "by IPv6", sink.messages)
 
 
-@shows("A2: a reload keeps what is known of each address; a name that the DNS has lost stays where it was")
+@shows("A2: a reload finds a new address beside the old one, and mail goes on")
 def over_a_reload(w):
     sink = w.sink()
     dns = corp(w, "127.0.0.1")
@@ -118,7 +118,7 @@ def offers(g):
         return c.hello().text
 
 
-@shows("A22: keywords of the run before are offered from the first EHLO on, though the server is not there; none votes unheard")
+@shows("A22: the first EHLO after a restart offers the keywords of before, though the server is down; a silent server has no vote")
 def keywords_kept(w):
     sink, port = w.sink(), None
     config = w.config(sink, server="").replace("domains:\n", "  silent: {servers: [\"127.0.0.1:1\"], tls: off}\n"
@@ -141,7 +141,7 @@ def keywords_kept(w):
         f.write("inner 127.0.0.1:%d\n\x01\x02\n" % port + "x" * 70000)
     must(g.stop() == 0, "ends well")
     g.start()
-    must("8BITMIME" not in offers(g), "what is not whole is not believed", offers(g))
+    must("8BITMIME" not in offers(g), "a broken line is skipped", offers(g))
 
 
 @shows("A22: SMTPUTF8 that the recipient's server lacks: 452 at RCPT while another takes it, 555 when none does")

@@ -1213,12 +1213,12 @@ static void a22_a_server_that_was_never_heard_has_no_vote(void **state)
     w.conf->upstream_count = 2;
     world_go(&w);
     upstreams_keywords(w.ups, &k);
-    assert_false(k.eightbitmime || k.dsn || k.smtputf8); /* nobody was heard */
+    assert_false(k.eightbitmime || k.dsn || k.smtputf8); /* none ever answered */
     state_keywords_set(w.state, world_server(&w, 0), &heard);
     run_ms(&w, 1100);
     upstreams_keywords(w.ups, &k);
     assert_true(k.eightbitmime && k.dsn && !k.smtputf8);
-    state_keywords_set(w.state, world_server(&w, 1), &recalled); /* from before a restart: that counts */
+    state_keywords_set(w.state, world_server(&w, 1), &recalled); /* from before a restart: counts too */
     run_ms(&w, 1100);
     upstreams_keywords(w.ups, &k);
     assert_true(k.eightbitmime && !k.dsn && !k.smtputf8);

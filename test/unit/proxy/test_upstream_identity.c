@@ -544,7 +544,7 @@ static void proxy_version_2_is_binary(void **state)
     world_fini(&w);
 }
 
-/* Postfix and Haraka refuse who announces nobody (UNKNOWN, LOCAL). */
+/* Postfix and Haraka refuse UNKNOWN and LOCAL. */
 static void a21_probes_announce_our_own_address(void **state)
 {
     static const enum config_identity how[] = { IDENTITY_PROXY_V1, IDENTITY_PROXY_V2 };

@@ -366,7 +366,7 @@ static void a2_one_address_under_two_names_is_one_server(void **state)
     named_end(&n);
 }
 
-/* The server counts connections of both, whatever we call them. */
+/* The server counts the connections of both together. */
 static void a2_two_upstreams_share_the_connections_of_one_address(void **state)
 {
     static struct named n;
@@ -513,7 +513,7 @@ static void a2_an_address_without_a_route_is_left_out_beside_one_with(void **sta
     named_end(&n);
 }
 
-/* What a worker that was taken over may do to the others: they go on, or wait, and live. */
+/* A compromised worker can overwrite the records; the others must not crash. */
 static void a2_a_worker_survives_any_content_of_the_shared_records(void **state)
 {
     static const int octets[] = { 0x00, 0xff, 0x7f, 0x01, 0x80 };

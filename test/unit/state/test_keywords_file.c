@@ -1,4 +1,4 @@
-/* The keywords of upstream servers over a restart: what is written, what is read back, what is not believed. */
+/* The keywords of upstream servers over a restart: writing, reading, and lines that are skipped. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -119,7 +119,7 @@ static void a22_keywords_outlive_a_restart(void **st)
     assert_false(k.known);
     state_keywords_get(s, join(s, 1, "[2001:db8::1]:2525"), &k);
     assert_true(k.known && k.smtputf8 && k.size == 0);
-    assert_true(state_keywords_write(s, dir)); /* what is only recalled is no news */
+    assert_true(state_keywords_write(s, dir)); /* recalled keywords are not written again */
     state_free(s);
 }
 
@@ -210,7 +210,7 @@ static void more_addresses_than_there_is_room_for_push_out_the_oldest(void **st)
     state_free(s);
 }
 
-/* The supervisor may be root, and the folder belongs to somebody else. */
+/* The supervisor may be root, and the folder belongs to an unprivileged user. */
 static void what_is_no_plain_file_is_not_read_and_nothing_hangs(void **st)
 {
     struct state *s = state_of_one();

@@ -156,7 +156,7 @@ static void records_of_a_killed_process_stay_and_can_be_had_again(void **st)
     state_slot_enter(s, me);
     state_slot_release(s, other);
     assert_int_equal(state_tickets_used(s, a), 0);
-    assert_false(state_server_info(s, 0, 0, &info)); /* in nobody's use, and not shown */
+    assert_false(state_server_info(s, 0, 0, &info)); /* no process uses it, so it is not shown */
     assert_int_equal(join(s, 1), a);                 /* its replacement knows that the server is down */
     assert_false(state_health_report(s, a, false, 1, 1, 8));
     state_server_leave(s, a);
@@ -166,7 +166,7 @@ static void records_of_a_killed_process_stay_and_can_be_had_again(void **st)
     assert_int_equal(join(s, 200), -1);
     state_slot_release(s, state_my_slot(s));
     state_slot_enter(s, me);
-    for (unsigned i = 0; i < STATE_UPSTREAM_SERVERS; i++) /* those that nobody uses give way */
+    for (unsigned i = 0; i < STATE_UPSTREAM_SERVERS; i++) /* unused records are freed */
         assert_true(join(s, 300 + i) >= 0);
     state_free(s);
 }
@@ -217,7 +217,7 @@ static void processes_that_come_and_go_agree(void **st)
     state_free(s);
 }
 
-/* A worker that was taken over writes what it likes: nothing here leaves the mapping, loops or is shown. */
+/* A compromised worker writes anything: no call leaves the mapping, loops for ever or shows it. */
 static void hostile_memory_is_bounded(void **st)
 {
     static const int octets[] = { 0xff, 0x7f, 0x80, 0x01 };

@@ -329,7 +329,7 @@ static void sessions_are_resumed_at_any_worker(void **state)
     tls_tickets_prepare(share);
     assert_false(resumes_at(other)); /* other keys: a whole handshake, not an error */
     assert_true(resumes_at(server));
-    assert_false(resumes_as(server, "mx2.example")); /* C12: nobody has seen a certificate for this name */
+    assert_false(resumes_as(server, "mx2.example")); /* C12: no certificate was seen for this name */
     assert_true(resumes_as(server, "mx2.example"));
     assert_false(resumes_at(server));
     tls_resume_free(resume);
