@@ -56,7 +56,7 @@ struct workers_seen {
 static struct workers_seen look_at_workers(const struct recorder *r)
 {
     struct workers_seen seen = { 0, 0, 0 };
-    uint64_t generation = state_gauge_sum(r->st, M_GENERATION), now = now_ms();
+    uint64_t generation = state_generation(r->st), now = now_ms();
 
     for (int i = 0; i < STATE_SLOTS; i++) {
         struct state_slot_info info;

@@ -25,6 +25,9 @@
 #define NORETURN __attribute__((noreturn))
 #define UNUSED __attribute__((unused))
 
+/* Reads a field of shared memory that is no atomic exactly once: another process may change it meanwhile. */
+#define READ_ONCE(x) (*(const volatile __typeof__(x) *)&(x))
+
 #define ARRAY_LEN(a) (sizeof(a) / sizeof((a)[0]))
 #define container_of(ptr, type, member) ((type *)(void *)((char *)(ptr) - offsetof(type, member)))
 

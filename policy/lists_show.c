@@ -58,7 +58,7 @@ static bool view_make(struct view *v, const struct policy *p, struct memory *m, 
         free(v->l);
         return false;
     }
-    memcpy(v->l, l, sizeof(*v->l));
+    memory_list_copy(v->l, l);
     memory_list_give(m, l);
     v->mode = guard_mode(v->l, v->list->mode, v->now_s);
     v->recent = guard_recent(v->l, RECENT_MIN, v->now_s);

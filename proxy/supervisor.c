@@ -162,6 +162,7 @@ static int start(struct supervisor *sup)
     }
     tls_tickets_prepare(state_tls_share(sup->state));
     state_slot_enter(sup->state, state_slot_take(sup->state, ROLE_SUPERVISOR, 0, 0));
+    state_slot_pid(sup->state, state_my_slot(sup->state), getpid());
     gauge_set(M_CONFIG_REFUSED_NOW, sup->refused.since_s != 0 ? 1 : 0);
     if (geteuid() == 0 && strcmp(conf->server.user, "root") == 0)
         log_msg(LOG_LEVEL_WARN, "runs_as_root", "server.user is root: workers do not drop their privileges");

@@ -311,7 +311,9 @@ static void make_current(struct supervisor *sup, struct generation *g)
 {
     struct generation *old = generation_in(sup, GENERATION_CURRENT);
 
-    gauge_set(M_GENERATION, g->number); /* first: by this the old workers know that they are replaced */
+    state_generation_set(sup->state,
+                         g->number); /* first: by this the old workers know that they are replaced */
+    gauge_set(M_GENERATION, g->number);
     if (old != NULL)
         drain(old);
     g->phase = GENERATION_CURRENT;

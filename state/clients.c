@@ -1,7 +1,7 @@
 /*
  * clients.c - what is known of each client address: connections, rates, abuse points, bans.
  *
- * A table of fixed size: a seeded hash names a set of eight entries, a shard of sets has one robust lock.
+ * A table of fixed size: a seeded hash names a set of eight entries, a shard of sets has one lock.
  * Nothing waits for a lock: after a bounded number of tries the caller goes on without the table, counted.
  * A shard whose owner died is cleared, because its entries may be half written.
  *
@@ -43,7 +43,7 @@ static struct place place_of(const struct state *s, const struct addr *client)
     memset(&p, 0, sizeof(p));
     memcpy(p.key.ip, a.ip, sizeof(p.key.ip));
     p.key.family = a.family;
-    hash = siphash(s->sh->seed, a.ip, sizeof(p.key.ip)) ^ a.family;
+    hash = siphash(s->seed, a.ip, sizeof(p.key.ip)) ^ a.family;
     p.shard = (size_t)(hash % CLIENT_SHARDS);
     set = p.shard * per_shard + (size_t)(hash / CLIENT_SHARDS % per_shard);
     p.first = set * CLIENT_WAYS;
@@ -59,7 +59,7 @@ static bool same_client(const struct client *a, const struct client *b)
 /* Connections over all processes. */
 static unsigned connections(const struct state *s, size_t entry)
 {
-    uint64_t slots = s->sh->taken;
+    uint64_t slots = s->processes->taken;
     unsigned n = 0;
 
     while (slots != 0)
@@ -70,7 +70,7 @@ static unsigned connections(const struct state *s, size_t entry)
 static void clear_shard(struct state *s, size_t shard)
 {
     size_t n = s->client_sets / CLIENT_SHARDS * CLIENT_WAYS;
-    uint64_t slots = s->sh->taken;
+    uint64_t slots = s->processes->taken;
 
     memset(&s->clients[shard * n], 0, n * sizeof(struct client));
     while (slots != 0) {
@@ -85,7 +85,7 @@ static bool lock_place(struct state *s, const struct place *p)
 {
     bool died;
 
-    if (!shard_lock(p->lock, &died)) {
+    if (!shard_lock(&s->locker, p->lock, &died)) {
         count(M_LIMIT_TABLE_FULL);
         return false;
     }

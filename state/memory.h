@@ -212,6 +212,12 @@ struct memory_list {
 struct memory_list *memory_list_take(struct memory *m, struct slice name);
 void memory_list_give(struct memory *m, struct memory_list *l);
 
+/*
+ * A copy to be shown, sent or stored after the record was given back.  Whatever a process has written there, texts end
+ * within their fields and enumerations are ones that there are.
+ */
+void memory_list_copy(struct memory_list *out, const struct memory_list *l);
+
 /* Takes the n-th record for reading and changing; NULL: there is none (or not now). */
 struct memory_list *memory_list_at(struct memory *m, size_t n);
 

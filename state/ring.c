@@ -12,6 +12,10 @@
  * The eventfd is written only when the ring was empty: the writer publishes the head and then looks at
  * the tail, the reader publishes the tail and then looks at the head, both in one total order, so one
  * of them always sees the other.
+ *
+ * Hostile   The writer goes by a head of its own (state.head), so nobody else can move where it writes.  The
+ *           reader bounds both edges and each length, and takes out of a line what would end it or steer a
+ *           terminal: a worker may lie in its lines, but not in those of others, nor behind them.
  */
 #include "state/shared.h"
 
@@ -41,18 +45,22 @@ static void ring_get(const char *ring, uint64_t at, void *data, size_t len)
     memcpy((char *)data + first, ring, len - first);
 }
 
+void ring_enter(struct state *s)
+{
+    s->head = s->sh->slot[s->my_slot].head;
+}
+
 void state_log(struct state *s, enum log_class cls, struct slice line)
 {
     struct slot *sl;
     char *ring;
-    uint64_t head, used, need = RECORD_HEAD + line.len;
+    uint64_t head = s->head, used, need = RECORD_HEAD + line.len;
     uint32_t len = (uint32_t)line.len;
 
     if (s->my_slot < 0 || line.len == 0 || line.len > LOG_LINE_MAX)
         return;
     sl = &s->sh->slot[s->my_slot];
     ring = ring_of(s, s->my_slot);
-    head = sl->head;
     used = head - sl->tail;
     if (used > RING_SIZE || need > RING_SIZE - used ||
         (cls == LOG_CLASS_ACCEPTED && used + need > RING_SIZE / 4 * 3)) {
@@ -61,9 +69,19 @@ void state_log(struct state *s, enum log_class cls, struct slice line)
     }
     ring_put(ring, head, &len, sizeof(len));
     ring_put(ring, head + RECORD_HEAD, line.ptr, line.len);
-    sl->head = head + need;
+    s->head = head + need;
+    sl->head = s->head;
     if (sl->tail == head)
         wake(s->log_fd);
+}
+
+/* One line is one fact, whatever a process wrote. */
+static void clean(char *line, size_t len)
+{
+    for (size_t i = 0; i < len; i++) {
+        if (((unsigned char)line[i] < ' ' && !(line[i] == '\n' && i + 1 == len)) || line[i] == 0x7f)
+            line[i] = '?';
+    }
 }
 
 static bool ring_empty(const struct state *s, unsigned slot)
@@ -90,6 +108,7 @@ static bool read_ring(struct state *s, int slot, struct buf *out)
         return false;
     }
     ring_get(ring_of(s, slot), tail + RECORD_HEAD, line, len);
+    clean(line, len);
     buf_put(out, line, len);
     sl->tail = tail + RECORD_HEAD + len;
     return true;

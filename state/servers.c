@@ -3,29 +3,23 @@
  *
  * A ticket is the right to hold one connection; it names the slot of its owner, so the tickets of a
  * killed process are found and given back.  All of it is single atomic words moved by compare and swap.
+ * Which record is whose stands in struct names, which the supervisor fills before the fork.
  */
 #include "state/shared.h"
 
 #define HEALTH_DOWN (1ULL << 63)
 #define HEALTH_COUNT_MAX 0x7fffffffu
+#define PROBE_SLACK_MS 3600000u
 
 static bool server_valid(int server)
 {
     return server >= 0 && server < STATE_SERVERS;
 }
 
-/* How many records have to be looked at. */
-static int servers_known(const struct state *s)
-{
-    return (int)s->sh->servers;
-}
-
 int state_server_find(const struct state *s, const char *text)
 {
-    for (int i = 0; i < servers_known(s); i++) {
-        const struct server *sv = &s->sh->server[i];
-
-        if (sv->used && strcmp(sv->text, text) == 0)
+    for (int i = 0; i < s->names.servers && text[0] != '\0'; i++) {
+        if (strcmp(s->names.server[i], text) == 0)
             return i;
     }
     return -1;
@@ -36,18 +30,15 @@ int state_server(struct state *s, const char *text)
     int found = state_server_find(s, text);
     size_t len = strlen(text);
 
-    if (found >= 0 || len >= SERVER_TEXT_MAX)
+    if (found >= 0 || len == 0 || len >= SERVER_TEXT_MAX)
         return found;
     for (int i = 0; i < STATE_SERVERS; i++) {
-        struct server *sv = &s->sh->server[i];
-
-        if (sv->used)
+        if (s->names.server[i][0] != '\0')
             continue;
-        memset(sv, 0, sizeof(*sv));
-        memcpy(sv->text, text, len + 1);
-        sv->used = 1;
-        if (i >= servers_known(s))
-            s->sh->servers = (uint32_t)i + 1;
+        memset(&s->sh->server[i], 0, sizeof(s->sh->server[i]));
+        memcpy(s->names.server[i], text, len + 1);
+        if (i >= s->names.servers)
+            s->names.servers = i + 1;
         return i;
     }
     return -1;
@@ -55,11 +46,9 @@ int state_server(struct state *s, const char *text)
 
 void state_servers_sweep(struct state *s, bool (*wanted)(void *arg, const char *text), void *arg)
 {
-    for (int i = 0; i < servers_known(s); i++) {
-        struct server *sv = &s->sh->server[i];
-
-        if (sv->used && !wanted(arg, sv->text))
-            sv->used = 0;
+    for (int i = 0; i < s->names.servers; i++) {
+        if (s->names.server[i][0] != '\0' && !wanted(arg, s->names.server[i]))
+            s->names.server[i][0] = '\0';
     }
 }
 
@@ -182,7 +171,7 @@ void state_waiting_since(struct state *s, int server, uint64_t oldest_ms)
 /* The slot with the oldest waiter, `but` left out; -1 if none waits. */
 static int oldest_waiter(const struct state *s, int server, int but, uint64_t *since_ms)
 {
-    uint64_t slots = s->sh->taken;
+    uint64_t slots = s->processes->taken;
     int found = -1;
 
     *since_ms = 0;
@@ -235,20 +224,25 @@ void state_wake_drain(struct state *s)
     (void)r; /* EAGAIN: nothing was there */
 }
 
+/* A ticket whose owner is in no slot was never given: only a process that writes where it may not makes one. */
+static bool is_orphan(const struct state *s, uint32_t ticket)
+{
+    uint32_t owner = ticket & ~TICKET_IDLE;
+
+    return ticket != 0 && (owner == 0 || owner > STATE_SLOTS || !(s->processes->taken >> (owner - 1) & 1));
+}
+
 void servers_release_slot(struct state *s, int slot)
 {
-    uint32_t mark = (uint32_t)(slot + 1);
-
-    for (int i = 0; i < servers_known(s); i++) {
+    for (int i = 0; i < s->names.servers; i++) {
         struct server *sv = &s->sh->server[i];
-        unsigned freed = 0, width;
+        unsigned freed = 0;
 
-        if (!sv->used)
+        if (s->names.server[i][0] == '\0')
             continue;
         sv->waiting[slot] = 0;
-        width = width_of(sv);
-        for (unsigned t = 0; t < width; t++) {
-            if ((sv->ticket[t] & ~TICKET_IDLE) != mark)
+        for (unsigned t = 0; t < STATE_TICKETS; t++) {
+            if (!is_orphan(s, sv->ticket[t]))
                 continue;
             sv->ticket[t] = 0;
             freed++;
@@ -389,6 +383,12 @@ bool state_health_report(struct state *s, int server, bool ok, unsigned fall, un
     return changed;
 }
 
+/* None is ever due so much later: clocks of processes differ by a turn, and who writes other times lies. */
+static bool too_far(uint64_t wait_ms, uint64_t interval_ms)
+{
+    return wait_ms > interval_ms && wait_ms - interval_ms > PROBE_SLACK_MS;
+}
+
 bool state_probe_claim(struct state *s, int server, uint64_t now_ms, uint64_t interval_ms)
 {
     uint64_t due;
@@ -396,7 +396,7 @@ bool state_probe_claim(struct state *s, int server, uint64_t now_ms, uint64_t in
     if (!server_valid(server))
         return false;
     due = s->sh->server[server].next_probe_ms;
-    return now_ms >= due &&
+    return (now_ms >= due || too_far(due - now_ms, interval_ms)) &&
            atomic_compare_exchange_strong(&s->sh->server[server].next_probe_ms, &due, now_ms + interval_ms);
 }
 

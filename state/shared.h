@@ -1,26 +1,33 @@
 /*
- * shared.h - the layout of the shared memory; private to state/.
+ * shared.h - the layout of the memory that processes share; private to state/.
+ *
+ * Three mappings, by who may write them:
+ *
+ *     process table   the supervisor alone; read-only in every other process (processes.c)
+ *     shared          every process: below
+ *     memory tables   every process: tables.h
  *
  *     +--------+-------+---------+-------+------------+-------------+---------------+-----------+
  *     | header | slots | servers | rules | duplicates | client locks| client entries| log rings |
  *     +--------+-------+---------+-------+------------+-------------+---------------+-----------+
  *                                                             connections: one page-aligned array a slot
  *
- * Everything that more than one process writes is an atomic, or lies under a robust lock that is tried
- * a bounded number of times.  A layout version leads, so that a foreign mapping is never taken for ours.
- * A process may die between any two instructions: each datum is either one atomic word, or published by
- * one, or cleared together with its shard by whoever finds the dead owner's lock.
+ * Hostile   A worker that was taken over can write anything into the last two, at any moment.  So whatever is
+ *           used as an index, a length, a divisor or a text is read once (READ_ONCE, or an atomic load), and
+ *           bounded by its constant where it is read.  Names, seeds and sizes are not there at all: they lie in
+ *           struct state, which each process inherits by fork.
+ * Killed    A process may die between any two instructions: each datum is either one atomic word, or published
+ *           by one, or cleared together with its shard by whoever finds the dead owner's lock.
  */
 #ifndef STATE_SHARED_H
 #define STATE_SHARED_H
 
-#include <pthread.h>
 #include <stdatomic.h>
 
 #include "state/state.h"
 
 #define STATE_MAGIC 0x676c6163u /* "glac" */
-#define STATE_LAYOUT 3u
+#define STATE_LAYOUT 4u
 
 #define RING_SIZE (256u * 1024u) /* a power of two */
 #define SERVER_TEXT_MAX 272      /* a host name, brackets and a port */
@@ -34,10 +41,32 @@
 #define DUP_WAYS 8
 #define DUP_SETS 512 /* x DUP_WAYS entries */
 
-struct slot {
+/* ---- the process table ---- */
+
+struct process {
     _Atomic uint32_t role; /* enum state_role; written last when taken, first when released */
     _Atomic uint32_t generation, index;
     _Atomic int32_t pid;
+    _Atomic uint64_t start; /* number of this start, never given again; 0: the slot is free */
+};
+
+#define FACTS_WORDS ((sizeof(struct state_facts) + 7) / 8)
+
+struct process_table {
+    _Atomic uint64_t taken;      /* one bit a slot */
+    _Atomic uint32_t generation; /* of the configuration in force */
+    struct process slot[STATE_SLOTS];
+    _Atomic uint64_t version; /* facts[version % 2] is whole; the other half is the next one */
+    _Atomic uint64_t facts[2][FACTS_WORDS];
+};
+
+/* processes.c: maps the table twice, for the supervisor to write and for all to read.  False with errno. */
+bool processes_map(struct state *s) MUST_USE;
+void processes_unmap(struct state *s);
+
+/* ---- shared ---- */
+
+struct slot {
     _Atomic uint32_t draining;
     _Atomic uint64_t heartbeat_ms;
 
@@ -49,8 +78,6 @@ struct slot {
 };
 
 struct server {
-    _Atomic uint32_t used;
-    char text[SERVER_TEXT_MAX];             /* written before `used` */
     _Atomic uint32_t widest;                /* largest cap ever asked for: no ticket lies behind it */
     _Atomic uint32_t ticket[STATE_TICKETS]; /* 0 free; else slot + 1, and TICKET_IDLE */
     _Atomic uint64_t waiting[STATE_SLOTS];  /* ms of the oldest waiter of each process */
@@ -64,8 +91,7 @@ struct server {
 #define TICKET_IDLE 0x80000000u
 
 struct rule_count {
-    char name[STATE_RULE_NAME_MAX + 1]; /* written before `rules` counts it */
-    _Atomic uint64_t matched[2];        /* enforced, monitored */
+    _Atomic uint64_t matched[2]; /* enforced, monitored */
 };
 
 struct client {     /* one cache line, under its shard's lock */
@@ -79,7 +105,7 @@ struct client {     /* one cache line, under its shard's lock */
 };
 
 struct shard_lock {
-    _Alignas(64) pthread_mutex_t mutex;
+    _Alignas(64) _Atomic uint64_t owner; /* 0 free; else locker.word of the process that has it */
 };
 
 struct duplicate {
@@ -91,12 +117,8 @@ struct duplicate {
 
 struct shared {
     uint32_t magic, layout;
-    _Atomic uint64_t taken; /* one bit a slot */
-    uint64_t seed[2];       /* of the client table: peers must not choose their set */
-    _Atomic uint32_t servers; /* records of `server` that were ever in use: no page behind them is touched */
     struct slot slot[STATE_SLOTS];
     struct server server[STATE_SERVERS];
-    _Atomic uint32_t rules; /* records of `rule` in use */
     struct rule_count rule[STATE_RULES];
     struct shard_lock dup_lock[DUP_SHARDS];
     struct duplicate dup[DUP_SETS][DUP_WAYS];
@@ -104,17 +126,41 @@ struct shared {
     _Alignas(64) unsigned char tls_share[STATE_TLS_SHARE];
 };
 
+/* ---- of a process ---- */
+
+/* Who takes locks.  Before state_slot_enter() that is nobody, who finds no owner dead. */
+struct locker {
+    const struct process_table *processes; /* NULL: nobody */
+    uint64_t word;                         /* start << 8 | slot + 1 */
+};
+
+#define LOCKER_NOBODY UINT64_MAX /* a process without a slot */
+
+/* Names of records, in the memory of each process: made by the supervisor before the fork. */
+struct names {
+    char (*server)[SERVER_TEXT_MAX]; /* STATE_SERVERS; "": free */
+    char (*rule)[STATE_RULE_NAME_MAX + 1];
+    int servers, rules; /* none lies behind them */
+};
+
 struct tables; /* tables.h */
 
 struct state {
     struct shared *sh;
-    struct tables *tables; /* what is remembered: a mapping of its own */
+    struct tables *tables;                 /* what is remembered: a mapping of its own */
+    const struct process_table *processes; /* read-only, in every process */
+    struct process_table *entries;         /* the same memory, writable: mapped in the supervisor alone */
+    uint64_t starts;                       /* supervisor: given so far */
+    struct locker locker;
+    struct names names;
     size_t mapped;
+    uint64_t seed[2];   /* of the client table: peers must not choose their set */
     size_t client_sets; /* a multiple of CLIENT_SHARDS; each of CLIENT_WAYS entries */
     struct client *clients;
     char *connections; /* STATE_SLOTS arrays of uint16_t, connections_stride octets each */
     size_t connections_stride;
     char *rings;
+    uint64_t head; /* of our log ring: its copy in the slot is for the reader */
     int log_fd;
     int wake_fd[STATE_SLOTS];
     int my_slot;        /* -1 before state_slot_enter */
@@ -132,19 +178,26 @@ static inline int next_slot(uint64_t *set)
     return slot;
 }
 
+static inline bool slot_valid(int slot)
+{
+    return slot >= 0 && slot < STATE_SLOTS;
+}
+
 /* servers.c: gives back what a dead process held. */
 void servers_release_slot(struct state *s, int slot);
 
 /* clients.c */
 void clients_release_slot(struct state *s, int slot);
 
+/* ring.c: our ring goes on where the last process in this slot ended. */
+void ring_enter(struct state *s);
+
 /*
  * Takes a shard's lock without waiting: false after LOCK_TRIES.  *owner_died: the last owner was killed
- * while it held the lock, so the caller must clear the shard before it uses it.
+ * while it held the lock, so the caller must clear the shard before it uses it.  Never in the supervisor.
  */
-bool shard_lock(struct shard_lock *l, bool *owner_died) MUST_USE;
+bool shard_lock(const struct locker *who, struct shard_lock *l, bool *owner_died) MUST_USE;
 void shard_unlock(struct shard_lock *l);
-void shard_lock_init(struct shard_lock *l);
 
 /* Writes 1 to an eventfd; a full counter is fine, it is readable then anyway. */
 void wake(int fd);

@@ -1,8 +1,10 @@
 /*
  * state.h - what the processes share, and nothing else is.
  *
- * One anonymous shared mapping, made by the supervisor before the first fork and inherited by all:
+ * Mappings, made by the supervisor before the first fork and inherited by all:
  *
+ *   processes  which process is in which slot, and what the supervisor alone knows.  The supervisor writes it,
+ *              the others can only read it: the one part that can be trusted.
  *   slots      one a process (supervisor, recorder, workers): counters, gauges, heartbeat, log ring.
  *              One writer each.  The supervisor zeroes the gauges of a slot whose process is gone, so
  *              nothing leaks with a killed process; its counters are kept as part of the sum.
@@ -10,11 +12,15 @@
  *              slot), health, the keywords of its last EHLO.
  *   rules      a record for each name of a rule: how often it matched.
  *   clients    a fixed-size table keyed by client address: connections now (by slot), rates, abuse points,
- *              bans.  Shards with robust locks that are tried a few times and then done without (counted).
+ *              bans.  Shards with locks that are tried a few times and then done without (counted).
  *   duplicates hashes of messages whose 250 was lost (RFC 1047), when that guard is on.
  *   memory     what is remembered beyond a session: memory.h, in a mapping of its own.
  *
  * Nothing here waits: no call blocks or makes a system call, but for the eventfd that wakes a reader.
+ *
+ * Trust: a worker speaks with strangers, and one that was taken over can write anything into what is shared.
+ * Supervisor, recorder and the other workers bound every count, index, length and text where they read it
+ * (shared.h); the supervisor takes no lock and goes by no length or text of it at all.
  */
 #ifndef STATE_STATE_H
 #define STATE_STATE_H
@@ -46,18 +52,57 @@ int  state_slot_take(struct state *s, enum state_role role, unsigned generation,
 void state_slot_pid(struct state *s, int slot, pid_t pid);
 /* The process is gone: gauges, tickets, its connections in the client table.  Counters stay in the sum. */
 void state_slot_release(struct state *s, int slot);
-/* In the child after fork: from here on this process counts and logs into its slot. */
+/* The number of the configuration in force, 0 at first. */
+void state_generation_set(struct state *s, unsigned generation);
+
+/* In the process itself, after fork: from here on it counts, locks and logs as the one in this slot. */
 void state_slot_enter(struct state *s, int slot);
 
 struct state_slot_info {
     enum state_role role;
     unsigned        generation, index;
     pid_t           pid;
-    bool            draining;
-    uint64_t        heartbeat_ms; /* monotonic; 0: none yet */
+    bool            draining;     /* as the process itself says, */
+    uint64_t        heartbeat_ms; /* like this; monotonic, 0: none yet */
 };
-bool state_slot_info(const struct state *s, int slot, struct state_slot_info *out); /* false: free */
-void state_set_draining(struct state *s, int slot);
+bool     state_slot_info(const struct state *s, int slot, struct state_slot_info *out); /* false: free */
+void     state_set_draining(struct state *s, int slot);
+unsigned state_generation(const struct state *s);
+
+/* What the supervisor alone knows, for the recorder to tell (`glacis status`). */
+
+#define STATE_TEXT 512
+#define STATE_LISTENERS 64
+
+enum state_phase { STATE_STARTING = 0, STATE_SERVING, STATE_STOPPING };
+
+struct state_refusal {       /* of a file that was not taken */
+    int64_t  since_s;        /* 0: there is none */
+    uint32_t errors;         /* 0: not counted */
+    char     first[STATE_TEXT]; /* of the errors: FILE:LINE:COLUMN: error: ... */
+};
+
+struct state_listener {
+    struct addr at;
+    uint32_t    sockets;
+    char        name[8]; /* smtp, smtps, admin */
+};
+
+struct state_facts {
+    int64_t  started_s, loaded_s;
+    uint32_t phase; /* enum state_phase */
+    uint32_t draining; /* generations */
+    uint32_t deaths;   /* workers and recorders that died within the last hour */
+    uint32_t last_good; /* 1: the last good file of an earlier run is in force */
+    char     config[STATE_TEXT]; /* path of the file; "": the environment */
+    struct state_refusal config_refused, groups_refused, certificates_refused;
+    uint32_t listeners;
+    struct state_listener listener[STATE_LISTENERS];
+};
+/* Supervisor: all of it at once, as often as something has changed. */
+void state_facts_set(struct state *s, const struct state_facts *facts);
+/* False (and zeros) before the first state_facts_set(). */
+bool state_facts_get(const struct state *s, struct state_facts *out) MUST_USE;
 
 /* One number of one slot (gauges of the status command). */
 uint64_t state_slot_metric(const struct state *s, int slot, enum metric m);
