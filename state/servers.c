@@ -224,12 +224,13 @@ void state_wake_drain(struct state *s)
     (void)r; /* EAGAIN: nothing was there */
 }
 
-/* A ticket whose owner is in no slot was never given: only a process that writes where it may not makes one. */
+/* Of no worker: its owner is gone, or it was made by a process that writes where it may not. */
 static bool is_orphan(const struct state *s, uint32_t ticket)
 {
     uint32_t owner = ticket & ~TICKET_IDLE;
 
-    return ticket != 0 && (owner == 0 || owner > STATE_SLOTS || !(s->processes->taken >> (owner - 1) & 1));
+    return ticket != 0 &&
+           (owner == 0 || owner > STATE_SLOTS || !(s->processes->taken & WORKER_SLOTS & 1ULL << (owner - 1)));
 }
 
 void servers_release_slot(struct state *s, int slot)

@@ -3,18 +3,15 @@
  *
  * Three mappings, by who may write them:
  *
- *     process table   the supervisor alone; read-only in every other process (processes.c)
- *     shared          every process: below
+ *     owned           process table: the supervisor alone.  A slot with its log ring: the process in it, and the
+ *                     supervisor, which empties it.  All can read all of it (owned.c).
+ *     shared          every process: servers, rules, duplicates, clients, and for each slot a page-aligned array of
+ *                     its connections
  *     memory tables   every process: tables.h
  *
- *     +--------+-------+---------+-------+------------+-------------+---------------+-----------+
- *     | header | slots | servers | rules | duplicates | client locks| client entries| log rings |
- *     +--------+-------+---------+-------+------------+-------------+---------------+-----------+
- *                                                             connections: one page-aligned array a slot
- *
- * Hostile   A worker that was taken over can write anything into the last two, at any moment.  So whatever is
- *           used as an index, a length, a divisor or a text is read once (READ_ONCE, or an atomic load), and
- *           bounded by its constant where it is read.  Names, seeds and sizes are not there at all: they lie in
+ * Hostile   A worker that was taken over can write anything into the last two and its own slot, at any moment.  So
+ *           whatever is used as an index, a length, a divisor or a text is read once (READ_ONCE, or an atomic load),
+ *           and bounded by its constant where it is read.  Names, seeds and sizes are not there at all: they lie in
  *           struct state, which each process inherits by fork.
  * Killed    A process may die between any two instructions: each datum is either one atomic word, or published
  *           by one, or cleared together with its shard by whoever finds the dead owner's lock.
@@ -29,7 +26,7 @@
 #define STATE_MAGIC 0x676c6163u /* "glac" */
 #define STATE_LAYOUT 4u
 
-#define RING_SIZE (256u * 1024u) /* a power of two */
+#define RING_SIZE (256u * 1024u) /* a power of two, whole pages */
 #define SERVER_TEXT_MAX 272      /* a host name, brackets and a port */
 #define LOCK_TRIES 400           /* some ten microseconds */
 
@@ -41,7 +38,7 @@
 #define DUP_WAYS 8
 #define DUP_SETS 512 /* x DUP_WAYS entries */
 
-/* ---- the process table ---- */
+/* ---- owned ---- */
 
 struct process {
     _Atomic uint32_t role; /* enum state_role; written last when taken, first when released */
@@ -60,22 +57,38 @@ struct process_table {
     _Atomic uint64_t facts[2][FACTS_WORDS];
 };
 
-/* processes.c: maps the table twice, for the supervisor to write and for all to read.  False with errno. */
-bool processes_map(struct state *s) MUST_USE;
-void processes_unmap(struct state *s);
-
-/* ---- shared ---- */
+#define SUPERVISOR_SLOT 0
+#define RECORDER_SLOT 1
+#define WORKER_SLOTS (~(uint64_t)3) /* as bits */
 
 struct slot {
     _Atomic uint32_t draining;
     _Atomic uint64_t heartbeat_ms;
 
-    /* The log ring's edges, in octets ever written and ever read; the octets lie in ring_of(). */
-    _Alignas(64) _Atomic uint64_t head; /* by the slot's process only */
-    _Alignas(64) _Atomic uint64_t tail; /* by the recorder only */
+    /* Edges of log rings, in octets ever written to and ever read from them. */
+    _Alignas(64) _Atomic uint64_t head;              /* of the ring of this slot */
+    _Alignas(64) _Atomic uint64_t tail[STATE_SLOTS]; /* in the recorder's slot alone: of all rings */
 
     _Alignas(64) _Atomic uint64_t metrics[METRIC_COUNT];
 };
+
+struct owned {
+    struct process_table processes;
+    _Alignas(4096) struct {
+        struct slot slot;
+        _Alignas(4096) char ring[RING_SIZE];
+    } of[STATE_SLOTS];
+};
+
+_Static_assert(sizeof(struct owned) % 4096 == 0, "each slot has pages of its own");
+
+/* owned.c: maps it twice, to write and to read.  False with errno. */
+bool owned_map(struct state *s) MUST_USE;
+void owned_unmap(struct state *s);
+/* In a child: from now on it can write this slot alone. */
+void owned_confine(struct state *s, int slot);
+
+/* ---- shared ---- */
 
 struct server {
     _Atomic uint32_t widest;                /* largest cap ever asked for: no ticket lies behind it */
@@ -117,7 +130,6 @@ struct duplicate {
 
 struct shared {
     uint32_t magic, layout;
-    struct slot slot[STATE_SLOTS];
     struct server server[STATE_SERVERS];
     struct rule_count rule[STATE_RULES];
     struct shard_lock dup_lock[DUP_SHARDS];
@@ -147,10 +159,12 @@ struct tables; /* tables.h */
 
 struct state {
     struct shared *sh;
-    struct tables *tables;                 /* what is remembered: a mapping of its own */
-    const struct process_table *processes; /* read-only, in every process */
-    struct process_table *entries;         /* the same memory, writable: mapped in the supervisor alone */
-    uint64_t starts;                       /* supervisor: given so far */
+    struct tables *tables;      /* what is remembered: a mapping of its own */
+    const struct owned *owned;  /* read-only */
+    struct owned *mine;         /* the same memory, writable: all of it in the supervisor, else one slot */
+    const struct process_table *processes; /* &owned->processes */
+    pid_t supervisor;
+    uint64_t starts; /* supervisor: given so far */
     struct locker locker;
     struct names names;
     size_t mapped;
@@ -159,7 +173,6 @@ struct state {
     struct client *clients;
     char *connections; /* STATE_SLOTS arrays of uint16_t, connections_stride octets each */
     size_t connections_stride;
-    char *rings;
     uint64_t head; /* of our log ring: its copy in the slot is for the reader */
     int log_fd;
     int wake_fd[STATE_SLOTS];

@@ -5,7 +5,7 @@
  * counters of a slot are never zeroed: the next process in it goes on counting where the last one died, and
  * the sum over all slots is the sum over all processes that ever were.
  *
- * Hostile   All of it is numbers: a process that lies about itself or about others makes sums wrong, no more.
+ * Hostile   All of it is numbers: a process that lies about itself makes sums wrong, no more.
  */
 #include "state/shared.h"
 
@@ -18,7 +18,7 @@ static bool takes_maximum(enum metric m)
 void state_set_draining(struct state *s, int slot)
 {
     if (slot_valid(slot))
-        s->sh->slot[slot].draining = 1;
+        s->mine->of[slot].slot.draining = 1;
 }
 
 int state_my_slot(const struct state *s)
@@ -29,12 +29,12 @@ int state_my_slot(const struct state *s)
 void state_heartbeat(struct state *s, uint64_t now_ms)
 {
     if (s->my_slot >= 0)
-        s->sh->slot[s->my_slot].heartbeat_ms = now_ms;
+        s->mine->of[s->my_slot].slot.heartbeat_ms = now_ms;
 }
 
 uint64_t state_slot_metric(const struct state *s, int slot, enum metric m)
 {
-    return slot_valid(slot) ? s->sh->slot[slot].metrics[m] : 0;
+    return slot_valid(slot) ? s->owned->of[slot].slot.metrics[m] : 0;
 }
 
 static uint64_t sum_of(const struct state *s, enum metric m, uint64_t slots)
@@ -43,7 +43,7 @@ static uint64_t sum_of(const struct state *s, enum metric m, uint64_t slots)
 
     while (slots != 0) {
         int slot = next_slot(&slots);
-        uint64_t v = atomic_load_explicit(&s->sh->slot[slot].metrics[m], memory_order_relaxed);
+        uint64_t v = atomic_load_explicit(&s->owned->of[slot].slot.metrics[m], memory_order_relaxed);
 
         if (takes_maximum(m))
             sum = v > sum ? v : sum;

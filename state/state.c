@@ -46,7 +46,7 @@ static bool open_eventfds(struct state *s)
 static bool map_memory(struct state *s, size_t clients)
 {
     size_t fixed = round_up(sizeof(struct shared), PAGE);
-    size_t table, rings = (size_t)STATE_SLOTS * RING_SIZE;
+    size_t table;
     char *mem;
 
     clients = min_size(max_size(clients, CLIENTS_MIN), CLIENTS_MAX);
@@ -54,14 +54,13 @@ static bool map_memory(struct state *s, size_t clients)
     clients = s->client_sets * CLIENT_WAYS;
     table = round_up(clients * sizeof(struct client), PAGE);
     s->connections_stride = round_up(clients * sizeof(uint16_t), PAGE);
-    s->mapped = fixed + table + STATE_SLOTS * s->connections_stride + rings;
+    s->mapped = fixed + table + STATE_SLOTS * s->connections_stride;
     mem = mmap(NULL, s->mapped, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     if (mem == MAP_FAILED)
         return false;
     s->sh = (struct shared *)(void *)mem;
     s->clients = (struct client *)(void *)(mem + fixed);
     s->connections = mem + fixed + table;
-    s->rings = s->connections + STATE_SLOTS * s->connections_stride;
     return true;
 }
 
@@ -71,9 +70,10 @@ struct state *state_new(size_t clients)
 
     _Static_assert(sizeof(struct client) == 64, "one cache line");
     s->my_slot = -1;
+    s->supervisor = getpid();
     s->names.server = xcalloc(STATE_SERVERS, sizeof(*s->names.server));
     s->names.rule = xcalloc(STATE_RULES, sizeof(*s->names.rule));
-    if (!open_eventfds(s) || !map_memory(s, clients) || !processes_map(s) ||
+    if (!open_eventfds(s) || !map_memory(s, clients) || !owned_map(s) ||
         (s->tables = tables_new(1)) == NULL) {
         log_msg(LOG_LEVEL_ERROR, "shared_memory", "Shared memory or its descriptors cannot be had: errno %d",
                 errno);
@@ -107,7 +107,7 @@ void state_free(struct state *s)
     }
     if (s->sh != NULL)
         munmap(s->sh, s->mapped);
-    processes_unmap(s);
+    owned_unmap(s);
     tables_free(s->tables);
     free(s->names.server);
     free(s->names.rule);

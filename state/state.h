@@ -124,6 +124,7 @@ void *state_tls_share(struct state *s); /* STATE_TLS_SHARE octets for the ticket
 void state_log(struct state *s, enum log_class cls, struct slice line);  /* a complete line */
 /* Takes the next line of any slot into out; false if all are empty.  Recorder only. */
 bool state_log_read(struct state *s, struct buf *out);
+bool state_log_waits(const struct state *s); /* some ring is not empty */
 int  state_log_fd(const struct state *s); /* eventfd: readable when something may be there */
 
 /* ---- upstream servers ---- */
