@@ -5,6 +5,8 @@
  * often with a certificate of its own making); `verify` wants a chain to tls_ca and the server's name in the
  * certificate.  The last session ticket of each upstream is kept and tried again.
  */
+#include <sys/stat.h>
+
 #include <openssl/err.h>
 #include <openssl/x509v3.h>
 
@@ -31,10 +33,13 @@ static int on_new_session(SSL *ssl, SSL_SESSION *session)
 
 static bool load_ca(SSL_CTX *ctx, const char *ca)
 {
+    struct stat st;
+
     if (slice_eq(slice_str(ca), SLICE("system"))) {
         return SSL_CTX_set_default_verify_paths(ctx) == 1;
     }
-    return SSL_CTX_load_verify_file(ctx, ca) == 1;
+    return stat(ca, &st) == 0 && S_ISREG(st.st_mode) && /* a pipe could keep us waiting for ever */
+           SSL_CTX_load_verify_file(ctx, ca) == 1;
 }
 
 struct tls_client *tls_client_new(const struct config_upstream *up, struct config_errors *errs)
