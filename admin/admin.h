@@ -32,9 +32,16 @@ int cmd_status(int argc, char **argv);
 /* glacis lists [--json] [--test] | set NAME MODE [--for TIME]: the reputation lists.  0, 65, 69, 66. */
 int cmd_lists(int argc, char **argv);
 
-/* ---- the control socket: one line is asked, the answer is everything until the end of file ---- */
+/*
+ * ---- two sockets in server.state_dir, both made by the supervisor, mode 0600: one line is asked, the answer is
+ * everything until the end of file ----
+ *
+ *     control   answered by the supervisor: reload, and which processes there are
+ *     query     answered by the recorder: everything that has to look at shared memory
+ */
 
 #define CONTROL_NAME "control"
+#define QUERY_NAME "query"
 #define CONTROL_STATE_DIR "/var/lib/glacis" /* the default of server.state_dir */
 #define CONTROL_CONFIG "/etc/glacis/glacis.yaml"
 
@@ -45,9 +52,16 @@ int cmd_lists(int argc, char **argv);
  */
 bool control_state_dir(const char *config_path, struct buf *out) MUST_USE;
 
-/* A unix stream socket bound (listening) at or connected to this path, however long it is; -1 with errno. */
+/*
+ * A unix stream socket bound (listening, non-blocking) at or connected to this path, however long it is; -1 with
+ * errno.
+ */
 int control_bind(const char *path);
 int control_connect(const char *path);
+
+/* Who listens at this path?  A friend is root or `uid`; *pid of who listens, 0: not known.  Never blocks. */
+enum control_peer { CONTROL_NOBODY = 0, CONTROL_FRIEND, CONTROL_STRANGER };
+enum control_peer control_peer_at(const char *path, uid_t uid, pid_t *pid);
 
 /* Asks one line of the running glacis.  Blocking, at most timeout_s; false with errno. */
 bool control_ask(const char *path, const char *line, unsigned timeout_s, struct buf *answer) MUST_USE;
@@ -61,14 +75,23 @@ bool control_ask(const char *path, const char *line, unsigned timeout_s, struct 
  */
 int cmd_explain(int argc, char **argv);
 
+struct recorder_task { /* what the supervisor gives the recorder; all of it outlives recorder_main() */
+    struct state *state;
+    const struct config *conf;
+    int admin_fd;    /* listening: metrics and health; -1: none */
+    int query_fd;    /* listening: the socket `query`; -1: it could not be made */
+    int handover_fd; /* a `query` that was made anew comes this way; -1: none will */
+    int supervisor_fd;       /* readable (end of file) when the supervisor is gone */
+    uid_t owner;             /* who may ask, beside root: the supervisor's user */
+    void (*each_turn)(void); /* about once a second */
+};
+
 /*
  * The whole life of the recorder process, after fork, state_slot_enter() and the user change: writes the log,
- * serves metrics and health on admin_fd (-1: none).  Ends after SIGTERM once the rings are empty; when
- * supervisor_fd reads end of file it stays until no worker is left.  each_turn is called about once a second.
- * Returns the exit status.
+ * serves metrics, health and what is asked by `query`.  Ends after SIGTERM once the rings are empty; when the
+ * supervisor is gone it stays until no worker is left.  Returns the exit status.
  */
-int recorder_main(struct state *st, const struct config *conf, int admin_fd, int supervisor_fd,
-                  void (*each_turn)(void));
+int recorder_main(const struct recorder_task *task);
 
 /*
  * glacis check --online: tests the resolver, our names and the servers behind, and prints what was found; false if

@@ -1,22 +1,54 @@
 /*
- * cmd_status.c - glacis status: what the running one is doing, for people or as JSON.
+ * cmd_status.c - glacis status: is it well, and what is it doing; for people, as JSON, for monitoring systems.
+ *
+ * The recorder is asked.  If it does not answer, the supervisor tells which processes there are.
  */
 #include <stdio.h>
+#include <sysexits.h>
 
 #include "admin/admin.h"
 #include "admin/cmd_control.h"
 
-#define STATUS_S 10
+#define QUERY_S 5
+#define CONTROL_S 5
+#define NOT_SERVING 2
 
 static const char usage[] =
     "usage: glacis status [--json] [-c FILE | --control PATH]\n"
     "\n"
     "  --json             one JSON object\n"
-    "  -c, --config FILE  the file of the running glacis: its server.state_dir holds the control socket\n"
-    "  --control PATH     the control socket itself\n"
+    "  -c, --config FILE  the file of the running glacis: its server.state_dir holds the sockets\n"
+    "  --control PATH     the control socket itself; `query` lies beside it\n"
     "  -h, --help         this text\n"
     "\n"
-    "Exit status: 0, or 69 if nobody answers.\n";
+    "The first line says whether all is well, and what is not.\n"
+    "Exit status: 0 all is well, 1 degraded, 2 not serving; 69 if it cannot be known, 64, 66.\n";
+
+/* Prints what stands behind the line "exit N" and returns N. */
+static int show(struct slice answer)
+{
+    struct slice first = slice_cut(&answer, '\n'), word = slice_token(&first);
+    uint64_t status = EX_UNAVAILABLE;
+
+    if (slice_eq(word, SLICE("exit")) && slice_to_u64(slice_token(&first), NOT_SERVING, &status)) {
+        fwrite(answer.ptr, 1, answer.len, stdout);
+        return (int)status;
+    }
+    fprintf(stderr, "glacis status: " SLICE_FMT, SLICE_ARG(answer));
+    return EX_UNAVAILABLE;
+}
+
+static int ask_supervisor(const struct control_request *req, struct buf *answer)
+{
+    enum control_result result;
+
+    buf_reset(answer);
+    result = control_try(req, CONTROL_NAME, req->json ? "processes json" : "processes", CONTROL_S, answer);
+    if (result == CONTROL_ANSWERED)
+        return show(buf_slice(answer));
+    control_explain(req, CONTROL_NAME, result);
+    return result == CONTROL_NOT_THERE ? NOT_SERVING : EX_UNAVAILABLE;
+}
 
 int cmd_status(int argc, char **argv)
 {
@@ -27,9 +59,11 @@ int cmd_status(int argc, char **argv)
     if (status >= 0)
         return status;
     buf_init(&answer, CONTROL_ANSWER_MAX);
-    status = control_request(&req, req.json ? "status" : "status text", STATUS_S, &answer);
-    if (status == 0)
-        fwrite(answer.ptr, 1, answer.len, stdout);
+    if (control_try(&req, QUERY_NAME, req.json ? "status json" : "status", QUERY_S, &answer) ==
+        CONTROL_ANSWERED)
+        status = show(buf_slice(&answer));
+    else
+        status = ask_supervisor(&req, &answer);
     buf_fini(&answer);
     control_options_fini(&req);
     return status;

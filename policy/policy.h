@@ -57,10 +57,14 @@ size_t policy_list_count(const struct policy *p);
 size_t policy_probe_zones(const struct policy *p, struct slice *zones, struct slice *names, size_t max);
 
 /*
- * `glacis lists` at its other end (supervisor): "", "json", "test", "set NAME enforce|monitor|off|auto [SECONDS]".
- * "error" in the first line says that it was not done.
+ * `glacis lists` at its other end (recorder): "", "json", "test", "set NAME enforce|monitor|off|auto [SECONDS]".
+ * uid: who asks, for the log.  "error" in the first line says that it was not done.
  */
-void policy_lists_command(const struct policy *p, struct state *st, struct slice args, struct buf *out);
+void policy_lists_command(const struct policy *p, struct state *st, struct slice args, uid_t uid, struct buf *out);
+/*
+ * The n-th list: why it does not do what the file wants of it, in words; nothing if it does.  False: there is none.
+ */
+bool policy_list_trouble(const struct policy *p, struct state *st, size_t n, struct buf *out) MUST_USE;
 /* So that the rules can be counted, over all processes (supervisor, before the fork). */
 void policy_rules_register(const struct policy *p, struct state *st);
 /* Prometheus text, a label a rule; a label a list (recorder). */

@@ -4,9 +4,12 @@
 #ifndef PROXY_SUPERVISOR_H
 #define PROXY_SUPERVISOR_H
 
+#include "core/base.h"
+
 struct supervisor_options {
     const char *config_path; /* NULL: no file, the environment says all (GLACIS_UPSTREAM) */
     const char *ready_file;  /* NULL: none */
+    bool beside;             /* another glacis may have the addresses and state_dir: this one replaces it */
 };
 
 /* The whole life of the supervisor; returns the exit status (sysexits).  Says errors of the start on stderr.

@@ -1,0 +1,12 @@
+/*
+ * commands.h - the commands of the socket `query`, each in the file of its name.
+ */
+#ifndef ADMIN_RECORDER_COMMANDS_H
+#define ADMIN_RECORDER_COMMANDS_H
+
+#include "admin/recorder/query.h"
+
+void query_lists(const struct recorder_view *v, const struct query_request *r);
+void query_status(const struct recorder_view *v, const struct query_request *r);
+
+#endif
