@@ -18,6 +18,7 @@
 #include "core/crypto.h"
 #include "core/loop.h"
 #include "policy/policy.h"
+#include "proxy/canary.h"
 #include "proxy/pool.h"
 #include "proxy/supervisor_parts.h"
 
@@ -108,6 +109,7 @@ NORETURN static void run_worker(struct supervisor *sup, struct generation *g, un
     int status;
 
     become_child(sup, "worker", index, slot);
+    canary_set(canary_new());
     apply_log_settings(g->conf);
     sockets_close_others(&sup->sockets, sockets, count, -1);
     status = worker_main(&task);
@@ -128,6 +130,7 @@ NORETURN static void run_recorder(struct supervisor *sup, const struct config *c
                                         .each_turn = seccomp_report };
 
     become_child(sup, "recorder", 0, sup->recorder.slot);
+    canary_set(canary_new());
     apply_log_settings(conf);
     sockets_close_others(&sup->sockets, NULL, 0, task.admin_fd);
     (void)sandbox_raise_descriptors();

@@ -26,6 +26,7 @@
 
 #include "core/log.h"
 #include "core/metrics.h"
+#include "proxy/canary.h"
 #include "proxy/sandbox.h"
 
 #define CHILD_S 20
@@ -629,9 +630,78 @@ static void the_supervisor_keeps_what_it_needs_alone(void **st)
     free(c);
 }
 
+/* ---- the stack ---- */
+
+#if defined(__x86_64__) && !defined(__ILP32__)
+static uint64_t canary(void)
+{
+    uint64_t value;
+
+    __asm__ volatile("movq %%fs:0x28, %0" : "=r"(value));
+    return value;
+}
+
+/* A function that the compiler guards. */
+static __attribute__((noinline)) bool guarded(const char *text)
+{
+    volatile char copy[64];
+
+    for (size_t i = 0; i < sizeof(copy); i++)
+        copy[i] = text[i % 4];
+    return copy[5] == text[1];
+}
+
+static void *in_a_thread(void *arg)
+{
+    *(uint64_t *)arg = canary();
+    return guarded("abcd") ? arg : NULL;
+}
+
+NORETURN static void tells_its_canary(int fd)
+{
+    uint64_t mine, of_thread = 0;
+    pthread_t t;
+
+    canary_set(canary_new());
+    mine = canary();
+    if (!guarded("abcd") || pthread_create(&t, NULL, in_a_thread, &of_thread) != 0 ||
+        pthread_join(t, NULL) != 0 || of_thread != mine)
+        _exit(1);
+    _exit(write(fd, &mine, sizeof(mine)) == sizeof(mine) ? 0 : 2);
+}
+
+static void each_child_has_a_canary_of_its_own(void **st)
+{
+    uint64_t seen[2] = { 0, 0 };
+    int pair[2];
+
+    (void)st;
+    assert_int_equal(pipe(pair), 0);
+    for (size_t i = 0; i < ARRAY_LEN(seen); i++) {
+        int status = -1;
+        pid_t pid = fork();
+
+        if (pid == 0)
+            tells_its_canary(pair[1]);
+        assert_int_equal(waitpid(pid, &status, 0), pid);
+        assert_int_equal(status, 0);
+        assert_int_equal(read(pair[0], &seen[i], sizeof(seen[i])), sizeof(seen[i]));
+        assert_int_equal(seen[i] & 0xff, 0);
+        assert_true(seen[i] != canary());
+    }
+    assert_true(seen[0] != seen[1]);
+    close(pair[0]);
+    close(pair[1]);
+}
+#endif
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+#if defined(__x86_64__) && !defined(__ILP32__)
+        { "C1: each child has a stack canary of its own", each_child_has_a_canary_of_its_own, NULL, NULL,
+          NULL },
+#endif
         cmocka_unit_test(what_a_role_does_not_need_is_refused_and_counted),
         cmocka_unit_test(what_only_an_intruder_would_do_is_death),
         cmocka_unit_test(what_a_role_needs_works_and_nothing_is_counted),
