@@ -15,6 +15,7 @@
 #include <pthread.h>
 #include <pwd.h>
 #include <signal.h>
+#include <sys/epoll.h>
 #include <sys/file.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
@@ -22,6 +23,7 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/un.h>
 #include <sys/wait.h>
 
 #include "core/log.h"
@@ -380,6 +382,40 @@ static bool rotates(void)
            rename(a, b) == 0 && unlink(b) == 0;
 }
 
+/* The sockets `control` and `query`: who asks, and one that the recorder is sent. */
+static bool knows_who_asks(void)
+{
+    struct ucred peer = { 0, 0, 0 };
+    socklen_t len = sizeof(peer);
+    int pair[2], epoll = epoll_create1(EPOLL_CLOEXEC);
+    struct epoll_event e = { .events = EPOLLIN };
+    char octet = 0;
+    struct iovec iov = { &octet, 1 };
+    struct msghdr msg = { .msg_iov = &iov, .msg_iovlen = 1 };
+
+    return socketpair(AF_UNIX, SOCK_DGRAM, 0, pair) == 0 && sendmsg(pair[0], &msg, MSG_DONTWAIT) == 1 &&
+           epoll_ctl(epoll, EPOLL_CTL_ADD, pair[1], &e) == 0 && epoll_wait(epoll, &e, 1, 0) == 1 &&
+           recvmsg(pair[1], &msg, MSG_DONTWAIT) == 1 &&
+           getsockopt(pair[0], SOL_SOCKET, SO_PEERCRED, &peer, &len) == 0 && peer.uid == getuid();
+}
+
+static bool binds_in_the_state_folder(void)
+{
+    struct sockaddr_un sa = { .sun_family = AF_UNIX };
+    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0);
+    struct stat st;
+    mode_t old = umask(0177);
+    bool ok;
+
+    (void)snprintf(sa.sun_path, sizeof(sa.sun_path), "/tmp/glacis-sandbox-%ld", (long)getpid());
+    (void)unlink(sa.sun_path);
+    ok = bind(fd, (struct sockaddr *)&sa, sizeof(sa)) == 0 && listen(fd, 5) == 0 &&
+         lstat(sa.sun_path, &st) == 0 &&
+         connect(socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0), (struct sockaddr *)&sa, sizeof(sa)) == 0;
+    (void)umask(old);
+    return unlink(sa.sun_path) == 0 && ok;
+}
+
 /* A supervisor's child puts its own filter on top. */
 static bool has_a_worker(void)
 {
@@ -413,6 +449,8 @@ static const struct {
     { "clone3 is not there", asks_the_old_new_call, ALL },
     { "a thread", makes_a_thread, RECORDER_UP },
     { "files that are rotated", rotates, RECORDER_UP },
+    { "who asks", knows_who_asks, RECORDER_UP },
+    { "a socket in a folder", binds_in_the_state_folder, SUPERVISOR_ONLY },
     { "a worker", has_a_worker, SUPERVISOR_ONLY },
     { "the user database", knows_users, SUPERVISOR_ONLY },
 };
