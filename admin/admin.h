@@ -26,7 +26,7 @@ int cmd_check(int argc, char **argv);
  */
 int cmd_reload(int argc, char **argv);
 
-/* glacis status [--json] [-c FILE | --control PATH]: what the running one is doing.  0, 69, 66. */
+/* glacis status [--json] [-c FILE | --control PATH]: 0 all is well, 1 degraded, 2 not serving; 69, 66. */
 int cmd_status(int argc, char **argv);
 
 /* glacis lists [--json] [--test] | set NAME MODE [--for TIME]: the reputation lists.  0, 65, 69, 66. */

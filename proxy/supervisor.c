@@ -27,6 +27,8 @@
 #define TICK_MS 1000
 #define TICK_BUSY_MS 20 /* while something starts or ends */
 #define AT_ONCE_MS 500
+#define BIND_PAUSE_MS 100
+#define BIND_TRIES 15
 #define STOP_MARGIN_MS 60000
 #define TEXT_MAX (64u * 1024u * 1024u)
 #define CLIENTS_MIN 65536u
@@ -94,6 +96,23 @@ static struct config *load_first(struct supervisor *sup, struct buf *text, int *
     return conf;
 }
 
+/*
+ * Workers whose supervisor was killed close their listeners at once, but a restart may be faster.  So an address that
+ * is in use is tried again for a moment.
+ */
+static bool bind_first(struct supervisor *sup, const struct config *conf, struct buf *why)
+{
+    const struct timespec pause = { 0, BIND_PAUSE_MS * 1000000L };
+
+    for (unsigned tries = 0; !sockets_bind(&sup->sockets, conf, why); tries++) {
+        if (errno != EADDRINUSE || tries == BIND_TRIES)
+            return false;
+        buf_reset(why);
+        (void)nanosleep(&pause, NULL);
+    }
+    return true;
+}
+
 /* Its addresses and folders; the last good file is written once all of them are ours.  0 or the exit status. */
 static int take_place(struct supervisor *sup, const struct config *conf, struct slice text)
 {
@@ -106,7 +125,7 @@ static int take_place(struct supervisor *sup, const struct config *conf, struct 
         status = say(EXIT_OSERR, &why);
     else if (!files_prepare(conf, &why))
         status = say(EXIT_CONFIG, &why);
-    else if (!sockets_bind(&sup->sockets, conf, &why))
+    else if (!bind_first(sup, conf, &why))
         status = say(EXIT_OSERR, &why);
     else
         files_keep_good(conf, text);

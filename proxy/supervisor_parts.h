@@ -64,7 +64,7 @@ struct sockets {
 /* Takes what systemd passed (LISTEN_FDS); matched by address in sockets_bind(). */
 void sockets_inherit(struct sockets *s);
 /*
- * Binds what is not bound yet.  False: nothing has changed, and `why` says address and cause.  An address where
+ * Binds what is not bound yet.  False: nothing has changed, `why` says address and cause, errno too.  An address where
  * another program listens is taken only with s->beside, and only if that one allows it (SO_REUSEPORT, same user).
  */
 bool sockets_bind(struct sockets *s, const struct config *c, struct buf *why) MUST_USE;
@@ -132,6 +132,7 @@ struct supervisor {
     int signal_fd;
     int alive[2]; /* a pipe nobody writes: its end of file tells the children that we are gone */
     struct unix_socket control, query;
+    uint64_t look_ms; /* when the two are next checked */
     int to_recorder; /* one end of a pair: a new `query` is sent there; -1: no recorder */
     struct control_client client[CONTROL_CLIENTS];
     int notify_fd; /* -1: not under systemd */

@@ -200,10 +200,10 @@ static void undo(struct sockets *s, size_t from)
         remove_item(s, s->count - 1);
 }
 
-bool sockets_bind(struct sockets *s, const struct config *c, struct buf *why)
+/* The listeners of the file; how many are bound, and the last error. */
+static bool bind_listeners(struct sockets *s, const struct config *c, struct buf *why, int *err)
 {
-    size_t before = s->count, bound = 0;
-    int err = 0;
+    size_t bound = 0;
 
     for (size_t i = 0; i < c->server.listen_count; i++) {
         const struct addr *at = &c->server.listen[i].address;
@@ -212,24 +212,33 @@ bool sockets_bind(struct sockets *s, const struct config *c, struct buf *why)
             bound++;
             continue;
         }
-        err = errno;
-        if (!c->server.listen_given && family_missing(err))
+        *err = errno;
+        if (!c->server.listen_given && family_missing(*err))
             continue;
-        explain(at, err, why);
-        undo(s, before);
+        explain(at, *err, why);
         return false;
     }
-    if (bound == 0) {
-        explain(&c->server.listen[0].address, err, why);
-        return false;
-    }
-    if (c->admin.enabled && !bind_address(s, &c->admin.listen, 0, 0)) {
-        explain(&c->admin.listen, errno, why);
+    if (bound == 0)
+        explain(&c->server.listen[0].address, *err, why);
+    return bound > 0;
+}
+
+bool sockets_bind(struct sockets *s, const struct config *c, struct buf *why)
+{
+    size_t before = s->count;
+    int err = 0;
+    bool ok = bind_listeners(s, c, why, &err);
+
+    if (ok && c->admin.enabled && !bind_address(s, &c->admin.listen, 0, 0)) {
+        err = errno;
+        explain(&c->admin.listen, err, why);
         buf_put_str(why, "; this is admin.listen");
-        undo(s, before);
-        return false;
+        ok = false;
     }
-    return true;
+    if (!ok)
+        undo(s, before);
+    errno = err;
+    return ok;
 }
 
 /* ---- inherited ---- */

@@ -17,6 +17,7 @@
 
 #define PATH_BYTES 4096
 #define SAID_AGAIN_MS (60 * 60 * 1000)
+#define LOOK_MS 1000
 
 static char *path_of(const struct config *conf, const char *name)
 {
@@ -170,8 +171,9 @@ static bool look_after(struct supervisor *sup, struct unix_socket *u)
 
 void unix_sockets_tick(struct supervisor *sup)
 {
-    if (sup->stopping)
+    if (sup->stopping || sup->now_ms < sup->look_ms)
         return;
+    sup->look_ms = sup->now_ms + LOOK_MS;
     (void)look_after(sup, &sup->control);
     if (look_after(sup, &sup->query))
         hand_over(sup);

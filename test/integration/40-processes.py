@@ -221,6 +221,23 @@ def supervisor_killed(w):
              "the end of its children")
 
 
+@shows("A19: a supervisor that is started again after a kill gets its address while the old workers drain")
+def killed_and_started(w):
+    sink = w.sink()
+    g = w.glacis(w.config(sink).replace('listen: ["127.0.0.1:0"]', 'listen: ["127.0.0.1:%d"]' % free_port()))
+    old = Client(g.smtp)
+    old.hello()
+    old.envelope()
+    old.cmd("DATA")
+    g.process.kill()
+    g.process.wait(5)
+    g.start()
+    deliver(g, sink)
+    old.send(MESSAGE + b".\r\n")
+    must(old.reply().code == "250", "the old session finishes")
+    must(ask(g, "status").returncode == 0, "well", ask(g, "status"))
+
+
 @shows("the control socket answers `glacis status`; it is private to its owner")
 def control_socket(w):
     sink = w.sink()

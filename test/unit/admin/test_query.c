@@ -175,7 +175,8 @@ static void a_slow_reader_gets_all_of_it(void **st)
     for (size_t i = 0; i < conf.upstream_count; i++) {
         conf.upstreams[i].name = "an upstream with a long name, so that it does not fit";
         conf.upstreams[i].server_count = 1;
-        conf.upstreams[i].server[0].text = "a-server-with-a-long-name.of.a.domain.with.a.long.name.example.net:25";
+        conf.upstreams[i].server[0].text =
+            "a-server-with-a-long-name.of.a.domain.with.a.long.name.example.net:25";
     }
     view.conf = &conf;
     state_slot_enter(view.st, state_slot_take(view.st, ROLE_RECORDER, 1, 0));
