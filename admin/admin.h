@@ -33,11 +33,13 @@ int cmd_status(int argc, char **argv);
 int cmd_lists(int argc, char **argv);
 
 /*
- * ---- two sockets in server.state_dir, both made by the supervisor, mode 0600: one line is asked, the answer is
- * everything until the end of file ----
+ * ---- the sockets ----
  *
- *     control   answered by the supervisor: reload, and which processes there are
- *     query     answered by the recorder: everything that has to look at shared memory
+ * The supervisor makes two unix sockets in server.state_dir, mode 0600.  A client sends one line and reads the answer
+ * up to the end of file.
+ *
+ *     control   answered by the supervisor: reload and the process table
+ *     query     answered by the recorder: every command that reads shared memory
  */
 
 #define CONTROL_NAME "control"
@@ -59,7 +61,10 @@ bool control_state_dir(const char *config_path, struct buf *out) MUST_USE;
 int control_bind(const char *path);
 int control_connect(const char *path);
 
-/* Who listens at this path?  A friend is root or `uid`; *pid of who listens, 0: not known.  Never blocks. */
+/*
+ * Finds out which user listens at this path.  A friend is root or `uid`; *pid is the process, 0 if not known.  Never
+ * blocks.
+ */
 enum control_peer { CONTROL_NOBODY = 0, CONTROL_FRIEND, CONTROL_STRANGER };
 enum control_peer control_peer_at(const char *path, uid_t uid, pid_t *pid);
 
@@ -79,17 +84,17 @@ struct recorder_task { /* what the supervisor gives the recorder; all of it outl
     struct state *state;
     const struct config *conf;
     int admin_fd;    /* listening: metrics and health; -1: none */
-    int query_fd;    /* listening: the socket `query`; -1: it could not be made */
-    int handover_fd; /* a `query` that was made anew comes this way; -1: none will */
+    int query_fd;    /* listening: the socket `query`; -1: making it failed */
+    int handover_fd; /* the supervisor sends a replacement for `query` here; -1: it cannot */
     int supervisor_fd;       /* readable (end of file) when the supervisor is gone */
-    uid_t owner;             /* who may ask, beside root: the supervisor's user */
+    uid_t owner;             /* the user of the supervisor, who may ask like root */
     void (*each_turn)(void); /* about once a second */
 };
 
 /*
  * The whole life of the recorder process, after fork, state_slot_enter() and the user change: writes the log,
- * serves metrics, health and what is asked by `query`.  Ends after SIGTERM once the rings are empty; when the
- * supervisor is gone it stays until no worker is left.  Returns the exit status.
+ * serves metrics, health and the socket `query`.  Ends after SIGTERM once the rings are empty.  If the supervisor
+ * dies, the recorder stays until no worker is left.  Returns the exit status.
  */
 int recorder_main(const struct recorder_task *task);
 

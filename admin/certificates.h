@@ -10,9 +10,9 @@
 /* Nothing without a section tls. */
 void certificates_put_metrics(const struct config *c, struct buf *out); /* one gauge a certificate */
 void certificates_put_text(const struct config *c, struct buf *out);    /* one line a certificate */
-void certificates_put_json(const struct config *c, struct buf *out);    /* a comma, and a member "certificates" */
+void certificates_put_json(const struct config *c, struct buf *out);    /* `,"certificates":[...]` */
 
-/* The n-th certificate: what is wrong with its end goes to `out`, nothing if it is far away.  False: there is none. */
+/* Puts a sentence if the n-th certificate has expired or expires soon.  False behind the last certificate. */
 bool certificates_trouble(const struct config *c, size_t n, struct buf *out) MUST_USE;
 
 #endif

@@ -27,7 +27,7 @@ static bool put_state_dir(const char *path, struct buf *out)
     return loaded || control_state_dir(path, out);
 }
 
-/* The folder of the sockets: state_dir of the file, or where the named one lies. */
+/* Finds the folder of the sockets: state_dir of the file, or the folder of the socket named by --control. */
 static int find_folder(struct control_request *req, const char *config, const char *control)
 {
     struct slice path = slice_str(control);
@@ -156,6 +156,6 @@ int control_request(const struct control_request *req, const char *name, const c
         return EX_OK;
     control_explain(req, name, result);
     if (result == CONTROL_SILENT && strcmp(name, QUERY_NAME) == 0)
-        fputs("The recorder answers there: `glacis status` says what is wrong with it.\n", stderr);
+        fputs("The recorder answers this socket; run `glacis status` to see whether it works.\n", stderr);
     return EX_UNAVAILABLE;
 }

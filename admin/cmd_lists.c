@@ -1,8 +1,8 @@
 /*
  * cmd_lists.c - glacis lists: how the reputation lists behave, and the operator's word about them.
  *
- * Everything is asked of the recorder of the running glacis over the socket `query`; what is set there holds
- * until it is taken back or its time is over, restarts included.
+ * The recorder of the running glacis answers over the socket `query`.  A mode set by hand survives restarts; it
+ * ends with `auto` or after the time of --for.
  */
 #include <getopt.h>
 #include <stdio.h>

@@ -1,7 +1,7 @@
 /*
- * cmd_status.c - glacis status: is it well, and what is it doing; for people, as JSON, for monitoring systems.
+ * cmd_status.c - glacis status: health and activity, as text, as JSON and as exit status for monitoring systems.
  *
- * The recorder is asked.  If it does not answer, the supervisor tells which processes there are.
+ * The command asks the recorder.  If the recorder does not answer, it asks the supervisor for the process table.
  */
 #include <stdio.h>
 #include <sysexits.h>
@@ -21,10 +21,10 @@ static const char usage[] =
     "  --control PATH     the control socket itself; `query` lies beside it\n"
     "  -h, --help         this text\n"
     "\n"
-    "The first line says whether all is well, and what is not.\n"
-    "Exit status: 0 all is well, 1 degraded, 2 not serving; 69 if it cannot be known, 64, 66.\n";
+    "The first line says whether all is well, or names every problem.\n"
+    "Exit status: 0 all is well, 1 degraded, 2 not serving; 69 unknown, 64, 66.\n";
 
-/* Prints what stands behind the line "exit N" and returns N. */
+/* Takes the line "exit N" off the answer, prints the rest and returns N. */
 static int show(struct slice answer)
 {
     struct slice first = slice_cut(&answer, '\n'), word = slice_token(&first);

@@ -152,7 +152,7 @@ enum control_peer control_peer_at(const char *path, uid_t uid, pid_t *pid)
 
     *pid = 0;
     if (fd < 0)
-        return errno == EAGAIN ? CONTROL_STRANGER : CONTROL_NOBODY; /* its queue is full: it takes nobody */
+        return errno == EAGAIN ? CONTROL_STRANGER : CONTROL_NOBODY; /* its accept queue is full */
     if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &len) == 0)
         *pid = peer.pid;
     close(fd);

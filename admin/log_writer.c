@@ -2,8 +2,8 @@
  * log_writer.c - rings to standard output, standard error, a file or syslog; a thread of its own.
  *
  * Lines are taken in batches and written whole; the first line after a pause waits GATHER_MS for others.  A
- * file that cannot be written, and a named pipe that nobody reads, is tried again with each batch; what did not
- * go out is lost and counted, and a line that was cut there is ended before the next one.  Syslog: log_syslog.h.  The thread never logs itself
+ * file that cannot be written, or a named pipe without a reader, is tried again with each batch.  Lines that
+ * could not be written are lost and counted; a line that was cut is ended before the next one.  Syslog: log_syslog.h.  The thread never logs itself
  * (it would write into a ring whose writer is another thread): the main thread asks for its newest error.
  */
 #include "admin/log_writer.h"
@@ -64,7 +64,8 @@ static struct slice write_all(struct log_writer *w, struct slice text)
     while (text.len > 0) {
         ssize_t n = write(w->fd, text.ptr, text.len);
 
-        if (n < 0 && errno == EAGAIN) { /* a pipe that is full, or a terminal somebody shares */
+        if (n < 0 &&
+            errno == EAGAIN) { /* a full pipe, or a shared terminal that another program made non-blocking */
             struct pollfd p = { w->fd, POLLOUT, 0 };
 
             (void)poll(&p, 1, POLL_MS);

@@ -1,9 +1,9 @@
 /*
- * recorder.c - the process that writes the log and answers for metrics and health, and what `query` asks.
+ * recorder.c - the process that writes the log and serves metrics, health and the socket `query`.
  *
- * Three threads: the log writer and the snapshot of the memory, which may block, and this one, which serves
- * HTTP and the socket `query` (recorder/query.h) and beats.  Health is judged from the workers' heartbeats alone, so a slow disk never makes a healthy
- * proxy look dead.
+ * It has three threads: the log writer and the snapshot of the memory, which may block, and this one, which serves
+ * HTTP and the socket `query` (recorder/query.h) and beats.  Health is judged from the workers' heartbeats alone, so
+ * a slow disk never makes a healthy proxy look dead.
  *
  *     /metrics   Prometheus text; asks for the token if one is configured
  *     /healthz   200 if every worker of the generation in force has beaten within 10 s
@@ -237,7 +237,7 @@ static void report_snapshot(struct recorder *r)
         log_msg(level, "snapshot", "%s", text);
 }
 
-/* Everything that answers; false: it cannot be had. */
+/* Opens HTTP and the socket `query`. */
 static bool open_ears(struct recorder *r, const struct recorder_task *task)
 {
     r->view = (struct recorder_view){ .st = r->st, .conf = r->conf };

@@ -25,7 +25,7 @@
 #define NORETURN __attribute__((noreturn))
 #define UNUSED __attribute__((unused))
 
-/* Reads a field of shared memory that is no atomic exactly once: another process may change it meanwhile. */
+/* Reads a non-atomic field of shared memory exactly once, because another process may change it at any moment. */
 #define READ_ONCE(x) (*(const volatile __typeof__(x) *)&(x))
 
 #define ARRAY_LEN(a) (sizeof(a) / sizeof((a)[0]))

@@ -439,7 +439,7 @@ void policy_lists_command(const struct policy *p, struct state *st, struct slice
     memory_free(&m);
 }
 
-/* Of a list that the file or the operator wants to count: whatever keeps it from that. */
+/* Why a list that should be enforced is not. */
 static void put_trouble(const struct view *v, struct buf *out)
 {
     const struct memory_list *l = v->l;

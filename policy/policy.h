@@ -58,11 +58,12 @@ size_t policy_probe_zones(const struct policy *p, struct slice *zones, struct sl
 
 /*
  * `glacis lists` at its other end (recorder): "", "json", "test", "set NAME enforce|monitor|off|auto [SECONDS]".
- * uid: who asks, for the log.  "error" in the first line says that it was not done.
+ * uid: the user who asks, for the log.  An answer that begins with "error" means that nothing was changed.
  */
 void policy_lists_command(const struct policy *p, struct state *st, struct slice args, uid_t uid, struct buf *out);
 /*
- * The n-th list: why it does not do what the file wants of it, in words; nothing if it does.  False: there is none.
+ * Puts a sentence if the n-th list is not enforced although the file says so; puts nothing if it works.  False behind
+ * the last list.
  */
 bool policy_list_trouble(const struct policy *p, struct state *st, size_t n, struct buf *out) MUST_USE;
 /* So that the rules can be counted, over all processes (supervisor, before the fork). */

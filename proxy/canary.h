@@ -1,19 +1,19 @@
 /*
- * canary.h - a stack canary of its own for each process that is forked.
+ * canary.h - a new stack canary for each forked process.
  *
- * Children inherit the canary of the supervisor, and so does the one that takes the place of a child that crashed.  A
- * stranger who can make workers crash could then guess it octet by octet (blind ROP).  So each child takes a new one
- * before it hears from anybody.  Why there is no exec beside: docs/internals/decisions.md.
+ * A child inherits the supervisor's canary, and so does the process that replaces a crashed child.  An attacker who can
+ * crash workers could guess it octet by octet (blind ROP).  So each child sets a new canary before it reads from any
+ * peer.  docs/internals/decisions.md says why children are not started by exec instead.
  *
- * Limits  x86_64, where it lies at a fixed place of the thread.  On aarch64 it is a variable of the dynamic linker that
- *         is read-only by then: children keep the supervisor's.
+ * Limits  Works on x86_64, where the canary lies at a fixed offset of the thread control block.  On aarch64 it is a
+ *         read-only variable of the dynamic linker, so children keep the supervisor's.
  */
 #ifndef PROXY_CANARY_H
 #define PROXY_CANARY_H
 
 #include "core/crypto.h"
 
-/* The lowest octet is 0: no string function reads or writes past it. */
+/* The lowest octet is 0, so that no string function reads or writes past it. */
 static inline uint64_t canary_new(void)
 {
     uint64_t value;
@@ -23,8 +23,8 @@ static inline uint64_t canary_new(void)
 }
 
 /*
- * Only in a function that never returns and was called by functions that never return in this process: what they have
- * on the stack is guarded by the old one.  Threads made later get the new one.
+ * Call it only where neither the caller nor any function above it returns in this process, because their frames hold
+ * the old canary.  Threads made later inherit the new one.
  */
 static inline __attribute__((always_inline)) void canary_set(uint64_t value)
 {

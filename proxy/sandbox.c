@@ -103,8 +103,8 @@ static void limit(int resource, rlim_t value)
 }
 
 /*
- * Keys and mail are in the memory: it goes to no core file, and no other process of the same user may look into it,
- * trace it or take its descriptors.
+ * Memory holds keys and mail.  So the process writes no core file, and other processes of its user can neither read its
+ * memory nor trace it.
  */
 static void hide_memory(void)
 {
@@ -112,7 +112,7 @@ static void hide_memory(void)
     (void)prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
 }
 
-/* A worker forks nothing and writes spools alone. */
+/* A worker does not fork, and writes only spool files. */
 static void limit_resources(const struct config *conf, enum seccomp_role role)
 {
     if (role != SECCOMP_WORKER)

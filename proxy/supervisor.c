@@ -75,7 +75,7 @@ static struct config *fall_back(struct supervisor *sup, const struct config_erro
     return conf;
 }
 
-/* NULL after having said why, with the exit status.  text: of the file, if that is what was taken. */
+/* Loads the first configuration; NULL with the exit status after printing why.  text: the file, if it was good. */
 static struct config *load_first(struct supervisor *sup, struct buf *text, int *status)
 {
     struct config_errors errs = { 0 };
@@ -97,8 +97,8 @@ static struct config *load_first(struct supervisor *sup, struct buf *text, int *
 }
 
 /*
- * Workers whose supervisor was killed close their listeners at once, but a restart may be faster.  So an address that
- * is in use is tried again for a moment.
+ * Workers whose supervisor was killed close their listeners at once, but a restart may be faster.  So bind again for a
+ * moment if an address is in use.
  */
 static bool bind_first(struct supervisor *sup, const struct config *conf, struct buf *why)
 {
@@ -113,7 +113,7 @@ static bool bind_first(struct supervisor *sup, const struct config *conf, struct
     return true;
 }
 
-/* Its addresses and folders; the last good file is written once all of them are ours.  0 or the exit status. */
+/* Takes addresses and folders, then keeps the file as the last good one.  Returns 0 or the exit status. */
 static int take_place(struct supervisor *sup, const struct config *conf, struct slice text)
 {
     struct buf why;
@@ -156,7 +156,7 @@ size_t supervisor_clients(const struct config *conf)
     return (size_t)min_u64(wanted * 4 > CLIENTS_MIN ? wanted * 4 : CLIENTS_MIN, UINT32_MAX);
 }
 
-/* Loaded, in its place, with shared memory; NULL after having said why. */
+/* Loads the configuration, binds, and makes shared memory; NULL after printing why. */
 static struct config *prepare(struct supervisor *sup, int *status)
 {
     struct config *conf;

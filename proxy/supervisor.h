@@ -9,7 +9,7 @@
 struct supervisor_options {
     const char *config_path; /* NULL: no file, the environment says all (GLACIS_UPSTREAM) */
     const char *ready_file;  /* NULL: none */
-    bool beside;             /* another glacis may have the addresses and state_dir: this one replaces it */
+    bool beside;             /* start although another glacis has the addresses or state_dir: an upgrade */
 };
 
 /* The whole life of the supervisor; returns the exit status (sysexits).  Says errors of the start on stderr.

@@ -78,7 +78,7 @@ static void settled(struct supervisor *sup)
     gauge_set(M_CERT_REFUSED_NOW, 0);
     sup->certificates.said_ms = 0;
     if (sup->certificates.refusal.since_s != 0)
-        sup->recheck_ms = sup->now_ms; /* perhaps a reload was refused because of them */
+        sup->recheck_ms = sup->now_ms; /* a reload may have been refused because of them */
     refusal_clear(&sup->certificates.refusal);
 }
 

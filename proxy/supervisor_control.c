@@ -1,11 +1,11 @@
 /*
  * supervisor_control.c - the control socket: one line in, an answer out, closed.
  *
- *     reload      ok generation 2     once its workers serve; or "error" and every reason, one a line
- *     processes   the bare process table, in words; "processes json" as one JSON object
+ *     reload      "ok generation 2" once its workers serve, or "error" and every reason, one a line
+ *     processes   the bare process table; "processes json": the same as JSON
  *
- * Everything else is asked of the recorder (supervisor_unix.c).  The process table is for when that one is dead or
- * hangs: it is made of what the supervisor knows itself, and of nothing that a worker can write but numbers.
+ * The recorder answers everything else (supervisor_unix.c).  The process table is for a recorder that is dead or
+ * hangs.  Of the memory that workers can write the table shows only numbers.
  *
  * Only the user who started glacis can reach it (mode 0600).  Clients are few, bounded, and have a deadline;
  * an answer that does not fit the socket's buffer at once is cut, so nothing here waits.
@@ -56,7 +56,7 @@ void control_accept(struct supervisor *sup)
 
 void control_answer(struct supervisor *sup, struct control_client *c, struct slice text)
 {
-    facts_publish(sup); /* whoever asks the recorder next finds what this answer says */
+    facts_publish(sup); /* so that the recorder already shows what this answer says */
     if (c->fd >= 0)
         (void)send(c->fd, text.ptr, text.len, MSG_NOSIGNAL | MSG_DONTWAIT);
     drop_client(c);
@@ -90,7 +90,7 @@ static uint64_t age_ms(const struct supervisor *sup, const struct child *c)
     return sup->now_ms - info.heartbeat_ms;
 }
 
-/* It is asked for because the recorder did not answer. */
+/* The client asks for the table because the recorder did not answer. */
 static const char *recorder_trouble(const struct supervisor *sup)
 {
     if (sup->recorder.pid == 0)

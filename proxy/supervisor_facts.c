@@ -1,8 +1,8 @@
 /*
- * supervisor_facts.c - what the supervisor alone knows, published for the recorder (struct state_facts).
+ * supervisor_facts.c - publishes what only the supervisor knows, for the recorder to show (struct state_facts).
  *
- * Written as often as something has changed: `glacis status`, metrics and pages tell it, and the recorder cannot
- * ask, since the supervisor answers no process that a stranger may speak through.
+ * The supervisor publishes on every change.  The recorder cannot ask, because the supervisor takes no requests from
+ * unprivileged processes.
  */
 #include "proxy/supervisor_parts.h"
 
@@ -82,7 +82,7 @@ void facts_publish(struct supervisor *sup)
 
     if (sup->state == NULL)
         return;
-    memset(&f, 0, sizeof(f)); /* padding too: it is compared */
+    memset(&f, 0, sizeof(f)); /* clears padding too, for the comparison below */
     f.started_s = sup->started_s;
     f.phase = facts_phase(sup);
     f.draining = generations_draining(sup);

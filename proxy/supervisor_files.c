@@ -113,7 +113,7 @@ bool files_make_log(const struct config *conf)
     if (sandbox_user_find(conf->server.user, &u) != SANDBOX_OK)
         return false;
     if (lstat(conf->log.file, &st) == 0 && (S_ISFIFO(st.st_mode) || S_ISCHR(st.st_mode)))
-        return true; /* is there, and none of ours; opening a pipe would wait for a reader, closing it end him */
+        return true; /* leave it alone: open() would wait for a reader, and close() would send him end of file */
     fd = open(conf->log.file, O_WRONLY | O_CREAT | O_APPEND | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK, 0640);
     if (fd < 0)
         return false;

@@ -3,8 +3,8 @@
  *
  * Every LOOK_MS the place, size and time of each file that a group was read from are looked at.  When they
  * have changed, and have stopped changing, the configuration that serves is built again with the new files
- * and becomes the next generation; files that cannot be taken change nothing and are said once.  Until they are
- * mended, `glacis status` says so.
+ * and becomes the next generation.  Files that cannot be loaded change nothing and are logged once; `glacis status`
+ * shows them until they are mended.
  *
  * Limits     a change that leaves inode, size and time (to the nanosecond) as they were is not seen: reload
  *            then.
@@ -30,7 +30,7 @@ static void note_good(struct supervisor *sup)
 {
     sup->groups.refused = 0;
     refusal_clear(&sup->groups.refusal);
-    sup->recheck_ms = sup->now_ms; /* perhaps a reload was refused because of them */
+    sup->recheck_ms = sup->now_ms; /* a reload may have been refused because of them */
 }
 
 static void take(struct supervisor *sup, const struct config *old)

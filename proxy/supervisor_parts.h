@@ -7,9 +7,9 @@
  *   supervisor_certificates.c  certificates that change on the disk
  *   supervisor_groups.c   group files that change on the disk
  *   supervisor_sockets.c  the listening sockets
- *   supervisor_unix.c     the sockets `control` and `query`: made, put back, moved
- *   supervisor_control.c  what is asked by `control`: reload, the process table
- *   supervisor_facts.c    what the recorder has to know: published in the shared memory
+ *   supervisor_unix.c     makes, restores and moves the sockets `control` and `query`
+ *   supervisor_control.c  the commands of `control`: reload, the process table
+ *   supervisor_facts.c    publishes facts for the recorder in shared memory
  *   supervisor_files.c    state directory, last good file, ready file
  *   supervisor_notify.c   systemd's notification socket
  *
@@ -64,8 +64,9 @@ struct sockets {
 /* Takes what systemd passed (LISTEN_FDS); matched by address in sockets_bind(). */
 void sockets_inherit(struct sockets *s);
 /*
- * Binds what is not bound yet.  False: nothing has changed, `why` says address and cause, errno too.  An address where
- * another program listens is taken only with s->beside, and only if that one allows it (SO_REUSEPORT, same user).
+ * Binds the addresses that are not bound yet.  False with errno: nothing has changed, and `why` names address and
+ * cause.  An address where another program listens is shared only with s->beside, and only if that program allows it
+ * (SO_REUSEPORT, same user).
  */
 bool sockets_bind(struct sockets *s, const struct config *c, struct buf *why) MUST_USE;
 /* Closes what none of these snapshots (NULLs allowed) names. */
@@ -112,11 +113,11 @@ struct control_client {
 };
 
 struct unix_socket { /* in state_dir */
-    int fd;          /* -1: it could not be made */
+    int fd;          /* -1: making it failed */
     char *path;
     dev_t dev;
     ino_t ino;
-    uint64_t said_ms; /* when it was last said that it is not ours; 0: it is */
+    uint64_t said_ms; /* last log line about a foreign socket there; 0: none */
 };
 
 struct supervisor {
@@ -133,7 +134,7 @@ struct supervisor {
     int alive[2]; /* a pipe nobody writes: its end of file tells the children that we are gone */
     struct unix_socket control, query;
     uint64_t look_ms; /* when the two are next checked */
-    int to_recorder; /* one end of a pair: a new `query` is sent there; -1: no recorder */
+    int to_recorder; /* a replacement for `query` is sent there; -1: no recorder */
     struct control_client client[CONTROL_CLIENTS];
     int notify_fd; /* -1: not under systemd */
     uint64_t watchdog_ms, watchdog_next_ms;
@@ -147,15 +148,15 @@ struct supervisor {
     } certificates;
     struct { /* files of groups (policy_files_now): as last looked at, as last refused */
         uint64_t next_ms, seen, refused;
-        bool settled; /* as last looked at they are what is in force */
+        bool settled; /* at the last check they were the ones in force */
         struct state_refusal refusal;
     } groups;
-    struct state_refusal refused; /* the file as it was when it was last asked for, if it was not taken */
-    bool last_good;               /* in force is what an earlier run has kept */
-    uint64_t recheck_ms;          /* when it is looked whether the file would be taken by now */
+    struct state_refusal refused; /* of the file at the last reload or start */
+    bool last_good;               /* the last good file of an earlier run is in force */
+    uint64_t recheck_ms;          /* when supervisor_recheck() tries the refused file again */
     struct state_facts facts;     /* as last published */
     uint64_t death_ms[DEATHS_KEPT];
-    size_t deaths; /* of workers and recorders, ever */
+    size_t deaths; /* of workers and recorders, since the start */
     size_t clients; /* the size of the table of them, chosen at the start */
     bool sandbox;   /* server.sandbox of the start, which holds for the supervisor */
     bool ready, stopping, at_once;
@@ -177,7 +178,7 @@ void generations_signal(struct supervisor *sup, int sig);
 bool generations_alive(const struct supervisor *sup);
 unsigned generations_draining(const struct supervisor *sup);
 void recorder_stop(struct supervisor *sup);
-/* What no recorder has written goes to standard error, so that nobody has to guess why nothing came up. */
+/* Prints log lines that no recorder wrote on standard error, so that a failed start shows its reasons. */
 void last_words(struct supervisor *sup);
 
 /* supervisor_reload.c */
@@ -185,13 +186,13 @@ struct config *supervisor_load(struct supervisor *sup, struct config_errors *err
 /* With certificates and policy; frees it and gives NULL if they are not good. */
 struct config *supervisor_complete(struct config *conf, struct config_errors *errs);
 void supervisor_log_errors(const struct config_errors *errs, const char *path);
-/* The first of these errors that is no warning, as a line; false: there is none. */
+/* Puts the first of these errors that is not a warning, as a line; false if there is none. */
 bool supervisor_first_error(const struct supervisor *sup, const struct config_errors *errs, struct buf *line);
 /* For status and metrics: the file is refused, by `errs` or, if that is NULL, by one sentence. */
 void supervisor_note_refused(struct supervisor *sup, const struct config_errors *errs, struct slice sentence);
 /*
- * A refused file whose text is the one in force: what it names (a group file, a certificate, a list of recipients) was
- * not good.  Once it can be loaded nothing is refused any more.
+ * If the text of a refused file is the one in force, the fault was in a file that it names (groups, certificates,
+ * recipients).  Loads it again once a minute, or when such a file was mended, and ends the refusal if that works.
  */
 void supervisor_recheck(struct supervisor *sup);
 void supervisor_note_taken(struct supervisor *sup);
@@ -211,19 +212,19 @@ void certificates_tick(struct supervisor *sup);
 void groups_tick(struct supervisor *sup);
 
 /* supervisor_unix.c */
-/* Does another glacis answer in this state_dir?  `why` says which. */
+/* Does another glacis answer in this state_dir?  `why` names its pid. */
 bool unix_sockets_taken(const struct config *conf, struct buf *why) MUST_USE;
-void unix_sockets_open(struct supervisor *sup, const struct config *conf);   /* says what could not be made */
-void unix_sockets_follow(struct supervisor *sup, const struct config *conf); /* to another state_dir */
-void unix_sockets_tick(struct supervisor *sup);                              /* puts back what is gone */
-void unix_sockets_close(struct supervisor *sup); /* and removes them if they are still ours */
+void unix_sockets_open(struct supervisor *sup, const struct config *conf);   /* logs failures */
+void unix_sockets_follow(struct supervisor *sup, const struct config *conf); /* moves them to its state_dir */
+void unix_sockets_tick(struct supervisor *sup);                              /* restores them if they are gone */
+void unix_sockets_close(struct supervisor *sup); /* removes them unless another glacis replaced them */
 void unix_sockets_close_in_child(struct supervisor *sup, bool keep_query);
 
 /* supervisor_facts.c */
 enum state_phase facts_phase(const struct supervisor *sup);
-void facts_note_death(struct supervisor *sup); /* a process ended that should not have */
-void facts_publish(struct supervisor *sup);    /* if something has changed */
-/* Since when stays as it was if something was refused before. */
+void facts_note_death(struct supervisor *sup); /* a worker or recorder died unexpectedly */
+void facts_publish(struct supervisor *sup);    /* if a fact has changed */
+/* Keeps since_s of an earlier refusal. */
 void refusal_set(struct state_refusal *r, size_t errors, struct slice first);
 void refusal_clear(struct state_refusal *r);
 
@@ -239,7 +240,7 @@ void control_generation(struct supervisor *sup, unsigned number,
 /* supervisor_files.c */
 bool files_prepare(const struct config *conf, struct buf *why) MUST_USE;
 bool files_make_log(const struct config *conf);
-/* plain: false with EINVAL for a pipe or a terminal, which could keep us waiting for ever. */
+/* plain: fails with EINVAL unless it is a regular file, because reading a pipe or a terminal could block for ever. */
 bool files_read(const char *path, bool plain, struct buf *out) MUST_USE;
 void files_keep_good(const struct config *conf, struct slice text);
 /* The last good file beside this one; false if there is none that can be trusted. */

@@ -14,7 +14,7 @@
 #define ERROR_MAX 8192u
 #define RECHECK_MS 60000
 
-/* At the start a pipe will do (-c <(command), -c -); it cannot be read again. */
+/* The first load may read a pipe (-c <(command), -c -), which a reload cannot read again. */
 static struct config *load(const char *path, bool first, struct config_errors *errs, struct buf *text)
 {
     bool given = path != NULL && strcmp(path, "-") == 0;
@@ -63,7 +63,7 @@ void supervisor_log_errors(const struct config_errors *errs, const char *path)
 void supervisor_note_taken(struct supervisor *sup)
 {
     refusal_clear(&sup->refused);
-    refusal_clear(&sup->groups.refusal); /* all that the file names was read */
+    refusal_clear(&sup->groups.refusal); /* loading has read all files that it names */
     refusal_clear(&sup->certificates.refusal);
     sup->last_good = false;
     gauge_set(M_CONFIG_REFUSED_NOW, 0);
@@ -128,7 +128,7 @@ void supervisor_recheck(struct supervisor *sup)
                                &errs);
     if (conf != NULL) {
         log_msg(LOG_LEVEL_INFO, "config_mended",
-                "What the file names is good again: nothing is refused any more");
+                "The files that the configuration names are good again; the refusal is over");
         supervisor_note_taken(sup);
         config_free(conf);
     }

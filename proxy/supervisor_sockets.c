@@ -10,9 +10,10 @@
  * The default pair of addresses skips a family that the host lacks; an address that the file names must bind.
  *
  * With SO_REUSEPORT two programs of one user could share an address by mistake, and each would get half of the
- * connections.  So the first socket of an address is bound without it, which fails if anybody listens there, and
- * gets it when it listens itself; the others follow.  --beside leaves that out.  Another address of ours with the
- * same port (0.0.0.0 and one of the machine's) would fail, too: there the first one has looked already.
+ * connections.  So the first socket of an address is bound without the option, which fails if another program
+ * listens there.  It gets the option once it listens itself, and the other sockets follow.  --beside skips this check.
+ * So does an address whose port we already hold on another address (0.0.0.0 and 192.0.2.1), because the bind would
+ * conflict with our own socket.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -83,7 +84,7 @@ static void remove_item(struct sockets *s, size_t i)
 
 /* ---- binding ---- */
 
-/* One listening socket, or -1 with errno.  alone: nobody else may listen there now. */
+/* Opens one listening socket; -1 with errno.  alone: fail if another program listens there. */
 static int bind_one(const struct addr *at, bool alone)
 {
     struct sockaddr_storage sa;
@@ -162,7 +163,7 @@ static bool adopt(struct sockets *s, const struct addr *wanted, unsigned ordinal
     return false;
 }
 
-/* Do we hold this port already, on whatever address of the family? */
+/* Do we already hold this port on an address of the same family? */
 static bool holds_port(const struct sockets *s, const struct addr *wanted)
 {
     for (size_t i = 0; i < s->count; i++) {
@@ -200,7 +201,7 @@ static void undo(struct sockets *s, size_t from)
         remove_item(s, s->count - 1);
 }
 
-/* The listeners of the file; how many are bound, and the last error. */
+/* Binds the listeners of the file.  *err: the last error. */
 static bool bind_listeners(struct sockets *s, const struct config *c, struct buf *why, int *err)
 {
     size_t bound = 0;

@@ -1,12 +1,12 @@
 /*
- * supervisor_unix.c - the sockets `control` and `query`: made, put back, moved with state_dir, removed.
+ * supervisor_unix.c - the sockets `control` and `query`: makes, restores, moves and removes them.
  *
- * Both lie in the state directory, which belongs to server.user, so any process of that user can remove or replace
- * them.  Each tick looks whether what is there is still ours.  A socket of another glacis (root or our user listens:
- * an upgrade with --beside) is left alone; anything else is replaced.  At the end only what is ours is removed.
+ * Both lie in the state directory.  It belongs to server.user, so any process of that user can remove or replace them.
+ * Once a second the supervisor checks that they are still its own.  It leaves the socket of another glacis alone, which
+ * is one where root or our user listens (an upgrade with --beside), and replaces anything else.  At the end it removes
+ * only its own.
  *
- * The recorder inherits `query`; one that is made later it is sent over a pair of sockets.  Nothing is ever read
- * from that pair.
+ * The recorder inherits `query`.  The supervisor sends a replacement over a socket pair, from which it never reads.
  */
 #include <errno.h>
 #include <sys/socket.h>
@@ -28,7 +28,7 @@ static char *path_of(const struct config *conf, const char *name)
     return path.ptr != NULL ? path.ptr : xstrdup("");
 }
 
-/* Binds anew; the old descriptor stays if that fails. */
+/* Binds again; keeps the old descriptor if that fails. */
 static bool bind_at(struct unix_socket *u)
 {
     struct stat st;
@@ -79,11 +79,10 @@ bool unix_sockets_taken(const struct config *conf, struct buf *why)
     bool taken = control_peer_at(path, geteuid(), &pid) == CONTROL_FRIEND;
 
     if (taken)
-        buf_putf(
-            why,
-            "Another glacis (pid %ld) runs with server.state_dir %s; stop it, or name another folder, or "
-            "start with --beside to replace it without a gap",
-            (long)pid, conf->server.state_dir);
+        buf_putf(why,
+                 "Another glacis (pid %ld) runs with server.state_dir %s; stop it, set another folder, or "
+                 "start with --beside to replace it without a gap",
+                 (long)pid, conf->server.state_dir);
     free(path);
     return taken;
 }
@@ -112,7 +111,7 @@ void unix_sockets_close_in_child(struct supervisor *sup, bool keep_query)
     sup->to_recorder = -1;
 }
 
-/* The recorder takes it from now on; one that takes no messages is replaced by one that inherits it. */
+/* Sends `query` to the recorder.  If that fails, a new recorder inherits it. */
 static void hand_over(struct supervisor *sup)
 {
     char octet = 0;
@@ -142,11 +141,11 @@ static void say_shared(struct supervisor *sup, struct unix_socket *u, pid_t pid)
         return;
     u->said_ms = sup->now_ms;
     log_msg(LOG_LEVEL_WARN, "another_instance",
-            "Another glacis (pid %ld) has taken over %s; it is put back when that one has ended", (long)pid,
+            "Another glacis (pid %ld) has taken over %s; it is restored when that one ends", (long)pid,
             u->path);
 }
 
-/* True if the socket was made anew. */
+/* Restores one socket; true if it was made again. */
 static bool look_after(struct supervisor *sup, struct unix_socket *u)
 {
     pid_t pid;
@@ -159,13 +158,13 @@ static bool look_after(struct supervisor *sup, struct unix_socket *u)
     }
     if (!bind_at(u)) {
         if (u->said_ms == 0 || sup->now_ms >= u->said_ms + SAID_AGAIN_MS)
-            log_msg(LOG_LEVEL_ERROR, "control_socket", "%s is gone and cannot be made: %s", u->path,
+            log_msg(LOG_LEVEL_ERROR, "control_socket", "%s is gone and cannot be made again: %s", u->path,
                     strerror(errno));
         u->said_ms = sup->now_ms;
         return false;
     }
     u->said_ms = 0;
-    log_msg(LOG_LEVEL_WARN, "control_socket", "%s was removed or replaced, and is put back", u->path);
+    log_msg(LOG_LEVEL_WARN, "control_socket", "%s was removed or replaced; it is restored", u->path);
     return true;
 }
 
@@ -179,7 +178,7 @@ void unix_sockets_tick(struct supervisor *sup)
         hand_over(sup);
 }
 
-/* To the folder of this configuration, if it is another one. */
+/* Moves one socket to the folder of this configuration. */
 static void follow_one(struct unix_socket *u, const struct config *conf, const char *name)
 {
     struct unix_socket next;
@@ -189,11 +188,11 @@ static void follow_one(struct unix_socket *u, const struct config *conf, const c
     free(path);
     if (same)
         return;
-    if (!open_one(&next, conf, name)) { /* it has said why */
+    if (!open_one(&next, conf, name)) { /* it has logged why */
         free(next.path);
         return;
     }
-    log_msg(LOG_LEVEL_INFO, "control_socket", "The socket %s is in use from now on", next.path);
+    log_msg(LOG_LEVEL_INFO, "control_socket", "The socket is now %s", next.path);
     close_one(u);
     *u = next;
 }

@@ -193,7 +193,7 @@ static void start_recorder(struct supervisor *sup)
         return;
     }
     if (socketpair(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, pair) != 0)
-        pair[0] = pair[1] = -1; /* a `query` that is made anew brings a new recorder then */
+        pair[0] = pair[1] = -1; /* then a replacement for `query` needs a new recorder */
     sup->to_recorder = pair[0];
     pid = fork();
     if (pid == 0)
@@ -214,7 +214,7 @@ void recorder_stop(struct supervisor *sup)
     (void)kill(sup->recorder.pid, SIGTERM);
 }
 
-/* The lines are of processes that strangers may have spoken through: one without privileges reads them. */
+/* The lines may come from a compromised worker, so an unprivileged process reads and prints them. */
 NORETURN static void tell_last_words(struct supervisor *sup, const struct config *conf, int slot)
 {
     struct buf line;

@@ -161,7 +161,7 @@ static uint64_t ban_end(const struct config_limits *lim, uint64_t now_ms)
     return lim->ban_for_ms > UINT64_MAX - now_ms ? UINT64_MAX : now_ms + lim->ban_for_ms;
 }
 
-/* No ban has more left than one that begins now: not one from before a reload, nor one that was never given. */
+/* A ban never lasts longer than one that begins now: a reload may have shortened bans, or the value is forged. */
 static bool is_banned(struct client *c, const struct config_limits *lim, uint64_t now_ms)
 {
     c->ban_until_ms = min_u64(c->ban_until_ms, ban_end(lim, now_ms));

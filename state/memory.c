@@ -135,7 +135,7 @@ int64_t memory_history_since(const struct memory *m)
 {
     int64_t since_s = m->tables->h->history_s, now_s = wall_now_s();
 
-    return since_s < 0 ? 0 : since_s < now_s ? since_s : now_s; /* hostile, or a clock that went back */
+    return since_s < 0 ? 0 : since_s < now_s ? since_s : now_s; /* forged, or the clock went back */
 }
 
 bool memory_shared_up(const struct memory *m)

@@ -213,8 +213,8 @@ struct memory_list *memory_list_take(struct memory *m, struct slice name);
 void memory_list_give(struct memory *m, struct memory_list *l);
 
 /*
- * A copy to be shown, sent or stored after the record was given back.  Whatever a process has written there, texts end
- * within their fields and enumerations are ones that there are.
+ * Copies a record, to show, send or store it after memory_list_give().  In the copy every text ends within its field
+ * and every enumeration has a valid value, whatever a hostile process wrote into the record.
  */
 void memory_list_copy(struct memory_list *out, const struct memory_list *l);
 

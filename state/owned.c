@@ -1,14 +1,15 @@
 /*
- * owned.c - memory of which each process can write its own part, and the supervisor everything.
+ * owned.c - memory in which each process can write only its own slot; the supervisor can write all of it.
  *
- * It is a sealed file, mapped twice.  Through one mapping all processes read, and the kernel never makes it writable
- * again (F_SEAL_FUTURE_WRITE).  The other one was made before the seal and is writable: a child keeps the pages of
- * its own slot of it and gives back the rest, for good, since nobody has a descriptor of the file.
+ * The memory is a sealed memfd, mapped twice.  All processes read through one mapping, which the kernel never makes
+ * writable again (F_SEAL_FUTURE_WRITE).  The other mapping was made before the seal and is writable.  A child keeps
+ * only the pages of its own slot of it and unmaps the rest.  It cannot map them again, because no process has a
+ * descriptor of the memfd.
  *
- * So a worker that was taken over can lie about itself: its heartbeat, its numbers, its log lines.  It can neither
- * declare another process dead nor write in its name.
+ * A compromised worker can therefore forge its own heartbeat, numbers and log lines.  It can neither declare another
+ * process dead nor write in its name.
  *
- * Limits    Kernels before 5.1 do not know the seal: there a process can make its mapping writable again.
+ * Limits    Kernels before 5.1 lack the seal.  There a process can make its read-only mapping writable again.
  */
 #include <errno.h>
 #include <fcntl.h>

@@ -1,11 +1,11 @@
 /*
- * processes.c - the process table: who is in which slot, what the supervisor alone knows; locks by owner.
+ * processes.c - the process table (which process is in which slot), the supervisor's facts, and locks by owner.
  *
- * The supervisor writes it, the others can only read it (owned.c), so a worker that was taken over cannot pretend
- * that another process is dead, or is somebody else.
+ * Only the supervisor writes the table; the others can only read it (owned.c).  So a compromised worker cannot
+ * declare another process dead.
  *
- * Facts     Two copies in turn: the supervisor fills the one that is not in use and then moves the version.  A
- *           reader copies the other one and looks whether the version has moved meanwhile.
+ * Facts     There are two copies.  The supervisor fills the one that is not in use and then increments the version.
+ *           A reader copies the current one and repeats the copy if the version changed meanwhile.
  */
 #include "state/shared.h"
 
@@ -54,7 +54,7 @@ void state_slot_release(struct state *s, int slot)
     clients_release_slot(s, slot);
     sl->heartbeat_ms = 0;
     s->mine->processes.slot[slot].role = ROLE_FREE;
-    s->mine->processes.slot[slot].start = 0; /* from now on its locks are a dead owner's */
+    s->mine->processes.slot[slot].start = 0; /* its locks now have a dead owner */
     s->mine->processes.slot[slot].pid = 0;
     s->mine->processes.taken &= ~(1ULL << slot);
     servers_release_slot(s, slot); /* last: it wakes those who wait for what was held */
@@ -107,7 +107,7 @@ void state_facts_set(struct state *s, const struct state_facts *facts)
 
     memcpy(words, facts, sizeof(*facts));
     atomic_thread_fence(
-        memory_order_release); /* who sees a word of this copy sees that the last one is whole */
+        memory_order_release); /* a reader that sees a word of this copy also sees the version of the last one */
     for (size_t i = 0; i < FACTS_WORDS; i++)
         atomic_store_explicit(&s->mine->processes.facts[next % 2][i], words[i], memory_order_relaxed);
     s->mine->processes.version = next;
@@ -133,7 +133,7 @@ bool state_facts_get(const struct state *s, struct state_facts *out)
 
 /* ---- locks ---- */
 
-/* No process, or another one by now. */
+/* The owner's slot is free, or another process is in it. */
 static bool is_dead(const struct locker *who, uint64_t owner)
 {
     uint64_t slot = (owner & 0xff) - 1;

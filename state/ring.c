@@ -13,8 +13,8 @@
  * the tail, the reader publishes the tail and then looks at the head, both in one total order, so one
  * of them always sees the other.
  *
- * Hostile   The reader bounds the head and each length, and takes out of a line what would end it or steer a
- *           terminal: a worker may lie in its lines, but not in those of others, nor behind them.
+ * Hostile   The reader bounds the head and each length, and replaces control octets in a line.  So a compromised
+ *           worker can lie in its own lines, but it cannot add lines or send escapes to a terminal.
  */
 #include "state/shared.h"
 
@@ -69,7 +69,7 @@ void state_log(struct state *s, enum log_class cls, struct slice line)
         wake(s->log_fd);
 }
 
-/* One line is one fact, whatever a process wrote. */
+/* One record stays one line, whatever the process wrote into it. */
 static void clean(char *line, size_t len)
 {
     for (size_t i = 0; i < len; i++) {

@@ -1,9 +1,9 @@
 /*
  * rule_counts.c - how often each rule of the policy matched, over all processes and generations.
  *
- * A record a name, made by the supervisor before the fork; the names lie in the memory of each process
- * (struct names), the counts are shared.  None is ever given back: what a counter has said it goes on saying
- * when a rule leaves the file and returns.
+ * The supervisor makes one record for each name before the fork.  The names lie in the memory of each process
+ * (struct names); the counts are shared.  Records are never freed, so that a counter continues when a rule
+ * leaves the file and returns.
  *
  * Limits  STATE_RULES names in the life of a supervisor; further ones are not counted.
  */

@@ -3,7 +3,7 @@
  *
  * A ticket is the right to hold one connection; it names the slot of its owner, so the tickets of a
  * killed process are found and given back.  All of it is single atomic words moved by compare and swap.
- * Which record is whose stands in struct names, which the supervisor fills before the fork.
+ * The names of the records lie in struct names, which the supervisor fills before the fork.
  */
 #include "state/shared.h"
 
@@ -224,7 +224,7 @@ void state_wake_drain(struct state *s)
     (void)r; /* EAGAIN: nothing was there */
 }
 
-/* Of no worker: its owner is gone, or it was made by a process that writes where it may not. */
+/* The ticket belongs to no worker: its owner is gone, or a hostile process forged it. */
 static bool is_orphan(const struct state *s, uint32_t ticket)
 {
     uint32_t owner = ticket & ~TICKET_IDLE;
@@ -384,7 +384,7 @@ bool state_health_report(struct state *s, int server, bool ok, unsigned fall, un
     return changed;
 }
 
-/* None is ever due so much later: clocks of processes differ by a turn, and who writes other times lies. */
+/* No probe is due that late, so the time is forged.  The slack allows for the clocks of different processes. */
 static bool too_far(uint64_t wait_ms, uint64_t interval_ms)
 {
     return wait_ms > interval_ms && wait_ms - interval_ms > PROBE_SLACK_MS;

@@ -1,20 +1,20 @@
 /*
  * shared.h - the layout of the memory that processes share; private to state/.
  *
- * Three mappings, by who may write them:
+ * There are three mappings, which differ in who may write:
  *
- *     owned           process table: the supervisor alone.  A slot with its log ring: the process in it, and the
- *                     supervisor, which empties it.  All can read all of it (owned.c).
- *     shared          every process: servers, rules, duplicates, clients, and for each slot a page-aligned array of
- *                     its connections
- *     memory tables   every process: tables.h
+ *     owned           The supervisor writes the process table.  The process in a slot writes the slot and its log
+ *                     ring; the supervisor resets them.  All processes read all of it (owned.c).
+ *     shared          All processes write: servers, rules, duplicates, clients, and for each slot a page-aligned
+ *                     array of its connections.
+ *     memory tables   All processes write: tables.h.
  *
- * Hostile   A worker that was taken over can write anything into the last two and its own slot, at any moment.  So
- *           whatever is used as an index, a length, a divisor or a text is read once (READ_ONCE, or an atomic load),
- *           and bounded by its constant where it is read.  Names, seeds and sizes are not there at all: they lie in
- *           struct state, which each process inherits by fork.
- * Killed    A process may die between any two instructions: each datum is either one atomic word, or published
- *           by one, or cleared together with its shard by whoever finds the dead owner's lock.
+ * Hostile   A compromised worker can write anything into the last two mappings and into its own slot, at any
+ *           moment.  So every index, length, divisor and text is read once (READ_ONCE, or an atomic load) and
+ *           bounded by its constant where it is read.  Names, seeds and sizes are not in shared memory: they lie
+ *           in struct state, which each process inherits by fork.
+ * Killed    A process may die between any two instructions.  So each datum is one atomic word, or is published by
+ *           one, or is cleared with its shard by the process that finds the lock of the dead owner.
  */
 #ifndef STATE_SHARED_H
 #define STATE_SHARED_H
@@ -44,7 +44,7 @@ struct process {
     _Atomic uint32_t role; /* enum state_role; written last when taken, first when released */
     _Atomic uint32_t generation, index;
     _Atomic int32_t pid;
-    _Atomic uint64_t start; /* number of this start, never given again; 0: the slot is free */
+    _Atomic uint64_t start; /* number of this start, unique in the life of the supervisor; 0: the slot is free */
 };
 
 #define FACTS_WORDS ((sizeof(struct state_facts) + 7) / 8)
@@ -67,7 +67,7 @@ struct slot {
 
     /* Edges of log rings, in octets ever written to and ever read from them. */
     _Alignas(64) _Atomic uint64_t head;              /* of the ring of this slot */
-    _Alignas(64) _Atomic uint64_t tail[STATE_SLOTS]; /* in the recorder's slot alone: of all rings */
+    _Alignas(64) _Atomic uint64_t tail[STATE_SLOTS]; /* of all rings; used in the recorder's slot only */
 
     _Alignas(64) _Atomic uint64_t metrics[METRIC_COUNT];
 };
@@ -82,10 +82,10 @@ struct owned {
 
 _Static_assert(sizeof(struct owned) % 4096 == 0, "each slot has pages of its own");
 
-/* owned.c: maps it twice, to write and to read.  False with errno. */
+/* owned.c: makes both mappings.  False with errno. */
 bool owned_map(struct state *s) MUST_USE;
 void owned_unmap(struct state *s);
-/* In a child: from now on it can write this slot alone. */
+/* In a child: from now on the process can write only this slot. */
 void owned_confine(struct state *s, int slot);
 
 /* ---- shared ---- */
@@ -118,7 +118,7 @@ struct client {     /* one cache line, under its shard's lock */
 };
 
 struct shard_lock {
-    _Alignas(64) _Atomic uint64_t owner; /* 0 free; else locker.word of the process that has it */
+    _Alignas(64) _Atomic uint64_t owner; /* 0 free; else locker.word of the owner */
 };
 
 struct duplicate {
@@ -140,19 +140,19 @@ struct shared {
 
 /* ---- of a process ---- */
 
-/* Who takes locks.  Before state_slot_enter() that is nobody, who finds no owner dead. */
+/* The identity with which a process takes locks. */
 struct locker {
-    const struct process_table *processes; /* NULL: nobody */
+    const struct process_table *processes; /* NULL before state_slot_enter(): then no owner counts as dead */
     uint64_t word;                         /* start << 8 | slot + 1 */
 };
 
-#define LOCKER_NOBODY UINT64_MAX /* a process without a slot */
+#define LOCKER_NO_SLOT UINT64_MAX /* word of a process without a slot */
 
-/* Names of records, in the memory of each process: made by the supervisor before the fork. */
+/* Names of records.  The supervisor makes them before the fork, so each process has a copy of its own. */
 struct names {
     char (*server)[SERVER_TEXT_MAX]; /* STATE_SERVERS; "": free */
     char (*rule)[STATE_RULE_NAME_MAX + 1];
-    int servers, rules; /* none lies behind them */
+    int servers, rules; /* number of leading elements that may be in use */
 };
 
 struct tables; /* tables.h */
@@ -161,10 +161,10 @@ struct state {
     struct shared *sh;
     struct tables *tables;      /* what is remembered: a mapping of its own */
     const struct owned *owned;  /* read-only */
-    struct owned *mine;         /* the same memory, writable: all of it in the supervisor, else one slot */
+    struct owned *mine;         /* the same memory, writable: all of it in the supervisor, one slot elsewhere */
     const struct process_table *processes; /* &owned->processes */
     pid_t supervisor;
-    uint64_t starts; /* supervisor: given so far */
+    uint64_t starts; /* supervisor: number of the last one */
     struct locker locker;
     struct names names;
     size_t mapped;
@@ -173,7 +173,7 @@ struct state {
     struct client *clients;
     char *connections; /* STATE_SLOTS arrays of uint16_t, connections_stride octets each */
     size_t connections_stride;
-    uint64_t head; /* of our log ring: its copy in the slot is for the reader */
+    uint64_t head; /* of our log ring; the copy in the slot is for the reader */
     int log_fd;
     int wake_fd[STATE_SLOTS];
     int my_slot;        /* -1 before state_slot_enter */
@@ -202,12 +202,12 @@ void servers_release_slot(struct state *s, int slot);
 /* clients.c */
 void clients_release_slot(struct state *s, int slot);
 
-/* ring.c: our ring goes on where the last process in this slot ended. */
+/* ring.c: continues the ring where the last process in this slot stopped. */
 void ring_enter(struct state *s);
 
 /*
  * Takes a shard's lock without waiting: false after LOCK_TRIES.  *owner_died: the last owner was killed
- * while it held the lock, so the caller must clear the shard before it uses it.  Never in the supervisor.
+ * while it held the lock, so the caller must clear the shard before it uses it.  The supervisor must not call it.
  */
 bool shard_lock(const struct locker *who, struct shard_lock *l, bool *owner_died) MUST_USE;
 void shard_unlock(struct shard_lock *l);

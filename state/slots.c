@@ -1,11 +1,11 @@
 /*
  * slots.c - one slot a process: its heartbeat, its numbers.
  *
- * The process in a slot writes everything in it; who that is stands in the process table (processes.c).  The
- * counters of a slot are never zeroed: the next process in it goes on counting where the last one died, and
- * the sum over all slots is the sum over all processes that ever were.
+ * Only the process in a slot writes it; the process table says which one that is (processes.c).  The counters
+ * of a slot are never zeroed: the next process continues where the last one died, so that the sum over all
+ * slots is the sum over all processes that ever ran.
  *
- * Hostile   All of it is numbers: a process that lies about itself makes sums wrong, no more.
+ * Hostile   Slots hold only numbers.  A process that forges its own can make sums wrong and nothing else.
  */
 #include "state/shared.h"
 

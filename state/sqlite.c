@@ -27,8 +27,7 @@
 #define ROWS_A_TRANSACTION 20000
 #define BUSY_MS 2000
 #define MESSAGE_MAX 400
-#define BUSY_WAITS                                                                                           \
-    5000 /* of a pass, BUSY_WAIT_US each: a lock is held for a microsecond, unless its owner lies */
+#define BUSY_WAITS 5000 /* waits for locks in one pass; only a forged owner keeps a lock for long */
 #define BUSY_WAIT_US 100
 
 struct snapshot {
@@ -312,7 +311,7 @@ static int write_rows(struct snapshot *s, sqlite3_stmt *q, enum table_id id, con
     return err == SQLITE_DONE ? SQLITE_OK : err;
 }
 
-/* Once the pass has waited enough these sets are left to the next one. */
+/* Waits for a busy lock.  Once the pass has used up its waits, it leaves these sets to the next pass. */
 static void wait_for_lock(struct snapshot *s, enum table_id id, size_t *set)
 {
     const struct timespec ts = { 0, BUSY_WAIT_US * 1000 };

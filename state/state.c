@@ -83,7 +83,7 @@ struct state *state_new(size_t clients)
     s->sh->magic = STATE_MAGIC;
     s->sh->layout = STATE_LAYOUT;
     random_bytes(s->seed, sizeof(s->seed));
-    s->locker = (struct locker){ NULL, LOCKER_NOBODY };
+    s->locker = (struct locker){ NULL, LOCKER_NO_SLOT };
     tables_lock_as(s->tables, &s->locker);
     return s;
 }

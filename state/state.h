@@ -3,8 +3,8 @@
  *
  * Mappings, made by the supervisor before the first fork and inherited by all:
  *
- *   processes  which process is in which slot, and what the supervisor alone knows.  The supervisor writes it,
- *              the others can only read it: the one part that can be trusted.
+ *   processes  which process is in which slot, and facts that only the supervisor knows.  The supervisor writes
+ *              this part and the others can only read it, so it is the one part that can be trusted.
  *   slots      one a process (supervisor, recorder, workers): counters, gauges, heartbeat, log ring.
  *              One writer each.  The supervisor zeroes the gauges of a slot whose process is gone, so
  *              nothing leaks with a killed process; its counters are kept as part of the sum.
@@ -18,9 +18,9 @@
  *
  * Nothing here waits: no call blocks or makes a system call, but for the eventfd that wakes a reader.
  *
- * Trust: a worker speaks with strangers, and one that was taken over can write anything into what is shared.
- * Supervisor, recorder and the other workers bound every count, index, length and text where they read it
- * (shared.h); the supervisor takes no lock and goes by no length or text of it at all.
+ * Trust: a compromised worker can write anything into the shared part.  Supervisor, recorder and the other
+ * workers bound every count, index, length and text where they read it (shared.h).  The supervisor takes no
+ * lock there and follows no length or text.
  */
 #ifndef STATE_STATE_H
 #define STATE_STATE_H
@@ -55,28 +55,28 @@ void state_slot_release(struct state *s, int slot);
 /* The number of the configuration in force, 0 at first. */
 void state_generation_set(struct state *s, unsigned generation);
 
-/* In the process itself, after fork: from here on it counts, locks and logs as the one in this slot. */
+/* In the process itself, after fork: from here on it counts, locks and logs as the process of this slot. */
 void state_slot_enter(struct state *s, int slot);
 
 struct state_slot_info {
     enum state_role role;
     unsigned        generation, index;
     pid_t           pid;
-    bool            draining;     /* as the process itself says, */
-    uint64_t        heartbeat_ms; /* like this; monotonic, 0: none yet */
+    bool            draining;     /* claimed by the process itself */
+    uint64_t        heartbeat_ms; /* the same; monotonic, 0: none yet */
 };
 bool     state_slot_info(const struct state *s, int slot, struct state_slot_info *out); /* false: free */
 void     state_set_draining(struct state *s, int slot);
 unsigned state_generation(const struct state *s);
 
-/* What the supervisor alone knows, for the recorder to tell (`glacis status`). */
+/* Facts that only the supervisor knows.  The recorder shows them (`glacis status`). */
 
 #define STATE_TEXT 512
 #define STATE_LISTENERS 64
 
 enum state_phase { STATE_STARTING = 0, STATE_SERVING, STATE_STOPPING };
 
-struct state_refusal {       /* of a file that was not taken */
+struct state_refusal {       /* of a file that could not be loaded */
     int64_t  since_s;        /* 0: there is none */
     uint32_t errors;         /* 0: not counted */
     char     first[STATE_TEXT]; /* of the errors: FILE:LINE:COLUMN: error: ... */
@@ -99,7 +99,7 @@ struct state_facts {
     uint32_t listeners;
     struct state_listener listener[STATE_LISTENERS];
 };
-/* Supervisor: all of it at once, as often as something has changed. */
+/* Supervisor: publishes all facts at once; called when one has changed. */
 void state_facts_set(struct state *s, const struct state_facts *facts);
 /* False (and zeros) before the first state_facts_set(). */
 bool state_facts_get(const struct state *s, struct state_facts *out) MUST_USE;
@@ -124,7 +124,7 @@ void *state_tls_share(struct state *s); /* STATE_TLS_SHARE octets for the ticket
 void state_log(struct state *s, enum log_class cls, struct slice line);  /* a complete line */
 /* Takes the next line of any slot into out; false if all are empty.  Recorder only. */
 bool state_log_read(struct state *s, struct buf *out);
-bool state_log_waits(const struct state *s); /* some ring is not empty */
+bool state_log_waits(const struct state *s); /* some ring holds a line */
 int  state_log_fd(const struct state *s); /* eventfd: readable when something may be there */
 
 /* ---- upstream servers ---- */

@@ -2,7 +2,7 @@
  * tables.c - the tables themselves: mapped, locked, found, given up, repaired, copied out.
  *
  * Untouched pages of the mapping cost nothing (MAP_NORESERVE), so the sizes are generous.  A set is chosen by
- * SipHash under a seed of its own over the 128-bit key, so nobody outside can aim at a set.
+ * SipHash under a secret seed over the 128-bit key, so that no outsider can aim at a set.
  */
 #include "state/tables.h"
 
@@ -27,7 +27,7 @@ _Static_assert((1u << 20) / TABLE_WAYS / TABLE_SHARDS / TABLE_COLLECT_SETS <= 64
 
 #define PAGE ((size_t)4096)
 
-static const struct locker nobody = { NULL, LOCKER_NOBODY };
+static const struct locker no_slot = { NULL, LOCKER_NO_SLOT };
 
 static size_t round_page(size_t n)
 {
@@ -54,7 +54,7 @@ struct tables *tables_new(unsigned share)
         return NULL;
     }
     t->h = (struct tables_header *)(void *)mem;
-    t->who = &nobody;
+    t->who = &no_slot;
     for (int i = 0; i < TABLE_COUNT; i++) {
         t->table[i].entries = mem + at;
         at += round_page(t->table[i].sets * TABLE_WAYS * t->table[i].size);

@@ -82,7 +82,7 @@ struct tables_header {
 
 struct tables {
     struct tables_header *h;
-    const struct locker *who; /* whose locks are taken: tables_lock_as() */
+    const struct locker *who; /* the identity with which locks are taken: tables_lock_as() */
     uint64_t seed[2];
     size_t mapped;
     struct {
@@ -97,7 +97,7 @@ extern const char *const table_names[TABLE_COUNT];
 /* `share`: sizes are divided by it (tests); 1 is the real thing.  NULL with errno. */
 struct tables *tables_new(unsigned share) MUST_USE;
 void tables_free(struct tables *t);
-/* Until this is called locks are taken as a process without a slot, whose owner nobody finds dead. */
+/* Before this call locks are taken as a process without a slot (tests). */
 void tables_lock_as(struct tables *t, const struct locker *who);
 
 struct place { /* an entry under its shard's lock */
@@ -128,7 +128,7 @@ void place_write_end(struct place *p);
  */
 size_t tables_collect(struct tables *t, enum table_id id, size_t *set, bool all, int64_t now_s, char *out);
 
-/* Where the next tables_collect() begins: the end of the sets that belong together with this one. */
+/* The set at which tables_collect() continues after the group that holds this one. */
 size_t tables_collect_end(const struct tables *t, enum table_id id, size_t set);
 
 /* Puts a stored entry back unless the key has one; keeps the older first time of the two. */

@@ -38,7 +38,7 @@ static bool load_ca(SSL_CTX *ctx, const char *ca)
     if (slice_eq(slice_str(ca), SLICE("system"))) {
         return SSL_CTX_set_default_verify_paths(ctx) == 1;
     }
-    return stat(ca, &st) == 0 && S_ISREG(st.st_mode) && /* a pipe could keep us waiting for ever */
+    return stat(ca, &st) == 0 && S_ISREG(st.st_mode) && /* opening a pipe could block for ever */
            SSL_CTX_load_verify_file(ctx, ca) == 1;
 }
 

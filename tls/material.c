@@ -19,7 +19,7 @@
 #define FILE_MAX (1u << 20)
 #define SOON_S (14 * 86400)
 
-/* A plain file; opening a pipe could keep the supervisor waiting for ever. */
+/* Opens regular files only: opening a pipe could block the supervisor for ever. */
 static FILE *open_plain(const char *path)
 {
     int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);

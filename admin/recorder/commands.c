@@ -1,5 +1,5 @@
 /*
- * commands.c - what can be asked by the socket `query`: one row a command, one file each.
+ * commands.c - the commands of the socket `query`: one row here and one file for each.
  */
 #include "admin/recorder/commands.h"
 

@@ -1,5 +1,5 @@
 /*
- * commands.h - the commands of the socket `query`, each in the file of its name.
+ * commands.h - the functions of the commands of `query`; query_NAME() lies in NAME.c.
  */
 #ifndef ADMIN_RECORDER_COMMANDS_H
 #define ADMIN_RECORDER_COMMANDS_H

@@ -1,5 +1,5 @@
 /*
- * health.h - is anybody serving, and does a server behind take mail?  For the health pages, metrics and status.
+ * health.h - do workers accept, and is an upstream server up?  For the health pages, metrics and status.
  */
 #ifndef ADMIN_RECORDER_HEALTH_H
 #define ADMIN_RECORDER_HEALTH_H
@@ -9,13 +9,13 @@
 
 struct workers_seen { /* of the generation in force */
     unsigned fresh, stale, accepting;
-    unsigned starting; /* without a first beat */
+    unsigned starting; /* have not beaten yet */
 };
 
-/* By their heartbeats alone. */
+/* Judged by heartbeats alone. */
 struct workers_seen health_workers(const struct state *st, uint64_t now_ms);
 
-/* Unless it is marked down; without health checks nothing ever is. */
+/* True unless the server is marked down.  Without health checks no server ever is. */
 bool health_server_up(const struct state *st, const struct config_upstream *u, const char *server);
 bool health_upstream_up(const struct state *st, const struct config_upstream *u); /* one of its servers is */
 bool health_any_upstream_up(const struct state *st, const struct config *conf);

@@ -1,5 +1,5 @@
 /*
- * lists.c - the command `lists` of the socket `query`: what policy/ knows of the reputation lists.
+ * lists.c - the command `lists` of the socket `query`: shows and sets reputation lists (policy/).
  */
 #include "admin/recorder/commands.h"
 #include "policy/policy.h"

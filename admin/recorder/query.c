@@ -1,8 +1,8 @@
 /*
  * query.c - the transport of the socket `query` (query.h).
  *
- * One epoll set holds the listening socket, the clients, the pair over which the supervisor sends a new listening
- * socket, and the descriptor that wakes the recorder's own loop; the loop waits for that set (http.h: wake_fd).
+ * One epoll set holds the listening socket, the clients, the socket over which the supervisor sends a replacement for
+ * the listening one, and the descriptor that wakes the recorder's loop.  The loop waits for the set (http.h: wake_fd).
  */
 #include "admin/recorder/query.h"
 
@@ -22,7 +22,7 @@ struct client {
     uint64_t deadline_ms;
     char line[QUERY_LINE];
     size_t len;
-    struct buf out; /* once it is answered */
+    struct buf out; /* the answer */
     size_t sent;
     bool answered;
 };
@@ -46,12 +46,12 @@ static bool watch(const struct query *q, int fd, uint32_t events, void *who)
 static void drop(struct client *c)
 {
     if (c->fd >= 0)
-        close(c->fd); /* and out of the set with it */
+        close(c->fd); /* which also removes it from the set */
     c->fd = -1;
     buf_fini(&c->out);
 }
 
-/* ---- who asks ---- */
+/* ---- accepting ---- */
 
 static bool may_ask(struct query *q, int fd, uid_t *uid, uint64_t now_ms)
 {
@@ -66,7 +66,8 @@ static bool may_ask(struct query *q, int fd, uid_t *uid, uint64_t now_ms)
         return true;
     if (log_allowed(&q->refused, now_ms, REFUSED_S, &before))
         log_msg(LOG_LEVEL_WARN, "query_refused",
-                "The user %lu may not ask: only root and the user of glacis may", (unsigned long)peer.uid);
+                "User %lu may not use the socket `query`; only root and the user who started glacis may",
+                (unsigned long)peer.uid);
     return false;
 }
 
@@ -92,7 +93,7 @@ static void take_client(struct query *q, uint64_t now_ms)
     buf_init(&c->out, QUERY_ANSWER_MAX);
 }
 
-/* ---- a client ---- */
+/* ---- answering ---- */
 
 static void send_answer(struct query *q, struct client *c)
 {
@@ -224,7 +225,7 @@ static void one_event(struct query *q, void *who, uint64_t now_ms)
 {
     struct client *c = who;
 
-    if (who == NULL) /* the recorder's own: it looks itself */
+    if (who == NULL) /* wake_fd: the recorder reads it */
         return;
     if (who == &q->handover_fd)
         take_socket(q);

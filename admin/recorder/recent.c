@@ -10,7 +10,7 @@ static const enum metric metric_of[RECENT_COUNT] = {
     [RECENT_SNAPSHOT_ERRORS] = M_SNAPSHOT_ERRORS,
 };
 
-/* A row for each minute up to this one: those that were missed are like the one before. */
+/* Fills a row for each minute up to this one.  Missed minutes get the sums of the last look. */
 static void advance(struct recent *r, uint64_t minute)
 {
     uint64_t from = r->minute;

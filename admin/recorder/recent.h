@@ -1,8 +1,8 @@
 /*
- * recent.h - how often something was counted within the last hour.
+ * recent.h - how much a counter grew within the last hour.
  *
- * Sums over all processes are looked at once a minute and kept for an hour.  A recorder that has run for less knows
- * what was counted since its start.
+ * The recorder keeps the sums over all processes, minute by minute, for an hour.  It counts from its own start if that
+ * is less than an hour ago.
  */
 #ifndef ADMIN_RECORDER_RECENT_H
 #define ADMIN_RECORDER_RECENT_H
@@ -25,7 +25,7 @@ struct recent {
     uint64_t now[RECENT_COUNT];
 };
 
-/* sums: of all metrics, now. */
+/* Called with the current sums of all metrics, at least once a minute. */
 void recent_note(struct recent *r, uint64_t now_ms, const uint64_t sums[METRIC_COUNT]);
 uint64_t recent_count(const struct recent *r, enum recent_what what);
 

@@ -1,8 +1,8 @@
 /*
- * status.c - the command `status` of the socket `query`: what glacis is doing, for people and for programs.
+ * status.c - the command `status` of the socket `query`: health and activity, as text or JSON.
  *
- * The first line of the answer is "exit N", the exit status of `glacis status` (troubles.h); what follows is printed.
- * People read what is wrong in the first line that they see.
+ * The first line of the answer is "exit N", the exit status of `glacis status` (troubles.h).  The command prints the
+ * rest.  The first printed line names every problem.
  */
 #include "admin/certificates.h"
 #include "admin/recorder/commands.h"
@@ -12,7 +12,7 @@
 #include "dns/dns.h"
 
 #define ERROR_SHOWN 1000u
-#define SAID_FIRST 8 /* troubles in the first line */
+#define FIRST_LINE_MAX 8 /* problems in the first line */
 
 static const char *const phases[] = {
     [STATE_STARTING] = "starting", [STATE_SERVING] = "serving", [STATE_STOPPING] = "stopping"
@@ -31,7 +31,7 @@ struct status {
     struct buf *out;
 };
 
-/* ---- one thing after the other, in words or as JSON ---- */
+/* ---- problems ---- */
 
 static void put_key(struct status *s, const char *name)
 {
@@ -66,10 +66,10 @@ static void put_first_line(struct status *s)
                                         [STATUS_DEGRADED] = "serving, DEGRADED",
                                         [STATUS_NOT_SERVING] = "NOT SERVING" };
     const struct troubles *t = &s->troubles;
-    size_t more = t->left_out + (t->count > SAID_FIRST ? t->count - SAID_FIRST : 0);
+    size_t more = t->left_out + (t->count > FIRST_LINE_MAX ? t->count - FIRST_LINE_MAX : 0);
 
     buf_putf(s->out, "glacis %s, pid %ld, %s", GLACIS_VERSION, (long)s->supervisor, said[t->worst]);
-    for (size_t i = 0; i < t->count && i < SAID_FIRST; i++)
+    for (size_t i = 0; i < t->count && i < FIRST_LINE_MAX; i++)
         buf_putf(s->out, "%s%s", i == 0 ? ": " : "; ", t->list[i].text);
     if (more > 0)
         buf_putf(s->out, "; and %zu more (--json has them)", more);
@@ -194,7 +194,7 @@ static void put_processes(struct status *s)
         buf_putf(s->out, "recorder    pid %ld\n", (long)s->recorder);
 }
 
-/* ---- what is behind, what ends ---- */
+/* ---- servers, certificates, gauges ---- */
 
 static void put_server(struct status *s, const struct config_upstream *u, const char *server)
 {

@@ -1,8 +1,8 @@
 /*
- * troubles.c - one function a condition (troubles.h).
+ * troubles.c - the conditions of `glacis status`, one function each (troubles.h).
  *
- * Each looks at what is true now, or at what was counted within the last hour; none remembers.  Not serving means
- * that no mail can be taken: no worker accepts, or no server behind could get any.
+ * A condition looks at the present or at counters of the last hour, and keeps no state.  "Not serving" means that
+ * glacis can take no mail: no worker accepts, or every upstream server is down.
  */
 #include "admin/recorder/troubles.h"
 
@@ -60,7 +60,8 @@ static void look_at_supervisor(const struct recorder_view *v, struct troubles *t
         add(t, STATUS_NOT_SERVING, "stopping", "it is stopping: sessions are drained");
     if (state_slot_info(v->st, SUPERVISOR_SLOT, &info) && now_ms() > info.heartbeat_ms &&
         now_ms() - info.heartbeat_ms > SUPERVISOR_FRESH_MS)
-        add(t, STATUS_DEGRADED, "supervisor", "the supervisor is gone or hangs: nothing is replaced");
+        add(t, STATUS_DEGRADED, "supervisor",
+            "the supervisor is gone or hangs: dead processes are not replaced");
     if (f.deaths > 0)
         add(t, STATUS_DEGRADED, "process_died", "%u process%s died within the last hour", f.deaths,
             f.deaths == 1 ? "" : "es");
@@ -80,7 +81,7 @@ static void look_at_workers(const struct recorder_view *v, struct troubles *t)
         add(t, STATUS_NOT_SERVING, "not_accepting", "no worker accepts connections");
 }
 
-/* ---- what stands behind and beside ---- */
+/* ---- servers, lists, resolver, Redis ---- */
 
 static void look_at_servers(const struct recorder_view *v, struct troubles *t)
 {
@@ -131,7 +132,7 @@ static void look_at_shared_memory(const struct recorder_view *v, struct troubles
     unsigned workers = health_workers(v->st, now_ms()).fresh;
 
     if (v->conf->state.backend == BACKEND_REDIS && state_gauge_sum(v->st, M_SHARED_UP) < workers)
-        add(t, STATUS_DEGRADED, "redis", "Redis does not answer: local memory serves alone");
+        add(t, STATUS_DEGRADED, "redis", "Redis does not answer; only local memory is used");
 }
 
 /* ---- files ---- */
@@ -166,7 +167,7 @@ static void look_at_certificates(const struct recorder_view *v, struct troubles 
     buf_fini(&text);
 }
 
-/* ---- what was counted ---- */
+/* ---- counters ---- */
 
 static const struct {
     enum recent_what what;

@@ -1,7 +1,7 @@
 /*
- * troubles.h - everything that somebody should look at now: the first line and the exit status of `glacis status`.
+ * troubles.h - every problem that an administrator should see: first line and exit status of `glacis status`.
  *
- * A new condition is one function in troubles.c and its name in the table there.
+ * To add a condition, write one function in troubles.c and add it to the table there.
  */
 #ifndef ADMIN_RECORDER_TROUBLES_H
 #define ADMIN_RECORDER_TROUBLES_H

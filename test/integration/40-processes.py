@@ -221,7 +221,7 @@ def supervisor_killed(w):
              "the end of its children")
 
 
-@shows("A19: a supervisor that is started again after a kill gets its address while the old workers drain")
+@shows("A19: after a kill of the supervisor a new one gets the address while the old workers drain")
 def killed_and_started(w):
     sink = w.sink()
     g = w.glacis(w.config(sink).replace('listen: ["127.0.0.1:0"]', 'listen: ["127.0.0.1:%d"]' % free_port()))
@@ -252,7 +252,7 @@ def ask(g, *words, timeout=40):
     return subprocess.run([g.program, *words, "-c", g.path], capture_output=True, text=True, timeout=timeout, check=False)
 
 
-@shows("C1: `query` is private to its owner, and the recorder looks who asks; changes name the user in the log")
+@shows("C1: only root and the owner can use `query`; the recorder checks the user, and the log names who set a list")
 def query_socket(w):
     sink = w.sink()
     g = w.glacis(w.config(sink, "reputation: {lists: [{name: one, zone: one.test, probe: off}]}"))
@@ -280,7 +280,7 @@ def query_socket(w):
     wait_for(lambda: g.events("query_refused"), 5, "said")
 
 
-@shows("C1: a recorder that hangs: status tells the processes by the supervisor and exits 1, a reload works, mail flows")
+@shows("C1: while the recorder hangs, status prints the supervisor's process table and exits 1; reload and mail work")
 def recorder_hangs(w):
     sink = w.sink()
     g = w.glacis(w.config(sink))
@@ -303,7 +303,7 @@ def recorder_hangs(w):
     wait_for(lambda: set(problems()) <= {"process_died"}, 15, "well again")
 
 
-@shows("A19: the same file twice: the second start fails and says why; the first one's sockets stay")
+@shows("A19: the same file started twice: the second start fails with a reason; the first one keeps its sockets")
 def started_twice(w):
     sink = w.sink()
     g = w.glacis(w.config(sink))
@@ -315,7 +315,7 @@ def started_twice(w):
     must(ask(g, "status").returncode == 0, "and they answer", ask(g, "status"))
 
 
-@shows("A19: two state_dirs on one address: the second start is refused; with --beside both serve, in either order they end")
+@shows("A19: two state_dirs on one address: the second start fails; with --beside both serve, and either may end first")
 def two_on_one_address(w):
     sink = w.sink()
     config = w.config(sink).replace('listen: ["127.0.0.1:0"]', 'listen: ["127.0.0.1:%d"]' % free_port())
@@ -338,7 +338,7 @@ def two_on_one_address(w):
     deliver(b, sink)
 
 
-@shows("A19: sockets that were removed, or replaced by a file or another user's socket, are put back; the recorder follows")
+@shows("A19: sockets that were removed, or replaced by a file or by another user's socket, are restored; the recorder follows")
 def put_back(w):
     sink = w.sink()
     g = w.glacis(w.config(sink))
@@ -365,7 +365,7 @@ def put_back(w):
             s = socket.socket(socket.AF_UNIX)
             s.bind(p)
             strangers.append(s)
-            os.setresuid(65534, 65534, 0)       # whoever listens is known by his user at that moment
+            os.setresuid(65534, 65534, 0)       # the kernel notes the user at listen()
             s.listen(1)
             os.setresuid(0, 0, 0)
         wait_for(answers, 10, "not a stranger's socket")
@@ -494,7 +494,7 @@ def port_in_use(w):
     must(answer.returncode != 0 and str(sink.port) in said, "refused, naming the port", (answer.returncode, said))
 
 
-@shows("two instances: the second one beside the first by SO_REUSEPORT is refused or serves; the first keeps its socket")
+@shows("two instances with ports and folders of their own do not disturb each other")
 def two_instances(w):
     sink = w.sink()
     a = w.glacis(w.config(sink), name="a")

@@ -1,11 +1,11 @@
 #!/usr/bin/python3
-"""41-hostile-worker.py - a worker that was taken over writes anything into the memory that all processes share.
+"""41-hostile-worker.py - a compromised worker writes arbitrary values into shared memory.
 
-The hand is ours: /proc/PID/mem of one worker.  Each page of the structures, and samples of the large tables, are
-overwritten with extreme values in turn, while mail comes in.  Supervisor, recorder and workers
-live, and afterwards everything can be asked and done: status, lists, reload, a worker that dies, the end.
+The test writes through /proc/PID/mem of one worker.  It overwrites each page of the structures, and samples of the large
+tables, with extreme values in turn while mail comes in.  Supervisor, recorder and workers must survive.  Afterwards
+status, lists, reload, the replacement of a worker and the end must work.
 
-Field by field, with sanitizers, and locks that are never given back: test/unit/state/test_hostile.c.
+test/unit/state/test_hostile.c does the same field by field with sanitizers, and tests locks that are never freed.
 """
 import os
 import re
@@ -50,7 +50,7 @@ def processes(g):
 
 
 def deliver(g):
-    """A message by each of a few sessions; what shared facts say of the client may be wrong, so any reply will do."""
+    """Sends a few messages.  Any reply will do, because the facts about the client may be forged."""
     for _ in range(3):
         try:
             with Client(g.smtp, timeout=10) as c:
@@ -66,7 +66,7 @@ def ask(g, *words):
 
 
 def write_everywhere(pid, pattern):
-    """False for a mapping that the kernel does not let itself be written."""
+    """Overwrites all writable mappings and checks that the others cannot be written; returns the number of pages."""
     written = 0
     with memory(pid) as mem:
         for start, length, rights, name in mappings(pid):
@@ -84,7 +84,7 @@ def write_everywhere(pid, pattern):
 
 
 def still_works(w, g, sink):
-    """Workers that begin anew have nothing of what was written before them but the shared facts: those were lost."""
+    """After a reload mail flows again, and everything else works."""
     g.write(w.config(sink, LISTS))
     done = ask(g, "reload")
     must(done.returncode == 0, "a reload", (done.returncode, done.stdout, done.stderr))
@@ -100,10 +100,10 @@ def still_works(w, g, sink):
     wait_for(lambda: len(g.children("glacis-worker")) == 2, 10, "a worker that dies is replaced")
 
 
-@shows("C2: extreme values in each page of the shared memory, in turn: supervisor, recorder and both workers live")
+@shows("C2: extreme values in each page of shared memory, in turn: supervisor, recorder and both workers survive")
 def page_by_page(w):
     sink = w.sink()
-    w.watch_sandbox = False     # every counter of a worker is forged
+    w.watch_sandbox = False     # the test forges all counters of a worker
     g = w.glacis(w.config(sink, LISTS, policy=""))
     memory(g.children("glacis-worker")[0]).close()
     before = sorted(processes(g))

@@ -1,6 +1,6 @@
 #!/usr/bin/python3
-"""42-status.py - glacis status as a monitoring system uses it: what is wrong stands in the first line and in the JSON, and
-the exit status is 0 well, 1 degraded, 2 not serving."""
+"""42-status.py - glacis status for monitoring systems: the first line and the JSON name every problem, and the exit status
+is 0 (well), 1 (degraded) or 2 (not serving)."""
 import json
 import os
 import subprocess
@@ -32,7 +32,7 @@ def state(g):
 
 
 def becomes(g, status, what, words):
-    """That this trouble is told, in all three ways."""
+    """Waits until exit status, first line and JSON show this problem."""
     def told():
         code, line, problems = state(g)
         return code == status and words in line and words in problems.get(what, "")
@@ -52,7 +52,7 @@ def reload(g):
     return subprocess.run([g.program, "reload", "-c", g.path], capture_output=True, text=True, timeout=60, check=False)
 
 
-@shows("B5: a server that is down is named, 1; every server of all upstreams down, 2; nobody there, 2")
+@shows("B5: one server down: 1; a whole upstream down: 1; all upstreams down: 2; not running: 2")
 def servers(w):
     sinks = [w.sink() for _ in range(3)]
     upstreams = "  second: {servers: [\"127.0.0.1:%d\"], tls: off, health: {interval: 1s, fall: 1, rise: 1}}\n" % sinks[2].port
@@ -79,7 +79,7 @@ def servers(w):
     must(done.returncode == 2 and "nobody listens there" in done.stderr, "not running: not serving", done)
 
 
-@shows("B5: a file that is refused, a group file that is refused; REFUSED goes away when what it names is mended")
+@shows("B5: a refused configuration and a refused group file: 1; REFUSED ends when the group file is mended")
 def files(w):
     group = os.path.join(w.dir, "friends")
 
@@ -108,7 +108,7 @@ def files(w):
     must("REFUSED" not in ask(g).stdout, "nothing is refused any more", ask(g).stdout)
 
 
-@shows("B5: a list that is demoted or does not answer, and a resolver that is not fit")
+@shows("B5: a list that is demoted, one that does not answer, and an unfit resolver: 1")
 def lists_and_resolver(w):
     lab = Lab(w, "    - {name: liar, zone: liar.test, probe: off}\n    - {name: dead, zone: dead.test, probe: off, timeout: 300ms}\n",
               guard="{sample: 0%, probe_interval: off, canaries: [], min_asked: 5, breaker: {failures: 3, retry: 600s}}")
@@ -128,7 +128,7 @@ def lists_and_resolver(w):
     becomes(lab.g, 1, "resolver", "the resolver ")
 
 
-@shows("B5, C12: a certificate that ends soon, then renewed; a worker that died; a log pipe nobody reads holds up no reload, its lines drop")
+@shows("B5, C12: a certificate that expires soon, a dead worker, dropped log lines: 1; a log pipe without a reader blocks no reload")
 def the_rest(w):
     ca = Authority(os.path.join(w.dir, "ca"))
     tls = "tls: {certificate: %s, private_key: %s}"

@@ -187,7 +187,7 @@ def bad_reload(w):
         must([r.code for r in c.envelope()] == ["250", "250"], "the last good file is in force")
 
 
-@shows("C12: a configuration, a certificate, a tls_ca, a log that are named pipes: an answer at once, and the old ones serve on")
+@shows("C12: named pipes as configuration, certificate, tls_ca or log never block a reload")
 def pipes(w):
     sink = w.sink()
     pipe = os.path.join(w.dir, "pipe")

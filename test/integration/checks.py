@@ -36,11 +36,11 @@ def must(condition, expected, seen=""):
 
 
 def calls_refused(g):
-    """glacis_sandbox_denied_total of one that runs and whose metrics can be read; what its log says is looked at anyway."""
+    """glacis_sandbox_denied_total of a running glacis, 0 if its metrics cannot be read; close() also checks its log."""
     try:
         if isinstance(g, Glacis) and g.process is not None and g.process.poll() is None and "admin" in g.addresses:
             return g.metrics()["glacis_sandbox_denied_total"]
-    except (OSError, ValueError, KeyError):     # behind a token, or the check has ended the recorder
+    except (OSError, ValueError, KeyError):     # a token is set, or the check killed the recorder
         pass
     return 0
 
@@ -53,7 +53,7 @@ class World:
         self.sinks = []
         self.programs = []
         self.dns = []               # DNS servers (dnsserver.py), ended last
-        self.watch_sandbox = True   # False: the check itself makes calls be refused, or forges the counter
+        self.watch_sandbox = True   # False: the check itself causes refused calls, or forges the counter
 
     def sink(self, **options):
         sink = Sink(**options).start()

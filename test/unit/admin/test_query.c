@@ -1,6 +1,6 @@
 /*
- * test_query.c - the socket `query`: lines in pieces, too long, too many; slow readers; who may ask; a socket that is
- * handed over; and what was counted within the last hour.
+ * test_query.c - the socket `query`: partial and long lines, too many clients, slow readers, other users, replacement of
+ * the socket; and counters of the last hour.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -44,7 +44,7 @@ static void put(int fd, const char *text)
     turn(NOW);
 }
 
-/* Everything until the end of file; `turn` in between, as the recorder does. */
+/* Reads up to the end of file, with turns of the recorder in between. */
 static size_t answer_of(int fd, char *out, size_t size)
 {
     size_t len = 0;
@@ -143,13 +143,13 @@ static void the_one_too_many_is_sent_away(void **st)
     assert_int_equal(recv(fd[0], out, sizeof(out), MSG_DONTWAIT), -1);
     for (size_t i = 0; i < ARRAY_LEN(fd); i++)
         close(fd[i]);
-    turn(NOW); /* their places are free again */
+    turn(NOW); /* notices that they are gone */
     fd[0] = dial();
     put(fd[0], "x\n");
     assert_true(answer_of(fd[0], out, sizeof(out)) > 0);
 }
 
-/* The other end of a connection to the socket takes hardly anything at once. */
+/* Shrinks the send buffers of the accepted connections. */
 static void narrow_the_other_end(void)
 {
     int small = 1, listens = 1;
@@ -186,7 +186,7 @@ static void a_slow_reader_gets_all_of_it(void **st)
     put(fd, "status json\n");
     assert_in_range(recv(fd, out, 16, MSG_PEEK | MSG_DONTWAIT), 1, 16);
     assert_true(answer_of(fd, out, sizeof(out)) > 5000);
-    assert_true(slice_starts(slice_str(out), SLICE("exit 2\n{\"pid\":"))); /* nobody serves here */
+    assert_true(slice_starts(slice_str(out), SLICE("exit 2\n{\"pid\":"))); /* no worker runs */
     assert_string_equal(out + strlen(out) - 2, "}\n");
 }
 
@@ -231,14 +231,14 @@ static void a_socket_that_is_handed_over_takes_the_place_of_the_other(void **st)
     int fd;
 
     (void)st;
-    fd = control_bind(path); /* at the same place, as the supervisor does */
+    fd = control_bind(path); /* at the same path, as the supervisor does */
     send_fd(handover[0], fd);
     close(fd);
     turn(NOW);
     fd = dial();
     put(fd, "x\n");
     assert_true(answer_of(fd, out, sizeof(out)) > 0);
-    assert_int_equal(send(handover[0], "x", 1, 0), 1); /* without one: nothing changes */
+    assert_int_equal(send(handover[0], "x", 1, 0), 1); /* a message without a descriptor changes nothing */
     turn(NOW);
     fd = dial();
     put(fd, "x\n");

@@ -74,12 +74,12 @@ static void one_that_is_busy_for_a_moment_is_waited_for(void **state)
     (void)sem_destroy(&taken);
 }
 
-/* ---- C2: a record in which another process has written anything ---- */
+/* ---- C2: a record into which a hostile process wrote arbitrary values ---- */
 
 static const uint64_t extremes[] = { UINT64_MAX, UINT64_C(0x8000000080000000), UINT64_C(0x1b5b324a1b5b324a),
                                      1 };
 
-/* What the workers do with a record. */
+/* As workers do. */
 static void judge_it(struct memory_list *l, const struct guard_settings *s, unsigned round)
 {
     const struct guard_list list = { .allows = round % 2 == 0, .probe = true };

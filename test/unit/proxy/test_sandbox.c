@@ -382,7 +382,7 @@ static bool rotates(void)
            rename(a, b) == 0 && unlink(b) == 0;
 }
 
-/* The sockets `control` and `query`: who asks, and one that the recorder is sent. */
+/* The sockets `control` and `query`: the user of a client, and a descriptor sent to the recorder. */
 static bool knows_who_asks(void)
 {
     struct ucred peer = { 0, 0, 0 };
@@ -679,7 +679,7 @@ static uint64_t canary(void)
     return value;
 }
 
-/* A function that the compiler guards. */
+/* The compiler protects this function with the canary. */
 static __attribute__((noinline)) bool guarded(const char *text)
 {
     volatile char copy[64];

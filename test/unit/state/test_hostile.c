@@ -1,9 +1,9 @@
 /*
- * test_hostile.c - C1, C2: a worker that was taken over writes anything into the memory that is shared.
+ * test_hostile.c - C1, C2: a compromised worker writes arbitrary values into shared memory.
  *
- * Each field of it is overwritten in turn with extreme values, and then everything that supervisor, recorder and
- * workers do with it is done once.  What they find out may be wrong; the sanitizers see that nothing is read or
- * written where it may not be.  The other half has two processes that work while a third one writes.
+ * The tests overwrite each field in turn with extreme values and then do once everything that supervisor, recorder and
+ * workers do.  Results may be wrong, but the sanitizers must find no bad access.  In another test two processes work
+ * while a third one writes.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -27,7 +27,7 @@ static const uint64_t extremes[] = {
     UINT64_MAX,
     UINT64_C(0x7fffffff7fffffff),
     UINT64_C(0x8000000080000000),
-    UINT64_C(0x4141414141414141), /* a text without an end */
+    UINT64_C(0x4141414141414141), /* a text without NUL */
     UINT64_C(0x0000003f0000003f),
 };
 
@@ -50,7 +50,7 @@ static bool wants_a(void *arg, const char *text)
     return strcmp(text, "a:25") == 0;
 }
 
-/* ---- everything that a process does with the shared memory ---- */
+/* ---- everything that processes do with shared memory ---- */
 
 static void use_clients(struct world *w, unsigned round)
 {
@@ -150,7 +150,7 @@ static void use_log(struct world *w)
     assert_int_equal(state_generation(w->s), 7);
 }
 
-/* The recorder's part. */
+/* As the recorder does. */
 static void read_log(struct world *w)
 {
     for (unsigned i = 0; i < 200 && state_log_read(w->s, &w->out); i++)
@@ -158,7 +158,7 @@ static void read_log(struct world *w)
     buf_reset(&w->out);
 }
 
-/* What the supervisor does when a process has died and another takes its place. */
+/* As the supervisor does when a process dies and another one replaces it. */
 static void supervise(struct world *w)
 {
     uint64_t sums[METRIC_COUNT];
@@ -192,7 +192,7 @@ static void use_all(struct world *w, unsigned round)
     buf_reset(&w->out);
 }
 
-/* ---- the hostile hand ---- */
+/* ---- the hostile process ---- */
 
 struct part {
     const char *label;
@@ -200,7 +200,7 @@ struct part {
     size_t len;
 };
 
-/* The record of a key, in each table: the pages behind what the test touches. */
+/* The fields that the test overwrites, at the places that it uses. */
 static size_t parts_of(struct world *w, struct part *out)
 {
     struct shared *sh = w->s->sh;
@@ -281,7 +281,7 @@ static void each_field_may_hold_anything(void **st)
     world_fini(&w);
 }
 
-/* A page at a time, over all of what is in use. */
+/* The same for whole pages of all structures. */
 static void whole_pages_may_hold_anything(void **st)
 {
     struct world w;
@@ -431,7 +431,7 @@ static void facts_are_read_whole(void **st)
     state_free(s);
 }
 
-/* A lock is an owner: free, alive, dead (its slot is free or somebody else's), or nonsense. */
+/* The owner of a lock is alive, dead (its slot is free, or another process is in it), or invalid. */
 static void a_lock_is_taken_from_the_dead_alone(void **st)
 {
     struct state *s = state_new(0);
@@ -462,7 +462,7 @@ static void a_lock_is_taken_from_the_dead_alone(void **st)
     state_free(s);
 }
 
-/* Forged in the name of a living process: nobody waits, and what cannot be had is counted. */
+/* Locks forged in the name of a live process: every operation returns without them and counts that. */
 static void without_locks_everything_goes_on(void **st)
 {
     struct world w;
@@ -485,7 +485,7 @@ static void without_locks_everything_goes_on(void **st)
     supervise(&w);
     assert_true(metric_get(M_MEMORY_BUSY) >= 8);
     assert_true(metric_get(M_LIMIT_TABLE_FULL) >= 4);
-    state_slot_release(w.s, other); /* it has gone: all of them are free again */
+    state_slot_release(w.s, other); /* its locks are free again */
     use_all(&w, 3);
     assert_non_null(tables_list_take(w.s->tables, SLICE("a-list")));
     world_fini(&w);

@@ -305,7 +305,7 @@ static void a_recorder_killed_while_writing_loses_nothing(void **st)
     state_free(s);
 }
 
-/* C2: a lock that is in the hand of a living process for good holds up neither a pass nor the end. */
+/* C2: locks that a live process never frees block neither a pass nor the end. */
 static void locks_that_are_never_free_hold_up_nothing(void **st)
 {
     struct state *s = state_new(0);
