@@ -47,7 +47,12 @@ static int ask_supervisor(const struct control_request *req, struct buf *answer)
     if (result == CONTROL_ANSWERED)
         return show(buf_slice(answer));
     control_explain(req, CONTROL_NAME, result);
-    return result == CONTROL_NOT_THERE ? NOT_SERVING : EX_UNAVAILABLE;
+    if (result != CONTROL_NOT_THERE)
+        return EX_UNAVAILABLE;
+    if (req->json)
+        puts("{\"status\":\"not_serving\",\"problems\":[{\"what\":\"not_running\",\"status\":\"not_serving\","
+             "\"text\":\"no glacis listens on its sockets\"}]}");
+    return NOT_SERVING;
 }
 
 int cmd_status(int argc, char **argv)

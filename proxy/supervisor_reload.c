@@ -273,21 +273,23 @@ static void note_what_stays(const struct supervisor *sup, const struct config *c
 
 void supervisor_generation_up(struct supervisor *sup, struct generation *g)
 {
+    bool first = !sup->ready;
     struct buf said;
 
+    sup->ready = true;
+    facts_publish(sup); /* so that status says "serving" as soon as the ready file is there */
     if (!files_write_ready(sup, g->conf))
         log_msg(LOG_LEVEL_ERROR, "ready_file", "%s cannot be written: %s", sup->options.ready_file,
                 strerror(errno));
     notify_serving(sup, g);
-    if (sup->ready) {
+    if (first) {
+        log_listeners(sup, g->conf);
+    } else {
         count(M_RELOADS);
         unix_sockets_follow(sup, g->conf);
-    } else {
-        log_listeners(sup, g->conf);
     }
-    log_msg(LOG_LEVEL_INFO, sup->ready ? "reloaded" : "ready", "Generation %u serves with %zu workers",
-            g->number, g->workers);
-    sup->ready = true;
+    log_msg(LOG_LEVEL_INFO, first ? "ready" : "reloaded", "Generation %u serves with %zu workers", g->number,
+            g->workers);
     buf_init(&said, ANSWER_MAX);
     buf_putf(&said, "ok generation %u\n", g->number);
     note_what_stays(sup, g->conf, &said);

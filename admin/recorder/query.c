@@ -14,6 +14,7 @@
 #include "core/log.h"
 
 #define EVENTS 8
+#define PAUSE_MS 1000
 #define REFUSED_S 60
 
 struct client {
@@ -31,6 +32,7 @@ struct query {
     int epoll_fd, listen_fd, handover_fd;
     uid_t owner;
     const struct recorder_view *view;
+    uint64_t paused_until_ms; /* accepting failed, and would fail again at once; 0: it works */
     struct log_limit refused;
     struct client client[QUERY_CLIENTS];
 };
@@ -71,6 +73,21 @@ static bool may_ask(struct query *q, int fd, uid_t *uid, uint64_t now_ms)
     return false;
 }
 
+/* Without descriptors the socket stays readable: accept nothing for a moment instead of spinning. */
+static void pause_accepting(struct query *q, uint64_t now_ms)
+{
+    q->paused_until_ms = now_ms + PAUSE_MS;
+    (void)epoll_ctl(q->epoll_fd, EPOLL_CTL_DEL, q->listen_fd, NULL);
+}
+
+static void resume_accepting(struct query *q, uint64_t now_ms)
+{
+    if (q->paused_until_ms == 0 || now_ms < q->paused_until_ms)
+        return;
+    q->paused_until_ms = 0;
+    (void)!watch(q, q->listen_fd, EPOLLIN, &q->listen_fd);
+}
+
 static void take_client(struct query *q, uint64_t now_ms)
 {
     struct client *c = NULL;
@@ -79,8 +96,11 @@ static void take_client(struct query *q, uint64_t now_ms)
 
     for (size_t i = 0; i < QUERY_CLIENTS && c == NULL; i++)
         c = q->client[i].fd < 0 ? &q->client[i] : NULL;
-    if (fd < 0)
+    if (fd < 0) {
+        if (errno != EAGAIN && errno != EINTR && errno != ECONNABORTED)
+            pause_accepting(q, now_ms);
         return;
+    }
     if (c == NULL || !may_ask(q, fd, &uid, now_ms) || !watch(q, fd, EPOLLIN, c)) {
         close(fd);
         return;
@@ -177,6 +197,7 @@ static void take_socket(struct query *q)
     if (q->listen_fd >= 0)
         close(q->listen_fd);
     q->listen_fd = fd;
+    q->paused_until_ms = 0;
 }
 
 /* ---- the public part ---- */
@@ -248,4 +269,5 @@ void query_turn(struct query *q, uint64_t now_ms)
         if (q->client[i].fd >= 0 && now_ms >= q->client[i].deadline_ms)
             drop(&q->client[i]);
     }
+    resume_accepting(q, now_ms);
 }

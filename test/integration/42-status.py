@@ -77,6 +77,8 @@ def servers(w):
     g.stop()
     done = ask(g)
     must(done.returncode == 2 and "nobody listens there" in done.stderr, "not running: not serving", done)
+    done = ask(g, "--json")
+    must(done.returncode == 2 and json.loads(done.stdout)["status"] == "not_serving", "in JSON, too", done)
 
 
 @shows("B5: a refused configuration and a refused group file: 1; REFUSED ends when the group file is mended")

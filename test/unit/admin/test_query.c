@@ -9,6 +9,7 @@
 #include <cmocka.h>
 
 #include <poll.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 
@@ -265,6 +266,30 @@ static void the_recorder_is_woken_by_all_of_them(void **st)
     close(fd);
 }
 
+static void without_descriptors_it_pauses(void **st)
+{
+    struct pollfd p = { query_fd(q), POLLIN, 0 };
+    struct rlimit all, none;
+    char out[256];
+    int fd = dial();
+
+    (void)st;
+    assert_int_equal(getrlimit(RLIMIT_NOFILE, &all), 0);
+    none = all;
+    none.rlim_cur = (rlim_t)fd; /* all numbers below are in use, or nearly */
+    for (int spare = dup(fd); spare >= 0 && spare < fd; spare = dup(fd))
+        ;
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &none), 0);
+    assert_int_equal(poll(&p, 1, 0), 1);
+    turn(NOW);
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &all), 0);
+    assert_int_equal(poll(&p, 1, 0), 0); /* it does not spin */
+    turn(NOW + 1000);
+    turn(NOW + 1000);
+    put(fd, "x\n");
+    assert_true(answer_of(fd, out, sizeof(out)) > 0);
+}
+
 /* ---- within the last hour ---- */
 
 static void an_hour_is_remembered_and_no_more(void **st)
@@ -306,6 +331,7 @@ int main(void)
         TEST(another_user_gets_no_answer),
         TEST(a_socket_that_is_handed_over_takes_the_place_of_the_other),
         TEST(the_recorder_is_woken_by_all_of_them),
+        TEST(without_descriptors_it_pauses),
         cmocka_unit_test(an_hour_is_remembered_and_no_more),
     };
 
