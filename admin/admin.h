@@ -27,15 +27,24 @@ int cmd_check(int argc, char **argv);
  */
 int cmd_reload(int argc, char **argv);
 
-/* glacis status [--json] [-c FILE | --control PATH]: what the running one is doing.  0, 69, 66. */
+/* glacis status [--json] [-c FILE | --control PATH]: 0 all is well, 1 degraded, 2 not serving; 69, 66. */
 int cmd_status(int argc, char **argv);
 
 /* glacis lists [--json] [--test] | set NAME MODE [--for TIME]: the reputation lists.  0, 65, 69, 66. */
 int cmd_lists(int argc, char **argv);
 
-/* ---- the control socket: one line is asked, the answer is everything until the end of file ---- */
+/*
+ * ---- the sockets ----
+ *
+ * The supervisor makes two unix sockets in server.state_dir, mode 0600.  A client sends one line and reads the answer
+ * up to the end of file.
+ *
+ *     control   answered by the supervisor: reload and the process table
+ *     query     answered by the recorder: every command that reads shared memory
+ */
 
 #define CONTROL_NAME "control"
+#define QUERY_NAME "query"
 #define CONTROL_STATE_DIR "/var/lib/glacis" /* the default of server.state_dir */
 #define CONTROL_CONFIG "/etc/glacis/glacis.yaml"
 
@@ -46,9 +55,19 @@ int cmd_lists(int argc, char **argv);
  */
 bool control_state_dir(const char *config_path, struct buf *out) MUST_USE;
 
-/* A unix stream socket bound (listening) at or connected to this path, however long it is; -1 with errno. */
+/*
+ * A unix stream socket bound (listening, non-blocking) at or connected to this path, however long it is; -1 with
+ * errno.
+ */
 int control_bind(const char *path);
 int control_connect(const char *path);
+
+/*
+ * Finds out which user listens at this path.  A friend is root or `uid`; *pid is the process, 0 if not known.  Never
+ * blocks.
+ */
+enum control_peer { CONTROL_NOBODY = 0, CONTROL_FRIEND, CONTROL_STRANGER };
+enum control_peer control_peer_at(const char *path, uid_t uid, pid_t *pid);
 
 /* Asks one line of the running glacis.  Blocking, at most timeout_s; false with errno. */
 bool control_ask(const char *path, const char *line, unsigned timeout_s, struct buf *answer) MUST_USE;
@@ -62,14 +81,23 @@ bool control_ask(const char *path, const char *line, unsigned timeout_s, struct 
  */
 int cmd_explain(int argc, char **argv);
 
+struct recorder_task { /* what the supervisor gives the recorder; all of it outlives recorder_main() */
+    struct state *state;
+    const struct config *conf;
+    int admin_fd;    /* listening: metrics and health; -1: none */
+    int query_fd;    /* listening: the socket `query`; -1: making it failed */
+    int handover_fd; /* the supervisor sends a replacement for `query` here; -1: it cannot */
+    int supervisor_fd;       /* readable (end of file) when the supervisor is gone */
+    uid_t owner;             /* the user of the supervisor, who may ask like root */
+    void (*each_turn)(void); /* about once a second */
+};
+
 /*
  * The whole life of the recorder process, after fork, state_slot_enter() and the user change: writes the log,
- * serves metrics and health on admin_fd (-1: none).  Ends after SIGTERM once the rings are empty; when
- * supervisor_fd reads end of file it stays until no worker is left.  each_turn is called about once a second.
- * Returns the exit status.
+ * serves metrics, health and the socket `query`.  Ends after SIGTERM once the rings are empty.  If the supervisor
+ * dies, the recorder stays until no worker is left.  Returns the exit status.
  */
-int recorder_main(struct state *st, const struct config *conf, int admin_fd, int supervisor_fd,
-                  void (*each_turn)(void));
+int recorder_main(const struct recorder_task *task);
 
 /*
  * glacis check --online: tests the resolver, our names and the servers behind, and prints what was found; false if

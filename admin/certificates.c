@@ -1,5 +1,5 @@
 /*
- * certificates.c - when the certificates of a snapshot expire, for metrics and for `glacis check`.
+ * certificates.c - when the certificates of a snapshot expire, for metrics, `glacis check` and `glacis status`.
  */
 #include "admin/certificates.h"
 
@@ -7,6 +7,7 @@
 #include "tls/tls.h"
 
 #define DAY_S 86400
+#define SOON_DAYS 14
 
 void certificates_put_metrics(const struct config *c, struct buf *out)
 {
@@ -43,4 +44,34 @@ void certificates_put_text(const struct config *c, struct buf *out)
             buf_putf(out, "certificate %s: expires on %s, in %" PRId64 " days\n", e[i].path, day,
                      (e[i].not_after_s - wall_now_s()) / DAY_S);
     }
+}
+
+void certificates_put_json(const struct config *c, struct buf *out)
+{
+    struct tls_expiry e[CONFIG_MAX_KEYPAIRS];
+    size_t n = c->tls_material != NULL ? tls_material_expiry(c->tls_material, e, ARRAY_LEN(e)) : 0;
+
+    buf_put_str(out, ",\"certificates\":[");
+    for (size_t i = 0; i < n; i++) {
+        buf_put_str(out, i > 0 ? ",{\"path\":" : "{\"path\":");
+        buf_put_json(out, slice_str(e[i].path), 4096);
+        buf_putf(out, ",\"not_after\":%" PRId64 "}", e[i].not_after_s);
+    }
+    buf_put_char(out, ']');
+}
+
+bool certificates_trouble(const struct config *c, size_t n, struct buf *out)
+{
+    struct tls_expiry e[CONFIG_MAX_KEYPAIRS];
+    size_t count = c->tls_material != NULL ? tls_material_expiry(c->tls_material, e, ARRAY_LEN(e)) : 0;
+    int64_t left_s;
+
+    if (n >= count)
+        return false;
+    left_s = e[n].not_after_s - wall_now_s();
+    if (left_s <= 0)
+        buf_putf(out, "certificate %s has expired", e[n].path);
+    else if (left_s <= SOON_DAYS * DAY_S)
+        buf_putf(out, "certificate %s expires in %" PRId64 " days", e[n].path, left_s / DAY_S);
+    return true;
 }

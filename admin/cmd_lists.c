@@ -1,8 +1,8 @@
 /*
  * cmd_lists.c - glacis lists: how the reputation lists behave, and the operator's word about them.
  *
- * Everything is asked of the running glacis over its control socket; what is set there holds until it is
- * taken back or its time is over, restarts included.
+ * The recorder of the running glacis answers over the socket `query`.  A mode set by hand survives restarts; it
+ * ends with `auto` or after the time of --for.
  */
 #include <getopt.h>
 #include <stdio.h>
@@ -27,8 +27,8 @@ static const char usage[] =
     "  --test             asks every list's test entries and canaries now, and shows what came of it\n"
     "  --for TIME         30m, 12h, 2d: after that the file and the guard decide again; without it until\n"
     "                     `auto` is set\n"
-    "  -c, --config FILE  the file of the running glacis: its server.state_dir holds the control socket\n"
-    "  --control PATH     the control socket itself\n"
+    "  -c, --config FILE  the file of the running glacis: its server.state_dir holds the sockets\n"
+    "  --control PATH     the control socket itself; `query` lies beside it\n"
     "  -h, --help         this text\n"
     "\n"
     "What is set by hand wins over the file and over a demotion; auto believes the list again, in the mode "
@@ -128,7 +128,7 @@ static int ask(const struct control_request *req, const char *line, bool show)
     int status;
 
     buf_init(&answer, CONTROL_ANSWER_MAX);
-    status = control_request(req, line, LISTS_S, &answer);
+    status = control_request(req, QUERY_NAME, line, LISTS_S, &answer);
     if (status == 0 && slice_starts(buf_slice(&answer), SLICE("error\n"))) {
         fprintf(stderr, "glacis lists: %s", answer.ptr + 6);
         status = EX_DATAERR;

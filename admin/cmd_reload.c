@@ -31,7 +31,7 @@ int cmd_reload(int argc, char **argv)
     if (status >= 0)
         return status;
     buf_init(&answer, CONTROL_ANSWER_MAX);
-    status = control_request(&req, "reload", RELOAD_S, &answer);
+    status = control_request(&req, CONTROL_NAME, "reload", RELOAD_S, &answer);
     text = buf_slice(&answer);
     if (status == 0 && slice_starts(text, SLICE("ok"))) {
         fwrite(text.ptr, 1, text.len, stdout);

@@ -1,5 +1,5 @@
 /*
- * control.c - finding, binding and asking the control socket.
+ * control.c - finding, binding and asking the sockets `control` and `query`.
  *
  * A unix address holds 107 octets of path; a longer one is reached through /proc/self/fd of its folder.
  */
@@ -59,7 +59,7 @@ bool control_state_dir(const char *config_path, struct buf *out)
     struct buf text;
     struct slice rest, value = SLICE(CONTROL_STATE_DIR);
     struct stat st;
-    int fd = open(config_path, O_RDONLY | O_CLOEXEC);
+    int fd = open(config_path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
     bool ok;
 
     if (fd < 0)
@@ -104,7 +104,9 @@ static bool address_of(const char *path, struct sockaddr_un *sa, int *dir)
     return buf_ok(&b);
 }
 
-static int socket_at(const char *path, bool server)
+enum purpose { TO_LISTEN, TO_ASK, TO_LOOK };
+
+static int socket_at(const char *path, enum purpose purpose)
 {
     struct sockaddr_un sa;
     mode_t old;
@@ -112,8 +114,8 @@ static int socket_at(const char *path, bool server)
     bool ok = address_of(path, &sa, &dir);
 
     if (ok)
-        fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    if (fd >= 0 && server) {
+        fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | (purpose == TO_ASK ? 0 : SOCK_NONBLOCK), 0);
+    if (fd >= 0 && purpose == TO_LISTEN) {
         old = umask(0177);
         (void)unlink(path);
         ok = bind(fd, (struct sockaddr *)&sa, sizeof(sa)) == 0 && listen(fd, BACKLOG) == 0;
@@ -134,12 +136,27 @@ static int socket_at(const char *path, bool server)
 
 int control_bind(const char *path)
 {
-    return socket_at(path, true);
+    return socket_at(path, TO_LISTEN);
 }
 
 int control_connect(const char *path)
 {
-    return socket_at(path, false);
+    return socket_at(path, TO_ASK);
+}
+
+enum control_peer control_peer_at(const char *path, uid_t uid, pid_t *pid)
+{
+    struct ucred peer = { 0, (uid_t)-1, (gid_t)-1 };
+    socklen_t len = sizeof(peer);
+    int fd = socket_at(path, TO_LOOK);
+
+    *pid = 0;
+    if (fd < 0)
+        return errno == EAGAIN ? CONTROL_STRANGER : CONTROL_NOBODY; /* its accept queue is full */
+    if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &len) == 0)
+        *pid = peer.pid;
+    close(fd);
+    return peer.uid == uid || peer.uid == 0 ? CONTROL_FRIEND : CONTROL_STRANGER;
 }
 
 bool control_ask(const char *path, const char *line, unsigned timeout_s, struct buf *answer)

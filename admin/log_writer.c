@@ -2,10 +2,10 @@
  * log_writer.c - rings to standard output, standard error, a file or syslog; a thread of its own.
  *
  * Lines are taken in batches and written whole; the first line after a pause waits GATHER_MS for others.  A
- * file that cannot be written is tried again with each batch; what did not go out is lost and counted, and a
- * line that was cut there is ended before the next one.  While it cannot be opened at all, lines go to standard
- * error, where systemd keeps them.  Syslog: log_syslog.h.  Standard output or error that is the journal's gets lines
- * with their priority in front (log.h).  The thread never logs itself
+ * file that cannot be written, or a named pipe without a reader, is tried again with each batch.  Lines that
+ * could not be written are lost and counted; a line that was cut is ended before the next one.  While the file
+ * cannot be opened at all, lines go to standard error, where systemd keeps them.  Syslog: log_syslog.h.  Standard
+ * output or error that is the journal's gets lines with their priority in front (log.h).  The thread never logs itself
  * (it would write into a ring whose writer is another thread): the main thread asks for its newest error.
  */
 #include "admin/log_writer.h"
@@ -53,7 +53,7 @@ static void open_target(struct log_writer *w)
     case LOG_TO_SYSLOG:
         break;
     case LOG_TO_FILE:
-        w->fd = open(w->log->file, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0640);
+        w->fd = open(w->log->file, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NONBLOCK, 0640);
         w->owned = true;
         if (w->fd < 0)
             w->error = errno;
@@ -68,7 +68,7 @@ static struct slice write_all(struct log_writer *w, int fd, struct slice text)
     while (text.len > 0) {
         ssize_t n = write(fd, text.ptr, text.len);
 
-        if (n < 0 && errno == EAGAIN) { /* somebody made our standard output non-blocking */
+        if (n < 0 && errno == EAGAIN) { /* a full pipe, or somebody made our standard output non-blocking */
             struct pollfd p = { fd, POLLOUT, 0 };
 
             (void)poll(&p, 1, POLL_MS);

@@ -1,9 +1,9 @@
 /*
- * recorder.c - the process that writes the log and answers for metrics and health.
+ * recorder.c - the process that writes the log and serves metrics, health and the socket `query`.
  *
- * Three threads: the log writer and the snapshot of the memory, which may block, and this one, which serves
- * HTTP and beats.  Health is judged from the workers' heartbeats alone, so a slow disk never makes a healthy
- * proxy look dead.
+ * It has three threads: the log writer and the snapshot of the memory, which may block, and this one, which serves
+ * HTTP and the socket `query` (recorder/query.h) and beats.  Health is judged from the workers' heartbeats alone, so
+ * a slow disk never makes a healthy proxy look dead.
  *
  *     /metrics   Prometheus text; asks for the token if one is configured
  *     /healthz   200 if every worker of the generation in force has beaten within 10 s
@@ -21,18 +21,21 @@
 #include "admin/certificates.h"
 #include "admin/http.h"
 #include "admin/log_writer.h"
+#include "admin/recorder/health.h"
+#include "admin/recorder/query.h"
 #include "admin/server_status.h"
 #include "core/loop.h"
 #include "policy/policy.h"
 
 #define TURN_MS 1000
-#define FRESH_MS 10000
 #define STOP_MS 3000
 #define SNAPSHOT_STOP_MS 5000
 
 struct recorder {
     struct state *st;
     const struct config *conf;
+    struct recorder_view view;
+    struct query *query;
     struct log_writer *writer;
     struct snapshot *snapshot; /* NULL: it could not be started */
     struct http *http;
@@ -49,32 +52,6 @@ static uint64_t now_ms(void)
 }
 
 /* ---- health ---- */
-
-struct workers_seen {
-    unsigned fresh, stale, accepting; /* of the generation in force */
-};
-
-static struct workers_seen look_at_workers(const struct recorder *r)
-{
-    struct workers_seen seen = { 0, 0, 0 };
-    uint64_t generation = state_gauge_sum(r->st, M_GENERATION), now = now_ms();
-
-    for (int i = 0; i < STATE_SLOTS; i++) {
-        struct state_slot_info info;
-
-        if (!state_slot_info(r->st, i, &info) || info.role != ROLE_WORKER || info.generation != generation)
-            continue;
-        if (info.heartbeat_ms == 0)
-            continue; /* just started in the place of another */
-        if (now > info.heartbeat_ms + FRESH_MS) {
-            seen.stale++;
-            continue;
-        }
-        seen.fresh++;
-        seen.accepting += !info.draining;
-    }
-    return seen;
-}
 
 static void answer_health(struct http_reply *out, bool good, const char *bad)
 {
@@ -116,7 +93,7 @@ static bool is_health(struct slice path)
 static void on_request(void *arg, struct slice path, bool authorized, struct http_reply *out)
 {
     const struct recorder *r = arg;
-    struct workers_seen seen = look_at_workers(r);
+    struct workers_seen seen = health_workers(r->st, now_ms());
 
     if (slice_eq(path, SLICE("/healthz"))) {
         answer_health(out, seen.fresh > 0 && seen.stale == 0, "a worker does not answer\n");
@@ -207,36 +184,56 @@ static void report_snapshot(struct recorder *r)
         log_msg(level, "snapshot", "%s", text);
 }
 
-int recorder_main(struct state *st, const struct config *conf, int admin_fd, int supervisor_fd,
-                  void (*each_turn)(void))
+/* Opens HTTP and the socket `query`. */
+static bool open_ears(struct recorder *r, const struct recorder_task *task)
 {
-    struct recorder r = { .st = st, .conf = conf, .supervisor_fd = supervisor_fd };
+    r->view = (struct recorder_view){ .st = r->st, .conf = r->conf };
+    r->query = query_new(task->query_fd, task->handover_fd, r->signal_fd, task->owner, &r->view);
+    if (r->query != NULL)
+        r->http = http_new(task->admin_fd, query_fd(r->query),
+                           &(struct http_settings){ .token = r->conf->admin.token,
+                                                    .names = r->conf->admin.names,
+                                                    .name_count = r->conf->admin.name_count,
+                                                    .any_host = is_health,
+                                                    .handler = on_request,
+                                                    .arg = r });
+    return r->http != NULL;
+}
+
+static void turn(struct recorder *r)
+{
+    uint64_t sums[METRIC_COUNT];
+
+    state_heartbeat(r->st, now_ms());
+    state_metrics_sum(r->st, sums);
+    recent_note(&r->view.recent, now_ms(), sums);
+    http_turn(r->http, TURN_MS);
+    query_turn(r->query, now_ms());
+    read_signals(r);
+    look_after_supervisor(r);
+    report_write_errors(r);
+    report_snapshot(r);
+}
+
+int recorder_main(const struct recorder_task *task)
+{
+    struct recorder r = { .st = task->state, .conf = task->conf, .supervisor_fd = task->supervisor_fd };
     bool stuck;
 
-    if (!open_signals(&r) || (r.writer = log_writer_start(st, &conf->log)) == NULL)
+    if (!open_signals(&r) || (r.writer = log_writer_start(r.st, &r.conf->log)) == NULL ||
+        !open_ears(&r, task))
         return 71;
-    r.http = http_new(admin_fd, r.signal_fd,
-                      &(struct http_settings){ .token = conf->admin.token,
-                                               .names = conf->admin.names,
-                                               .name_count = conf->admin.name_count,
-                                               .any_host = is_health,
-                                               .handler = on_request,
-                                               .arg = &r });
-    r.snapshot = snapshot_start(st, conf->server.state_dir);
+    r.snapshot = snapshot_start(r.st, r.conf->server.state_dir);
     while (!r.stop) {
-        state_heartbeat(st, now_ms());
-        http_turn(r.http, TURN_MS);
-        read_signals(&r);
-        look_after_supervisor(&r);
-        report_write_errors(&r);
-        report_snapshot(&r);
-        each_turn();
+        turn(&r);
+        task->each_turn();
     }
     stuck = r.snapshot != NULL && !snapshot_stop(r.snapshot, SNAPSHOT_STOP_MS);
     report_snapshot(&r);
     if (!stuck)
         snapshot_free(&r.snapshot);
     http_free(r.http);
+    query_free(&r.query);
     close(r.signal_fd);
     stuck = !log_writer_stop(r.writer, STOP_MS) || stuck;
     if (stuck)

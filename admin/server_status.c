@@ -13,17 +13,6 @@
 
 #define TEXT_SHOWN 300
 
-struct seen {
-    const struct config_upstream *u;
-    const struct config_upstream_server *server;
-    struct addr address; /* family NONE: none is known */
-    bool up;
-    unsigned connections;
-    uint64_t changed_ms;
-};
-
-typedef void (*seen_fn)(const struct seen *s, struct buf *out);
-
 static bool has_label(const struct state_server_info *info, uint64_t label)
 {
     for (size_t i = 0; i < STATE_SERVER_LABELS; i++) {
@@ -39,7 +28,7 @@ static bool is_up(const struct config_upstream *u, const struct state_health *h)
 }
 
 /* Each address of one configured server. */
-static void each_address(const struct state *st, struct seen *s, seen_fn fn, struct buf *out)
+static void each_address(const struct state *st, struct server_seen *s, server_seen_fn fn, void *arg)
 {
     int area = state_upstream_find(st, s->u->name);
     uint64_t label = state_server_label(s->server->text);
@@ -56,7 +45,7 @@ static void each_address(const struct state *st, struct seen *s, seen_fn fn, str
         s->up = is_up(s->u, &h);
         s->connections = state_tickets_used(st, info.server);
         s->changed_ms = h.changed_ms;
-        fn(s, out);
+        fn(arg, s);
         any = true;
     }
     if (!any) {
@@ -64,42 +53,37 @@ static void each_address(const struct state *st, struct seen *s, seen_fn fn, str
         s->up = false;
         s->connections = 0;
         s->changed_ms = 0;
-        fn(s, out);
+        fn(arg, s);
     }
 }
 
-static void each_server(const struct config *c, const struct state *st, seen_fn fn, struct buf *out)
+void servers_each(const struct config *c, const struct state *st, server_seen_fn fn, void *arg)
 {
     for (size_t i = 0; i < c->upstream_count; i++) {
-        struct seen s = { .u = &c->upstreams[i] };
+        struct server_seen s = { .u = &c->upstreams[i] };
 
         for (size_t k = 0; k < s.u->server_count; k++) {
             s.server = &s.u->server[k];
-            each_address(st, &s, fn, out);
+            each_address(st, &s, fn, arg);
         }
     }
 }
 
 /* ---- how many ---- */
 
-/* Puts one octet for each address: 'u' for up, 'd' for down. */
-static void note_up(const struct seen *s, struct buf *out)
+static void note_up(void *arg, const struct server_seen *s)
 {
-    buf_put_char(out, s->up ? 'u' : 'd');
+    struct servers_seen *n = arg;
+
+    n->up += s->up;
+    n->down += !s->up;
 }
 
 struct servers_seen servers_look(const struct config *c, const struct state *st)
 {
-    char mem[CONFIG_MAX_UPSTREAMS * (STATE_UPSTREAM_SERVERS + CONFIG_MAX_SERVERS) + 1];
     struct servers_seen n = { 0, 0 };
-    struct buf b;
 
-    buf_init_fixed(&b, mem, sizeof(mem));
-    each_server(c, st, note_up, &b);
-    for (size_t i = 0; i < b.len; i++) {
-        n.up += mem[i] == 'u';
-        n.down += mem[i] == 'd';
-    }
+    servers_each(c, st, note_up, &n);
     return n;
 }
 
@@ -116,7 +100,7 @@ static void put_label(struct buf *b, const char *name, const char *value)
     buf_put_char(b, '"');
 }
 
-static void put_series(const struct seen *s, const char *name, uint64_t value, struct buf *out)
+static void put_series(const struct server_seen *s, const char *name, uint64_t value, struct buf *out)
 {
     buf_putf(out, "%s{", name);
     put_label(out, "upstream", s->u->name);
@@ -132,24 +116,24 @@ static void put_series(const struct seen *s, const char *name, uint64_t value, s
 #define SERVER_OPEN "glacis_upstream_server_connections"
 #define SERVER_LIMIT "glacis_upstream_server_connections_limit"
 
-static void put_up(const struct seen *s, struct buf *out)
+static void put_up(void *out, const struct server_seen *s)
 {
     put_series(s, SERVER_UP, s->up ? 1 : 0, out);
 }
 
-static void put_open(const struct seen *s, struct buf *out)
+static void put_open(void *out, const struct server_seen *s)
 {
     put_series(s, SERVER_OPEN, s->connections, out);
 }
 
-static void put_limit(const struct seen *s, struct buf *out)
+static void put_limit(void *out, const struct server_seen *s)
 {
     put_series(s, SERVER_LIMIT, s->u->connections, out);
 }
 
 static const struct {
     const char *name, *help;
-    seen_fn put;
+    server_seen_fn put;
 } gauges[] = {
     { SERVER_UP, "1 unless the server is marked down or its name has no address", put_up },
     { SERVER_OPEN, "Connections to the server, over all workers", put_open },
@@ -160,14 +144,16 @@ void servers_put_metrics(const struct config *c, const struct state *st, struct 
 {
     for (size_t g = 0; g < ARRAY_LEN(gauges); g++) {
         buf_putf(out, "# HELP %s %s\n# TYPE %s gauge\n", gauges[g].name, gauges[g].help, gauges[g].name);
-        each_server(c, st, gauges[g].put, out);
+        servers_each(c, st, gauges[g].put, out);
     }
 }
 
 /* ---- status ---- */
 
-static void put_json(const struct seen *s, struct buf *out)
+static void put_json(void *arg, const struct server_seen *s)
 {
+    struct buf *out = arg;
+
     buf_put_str(out, out->ptr[out->len - 1] == '[' ? "{\"upstream\":" : ",{\"upstream\":");
     buf_put_json(out, slice_str(s->u->name), TEXT_SHOWN);
     buf_put_str(out, ",\"server\":");
@@ -184,11 +170,11 @@ static void put_json(const struct seen *s, struct buf *out)
 void servers_put_json(const struct config *c, const struct state *st, struct buf *out)
 {
     buf_put_char(out, '[');
-    each_server(c, st, put_json, out);
+    servers_each(c, st, put_json, out);
     buf_put_char(out, ']');
 }
 
-static void put_text(const struct seen *s, struct buf *out)
+static void put_text(void *out, const struct server_seen *s)
 {
     uint64_t now_ms = loop_now_us() / 1000;
 
@@ -210,5 +196,5 @@ static void put_text(const struct seen *s, struct buf *out)
 
 void servers_put_text(const struct config *c, const struct state *st, struct buf *out)
 {
-    each_server(c, st, put_text, out);
+    servers_each(c, st, put_text, out);
 }

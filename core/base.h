@@ -25,6 +25,9 @@
 #define NORETURN __attribute__((noreturn))
 #define UNUSED __attribute__((unused))
 
+/* Reads a non-atomic field of shared memory exactly once, because another process may change it at any moment. */
+#define READ_ONCE(x) (*(const volatile __typeof__(x) *)&(x))
+
 #define ARRAY_LEN(a) (sizeof(a) / sizeof((a)[0]))
 #define container_of(ptr, type, member) ((type *)(void *)((char *)(ptr) - offsetof(type, member)))
 

@@ -87,8 +87,10 @@ static void add_evidence(struct memory_list *l, const struct addr *ip, struct sl
         }
     }
     if (e == NULL) {
-        e = &l->evidence[l->evidence_next % MEMORY_EVIDENCE];
-        l->evidence_next = (l->evidence_next + 1) % MEMORY_EVIDENCE;
+        uint32_t next = READ_ONCE(l->evidence_next) % MEMORY_EVIDENCE;
+
+        e = &l->evidence[next];
+        l->evidence_next = (next + 1) % MEMORY_EVIDENCE;
     }
     memset(e, 0, sizeof(*e));
     buf_init_fixed(&b, e->text, sizeof(e->text));
@@ -414,12 +416,11 @@ static void fold_baseline(struct memory_list *l, int64_t now_s)
     }
     guard_sum(l, 60, now_s, &m);
     if (l->baseline_hour != 0 && l->demoted_s == 0 && m.answers > 0) {
+        uint64_t weight = min_u64(READ_ONCE(l->baseline_weight), BASELINE_MEMORY - 1) + 1;
+
         share = (uint32_t)((uint64_t)m.yes * 1000000 / m.answers);
-        if (l->baseline_weight < BASELINE_MEMORY) {
-            l->baseline_weight++;
-        }
-        l->baseline_ppm =
-            (uint32_t)(((uint64_t)l->baseline_ppm * (l->baseline_weight - 1) + share) / l->baseline_weight);
+        l->baseline_weight = (uint32_t)weight;
+        l->baseline_ppm = (uint32_t)((l->baseline_ppm * (weight - 1) + share) / weight);
     }
     l->baseline_hour = hour;
 }

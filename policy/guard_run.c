@@ -178,7 +178,7 @@ static void give(struct guard_run *g, size_t i, struct memory_list *l, unsigned 
     g->now[i].broken = l->broken_since_s != 0;
     if (what != 0) {
         copy = xmalloc(sizeof(*copy));
-        memcpy(copy, l, sizeof(*copy));
+        memory_list_copy(copy, l);
     }
     memory_list_give(g->s.memory, l);
     if (copy != NULL) {
@@ -288,11 +288,11 @@ static size_t pick_evidence(struct guard_run *g, size_t i, struct addr out[CANAR
         return 0;
     }
     for (size_t k = 1; l->demoted_s != 0 && k <= MEMORY_EVIDENCE && n < CANARIES_ASKED; k++) {
-        const struct memory_evidence *e =
-            &l->evidence[(l->evidence_next + MEMORY_EVIDENCE - k) % MEMORY_EVIDENCE];
+        uint32_t at = READ_ONCE(l->evidence_next) % MEMORY_EVIDENCE + MEMORY_EVIDENCE - (uint32_t)k;
+        const struct memory_evidence e = l->evidence[at % MEMORY_EVIDENCE];
 
-        if (e->at_s != 0 && takes(&g->s.rep->list[i], &e->ip)) {
-            out[n++] = e->ip;
+        if (e.at_s != 0 && takes(&g->s.rep->list[i], &e.ip)) {
+            out[n++] = e.ip;
         }
     }
     memory_list_give(g->s.memory, l);

@@ -1,6 +1,6 @@
 /*
  * lists_show.c - `glacis lists` at its other end: the standing of each list, in words or as JSON, and the
- * operator's word about it (policy.h).  Runs in the supervisor, which serves no mail: reads and changes shared
+ * operator's word about it (policy.h).  Runs in the recorder, which serves no mail: reads and changes shared
  * records, and waits for one that a worker has, BUSY_TRIES milliseconds at most.
  */
 #include <time.h>
@@ -59,7 +59,7 @@ static bool view_make(struct view *v, const struct policy *p, struct memory *m, 
         free(v->l);
         return false;
     }
-    memcpy(v->l, l, sizeof(*v->l));
+    memory_list_copy(v->l, l);
     memory_list_give(m, l);
     v->mode = guard_mode(v->l, v->list->mode, v->now_s);
     v->recent = guard_recent(v->l, RECENT_MIN, v->now_s);
@@ -98,7 +98,9 @@ static void put_demotion(struct buf *out, const struct view *v)
     put_age(out, v->now_s - (int64_t)l->demoted_s);
     buf_putf(out, " (time %" PRIu32 "): %s", l->demotions, guard_reason_text((enum guard_reason)l->reason));
     if (l->why[0] != '\0') {
-        buf_putf(out, " (%s)", l->why);
+        buf_put_str(out, " (");
+        buf_put_quoted(out, slice_str(l->why), sizeof(l->why));
+        buf_put_char(out, ')');
     }
     if (v->returns_s == 0) {
         buf_put_str(out, "\n  returns by `glacis lists set NAME auto` (recover: manual)\n");
@@ -401,7 +403,7 @@ static void put_no_list(const struct policy *p, struct slice name, struct buf *o
     buf_putf(out, "`%s\n", nearest_words(&near));
 }
 
-static void say_set(const struct reputation_list *list, enum memory_override o, uint64_t for_s)
+static void say_set(const struct reputation_list *list, enum memory_override o, uint64_t for_s, uid_t uid)
 {
     struct log_line line;
 
@@ -409,13 +411,13 @@ static void say_set(const struct reputation_list *list, enum memory_override o, 
         log_str(&line, "list", list->name);
         log_text(&line, "mode", override_words[o]);
         log_num(&line, "for_s", (int64_t)for_s);
-        log_text(&line, "msg", "By the control socket");
+        log_num(&line, "uid", (int64_t)uid);
         log_end(&line);
     }
 }
 
 /* NAME MODE [SECONDS] */
-static void set_list(const struct policy *p, struct memory *m, struct slice args, struct buf *out)
+static void set_list(const struct policy *p, struct memory *m, struct slice args, uid_t uid, struct buf *out)
 {
     struct slice name = slice_token(&args);
     const struct reputation_list *list = find_list(p, name);
@@ -445,7 +447,7 @@ static void set_list(const struct policy *p, struct memory *m, struct slice args
     guard_override(l, (enum memory_override)o, for_s > 0 ? (uint32_t)(now_s + (int64_t)for_s) : 0,
                    (uint64_t)now_s * 1000);
     memory_list_give(m, l);
-    say_set(list, (enum memory_override)o, for_s);
+    say_set(list, (enum memory_override)o, for_s, uid);
     buf_put_slice(out, list->name);
     if (o == OVERRIDE_AUTO) {
         buf_putf(out, " follows the file (%s) and the guard from now on\n", mode_words[list->mode]);
@@ -475,7 +477,8 @@ static void test_all(const struct policy *p, struct memory *m, struct buf *out)
                          : "error\nreputation.guard.probe_interval is off\n");
 }
 
-void policy_lists_command(const struct policy *p, struct state *st, struct slice args, struct buf *out)
+void policy_lists_command(const struct policy *p, struct state *st, struct slice args, uid_t uid,
+                          struct buf *out)
 {
     struct memory *m = memory_new(st, NULL, NULL);
     struct slice word = slice_token(&args);
@@ -483,7 +486,7 @@ void policy_lists_command(const struct policy *p, struct state *st, struct slice
     if (slice_empty(word) || slice_eq(word, SLICE("json"))) {
         show_all(p, m, !slice_empty(word), out);
     } else if (slice_eq(word, SLICE("set"))) {
-        set_list(p, m, args, out);
+        set_list(p, m, args, uid, out);
     } else if (slice_eq(word, SLICE("test"))) {
         test_all(p, m, out);
     } else {

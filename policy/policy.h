@@ -57,10 +57,15 @@ size_t policy_list_count(const struct policy *p);
 size_t policy_probe_zones(const struct policy *p, struct slice *zones, struct slice *names, size_t max);
 
 /*
- * `glacis lists` at its other end (supervisor): "", "json", "test", "set NAME enforce|monitor|off|auto [SECONDS]".
- * "error" in the first line says that it was not done.
+ * `glacis lists` at its other end (recorder): "", "json", "test", "set NAME enforce|monitor|off|auto [SECONDS]".
+ * uid: the user who asks, for the log.  An answer that begins with "error" means that nothing was changed.
  */
-void policy_lists_command(const struct policy *p, struct state *st, struct slice args, struct buf *out);
+void policy_lists_command(const struct policy *p, struct state *st, struct slice args, uid_t uid, struct buf *out);
+/*
+ * Puts a sentence if the n-th list is not enforced although the file says so; puts nothing if it works.  False behind
+ * the last list.
+ */
+bool policy_list_trouble(const struct policy *p, struct state *st, size_t n, struct buf *out) MUST_USE;
 /* So that the rules can be counted, over all processes (supervisor, before the fork). */
 void policy_rules_register(const struct policy *p, struct state *st);
 /* Prometheus text, a label a rule; a label a list (recorder). */

@@ -25,7 +25,7 @@ static const char usage[] = "usage: glacis COMMAND [OPTIONS]\n"
                             "glacis COMMAND --help explains a command; so does glacis help COMMAND.\n";
 
 static const char usage_run[] =
-    "usage: glacis run [-c FILE] [--ready-file PATH]\n"
+    "usage: glacis run [-c FILE] [--ready-file PATH] [--beside]\n"
     "\n"
     "Serves in the foreground until SIGTERM.\n"
     "\n"
@@ -33,6 +33,8 @@ static const char usage_run[] =
     "                       environment may say all: GLACIS_UPSTREAM=10.1.1.10:25\n"
     "                       GLACIS_DOMAINS=example.com\n"
     "  --ready-file PATH    written once every listener accepts: one `name address:port` a line\n"
+    "  --beside             another glacis may have the addresses and the state_dir: for an upgrade\n"
+    "                       without a gap; end the old one with SIGTERM when this one is ready\n"
     "  -h, --help           this text\n"
     "\n"
     "SIGHUP reloads, SIGUSR1 opens the log file again, SIGTERM drains and ends (the second one at once).\n";
@@ -53,9 +55,10 @@ static int cmd_run(int argc, char **argv)
 {
     static const struct option options[] = { { "config", required_argument, NULL, 'c' },
                                              { "ready-file", required_argument, NULL, 'r' },
+                                             { "beside", no_argument, NULL, 'b' },
                                              { "help", no_argument, NULL, 'h' },
                                              { NULL, 0, NULL, 0 } };
-    struct supervisor_options o = { NULL, NULL };
+    struct supervisor_options o = { .config_path = NULL };
     int opt;
 
     while ((opt = getopt_long(argc, argv, "c:h", options, NULL)) != -1) {
@@ -65,6 +68,9 @@ static int cmd_run(int argc, char **argv)
             break;
         case 'r':
             o.ready_file = optarg;
+            break;
+        case 'b':
+            o.beside = true;
             break;
         case 'h':
             fputs(usage_run, stdout);

@@ -6,7 +6,7 @@
  * that it has no use for.  Workers and recorder keep none, even when server.user is root.
  *
  *                 capabilities   processes  files          core   dumpable  executable memory
- *     supervisor  of_supervisor  forks      any            as is  as is     libraries of the user database
+ *     supervisor  of_supervisor  forks      any            0      no        libraries of the user database
  *     recorder    none           threads    any            0      no        none new
  *     worker      none           NPROC 0    FSIZE = spool  0      no        none new
  *
@@ -102,11 +102,19 @@ static void limit(int resource, rlim_t value)
     (void)setrlimit((__rlimit_resource_t)resource, &r);
 }
 
-/* Keys and mail are in the memory: it goes to no core file.  A worker forks nothing and writes spools alone.
+/*
+ * Memory holds keys and mail.  So the process writes no core file, and other processes of its user can neither read its
+ * memory nor trace it.
  */
-static void limit_resources(const struct config *conf, enum seccomp_role role)
+static void hide_memory(void)
 {
     limit(RLIMIT_CORE, 0);
+    (void)prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
+}
+
+/* A worker does not fork, and writes only spool files. */
+static void limit_resources(const struct config *conf, enum seccomp_role role)
+{
     if (role != SECCOMP_WORKER)
         return;
     (void)signal(SIGXFSZ, SIG_IGN); /* an error of write() instead */
@@ -127,7 +135,7 @@ enum sandbox_status sandbox_enter(const struct config *conf, enum seccomp_role r
     if (!keep_capabilities(0) || prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0)
         return SANDBOX_FAILED;
     limit_resources(conf, role);
-    (void)prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
+    hide_memory();
     return SANDBOX_OK;
 }
 
@@ -169,6 +177,7 @@ static uint64_t of_supervisor(void)
 
 void sandbox_supervisor(const struct config *conf)
 {
+    hide_memory();
     if (!keep_capabilities(of_supervisor()))
         log_msg(LOG_LEVEL_WARN, "capabilities", "Capabilities cannot be given up: %s", strerror(errno));
     sandbox_seal(conf, SECCOMP_SUPERVISOR);

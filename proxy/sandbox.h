@@ -38,7 +38,7 @@ enum sandbox_status sandbox_enter(const struct config *conf, enum seccomp_role r
  */
 void sandbox_seal(const struct config *conf, enum seccomp_role role);
 
-/* In the supervisor: keeps what binding, users, files to hand over and signalling need; then as above. */
+/* In the supervisor: hides its memory, and keeps the capabilities for binding, users, files and signals. */
 void sandbox_supervisor(const struct config *conf);
 
 /* Descriptors up to the hard limit; returns how many that is. */

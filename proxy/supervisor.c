@@ -28,6 +28,8 @@
 #define TICK_MS 1000
 #define TICK_BUSY_MS 20 /* while something starts or ends */
 #define AT_ONCE_MS 500
+#define BIND_PAUSE_MS 100
+#define BIND_TRIES 15
 #define STOP_MARGIN_MS 60000
 #define TEXT_MAX (64u * 1024u * 1024u)
 #define CLIENTS_MIN 65536u
@@ -64,7 +66,7 @@ static struct config *fall_back(struct supervisor *sup, const struct config_erro
     if (conf != NULL) {
         supervisor_log_errors(errs, path);
         supervisor_note_refused(sup, errs, SLICE_NONE);
-        sup->refused.last_good = true;
+        sup->last_good = true;
         log_msg(LOG_LEVEL_ERROR, "config_fallback",
                 "%s is not valid (%zu errors): the last good configuration is in force instead", path,
                 errs->fatal);
@@ -74,41 +76,62 @@ static struct config *fall_back(struct supervisor *sup, const struct config_erro
     return conf;
 }
 
-/* NULL after having said why, with the exit status. */
-static struct config *load_first(struct supervisor *sup, int *status)
+/* Loads the first configuration; NULL with the exit status after printing why.  text: the file, if it was good. */
+static struct config *load_first(struct supervisor *sup, struct buf *text, int *status)
 {
     struct config_errors errs = { .lenient = MATERIAL_ALL };
-    struct config *conf;
-    struct buf text;
+    struct config *conf = supervisor_load(sup, &errs, text);
 
-    buf_init(&text, TEXT_MAX);
-    conf = supervisor_load(sup, &errs, &text);
     if (conf != NULL) {
         supervisor_log_errors(&errs, sup->options.config_path); /* warnings */
     } else {
         conf = fall_back(sup, &errs);
-        buf_reset(&text);
+        buf_reset(text);
         if (conf == NULL)
             print_errors(&errs, sup->options.config_path);
     }
     *status = errs.unreadable ? EXIT_NOINPUT : EXIT_CONFIG;
     config_errors_fini(&errs);
-    if (conf != NULL) {
-        struct buf why;
-
+    if (conf != NULL)
         conf->generation = ++sup->last_number;
-        buf_init(&why, 4096);
-        if (files_prepare(conf, &why) || files_go_without(conf, buf_slice(&why))) {
-            files_keep_good(conf, buf_slice(&text));
-        } else {
-            *status = say(EXIT_CONFIG, &why);
-            config_free(conf);
-            conf = NULL;
-        }
-        buf_fini(&why);
-    }
-    buf_fini(&text);
     return conf;
+}
+
+/*
+ * Workers whose supervisor was killed close their listeners at once, but a restart may be faster.  So bind again for a
+ * moment if an address is in use.
+ */
+static bool bind_first(struct supervisor *sup, const struct config *conf, struct buf *why)
+{
+    const struct timespec pause = { 0, BIND_PAUSE_MS * 1000000L };
+
+    for (unsigned tries = 0; !sockets_bind(&sup->sockets, conf, why); tries++) {
+        if (errno != EADDRINUSE || tries == BIND_TRIES)
+            return false;
+        buf_reset(why);
+        (void)nanosleep(&pause, NULL);
+    }
+    return true;
+}
+
+/* Takes addresses and folders, then keeps the file as the last good one.  Returns 0 or the exit status. */
+static int take_place(struct supervisor *sup, struct config *conf, struct slice text)
+{
+    struct buf why;
+    int status = 0;
+
+    buf_init(&why, 4096);
+    sockets_inherit(&sup->sockets);
+    if (!sup->options.beside && unix_sockets_taken(conf, &why))
+        status = say(EXIT_OSERR, &why);
+    else if (!files_prepare(conf, &why) && !files_go_without(conf, buf_slice(&why)))
+        status = say(EXIT_CONFIG, &why);
+    else if (!bind_first(sup, conf, &why))
+        status = say(EXIT_OSERR, &why);
+    else
+        files_keep_good(conf, text);
+    buf_fini(&why);
+    return status;
 }
 
 static bool open_signals(struct supervisor *sup)
@@ -134,41 +157,51 @@ size_t supervisor_clients(const struct config *conf)
     return (size_t)min_u64(wanted * 4 > CLIENTS_MIN ? wanted * 4 : CLIENTS_MIN, UINT32_MAX);
 }
 
+/* Loads the configuration, binds, and makes shared memory; NULL after printing why. */
+static struct config *prepare(struct supervisor *sup, int *status)
+{
+    struct config *conf;
+    struct buf text;
+
+    buf_init(&text, TEXT_MAX);
+    conf = load_first(sup, &text, status);
+    if (conf != NULL) {
+        *status = take_place(sup, conf, buf_slice(&text));
+        sup->clients = supervisor_clients(conf);
+        sup->sandbox = conf->server.sandbox;
+        log_set_format(conf->log.format);
+        log_set_level(conf->log.level);
+    }
+    buf_fini(&text);
+    if (conf != NULL && *status == 0 &&
+        (!open_signals(sup) || (sup->state = state_new(sup->clients)) == NULL ||
+         (sup->pace = dns_pace_new()) == NULL)) {
+        fprintf(stderr, "glacis: The system refuses what is needed to start: %s\n", strerror(errno));
+        *status = EXIT_OSERR;
+    }
+    if (conf != NULL && *status != 0) {
+        config_free(conf);
+        conf = NULL;
+    }
+    return conf;
+}
+
 /* Everything up to the first fork; 0, or the exit status after having said why. */
 static int start(struct supervisor *sup)
 {
     int status = 0;
-    struct config *conf = load_first(sup, &status);
-    struct buf why;
+    struct config *conf = prepare(sup, &status);
 
     if (conf == NULL)
         return status;
-    status = 0;
-    sup->clients = supervisor_clients(conf);
-    sup->sandbox = conf->server.sandbox;
-    buf_init(&why, 4096);
-    log_set_format(conf->log.format);
-    log_set_level(conf->log.level);
-    sockets_inherit(&sup->sockets);
-    if (!sockets_bind(&sup->sockets, conf, &why)) {
-        status = say(EXIT_OSERR, &why);
-    } else if (!open_signals(sup) || (sup->state = state_new(sup->clients)) == NULL ||
-               (sup->pace = dns_pace_new()) == NULL) {
-        buf_putf(&why, "The system refuses what is needed to start: %s", strerror(errno));
-        status = say(EXIT_OSERR, &why);
-    }
-    buf_fini(&why);
-    if (status != 0) {
-        config_free(conf);
-        return status;
-    }
     tls_tickets_prepare(state_tls_share(sup->state));
     state_slot_enter(sup->state, state_slot_take(sup->state, ROLE_SUPERVISOR, 0, 0));
+    state_slot_pid(sup->state, state_my_slot(sup->state), getpid());
     gauge_set(M_CONFIG_REFUSED_NOW, sup->refused.since_s != 0 ? 1 : 0);
     if (geteuid() == 0 && strcmp(conf->server.user, "root") == 0)
         log_msg(LOG_LEVEL_WARN, "runs_as_root", "server.user is root: workers do not drop their privileges");
     sandbox_supervisor(conf);
-    (void)control_open(sup, conf);
+    unix_sockets_open(sup, conf);
     sup->now_ms = supervisor_clock();
     material_say(sup, conf);
     if (!generation_start(sup, conf))
@@ -279,7 +312,7 @@ static void wait_for_events(struct supervisor *sup)
     struct pollfd p[2 + CONTROL_CLIENTS];
 
     p[0] = (struct pollfd){ sup->signal_fd, POLLIN, 0 };
-    p[1] = (struct pollfd){ sup->control_fd, POLLIN, 0 };
+    p[1] = (struct pollfd){ sup->control.fd, POLLIN, 0 };
     for (size_t i = 0; i < CONTROL_CLIENTS; i++) { /* one that only waits for an answer is not looked at */
         int fd = sup->client[i].waits_for == 0 ? sup->client[i].fd : -1;
 
@@ -325,41 +358,33 @@ static void run(struct supervisor *sup)
         groups_tick(sup);
         material_tick(sup);
         supervisor_reload_pending(sup);
+        supervisor_recheck(sup);
         control_tick(sup);
+        unix_sockets_tick(sup);
+        facts_publish(sup);
         notify_tick(sup);
         seccomp_report();
     }
 }
 
-/* What no recorder has written: on standard error, so that nobody has to guess why nothing came up. */
-static void print_rest_of_log(struct supervisor *sup)
-{
-    struct buf line;
-
-    buf_init(&line, LOG_LINE_MAX);
-    while (sup->state != NULL && state_log_read(sup->state, &line)) {
-        fprintf(stderr, SLICE_FMT, SLICE_ARG(buf_slice(&line)));
-        buf_reset(&line);
-    }
-    buf_fini(&line);
-}
-
 /* In the reverse order of start(). */
 static void finish(struct supervisor *sup)
 {
+    log_set_sink(NULL, NULL);
+    last_words(sup);
     for (size_t i = 0; i < GENERATIONS; i++) {
         if (sup->generation[i] == NULL)
             continue;
         config_free(sup->generation[i]->conf);
         free(sup->generation[i]);
     }
-    control_close(sup);
+    control_drop_all(sup);
+    unix_sockets_close(sup);
+    if (sup->to_recorder >= 0)
+        close(sup->to_recorder);
     sockets_close_all(&sup->sockets);
-    log_set_sink(NULL, NULL);
-    print_rest_of_log(sup);
     state_free(sup->state);
     dns_pace_free(sup->pace);
-    free(sup->refused.first);
     if (sup->notify_fd >= 0)
         close(sup->notify_fd);
 }
@@ -371,7 +396,8 @@ int supervisor_run(const struct supervisor_options *options)
 
     sup->options = *options;
     sup->recorder.slot = -1;
-    sup->control_fd = -1;
+    sup->control.fd = sup->query.fd = sup->to_recorder = -1;
+    sup->sockets.beside = options->beside;
     sup->started_s = wall_now_s();
     for (size_t i = 0; i < CONTROL_CLIENTS; i++)
         sup->client[i].fd = -1;

@@ -4,9 +4,12 @@
 #ifndef PROXY_SUPERVISOR_H
 #define PROXY_SUPERVISOR_H
 
+#include "core/base.h"
+
 struct supervisor_options {
     const char *config_path; /* NULL: no file, the environment says all (GLACIS_UPSTREAM) */
     const char *ready_file;  /* NULL: none */
+    bool beside;             /* start although another glacis has the addresses or state_dir: an upgrade */
 };
 
 /* The whole life of the supervisor; returns the exit status (sysexits).  Says errors of the start on stderr.

@@ -66,6 +66,12 @@ static bool said_before(struct supervisor *sup, const struct config_errors *errs
 
 static void refused(struct supervisor *sup, const struct config_errors *errs)
 {
+    struct buf first;
+
+    buf_init(&first, TEXT_BYTES);
+    (void)supervisor_first_error(sup, errs, &first);
+    refusal_set(&sup->certificates.refusal, errs->fatal, buf_slice(&first));
+    buf_fini(&first);
     gauge_set(M_CERT_REFUSED_NOW, 1);
     if (said_before(sup, errs))
         return;
@@ -78,6 +84,9 @@ static void settled(struct supervisor *sup)
 {
     gauge_set(M_CERT_REFUSED_NOW, 0);
     sup->certificates.said_ms = 0;
+    if (sup->certificates.refusal.since_s != 0)
+        sup->recheck_ms = sup->now_ms; /* a reload may have been refused because of them */
+    refusal_clear(&sup->certificates.refusal);
 }
 
 /* Each pair that can be taken is; for another one what serves now stays. */

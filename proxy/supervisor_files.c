@@ -44,11 +44,17 @@ static bool read_descriptor(int fd, struct buf *out)
     return buf_ok(out);
 }
 
-bool files_read(const char *path, struct buf *out)
+bool files_read(const char *path, bool plain, struct buf *out)
 {
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
-    bool ok = fd >= 0 && read_descriptor(fd, out);
+    int fd = open(path, O_RDONLY | O_CLOEXEC | (plain ? O_NONBLOCK : 0));
+    struct stat st;
+    bool ok = fd >= 0;
 
+    if (ok && plain && (fstat(fd, &st) != 0 || !S_ISREG(st.st_mode))) {
+        errno = EINVAL;
+        ok = false;
+    }
+    ok = ok && read_descriptor(fd, out);
     if (fd >= 0)
         close(fd);
     return ok;
@@ -194,7 +200,9 @@ bool files_make_log(const struct config *conf)
         return true;
     if (sandbox_user_find(conf->server.user, &u) != SANDBOX_OK)
         return false;
-    fd = open(conf->log.file, O_WRONLY | O_CREAT | O_APPEND | O_NOFOLLOW | O_CLOEXEC, 0640);
+    if (lstat(conf->log.file, &st) == 0 && (S_ISFIFO(st.st_mode) || S_ISCHR(st.st_mode)))
+        return true; /* leave it alone: open() would wait for a reader, and close() would send him end of file */
+    fd = open(conf->log.file, O_WRONLY | O_CREAT | O_APPEND | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK, 0640);
     if (fd < 0)
         return false;
     if (u.drop && fstat(fd, &st) == 0 && S_ISREG(st.st_mode) && st.st_nlink == 1 && st.st_uid == 0)

@@ -3,7 +3,8 @@
  *
  * Every LOOK_MS the place, size and time of each file that a group was read from are looked at.  When they
  * have changed, and have stopped changing, the configuration that serves is built again with the new files
- * and becomes the next generation; files that cannot be taken change nothing and are said once.
+ * and becomes the next generation.  Files that cannot be loaded change nothing and are logged once; `glacis status`
+ * shows them until they are mended.
  *
  * Limits     a change that leaves inode, size and time (to the nanosecond) as they were is not seen: reload
  *            then.
@@ -14,6 +15,24 @@
 
 #define LOOK_MS 1000
 
+static void note_refused(struct supervisor *sup, const struct config_errors *errs)
+{
+    struct buf first;
+
+    buf_init(&first, STATE_TEXT);
+    (void)supervisor_first_error(sup, errs, &first);
+    refusal_set(&sup->groups.refusal, errs->fatal, buf_slice(&first));
+    buf_fini(&first);
+    sup->groups.refused = sup->groups.seen;
+}
+
+static void note_good(struct supervisor *sup)
+{
+    sup->groups.refused = 0;
+    refusal_clear(&sup->groups.refusal);
+    sup->recheck_ms = sup->now_ms; /* a reload may have been refused because of them */
+}
+
 static void take(struct supervisor *sup, const struct config *old)
 {
     struct config_errors errs = { 0 };
@@ -21,11 +40,12 @@ static void take(struct supervisor *sup, const struct config *old)
 
     supervisor_log_errors(&errs, sup->options.config_path);
     if (conf == NULL) {
-        sup->groups.refused = sup->groups.seen;
+        note_refused(sup, &errs);
         log_msg(LOG_LEVEL_ERROR, "groups_refused",
                 "A file of a group has changed and cannot be taken; what was read before holds on");
     } else {
         log_msg(LOG_LEVEL_INFO, "groups_changed", "A file of a group has changed: a new generation takes it");
+        note_good(sup);
         supervisor_reloaded(sup, conf, NULL);
     }
     config_errors_fini(&errs);
@@ -44,7 +64,12 @@ void groups_tick(struct supervisor *sup)
     now = policy_files_now(g->conf->policy);
     if (now != sup->groups.seen) {
         sup->groups.seen = now; /* perhaps it is still being written */
-    } else if (now != policy_files_read(g->conf->policy) && now != sup->groups.refused) {
+        sup->groups.settled = false;
+    } else if (now == policy_files_read(g->conf->policy)) {
+        if (!sup->groups.settled)
+            note_good(sup);
+        sup->groups.settled = true;
+    } else if (now != sup->groups.refused) {
         take(sup, g->conf);
     }
 }

@@ -63,7 +63,7 @@ void notify_serving(const struct supervisor *sup, const struct generation *g)
 
     buf_init_fixed(&b, mem, sizeof(mem));
     buf_putf(&b, "READY=1\nSTATUS=Generation %u serves with %zu workers%s", g->number, g->workers,
-             sup->refused.last_good ? ", by the last good configuration: the file is refused" : "");
+             sup->last_good ? ", by the last good configuration: the file is refused" : "");
     notify_send(sup, b.ptr);
 }
 

@@ -12,15 +12,22 @@
 #define TEXT_MAX (64u * 1024u * 1024u)
 #define ANSWER_MAX (64u * 1024u)
 #define ERROR_MAX 8192u
+#define RECHECK_MS 60000
 
-static struct config *load(const char *path, struct config_errors *errs, struct buf *text)
+/* The first load may read a pipe (-c <(command), -c -), which a reload cannot read again. */
+static struct config *load(const char *path, bool first, struct config_errors *errs, struct buf *text)
 {
+    bool given = path != NULL && strcmp(path, "-") == 0;
 
     if (path == NULL)
         return config_load_default(errs);
-    if (strcmp(path, "-") == 0 || !files_read(path, text))
-        return config_load(path, errs); /* says what is wrong with the path */
-    return config_load_text(path, buf_slice(text), errs);
+    if (!given && files_read(path, !first, text))
+        return config_load_text(path, buf_slice(text), errs);
+    if (!first && (given || errno == EINVAL)) {
+        config_errors_add(errs, false, 0, 0, "not a plain file: a reload cannot read it");
+        return NULL;
+    }
+    return config_load(path, errs); /* says what is wrong with the path */
 }
 
 struct config *supervisor_complete(struct config *conf, struct config_errors *errs)
@@ -34,7 +41,7 @@ struct config *supervisor_complete(struct config *conf, struct config_errors *er
 
 struct config *supervisor_load(struct supervisor *sup, struct config_errors *errs, struct buf *text)
 {
-    return supervisor_complete(load(sup->options.config_path, errs, text), errs);
+    return supervisor_complete(load(sup->options.config_path, !sup->ready, errs, text), errs);
 }
 
 void supervisor_log_errors(const struct config_errors *errs, const char *path)
@@ -55,48 +62,83 @@ void supervisor_log_errors(const struct config_errors *errs, const char *path)
 
 void supervisor_note_taken(struct supervisor *sup)
 {
-    free(sup->refused.first);
-    memset(&sup->refused, 0, sizeof(sup->refused));
+    refusal_clear(&sup->refused);
+    refusal_clear(&sup->groups.refusal); /* loading has read all files that it names */
+    refusal_clear(&sup->certificates.refusal);
+    sup->last_good = false;
     gauge_set(M_CONFIG_REFUSED_NOW, 0);
 }
 
-static const struct config_error *first_error(const struct config_errors *errs)
+bool supervisor_first_error(const struct supervisor *sup, const struct config_errors *errs, struct buf *line)
 {
+    const char *path = sup->options.config_path != NULL ? sup->options.config_path : "environment";
+
     for (size_t i = 0; errs != NULL && i < errs->count; i++) {
-        if (!errs->list[i].warning)
-            return &errs->list[i];
+        struct config_errors one = { .list = &errs->list[i], .count = 1 };
+
+        if (errs->list[i].warning)
+            continue;
+        config_errors_print(&one, path, line);
+        buf_truncate(line, slice_find(buf_slice(line), '\n'));
+        return true;
     }
-    return NULL;
+    return false;
 }
 
 void supervisor_note_refused(struct supervisor *sup, const struct config_errors *errs, struct slice sentence)
 {
-    const struct config_error *e = first_error(errs);
-    const struct config_errors one = { .list = (struct config_error *)(uintptr_t)e,
-                                       .count = e != NULL ? 1 : 0 };
-    struct slice line;
     struct buf text;
 
     buf_init(&text, ERROR_MAX);
-    if (e != NULL)
-        config_errors_print(&one, sup->options.config_path != NULL ? sup->options.config_path : "environment",
-                            &text);
+    if (supervisor_first_error(sup, errs, &text))
+        refusal_set(&sup->refused, errs->fatal, buf_slice(&text));
     else
-        buf_put_slice(&text, sentence);
-    line = buf_slice(&text);
-    free(sup->refused.first);
-    sup->refused.first = slice_dup(slice_cut(&line, '\n'));
-    sup->refused.errors = errs != NULL && e != NULL ? errs->fatal : 1;
-    if (sup->refused.since_s == 0)
-        sup->refused.since_s = wall_now_s();
+        refusal_set(&sup->refused, 1, sentence);
     gauge_set(M_CONFIG_REFUSED_NOW, 1);
     buf_fini(&text);
 }
 
-static void answer(struct control_client *client, struct slice text)
+static bool is_in_force(const char *path, const struct config *conf)
+{
+    struct buf text;
+    bool same;
+
+    if (path == NULL)
+        return true;
+    buf_init(&text, TEXT_MAX);
+    same = files_read(path, true, &text) && slice_eq(buf_slice(&text), conf->text);
+    buf_fini(&text);
+    return same;
+}
+
+void supervisor_recheck(struct supervisor *sup)
+{
+    const struct generation *g = generation_in(sup, GENERATION_CURRENT);
+    const char *path = sup->options.config_path;
+    struct config_errors errs = { 0 };
+    struct config *conf;
+
+    if (sup->refused.since_s == 0 || sup->last_good || sup->stopping || g == NULL ||
+        sup->now_ms < sup->recheck_ms)
+        return;
+    sup->recheck_ms = sup->now_ms + RECHECK_MS;
+    if (!is_in_force(path, g->conf))
+        return;
+    conf = supervisor_complete(config_load_text(path != NULL ? path : "environment", g->conf->text, &errs),
+                               &errs);
+    if (conf != NULL) {
+        log_msg(LOG_LEVEL_INFO, "config_mended",
+                "The files that the configuration names are good again; the refusal is over");
+        supervisor_note_taken(sup);
+        config_free(conf);
+    }
+    config_errors_fini(&errs);
+}
+
+static void answer(struct supervisor *sup, struct control_client *client, struct slice text)
 {
     if (client != NULL)
-        control_answer(client, text);
+        control_answer(sup, client, text);
 }
 
 /* Loaded, its user known, its addresses bound; NULL if not, and then all is said. */
@@ -152,7 +194,7 @@ void supervisor_reloaded(struct supervisor *sup, struct config *conf, struct con
             conf->generation);
     buf_init(&said, ANSWER_MAX);
     buf_putf(&said, "ok generation %u starts when an older one has drained\n", conf->generation);
-    answer(client, buf_slice(&said));
+    answer(sup, client, buf_slice(&said));
     buf_fini(&said);
 }
 
@@ -162,7 +204,7 @@ void supervisor_reload(struct supervisor *sup, struct control_client *client)
     struct buf said;
 
     if (sup->stopping) {
-        answer(client, SLICE("error\nglacis is stopping\n"));
+        answer(sup, client, SLICE("error\nglacis is stopping\n"));
         return;
     }
     notify_reloading(sup);
@@ -173,7 +215,7 @@ void supervisor_reload(struct supervisor *sup, struct control_client *client)
         count(M_RELOADS_FAILED);
         log_msg(LOG_LEVEL_ERROR, "reload_refused",
                 "The new configuration is refused; the old one stays in force");
-        answer(client, buf_slice(&said));
+        answer(sup, client, buf_slice(&said));
         notify_send(sup, "READY=1\nSTATUS=The new configuration is refused; the old one stays in force");
     } else {
         supervisor_reloaded(sup, conf, client);
@@ -231,21 +273,23 @@ static void note_what_stays(const struct supervisor *sup, const struct config *c
 
 void supervisor_generation_up(struct supervisor *sup, struct generation *g)
 {
+    bool first = !sup->ready;
     struct buf said;
 
+    sup->ready = true;
+    facts_publish(sup); /* so that status says "serving" as soon as the ready file is there */
     if (!files_write_ready(sup, g->conf))
         log_msg(LOG_LEVEL_ERROR, "ready_file", "%s cannot be written: %s", sup->options.ready_file,
                 strerror(errno));
     notify_serving(sup, g);
-    if (sup->ready) {
-        count(M_RELOADS);
-        control_follow(sup, g->conf);
-    } else {
+    if (first) {
         log_listeners(sup, g->conf);
+    } else {
+        count(M_RELOADS);
+        unix_sockets_follow(sup, g->conf);
     }
-    log_msg(LOG_LEVEL_INFO, sup->ready ? "reloaded" : "ready", "Generation %u serves with %zu workers",
-            g->number, g->workers);
-    sup->ready = true;
+    log_msg(LOG_LEVEL_INFO, first ? "ready" : "reloaded", "Generation %u serves with %zu workers", g->number,
+            g->workers);
     buf_init(&said, ANSWER_MAX);
     buf_putf(&said, "ok generation %u\n", g->number);
     note_what_stays(sup, g->conf, &said);

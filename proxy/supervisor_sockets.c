@@ -8,6 +8,12 @@
  * every worker.
  *
  * The default pair of addresses skips a family that the host lacks; an address that the file names must bind.
+ *
+ * With SO_REUSEPORT two programs of one user could share an address by mistake, and each would get half of the
+ * connections.  So the first socket of an address is bound without the option, which fails if another program
+ * listens there.  It gets the option once it listens itself, and the other sockets follow.  --beside skips this check.
+ * So does an address whose port we already hold on another address (0.0.0.0 and 192.0.2.1), because the bind would
+ * conflict with our own socket.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -78,8 +84,8 @@ static void remove_item(struct sockets *s, size_t i)
 
 /* ---- binding ---- */
 
-/* One listening socket, or -1 with errno. */
-static int bind_one(const struct addr *at)
+/* Opens one listening socket; -1 with errno.  alone: fail if another program listens there. */
+static int bind_one(const struct addr *at, bool alone)
 {
     struct sockaddr_storage sa;
     socklen_t len = addr_to_sockaddr(at, &sa);
@@ -89,12 +95,14 @@ static int bind_one(const struct addr *at)
     if (fd < 0)
         return -1;
     (void)setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
-    (void)setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &on, sizeof(on));
+    if (!alone)
+        (void)setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &on, sizeof(on));
     (void)setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof(on)); /* accepted sockets inherit these two */
     (void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
     if (sa.ss_family == AF_INET6)
         (void)setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &on, sizeof(on));
-    if (bind(fd, (struct sockaddr *)&sa, len) == 0 && listen(fd, BACKLOG) == 0)
+    if (bind(fd, (struct sockaddr *)&sa, len) == 0 && listen(fd, BACKLOG) == 0 &&
+        setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &on, sizeof(on)) == 0)
         return fd;
     saved = errno;
     close(fd);
@@ -102,13 +110,13 @@ static int bind_one(const struct addr *at)
     return -1;
 }
 
-static bool bind_all(struct bound *b, size_t sockets)
+static bool bind_all(struct bound *b, size_t sockets, bool alone)
 {
     int saved;
 
     b->real = b->wanted;
     for (b->count = 0; b->count < sockets; b->count++) {
-        b->fd[b->count] = bind_one(&b->real);
+        b->fd[b->count] = bind_one(&b->real, alone && b->count == 0);
         if (b->fd[b->count] < 0) {
             saved = errno;
             close_bound(b);
@@ -126,7 +134,8 @@ static void explain(const struct addr *at, int err, struct buf *why)
     addr_put_endpoint(why, at);
     buf_putf(why, ": %s", strerror(err));
     if (err == EADDRINUSE)
-        buf_put_str(why, " (another program listens there)");
+        buf_put_str(
+            why, " (another program listens there; if that is a glacis to be replaced, start with --beside)");
     else if (err == EACCES || err == EPERM)
         buf_put_str(why, " (ports below 1024 need root or the capability CAP_NET_BIND_SERVICE)");
     else if (err == EADDRNOTAVAIL)
@@ -154,6 +163,16 @@ static bool adopt(struct sockets *s, const struct addr *wanted, unsigned ordinal
     return false;
 }
 
+/* Do we already hold this port on an address of the same family? */
+static bool holds_port(const struct sockets *s, const struct addr *wanted)
+{
+    for (size_t i = 0; i < s->count; i++) {
+        if (s->item[i].real.port == wanted->port && s->item[i].real.family == wanted->family)
+            return true;
+    }
+    return false;
+}
+
 static bool bind_address(struct sockets *s, const struct addr *wanted, unsigned ordinal, size_t sockets)
 {
     bool admin = sockets == 0;
@@ -170,7 +189,7 @@ static bool bind_address(struct sockets *s, const struct addr *wanted, unsigned 
     b->wanted = *wanted;
     b->ordinal = ordinal;
     b->admin = admin;
-    if (!bind_all(b, admin ? 1 : sockets))
+    if (!bind_all(b, admin ? 1 : sockets, !s->beside && !holds_port(s, wanted)))
         return false;
     s->count++;
     return true;
@@ -182,10 +201,10 @@ static void undo(struct sockets *s, size_t from)
         remove_item(s, s->count - 1);
 }
 
-bool sockets_bind(struct sockets *s, const struct config *c, struct buf *why)
+/* Binds the listeners of the file.  *err: the last error. */
+static bool bind_listeners(struct sockets *s, const struct config *c, struct buf *why, int *err)
 {
-    size_t before = s->count, bound = 0;
-    int err = 0;
+    size_t bound = 0;
 
     for (size_t i = 0; i < c->server.listen_count; i++) {
         const struct addr *at = &c->server.listen[i].address;
@@ -194,24 +213,33 @@ bool sockets_bind(struct sockets *s, const struct config *c, struct buf *why)
             bound++;
             continue;
         }
-        err = errno;
-        if (!c->server.listen_given && family_missing(err))
+        *err = errno;
+        if (!c->server.listen_given && family_missing(*err))
             continue;
-        explain(at, err, why);
-        undo(s, before);
+        explain(at, *err, why);
         return false;
     }
-    if (bound == 0) {
-        explain(&c->server.listen[0].address, err, why);
-        return false;
-    }
-    if (c->admin.enabled && !bind_address(s, &c->admin.listen, 0, 0)) {
-        explain(&c->admin.listen, errno, why);
+    if (bound == 0)
+        explain(&c->server.listen[0].address, *err, why);
+    return bound > 0;
+}
+
+bool sockets_bind(struct sockets *s, const struct config *c, struct buf *why)
+{
+    size_t before = s->count;
+    int err = 0;
+    bool ok = bind_listeners(s, c, why, &err);
+
+    if (ok && c->admin.enabled && !bind_address(s, &c->admin.listen, 0, 0)) {
+        err = errno;
+        explain(&c->admin.listen, err, why);
         buf_put_str(why, "; this is admin.listen");
-        undo(s, before);
-        return false;
+        ok = false;
     }
-    return true;
+    if (!ok)
+        undo(s, before);
+    errno = err;
+    return ok;
 }
 
 /* ---- inherited ---- */

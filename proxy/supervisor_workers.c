@@ -11,12 +11,14 @@
 #include <errno.h>
 #include <signal.h>
 #include <sys/prctl.h>
+#include <sys/socket.h>
 #include <sys/wait.h>
 
 #include "admin/admin.h"
 #include "core/crypto.h"
 #include "core/loop.h"
 #include "policy/policy.h"
+#include "proxy/canary.h"
 #include "proxy/pool.h"
 #include "proxy/supervisor_parts.h"
 
@@ -28,6 +30,7 @@
 #define BACKOFF_MS 100
 #define BACKOFF_MAX_MS 5000
 #define RECORDER_STOP_MS 5000
+#define LAST_WORDS_S 5
 
 uint64_t supervisor_clock(void)
 {
@@ -75,7 +78,8 @@ static void become_child(struct supervisor *sup, const char *role, unsigned inde
     (void)setpgid(0, 0); /* a signal to the group is the supervisor's: twice would mean "at once" */
     close(sup->signal_fd);
     close(sup->alive[1]);
-    control_close_in_child(sup);
+    control_drop_all(sup);
+    unix_sockets_close_in_child(sup, role[0] == 'r');
     if (sup->notify_fd >= 0)
         close(sup->notify_fd);
     crypto_after_fork();
@@ -106,6 +110,7 @@ NORETURN static void run_worker(struct supervisor *sup, struct generation *g, un
     int status;
 
     become_child(sup, "worker", index, slot);
+    canary_set(canary_new());
     apply_log_settings(g->conf);
     sockets_close_others(&sup->sockets, sockets, count, -1);
     status = worker_main(&task);
@@ -113,19 +118,27 @@ NORETURN static void run_worker(struct supervisor *sup, struct generation *g, un
     exit(status);
 }
 
-NORETURN static void run_recorder(struct supervisor *sup, const struct config *conf, int slot)
+NORETURN static void run_recorder(struct supervisor *sup, const struct config *conf, int handover_fd)
 {
     const struct bound *admin = sockets_find_admin(&sup->sockets, conf);
-    int admin_fd = admin != NULL ? admin->fd[0] : -1;
+    const struct recorder_task task = { .state = sup->state,
+                                        .conf = conf,
+                                        .admin_fd = admin != NULL ? admin->fd[0] : -1,
+                                        .query_fd = sup->query.fd,
+                                        .handover_fd = handover_fd,
+                                        .supervisor_fd = sup->alive[0],
+                                        .owner = geteuid(),
+                                        .each_turn = seccomp_report };
 
-    become_child(sup, "recorder", 0, slot);
+    become_child(sup, "recorder", 0, sup->recorder.slot);
+    canary_set(canary_new());
     apply_log_settings(conf);
-    sockets_close_others(&sup->sockets, NULL, 0, admin_fd);
+    sockets_close_others(&sup->sockets, NULL, 0, task.admin_fd);
     (void)sandbox_raise_descriptors();
     if (sandbox_enter(conf, SECCOMP_RECORDER) != SANDBOX_OK)
         exit(EXIT_CONFIG);
     sandbox_seal(conf, SECCOMP_RECORDER);
-    exit(recorder_main(sup->state, conf, admin_fd, sup->alive[0], seccomp_report));
+    exit(recorder_main(&task));
 }
 
 static void forked(struct supervisor *sup, struct child *c, pid_t pid)
@@ -164,6 +177,7 @@ static void start_worker(struct supervisor *sup, struct generation *g, unsigned 
 static void start_recorder(struct supervisor *sup)
 {
     struct generation *g = generation_in(sup, GENERATION_CURRENT);
+    int pair[2];
     pid_t pid;
 
     if (g == NULL)
@@ -179,10 +193,15 @@ static void start_recorder(struct supervisor *sup)
         sup->recorder.restart_ms = sup->now_ms + BACKOFF_MAX_MS;
         return;
     }
+    if (socketpair(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, pair) != 0)
+        pair[0] = pair[1] = -1; /* then a replacement for `query` needs a new recorder */
+    sup->to_recorder = pair[0];
     pid = fork();
     if (pid == 0)
-        run_recorder(sup, g->conf, sup->recorder.slot);
+        run_recorder(sup, g->conf, pair[1]);
     forked(sup, &sup->recorder, pid);
+    if (pair[1] >= 0)
+        close(pair[1]);
     if (pid > 0)
         log_set_sink(sink_to_ring, sup->state);
 }
@@ -194,6 +213,43 @@ void recorder_stop(struct supervisor *sup)
     sup->recorder_stopping = true;
     sup->recorder_kill_ms = sup->now_ms + RECORDER_STOP_MS;
     (void)kill(sup->recorder.pid, SIGTERM);
+}
+
+/* The lines may come from a compromised worker, so an unprivileged process reads and prints them. */
+NORETURN static void tell_last_words(struct supervisor *sup, const struct config *conf, int slot)
+{
+    struct buf line;
+
+    become_child(sup, "recorder", 0, slot);
+    (void)signal(SIGALRM, SIG_DFL);
+    (void)alarm(LAST_WORDS_S);
+    if (conf != NULL && sandbox_enter(conf, SECCOMP_RECORDER) == SANDBOX_OK)
+        sandbox_seal(conf, SECCOMP_RECORDER);
+    buf_init(&line, LOG_LINE_MAX);
+    while (state_log_read(sup->state, &line)) {
+        fprintf(stderr, SLICE_FMT, SLICE_ARG(buf_slice(&line)));
+        buf_reset(&line);
+    }
+    exit(0);
+}
+
+void last_words(struct supervisor *sup)
+{
+    const struct config *conf = NULL;
+    int slot = -1;
+    pid_t pid;
+
+    if (sup->state != NULL && state_log_waits(sup->state))
+        slot = state_slot_take(sup->state, ROLE_RECORDER, 0, 0);
+    if (slot < 0)
+        return;
+    for (size_t i = 0; i < GENERATIONS && conf == NULL; i++)
+        conf = sup->generation[i] != NULL ? sup->generation[i]->conf : NULL;
+    pid = fork();
+    if (pid == 0)
+        tell_last_words(sup, conf, slot);
+    while (pid > 0 && waitpid(pid, NULL, 0) < 0 && errno == EINTR)
+        ;
 }
 
 /* ---- generations ---- */
@@ -313,7 +369,9 @@ static void make_current(struct supervisor *sup, struct generation *g)
 {
     struct generation *old = generation_in(sup, GENERATION_CURRENT);
 
-    gauge_set(M_GENERATION, g->number); /* first: by this the old workers know that they are replaced */
+    state_generation_set(sup->state,
+                         g->number); /* first: by this the old workers know that they are replaced */
+    gauge_set(M_GENERATION, g->number);
     if (old != NULL)
         drain(old);
     g->phase = GENERATION_CURRENT;
@@ -385,8 +443,10 @@ static void worker_gone(struct supervisor *sup, struct generation *g, unsigned i
     struct child *c = &g->worker[index];
     bool clean = WIFEXITED(status) && WEXITSTATUS(status) == 0;
 
-    if (!clean || g->phase != GENERATION_DRAINING)
+    if (!clean || g->phase != GENERATION_DRAINING) {
         log_death("worker", g->number, index, c, status);
+        facts_note_death(sup);
+    }
     state_slot_release(sup->state, c->slot);
     c->slot = -1;
     c->pid = 0;
@@ -402,8 +462,13 @@ static void recorder_gone(struct supervisor *sup, int status)
 {
     struct child *c = &sup->recorder;
 
-    if (!sup->recorder_stopping)
+    if (!sup->recorder_stopping) {
         log_death("recorder", 0, 0, c, status);
+        facts_note_death(sup);
+    }
+    if (sup->to_recorder >= 0)
+        close(sup->to_recorder);
+    sup->to_recorder = -1;
     state_slot_release(sup->state, c->slot);
     c->slot = -1;
     c->pid = 0;

@@ -144,7 +144,7 @@ static void drain(struct process *p)
     if (w->draining)
         return;
     w->draining = true;
-    w->replaced = state_gauge_sum(w->state, M_GENERATION) > w->generation;
+    w->replaced = state_generation(w->state) > w->generation;
     state_set_draining(w->state, state_my_slot(w->state));
     log_msg(LOG_LEVEL_INFO, "draining", "%zu sessions are left", w->session_count);
     for (size_t i = 0; i < w->listener_count; i++)

@@ -1,7 +1,7 @@
 /*
  * clients.c - what is known of each client address: connections, rates, abuse points, bans.
  *
- * A table of fixed size: a seeded hash names a set of eight entries, a shard of sets has one robust lock.
+ * A table of fixed size: a seeded hash names a set of eight entries, a shard of sets has one lock.
  * Nothing waits for a lock: after a bounded number of tries the caller goes on without the table, counted.
  * A shard whose owner died is cleared, because its entries may be half written.
  *
@@ -43,7 +43,7 @@ static struct place place_of(const struct state *s, const struct addr *client)
     memset(&p, 0, sizeof(p));
     memcpy(p.key.ip, a.ip, sizeof(p.key.ip));
     p.key.family = a.family;
-    hash = siphash(s->sh->seed, a.ip, sizeof(p.key.ip)) ^ a.family;
+    hash = siphash(s->seed, a.ip, sizeof(p.key.ip)) ^ a.family;
     p.shard = (size_t)(hash % CLIENT_SHARDS);
     set = p.shard * per_shard + (size_t)(hash / CLIENT_SHARDS % per_shard);
     p.first = set * CLIENT_WAYS;
@@ -59,7 +59,7 @@ static bool same_client(const struct client *a, const struct client *b)
 /* Connections over all processes. */
 static unsigned connections(const struct state *s, size_t entry)
 {
-    uint64_t slots = s->sh->taken;
+    uint64_t slots = s->processes->taken & WORKER_SLOTS;
     unsigned n = 0;
 
     while (slots != 0)
@@ -70,7 +70,7 @@ static unsigned connections(const struct state *s, size_t entry)
 static void clear_shard(struct state *s, size_t shard)
 {
     size_t n = s->client_sets / CLIENT_SHARDS * CLIENT_WAYS;
-    uint64_t slots = s->sh->taken;
+    uint64_t slots = s->processes->taken & WORKER_SLOTS;
 
     memset(&s->clients[shard * n], 0, n * sizeof(struct client));
     while (slots != 0) {
@@ -85,7 +85,7 @@ static bool lock_place(struct state *s, const struct place *p)
 {
     bool died;
 
-    if (!shard_lock(p->lock, &died)) {
+    if (!shard_lock(&s->locker, p->lock, &died)) {
         count(M_LIMIT_TABLE_FULL);
         return false;
     }
@@ -156,6 +156,18 @@ static bool rate_allows(uint64_t *tat_us, const struct config_rate *rate, uint64
     return true;
 }
 
+static uint64_t ban_end(const struct config_limits *lim, uint64_t now_ms)
+{
+    return lim->ban_for_ms > UINT64_MAX - now_ms ? UINT64_MAX : now_ms + lim->ban_for_ms;
+}
+
+/* A ban never lasts longer than one that begins now: a reload may have shortened bans, or the value is forged. */
+static bool is_banned(struct client *c, const struct config_limits *lim, uint64_t now_ms)
+{
+    c->ban_until_ms = min_u64(c->ban_until_ms, ban_end(lim, now_ms));
+    return c->ban_until_ms > now_ms;
+}
+
 enum admit state_client_enter(struct state *s, const struct addr *client, const struct config_limits *lim,
                               uint64_t now_ms, bool *counted)
 {
@@ -170,7 +182,7 @@ enum admit state_client_enter(struct state *s, const struct addr *client, const 
     c = find_or_make(s, &p, now_ms, &entry);
     if (c == NULL)
         goto out;
-    if (lim->ban_points > 0 && c->ban_until_ms > now_ms)
+    if (lim->ban_points > 0 && is_banned(c, lim, now_ms))
         result = ADMIT_BANNED;
     else if (connections(s, entry) >= lim->connections_per_client ||
              *count_of(s, s->my_slot, entry) == UINT16_MAX)
@@ -267,9 +279,9 @@ bool state_client_abuse(struct state *s, const struct addr *client, unsigned poi
     if (!lock_place(s, &p))
         return false;
     c = find_or_make(s, &p, now_ms, &entry);
-    if (c != NULL && c->ban_until_ms <= now_ms &&
+    if (c != NULL && !is_banned(c, lim, now_ms) &&
         add_points(c, points, lim->ban_within_ms, now_ms) >= lim->ban_points) {
-        c->ban_until_ms = lim->ban_for_ms > UINT64_MAX - now_ms ? UINT64_MAX : now_ms + lim->ban_for_ms;
+        c->ban_until_ms = ban_end(lim, now_ms);
         memset(c->points, 0, sizeof(c->points));
         begins = true;
     }

@@ -1,7 +1,7 @@
 /*
  * duplicates.c - hashes of messages whose 250 was lost, and the reply that was meant (RFC 1047).
  *
- * A small table of its own kind: sets of eight, robust locks, the entry that ends first gives way.  A hash
+ * A small table of its own kind: sets of eight, a lock a shard, the entry that ends first gives way.  A hash
  * that could not be stored or found means one delivery more, never one less.
  */
 #include "state/shared.h"
@@ -12,7 +12,7 @@ static struct duplicate *lock_set(struct state *s, const uint8_t hash[32], struc
     bool died;
 
     *lock = &s->sh->dup_lock[set % DUP_SHARDS];
-    if (!shard_lock(*lock, &died)) {
+    if (!shard_lock(&s->locker, *lock, &died)) {
         count(M_LIMIT_TABLE_FULL);
         return NULL;
     }
@@ -56,7 +56,7 @@ bool state_dup_find(struct state *s, const uint8_t hash[32], uint64_t now_ms, st
     for (size_t i = 0; i < DUP_WAYS && !found; i++) {
         if (set[i].until_ms <= now_ms || memcmp(set[i].hash, hash, 32) != 0)
             continue;
-        buf_put(reply, set[i].reply, min_size(set[i].len, STATE_DUP_REPLY_MAX));
+        buf_put(reply, set[i].reply, min_size(READ_ONCE(set[i].len), STATE_DUP_REPLY_MAX));
         found = true;
     }
     shard_unlock(lock);

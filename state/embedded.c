@@ -285,14 +285,12 @@ static bool lock_list(struct tables *t, size_t n)
     struct memory_list *l = &t->h->list[n];
     bool died;
 
-    if (!shard_lock(&t->h->list_lock[n].lock, &died)) {
+    if (!shard_lock(t->who, &t->h->list_lock[n].lock, &died)) {
         count(M_MEMORY_BUSY);
         return false;
     }
-    if (died) {
+    if (died)
         l->name[MEMORY_LIST_NAME - 1] = '\0';
-        l->evidence_next %= MEMORY_EVIDENCE;
-    }
     return true;
 }
 

@@ -49,7 +49,7 @@ static bool is_over(uint64_t word, uint32_t now)
 static _Atomic uint64_t *set_of(const struct state *s, const struct addr *client, uint32_t *tag)
 {
     struct addr a = addr_client(client);
-    uint64_t hash = siphash(s->sh->seed, a.ip, sizeof(a.ip)) ^ a.family;
+    uint64_t hash = siphash(s->seed, a.ip, sizeof(a.ip)) ^ a.family;
 
     *tag = (uint32_t)(hash >> 32) | 1u; /* never 0: that is a free word */
     return s->sh->handshake[hash % HANDSHAKE_SETS];

@@ -137,7 +137,9 @@ void memory_note(struct memory *m, enum memory_event event, const struct memory_
 
 int64_t memory_history_since(const struct memory *m)
 {
-    return m->tables->h->history_s;
+    int64_t since_s = m->tables->h->history_s, now_s = wall_now_s();
+
+    return since_s < 0 ? 0 : since_s < now_s ? since_s : now_s; /* forged, or the clock went back */
 }
 
 bool memory_shared_up(const struct memory *m)
@@ -158,6 +160,17 @@ struct memory_list *memory_list_at(struct memory *m, size_t n)
 void memory_list_give(struct memory *m, struct memory_list *l)
 {
     tables_list_give(m->tables, l);
+}
+
+void memory_list_copy(struct memory_list *out, const struct memory_list *l)
+{
+    memcpy(out, l, sizeof(*out));
+    out->name[sizeof(out->name) - 1] = '\0';
+    out->why[sizeof(out->why) - 1] = '\0';
+    for (size_t i = 0; i < MEMORY_EVIDENCE; i++)
+        out->evidence[i].text[sizeof(out->evidence[i].text) - 1] = '\0';
+    out->evidence_next %= MEMORY_EVIDENCE;
+    out->override = out->override <= OVERRIDE_OFF ? out->override : OVERRIDE_AUTO;
 }
 
 bool memory_list_claim(struct memory_list *l, uint32_t *due_s, int64_t now_s, uint32_t interval_s)

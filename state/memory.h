@@ -227,6 +227,12 @@ struct memory_list {
 struct memory_list *memory_list_take(struct memory *m, struct slice name);
 void memory_list_give(struct memory *m, struct memory_list *l);
 
+/*
+ * Copies a record, to show, send or store it after memory_list_give().  In the copy every text ends within its field
+ * and every enumeration has a valid value, whatever a hostile process wrote into the record.
+ */
+void memory_list_copy(struct memory_list *out, const struct memory_list *l);
+
 /* Takes the n-th record for reading and changing; NULL: there is none (or not now). */
 struct memory_list *memory_list_at(struct memory *m, size_t n);
 

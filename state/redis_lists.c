@@ -55,13 +55,17 @@ static int compare(const redisReply *reply, const struct memory_list *l)
 
 static void send_list(struct redis *r, const struct memory_list *l, const char *key)
 {
+    char why[sizeof(l->why)];
+
+    memcpy(why, l->why, sizeof(why));
+    why[sizeof(why) - 1] = '\0';
     redis_command(
         r, NULL, NULL,
         "HSET %s changed %llu demoted %u evil %u reason %u against %u demotions %u restored %u override %u "
         "until %u why %s",
         key, (unsigned long long)l->changed_ms, l->demoted_s, l->evil_s, (unsigned)l->reason,
         (unsigned)l->against, l->demotions, l->last_restored_s, (unsigned)l->override, l->override_until_s,
-        l->why);
+        why);
     redis_command(r, NULL, NULL, "EXPIRE %s %d", key, LIST_KEEP_S);
 }
 
@@ -135,7 +139,7 @@ out:
 /* Which of the proxies is this?  Another one after a restart. */
 static uint64_t proxy_id(const struct redis *r)
 {
-    return siphash(r->m->tables->h->seed, "proxy", 5);
+    return siphash(r->m->tables->seed, "proxy", 5);
 }
 
 static void on_evidence(redisAsyncContext *ac, void *answer, void *arg)

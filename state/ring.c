@@ -12,16 +12,14 @@
  * The eventfd is written only when the ring was empty: the writer publishes the head and then looks at
  * the tail, the reader publishes the tail and then looks at the head, both in one total order, so one
  * of them always sees the other.
+ *
+ * Hostile   The reader bounds the head and each length, and replaces control octets in a line.  So a compromised
+ *           worker can lie in its own lines, but it cannot add lines or send escapes to a terminal.
  */
 #include "state/shared.h"
 
 #define RING_MASK (RING_SIZE - 1)
 #define RECORD_HEAD sizeof(uint32_t)
-
-static char *ring_of(const struct state *s, int slot)
-{
-    return s->rings + (size_t)slot * RING_SIZE;
-}
 
 static void ring_put(char *ring, uint64_t at, const void *data, size_t len)
 {
@@ -41,19 +39,23 @@ static void ring_get(const char *ring, uint64_t at, void *data, size_t len)
     memcpy((char *)data + first, ring, len - first);
 }
 
+void ring_enter(struct state *s)
+{
+    s->head = s->owned->of[s->my_slot].slot.head;
+}
+
 void state_log(struct state *s, enum log_class cls, struct slice line)
 {
-    struct slot *sl;
-    char *ring;
-    uint64_t head, used, need = RECORD_HEAD + line.len;
+    uint64_t head = s->head, used, need = RECORD_HEAD + line.len;
     uint32_t len = (uint32_t)line.len;
+    const _Atomic uint64_t *tail;
+    char *ring;
 
     if (s->my_slot < 0 || line.len == 0 || line.len > LOG_LINE_MAX)
         return;
-    sl = &s->sh->slot[s->my_slot];
-    ring = ring_of(s, s->my_slot);
-    head = sl->head;
-    used = head - sl->tail;
+    ring = s->mine->of[s->my_slot].ring;
+    tail = &s->owned->of[RECORDER_SLOT].slot.tail[s->my_slot];
+    used = head - *tail;
     if (used > RING_SIZE || need > RING_SIZE - used ||
         (cls == LOG_CLASS_ACCEPTED && used + need > RING_SIZE / 4 * 3)) {
         count(M_LOG_DROPPED);
@@ -61,37 +63,47 @@ void state_log(struct state *s, enum log_class cls, struct slice line)
     }
     ring_put(ring, head, &len, sizeof(len));
     ring_put(ring, head + RECORD_HEAD, line.ptr, line.len);
-    sl->head = head + need;
-    if (sl->tail == head)
+    s->head = head + need;
+    s->mine->of[s->my_slot].slot.head = s->head;
+    if (*tail == head)
         wake(s->log_fd);
+}
+
+/* One record stays one line, whatever the process wrote into it. */
+static void clean(char *line, size_t len)
+{
+    for (size_t i = 0; i < len; i++) {
+        if (((unsigned char)line[i] < ' ' && !(line[i] == '\n' && i + 1 == len)) || line[i] == 0x7f)
+            line[i] = '?';
+    }
 }
 
 static bool ring_empty(const struct state *s, unsigned slot)
 {
-    const struct slot *sl = &s->sh->slot[slot];
-
-    return sl->head == sl->tail;
+    return s->owned->of[slot].slot.head == s->owned->of[RECORDER_SLOT].slot.tail[slot];
 }
 
 /* One record of this ring into out; false if it is empty. */
 static bool read_ring(struct state *s, int slot, struct buf *out)
 {
-    struct slot *sl = &s->sh->slot[slot];
-    uint64_t head = sl->head, tail = sl->tail;
+    _Atomic uint64_t *taken = &s->mine->of[RECORDER_SLOT].slot.tail[slot];
+    uint64_t head = s->owned->of[slot].slot.head, tail = *taken;
+    const char *ring = s->owned->of[slot].ring;
     uint32_t len = 0;
     char line[LOG_LINE_MAX];
 
     if (head == tail)
         return false;
     if (head - tail >= RECORD_HEAD && head - tail <= RING_SIZE)
-        ring_get(ring_of(s, slot), tail, &len, sizeof(len));
+        ring_get(ring, tail, &len, sizeof(len));
     if (len == 0 || len > LOG_LINE_MAX || len > head - tail - RECORD_HEAD) {
-        sl->tail = head; /* cannot be: the writer's memory went wrong; start again behind it */
+        *taken = head; /* cannot be: the writer's memory went wrong; start again behind it */
         return false;
     }
-    ring_get(ring_of(s, slot), tail + RECORD_HEAD, line, len);
+    ring_get(ring, tail + RECORD_HEAD, line, len);
+    clean(line, len);
     buf_put(out, line, len);
-    sl->tail = tail + RECORD_HEAD + len;
+    *taken = tail + RECORD_HEAD + len;
     return true;
 }
 
@@ -104,6 +116,15 @@ bool state_log_read(struct state *s, struct buf *out)
             s->next_ring = (slot + 1) % STATE_SLOTS; /* a noisy process must not starve the others */
             return true;
         }
+    }
+    return false;
+}
+
+bool state_log_waits(const struct state *s)
+{
+    for (unsigned slot = 0; slot < STATE_SLOTS; slot++) {
+        if (!ring_empty(s, slot))
+            return true;
     }
     return false;
 }

@@ -1,8 +1,9 @@
 /*
  * rule_counts.c - how often each rule of the policy matched, over all processes and generations.
  *
- * A record a name, made by the supervisor before the fork.  None is ever given back: what a counter has said
- * it goes on saying when a rule leaves the file and returns.
+ * The supervisor makes one record for each name before the fork.  The names lie in the memory of each process
+ * (struct names); the counts are shared.  Records are never freed, so that a counter continues when a rule
+ * leaves the file and returns.
  *
  * Limits  STATE_RULES names in the life of a supervisor; further ones are not counted.
  */
@@ -10,24 +11,22 @@
 
 int state_rule_find(const struct state *s, const char *name)
 {
-    for (uint32_t i = 0; i < s->sh->rules; i++) {
-        if (strcmp(s->sh->rule[i].name, name) == 0)
-            return (int)i;
+    for (int i = 0; i < s->names.rules; i++) {
+        if (strcmp(s->names.rule[i], name) == 0)
+            return i;
     }
     return -1;
 }
 
 int state_rule(struct state *s, const char *name)
 {
-    uint32_t next = s->sh->rules;
     size_t len = strlen(name);
     int found = state_rule_find(s, name);
 
-    if (found >= 0 || next == STATE_RULES || len > STATE_RULE_NAME_MAX)
+    if (found >= 0 || s->names.rules == STATE_RULES || len > STATE_RULE_NAME_MAX)
         return found;
-    memcpy(s->sh->rule[next].name, name, len + 1);
-    s->sh->rules = next + 1;
-    return (int)next;
+    memcpy(s->names.rule[s->names.rules], name, len + 1);
+    return s->names.rules++;
 }
 
 void state_rule_count(struct state *s, int rule, bool monitored)

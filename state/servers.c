@@ -428,7 +428,7 @@ void state_waiting_since(struct state *s, int upstream, uint64_t oldest_ms)
 /* The slot with the oldest waiter, `but` left out; -1 if none waits. */
 static int oldest_waiter(const struct state *s, int upstream, int but, uint64_t *since_ms)
 {
-    uint64_t slots = s->sh->taken;
+    uint64_t slots = s->processes->taken;
     int found = -1;
 
     *since_ms = 0;
@@ -483,14 +483,22 @@ void state_wake_drain(struct state *s)
 
 /* ---- a process is gone ---- */
 
-/* True: it held some. */
-static bool release_tickets(struct tickets *t, uint8_t mark)
+/* The ticket belongs to no worker: its owner is gone, or a hostile process forged it. */
+static bool is_orphan(const struct state *s, uint8_t ticket)
 {
-    unsigned width = width_of(t);
+    unsigned owner = ticket & (uint8_t)~TICKET_IDLE;
+
+    return ticket != 0 &&
+           (owner == 0 || owner > STATE_SLOTS || !(s->processes->taken & WORKER_SLOTS & 1ULL << (owner - 1)));
+}
+
+/* True: there were some.  The width can be forged, so all of them are looked at. */
+static bool release_orphans(const struct state *s, struct tickets *t)
+{
     bool freed = false;
 
-    for (unsigned i = 0; i < width; i++) {
-        if ((t->ticket[i] & (uint8_t)~TICKET_IDLE) != mark)
+    for (unsigned i = 0; i < STATE_TICKETS; i++) {
+        if (!is_orphan(s, t->ticket[i]))
             continue;
         t->ticket[i] = 0;
         freed = true;
@@ -499,15 +507,15 @@ static bool release_tickets(struct tickets *t, uint8_t mark)
 }
 
 /* The record stays, with health and keywords, for the process that replaces the dead one.  True: it had tickets. */
-static bool release_place(struct upstream_area *area, size_t i, int slot)
+static bool release_place(struct state *s, struct upstream_area *area, size_t i, int slot)
 {
     struct server_place *p = &area->place[i];
     bool freed;
 
     if (p->key == PLACE_FREE && p->users == 0)
         return false;
-    freed = release_tickets(&area->server[i].connections, (uint8_t)(slot + 1));
-    freed = release_tickets(&area->server[i].envelopes, (uint8_t)(slot + 1)) || freed;
+    freed = release_orphans(s, &area->server[i].connections);
+    freed = release_orphans(s, &area->server[i].envelopes) || freed;
     if (p->key == (uint64_t)(PLACE_EMPTYING + slot)) {
         wipe_server(&area->server[i]);
         p->key = PLACE_FREE;
@@ -526,7 +534,7 @@ void servers_release_slot(struct state *s, int slot)
             continue;
         area->waiting[slot] = 0;
         for (size_t i = 0; i < STATE_UPSTREAM_SERVERS; i++)
-            freed = release_place(area, i, slot) || freed;
+            freed = release_place(s, area, i, slot) || freed;
         if (freed)
             state_wake_waiter(s, u);
     }

@@ -1,20 +1,24 @@
 /*
- * shared.h - the layout of the shared memory; private to state/.
+ * shared.h - the layout of the memory that processes share; private to state/.
  *
- *     +--------+-------+-----------+-------+------------+-------------+---------------+-----------+
- *     | header | slots | upstreams | rules | duplicates | client locks| client entries| log rings |
- *     +--------+-------+-----------+-------+------------+-------------+---------------+-----------+
- *                                                               connections: one page-aligned array a slot
+ * There are three mappings, which differ in who may write:
  *
- * Everything that more than one process writes is an atomic, or lies under a robust lock that is tried
- * a bounded number of times.  A layout version leads, so that a foreign mapping is never taken for ours.
- * A process may die between any two instructions: each datum is either one atomic word, or published by
- * one, or cleared together with its shard by whoever finds the dead owner's lock.
+ *     owned           The supervisor writes the process table.  The process in a slot writes the slot and its log
+ *                     ring; the supervisor resets them.  All processes read all of it (owned.c).
+ *     shared          All processes write: servers, rules, duplicates, clients, and for each slot a page-aligned
+ *                     array of its connections.
+ *     memory tables   All processes write: tables.h.
+ *
+ * Hostile   A compromised worker can write anything into the last two mappings and into its own slot, at any
+ *           moment.  So every index, length, divisor and text is read once (READ_ONCE, or an atomic load) and
+ *           bounded by its constant where it is read.  Names, seeds and sizes are not in shared memory: they lie
+ *           in struct state, which each process inherits by fork.
+ * Killed    A process may die between any two instructions.  So each datum is one atomic word, or is published by
+ *           one, or is cleared with its shard by the process that finds the lock of the dead owner.
  */
 #ifndef STATE_SHARED_H
 #define STATE_SHARED_H
 
-#include <pthread.h>
 #include <stdatomic.h>
 
 #include "state/state.h"
@@ -22,7 +26,7 @@
 #define STATE_MAGIC 0x676c6163u /* "glac" */
 #define STATE_LAYOUT 4u
 
-#define RING_SIZE (256u * 1024u) /* a power of two */
+#define RING_SIZE (256u * 1024u) /* a power of two, whole pages */
 #define LOCK_TRIES 400           /* some ten microseconds */
 
 #define CLIENT_SHARDS 256
@@ -36,19 +40,57 @@
 #define HANDSHAKE_SETS 2048
 #define HANDSHAKE_WAYS 8
 
-struct slot {
+/* ---- owned ---- */
+
+struct process {
     _Atomic uint32_t role; /* enum state_role; written last when taken, first when released */
     _Atomic uint32_t generation, index;
     _Atomic int32_t pid;
+    _Atomic uint64_t start; /* number of this start, unique in the life of the supervisor; 0: the slot is free */
+};
+
+#define FACTS_WORDS ((sizeof(struct state_facts) + 7) / 8)
+
+struct process_table {
+    _Atomic uint64_t taken;      /* one bit a slot */
+    _Atomic uint32_t generation; /* of the configuration in force */
+    struct process slot[STATE_SLOTS];
+    _Atomic uint64_t version; /* facts[version % 2] is whole; the other half is the next one */
+    _Atomic uint64_t facts[2][FACTS_WORDS];
+};
+
+#define SUPERVISOR_SLOT 0
+#define RECORDER_SLOT 1
+#define WORKER_SLOTS (~(uint64_t)3) /* as bits */
+
+struct slot {
     _Atomic uint32_t draining;
     _Atomic uint64_t heartbeat_ms;
 
-    /* The log ring's edges, in octets ever written and ever read; the octets lie in ring_of(). */
-    _Alignas(64) _Atomic uint64_t head; /* by the slot's process only */
-    _Alignas(64) _Atomic uint64_t tail; /* by the recorder only */
+    /* Edges of log rings, in octets ever written to and ever read from them. */
+    _Alignas(64) _Atomic uint64_t head;              /* of the ring of this slot */
+    _Alignas(64) _Atomic uint64_t tail[STATE_SLOTS]; /* of all rings; used in the recorder's slot only */
 
     _Alignas(64) _Atomic uint64_t metrics[METRIC_COUNT];
 };
+
+struct owned {
+    struct process_table processes;
+    _Alignas(4096) struct {
+        struct slot slot;
+        _Alignas(4096) char ring[RING_SIZE];
+    } of[STATE_SLOTS];
+};
+
+_Static_assert(sizeof(struct owned) % 4096 == 0, "each slot has pages of its own");
+
+/* owned.c: makes both mappings.  False with errno. */
+bool owned_map(struct state *s) MUST_USE;
+void owned_unmap(struct state *s);
+/* In a child: from now on the process can write only this slot. */
+void owned_confine(struct state *s, int slot);
+
+/* ---- shared ---- */
 
 struct tickets {
     _Atomic uint32_t widest;               /* largest cap ever asked for: no ticket lies behind it */
@@ -107,8 +149,7 @@ struct upstream_name { /* of an area; only the supervisor changes it, children h
 };
 
 struct rule_count {
-    char name[STATE_RULE_NAME_MAX + 1]; /* written before `rules` counts it */
-    _Atomic uint64_t matched[2];        /* enforced, monitored */
+    _Atomic uint64_t matched[2]; /* enforced, monitored */
 };
 
 struct client {     /* one cache line, under its shard's lock */
@@ -122,7 +163,7 @@ struct client {     /* one cache line, under its shard's lock */
 };
 
 struct shard_lock {
-    _Alignas(64) pthread_mutex_t mutex;
+    _Alignas(64) _Atomic uint64_t owner; /* 0 free; else locker.word of the owner */
 };
 
 struct duplicate {
@@ -134,11 +175,7 @@ struct duplicate {
 
 struct shared {
     uint32_t magic, layout;
-    _Atomic uint64_t taken; /* one bit a slot */
-    uint64_t seed[2];       /* of the client table: peers must not choose their set */
-    struct slot slot[STATE_SLOTS];
     struct upstream_area upstream[STATE_UPSTREAMS];
-    _Atomic uint32_t rules; /* records of `rule` in use */
     struct rule_count rule[STATE_RULES];
     struct shard_lock dup_lock[DUP_SHARDS];
     struct duplicate dup[DUP_SETS][DUP_WAYS];
@@ -147,17 +184,41 @@ struct shared {
     _Atomic uint64_t handshake[HANDSHAKE_SETS][HANDSHAKE_WAYS]; /* handshakes.c */
 };
 
+/* ---- of a process ---- */
+
+/* The identity with which a process takes locks. */
+struct locker {
+    const struct process_table *processes; /* NULL before state_slot_enter(): then no owner counts as dead */
+    uint64_t word;                         /* start << 8 | slot + 1 */
+};
+
+#define LOCKER_NO_SLOT UINT64_MAX /* word of a process without a slot */
+
+/* Names of records.  The supervisor makes them before the fork, so each process has a copy of its own. */
+struct names {
+    char (*rule)[STATE_RULE_NAME_MAX + 1];
+    int rules; /* how many may be in use, from the first */
+};
+
 struct tables; /* tables.h */
 
 struct state {
     struct shared *sh;
-    struct tables *tables; /* what is remembered: a mapping of its own */
+    struct tables *tables;      /* what is remembered: a mapping of its own */
+    const struct owned *owned;  /* read-only */
+    struct owned *mine;         /* the same memory, writable: all of it in the supervisor, one slot elsewhere */
+    const struct process_table *processes; /* &owned->processes */
+    pid_t supervisor;
+    uint64_t starts; /* supervisor: number of the last one */
+    struct locker locker;
+    struct names names;
     size_t mapped;
+    uint64_t seed[2];   /* of the client table: peers must not choose their set */
     size_t client_sets; /* a multiple of CLIENT_SHARDS; each of CLIENT_WAYS entries */
     struct client *clients;
     char *connections; /* STATE_SLOTS arrays of uint16_t, connections_stride octets each */
     size_t connections_stride;
-    char *rings;
+    uint64_t head; /* of our log ring; the copy in the slot is for the reader */
     int log_fd;
     int wake_fd[STATE_SLOTS];
     int my_slot;                                    /* -1 before state_slot_enter */
@@ -182,6 +243,11 @@ static inline int next_slot(uint64_t *set)
 struct server *server_at(const struct state *s, int server); /* NULL: there is no such number */
 void servers_release_slot(struct state *s, int slot);        /* gives back what a dead process held */
 
+static inline bool slot_valid(int slot)
+{
+    return slot >= 0 && slot < STATE_SLOTS;
+}
+
 /* server_health.c */
 void keywords_unpack(uint64_t bits, struct state_keywords *out);
 
@@ -191,13 +257,15 @@ void keywords_recall(const struct state *s, int upstream, struct server *sv, con
 /* clients.c */
 void clients_release_slot(struct state *s, int slot);
 
+/* ring.c: continues the ring where the last process in this slot stopped. */
+void ring_enter(struct state *s);
+
 /*
  * Takes a shard's lock without waiting: false after LOCK_TRIES.  *owner_died: the last owner was killed
- * while it held the lock, so the caller must clear the shard before it uses it.
+ * while it held the lock, so the caller must clear the shard before it uses it.  The supervisor must not call it.
  */
-bool shard_lock(struct shard_lock *l, bool *owner_died) MUST_USE;
+bool shard_lock(const struct locker *who, struct shard_lock *l, bool *owner_died) MUST_USE;
 void shard_unlock(struct shard_lock *l);
-void shard_lock_init(struct shard_lock *l);
 
 /* Writes 1 to an eventfd; a full counter is fine, it is readable then anyway. */
 void wake(int fd);

@@ -28,6 +28,8 @@
 #define ROWS_A_TRANSACTION 20000
 #define BUSY_MS 2000
 #define MESSAGE_MAX 400
+#define BUSY_WAITS 5000 /* waits for locks in one pass; only a forged owner keeps a lock for long */
+#define BUSY_WAIT_US 100
 
 struct snapshot {
     struct state *st;
@@ -47,6 +49,7 @@ struct snapshot {
     int64_t gen;
     bool keywords_failed;
     struct stat file; /* what is open */
+    unsigned waits;   /* for locks, in this pass */
 };
 
 static const enum table_id stored[] = { TABLE_SEEN, TABLE_STANDING, TABLE_GREY };
@@ -311,20 +314,30 @@ static int write_rows(struct snapshot *s, sqlite3_stmt *q, enum table_id id, con
     return err == SQLITE_DONE ? SQLITE_OK : err;
 }
 
+/* Waits for a busy lock.  Once the pass has used up its waits, it leaves these sets to the next pass. */
+static void wait_for_lock(struct snapshot *s, enum table_id id, size_t *set)
+{
+    const struct timespec ts = { 0, BUSY_WAIT_US * 1000 };
+
+    if (s->waits == BUSY_WAITS) {
+        *set = tables_collect_end(s->t, id, *set);
+        return;
+    }
+    s->waits++;
+    nanosleep(&ts, NULL);
+}
+
 static int write_table(struct snapshot *s, sqlite3_stmt *q, enum table_id id, bool all, int64_t now_s)
 {
     char *rows = xmalloc(TABLE_COLLECT_SETS * TABLE_WAYS * s->t->table[id].size);
-    size_t set = 0, written = 0, tries = 0;
+    size_t set = 0, written = 0;
     int err = SQLITE_OK;
 
     while (set < s->t->table[id].sets && err == SQLITE_OK) {
         size_t before = set, n = tables_collect(s->t, id, &set, all, now_s, rows);
 
-        tries = set == before ? tries + 1 : 0;
-        if (tries > 0) { /* somebody has the lock: it is never for long */
-            struct timespec ts = { 0, 100000 };
-
-            nanosleep(&ts, NULL);
+        if (set == before) {
+            wait_for_lock(s, id, &set);
             continue;
         }
         err = write_rows(s, q, id, rows, n);
@@ -370,7 +383,7 @@ static int write_lists(struct snapshot *s)
         if (l == NULL)
             continue;
         copy = xmalloc(sizeof(*copy));
-        memcpy(copy, l, sizeof(*copy));
+        memory_list_copy(copy, l);
         tables_list_give(s->t, l);
         err = write_list(s, copy);
         free(copy);
@@ -435,6 +448,7 @@ static void write_pass(struct snapshot *s)
     }
     if (s->db == NULL && !open_db(s))
         return;
+    s->waits = 0;
     full = now_s >= s->full_s;
     if (full)
         s->gen = now_s;

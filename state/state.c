@@ -1,5 +1,5 @@
 /*
- * state.c - the shared mapping: made, divided, given back; locks and wake-ups.
+ * state.c - the shared mapping: made, divided, given back; names, wake-ups.
  *
  * The mapping is anonymous and shared: it lives exactly as long as the processes that inherited it, and
  * memory that nobody touched costs nothing, so the tables may be generous.
@@ -21,45 +21,6 @@
 static size_t round_up(size_t n, size_t unit)
 {
     return (n + unit - 1) / unit * unit;
-}
-
-void shard_lock_init(struct shard_lock *l)
-{
-    pthread_mutexattr_t attr;
-
-    pthread_mutexattr_init(&attr);
-    pthread_mutexattr_setpshared(&attr, PTHREAD_PROCESS_SHARED);
-    pthread_mutexattr_setrobust(&attr, PTHREAD_MUTEX_ROBUST);
-    BUG_ON(pthread_mutex_init(&l->mutex, &attr) != 0);
-    pthread_mutexattr_destroy(&attr);
-}
-
-bool shard_lock(struct shard_lock *l, bool *owner_died)
-{
-    int err;
-
-    *owner_died = false;
-    for (int i = 0; i < LOCK_TRIES; i++) {
-        err = pthread_mutex_trylock(&l->mutex);
-        if (err == 0)
-            return true;
-        if (err == EOWNERDEAD) {
-            pthread_mutex_consistent(&l->mutex);
-            *owner_died = true;
-            return true;
-        }
-        if (err != EBUSY)
-            return false;
-#if defined(__x86_64__) || defined(__i386__)
-        __builtin_ia32_pause();
-#endif
-    }
-    return false;
-}
-
-void shard_unlock(struct shard_lock *l)
-{
-    pthread_mutex_unlock(&l->mutex);
 }
 
 void wake(int fd)
@@ -85,7 +46,7 @@ static bool open_eventfds(struct state *s)
 static bool map_memory(struct state *s, size_t clients)
 {
     size_t fixed = round_up(sizeof(struct shared), PAGE);
-    size_t table, rings = (size_t)STATE_SLOTS * RING_SIZE;
+    size_t table;
     char *mem;
 
     clients = min_size(max_size(clients, CLIENTS_MIN), CLIENTS_MAX);
@@ -93,14 +54,13 @@ static bool map_memory(struct state *s, size_t clients)
     clients = s->client_sets * CLIENT_WAYS;
     table = round_up(clients * sizeof(struct client), PAGE);
     s->connections_stride = round_up(clients * sizeof(uint16_t), PAGE);
-    s->mapped = fixed + table + STATE_SLOTS * s->connections_stride + rings;
+    s->mapped = fixed + table + STATE_SLOTS * s->connections_stride;
     mem = mmap(NULL, s->mapped, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     if (mem == MAP_FAILED)
         return false;
     s->sh = (struct shared *)(void *)mem;
     s->clients = (struct client *)(void *)(mem + fixed);
     s->connections = mem + fixed + table;
-    s->rings = s->connections + STATE_SLOTS * s->connections_stride;
     return true;
 }
 
@@ -110,7 +70,10 @@ struct state *state_new(size_t clients)
 
     _Static_assert(sizeof(struct client) == 64, "one cache line");
     s->my_slot = -1;
-    if (!open_eventfds(s) || !map_memory(s, clients) || (s->tables = tables_new(1)) == NULL) {
+    s->supervisor = getpid();
+    s->names.rule = xcalloc(STATE_RULES, sizeof(*s->names.rule));
+    if (!open_eventfds(s) || !map_memory(s, clients) || !owned_map(s) ||
+        (s->tables = tables_new(1)) == NULL) {
         log_msg(LOG_LEVEL_ERROR, "shared_memory", "Shared memory or its descriptors cannot be had: errno %d",
                 errno);
         state_free(s);
@@ -118,11 +81,9 @@ struct state *state_new(size_t clients)
     }
     s->sh->magic = STATE_MAGIC;
     s->sh->layout = STATE_LAYOUT;
-    random_bytes(s->sh->seed, sizeof(s->sh->seed));
-    for (size_t i = 0; i < CLIENT_SHARDS; i++)
-        shard_lock_init(&s->sh->client_lock[i]);
-    for (size_t i = 0; i < DUP_SHARDS; i++)
-        shard_lock_init(&s->sh->dup_lock[i]);
+    random_bytes(s->seed, sizeof(s->seed));
+    s->locker = (struct locker){ NULL, LOCKER_NO_SLOT };
+    tables_lock_as(s->tables, &s->locker);
     return s;
 }
 
@@ -145,6 +106,8 @@ void state_free(struct state *s)
     }
     if (s->sh != NULL)
         munmap(s->sh, s->mapped);
+    owned_unmap(s);
     tables_free(s->tables);
+    free(s->names.rule);
     free(s);
 }

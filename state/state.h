@@ -1,8 +1,10 @@
 /*
  * state.h - what the processes share, and nothing else is.
  *
- * One anonymous shared mapping, made by the supervisor before the first fork and inherited by all:
+ * Mappings, made by the supervisor before the first fork and inherited by all:
  *
+ *   processes  which process is in which slot, and facts that only the supervisor knows.  The supervisor writes
+ *              this part and the others can only read it, so it is the one part that can be trusted.
  *   slots      one a process (supervisor, recorder, workers): counters, gauges, heartbeat, log ring.
  *              One writer each.  The supervisor zeroes the gauges of a slot whose process is gone, so
  *              nothing leaks with a killed process; its counters are kept as part of the sum.
@@ -11,12 +13,16 @@
  *              EHLO.  Workers fill and free the records.
  *   rules      a record for each name of a rule: how often it matched.
  *   clients    a fixed-size table keyed by client address: connections now (by slot), rates, abuse points,
- *              bans.  Shards with robust locks that are tried a few times and then done without (counted).
+ *              bans.  Shards with locks that are tried a few times and then done without (counted).
  *   handshakes a word for each client whose TLS does not work with ours; no lock.
  *   duplicates hashes of messages whose 250 was lost (RFC 1047), when that guard is on.
  *   memory     what is remembered beyond a session: memory.h, in a mapping of its own.
  *
  * Nothing here waits: no call blocks or makes a system call, but for the eventfd that wakes a reader.
+ *
+ * Trust: a compromised worker can write anything into the shared part.  Supervisor, recorder and the other
+ * workers bound every count, index, length and text where they read it (shared.h).  The supervisor takes no
+ * lock there and follows no length or text.
  */
 #ifndef STATE_STATE_H
 #define STATE_STATE_H
@@ -51,18 +57,57 @@ int  state_slot_take(struct state *s, enum state_role role, unsigned generation,
 void state_slot_pid(struct state *s, int slot, pid_t pid);
 /* The process is gone: gauges, tickets, its connections in the client table.  Counters stay in the sum. */
 void state_slot_release(struct state *s, int slot);
-/* In the child after fork: from here on this process counts and logs into its slot. */
+/* The number of the configuration in force, 0 at first. */
+void state_generation_set(struct state *s, unsigned generation);
+
+/* In the process itself, after fork: from here on it counts, locks and logs as the process of this slot. */
 void state_slot_enter(struct state *s, int slot);
 
 struct state_slot_info {
     enum state_role role;
     unsigned        generation, index;
     pid_t           pid;
-    bool            draining;
-    uint64_t        heartbeat_ms; /* monotonic; 0: none yet */
+    bool            draining;     /* claimed by the process itself */
+    uint64_t        heartbeat_ms; /* the same; monotonic, 0: none yet */
 };
-bool state_slot_info(const struct state *s, int slot, struct state_slot_info *out); /* false: free */
-void state_set_draining(struct state *s, int slot);
+bool     state_slot_info(const struct state *s, int slot, struct state_slot_info *out); /* false: free */
+void     state_set_draining(struct state *s, int slot);
+unsigned state_generation(const struct state *s);
+
+/* Facts that only the supervisor knows.  The recorder shows them (`glacis status`). */
+
+#define STATE_TEXT 512
+#define STATE_LISTENERS 64
+
+enum state_phase { STATE_STARTING = 0, STATE_SERVING, STATE_STOPPING };
+
+struct state_refusal {       /* of a file that could not be loaded */
+    int64_t  since_s;        /* 0: there is none */
+    uint32_t errors;         /* 0: not counted */
+    char     first[STATE_TEXT]; /* of the errors: FILE:LINE:COLUMN: error: ... */
+};
+
+struct state_listener {
+    struct addr at;
+    uint32_t    sockets;
+    char        name[8]; /* smtp, smtps, admin */
+};
+
+struct state_facts {
+    int64_t  started_s, loaded_s;
+    uint32_t phase; /* enum state_phase */
+    uint32_t draining; /* generations */
+    uint32_t deaths;   /* workers and recorders that died within the last hour */
+    uint32_t last_good; /* 1: the last good file of an earlier run is in force */
+    char     config[STATE_TEXT]; /* path of the file; "": the environment */
+    struct state_refusal config_refused, groups_refused, certificates_refused;
+    uint32_t listeners;
+    struct state_listener listener[STATE_LISTENERS];
+};
+/* Supervisor: publishes all facts at once; called when one has changed. */
+void state_facts_set(struct state *s, const struct state_facts *facts);
+/* False (and zeros) before the first state_facts_set(). */
+bool state_facts_get(const struct state *s, struct state_facts *out) MUST_USE;
 
 /* One number of one slot (gauges of the status command). */
 uint64_t state_slot_metric(const struct state *s, int slot, enum metric m);
@@ -84,6 +129,7 @@ void *state_tls_share(struct state *s); /* STATE_TLS_SHARE octets for the ticket
 void state_log(struct state *s, enum log_class cls, struct slice line);  /* a complete line */
 /* Takes the next line of any slot into out; false if all are empty.  Recorder only. */
 bool state_log_read(struct state *s, struct buf *out);
+bool state_log_waits(const struct state *s); /* some ring holds a line */
 int  state_log_fd(const struct state *s); /* eventfd: readable when something may be there */
 
 /* ---- upstreams and the addresses of their servers ---- */

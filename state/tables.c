@@ -2,7 +2,7 @@
  * tables.c - the tables themselves: mapped, locked, found, given up, repaired, copied out.
  *
  * Untouched pages of the mapping cost nothing (MAP_NORESERVE), so the sizes are generous.  A set is chosen by
- * SipHash under a seed of the mapping over the 128-bit key, so nobody outside can aim at a set.
+ * SipHash under a secret seed over the 128-bit key, so that no outsider can aim at a set.
  */
 #include "state/tables.h"
 
@@ -26,6 +26,8 @@ static const struct {
 _Static_assert((1u << 20) / TABLE_WAYS / TABLE_SHARDS / TABLE_COLLECT_SETS <= 64, "a bit each in a shard");
 
 #define PAGE ((size_t)4096)
+
+static const struct locker no_slot = { NULL, LOCKER_NO_SLOT };
 
 static size_t round_page(size_t n)
 {
@@ -52,17 +54,14 @@ struct tables *tables_new(unsigned share)
         return NULL;
     }
     t->h = (struct tables_header *)(void *)mem;
+    t->who = &no_slot;
     for (int i = 0; i < TABLE_COUNT; i++) {
         t->table[i].entries = mem + at;
         at += round_page(t->table[i].sets * TABLE_WAYS * t->table[i].size);
-        for (int k = 0; k < TABLE_SHARDS; k++)
-            shard_lock_init(&t->h->shard[i][k].lock);
     }
-    for (int k = 0; k < MEMORY_LISTS; k++)
-        shard_lock_init(&t->h->list_lock[k].lock);
     t->h->magic = TABLES_MAGIC;
     t->h->layout = TABLES_LAYOUT;
-    random_bytes(t->h->seed, sizeof(t->h->seed));
+    random_bytes(t->seed, sizeof(t->seed));
     return t;
 }
 
@@ -72,6 +71,11 @@ void tables_free(struct tables *t)
         return;
     munmap(t->h, t->mapped);
     free(t);
+}
+
+void tables_lock_as(struct tables *t, const struct locker *who)
+{
+    t->who = who;
 }
 
 static struct entry *entry_at(const struct tables *t, enum table_id id, size_t n)
@@ -84,7 +88,7 @@ static bool lock_shard(struct tables *t, enum table_id id, struct table_shard *s
     uint64_t writing;
     bool died;
 
-    if (!shard_lock(&shard->lock, &died)) {
+    if (!shard_lock(t->who, &shard->lock, &died)) {
         count(M_MEMORY_BUSY);
         return false;
     }
@@ -98,7 +102,7 @@ static bool lock_shard(struct tables *t, enum table_id id, struct table_shard *s
 
 bool place_lock(struct tables *t, enum table_id id, const struct memory_key *key, struct place *p)
 {
-    uint64_t hash = siphash(t->h->seed, key->octets, sizeof(key->octets));
+    uint64_t hash = siphash(t->seed, key->octets, sizeof(key->octets));
     size_t shard = (size_t)(hash % TABLE_SHARDS), per_shard = t->table[id].sets / TABLE_SHARDS;
 
     p->t = t;
@@ -187,10 +191,17 @@ void place_write_end(struct place *p)
     atomic_store_explicit(&p->shard->writing, 0, memory_order_release);
 }
 
+size_t tables_collect_end(const struct tables *t, enum table_id id, size_t set)
+{
+    size_t per_shard = t->table[id].sets / TABLE_SHARDS;
+
+    return min_size(set + TABLE_COLLECT_SETS, (set / per_shard + 1) * per_shard);
+}
+
 size_t tables_collect(struct tables *t, enum table_id id, size_t *set, bool all, int64_t now_s, char *out)
 {
     size_t per_shard = t->table[id].sets / TABLE_SHARDS, shard = *set / per_shard, n = 0;
-    size_t end = min_size(*set + TABLE_COLLECT_SETS, (shard + 1) * per_shard);
+    size_t end = tables_collect_end(t, id, *set);
     struct table_shard *s = &t->h->shard[id][shard];
     uint64_t bit = bit_of(t, id, *set);
 

@@ -1,7 +1,7 @@
 /*
  * tables.h - fixed-size expiring hash tables in shared memory.  Private to state/ and its tests.
  *
- *     table    sets of TABLE_WAYS entries; a seeded hash of the key names the set; TABLE_SHARDS robust locks
+ *     table    sets of TABLE_WAYS entries; a seeded hash of the key names the set; TABLE_SHARDS locks
  *     entry    struct entry (key, expiry, worth), then the payload of its table
  *
  * Killed      Before an entry is written its number goes into shard.writing, after it 0: whoever finds the
@@ -73,7 +73,6 @@ struct table_shard {
 
 struct tables_header {
     uint32_t magic, layout;
-    uint64_t seed[2];
     _Atomic int64_t history_s; /* 0: not known yet */
     _Atomic uint32_t loaded;   /* the snapshot was read, or there is none */
     struct table_shard shard[TABLE_COUNT][TABLE_SHARDS];
@@ -83,6 +82,8 @@ struct tables_header {
 
 struct tables {
     struct tables_header *h;
+    const struct locker *who; /* the identity with which locks are taken: tables_lock_as() */
+    uint64_t seed[2];
     size_t mapped;
     struct {
         size_t size; /* octets of an entry */
@@ -96,6 +97,8 @@ extern const char *const table_names[TABLE_COUNT];
 /* `share`: sizes are divided by it (tests); 1 is the real thing.  NULL with errno. */
 struct tables *tables_new(unsigned share) MUST_USE;
 void tables_free(struct tables *t);
+/* Before this call locks are taken as a process without a slot (tests). */
+void tables_lock_as(struct tables *t, const struct locker *who);
 
 struct place { /* an entry under its shard's lock */
     struct tables *t;
@@ -124,6 +127,9 @@ void place_write_end(struct place *p);
  * sets: done.
  */
 size_t tables_collect(struct tables *t, enum table_id id, size_t *set, bool all, int64_t now_s, char *out);
+
+/* The set at which tables_collect() continues after the group that holds this one. */
+size_t tables_collect_end(const struct tables *t, enum table_id id, size_t set);
 
 /* Puts a stored entry back unless the key has one; keeps the older first time of the two. */
 void tables_restore(struct tables *t, enum table_id id, const struct entry *stored, int64_t now_s);

@@ -7,6 +7,8 @@
  * name alone: a resumed session counts as verified without a certificate, so one server of an upstream must not
  * be taken for another.
  */
+#include <sys/stat.h>
+
 #include <openssl/err.h>
 #include <openssl/x509v3.h>
 
@@ -38,10 +40,13 @@ static int on_new_session(SSL *ssl, SSL_SESSION *session)
 
 static bool load_ca(SSL_CTX *ctx, const char *ca)
 {
+    struct stat st;
+
     if (slice_eq(slice_str(ca), SLICE("system"))) {
         return SSL_CTX_set_default_verify_paths(ctx) == 1;
     }
-    return SSL_CTX_load_verify_file(ctx, ca) == 1;
+    return stat(ca, &st) == 0 && S_ISREG(st.st_mode) && /* opening a pipe could block for ever */
+           SSL_CTX_load_verify_file(ctx, ca) == 1;
 }
 
 struct tls_client *tls_client_new(const struct config_upstream *up, struct config_errors *errs)

@@ -10,6 +10,8 @@
  * before it is left out.  The same holds for tls.client_ca.
  */
 #include <errno.h>
+#include <fcntl.h>
+#include <sys/stat.h>
 
 #include <openssl/err.h>
 #include <openssl/pem.h>
@@ -21,12 +23,30 @@
 #define FILE_MAX (1u << 20)
 #define SOON_S (14 * 86400)
 
+/* Opens regular files only: opening a pipe could block the supervisor for ever. */
+static FILE *open_plain(const char *path)
+{
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+    struct stat st;
+    FILE *f = NULL;
+
+    if (fd < 0)
+        return NULL;
+    if (fstat(fd, &st) == 0 && !S_ISREG(st.st_mode))
+        errno = S_ISDIR(st.st_mode) ? EISDIR : EINVAL;
+    else
+        f = fdopen(fd, "rb");
+    if (f == NULL)
+        close(fd);
+    return f;
+}
+
 static bool read_file(const char *path, struct buf *out)
 {
     char mem[4096];
     size_t n;
     int err;
-    FILE *f = fopen(path, "rbe");
+    FILE *f = open_plain(path);
 
     buf_init(out, FILE_MAX);
     if (f == NULL) {

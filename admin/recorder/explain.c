@@ -4,6 +4,7 @@
  * It looks and changes nothing: no first time begins, nothing is counted, no triplet waits because of it.
  */
 #include "admin/explain.h"
+#include "admin/recorder/commands.h"
 
 /* The hexadecimal digits of a key. */
 static bool take_key(struct slice text, struct memory_key *key)
@@ -104,4 +105,9 @@ void explain_answer(const struct config *conf, struct state *st, struct slice ar
     } else {
         buf_put_str(out, "error\nExpected: explain client or explain memory\n");
     }
+}
+
+void query_explain(const struct recorder_view *v, const struct query_request *r)
+{
+    explain_answer(v->conf, v->st, r->args, r->out);
 }

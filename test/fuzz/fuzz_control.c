@@ -1,12 +1,13 @@
 /*
- * fuzz_control.c - the control socket: whatever is written to it, there is an answer or the end, and the
- * supervisor goes on.
+ * fuzz_control.c - the sockets `control` and `query`: whatever is written to them, there is an answer that a terminal
+ * can show, or the end, and supervisor and recorder go on.
  *
  * First octet: size of the pieces.  A line that says "reload" is left out: it would load the machine's own
  * configuration and fork.
  */
 #include <fcntl.h>
 
+#include "admin/recorder/query.h"
 #include "policy/policy.h"
 #include "proxy/supervisor_parts.h"
 
@@ -28,15 +29,20 @@ static struct config *load(void)
     return conf;
 }
 
+static void check_answer(struct slice answer)
+{
+    BUG_ON(answer.len > 0 && answer.ptr[answer.len - 1] != '\n');
+    for (size_t i = 0; i < answer.len; i++) {
+        BUG_ON((unsigned char)answer.ptr[i] < ' ' && answer.ptr[i] != '\n');
+    }
+}
+
 static void read_answer(int fd)
 {
     static char mem[1u << 20];
     ssize_t n = recv(fd, mem, sizeof(mem), MSG_DONTWAIT);
 
-    BUG_ON(n > 0 && mem[n - 1] != '\n');
-    for (ssize_t i = 0; i < n; i++) {
-        BUG_ON((unsigned char)mem[i] < ' ' && mem[i] != '\n');
-    }
+    check_answer(slice_of(mem, n > 0 ? (size_t)n : 0));
 }
 
 static void talk(struct supervisor *sup, struct slice said, size_t step)
@@ -63,6 +69,18 @@ static void talk(struct supervisor *sup, struct slice said, size_t step)
     close(fd[1]);
 }
 
+static void query(struct supervisor *sup, struct config *conf, struct slice line)
+{
+    const struct recorder_view view = { .st = sup->state, .conf = conf };
+    struct buf out;
+
+    buf_init(&out, QUERY_ANSWER_MAX);
+    query_run(&view, 0, slice_trim(slice_take(line, slice_find(line, '\n'))), &out);
+    BUG_ON(!buf_ok(&out) || out.len == 0);
+    check_answer(buf_slice(&out));
+    buf_fini(&out);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     static struct config *conf; /* immutable; one for all inputs */
@@ -76,12 +94,14 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     conf = conf != NULL ? conf : load();
     sup = xcalloc(1, sizeof(*sup));
     sup->state = state_new(64);
+    sup->to_recorder = sup->control.fd = sup->query.fd = -1;
     g.conf = conf;
     sup->generation[0] = &g;
     for (size_t i = 0; i < CONTROL_CLIENTS; i++) {
         sup->client[i].fd = -1;
     }
     talk(sup, slice_of(data + 1, size - 1), 1u + data[0]);
+    query(sup, conf, slice_of(data + 1, size - 1));
     state_free(sup->state);
     metrics_use(NULL);
     free(sup);

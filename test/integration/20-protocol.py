@@ -19,6 +19,7 @@ from cases import harness
 from cases import (bdat, commands, content, greeting, headers, limits, local,  # noqa: F401  (they register)
                    relay_control, replies, upstream)
 from cases.setups import SETUPS
+from checks import calls_refused
 
 LOCK = threading.Lock()
 
@@ -46,10 +47,13 @@ def run_setup(setup, cases, directory, results):
             if outcome != "passed" or os.environ.get("VERBOSE"):
                 print("%s %s [%s] %s\n    %s" % (outcome, ident, setup.name, what, text.replace("\n", "\n    ")),
                       flush=True)
-    log = setup.glacis.log_text()
+    refused = calls_refused(setup.glacis)
     status = setup.stop()
     log = setup.glacis.log_text()
     with LOCK:
+        if refused or "sandbox_denied" in log:
+            print("failed: the sandbox refused %d system calls in setup %s" % (refused, setup.name))
+            results.append(("sandbox", "failed"))
         if status != 0:
             print("failed: glacis of setup %s ended with %s:\n%s" % (setup.name, status, log[-3000:]))
             results.append(("exit", "failed"))

@@ -1,5 +1,6 @@
 #!/usr/bin/python3
 """40-processes.py - the supervisor: reload, stop, crashes, sockets, users, PID 1, health and metrics."""
+import json
 import os
 import pwd
 import re
@@ -14,6 +15,7 @@ sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 # pylint: disable=wrong-import-position
 from checks import Skip, must, run, shows
 from client import Client, Lost, wait_for
+from ports import free_port
 
 MESSAGE = b"Subject: x\r\n\r\nhello\r\n"
 
@@ -219,6 +221,23 @@ def supervisor_killed(w):
              "the end of its children")
 
 
+@shows("A19: after a kill of the supervisor a new one gets the address while the old workers drain")
+def killed_and_started(w):
+    sink = w.sink()
+    g = w.glacis(w.config(sink).replace('listen: ["127.0.0.1:0"]', 'listen: ["127.0.0.1:%d"]' % free_port()))
+    old = Client(g.smtp)
+    old.hello()
+    old.envelope()
+    old.cmd("DATA")
+    g.process.kill()
+    g.process.wait(5)
+    g.start()
+    deliver(g, sink)
+    old.send(MESSAGE + b".\r\n")
+    must(old.reply().code == "250", "the old session finishes")
+    must(ask(g, "status").returncode == 0, "well", ask(g, "status"))
+
+
 @shows("the control socket answers `glacis status`; it is private to its owner")
 def control_socket(w):
     sink = w.sink()
@@ -227,6 +246,131 @@ def control_socket(w):
     must(os.stat(path).st_mode & 0o077 == 0, "no access for others", oct(os.stat(path).st_mode))
     answer = subprocess.run([g.program, "status", "-c", g.path], capture_output=True, text=True, timeout=20, check=False)
     must(answer.returncode == 0 and answer.stdout, "a status", answer)
+
+
+def ask(g, *words, timeout=40):
+    return subprocess.run([g.program, *words, "-c", g.path], capture_output=True, text=True, timeout=timeout, check=False)
+
+
+@shows("C1: only root and the owner can use `query`; the recorder checks the user, and the log names who set a list")
+def query_socket(w):
+    sink = w.sink()
+    g = w.glacis(w.config(sink, "reputation: {lists: [{name: one, zone: one.test, probe: off}]}"))
+    path = os.path.join(g.dir, "state", "query")
+    must(os.stat(path).st_mode & 0o077 == 0, "no access for others", oct(os.stat(path).st_mode))
+    must(ask(g, "lists", "set", "one", "off").returncode == 0, "set")
+    wait_for(lambda: g.events("list_set") and g.events("list_set")[0]["uid"] == os.getuid(), 5, "who has set it")
+    for words, said in ((b"lissts\n", b'There is no command "lissts"; did you mean `lists`?'),
+                        (b"status nonsense\n", b"Expected: status"), (b"\n", b"There is no command")):
+        with socket.socket(socket.AF_UNIX) as s:
+            s.settimeout(10)
+            s.connect(path)
+            s.sendall(words)
+            must(said in s.recv(4096), said, words)
+    if os.getuid() != 0:
+        return
+    for folder in (os.path.dirname(path), g.dir, w.dir):
+        os.chmod(folder, 0o711)
+    os.chmod(path, 0o666)
+    stranger = subprocess.run(["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", sys.executable, "-c",
+                               "import socket, sys; s = socket.socket(socket.AF_UNIX); s.settimeout(10); s.connect(sys.argv[1])\n"
+                               "try:\n  s.sendall(b'status\\n'); print(len(s.recv(100)))\nexcept OSError:\n  print(0)", path],
+                              capture_output=True, text=True, timeout=20, check=False)
+    must(stranger.stdout.strip() == "0", "no answer for another user, whatever the mode", stranger)
+    wait_for(lambda: g.events("query_refused"), 5, "said")
+
+
+@shows("C1: while the recorder hangs, status prints the supervisor's process table and exits 1; reload and mail work")
+def recorder_hangs(w):
+    sink = w.sink()
+    g = w.glacis(w.config(sink))
+    recorder = wait_for(lambda: g.children("glacis-recorder"), 5, "the recorder to have its name")[0]
+    must(ask(g, "status").returncode == 0, "well", ask(g, "status").stdout)
+    os.kill(recorder, signal.SIGSTOP)
+    done = ask(g, "status")
+    must(done.returncode == 1 and "DEGRADED: the recorder does not answer" in done.stdout.splitlines()[0] and
+         "recorder, pid %d" % recorder in done.stdout and "worker 1 of generation 1, pid " in done.stdout, "the processes", done)
+    done = ask(g, "status", "--json")
+    table = json.loads(done.stdout)
+    must((table["status"], [p["process"] for p in table["processes"]]) == (
+        "degraded", ["supervisor", "recorder", "worker 0 of generation 1", "worker 1 of generation 1"]), "the same", done)
+    must(ask(g, "lists").returncode == 69, "lists cannot be told", ask(g, "lists"))
+    deliver(g, sink)
+    must(ask(g, "reload").returncode == 0, "a reload, which replaces it", ask(g, "reload"))
+
+    def problems():     # it may have been killed for hanging meanwhile, which is to be seen for an hour
+        return [p["what"] for p in json.loads(ask(g, "status", "--json").stdout)["problems"]]
+    wait_for(lambda: set(problems()) <= {"process_died"}, 15, "well again")
+
+
+@shows("A19: the same file started twice: the second start fails with a reason; the first one keeps its sockets")
+def started_twice(w):
+    sink = w.sink()
+    g = w.glacis(w.config(sink))
+    inodes = [os.stat(os.path.join(g.dir, "state", n)).st_ino for n in ("control", "query")]
+    again = subprocess.run([g.program, "run", "-c", g.path], capture_output=True, text=True, timeout=20, check=False)
+    must(again.returncode == 71 and "Another glacis (pid %d) runs with server.state_dir" % g.process.pid in again.stderr and
+         "--beside" in again.stderr, "refused", again)
+    must([os.stat(os.path.join(g.dir, "state", n)).st_ino for n in ("control", "query")] == inodes, "the same sockets")
+    must(ask(g, "status").returncode == 0, "and they answer", ask(g, "status"))
+
+
+@shows("A19: two state_dirs on one address: the second start fails; with --beside both serve, and either may end first")
+def two_on_one_address(w):
+    sink = w.sink()
+    config = w.config(sink).replace('listen: ["127.0.0.1:0"]', 'listen: ["127.0.0.1:%d"]' % free_port())
+    a = w.glacis(config, name="a")
+    b = w.glacis(config, start=False, name="b")
+    refused = subprocess.run([b.program, "run", "-c", b.path], capture_output=True, text=True, timeout=20, check=False)
+    must(refused.returncode == 71 and "another program listens there" in refused.stderr and "--beside" in refused.stderr,
+         "refused", refused)
+    b = w.glacis(config.replace("{dir}/state", os.path.join(a.dir, "state")), name="b", arguments=["--beside"])
+    must(ask(a, "status").stdout.splitlines()[0].split()[3] == "%d," % b.process.pid, "the new one has the sockets", ask(a, "status"))
+    wait_for(lambda: len(a.events("another_instance")) == 2, 10, "the old one says so, once a socket")
+    deliver(b, sink)
+    must(b.stop() == 0, "the new one ends")
+    wait_for(lambda: ask(a, "status").returncode == 0 and " %d," % a.process.pid in ask(a, "status").stdout, 10,
+             "the old one has its sockets again")
+    b.start()
+    must(a.stop() == 0, "this time the old one ends")
+    must(ask(b, "status").returncode == 0 and " %d," % b.process.pid in ask(b, "status").stdout, "and takes nothing with it",
+         ask(b, "status"))
+    deliver(b, sink)
+
+
+@shows("A19: sockets that were removed, or replaced by a file or by another user's socket, are restored; the recorder follows")
+def put_back(w):
+    sink = w.sink()
+    g = w.glacis(w.config(sink))
+    recorder = g.children("glacis-recorder")
+    paths = [os.path.join(g.dir, "state", n) for n in ("control", "query")]
+
+    def answers():
+        return all(os.path.exists(p) and os.stat(p).st_mode & 0o077 == 0 for p in paths) and \
+            ask(g, "status").returncode == 0 and ask(g, "reload").returncode == 0
+    for p in paths:
+        os.unlink(p)
+    wait_for(lambda: all(os.path.exists(p) for p in paths), 10, "both are there again")
+    must(ask(g, "status").returncode == 0, "query answers", ask(g, "status"))
+    must(g.children("glacis-recorder") == recorder, "by the same recorder", g.children("glacis-recorder"))
+    for p in paths:
+        os.unlink(p)
+        with open(p, "w", encoding="ascii") as f:
+            f.write("not a socket")
+    wait_for(answers, 10, "not a file")
+    if os.getuid() == 0:
+        strangers = []
+        for p in paths:
+            os.unlink(p)
+            s = socket.socket(socket.AF_UNIX)
+            s.bind(p)
+            strangers.append(s)
+            os.setresuid(65534, 65534, 0)       # the kernel notes the user at listen()
+            s.listen(1)
+            os.setresuid(0, 0, 0)
+        wait_for(answers, 10, "not a stranger's socket")
+    must(len(g.events("control_socket")) >= 4, "said", g.events("control_socket"))
+    must(g.stop() == 0 and not any(os.path.exists(p) for p in paths), "removed at the end")
 
 
 @shows("started as root, workers and recorder drop to server.user, with no_new_privs and no capabilities")
@@ -350,7 +494,7 @@ def port_in_use(w):
     must(answer.returncode != 0 and str(sink.port) in said, "refused, naming the port", (answer.returncode, said))
 
 
-@shows("two instances: the second one beside the first by SO_REUSEPORT is refused or serves; the first keeps its socket")
+@shows("two instances with ports and folders of their own do not disturb each other")
 def two_instances(w):
     sink = w.sink()
     a = w.glacis(w.config(sink), name="a")

@@ -201,6 +201,28 @@ def bad_reload(w):
         must([r.code for r in c.envelope()] == ["250", "250"], "the last good file is in force")
 
 
+@shows("C12: named pipes as configuration, certificate, tls_ca or log never block a reload")
+def pipes(w):
+    sink = w.sink()
+    pipe = os.path.join(w.dir, "pipe")
+    os.mkfifo(pipe)
+    g = w.glacis(w.config(sink))
+    for more in ("tls: {certificate: %s, private_key: %s}" % (pipe, pipe), None):
+        g.write(w.config(sink, more or "").replace("tls: off", "tls: verify\n    tls_ca: %s" % pipe if more is None else "tls: off"))
+        done = reload(g)
+        must(done.returncode == 78 and pipe in done.stderr, "refused", (more, done))
+    g.write(w.config(sink, "log: {to: 'file:%s'}" % pipe))
+    must(reload(g).returncode == 0, "a log that somebody may read some day", reload(g))
+    os.unlink(g.path)
+    os.mkfifo(g.path)
+    done = subprocess.run([g.program, "reload", "--control", os.path.join(g.dir, "state", "control")], capture_output=True,
+                          text=True, timeout=20, check=False)
+    must(done.returncode == 78 and "not a plain file" in done.stderr, "refused", done)
+    with Client(g.smtp) as c:
+        c.hello()
+        must([r.code for r in c.envelope()] == ["250", "250"], "still serving")
+
+
 @shows("a wrong command line: exit 64 and the usage")
 def usage(w):
     for arguments in ([], ["fly"], ["run", "--no-such-option"], ["check", "a", "b"]):

@@ -35,6 +35,16 @@ def must(condition, expected, seen=""):
         raise AssertionError("expected %s; seen %s" % (expected, seen if seen != "" else "otherwise"))
 
 
+def calls_refused(g):
+    """glacis_sandbox_denied_total of a running glacis, 0 if its metrics cannot be read; close() also checks its log."""
+    try:
+        if isinstance(g, Glacis) and g.process is not None and g.process.poll() is None and "admin" in g.addresses:
+            return g.metrics()["glacis_sandbox_denied_total"]
+    except (OSError, ValueError, KeyError):     # a token is set, or the check killed the recorder
+        pass
+    return 0
+
+
 class World:
     """One check's directory, sinks and glacis; all ended by close()."""
 
@@ -43,6 +53,7 @@ class World:
         self.sinks = []
         self.programs = []
         self.dns = []               # DNS servers (dnsserver.py), ended last
+        self.watch_sandbox = True   # False: the check itself causes refused calls, or forges the counter
 
     def sink(self, **options):
         sink = Sink(**options).start()
@@ -81,6 +92,9 @@ dns: {self_test: off}
     def close(self):
         problems = []
         for g in self.programs:
+            refused = calls_refused(g) if self.watch_sandbox else 0
+            if refused:
+                problems.append("the sandbox refused %d system calls" % refused)
             g.stop()
             text = g.log_text()
             if re.search("AddressSanitizer|LeakSanitizer|runtime error:", text):

@@ -184,7 +184,8 @@ def stuff(content):
 class Glacis:
     """The program, running.  `config` is YAML text; {dir} in it becomes the directory of this run."""
 
-    def __init__(self, directory, config, program=None, env=None, wrapper=()):
+    def __init__(self, directory, config, program=None, env=None, wrapper=(), arguments=()):
+        self.arguments = list(arguments)    # of `run`, beside those for the file and the ready file
         self.program = program or os.environ.get("GLACIS", "build/glacis")
         self.wrapper = list(wrapper)   # a command that starts the program
         self.dir = directory
@@ -207,7 +208,7 @@ class Glacis:
             os.unlink(self.ready)       # of the run before
         with open(self.log_path, "ab") as log:
             self.process = subprocess.Popen(self.wrapper + [self.program, "run", "-c", self.path, "--ready-file",
-                                                             self.ready],
+                                                             self.ready] + self.arguments,
                                             stdout=log, stderr=log, stdin=subprocess.DEVNULL, env=self.env,
                                             start_new_session=True)
         deadline = time.monotonic() + 30

@@ -95,6 +95,11 @@ cleanup() {
         grep -hE -A 25 'AddressSanitizer|LeakSanitizer|runtime error:' "$work"/*.log | head -n 80
         status=1
     fi
+    if grep -lE '"event":"sandbox_denied"|"signal":31[,}]' "$work"/*.log >/dev/null 2>&1; then
+        say "failed: the sandbox was tripped"
+        grep -hE '"event":"sandbox_denied"|"signal":31[,}]' "$work"/*.log | head -n 5
+        status=1
+    fi
     [ $status -ne 0 ] || say "$passed passed, 0 failed"
     rm -rf "$work"
     exit $status

@@ -118,8 +118,8 @@ static void lists_are_as_they_are_now(void **state)
     start(&r);
     assert_true(addr_parse_ip(SLICE("192.0.2.7"), &client));
     buf_init(&out, 1000);
-    policy_lists_command(r.conf->policy, r.st, SLICE("set bad monitor"), &out);
-    policy_lists_command(r.conf->policy, r.st, SLICE("set spare enforce"), &out);
+    policy_lists_command(r.conf->policy, r.st, SLICE("set bad monitor"), 0, &out);
+    policy_lists_command(r.conf->policy, r.st, SLICE("set spare enforce"), 0, &out);
     buf_reset(&out);
     explain_answer(r.conf, r.st, SLICE("client 192.0.2.7"), &out);
     assert_string_equal(

@@ -8,6 +8,7 @@
 #include <time.h>
 
 #include "policy/guard.h"
+#include "policy/policy_priv.h"
 #include "state/tables.h"
 
 #define LISTS "reputation: {lists: [{name: one, zone: one.test}, {name: two, zone: two.test}]}\n"
@@ -19,7 +20,7 @@ static struct buf said;
 static void ask(const char *words)
 {
     buf_reset(&said);
-    policy_lists_command(world.policy, shared, slice_str(words), &said);
+    policy_lists_command(world.policy, shared, slice_str(words), 1234, &said);
 }
 
 static bool says(const char *text)
@@ -144,6 +145,78 @@ static void a_list_without_effect_is_shouted_about(void **state)
     assert_int_equal(policy_lists_degraded(world.policy, shared, &said), 2);
 }
 
+/* ---- C2: a record into which a hostile process wrote arbitrary values ---- */
+
+static const uint64_t extremes[] = { UINT64_MAX, UINT64_C(0x8000000080000000), UINT64_C(0x1b5b324a1b5b324a),
+                                     1 };
+
+/* As workers do. */
+static void judge_it(struct memory_list *l, const struct guard_settings *s, unsigned round)
+{
+    const struct guard_list list = { .allows = round % 2 == 0, .probe = true };
+    const struct guard_witness w = { .listed = true,
+                                     .spf_pass = true,
+                                     .established = true,
+                                     .owner = round,
+                                     .network = round,
+                                     .ip = { .family = ADDR_V4, .ip = { 192, 0, 2, (uint8_t)round } },
+                                     .who = SLICE("example.com") };
+    const struct guard_canaries c = { .asked = 4, .listed = 3, .enough = 1, .who = SLICE("a canary") };
+    const struct guard_news answers[] = {
+        { .outcome = GUARD_YES, .answered = true, .answer = { 127, 0, 0, 2 }, .took_us = 1000, .from = w.ip },
+        { .outcome = GUARD_TIMEOUT, .took_us = 1000, .from = w.ip },
+    };
+    int64_t now = wall_now_s() + round;
+
+    (void)guard_answer(l, s, &answers[0], now);
+    (void)guard_answer(l, s, &answers[1], now);
+    (void)guard_witness(l, s, &list, &w, now);
+    (void)guard_probed(l, &list, GUARD_NO, GUARD_YES, now);
+    (void)guard_probe_over(l, &answers[0]);
+    (void)guard_canaries(l, s, &list, &c, now);
+    (void)guard_tick(l, s, &list, now + 7200);
+    (void)guard_may_ask(l, now);
+    (void)guard_mode(l, LIST_ENFORCE, now);
+}
+
+static void is_fit_for_people(void)
+{
+    for (size_t i = 0; i < said.len; i++)
+        assert_true((unsigned char)said.ptr[i] >= ' ' || said.ptr[i] == '\n');
+}
+
+static void a_record_may_hold_anything(void **state)
+{
+    struct memory_list *l = tables_list_take(shared->tables, SLICE("one"));
+    struct buf trouble;
+    size_t end = sizeof(*l) / sizeof(uint64_t);
+
+    (void)state;
+    assert_non_null(l);
+    tables_list_give(shared->tables, l);
+    buf_init(&trouble, 4096);
+    for (size_t e = 0; e < ARRAY_LEN(extremes); e++) {
+        for (size_t word = MEMORY_LIST_NAME / 8; word < end; word++) {
+            memcpy((char *)l + word * 8, &extremes[e], sizeof(extremes[e]));
+            judge_it(l, &world.policy->remembered.guard, (unsigned)word);
+            memcpy((char *)l + word * 8, &extremes[e], sizeof(extremes[e]));
+            if (word % 16 != 0)
+                continue;
+            ask("json");
+            is_fit_for_people();
+            ask("");
+            is_fit_for_people();
+            ask("set one monitor");
+            buf_reset(&trouble);
+            (void)policy_lists_degraded(world.policy, shared, &trouble);
+        }
+    }
+    buf_reset(&said);
+    policy_lists_metrics(world.policy, shared, &said);
+    is_fit_for_people();
+    buf_fini(&trouble);
+}
+
 static int setup(void **state)
 {
     (void)state;
@@ -169,6 +242,7 @@ int main(void)
         cmocka_unit_test(one_that_is_busy_for_a_moment_is_waited_for),
         { .name = "A5, B3: a list without effect is shouted about, errors and time-outs are counted",
           .test_func = a_list_without_effect_is_shouted_about },
+        { "C2: a record may hold anything", a_record_may_hold_anything, NULL, NULL, NULL },
     };
 
     return cmocka_run_group_tests(tests, setup, teardown);

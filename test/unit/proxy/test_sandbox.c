@@ -15,6 +15,7 @@
 #include <pthread.h>
 #include <pwd.h>
 #include <signal.h>
+#include <sys/epoll.h>
 #include <sys/file.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
@@ -22,10 +23,12 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/un.h>
 #include <sys/wait.h>
 
 #include "core/log.h"
 #include "core/metrics.h"
+#include "proxy/canary.h"
 #include "proxy/sandbox.h"
 
 #define CHILD_S 20
@@ -379,6 +382,40 @@ static bool rotates(void)
            rename(a, b) == 0 && unlink(b) == 0;
 }
 
+/* The sockets `control` and `query`: the user of a client, and a descriptor sent to the recorder. */
+static bool knows_who_asks(void)
+{
+    struct ucred peer = { 0, 0, 0 };
+    socklen_t len = sizeof(peer);
+    int pair[2], epoll = epoll_create1(EPOLL_CLOEXEC);
+    struct epoll_event e = { .events = EPOLLIN };
+    char octet = 0;
+    struct iovec iov = { &octet, 1 };
+    struct msghdr msg = { .msg_iov = &iov, .msg_iovlen = 1 };
+
+    return socketpair(AF_UNIX, SOCK_DGRAM, 0, pair) == 0 && sendmsg(pair[0], &msg, MSG_DONTWAIT) == 1 &&
+           epoll_ctl(epoll, EPOLL_CTL_ADD, pair[1], &e) == 0 && epoll_wait(epoll, &e, 1, 0) == 1 &&
+           recvmsg(pair[1], &msg, MSG_DONTWAIT) == 1 &&
+           getsockopt(pair[0], SOL_SOCKET, SO_PEERCRED, &peer, &len) == 0 && peer.uid == getuid();
+}
+
+static bool binds_in_the_state_folder(void)
+{
+    struct sockaddr_un sa = { .sun_family = AF_UNIX };
+    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0);
+    struct stat st;
+    mode_t old = umask(0177);
+    bool ok;
+
+    (void)snprintf(sa.sun_path, sizeof(sa.sun_path), "/tmp/glacis-sandbox-%ld", (long)getpid());
+    (void)unlink(sa.sun_path);
+    ok = bind(fd, (struct sockaddr *)&sa, sizeof(sa)) == 0 && listen(fd, 5) == 0 &&
+         lstat(sa.sun_path, &st) == 0 &&
+         connect(socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0), (struct sockaddr *)&sa, sizeof(sa)) == 0;
+    (void)umask(old);
+    return unlink(sa.sun_path) == 0 && ok;
+}
+
 /* A supervisor's child puts its own filter on top. */
 static bool has_a_worker(void)
 {
@@ -412,6 +449,8 @@ static const struct {
     { "clone3 is not there", asks_the_old_new_call, ALL },
     { "a thread", makes_a_thread, RECORDER_UP },
     { "files that are rotated", rotates, RECORDER_UP },
+    { "who asks", knows_who_asks, RECORDER_UP },
+    { "a socket in a folder", binds_in_the_state_folder, SUPERVISOR_ONLY },
     { "a worker", has_a_worker, SUPERVISOR_ONLY },
     { "the user database", knows_users, SUPERVISOR_ONLY },
 };
@@ -605,6 +644,8 @@ static int supervises(const struct config *c)
                     1u << CAP_CHOWN | 1u << CAP_DAC_OVERRIDE;
 
     sandbox_supervisor(c);
+    if (prctl(PR_GET_DUMPABLE, 0, 0, 0, 0) != 0 || !limit_is(RLIMIT_CORE, 0))
+        return 3;
     memset(data, 0, sizeof(data));
     if (syscall(SYS_capget, &head, data) != 0 || (data[0].permitted & ~kept) != 0 || data[1].permitted != 0)
         return 1;
@@ -627,9 +668,78 @@ static void the_supervisor_keeps_what_it_needs_alone(void **st)
     free(c);
 }
 
+/* ---- the stack ---- */
+
+#if defined(__x86_64__) && !defined(__ILP32__)
+static uint64_t canary(void)
+{
+    uint64_t value;
+
+    __asm__ volatile("movq %%fs:0x28, %0" : "=r"(value));
+    return value;
+}
+
+/* The compiler protects this function with the canary. */
+static __attribute__((noinline)) bool guarded(const char *text)
+{
+    volatile char copy[64];
+
+    for (size_t i = 0; i < sizeof(copy); i++)
+        copy[i] = text[i % 4];
+    return copy[5] == text[1];
+}
+
+static void *in_a_thread(void *arg)
+{
+    *(uint64_t *)arg = canary();
+    return guarded("abcd") ? arg : NULL;
+}
+
+NORETURN static void tells_its_canary(int fd)
+{
+    uint64_t mine, of_thread = 0;
+    pthread_t t;
+
+    canary_set(canary_new());
+    mine = canary();
+    if (!guarded("abcd") || pthread_create(&t, NULL, in_a_thread, &of_thread) != 0 ||
+        pthread_join(t, NULL) != 0 || of_thread != mine)
+        _exit(1);
+    _exit(write(fd, &mine, sizeof(mine)) == sizeof(mine) ? 0 : 2);
+}
+
+static void each_child_has_a_canary_of_its_own(void **st)
+{
+    uint64_t seen[2] = { 0, 0 };
+    int pair[2];
+
+    (void)st;
+    assert_int_equal(pipe(pair), 0);
+    for (size_t i = 0; i < ARRAY_LEN(seen); i++) {
+        int status = -1;
+        pid_t pid = fork();
+
+        if (pid == 0)
+            tells_its_canary(pair[1]);
+        assert_int_equal(waitpid(pid, &status, 0), pid);
+        assert_int_equal(status, 0);
+        assert_int_equal(read(pair[0], &seen[i], sizeof(seen[i])), sizeof(seen[i]));
+        assert_int_equal(seen[i] & 0xff, 0);
+        assert_true(seen[i] != canary());
+    }
+    assert_true(seen[0] != seen[1]);
+    close(pair[0]);
+    close(pair[1]);
+}
+#endif
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+#if defined(__x86_64__) && !defined(__ILP32__)
+        { "C1: each child has a stack canary of its own", each_child_has_a_canary_of_its_own, NULL, NULL,
+          NULL },
+#endif
         cmocka_unit_test(what_a_role_does_not_need_is_refused_and_counted),
         cmocka_unit_test(what_only_an_intruder_would_do_is_death),
         cmocka_unit_test(what_a_role_needs_works_and_nothing_is_counted),
@@ -638,7 +748,8 @@ int main(void)
         cmocka_unit_test(a_sigsys_that_somebody_sent_changes_nothing),
         cmocka_unit_test(a_worker_keeps_no_capability_and_no_core),
         cmocka_unit_test(with_sandbox_false_there_is_a_warning_and_no_filter),
-        cmocka_unit_test(the_supervisor_keeps_what_it_needs_alone),
+        { "C12: the supervisor keeps what it needs alone, and cannot be looked into",
+          the_supervisor_keeps_what_it_needs_alone, NULL, NULL, NULL },
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

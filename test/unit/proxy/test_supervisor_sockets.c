@@ -179,6 +179,51 @@ static void a_busy_port_is_told(void **st)
     free(s);
 }
 
+/* Two programs of ours, as far as the kernel knows. */
+static void another_glacis_on_the_address_is_refused(void **st)
+{
+    static const char *const any[] = { "127.0.0.1:0", NULL };
+    struct sockets *first = xcalloc(1, sizeof(*first)), *second = xcalloc(1, sizeof(*second));
+    struct config *c = config_of(any, 3);
+
+    (void)st;
+    assert_true(bind_it(first, c, NULL));
+    c->server.listen[0].address = sockets_find(first, c, 0)->real;
+    assert_false(bind_it(second, c, "start with --beside"));
+    assert_int_equal(second->count, 0);
+    second->beside = true;
+    assert_true(bind_it(second, c, NULL));
+    assert_int_equal(sockets_find(second, c, 0)->count, 3);
+    sockets_close_all(first);
+    sockets_close_all(second);
+    second->beside = false;
+    assert_true(bind_it(second, c, NULL)); /* connections of before do not count */
+    sockets_close_all(second);
+    free(c);
+    free(first);
+    free(second);
+}
+
+static void all_addresses_and_one_of_them_are_no_conflict_of_ours(void **st)
+{
+    static const char *const any[] = { "127.0.0.1:0", NULL };
+    struct sockets *s = xcalloc(1, sizeof(*s));
+    struct config *c = config_of(any, 2);
+
+    (void)st;
+    assert_true(bind_it(s, c, NULL));
+    c->server.listen[0].address = sockets_find(s, c, 0)->real;
+    sockets_close_all(s);
+    c->server.listen[1].address = c->server.listen[0].address;
+    memset(c->server.listen[1].address.ip, 0, sizeof(c->server.listen[1].address.ip));
+    c->server.listen_count = 2;
+    assert_true(bind_it(s, c, NULL));
+    assert_int_equal(s->count, 2);
+    sockets_close_all(s);
+    free(c);
+    free(s);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -188,6 +233,9 @@ int main(void)
         cmocka_unit_test(a_failed_bind_changes_nothing_and_says_why),
         cmocka_unit_test(the_default_pair_skips_a_family_that_is_missing),
         cmocka_unit_test(a_busy_port_is_told),
+        { "A19: another glacis on the address is refused, unless --beside",
+          another_glacis_on_the_address_is_refused, NULL, NULL, NULL },
+        cmocka_unit_test(all_addresses_and_one_of_them_are_no_conflict_of_ours),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

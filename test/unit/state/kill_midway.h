@@ -5,24 +5,31 @@
 #define TEST_UNIT_STATE_KILL_MIDWAY_H
 
 #include <signal.h>
+#include <sys/prctl.h>
 #include <sys/wait.h>
 
 #include "state/state.h"
 
 typedef void (*busy_work)(struct state *s, unsigned round);
 
-/* Forks into a new worker slot, which it returns; the child does `work` for ever. */
-static inline int fork_busy(struct state *s, busy_work work, pid_t *pid)
+/* Forks into a new slot, which it returns; the child does `work` for ever. */
+static inline int fork_busy_as(struct state *s, enum state_role role, busy_work work, pid_t *pid)
 {
-    int slot = state_slot_take(s, ROLE_WORKER, 1, 0);
+    int slot = state_slot_take(s, role, 1, 0);
 
     *pid = fork();
     if (*pid == 0) {
+        (void)prctl(PR_SET_PDEATHSIG, SIGKILL); /* a test that fails ends without killing it */
         state_slot_enter(s, slot);
         for (unsigned round = 0;; round++)
             work(s, round);
     }
     return slot;
+}
+
+static inline int fork_busy(struct state *s, busy_work work, pid_t *pid)
+{
+    return fork_busy_as(s, ROLE_WORKER, work, pid);
 }
 
 static inline void kill_and_reap(struct state *s, pid_t pid, int slot)

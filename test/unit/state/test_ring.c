@@ -191,7 +191,7 @@ static void a_killed_reader_is_followed_by_another(void **st)
 
     (void)st;
     for (int i = 0; i < 40; i++) {
-        rslot = fork_busy(s, read_all, &reader);
+        rslot = fork_busy_as(s, ROLE_RECORDER, read_all, &reader);
         pause_us(200 + i * 50);
         kill_and_reap(s, reader, rslot);
     }

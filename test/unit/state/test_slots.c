@@ -87,6 +87,7 @@ static void heartbeats_and_draining_are_seen_by_others(void **st)
     assert_true(state_slot_info(s, slot, &info));
     assert_int_equal(info.heartbeat_ms, 0);
     assert_int_equal(info.pid, 1234);
+    state_slot_pid(s, slot, getpid());
     state_slot_enter(s, slot);
     state_heartbeat(s, 99);
     state_set_draining(s, slot);

@@ -268,16 +268,20 @@ static void a_recorder_killed_while_writing_loses_nothing(void **st)
     unsigned known = 0;
 
     (void)st;
+    state_slot_enter(s, state_slot_take(s, ROLE_SUPERVISOR, 0, 0));
     run_recorder(s, said, sizeof(said));
     for (unsigned round = 0; round < 12; round++) {
+        int slot = state_slot_take(s, ROLE_RECORDER, 1, 0);
         pid_t pid;
 
         for (unsigned i = 0; i < 3000; i++)
             (void)ask(s, MEMORY_SEEN, round * 3000 + i, now);
         pid = fork();
         if (pid == 0) {
-            struct snapshot *snap = snapshot_start(s, dir);
+            struct snapshot *snap;
 
+            state_slot_enter(s, slot);
+            snap = snapshot_start(s, dir);
             (void)!snapshot_stop(snap, 30000);
             _exit(0);
         }
@@ -288,6 +292,7 @@ static void a_recorder_killed_while_writing_loses_nothing(void **st)
         }
         kill(pid, SIGKILL);
         waitpid(pid, NULL, 0);
+        state_slot_release(s, slot);
     }
     run_recorder(s, said, sizeof(said));
     state_free(s);
@@ -300,6 +305,31 @@ static void a_recorder_killed_while_writing_loses_nothing(void **st)
     state_free(s);
 }
 
+/* C2: locks that a live process never frees block neither a pass nor the end. */
+static void locks_that_are_never_free_hold_up_nothing(void **st)
+{
+    struct state *s = state_new(0);
+    int64_t now = wall_now_s();
+    struct locker other = { NULL, 0x1702 };
+    char said[500];
+    bool died;
+
+    (void)st;
+    for (unsigned i = 0; i < 100; i++)
+        (void)ask(s, MEMORY_SEEN, i, now);
+    for (int k = 0; k < TABLE_SHARDS; k++)
+        assert_true(shard_lock(&other, &s->tables->h->shard[TABLE_SEEN][k].lock, &died));
+    run_recorder(s, said, sizeof(said));
+    for (int k = 0; k < TABLE_SHARDS; k++)
+        shard_unlock(&s->tables->h->shard[TABLE_SEEN][k].lock);
+    run_recorder(s, said, sizeof(said)); /* nothing was marked as written */
+    state_free(s);
+    s = state_new(0);
+    run_recorder(s, said, sizeof(said));
+    assert_non_null(strstr(said, "100 entries were read"));
+    state_free(s);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -309,6 +339,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(without_a_place_to_write_the_tables_serve, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_file_that_is_removed_is_written_anew_or_said, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_recorder_killed_while_writing_loses_nothing, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(locks_that_are_never_free_hold_up_nothing, set_up, tear_down),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

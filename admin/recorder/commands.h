@@ -1,0 +1,13 @@
+/*
+ * commands.h - the functions of the commands of `query`; query_NAME() lies in NAME.c.
+ */
+#ifndef ADMIN_RECORDER_COMMANDS_H
+#define ADMIN_RECORDER_COMMANDS_H
+
+#include "admin/recorder/query.h"
+
+void query_explain(const struct recorder_view *v, const struct query_request *r);
+void query_lists(const struct recorder_view *v, const struct query_request *r);
+void query_status(const struct recorder_view *v, const struct query_request *r);
+
+#endif

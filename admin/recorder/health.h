@@ -1,0 +1,17 @@
+/*
+ * health.h - do workers accept?  For the health pages and status.  Servers: admin/server_status.h.
+ */
+#ifndef ADMIN_RECORDER_HEALTH_H
+#define ADMIN_RECORDER_HEALTH_H
+
+#include "state/state.h"
+
+struct workers_seen { /* of the generation in force */
+    unsigned fresh, stale, accepting;
+    unsigned starting; /* have not beaten yet */
+};
+
+/* Judged by heartbeats alone. */
+struct workers_seen health_workers(const struct state *st, uint64_t now_ms);
+
+#endif
