@@ -21,9 +21,9 @@
 #include <time.h>
 #include <unistd.h>
 
-#define JUMP_SETTLE_MS 20 /* of real time: what was sent over loopback is there before the clock jumps */
 #define JUMP_LOOK_US 1 /* a look at the clock takes so long, so it is seen to go on by who is always busy */
 
+static int jump_settle_ms = 20; /* of real time: what was sent over loopback is there before the clock jumps */
 static uint64_t jump_now_us = 1000000000;
 static bool jump_clock_off;
 
@@ -48,8 +48,8 @@ int clock_gettime(clockid_t id, struct timespec *ts)
 
 int epoll_wait(int fd, struct epoll_event *events, int max, int timeout)
 {
-    bool whole = jump_clock_off || timeout < JUMP_SETTLE_MS; /* one without an end too */
-    int settle = whole ? timeout : JUMP_SETTLE_MS;
+    bool whole = jump_clock_off || timeout < jump_settle_ms; /* one without an end too */
+    int settle = whole ? timeout : jump_settle_ms;
     int n = (int)syscall(SYS_epoll_pwait, fd, events, max, settle, NULL, 0);
 
     if (n == 0 && timeout > 0) {

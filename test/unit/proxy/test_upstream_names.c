@@ -23,6 +23,14 @@ struct named {
 };
 
 /* One server by the name mail.test; three fakes listen.  Nothing is asked yet. */
+/* So long that there are many turns: each settles for a moment only. */
+static void pass_ms(struct world *w, uint64_t ms)
+{
+    jump_settle_ms = 1;
+    run_ms(w, ms);
+    jump_settle_ms = 20;
+}
+
 static void named_init(struct named *n)
 {
     struct config_upstream_server *server;
@@ -173,7 +181,7 @@ static void a2_the_order_is_the_same_however_the_dns_turns_it(void **state)
         if (t == 0) {
             named_go(&n);
         }
-        run_ms(&n.w, TTL_MS);
+        pass_ms(&n.w, TTL_MS);
         assert_string_equal(order(&n), "0 1 2 ");
         assert_int_equal(deliver_one(&n.w, "192.0.2.9"), 250);
     }
@@ -195,7 +203,7 @@ static void a2_changes_of_the_answer_are_followed_and_old_addresses_drain(void *
     world_up(&n.w)->timeouts.command_ms = world_up(&n.w)->timeouts.final_reply_ms = 200000;
     a(&n, ips[0]);
     named_go(&n);
-    run_ms(&n.w, 2000);                                    /* both first probes */
+    pass_ms(&n.w, 2000);                                    /* both first probes */
     assert_int_equal(deliver_one(&n.w, "192.0.2.8"), 250); /* one that stays idle */
     mail_init(&m, &n.w, "192.0.2.9");
     assert_int_equal(rcpt(&m, "a@corp.test"), 250);
@@ -205,7 +213,7 @@ static void a2_changes_of_the_answer_are_followed_and_old_addresses_drain(void *
     quits = n.w.fake[0].quits;
     fake_dns_clear(n.dns);
     a(&n, ips[1]);
-    run_ms(&n.w, TTL_MS);
+    pass_ms(&n.w, TTL_MS);
     assert_string_equal(order(&n), "1 ");
     assert_int_equal(n.w.fake[0].open, 1); /* the idle one said QUIT */
     assert_int_equal(n.w.fake[0].quits, quits + 1);
@@ -220,7 +228,7 @@ static void a2_changes_of_the_answer_are_followed_and_old_addresses_drain(void *
     assert_int_equal(records_in_use(&n), 1);
     fake_dns_clear(n.dns);
     a(&n, ips[0]);
-    run_ms(&n.w, TTL_MS);
+    pass_ms(&n.w, TTL_MS);
     assert_int_equal(deliver_one(&n.w, "192.0.2.8"), 250); /* back again */
     assert_int_equal(n.w.fake[0].messages, 4);
     named_end(&n);
@@ -242,12 +250,12 @@ static void a2_an_address_that_comes_back_while_it_drains_goes_on(void **state)
     assert_int_equal(rcpt(&m, "a@corp.test"), 250);
     fake_dns_clear(n.dns);
     a(&n, ips[1]);
-    run_ms(&n.w, TTL_MS);
+    pass_ms(&n.w, TTL_MS);
     assert_int_equal(records_in_use(&n), 2);
     fake_dns_clear(n.dns);
     a(&n, ips[0]);
     a(&n, ips[1]);
-    run_ms(&n.w, TTL_MS);
+    pass_ms(&n.w, TTL_MS);
     assert_string_equal(order(&n), "0 1 ");
     assert_int_equal(message(&m, BODY), 250);
     mail_fini(&m);
@@ -281,7 +289,7 @@ static void a2_what_is_known_stays_until_something_better_is(void **state)
         fake_dns_clear(n.dns);
         a(&n, lost_rows[i].a);
         fake_dns_add(n.dns, "mail.test", DNS_TYPE_AAAA, lost_rows[i].aaaa, 0);
-        run_ms(&n.w, TTL_MS);
+        pass_ms(&n.w, TTL_MS);
         if (strcmp(order(&n), lost_rows[i].want) != 0) {
             fail_msg("%s: %s", lost_rows[i].label, order(&n));
         }
@@ -319,7 +327,7 @@ static void a2_connections_and_health_are_of_each_address(void **state)
     assert_int_equal(seen.up, 2);
     fake_deaf(&n.w.fake[0]);
     fake_close_all(&n.w.fake[0]);
-    run_ms(&n.w, 120000); /* some probes */
+    pass_ms(&n.w, 120000); /* some probes */
     seen = servers_look(n.w.conf, n.w.state);
     assert_int_equal(seen.up, 1);
     assert_int_equal(seen.down, 1);
@@ -359,7 +367,7 @@ static void a2_one_address_under_two_names_is_one_server(void **state)
     fake_dns_clear(n.dns); /* the first name moves away: the address is the second's now */
     a(&n, ips[2]);
     fake_dns_add(n.dns, "other.test", DNS_TYPE_A, ips[0], 0);
-    run_ms(&n.w, TTL_MS);
+    pass_ms(&n.w, TTL_MS);
     assert_string_equal(order(&n), "2 0 ");
     assert_string_equal(pool_of(&n)->order[1]->conf->host, "other.test");
     buf_fini(&text);
@@ -480,7 +488,7 @@ static void a2_a_name_that_is_not_found_is_an_unreachable_server(void **state)
                         "[{\"upstream\":\"corp\",\"server\":\"mail.test:25\",\"up\":false,\"connections\":0,"
                         "\"limit\":20}]");
     a(&n, ips[0]);
-    run_ms(&n.w, 6000); /* asked again soon */
+    pass_ms(&n.w, 6000); /* asked again soon */
     assert_int_equal(deliver_one(&n.w, "192.0.2.9"), 250);
     buf_fini(&text);
     named_end(&n);
@@ -505,7 +513,7 @@ static void a2_an_address_without_a_route_is_left_out_beside_one_with(void **sta
     assert_non_null(strstr(log.ptr, "there is no route to it"));
     fake_dns_clear(n.dns);
     a(&n, "255.255.255.255");
-    run_ms(&n.w, TTL_MS);
+    pass_ms(&n.w, TTL_MS);
     assert_int_equal(pool_of(&n)->server_count, 1); /* alone it stays, so that what is wrong is seen */
     assert_int_equal(pool_of(&n)->order[0]->address.ip[0], 255);
     log_set_sink(quiet, NULL);
@@ -534,12 +542,12 @@ static void a2_a_worker_survives_any_content_of_the_shared_records(void **state)
         (void)deliver_one(&n.w, "192.0.2.9");
         a(&n, ips[1]);
         a(&n, ips[2]);
-        run_ms(&n.w, TTL_MS);
+        pass_ms(&n.w, TTL_MS);
         (void)deliver_one(&n.w, "192.0.2.9");
         (void)servers_look(n.w.conf, n.w.state);
         fake_dns_clear(n.dns);
         a(&n, ips[2]);
-        run_ms(&n.w, TTL_MS);
+        pass_ms(&n.w, TTL_MS);
         (void)deliver_one(&n.w, "192.0.2.9");
         memset(&n.w.state->sh->upstream[world_area(&n.w)], 0, sizeof(n.w.state->sh->upstream[0]));
         named_end(&n);
