@@ -96,6 +96,11 @@ def explain(path, ip, helo, sender, timeout=60):
     return json.loads(done.stdout.decode("utf-8"))
 
 
+# Senders that no client can give in SMTP: a label of 64 octets, an empty one, no local part, a space without quotes.
+# The proxy refuses them as MAIL, so explain does; the suite of unit tests judges them.
+NO_SMTP = ("toolonglabel", "emptylabel", "nolocalpart", "dorky-sentinel")
+
+
 def judge(path, name, case):
     """None if it is right, else what is wrong."""
     wanted = case["result"] if isinstance(case["result"], list) else [case["result"]]
@@ -103,6 +108,9 @@ def judge(path, name, case):
         out = explain(path, str(case["host"]), case["helo"], case["mailfrom"])
     except (AssertionError, ValueError, subprocess.TimeoutExpired) as e:
         return "%s: %s" % (name, e)
+    if name in NO_SMTP:
+        verdict = out["verdict"]
+        return None if (verdict["at"], verdict["code"]) == ("MAIL", 501) else "%s: %s instead of 501 at MAIL" % (name, verdict)
     got = out["facts"].get("spf")
     if got not in wanted:
         return "%s: %s instead of %s" % (name, got, wanted)

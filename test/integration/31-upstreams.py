@@ -121,7 +121,7 @@ def offers(g):
 @shows("A22: the first EHLO after a restart offers the keywords of before, though the server is down; a silent server has no vote")
 def keywords_kept(w):
     sink, port = w.sink(), None
-    config = w.config(sink, server="").replace("domains:\n", "  silent: {servers: [\"127.0.0.1:1\"], tls: off}\n"
+    config = w.config(sink, "smtp: {dsn: true}", server="").replace("domains:\n", "  silent: {servers: [\"127.0.0.1:1\"], tls: off}\n"
                                                "domains:\n  silent.test: silent\n", 1)
     g = w.glacis(config)
     wait_for(lambda: all(k in offers(g) for k in ("8BITMIME", "SMTPUTF8", "DSN")), 10, "offered, though one is silent")

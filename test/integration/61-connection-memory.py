@@ -27,6 +27,7 @@ POLICY = """policy:
 """
 MORE = """limits: {ban: off, connections_per_client: off%s}
 spf: {timeout: 60s}
+smtp: {dsn: true}
 """
 LONG = b" ORCPT=rfc822;" + b"x" * 480
 
@@ -61,6 +62,11 @@ class Victim:
                                          "attempts: 1, per_client: {questions: off, failed: off}}" % self.dns.address))
         self.clients = []
 
+    def end(self):
+        for c in self.clients:
+            c.close()
+        self.g.stop()
+
     def client(self, **options):
         # each from a network of its own
         number = len(self.clients)
@@ -80,8 +86,7 @@ class Victim:
         print("    %s: %.1f KiB of %d" % (name, each, most), flush=True)
         must(each <= most, "at most %d KiB" % most, each)
         must(each >= least * most, "the attack fills it: at least %d KiB" % (least * most), each)
-        for c in self.clients:
-            c.close()
+        self.end()
 
 
 def hello(c):
