@@ -23,6 +23,7 @@
 #include "core/metrics.h"
 #include "core/stream.h"
 
+#define FINISH_TURN_MS 20
 #define CONNECTIONS_MAX 64
 #define ACCEPT_A_TURN 16
 #define REQUEST_MS 10000
@@ -353,6 +354,26 @@ struct http *http_new(int listen_fd, int wake_fd, const struct http_settings *se
     return h;
 }
 
+static void close_listener(struct http *h)
+{
+    if (h->listen_fd >= 0) {
+        watch_stop(&h->listening);
+        close(h->listen_fd);
+        h->listen_fd = -1;
+    }
+}
+
+void http_finish(struct http *h, unsigned ms)
+{
+    uint64_t end = loop_now_us() + ms * 1000;
+
+    close_listener(h);
+    watch_stop(&h->wake);
+    while (h->count > 0 && loop_now_us() < end) {
+        http_turn(h, FINISH_TURN_MS);
+    }
+}
+
 void http_free(struct http *h)
 {
     if (h == NULL) {
@@ -361,11 +382,7 @@ void http_free(struct http *h)
     timer_stop(&h->turn);
     timer_stop(&h->pause);
     watch_stop(&h->wake);
-    if (h->listen_fd >= 0) {
-        watch_stop(&h->listening);
-        close(h->listen_fd);
-        h->listen_fd = -1;
-    }
+    close_listener(h);
     while (h->connections.next != &h->connections) {
         drop(container_of(h->connections.next, struct connection, link));
     }

@@ -38,6 +38,9 @@ struct http_settings { /* borrowed for the life of the server */
 struct http *http_new(int listen_fd, int wake_fd, const struct http_settings *settings) MUST_USE;
 void http_free(struct http *h); /* connections are closed; NULL is allowed */
 
+/* Accepts no more and answers those who are connected, for at most this long. */
+void http_finish(struct http *h, unsigned ms);
+
 /* Serves for at most this long, or until wake_fd is readable. */
 void http_turn(struct http *h, unsigned ms);
 

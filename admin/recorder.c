@@ -29,6 +29,7 @@
 
 #define TURN_MS 1000
 #define STOP_MS 3000
+#define HTTP_FINISH_MS 1000
 #define SNAPSHOT_STOP_MS 5000
 
 struct recorder {
@@ -228,6 +229,7 @@ int recorder_main(const struct recorder_task *task)
         turn(&r);
         task->each_turn();
     }
+    http_finish(r.http, HTTP_FINISH_MS); /* who asks while a reload replaces this process gets an answer */
     stuck = r.snapshot != NULL && !snapshot_stop(r.snapshot, SNAPSHOT_STOP_MS);
     report_snapshot(&r);
     if (!stuck)

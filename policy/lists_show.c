@@ -612,11 +612,12 @@ size_t policy_lists_degraded(const struct policy *p, struct state *st, struct bu
 
     for (size_t i = 0; i < p->reputation.count; i++) {
         struct view v;
-        bool demoted;
+        bool demoted, broken;
 
         if (!view_make(&v, p, m, i)) {
             continue;
         }
+        broken = v.l->broken_since_s != 0 && v.mode != LIST_OFF;
         demoted = v.l->demoted_s != 0 && v.list->mode == LIST_ENFORCE;
         if (has_no_effect(&v)) {
             buf_putf(out, "list " SLICE_FMT " has no effect: ", SLICE_ARG(v.list->name));
@@ -625,8 +626,10 @@ size_t policy_lists_degraded(const struct policy *p, struct state *st, struct bu
         } else if (demoted) {
             buf_putf(out, "list " SLICE_FMT " is demoted: it %s\n", SLICE_ARG(v.list->name),
                      guard_reason_text((enum guard_reason)v.l->reason));
+        } else if (broken) {
+            buf_putf(out, "list " SLICE_FMT " does not answer and is skipped\n", SLICE_ARG(v.list->name));
         }
-        count += has_no_effect(&v) || demoted;
+        count += has_no_effect(&v) || demoted || broken;
         free(v.l);
     }
     memory_free(&m);

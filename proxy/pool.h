@@ -95,6 +95,7 @@ struct pool {
     struct pool_server server[STATE_UPSTREAM_SERVERS]; /* by the place of the record */
     size_t places;                                     /* of server: behind them all are free */
     bool has_leaving;
+    struct timer refill; /* records that were full of others or of nonsense are tried again */
     struct pool_server *order[STATE_UPSTREAM_SERVERS]; /* those that may have leases, failover's first in front */
     size_t server_count;                               /* of order */
     struct pool_name known[CONFIG_MAX_SERVERS]; /* by the place in conf->server */

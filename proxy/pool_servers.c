@@ -22,6 +22,7 @@
 #include "proxy/upstream.h"
 #include "tls/tls.h"
 
+#define REFILL_MS 1000
 #define FULL_LOG_S 600U
 
 /* ---- areas in the shared state: the supervisor ---- */
@@ -247,7 +248,7 @@ void pool_arrange(struct pool *p)
 {
     struct wanted list[STATE_UPSTREAM_SERVERS];
     size_t n = collect(p, list);
-    bool left_out = n > STATE_UPSTREAM_SERVERS;
+    bool left_out = n > STATE_UPSTREAM_SERVERS, has_no_record = false;
 
     n = min_size(n, STATE_UPSTREAM_SERVERS);
     disband(p);
@@ -259,9 +260,13 @@ void pool_arrange(struct pool *p)
             adopt(s, &list[i]);
         }
         left_out = left_out || s == NULL;
+        has_no_record = has_no_record || s == NULL;
     }
     if (left_out) {
         complain_full(p);
+    }
+    if (has_no_record && p->area >= 0) {
+        timer_start(&p->refill, REFILL_MS);
     }
     note_leaving(p);
     mark_twins(p->ups);
@@ -310,8 +315,17 @@ void pool_tidy(struct pool *p)
     }
 }
 
+static void on_refill(void *arg)
+{
+    struct pool *p = arg;
+
+    pool_arrange(p);
+    health_wake(p->ups);
+}
+
 void pool_servers_init(struct pool *p)
 {
+    timer_init(&p->refill, p->ups->loop, on_refill, p);
     p->area = state_upstream_find(p->ups->state, p->conf->name);
     for (size_t i = 0; i < ARRAY_LEN(p->server); i++) {
         p->server[i].index = -1;
@@ -320,6 +334,7 @@ void pool_servers_init(struct pool *p)
 
 void pool_servers_fini(struct pool *p)
 {
+    timer_stop(&p->refill);
     for (size_t i = ARRAY_LEN(p->server); i > 0; i--) {
         if (p->server[i - 1].index >= 0) {
             close_server(&p->server[i - 1]);

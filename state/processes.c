@@ -21,6 +21,7 @@ int state_slot_take(struct state *s, enum state_role role, unsigned generation, 
 
         if (p->role != ROLE_FREE)
             continue;
+        servers_release_slot(s, i); /* it holds nothing yet, whatever a hostile process wrote in its name */
         s->mine->of[i].slot.draining = 0;
         s->mine->of[i].slot.heartbeat_ms = 0;
         p->generation = generation;

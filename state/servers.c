@@ -483,13 +483,18 @@ void state_wake_drain(struct state *s)
 
 /* ---- a process is gone ---- */
 
+/* Slots with a living worker, as bits. */
+static uint64_t living(const struct state *s)
+{
+    return s->processes->taken & WORKER_SLOTS;
+}
+
 /* The ticket belongs to no worker: its owner is gone, or a hostile process forged it. */
 static bool is_orphan(const struct state *s, uint8_t ticket)
 {
     unsigned owner = ticket & (uint8_t)~TICKET_IDLE;
 
-    return ticket != 0 &&
-           (owner == 0 || owner > STATE_SLOTS || !(s->processes->taken & WORKER_SLOTS & 1ULL << (owner - 1)));
+    return ticket != 0 && (owner == 0 || owner > STATE_SLOTS || !(living(s) & 1ULL << (owner - 1)));
 }
 
 /* True: there were some.  The width can be forged, so all of them are looked at. */
@@ -506,8 +511,17 @@ static bool release_orphans(const struct state *s, struct tickets *t)
     return freed;
 }
 
-/* The record stays, with health and keywords, for the process that replaces the dead one.  True: it had tickets. */
-static bool release_place(struct state *s, struct upstream_area *area, size_t i, int slot)
+/* The process that was to wipe the record is gone. */
+static bool is_left_emptying(const struct state *s, uint64_t key)
+{
+    return key >= PLACE_EMPTYING && key < PLACE_FIRST_KEY && !(living(s) & 1ULL << (key - PLACE_EMPTYING));
+}
+
+/*
+ * The record stays, with health and keywords, for the process that replaces the dead one.  True: it had tickets.
+ * What no living process can have written is taken away, too, so that a reload mends what a hostile process forged.
+ */
+static bool release_place(struct state *s, struct upstream_area *area, size_t i)
 {
     struct server_place *p = &area->place[i];
     bool freed;
@@ -516,11 +530,11 @@ static bool release_place(struct state *s, struct upstream_area *area, size_t i,
         return false;
     freed = release_orphans(s, &area->server[i].connections);
     freed = release_orphans(s, &area->server[i].envelopes) || freed;
-    if (p->key == (uint64_t)(PLACE_EMPTYING + slot)) {
+    if (is_left_emptying(s, p->key)) {
         wipe_server(&area->server[i]);
         p->key = PLACE_FREE;
     }
-    atomic_fetch_and(&p->users, ~(1ULL << slot));
+    atomic_fetch_and(&p->users, living(s));
     return freed;
 }
 
@@ -534,7 +548,7 @@ void servers_release_slot(struct state *s, int slot)
             continue;
         area->waiting[slot] = 0;
         for (size_t i = 0; i < STATE_UPSTREAM_SERVERS; i++)
-            freed = release_place(s, area, i, slot) || freed;
+            freed = release_place(s, area, i) || freed;
         if (freed)
             state_wake_waiter(s, u);
     }

@@ -241,7 +241,7 @@ static inline int next_slot(uint64_t *set)
 
 /* servers.c */
 struct server *server_at(const struct state *s, int server); /* NULL: there is no such number */
-void servers_release_slot(struct state *s, int slot);        /* gives back what a dead process held */
+void servers_release_slot(struct state *s, int slot);        /* gives back what no living worker holds */
 
 static inline bool slot_valid(int slot)
 {

@@ -139,15 +139,17 @@ static void look_at_servers(const struct recorder_view *v, struct troubles *t)
 static void look_at_lists(const struct recorder_view *v, struct troubles *t)
 {
     struct buf text;
-    struct slice rest;
+    struct slice rest, line;
 
     if (v->conf->policy == NULL)
         return;
     buf_init(&text, 65536);
     (void)policy_lists_degraded(v->conf->policy, v->st, &text);
     rest = buf_slice(&text);
-    while (!slice_empty(rest))
-        add(t, STATUS_DEGRADED, "list", SLICE_FMT, SLICE_ARG(slice_cut(&rest, '\n')));
+    while (!slice_empty(rest)) {
+        line = slice_cut(&rest, '\n');
+        add(t, STATUS_DEGRADED, "list", SLICE_FMT, SLICE_ARG(line));
+    }
     buf_fini(&text);
 }
 

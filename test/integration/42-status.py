@@ -118,9 +118,9 @@ def lists_and_resolver(w):
     lab.dns.add("*.liar.test", "A", "127.0.0.2")
     lab.dns.fault("dead.test", "silent")
     is_well(lab.g)
-    for host in range(30, 45):
-        lab.send("127.0.21.%d" % host, "a@none.test")
-    becomes(lab.g, 1, "list", "list liar is demoted: says yes to nearly everything")
+    for network in range(30, 45):
+        lab.send("127.%d.0.1" % network, "a@none.test")
+    becomes(lab.g, 1, "list", "list liar is demoted: it says yes to nearly everything")
     must("list dead does not answer and is skipped" in state(lab.g)[1], "both in the first line", state(lab.g))
     broken = dnsserver.DnsServer().start()
     broken.fault("", "silent")
@@ -142,16 +142,23 @@ def the_rest(w):
     is_well(g)
     os.kill(g.children("glacis-worker")[0], 9)
     becomes(g, 1, "process_died", "1 process died within the last hour")
-    pipe = os.path.join(w.dir, "pipe")
-    os.mkfifo(pipe)
-    g.write(w.config(sink, "log: {to: 'file:%s'}" % pipe))
-    must(reload(g).returncode == 0, "a log that nobody reads", reload(g))
 
     def talk():
         with Client(g.smtp) as c:
             c.hello()
             c.cmd("QUIT")
         return "records_dropped" in state(g)[2]
+    pipe = os.path.join(w.dir, "pipe")
+    os.mkfifo(pipe)
+    g.write(w.config(sink, "log: {to: 'file:%s'}" % pipe))
+    must(reload(g).returncode == 0, "a log that nobody reads", reload(g))
+
+    had = len(g.events("close"))
+    talk()
+    wait_for(lambda: len(g.events("close")) > had, 10, "its lines go to standard error")
+    g.write(w.config(sink, "log: {to: 'file:/dev/full'}"))
+    must(reload(g).returncode == 0, "a log that takes nothing", reload(g))
+
     wait_for(talk, 30, "lines are dropped")
     becomes(g, 1, "records_dropped", " log lines were dropped within the last hour")
 

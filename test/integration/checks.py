@@ -85,6 +85,9 @@ dns: {self_test: off}
 """ % (workers, "".join("  %s\n" % l for l in server.splitlines()), sink.port, policy, more)
 
     def glacis(self, config, start=True, name="g", **options):
+        for other in self.programs:     # a second one does not take over the folder of the first
+            if isinstance(other, Glacis) and other.dir == os.path.join(self.dir, name):
+                other.stop()
         g = Glacis(os.path.join(self.dir, name), config, **options)
         self.programs.append(g)
         return g.start() if start else g

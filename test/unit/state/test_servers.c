@@ -171,6 +171,33 @@ static void records_of_a_killed_process_stay_and_can_be_had_again(void **st)
     state_free(s);
 }
 
+/* C2: what a hostile worker wrote is gone with the last process of its generation, as a reload does it. */
+static void an_area_of_nonsense_is_mended_by_new_processes(void **st)
+{
+    static const int octets[] = { 0xff, 0x41, 0x01, 0x02, 0x3f };
+
+    (void)st;
+    for (size_t i = 0; i < ARRAY_LEN(octets); i++) {
+        struct state *s = state_of_one();
+        int old = state_my_slot(s), fresh;
+
+        assert_true(join(s, 1) >= 0);
+        memset(&s->sh->upstream[0], octets[i], sizeof(s->sh->upstream[0]));
+        fresh = state_slot_take(s, ROLE_WORKER, 2, 0);
+        state_slot_release(s, old);
+        state_slot_enter(s, fresh);
+        for (unsigned k = 0; k < STATE_UPSTREAM_SERVERS; k++) {
+            int server = join(s, 100 + k);
+
+            assert_true(server >= 0);
+            assert_true(state_ticket_take(s, server, 2) >= 0);
+            assert_true(state_ticket_take(s, server, 2) >= 0);
+            assert_true(state_envelope_take(s, server, 1) >= 0);
+        }
+        state_free(s);
+    }
+}
+
 /* Joins and leaves addresses all the time: no two may ever have one record, nor one of them two. */
 static void come_and_go(struct state *s, unsigned round)
 {
@@ -521,6 +548,7 @@ int main(void)
         cmocka_unit_test(an_address_has_one_record_for_all_processes),
         cmocka_unit_test(a_record_with_a_ticket_out_is_not_freed),
         cmocka_unit_test(records_of_a_killed_process_stay_and_can_be_had_again),
+        cmocka_unit_test(an_area_of_nonsense_is_mended_by_new_processes),
         cmocka_unit_test(processes_that_come_and_go_agree),
         cmocka_unit_test(hostile_memory_is_bounded),
         cmocka_unit_test(numbers_that_name_no_server_are_harmless),
