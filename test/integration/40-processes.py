@@ -382,8 +382,9 @@ def drops_user(w):
     g = w.glacis(w.config(sink).replace("user: root", "user: " + user))
     uid = pwd.getpwnam(user).pw_uid
     for pid in g.children():
+        # the recorder may still be on its way when the workers are ready
+        wait_for(lambda p=pid: status_of(p)["Uid"].split() == [str(uid)] * 4, 5, "uid %d" % uid)
         s = status_of(pid)
-        must(s["Uid"].split() == [str(uid)] * 4, "uid %d" % uid, s["Uid"])
         must(s["NoNewPrivs"].strip() == "1", "no_new_privs", s["NoNewPrivs"])
         must(int(s["CapEff"], 16) == 0, "no capabilities", s["CapEff"])
     deliver(g, sink)

@@ -203,7 +203,7 @@ static void a2_changes_of_the_answer_are_followed_and_old_addresses_drain(void *
     world_up(&n.w)->timeouts.command_ms = world_up(&n.w)->timeouts.final_reply_ms = 200000;
     a(&n, ips[0]);
     named_go(&n);
-    pass_ms(&n.w, 2000);                                    /* both first probes */
+    pass_ms(&n.w, 2000);                                   /* both first probes */
     assert_int_equal(deliver_one(&n.w, "192.0.2.8"), 250); /* one that stays idle */
     mail_init(&m, &n.w, "192.0.2.9");
     assert_int_equal(rcpt(&m, "a@corp.test"), 250);
