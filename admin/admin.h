@@ -7,7 +7,6 @@
 #ifndef ADMIN_ADMIN_H
 #define ADMIN_ADMIN_H
 
-#include "admin/server_status.h"
 #include "config/config.h"
 #include "state/state.h"
 

@@ -6,7 +6,7 @@
 
 #include "admin/admin.h"
 #include "config/values.h"
-#include "proxy/supervisor.h"
+#include "proxy/process/supervisor.h"
 #include "tls/tls.h"
 
 #define EXIT_USAGE 64

@@ -128,7 +128,7 @@ void memory_note(struct memory *m, enum memory_event event, const struct memory_
  */
 int64_t memory_history_since(const struct memory *m);
 
-/* ---- health of lists: one record a list, on this machine; guarded by policy/guard.c.  With a shared backend
+/* ---- health of lists: one record a list, on this machine; guarded by policy/lists/guard.c.  With a shared backend
  * standing and overrides are exchanged (the newest wins), and so is the evidence that clients and identities
  * are; latency, failures, probes and totals stay those of this machine. ---- */
 

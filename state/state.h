@@ -233,7 +233,7 @@ uint64_t state_rule_counted(const struct state *s, int rule, bool monitored);
 enum admit {
     ADMIT_OK = 0,
     ADMIT_PER_CLIENT,  /* connections_per_client */
-    ADMIT_PER_NETWORK, /* said by proxy/limits.c alone: too many of its network while the house is nearly full */
+    ADMIT_PER_NETWORK, /* said by proxy/session/limits.c alone: too many of its network while the house is nearly full */
     ADMIT_RATE,
     ADMIT_BANNED,
 };

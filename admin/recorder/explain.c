@@ -3,8 +3,16 @@
  *
  * It looks and changes nothing: no first time begins, nothing is counted, no triplet waits because of it.
  */
-#include "admin/explain.h"
+#include "admin/recorder/explain.h"
+
 #include "admin/recorder/commands.h"
+#include "policy/policy.h"
+
+const char *const explain_memory_words[] = { [MEMORY_SEEN] = "seen",
+                                             [MEMORY_STANDING] = "standing",
+                                             [MEMORY_GREYLIST] = "greylist",
+                                             [MEMORY_BURST] = "burst",
+                                             [MEMORY_RATE] = "rate" };
 
 /* The hexadecimal digits of a key. */
 static bool take_key(struct slice text, struct memory_key *key)

@@ -1,5 +1,5 @@
 /*
- * health.h - do workers accept?  For the health pages and status.  Servers: admin/server_status.h.
+ * health.h - do workers accept?  For the health pages and status.  Servers: admin/recorder/server_status.h.
  */
 #ifndef ADMIN_RECORDER_HEALTH_H
 #define ADMIN_RECORDER_HEALTH_H

@@ -6,8 +6,8 @@
  */
 #include "admin/certificates.h"
 #include "admin/recorder/commands.h"
+#include "admin/recorder/server_status.h"
 #include "admin/recorder/troubles.h"
-#include "admin/server_status.h"
 #include "core/loop.h"
 #include "dns/dns.h"
 

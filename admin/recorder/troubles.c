@@ -8,7 +8,7 @@
 
 #include "admin/certificates.h"
 #include "admin/recorder/health.h"
-#include "admin/server_status.h"
+#include "admin/recorder/server_status.h"
 #include "core/loop.h"
 #include "dns/dns.h"
 #include "policy/policy.h"

@@ -5,9 +5,9 @@
  * in the body changes who the author is; and an address written plainly behind what was read is found, unless
  * something before it has no end.
  */
-#include "core/field.h"
-#include "policy/author.h"
-#include "proxy/line.h"
+#include "smtp/author.h"
+#include "smtp/field.h"
+#include "smtp/line.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

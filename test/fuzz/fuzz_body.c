@@ -6,7 +6,7 @@
  * receivers look for ends of data: each must see exactly one, at the very end.
  */
 #include "core/buf.h"
-#include "proxy/line.h"
+#include "smtp/line.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

@@ -9,7 +9,7 @@
 
 #include "admin/recorder/query.h"
 #include "policy/policy.h"
-#include "proxy/supervisor_parts.h"
+#include "proxy/process/supervisor_parts.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

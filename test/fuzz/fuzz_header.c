@@ -4,11 +4,11 @@
  * The input is made canonical by line.c first.  What is rewritten is read again: nothing that would be
  * stripped is left, our block is on top, the rest of the message follows untouched.
  */
-#include "core/field.h"
-#include "core/lexical.h"
 #include "core/utf8.h"
-#include "proxy/header.h"
-#include "proxy/line.h"
+#include "smtp/field.h"
+#include "smtp/header.h"
+#include "smtp/lexical.h"
+#include "smtp/line.h"
 
 /* What the reader of the message must have noticed while it passed (UTF-02). */
 static bool has_8bit_field(struct slice head)
@@ -36,7 +36,7 @@ static const struct config_headers conf = {
     .strip = { "X-Spam-*", "X-Exact" },
     .strip_count = 2,
 };
-static const struct header_rules rules = { &conf, "host.test", NULL };
+static const struct header_rules rules = { &conf, "host.test", NULL, NULL };
 
 static bool is_host_char(char c)
 {

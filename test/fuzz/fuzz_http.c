@@ -8,7 +8,7 @@
 #include <sys/eventfd.h>
 #include <sys/socket.h>
 
-#include "admin/http.h"
+#include "admin/recorder/http.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

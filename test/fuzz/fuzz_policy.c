@@ -11,9 +11,9 @@
  * A text that begins with "#make" is a seed: rules are made from it, so that the promises are tried on many
  * policies that are right.
  */
-#include "policy/policy_priv.h"
-#include "policy/reply.h"
-#include "policy/verdict.h"
+#include "policy/rules/policy_priv.h"
+#include "policy/rules/reply.h"
+#include "policy/rules/verdict.h"
 
 #define FUZZ_TEXT_MAX 20000
 #define ROUNDS 8

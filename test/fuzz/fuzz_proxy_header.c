@@ -5,8 +5,8 @@
  * the same, and no shorter one says that it is complete.  What is announced has a family.
  */
 #include "core/buf.h"
-#include "proxy/proxy_header.h"
-#include "proxy/xclient.h"
+#include "smtp/proxy_header.h"
+#include "smtp/xclient.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

@@ -4,7 +4,7 @@
  * First octet: size of the pieces.  Every reply found is written both ways and read again.
  */
 #include "core/buf.h"
-#include "proxy/smtp_reply.h"
+#include "smtp/smtp_reply.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

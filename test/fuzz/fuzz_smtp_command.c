@@ -5,8 +5,8 @@
  */
 #include "core/arena.h"
 #include "core/utf8.h"
-#include "proxy/line.h"
-#include "proxy/smtp_parse.h"
+#include "smtp/line.h"
+#include "smtp/smtp_parse.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

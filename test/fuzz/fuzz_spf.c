@@ -13,7 +13,7 @@
  */
 #include <stdint.h>
 
-#include "policy/authres.h"
+#include "policy/judge/authres.h"
 #include "test/unit/policy/spf_fixture.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);

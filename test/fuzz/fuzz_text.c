@@ -8,14 +8,14 @@
 
 #include "admin/admin.h"
 #include "core/addr.h"
-#include "core/field.h"
 #include "core/idna.h"
-#include "core/lexical.h"
 #include "core/utf8.h"
 #include "dns/servers.h"
-#include "policy/engine.h"
-#include "policy/policy_priv.h"
-#include "policy/template.h"
+#include "policy/judge/engine.h"
+#include "policy/rules/policy_priv.h"
+#include "policy/rules/template.h"
+#include "smtp/field.h"
+#include "smtp/lexical.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

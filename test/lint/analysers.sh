@@ -11,7 +11,7 @@ shift
 [ $# -gt 0 ] || set -- cppcheck gcc clang
 dir=$(mktemp -d "${TMPDIR:-/tmp}/glacis-analysers.XXXXXX")
 trap 'rm -rf "$dir"' EXIT
-folders="core config tls dns state policy admin proxy"
+folders=$(cat test/lint/folders)
 # shellcheck disable=SC2086 # one word a folder
 find $folders -name '*.c' | sort >"$dir/files"
 libraries="libevent libcares openssl yaml-0.1 libidn2 libpcre2-8 sqlite3 hiredis libseccomp"

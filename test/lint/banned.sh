@@ -2,7 +2,8 @@
 # banned.sh ROOT - names that must not be called (S2, S3, L8), non-ASCII sources, long lines, unfinished marks.
 set -eu
 cd "${1:?usage: banned.sh ROOT}"
-set -- core config tls dns state policy admin proxy
+# shellcheck disable=SC2046  # folders are words
+set -- $(cat test/lint/folders)
 bad=0
 code=$(mktemp)
 trap 'rm -f "$code"' EXIT

@@ -15,7 +15,7 @@ grep -oE '\{ "[a-z]+", cmd_[a-z]+ \}' proxy/main.c | sed -E 's/.*"([a-z]+)".*/.C
     has_words proxy/glacis.8 "the command"
 grep -rhoE '(log_begin|log_msg|say)\((&?[a-z]+, )?LOG_LEVEL_[A-Z]+, *"[a-z_]+"' --include='*.c' \
     core dns state policy proxy admin | sed -E 's/.*"([a-z_]+)"/\1/' | sort -u | has_words proxy/glacis.8 "the event"
-sed -nE 's/^ *\[ABUSE_[A-Z_]+\] = \{ M_[A-Z_]+, [0-9]+, "([a-z_]+)" \},/\1/p' proxy/session.c |
+sed -nE 's/^ *\[ABUSE_[A-Z_]+\] = \{ M_[A-Z_]+, [0-9]+, "([a-z_]+)" \},/\1/p' proxy/session/session.c |
     has_words config/glacis.yaml.5 "the abuse"
 
 command -v mandoc >/dev/null || { echo "mandoc is not installed"; exit 77; }

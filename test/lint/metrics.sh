@@ -3,9 +3,7 @@
 # and the Prometheus naming rules want it: base units written out, _total for counters and for nothing else.
 set -eu
 cd "${1:?usage: metrics.sh ROOT}"
-folders="core config tls dns state policy proxy admin"
-[ ! -d smtp ] || folders="$folders smtp"
-[ ! -d history ] || folders="$folders history"
+folders=$(cat test/lint/folders)
 bad=0
 
 say() {

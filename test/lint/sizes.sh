@@ -2,7 +2,8 @@
 # sizes.sh ROOT - files under 700 lines, functions under 60 (90 with a comment `flat:` in them), tests aside.
 set -eu
 cd "${1:?usage: sizes.sh ROOT}"
-find core config tls dns state policy admin proxy -name '*.[ch]' | sort | xargs awk '
+# shellcheck disable=SC2046  # folders are words
+find $(cat test/lint/folders) -name '*.[ch]' | sort | xargs awk '
     FNR == 1 { if (name && lines >= 700) bad_file(); name = FILENAME; start = 0 }
     { lines = FNR }
     /^\{/ { start = FNR; flat = 0 }

@@ -35,7 +35,7 @@
 
 #include <errno.h>
 
-#include "proxy/pool.h"
+#include "proxy/upstream/pool.h"
 #include "test/sim/fake_dns.h"
 
 #define LINES_MAX 2000

@@ -7,7 +7,7 @@
 #include "core/timers.h"
 #include "core/utf8.h"
 #include "policy/policy.h"
-#include "proxy/pool.h"
+#include "proxy/upstream/pool.h"
 #include "test/sim/fake_dns.h"
 
 #define STEPS_MAX 10000

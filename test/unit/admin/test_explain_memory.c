@@ -10,7 +10,7 @@
 #include <errno.h>
 
 #include "admin/admin.h"
-#include "admin/explain.h"
+#include "admin/cmd/explain.h"
 
 static const char yaml[] = "server: {hostname: mx1.example.com, state_dir: /tmp, user: root}\n"
                            "upstreams: {u: {servers: [\"192.0.2.9:25\"]}}\ndomains: {example.com: u}\n"

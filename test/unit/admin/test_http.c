@@ -13,8 +13,8 @@
 #include <sys/resource.h>
 #include <sys/socket.h>
 
-#include "admin/http.h"
-#include "admin/http_request.h"
+#include "admin/recorder/http.h"
+#include "admin/recorder/http_request.h"
 #include "core/log.h"
 
 static void heads_are_read_by_the_grammar(void **state)

@@ -15,7 +15,7 @@
 #include <sys/un.h>
 #include <time.h>
 
-#include "admin/log_syslog.h"
+#include "admin/recorder/log_syslog.h"
 #include "core/base.h"
 #include "core/log.h"
 

@@ -14,7 +14,7 @@
 #include <sys/resource.h>
 #include <sys/stat.h>
 
-#include "admin/log_writer.h"
+#include "admin/recorder/log_writer.h"
 #include "core/metrics.h"
 
 struct desk {

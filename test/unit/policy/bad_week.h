@@ -23,8 +23,8 @@
 #include <cmocka.h>
 
 #include "core/table.h"
-#include "policy/guard_canary.h"
-#include "policy/standing.h"
+#include "policy/lists/guard_canary.h"
+#include "policy/standing/standing.h"
 #include "state/tables.h"
 #include "test/unit/policy/guard_settings.h"
 

@@ -4,7 +4,7 @@
 #ifndef TEST_POLICY_GUARD_SETTINGS_H
 #define TEST_POLICY_GUARD_SETTINGS_H
 
-#include "policy/guard.h"
+#include "policy/lists/guard.h"
 
 static const struct guard_settings settings = {
     .good_clients = 5,

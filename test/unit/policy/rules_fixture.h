@@ -17,10 +17,10 @@
 #include <cmocka.h>
 
 #include "config/values.h"
-#include "policy/match.h"
-#include "policy/policy_priv.h"
-#include "policy/reply.h"
-#include "policy/verdict.h"
+#include "policy/rules/match.h"
+#include "policy/rules/policy_priv.h"
+#include "policy/rules/reply.h"
+#include "policy/rules/verdict.h"
 
 #define NOON_2026 1793620800 /* 2026-11-02 12:00 UTC */
 

@@ -9,7 +9,7 @@
 
 #include <arpa/inet.h>
 
-#include "policy/spf.h"
+#include "policy/spf/spf.h"
 
 enum {
     ZONE_MAX = 4096,

@@ -8,7 +8,7 @@
 
 #include <cmocka.h>
 
-#include "policy/address.h"
+#include "policy/rules/address.h"
 
 static void quotes_go_where_they_are_not_needed(void **state)
 {

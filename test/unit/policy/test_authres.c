@@ -9,7 +9,7 @@
 
 #include <cmocka.h>
 
-#include "policy/authres.h"
+#include "policy/judge/authres.h"
 
 static const struct addr v4 = { .family = ADDR_V4, .ip = { 192, 0, 2, 1 } };
 static const struct addr v6 = { .family = ADDR_V6, .ip = { 0x20, 1, 0x0d, 0xb8, [15] = 1 } };

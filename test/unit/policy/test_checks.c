@@ -3,8 +3,8 @@
  */
 #include "test/unit/policy/judge_world.h"
 
-#include "policy/check.h"
-#include "policy/reputation.h"
+#include "policy/checks/check.h"
+#include "policy/lists/reputation.h"
 
 struct got {
     size_t called;

@@ -7,7 +7,7 @@
 
 #include <cmocka.h>
 
-#include "policy/guard_canary.h"
+#include "policy/lists/guard_canary.h"
 #include "test/unit/policy/guard_settings.h"
 
 #define NOW ((int64_t)1700000000)

@@ -2,7 +2,7 @@
  * time. */
 #include "test/unit/policy/judge_world.h"
 
-#include "policy/engine.h"
+#include "policy/judge/engine.h"
 #include "state/tables.h"
 
 #define DAY_MS ((uint64_t)86400000)

@@ -7,8 +7,8 @@
 #include <semaphore.h>
 #include <time.h>
 
-#include "policy/guard.h"
-#include "policy/policy_priv.h"
+#include "policy/lists/guard.h"
+#include "policy/rules/policy_priv.h"
 #include "state/tables.h"
 
 #define LISTS "reputation: {lists: [{name: one, zone: one.test}, {name: two, zone: two.test}]}\n"

@@ -3,7 +3,7 @@
  */
 #include "rules_fixture.h"
 
-#include "policy/template.h"
+#include "policy/rules/template.h"
 
 /* code 0: a tag */
 static const char *render(struct fixture *f, const char *text, unsigned code)

@@ -4,7 +4,7 @@
  */
 #include "test/unit/policy/judge_world.h"
 
-#include "policy/engine.h"
+#include "policy/judge/engine.h"
 #include "state/tables.h"
 
 #define DBL                                                                                                  \

@@ -9,7 +9,7 @@
 
 #include <cmocka.h>
 
-#include "policy/spf.h"
+#include "policy/spf/spf.h"
 #include "test/unit/policy/spf_fixture.h"
 
 static const char *const rows[][3] = {

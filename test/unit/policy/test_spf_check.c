@@ -10,7 +10,7 @@
 
 #include <cmocka.h>
 
-#include "policy/spf_check.h"
+#include "policy/spf/spf_check.h"
 
 static const char *const rows[][3] = {
     { "a.test", "TXT", "v=spf1 mx include:b.test -all" },

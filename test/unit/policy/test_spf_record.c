@@ -8,8 +8,8 @@
 
 #include <cmocka.h>
 
-#include "policy/spf_macro.h"
-#include "policy/spf_record.h"
+#include "policy/spf/spf_macro.h"
+#include "policy/spf/spf_record.h"
 
 static const struct {
     const char *record;

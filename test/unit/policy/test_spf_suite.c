@@ -11,7 +11,7 @@
 #include <stdio.h>
 #include <yaml.h>
 
-#include "policy/spf.h"
+#include "policy/spf/spf.h"
 #include "test/unit/policy/spf_fixture.h"
 
 enum { SKIP = 77 };

@@ -5,7 +5,7 @@
 
 #include <cmocka.h>
 
-#include "policy/standing.h"
+#include "policy/standing/standing.h"
 #include "state/tables.h"
 
 #define DAY 86400

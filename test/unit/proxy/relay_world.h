@@ -13,8 +13,8 @@
 
 #include <cmocka.h>
 
-#include "proxy/pool.h"
-#include "proxy/relay.h"
+#include "proxy/upstream/pool.h"
+#include "proxy/upstream/relay.h"
 #include "test/unit/jump_clock.h"
 #include "test/unit/proxy/fake_smtp.h"
 

@@ -3,7 +3,7 @@
  * keywords.
  */
 #include "core/timers.h"
-#include "proxy/upstream.h"
+#include "proxy/upstream/upstream.h"
 #include "test/unit/proxy/relay_world.h"
 
 #define SAY(event, reply)                                                                                    \

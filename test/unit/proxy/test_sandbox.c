@@ -28,8 +28,8 @@
 
 #include "core/log.h"
 #include "core/metrics.h"
-#include "proxy/canary.h"
-#include "proxy/sandbox.h"
+#include "proxy/process/canary.h"
+#include "proxy/process/sandbox.h"
 
 #define CHILD_S 20
 #define NO_FILTER 78 /* exit status of a child that could not put it on */

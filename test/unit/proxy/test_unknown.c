@@ -8,7 +8,7 @@
 
 #include <cmocka.h>
 
-#include "proxy/unknown.h"
+#include "proxy/upstream/unknown.h"
 
 static const struct reply refusal = { 550, SLICE_INIT("5.1.1"), SLICE_INIT("no such user") };
 

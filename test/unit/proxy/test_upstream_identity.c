@@ -2,9 +2,9 @@
  * test_upstream_identity.c - what a server is told about the client: XCLIENT, XFORWARD, PROXY (XCL-02 to
  * XCL-08, PXY-14), and that it is never told of one client in the name of another.
  */
-#include "core/proxy_put.h"
-#include "proxy/proxy_header.h"
-#include "proxy/upstream_identity.h"
+#include "proxy/upstream/upstream_identity.h"
+#include "smtp/proxy_header.h"
+#include "smtp/proxy_put.h"
 #include "test/unit/proxy/relay_world.h"
 
 #define XCLIENT_ALL "250-PIPELINING\r\n250-XCLIENT NAME ADDR PORT PROTO HELO LOGIN DESTADDR DESTPORT\r\n"

@@ -3,9 +3,9 @@
  *
  * The DNS is test/sim/fake_dns.c; the addresses are fake servers on one port of 127.0.0.1, .2, .3 and ::1.
  */
-#include "admin/server_status.h"
-#include "proxy/upstream.h"
-#include "proxy/upstream_names.h"
+#include "admin/recorder/server_status.h"
+#include "proxy/upstream/upstream.h"
+#include "proxy/upstream/upstream_names.h"
 #include "state/shared.h"
 #include "test/sim/fake_dns.h"
 #include "test/unit/proxy/relay_world.h"

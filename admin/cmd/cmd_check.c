@@ -1,0 +1,225 @@
+/*
+ * cmd_check.c - glacis check: is this file good, and what does it say with all defaults filled in?
+ *
+ * The loading is config/'s; here are the command line, the further checks of a loaded snapshot (one row
+ * each in checks[]), the notes and the exit code.
+ */
+#include "admin/admin.h"
+
+#include <getopt.h>
+#include <sysexits.h>
+
+#include "admin/certificates.h"
+#include "admin/cmd/check_machine.h"
+#include "policy/policy.h"
+#include "tls/tls.h"
+
+#define OUTPUT_MAX ((size_t)64 << 20)
+
+struct request {
+    const char *path; /* NULL: the built-in file, from the environment */
+    bool print;
+    bool online;
+};
+
+/*
+ * A check of a snapshot that loaded.  It adds errors and warnings like the loader does; the positions it
+ * knows are those in the snapshot (`line`).
+ */
+typedef void (*check_fn)(const struct config *c, struct config_errors *errs);
+
+/* A warning that belongs to no single key: the file lets everybody in who is on a private address. */
+static void check_private_clients(const struct config *c, struct config_errors *errs)
+{
+    if (c->server.private_clients == PRIVATE_JUDGE) {
+        config_errors_add(
+            errs, true, 0, 0,
+            "server.private_clients is judge: behind a NAT every client shares one address, and one bad "
+            "client may ban them all");
+    }
+}
+
+static const check_fn checks[] = { check_private_clients, check_user, check_folders };
+
+static const char usage[] =
+    "usage: glacis check [-c FILE] [--print] [--online]\n"
+    "  -c, --config FILE  the configuration (- is standard input); without it the\n"
+    "                     built-in one from GLACIS_UPSTREAM and GLACIS_DOMAINS\n"
+    "      --print        write the effective configuration to standard output\n"
+    "      --online       ask the resolver, the DNS about our names, and the servers behind\n"
+    "\n"
+    "Exit status: 0, 66 for a file that cannot be read, 78 for one with errors, 69 if --online finds what\n"
+    "is not fit for its work.\n";
+
+/* EX_OK to go on, otherwise the exit code; -1 when the help was asked for. */
+static int parse_arguments(int argc, char **argv, struct request *rq)
+{
+    static const struct option options[] = {
+        { "config", required_argument, NULL, 'c' },
+        { "print", no_argument, NULL, 'p' },
+        { "online", no_argument, NULL, 'o' },
+        { "help", no_argument, NULL, 'h' },
+        { NULL, 0, NULL, 0 },
+    };
+    int opt;
+
+    optind = 1;
+    while ((opt = getopt_long(argc, argv, "c:h", options, NULL)) != -1) {
+        if (opt == 'c') {
+            rq->path = optarg;
+        } else if (opt == 'p') {
+            rq->print = true;
+        } else if (opt == 'o') {
+            rq->online = true;
+        } else if (opt == 'h') {
+            fputs(usage, stdout);
+            return -1;
+        } else {
+            fputs(usage, stderr);
+            return EX_USAGE;
+        }
+    }
+    if (optind < argc) {
+        fprintf(stderr, "glacis check: unexpected argument \"%s\"; a file is named with -c FILE\n%s",
+                argv[optind], usage);
+        return EX_USAGE;
+    }
+    return EX_OK;
+}
+
+static void put_stream(FILE *to, const struct buf *b)
+{
+    if (b->len > 0) {
+        (void)fwrite(b->ptr, 1, b->len, to);
+    }
+}
+
+static void print_errors(const struct config_errors *errs, const char *path)
+{
+    struct buf out;
+
+    buf_init(&out, OUTPUT_MAX);
+    config_errors_print(errs, path, &out);
+    put_stream(stderr, &out);
+    buf_fini(&out);
+}
+
+/* Sections that policy_print() writes are left out here: as they are in force they take the place. */
+static void put_without_policy(struct buf *out, struct slice rest)
+{
+    bool skip = false;
+
+    while (!slice_empty(rest)) {
+        struct slice line = slice_cut(&rest, '\n');
+
+        if (!slice_starts(line, SLICE(" "))) {
+            skip = policy_prints(slice_take(line, slice_find(line, ':')));
+        }
+        if (!skip) {
+            buf_put_slice(out, line);
+            buf_put_char(out, '\n');
+        }
+    }
+}
+
+static void print_config(const struct config *c)
+{
+    struct buf plain, out;
+
+    buf_init(&plain, OUTPUT_MAX);
+    buf_init(&out, OUTPUT_MAX);
+    config_print(c, &plain);
+    put_without_policy(&out, buf_slice(&plain));
+    policy_print(c->policy, &out);
+    put_stream(stdout, &out);
+    buf_fini(&out);
+    buf_fini(&plain);
+}
+
+/* One line a certificate: when it expires. */
+static void print_certificates(const struct config *c, FILE *to)
+{
+    struct buf out;
+
+    buf_init(&out, OUTPUT_MAX);
+    certificates_put_text(c, &out);
+    put_stream(to, &out);
+    buf_fini(&out);
+}
+
+/* What is no mistake, and yet may not be meant so. */
+static void print_notes(FILE *to, const char *path, const struct config *c)
+{
+    struct buf folders;
+    struct slice rest;
+
+    if (policy_list_count(c->policy) == 0) {
+        fprintf(to, "%s: note: no reputation list is asked: reputation.lists is empty\n", path);
+    }
+    if (!c->tls.enabled) {
+        fprintf(to,
+                "%s: note: without the section tls STARTTLS is not offered, and all mail comes in clear\n",
+                path);
+    } else if (c->tls_material != NULL && !tls_material_has_host(c->tls_material, c->server.hostname)) {
+        fprintf(to, "%s: note: no certificate of tls is for server.hostname, %s\n", path, c->server.hostname);
+    }
+    buf_init(&folders, OUTPUT_MAX);
+    check_put_folder_notes(c, &folders);
+    rest = buf_slice(&folders);
+    while (!slice_empty(rest)) {
+        struct slice line = slice_cut(&rest, '\n');
+
+        fprintf(to, "%s: note: " SLICE_FMT "\n", path, SLICE_ARG(line));
+    }
+    buf_fini(&folders);
+}
+
+/* "FILE: ok", and what is no mistake but good to know; standard output may be the configuration's. */
+static void print_summary(const struct request *rq, const char *path, const struct config *c, size_t warnings)
+{
+    FILE *to = rq->print ? stderr : stdout;
+
+    if (warnings == 0) {
+        fprintf(to, "%s: ok\n", path);
+    } else {
+        fprintf(to, "%s: ok, %zu warning%s\n", path, warnings, warnings == 1 ? "" : "s");
+    }
+    print_notes(to, path, c);
+}
+
+int cmd_check(int argc, char **argv)
+{
+    struct request rq = { NULL, false, false };
+    struct config_errors errs = { .count = 0 };
+    struct config *c;
+    const char *path;
+    int code = parse_arguments(argc, argv, &rq);
+
+    if (code != EX_OK) {
+        return code < 0 ? EX_OK : code;
+    }
+    path = rq.path != NULL ? rq.path : "built-in";
+    c = rq.path != NULL ? config_load(rq.path, &errs) : config_load_default(&errs);
+    for (size_t i = 0; c != NULL && i < ARRAY_LEN(checks); i++) {
+        checks[i](c, &errs);
+    }
+    if (c != NULL && !snapshot_complete(c, &errs)) {
+        code = EX_CONFIG; /* what is wrong is in errs */
+    }
+    print_errors(&errs, path);
+    if (c == NULL || errs.fatal > 0) {
+        code = errs.unreadable ? EX_NOINPUT : EX_CONFIG;
+    } else {
+        print_certificates(c, rq.print ? stderr : stdout);
+        print_summary(&rq, path, c, errs.count);
+        if (rq.print) {
+            print_config(c);
+        }
+        if (rq.online && !check_online(c)) {
+            code = EX_UNAVAILABLE;
+        }
+    }
+    config_free(c);
+    config_errors_fini(&errs);
+    return code;
+}

@@ -1,0 +1,17 @@
+/*
+ * explain.h - what the recorder answers to `glacis explain`; the asking side is admin/cmd/explain_ask.c.
+ */
+#ifndef ADMIN_RECORDER_EXPLAIN_H
+#define ADMIN_RECORDER_EXPLAIN_H
+
+#include "config/config.h"
+#include "core/buf.h"
+#include "state/state.h"
+
+/* args: "client ADDRESS" or "memory WHAT KEY MEMBER KEEP".  Changes nothing. */
+void explain_answer(const struct config *conf, struct state *st, struct slice args, struct buf *out);
+
+/* WHAT of both sides, by enum memory_what. */
+extern const char *const explain_memory_words[];
+
+#endif

@@ -1,0 +1,545 @@
+/*
+ * engine.c - asks for what the rules need, as early as they can need it, and evaluates until they are
+ * decided.
+ *
+ *     engine_start -> evaluate --> done ---------------------------> reason of a list? -> verdict -> callback
+ *                        ^   `--> needs a fact: ask, wait --.              ^
+ *                        +---- engine_changed (a check) <---+---- budget: what is missing is unknown
+ *
+ * Waiting     only for what rules_evaluate() names; a fact that a monitored rule would like to know is
+ *             asked and not waited for.  A rule without a final action waits for lists PATIENCE_MS longer than the
+ *             rules with one need, once a transaction.
+ * Callbacks   always from the loop (run_later); nothing is touched after the verdict was delivered, since
+ *             the callback may free the judge.
+ */
+#include "policy/judge/engine.h"
+
+#include "core/metrics.h"
+#include "policy/rules/match.h"
+#include "policy/rules/reply.h"
+
+#define JUDGES_KEPT 200
+#define STEPS_MAX 1000 /* evaluations of one turn; each one settles a fact */
+#define PATIENCE_MS 500
+
+enum source engine_source(unsigned fact)
+{
+    static const enum source sources[FACT_COUNT] = {
+        /* the rest is SOURCE_GIVEN: what the session says */
+        [FACT_ID_CLIENT_RDNS] = SOURCE_RDNS,
+        [FACT_ID_CLIENT_IPREV] = SOURCE_RDNS,
+        [FACT_ID_CLIENT_DYNAMIC] = SOURCE_RDNS,
+        [FACT_ID_REPUTATION_LISTED] = SOURCE_LISTS,
+        [FACT_ID_REPUTATION_SCORE] = SOURCE_LISTS,
+        [FACT_ID_REPUTATION_LISTS] = SOURCE_LISTS,
+        [FACT_ID_REPUTATION_MONITORED] = SOURCE_LISTS,
+        [FACT_ID_REPUTATION_INCOMPLETE] = SOURCE_LISTS,
+        [FACT_ID_REPUTATION_SUBJECT] = SOURCE_LISTS,
+        [FACT_ID_REPUTATION_REASON] = SOURCE_REASON,
+        [FACT_ID_HELO_RESOLVES] = SOURCE_HELO,
+        [FACT_ID_HELO_MATCHES] = SOURCE_MATCHES,
+        [FACT_ID_HELO_IMPERSONATES] = SOURCE_IMPERSONATES,
+        [FACT_ID_SENDER_RESOLVES] = SOURCE_SENDER,
+        [FACT_ID_SPF] = SOURCE_SPF,
+        [FACT_ID_SPF_WEAK] = SOURCE_SPF,
+        [FACT_ID_SPF_DOMAIN] = SOURCE_SPF,
+        [FACT_ID_SPF_MECHANISM] = SOURCE_SPF,
+        [FACT_ID_SPF_EXPLANATION] = SOURCE_SPF,
+        [FACT_ID_SPF_HELO] = SOURCE_SPF_HELO,
+        [FACT_ID_ZERO_DAY_SUSPECT] = SOURCE_ZERO_DAY,
+        [FACT_ID_ZERO_DAY_LISTED] = SOURCE_ZERO_DAY,
+        [FACT_ID_ZERO_DAY_REASONS] = SOURCE_ZERO_DAY,
+        [FACT_ID_CLIENT_CONNECTIONS] = SOURCE_STATE,
+        [FACT_ID_CLIENT_KNOWN_GOOD] = SOURCE_STANDING,
+        [FACT_ID_CLIENT_FIRST_SEEN] = SOURCE_CLIENT,
+        [FACT_ID_CLIENT_RATE] = SOURCE_CLIENT,
+        [FACT_ID_ZERO_DAY_FRESH_DOMAIN] = SOURCE_FRESH,
+        [FACT_ID_ZERO_DAY_FRESH_CLIENT] = SOURCE_FRESH,
+        [FACT_ID_ZERO_DAY_BURST] = SOURCE_FRESH,
+    };
+
+    return fact < FACT_COUNT ? sources[fact] : SOURCE_LISTS;
+}
+
+/* ---- what the rules can need ---- */
+
+/* Can the term ever match?  Otherwise nobody asks for its fact (empty groups of the preset). */
+static bool can_match(const struct cond *c)
+{
+    enum fact_type type = c->fact < FACT_COUNT ? fact_table[c->fact].type : FACT_FLAG;
+
+    for (size_t i = 0; i < c->group_count; i++) {
+        if (!group_is_empty(c->groups[i], type)) {
+            return true;
+        }
+    }
+    return !set_is_empty(c->set, type);
+}
+
+/* As deep as the tree of the file allows. */
+static void note_uses(struct policy_worker *pw, const struct cond *c)
+{
+    if (c->kind == COND_TERM && can_match(c)) {
+        pw->used[c->fact] = true;
+    }
+    for (const struct cond *child = c->child; child != NULL; child = child->next) {
+        note_uses(pw, child);
+    }
+}
+
+static void note_lists(struct policy_worker *pw)
+{
+    const struct reputation *rep = &pw->policy->reputation;
+    bool sum = pw->used[FACT_ID_REPUTATION_LISTED] || pw->used[FACT_ID_REPUTATION_SCORE] ||
+               pw->used[FACT_ID_REPUTATION_LISTS] || pw->used[FACT_ID_REPUTATION_INCOMPLETE] ||
+               pw->used[FACT_ID_REPUTATION_REASON] || pw->used[FACT_ID_REPUTATION_SUBJECT];
+    bool zero_day = pw->used[FACT_ID_ZERO_DAY_LISTED] || pw->used[FACT_ID_ZERO_DAY_SUSPECT] ||
+                    pw->used[FACT_ID_ZERO_DAY_REASONS];
+
+    for (size_t i = 0; i < rep->count; i++) {
+        const struct reputation_list *list = &rep->list[i];
+        bool enforce = list->mode == LIST_ENFORCE;
+
+        /* one that is off may be set to something else by hand */
+        pw->zero_day_lists = pw->zero_day_lists || (list->mode != LIST_MONITOR && list->zero_day);
+        pw->lists_wanted[i] = !enforce || sum || pw->used[FACT_COUNT + i] || (zero_day && list->zero_day);
+        pw->any_list = pw->any_list || (list->mode != LIST_OFF && pw->lists_wanted[i]);
+    }
+}
+
+static void open_memory(struct policy_worker *pw, const struct policy_apart *apart)
+{
+    const struct policy *p = pw->policy;
+    struct guard_run_setup setup = {
+        .loop = pw->loop, .resolver = pw->resolver, .rep = &p->reputation, .settings = &p->remembered.guard
+    };
+
+    if (apart != NULL) {
+        pw->memory = apart->memory;
+        pw->origin = apart->origin;
+        pw->connections = apart->connections;
+    }
+    if (pw->state == NULL) {
+        return;
+    }
+    pw->memory = memory_new(pw->state, pw->loop, &p->remembered.redis);
+    setup.memory = pw->memory;
+    if (p->reputation.count > 0) {
+        pw->guard = guard_run_new(&setup);
+    }
+}
+
+/* Standing is kept by the verified name too, and suspicion of new-comers asks for standing. */
+static void note_name(struct policy_worker *pw)
+{
+    for (unsigned i = 0; i < FACT_COUNT; i++) {
+        enum source source = engine_source(i);
+        bool standing = source == SOURCE_STANDING || source == SOURCE_ZERO_DAY || source == SOURCE_FRESH;
+
+        pw->wants_name =
+            pw->wants_name || (pw->used[i] && (source == SOURCE_RDNS || (standing && pw->memory != NULL)));
+    }
+}
+
+static struct policy_worker *new_worker(const struct policy *p, struct loop *loop, struct resolver *r,
+                                        struct state *st, const struct policy_apart *apart)
+{
+    struct policy_worker *pw = xcalloc(1, sizeof(*pw));
+
+    pw->policy = p;
+    pw->loop = loop;
+    pw->resolver = r;
+    pw->state = st;
+    pw->rule_count = st != NULL ? rules_count_places(p, st) : NULL;
+    pw->lists_wanted = xcalloc(p->reputation.count + 1, sizeof(bool));
+    pw->used = xcalloc(FACT_COUNT + p->reputation.count + 1, sizeof(bool));
+    for (size_t b = 0; b < BLOCK_COUNT; b++) {
+        for (size_t i = 0; i < p->rules.block[b].count; i++) {
+            if (p->rules.block[b].rule[i].when != NULL) {
+                note_uses(pw, p->rules.block[b].rule[i].when);
+            }
+        }
+    }
+    note_lists(pw);
+    open_memory(pw, apart);
+    note_name(pw);
+    slab_init(&pw->judge_slab, "judge",
+              sizeof(struct judge) + p->reputation.count * sizeof(struct fact_value), JUDGES_KEPT);
+    slab_init(&pw->run_slab, "run", reputation_run_size(&p->reputation), JUDGES_KEPT);
+    return pw;
+}
+
+struct policy_worker *policy_worker_new(const struct policy *p, struct loop *loop, struct resolver *r,
+                                        struct state *st)
+{
+    return new_worker(p, loop, r, st, NULL);
+}
+
+struct policy_worker *policy_worker_new_apart(const struct policy *p, struct loop *loop, struct resolver *r,
+                                              const struct policy_apart *apart)
+{
+    return new_worker(p, loop, r, NULL, apart);
+}
+
+void policy_worker_free(struct policy_worker **worker)
+{
+    struct policy_worker *pw = *worker;
+
+    if (pw != NULL) {
+        *worker = NULL;
+        guard_run_free(&pw->guard);
+        memory_free(&pw->memory);
+        slab_fini(&pw->judge_slab);
+        slab_fini(&pw->run_slab);
+        free(pw->lists_wanted);
+        free(pw->used);
+        free(pw->rule_count);
+        free(pw);
+    }
+}
+
+/* ---- asking ---- */
+
+static struct fact_value *value_of(struct judge *j, unsigned fact)
+{
+    return fact < FACT_COUNT ? &j->facts.v[fact] : &j->lists[fact - FACT_COUNT];
+}
+
+static void make_unknown(struct judge *j, unsigned fact)
+{
+    j->lists_seen.valid = false; /* what the lists say of it comes back with the next look at them */
+    if (fact < FACT_COUNT) {
+        fact_set_unknown(&j->facts, (enum fact_id)fact);
+    } else {
+        j->lists[fact - FACT_COUNT] = (struct fact_value){ .state = FACT_UNKNOWN };
+    }
+}
+
+/* A rule with a final action needs the lists: the late ones too, even while early ones are still out. */
+static void ask_late(struct judge *j)
+{
+    if (!j->late_asked) {
+        j->late_asked = true;
+        lists_start(j);
+        facts_derive(j);
+    }
+}
+
+void engine_ask(struct judge *j, unsigned fact, bool final)
+{
+    enum source source = engine_source(fact);
+    const struct fact_value *v = value_of(j, fact);
+    bool lists = source == SOURCE_LISTS || source == SOURCE_ZERO_DAY || source == SOURCE_REASON;
+
+    if (lists && final && v->state != FACT_KNOWN && v->state != FACT_UNKNOWN) {
+        ask_late(j);
+    }
+    if (v->state != FACT_IDLE) {
+        return;
+    }
+    if (source != SOURCE_GIVEN && source != SOURCE_NEVER) {
+        facts_start(j, source);
+    }
+    if (v->state == FACT_IDLE) { /* nobody makes it */
+        make_unknown(j, fact);
+    }
+}
+
+void engine_ask_early(struct judge *j, enum fact_stage stage)
+{
+    for (unsigned i = 0; i < FACT_COUNT; i++) {
+        enum source source = engine_source(i);
+
+        if (j->pw->used[i] && fact_table[i].stage == stage && j->facts.v[i].state == FACT_IDLE &&
+            source != SOURCE_GIVEN && source != SOURCE_NEVER && source != SOURCE_REASON) {
+            facts_start(j, source);
+        }
+    }
+    if (stage == STAGE_CONNECT && j->pw->wants_name && !j->exempt &&
+        j->facts.v[FACT_ID_CLIENT_RDNS].state == FACT_IDLE) {
+        facts_start(j, SOURCE_RDNS); /* while the client waits for the greeting */
+    }
+    for (size_t i = 0; stage == STAGE_CONNECT && i < j->pw->policy->reputation.count; i++) {
+        if (j->pw->used[FACT_COUNT + i] && !j->lists_asked) {
+            facts_start(j, SOURCE_LISTS);
+        }
+    }
+    facts_derive(j);
+}
+
+/* ---- the question ---- */
+
+struct text_facts engine_texts(const struct judge *j)
+{
+    return (struct text_facts){ .rules = &j->pw->policy->rules,
+                                .facts = &j->facts,
+                                .lists = j->lists,
+                                .greylist_wait_s = j->mem.grey == EVAL_GREY_WAITS ? j->mem.grey_wait_s : 0 };
+}
+
+struct eval_input engine_input(const struct judge *j, enum fact_stage stage)
+{
+    return (struct eval_input){
+        .facts = &j->facts,
+        .lists = j->lists,
+        .stage = stage,
+        .now_s = wall_now_s(),
+        .grey = j->mem.grey,
+        .score = stage == STAGE_MESSAGE ? j->txn.score : 0,
+        .reputation = j->score_bounds,
+        .hurry = j->txn.hurry,
+    };
+}
+
+static bool refuses(enum verdict_action a)
+{
+    return a == VERDICT_REJECT || a == VERDICT_DEFER || a == VERDICT_DROP;
+}
+
+/* Once a stage, and no longer than what the transaction has left. */
+static uint64_t take_tarpit(struct judge *j)
+{
+    struct judge_txn *t = &j->txn;
+    uint64_t ms =
+        t->tarpit_done[j->question.block] || j->question.stage < STAGE_RCPT ? 0 : j->result.tarpit_ms;
+
+    if (j->pw->policy->conf->mode == MODE_MONITOR || ms == 0) {
+        return 0;
+    }
+    ms = min_u64(ms, t->tarpit_left_ms);
+    t->tarpit_left_ms -= ms;
+    t->tarpit_done[j->question.block] = true;
+    return ms;
+}
+
+static void count_verdict(enum verdict_action action)
+{
+    static const enum metric metrics[] = {
+        [VERDICT_ACCEPT] = M_JUDGED_ACCEPT, [VERDICT_BYPASS] = M_JUDGED_BYPASS,
+        [VERDICT_REJECT] = M_JUDGED_REJECT, [VERDICT_DEFER] = M_JUDGED_DEFER,
+        [VERDICT_DROP] = M_JUDGED_DROP,     [VERDICT_DIVERT] = M_JUDGED_DIVERT,
+    };
+
+    count(metrics[action]);
+}
+
+/* Did the rule that won need nothing but what the session itself said? */
+static bool needed_no_answer(const struct judge *j)
+{
+    const struct rule *rule = j->result.rule;
+    const struct cond *term =
+        rule == NULL ? NULL
+                     : j->trace[BLOCK_ENVELOPE][rule - j->pw->policy->rules.block[BLOCK_ENVELOPE].rule].term;
+
+    return rule != NULL && (term == NULL || engine_source(term->fact) == SOURCE_GIVEN);
+}
+
+/*
+ * A network that has used up its questions (dns.per_client) could use them up on purpose, so that what would have
+ * refused its mail is not looked up.  It is not accepted for that, but told to come back.
+ */
+static bool holds_paced(const struct judge *j)
+{
+    return j->paced && j->result.status == EVAL_DONE && j->result.action == VERDICT_ACCEPT &&
+           j->question.block == BLOCK_ENVELOPE && !needed_no_answer(j);
+}
+
+static void hold_paced(struct judge *j)
+{
+    j->result.action = VERDICT_DEFER;
+    j->result.rule = NULL;
+    j->result.reply = (struct rule_reply){
+        .code = 451,
+        .enhanced = SLICE("4.7.1"),
+        .text =
+            SLICE("Mail from your network has made this server ask too many DNS questions that lead nowhere, "
+                  "please try again in some minutes"),
+    };
+}
+
+static void deliver(struct judge *j)
+{
+    struct eval_result *r = &j->result;
+    struct text_facts texts = engine_texts(j);
+    judge_cb cb = j->question.cb;
+    void *arg = j->question.arg;
+    bool held;
+
+    j->facts.v[FACT_ID_SCORE] = (struct fact_value){ .state = FACT_KNOWN, .u.number = (uint64_t)r->score };
+    if (r->status != EVAL_DONE) { /* only with reject_at: earliest: nothing is decided yet */
+        r->action = VERDICT_ACCEPT;
+    }
+    held = holds_paced(j);
+    if (held) {
+        hold_paced(j);
+    }
+    j->verdict = (struct verdict){
+        .action = r->action,
+        .rule = held              ? "dns-pace"
+                : r->rule != NULL ? r->rule->name
+                                  : "default",
+        .divert = r->divert,
+        .tarpit_ms = take_tarpit(j),
+        .monitored = j->pw->policy->conf->mode == MODE_MONITOR,
+    };
+    buf_reset(&j->text);
+    if (refuses(r->action)) {
+        texts.code = r->reply.code;
+        reply_render(&texts, r->reply.text, &j->text);
+        j->verdict.code = r->reply.code;
+        j->verdict.enhanced = r->reply.enhanced;
+        j->verdict.text = buf_slice(&j->text);
+    }
+    if (r->status == EVAL_DONE) {
+        count_verdict(r->action);
+        rules_count(j);
+    }
+    engine_cancel(j);
+    cb(arg, &j->verdict);
+}
+
+/* Does the text name what a list says itself, and is there a list that may say it?  Then it is awaited. */
+static bool awaits_reason(struct judge *j)
+{
+    static const char name[] = "{reputation.reason}";
+    struct slice text = j->result.reply.text;
+    const struct fact_value *reason = &j->facts.v[FACT_ID_REPUTATION_REASON];
+
+    if (j->result.status != EVAL_DONE || !refuses(j->result.action) || j->question.expired ||
+        j->run == NULL || !j->lists_asked || text.len == 0 ||
+        memmem(text.ptr, text.len, name, sizeof(name) - 1) == NULL) {
+        return false;
+    }
+    if (reason->state == FACT_IDLE) {
+        j->reason_asked = true;
+        facts_derive(j);
+    }
+    return reason->state == FACT_PENDING;
+}
+
+/* True when the fact is settled, so that another evaluation makes sense. */
+static bool have(struct judge *j, unsigned fact, bool final)
+{
+    const struct fact_value *v = value_of(j, fact);
+
+    engine_ask(j, fact, final);
+    if (v->state == FACT_PENDING && j->question.expired) {
+        facts_give_up(j, engine_source(fact));
+    }
+    if (v->state == FACT_PENDING && !j->question.expired) {
+        return false;
+    }
+    if (v->state == FACT_IDLE || v->state == FACT_PENDING || (v->state == FACT_SOFT && final)) {
+        make_unknown(j, fact); /* nobody makes it */
+    }
+    return true;
+}
+
+/* Evaluates, asks and evaluates again.  True: the rules are decided; false: something is waited for. */
+static bool walk(struct judge *j, bool hurry)
+{
+    struct question *q = &j->question;
+
+    for (unsigned steps = 0;; steps++) {
+        struct eval_input in = engine_input(j, q->stage);
+
+        BUG_ON(steps > STEPS_MAX);
+        in.hurry = in.hurry || hurry;
+        rules_evaluate(&j->pw->policy->rules, q->block, &in, &j->result, j->trace[q->block]);
+        if (j->result.background != RULE_NO_FACT) {
+            engine_ask(j, j->result.background, false);
+        }
+        if (j->result.status != EVAL_NEEDS) {
+            return true;
+        }
+        if (j->result.needs == RULE_NEEDS_TRIPLET ? !memory_ask_triplet(j, q->expired)
+                                                  : !have(j, j->result.needs, j->result.needs_final)) {
+            return false;
+        }
+    }
+}
+
+/* Only a rule without a final action waits, and for a list: then not for much longer. */
+static void limit_patience(struct judge *j)
+{
+    bool lists = j->result.needs != RULE_NEEDS_TRIPLET && rules_fact_is_of_lists(j->result.needs);
+
+    if (j->result.needs_final || !lists || j->txn.hurry || timer_active(&j->question.patience)) {
+        return;
+    }
+    if (walk(j, true)) { /* what the others need is there: asked on the way, if it was not */
+        timer_start(&j->question.patience, PATIENCE_MS);
+    }
+}
+
+static void on_run(void *arg)
+{
+    struct judge *j = arg;
+
+    if (j->question.cb == NULL) {
+        return;
+    }
+    facts_derive(j);
+    if (!walk(j, false)) {
+        limit_patience(j);
+    } else if (!awaits_reason(j)) {
+        deliver(j);
+    }
+}
+
+static void on_patience(void *arg)
+{
+    struct judge *j = arg;
+
+    j->txn.hurry = true;
+    loop_defer(j->pw->loop, &j->run_later);
+}
+
+static void on_budget(void *arg)
+{
+    struct judge *j = arg;
+
+    j->question.expired = true;
+    count(M_BUDGET_TIMEOUTS);
+    loop_defer(j->pw->loop, &j->run_later);
+}
+
+void engine_changed(struct judge *j)
+{
+    if (j->question.cb != NULL) {
+        loop_defer(j->pw->loop, &j->run_later);
+    } else {
+        facts_derive(j); /* what follows may have to be asked */
+    }
+}
+
+void engine_init(struct judge *j)
+{
+    deferred_init(&j->run_later, on_run, j);
+    judge_bypass_init(j);
+    timer_init(&j->question.budget, j->pw->loop, on_budget, j);
+    timer_init(&j->question.patience, j->pw->loop, on_patience, j);
+}
+
+void engine_start(struct judge *j, enum rule_block block, enum fact_stage stage)
+{
+    const struct rules *r = &j->pw->policy->rules;
+
+    j->question.block = block;
+    j->question.stage = stage;
+    j->question.expired = false;
+    if (j->trace[block] == NULL) {
+        j->trace[block] = xcalloc(r->block[block].count + 1, sizeof(struct rule_trace));
+    }
+    timer_start(&j->question.budget, block == BLOCK_MESSAGE ? r->budget_message_ms : r->budget_mail_ms);
+    loop_defer(j->pw->loop, &j->run_later);
+}
+
+void engine_cancel(struct judge *j)
+{
+    j->question.cb = NULL;
+    timer_stop(&j->question.budget);
+    timer_stop(&j->question.patience);
+    deferred_cancel(&j->run_later);
+    deferred_cancel(&j->bypassed);
+}

@@ -1,0 +1,243 @@
+/*
+ * engine.h - struct judge: one session's facts, the checks that are out, the question that waits for them.
+ *
+ *     judge.c           public functions: what the session tells, lifetimes
+ *     engine.c          which check makes which fact; asking; the loop evaluate -> needs -> ask -> evaluate
+ *     engine_facts.c    results of checks into facts, facts that follow from others
+ *     engine_lists.c    the same for reputation lists
+ *     engine_memory.c   what is remembered, as facts, and what a session leaves behind
+ *     judge_rest.c      a silent session's judge, folded
+ *     judge_headers.c   what is written: header fields, log keys, explain
+ *
+ * Ownership   the judge owns its checks and memory; texts of facts lie in the arena of the fact's scope and
+ *             go with it.
+ */
+#ifndef POLICY_JUDGE_ENGINE_H
+#define POLICY_JUDGE_ENGINE_H
+
+#include "core/slab.h"
+#include "policy/checks/check.h"
+#include "policy/lists/guard_run.h"
+#include "policy/rules/policy_priv.h"
+#include "policy/spf/spf_check.h"
+#include "policy/rules/verdict.h"
+
+#define SCOPE_COUNT (SCOPE_RECIPIENT + 1)
+#define JUDGE_ARENA_MAX ((size_t)256 * 1024)
+#define JUDGE_TAGS_MAX 100 /* of a transaction */
+#define JUDGE_TESTS_MAX 2000
+
+/* Who makes a fact. */
+enum source {
+    SOURCE_GIVEN = 0, /* the session said so, or it follows at once */
+    SOURCE_RDNS,
+    SOURCE_HELO,
+    SOURCE_MATCHES,      /* follows from HELO and RDNS */
+    SOURCE_IMPERSONATES, /* follows from MATCHES and SPF_HELO */
+    SOURCE_SPF_HELO,
+    SOURCE_SPF,
+    SOURCE_SENDER,
+    SOURCE_LISTS,
+    SOURCE_REASON,
+    SOURCE_ZERO_DAY, /* follows from LISTS and FRESH */
+    SOURCE_FRESH,    /* the memory: first seen, bursts */
+    SOURCE_CLIENT,   /* the memory: the client's first time and rate */
+    SOURCE_STANDING, /* the memory, once SPF and RDNS are settled */
+    SOURCE_STATE,    /* the shared memory */
+    SOURCE_NEVER,    /* not in this version: unknown */
+    SOURCE_COUNT,
+};
+
+enum source engine_source(unsigned fact);
+
+struct policy_worker {
+    const struct policy *policy;
+    struct loop *loop;
+    struct resolver *resolver;
+    struct state *state;     /* NULL: explain */
+    int *rule_count;         /* records of the rules, see rules_count.c; NULL: no state */
+    struct memory *memory;   /* NULL: no state */
+    const char *origin;      /* explain: of what the memory says; else NULL */
+    unsigned connections;    /* explain: client.connections */
+    struct guard_run *guard; /* NULL: no list, or no state */
+    bool *lists_wanted;      /* reputation.count: is the list worth asking at all? */
+    bool *used;              /* FACT_COUNT + lists: some rule has a term on it that can match */
+    bool any_list;           /* some list is wanted that the file does not have off */
+    bool zero_day_lists;     /* some enforcing list has zero_day */
+    bool wants_name;         /* some rule asks for the verified name, or for what is remembered under it */
+    struct slab judge_slab;  /* a judge and its lists */
+    struct slab run_slab;    /* of reputation_run_new */
+};
+
+struct question { /* that is out */
+    judge_cb cb;  /* NULL: none is */
+    void *arg;
+    enum rule_block block;
+    enum fact_stage stage;
+    struct timer budget;
+    struct timer patience; /* runs while only rules without a final action wait, for lists */
+    bool expired;          /* the budget is over: what is not known now is unknown */
+};
+
+struct judge_tag {
+    struct judge_tag *next;
+    const char *name;
+    struct slice value;
+};
+
+struct judge_txn { /* what the accepted recipients brought */
+    bool open, any;
+    bool hurry;  /* rules without a final action have waited for lists long enough */
+    bool single; /* a tag names the one recipient that was taken */
+    bool bypass;
+    enum verdict_action action; /* of the first recipient */
+    const char *rule;
+    int64_t score; /* the highest */
+    struct judge_tag *tags, **tags_end;
+    size_t tag_count;
+    struct buf rules;     /* names of matched rules for their marks, joined by ',' */
+    struct buf monitored; /* of those that were only recorded */
+    uint64_t tarpit_left_ms;
+    bool tarpit_done[BLOCK_COUNT];
+};
+
+struct lists_seen { /* what lists_derive() looked at last */
+    bool valid;
+    bool asked, late_asked, reason_asked, name_out;
+    bool fresh_domain, fresh_client, burst;
+    uint8_t memory; /* enum fact_state of first-day suspicion */
+    uint32_t version;
+};
+
+#define ZERO_DAY_DOMAIN 3 /* beside the three of zero_day_burst_questions() */
+
+struct judge_memory { /* engine_memory.c */
+    struct memory_op *client_op, *standing_op, *zero_op, *grey_op;
+    struct memory_record client_seen;
+    bool client_done;
+    /* of the transaction */
+    bool standing_wanted, standing_done, good, established;
+    bool host_made, domain_made; /* the keys below: of the client with its name; of an SPF pass */
+    struct memory_key host, domain;
+    bool zero_wanted, zero_done, zero_failed;
+    unsigned zero_which[4]; /* what the questions of zero_op are about */
+    struct zero_day zero;
+    bool witnessed; /* of the session */
+    /* of the recipient */
+    enum eval_grey grey;
+    uint32_t grey_wait_s; /* GREY_WAITS: until it would pass */
+    struct memory_key grey_key;
+};
+
+struct judge {
+    struct policy_worker *pw;
+    struct addr ip;
+    struct addr local; /* of judge_client */
+    bool exempt, rdns_given;
+    struct facts facts;
+    struct fact_value *lists; /* reputation.NAME, as the rules see them; behind the judge */
+    struct arena arena[SCOPE_COUNT];
+    struct origin origin[SOURCE_COUNT];
+
+    /* checks that are out; NULL: not asked, or answered */
+    struct rdns_check *rdns;
+    struct helo_check *helo;
+    struct sender_check *sender_check;
+    struct spf_check *spf, *spf_helo;
+    struct reputation_run *run; /* NULL: no list is worth asking, or the client is exempt */
+    uint64_t spf_started_us, spf_helo_started_us;
+
+    /* of the HELO */
+    struct slice helo_raw; /* as it came */
+    bool helo_done, helo_is_client, helo_unsure;
+    bool matches_asked, impersonates_asked, names_us;
+    const struct spf_verdict *spf_helo_verdict; /* NULL: not known */
+    /* of the transaction */
+    struct slice sender; /* as it came */
+    bool sender_null;
+    const struct spf_verdict *spf_verdict;
+    bool lists_asked, late_asked, reason_asked;
+    struct lists_seen lists_seen;
+    struct eval_bounds score_bounds; /* of reputation.score */
+    struct buf lists_text, monitored_text; /* of the facts reputation.lists and .monitored */
+
+    struct judge_memory mem;
+    struct question question;
+    struct deferred run_later; /* evaluates */
+    struct deferred bypassed;  /* answers judge_message at once */
+    unsigned violations;       /* as the session last said */
+    bool paced;                /* a question was not asked: the client's network has caused too many */
+    struct rule_trace *trace[BLOCK_COUNT];
+    struct eval_result result; /* of the last evaluation */
+    struct buf text;           /* of the reply */
+    struct verdict verdict;
+    struct judge_txn txn;
+};
+
+/* ---- engine.c ---- */
+
+/* Starts what makes the fact, unless that was done.  `final`: for a rule with a final action. */
+void engine_ask(struct judge *j, unsigned fact, bool final);
+/* Asks all facts that some rule uses and that this stage can know first. */
+void engine_ask_early(struct judge *j, enum fact_stage stage);
+/* Something is new: the question that waits is looked at again, from the loop. */
+void engine_changed(struct judge *j);
+void engine_start(struct judge *j, enum rule_block block, enum fact_stage stage);
+void engine_cancel(struct judge *j); /* the question; checks go on */
+void engine_init(struct judge *j);
+void judge_bypass_init(struct judge *j); /* judge.c */
+/* A judge that knows what it was told about its client, and has asked nothing.  judge.c */
+struct judge *judge_make(struct policy_worker *pw, const struct judge_client *client) MUST_USE;
+struct reputation_setup judge_lists_setup(struct judge *j);
+void judge_lists_changed(void *judge); /* what a run calls */
+void judge_paced(void *judge);         /* what the resolver calls; judge.c */
+struct text_facts;
+struct text_facts engine_texts(const struct judge *j);
+struct eval_input engine_input(const struct judge *j, enum fact_stage stage);
+
+/* ---- engine_facts.c ---- */
+
+void facts_init(struct judge *j);
+void facts_start(struct judge *j, enum source source); /* the check that makes these facts */
+/* The facts of a source could not be had; its check is dropped. */
+void facts_give_up(struct judge *j, enum source source);
+void facts_derive(struct judge *j); /* lists, and what follows from others */
+void facts_drop(struct judge *j, enum fact_scope scope);
+void facts_start_rdns(struct judge *j);
+
+/* ---- engine_lists.c ---- */
+
+void lists_start(struct judge *j);  /* asks them, late ones only if late_asked */
+void lists_derive(struct judge *j); /* reputation.*, zero_day.*; nothing if nothing has changed since */
+
+/* ---- helpers ---- */
+
+static inline enum fact_state judge_state(const struct judge *j, enum fact_id id)
+{
+    return (enum fact_state)j->facts.v[id].state;
+}
+
+/* A copy in lower case, for the life of the scope. */
+struct slice facts_lower(struct judge *j, enum fact_scope scope, struct slice s);
+struct slice facts_copy(struct judge *j, enum fact_scope scope, struct slice s);
+/* A name joins the list (marks, the log) unless it is there. */
+void judge_add_name(struct buf *names, const char *name);
+void facts_set_word(struct judge *j, enum fact_id id, const char *word);
+
+/* ---- engine_memory.c ---- */
+
+void memory_start_client(struct judge *j);
+void memory_start_standing(struct judge *j);
+void memory_start_zero_day(struct judge *j);
+enum fact_state memory_zero_day_state(const struct judge *j); /* of fresh_domain, fresh_client and burst */
+void memory_derive(struct judge *j);
+void memory_give_up(struct judge *j, bool standing); /* else: first-day suspicion */
+/* Asks for the triplet of this recipient; true when it is decided (j->mem.grey). */
+bool memory_ask_triplet(struct judge *j, bool expired);
+void memory_drop(struct judge *j, enum fact_scope scope);
+
+/* rules_count.c: places of the records of all rules and of the default, to be freed; counts the answer that is given. */
+int *rules_count_places(const struct policy *p, const struct state *st) MUST_USE;
+void rules_count(const struct judge *j);
+
+#endif

@@ -1,0 +1,498 @@
+/*
+ * judge.c - a session's judgement as the session sees it: what it tells, when that is forgotten (policy.h).
+ *
+ * Facts that the session gives are set here at once; all others are asked by the engine.  Each stage forgets
+ * what it replaces first, checks that are out included, so that nothing of an earlier EHLO or message can
+ * arrive late.
+ */
+#include "core/idna.h"
+#include "policy/judge/engine.h"
+#include "policy/rules/address.h"
+#include "policy/rules/reply.h"
+#include "smtp/author.h"
+
+#define TARPIT_TRANSACTION_MS 30000
+
+void judge_lists_changed(void *arg)
+{
+    engine_changed(arg);
+}
+
+void judge_paced(void *arg)
+{
+    struct judge *j = arg;
+
+    j->paced = true;
+}
+
+struct reputation_setup judge_lists_setup(struct judge *j)
+{
+    struct dns_asker who = { .resolver = j->pw->resolver,
+                             .network = j->exempt ? 0 : dns_network(&j->ip),
+                             .failures_free = true,
+                             .paced = judge_paced,
+                             .arg = j };
+
+    return (struct reputation_setup){
+        .rep = &j->pw->policy->reputation,
+        .loop = j->pw->loop,
+        .who = who,
+        .wanted = j->pw->lists_wanted,
+        .guard = j->pw->guard,
+        .slab = &j->pw->run_slab,
+    };
+}
+
+static void give_rdns(struct judge *j, struct slice name)
+{
+    struct slice text = facts_lower(j, SCOPE_SESSION, slice_take(name, DNS_NAME_MAX));
+
+    facts_set_word(j, FACT_ID_CLIENT_IPREV, slice_empty(name) ? "permerror" : "pass");
+    fact_set_text(&j->facts, FACT_ID_CLIENT_RDNS, text);
+    fact_set_flag(&j->facts, FACT_ID_CLIENT_DYNAMIC, rdns_is_generic(text, &j->ip));
+    if (j->run != NULL) {
+        reputation_set_subject(j->run, SUBJECT_RDNS, text);
+    }
+}
+
+struct judge *judge_make(struct policy_worker *pw, const struct judge_client *client)
+{
+    struct judge *j = slab_alloc(&pw->judge_slab);
+    struct slice id = slice_str(client->session_id);
+
+    j->pw = pw;
+    j->ip = client->ip;
+    j->local = client->local;
+    j->exempt = client->exempt;
+    j->lists = (struct fact_value *)(void *)(j + 1);
+    for (size_t i = 0; i < SCOPE_COUNT; i++) {
+        arena_init_counted(&j->arena[i], JUDGE_ARENA_MAX);
+    }
+    buf_init(&j->lists_text, 8192);
+    buf_init(&j->monitored_text, 8192);
+    buf_init(&j->text, REPLY_TEXT_MAX);
+    buf_init(&j->txn.rules, JUDGE_TESTS_MAX);
+    buf_init(&j->txn.monitored, JUDGE_TESTS_MAX);
+    j->txn.tags_end = &j->txn.tags;
+    engine_init(j);
+    facts_init(j);
+    fact_set_flag(&j->facts, FACT_ID_CLIENT_PRIVATE, client->is_private);
+    fact_set_text(&j->facts, FACT_ID_SESSION_ID, facts_copy(j, SCOPE_SESSION, id));
+    j->rdns_given = client->rdns.ptr != NULL;
+    return j;
+}
+
+struct judge *judge_new(struct policy_worker *pw, const struct judge_client *client)
+{
+    struct judge *j = judge_make(pw, client);
+    struct reputation_setup lists = judge_lists_setup(j);
+
+    if ((pw->any_list || (pw->guard != NULL && guard_run_awake(pw->guard))) && !j->exempt) {
+        j->run = reputation_run_new(&lists, judge_lists_changed, j);
+        reputation_set_client(j->run, &j->ip);
+        reputation_want(j->run, RUN_BACKGROUND);
+    }
+    if (j->rdns_given) {
+        give_rdns(j, client->rdns);
+    }
+    engine_ask_early(j, STAGE_CONNECT);
+    return j;
+}
+
+static void close_txn(struct judge *j)
+{
+    struct judge_txn *t = &j->txn;
+    struct buf rules = t->rules, monitored = t->monitored;
+
+    buf_reset(&rules);
+    buf_reset(&monitored);
+    *t = (struct judge_txn){ .rules = rules, .monitored = monitored };
+    t->tags_end = &t->tags;
+}
+
+void judge_free(struct judge **judge)
+{
+    struct judge *j = *judge;
+
+    if (j == NULL) {
+        return;
+    }
+    *judge = NULL;
+    engine_cancel(j);
+    facts_drop(j, SCOPE_SESSION);
+    buf_fini(&j->lists_text);
+    buf_fini(&j->monitored_text);
+    buf_fini(&j->text);
+    buf_fini(&j->txn.rules);
+    buf_fini(&j->txn.monitored);
+    for (size_t b = 0; b < BLOCK_COUNT; b++) {
+        free(j->trace[b]);
+    }
+    slab_release(&j->pw->judge_slab, j);
+}
+
+void judge_pregreet(struct judge *j)
+{
+    fact_set_flag(&j->facts, FACT_ID_PROTOCOL_PREGREET, true);
+}
+
+void judge_violations(struct judge *j, unsigned violations)
+{
+    fact_set_number(&j->facts, FACT_ID_PROTOCOL_VIOLATIONS, (int64_t)violations * 1000);
+    j->violations = violations;
+}
+
+void judge_tls(struct judge *j, struct slice version, struct slice cipher, struct slice subject)
+{
+    struct facts *f = &j->facts;
+
+    engine_cancel(j);
+    facts_drop(j, SCOPE_HELO); /* what was said in clear counts no more (RFC 3207 4.2) */
+    close_txn(j);
+    fact_set_text(f, FACT_ID_TLS_VERSION, facts_copy(j, SCOPE_SESSION, version));
+    fact_set_text(f, FACT_ID_TLS_CIPHER, facts_copy(j, SCOPE_SESSION, cipher));
+    fact_set_text(f, FACT_ID_TLS_CLIENT_SUBJECT, facts_copy(j, SCOPE_SESSION, slice_take(subject, 1000)));
+}
+
+/* Our own name, or a domain whose mail we take. */
+static bool is_our_name(const struct config *c, struct slice name)
+{
+    return slice_eq_nocase(name, slice_str(c->server.hostname)) || config_route(c, name) != NULL;
+}
+
+/* The address that the client connected to, or one that the file says we listen on. */
+static bool is_our_address(const struct judge *j, const struct addr *ip)
+{
+    static const uint8_t any[sizeof(ip->ip)];
+    const struct config_server_section *s = &j->pw->policy->conf->server;
+    bool ours = addr_same_ip(ip, &j->local);
+
+    for (size_t i = 0; i < s->listen_count && !ours; i++) {
+        ours = addr_same_ip(ip, &s->listen[i].address);
+    }
+    return ours && memcmp(ip->ip, any, sizeof(any)) != 0;
+}
+
+/* As it is looked up and compared: lower-case A-labels, without the final dot that some clients send. */
+static struct slice take_helo(struct judge *j, struct slice said)
+{
+    char mem[DNS_NAME_MAX + 1];
+    struct buf ascii;
+
+    if (said.len > 1 && said.ptr[said.len - 1] == '.') {
+        said = slice_take(said, said.len - 1);
+    }
+    buf_init_fixed(&ascii, mem, sizeof(mem));
+    j->helo_raw = facts_copy(j, SCOPE_HELO, slice_take(said, 1000));
+    return facts_lower(j, SCOPE_HELO, idna_to_ascii(said, &ascii) ? buf_slice(&ascii) : j->helo_raw);
+}
+
+void judge_helo(struct judge *j, struct slice said)
+{
+    static const char *const kinds[] = { "fqdn", "bare", "literal", "invalid" }; /* enum helo_kind */
+    struct facts *f = &j->facts;
+    struct addr literal;
+    struct slice name;
+    enum helo_kind kind;
+
+    engine_cancel(j);
+    facts_drop(j, SCOPE_HELO);
+    close_txn(j);
+    name = take_helo(j, said);
+    kind = helo_kind(name, &literal);
+    fact_set_text(f, FACT_ID_HELO_NAME, name);
+    facts_set_word(j, FACT_ID_HELO_KIND, kinds[kind]);
+    j->names_us = (kind == HELO_FQDN && is_our_name(j->pw->policy->conf, name)) ||
+                  (kind == HELO_LITERAL && is_our_address(j, &literal));
+    if (kind != HELO_FQDN) {
+        facts_set_word(j, FACT_ID_HELO_RESOLVES, "none");
+        fact_set_flag(f, FACT_ID_HELO_MATCHES, kind == HELO_LITERAL && addr_same_ip(&literal, &j->ip));
+    }
+    if (j->run != NULL) {
+        reputation_set_subject(j->run, SUBJECT_HELO, name);
+    }
+    engine_ask_early(j, STAGE_HELO);
+}
+
+/* "local@domain" with the local part in its one spelling; *local and *domain are parts of it. */
+static struct slice canonical(struct judge *j, enum fact_scope scope, struct slice *local,
+                              struct slice domain)
+{
+    struct slice whole = SLICE_NONE;
+    struct buf b;
+
+    buf_init(&b, 2048);
+    address_put_local(&b, *local);
+    local->len = b.len;
+    buf_put_str(&b, slice_empty(domain) ? "" : "@");
+    buf_put_slice(&b, domain);
+    if (buf_ok(&b)) {
+        whole = facts_copy(j, scope, buf_slice(&b));
+    }
+    *local = slice_take(whole, local->len);
+    buf_fini(&b);
+    return whole;
+}
+
+void judge_mail(struct judge *j, const struct judge_sender *s)
+{
+    struct slice local = s->local, domain;
+    struct facts *f = &j->facts;
+
+    judge_reset(j);
+    j->txn.open = true;
+    j->txn.tarpit_left_ms = TARPIT_TRANSACTION_MS;
+    j->sender = s->null ? SLICE_NONE : canonical(j, SCOPE_TXN, &local, s->domain);
+    j->sender_null = s->null;
+    domain = s->null ? SLICE_NONE : facts_lower(j, SCOPE_TXN, s->domain);
+    fact_set_text(f, FACT_ID_SENDER_ADDRESS, j->sender);
+    fact_set_text(f, FACT_ID_SENDER_LOCAL, s->null ? SLICE_NONE : local);
+    fact_set_text(f, FACT_ID_SENDER_DOMAIN, domain);
+    fact_set_flag(f, FACT_ID_SENDER_NULL, s->null);
+    if (j->run != NULL) {
+        reputation_set_subject(j->run, SUBJECT_SENDER, domain);
+    }
+    engine_ask_early(j, STAGE_MAIL);
+}
+
+void judge_reset(struct judge *j)
+{
+    engine_cancel(j);
+    facts_drop(j, SCOPE_TXN);
+    close_txn(j);
+}
+
+static void set_recipient(struct judge *j, const struct judge_recipient *r)
+{
+    struct slice local = r->local, address = canonical(j, SCOPE_RECIPIENT, &local, r->domain);
+    struct facts *f = &j->facts;
+
+    fact_set_text(f, FACT_ID_RECIPIENT_ADDRESS, address);
+    fact_set_text(f, FACT_ID_RECIPIENT_LOCAL, local);
+    fact_set_text(f, FACT_ID_RECIPIENT_DOMAIN, facts_lower(j, SCOPE_RECIPIENT, r->domain));
+    fact_set_text(f, FACT_ID_RECIPIENT_ORIGINAL, facts_copy(j, SCOPE_RECIPIENT, r->original));
+    fact_set_text(f, FACT_ID_RECIPIENT_WILDCARD, SLICE_NONE);
+    fact_set_number(f, FACT_ID_RECIPIENT_COUNT, (int64_t)r->count * 1000);
+}
+
+static void begin_question(struct judge *j, judge_cb cb, void *arg)
+{
+    engine_cancel(j);
+    fact_set_number(&j->facts, FACT_ID_PROTOCOL_VIOLATIONS, (int64_t)j->violations * 1000);
+    j->question.cb = cb;
+    j->question.arg = arg;
+}
+
+void judge_rcpt(struct judge *j, const struct judge_recipient *r, judge_cb cb, void *arg)
+{
+    engine_cancel(j);
+    facts_drop(j, SCOPE_RECIPIENT);
+    begin_question(j, cb, arg);
+    set_recipient(j, r);
+    engine_start(j, BLOCK_ENVELOPE, STAGE_RCPT);
+}
+
+bool judge_wants_early(const struct judge *j)
+{
+    return j->pw->policy->rules.reject_at == REJECT_AT_EARLIEST;
+}
+
+void judge_early(struct judge *j, enum fact_stage stage, judge_cb cb, void *arg)
+{
+    begin_question(j, cb, arg);
+    engine_start(j, BLOCK_ENVELOPE, stage < STAGE_RCPT ? stage : STAGE_MAIL);
+}
+
+/* The author, if there is only one: several, none, or one that cannot be read leave the facts empty. */
+static void set_author(struct judge *j, struct slice head)
+{
+    struct facts *f = &j->facts;
+    const uint8_t *use = j->pw->policy->rules.use;
+    struct buf local, domain;
+
+    if ((use[FACT_ID_MESSAGE_FROM_LOCAL] | use[FACT_ID_MESSAGE_FROM_DOMAIN]) == 0) {
+        return;
+    }
+    fact_set_text(f, FACT_ID_MESSAGE_FROM_LOCAL, SLICE_NONE);
+    fact_set_text(f, FACT_ID_MESSAGE_FROM_DOMAIN, SLICE_NONE);
+    buf_init(&local, AUTHOR_PART_MAX);
+    buf_init(&domain, IDNA_NAME_MAX);
+    if (author_only(head, &local, &domain)) {
+        fact_set_text(f, FACT_ID_MESSAGE_FROM_LOCAL, facts_copy(j, SCOPE_TXN, buf_slice(&local)));
+        fact_set_text(f, FACT_ID_MESSAGE_FROM_DOMAIN, facts_copy(j, SCOPE_TXN, buf_slice(&domain)));
+    }
+    buf_fini(&local);
+    buf_fini(&domain);
+}
+
+bool policy_author_domain(struct slice head, struct buf *domain)
+{
+    struct buf local;
+    bool found;
+
+    buf_init(&local, AUTHOR_PART_MAX);
+    found = author_only(head, &local, domain);
+    buf_fini(&local);
+    return found;
+}
+
+/* The message block is not asked: the answer is there, and comes from the loop like any other. */
+static void on_bypass(void *arg)
+{
+    struct judge *j = arg;
+    judge_cb cb = j->question.cb;
+    void *cb_arg = j->question.arg;
+
+    j->verdict = (struct verdict){ .action = VERDICT_BYPASS, .rule = j->txn.rule };
+    engine_cancel(j);
+    if (cb != NULL) {
+        cb(cb_arg, &j->verdict);
+    }
+}
+
+void judge_message(struct judge *j, const struct judge_content *c, judge_cb cb, void *arg)
+{
+    engine_cancel(j);
+    facts_drop(j, SCOPE_RECIPIENT);
+    begin_question(j, cb, arg);
+    if (j->txn.bypass) {
+        loop_defer(j->pw->loop, &j->bypassed);
+        return;
+    }
+    fact_set_number(&j->facts, FACT_ID_MESSAGE_SIZE, (int64_t)min_u64(c->size, INT64_MAX / 1000) * 1000);
+    set_author(j, c->head);
+    engine_start(j, BLOCK_MESSAGE, STAGE_MESSAGE);
+}
+
+/* ---- what recipients bring to the transaction ---- */
+
+void judge_add_name(struct buf *names, const char *name)
+{
+    struct slice rest = buf_slice(names), want = slice_str(name);
+
+    while (!slice_empty(rest)) {
+        if (slice_eq(slice_cut(&rest, ','), want)) {
+            return;
+        }
+    }
+    if (names->len + want.len + 1 < JUDGE_TESTS_MAX) {
+        buf_put_str(names, names->len > 0 ? "," : "");
+        buf_put_slice(names, want);
+    }
+}
+
+static bool has_tag(const struct judge_txn *t, const char *name, struct slice value)
+{
+    for (const struct judge_tag *tag = t->tags; tag != NULL; tag = tag->next) {
+        if (strcmp(tag->name, name) == 0 && slice_eq(tag->value, value)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static void add_tag(struct judge *j, const struct rule_tag *rt)
+{
+    struct judge_txn *t = &j->txn;
+    struct text_facts texts = engine_texts(j);
+    struct judge_tag *tag;
+    struct buf value;
+
+    buf_init(&value, TAG_VALUE_MAX);
+    tag_render(&texts, rt->text, &value);
+    tag = t->tag_count < JUDGE_TAGS_MAX && !has_tag(t, rt->name, buf_slice(&value))
+              ? arena_alloc(&j->arena[SCOPE_TXN], sizeof(*tag))
+              : NULL;
+    if (tag != NULL) {
+        tag->name = rt->name;
+        tag->value = facts_copy(j, SCOPE_TXN, buf_slice(&value));
+        *t->tags_end = tag;
+        t->tags_end = &tag->next;
+        t->tag_count++;
+    }
+    buf_fini(&value);
+}
+
+/* Tags and names of the rules that matched, in a block that was asked. */
+static void take_rules(struct judge *j, enum rule_block b)
+{
+    const struct block *block = &j->pw->policy->rules.block[b];
+
+    for (size_t i = 0; j->trace[b] != NULL && i < block->count; i++) {
+        const struct rule *rule = &block->rule[i];
+
+        if (j->trace[b][i].outcome == RULE_MONITORED) {
+            judge_add_name(&j->txn.monitored, rule->name);
+        } else if (j->trace[b][i].outcome == RULE_MATCHED) {
+            if (rule->final == ACTION_NONE) { /* the final one is in the verdict */
+                judge_add_name(&j->txn.rules, rule->name);
+            }
+            for (const struct rule_tag *tag = rule->tags; tag != NULL; tag = tag->next) {
+                add_tag(j, tag);
+            }
+        }
+    }
+}
+
+/* Some rule that matched in the last question has such a tag. */
+static bool names_recipient(const struct judge *j)
+{
+    const struct block *block = &j->pw->policy->rules.block[BLOCK_ENVELOPE];
+
+    for (size_t i = 0; j->trace[BLOCK_ENVELOPE] != NULL && i < block->count; i++) {
+        if (j->trace[BLOCK_ENVELOPE][i].outcome == RULE_MATCHED && block->rule[i].names_recipient) {
+            return true;
+        }
+    }
+    return false;
+}
+
+void judge_recipient_taken(struct judge *j)
+{
+    struct judge_txn *t = &j->txn;
+
+    if (!t->any) {
+        t->any = true;
+        t->action = j->verdict.action;
+        t->rule = j->verdict.rule;
+        t->bypass = j->verdict.action == VERDICT_BYPASS && !j->verdict.monitored;
+        t->score = j->result.score;
+    }
+    t->score = j->result.score > t->score ? j->result.score : t->score;
+    t->single = t->single || names_recipient(j);
+    take_rules(j, BLOCK_ENVELOPE);
+}
+
+void judge_message_taken(struct judge *j)
+{
+    if (j->trace[BLOCK_MESSAGE] != NULL && !j->txn.bypass) {
+        j->txn.score = j->result.score;
+        take_rules(j, BLOCK_MESSAGE);
+        if (j->verdict.action > VERDICT_BYPASS) { /* diverted; or refused, had the mode been enforce */
+            j->txn.action = j->verdict.action;
+            j->txn.rule = j->verdict.rule;
+        }
+    }
+}
+
+bool judge_single_recipient(const struct judge *j)
+{
+    return j->txn.single || names_recipient(j);
+}
+
+bool judge_bypasses(const struct judge *j)
+{
+    return j->verdict.action == VERDICT_BYPASS && !j->verdict.monitored;
+}
+
+struct slice judge_rdns(const struct judge *j)
+{
+    const struct fact_value *v = &j->facts.v[FACT_ID_CLIENT_RDNS];
+
+    return v->state == FACT_KNOWN ? fact_text(v) : SLICE_NONE;
+}
+
+void judge_bypass_init(struct judge *j)
+{
+    deferred_init(&j->bypassed, on_bypass, j);
+}

@@ -1,0 +1,526 @@
+/*
+ * judge_headers.c - what a judgement leaves behind: header fields, log keys, the story for explain.
+ *
+ * Marks       the names in X-Glacis-Tests are an interface: marks[] below, then LIST_ and RULE_ with the names of
+ *             the file.  Each stands between a blank and a comma, the last one too, so a search for " LIST_zen,"
+ *             finds no other list.  Every mark of ours has a `_` in it, which no list or rule can have.
+ * Monitor     what only watches (a list, a rule, or all of a file with mode: monitor) is named in X-Glacis-Monitor
+ *             and nowhere else: no search of X-Glacis-Tests finds it.
+ * Never       an explanation of a domain, or a text of a list.
+ * RFC         8601, 7208 9.1 (authres.c)
+ */
+#include "policy/judge/authres.h"
+#include "policy/judge/engine.h"
+#include "policy/rules/reply.h"
+#include "smtp/field.h"
+
+#define LEVEL_MAX 20
+#define VALUE_MAX 8192
+
+static bool is_forged_literal(const struct judge *j)
+{
+    const struct fact_value *kind = &j->facts.v[FACT_ID_HELO_KIND],
+                            *matches = &j->facts.v[FACT_ID_HELO_MATCHES];
+
+    return kind->state == FACT_KNOWN && kind->word == HELO_LITERAL && matches->state == FACT_KNOWN &&
+           !matches->flag;
+}
+
+/* A word joins the prefix in upper case; a flag is the mark itself, if it is true, and so is a row that `holds`. */
+static const struct {
+    enum fact_id fact;
+    const char *name;
+    bool (*holds)(const struct judge *j);
+} marks[] = {
+    { FACT_ID_SPF, "SPF_", NULL },
+    { FACT_ID_SPF_WEAK, "SPF_WEAK", NULL },
+    { FACT_ID_SPF_HELO, "SPF_HELO_", NULL },
+    { FACT_ID_CLIENT_IPREV, "IPREV_", NULL },
+    { FACT_ID_CLIENT_DYNAMIC, "CLIENT_DYNAMIC", NULL },
+    { FACT_ID_CLIENT_PRIVATE, "CLIENT_PRIVATE", NULL },
+    { FACT_ID_CLIENT_KNOWN_GOOD, "CLIENT_KNOWN_GOOD", NULL },
+    { FACT_ID_PROTOCOL_PREGREET, "PROTOCOL_PREGREET", NULL },
+    { FACT_ID_HELO_KIND, "HELO_", NULL },
+    { FACT_ID_HELO_RESOLVES, "HELO_RESOLVES_", NULL },
+    { FACT_ID_HELO_MATCHES, "HELO_MATCHES", NULL },
+    { FACT_ID_HELO_MATCHES, "HELO_FORGED", is_forged_literal },
+    { FACT_ID_HELO_IMPERSONATES, "HELO_IMPERSONATES", NULL },
+    { FACT_ID_SENDER_RESOLVES, "SENDER_RESOLVES_", NULL },
+    { FACT_ID_REPUTATION_LISTED, "REPUTATION_LISTED", NULL },
+    { FACT_ID_REPUTATION_INCOMPLETE, "REPUTATION_INCOMPLETE", NULL },
+    { FACT_ID_ZERO_DAY_FRESH_DOMAIN, "ZERO_DAY_FRESH_DOMAIN", NULL },
+    { FACT_ID_ZERO_DAY_FRESH_CLIENT, "ZERO_DAY_FRESH_CLIENT", NULL },
+    { FACT_ID_ZERO_DAY_BURST, "ZERO_DAY_BURST", NULL },
+    { FACT_ID_ZERO_DAY_LISTED, "ZERO_DAY_LISTED", NULL },
+};
+
+static const char *const actions[] = {
+    [VERDICT_ACCEPT] = "accept", [VERDICT_BYPASS] = "bypass", [VERDICT_REJECT] = "reject",
+    [VERDICT_DEFER] = "defer",   [VERDICT_DROP] = "drop",     [VERDICT_DIVERT] = "divert",
+};
+
+const char *verdict_action_text(enum verdict_action action)
+{
+    return actions[action];
+}
+
+/* ---- X-Glacis-Tests, X-Glacis-Monitor ---- */
+
+static void put_mark(struct buf *out, const char *prefix, struct slice name)
+{
+    buf_put_str(out, out->len > 0 ? " " : "");
+    buf_put_str(out, prefix);
+    buf_put_slice(out, name);
+    buf_put_char(out, ',');
+}
+
+/* Each name of "a,b". */
+static void put_names(struct buf *out, const char *prefix, struct slice names)
+{
+    while (!slice_empty(names)) {
+        put_mark(out, prefix, slice_cut(&names, ','));
+    }
+}
+
+/* How a mark has a word: "fqdn" is FQDN, "null_mx" NULL_MX. */
+static void put_upper(struct buf *out, struct slice word)
+{
+    for (size_t i = 0; i < word.len; i++) {
+        buf_put_char(out, ascii_is_alpha(word.ptr[i]) ? (char)(word.ptr[i] - ('a' - 'A')) : word.ptr[i]);
+    }
+}
+
+void judge_put_mark_names(struct buf *out)
+{
+    for (size_t i = 0; i < ARRAY_LEN(marks); i++) {
+        struct slice words = slice_str(fact_table[marks[i].fact].words);
+
+        if (slice_empty(words)) {
+            buf_put_str(out, marks[i].name);
+            buf_put_char(out, '\n');
+        }
+        while (!slice_empty(words)) {
+            buf_put_str(out, marks[i].name);
+            put_upper(out, slice_token(&words));
+            buf_put_char(out, '\n');
+        }
+    }
+}
+
+static void put_fact_marks(const struct judge *j, struct buf *out)
+{
+    for (size_t i = 0; i < ARRAY_LEN(marks); i++) {
+        const struct fact_value *v = &j->facts.v[marks[i].fact];
+        bool flag = fact_table[marks[i].fact].type == FACT_FLAG;
+        char upper[32];
+        struct buf word;
+
+        if (v->state != FACT_KNOWN && v->state != FACT_SOFT) {
+            continue;
+        }
+        buf_init_fixed(&word, upper, sizeof(upper));
+        if (!flag) {
+            put_upper(&word, fact_word(marks[i].fact, v->word));
+        }
+        if (marks[i].holds != NULL ? marks[i].holds(j) : !flag || v->flag) {
+            put_mark(out, marks[i].name, buf_slice(&word));
+        }
+    }
+}
+
+/* Lists that have the client so far, answers that came too late for the rules among them. */
+static void put_list_marks(const struct judge *j, bool monitored, struct buf *out)
+{
+    char mem[VALUE_MAX + 1];
+    struct buf names;
+
+    if (j->run != NULL) {
+        buf_init_fixed(&names, mem, sizeof(mem));
+        reputation_put_lists(j->run, monitored, &names);
+        put_names(out, "LIST_", buf_slice(&names));
+    }
+}
+
+static void put_mark_fields(const struct judge *j, struct buf *out)
+{
+    bool watching = j->pw->policy->conf->mode == MODE_MONITOR;
+    char tests_mem[VALUE_MAX + 1], monitor_mem[VALUE_MAX + 1];
+    struct buf tests, monitor, *acting = watching ? &monitor : &tests;
+
+    buf_init_fixed(&tests, tests_mem, sizeof(tests_mem));
+    buf_init_fixed(&monitor, monitor_mem, sizeof(monitor_mem));
+    put_fact_marks(j, &tests);
+    put_list_marks(j, false, acting);
+    put_list_marks(j, true, &monitor);
+    put_names(acting, "RULE_", buf_slice(&j->txn.rules));
+    put_names(&monitor, "RULE_", buf_slice(&j->txn.monitored));
+    if (tests.len > 0) {
+        field_put(out, SLICE("X-Glacis-Tests"), buf_slice(&tests), false);
+    }
+    if (monitor.len > 0) {
+        field_put(out, SLICE("X-Glacis-Monitor"), buf_slice(&monitor), false);
+    }
+}
+
+/* ---- the fields ---- */
+
+/* "2.0", "0.5", "-1.25": at least one digit behind the point. */
+static void put_score(struct buf *out, int64_t score)
+{
+    uint64_t size = score < 0 ? 0 - (uint64_t)score : (uint64_t)score;
+    unsigned rest = (unsigned)(size % 1000);
+    unsigned digits = 3;
+
+    while (digits > 1 && rest % 10 == 0) {
+        rest /= 10;
+        digits--;
+    }
+    buf_put_str(out, score < 0 ? "-" : "");
+    buf_put_u64(out, size / 1000);
+    buf_put_char(out, '.');
+    buf_put_digits(out, rest, digits);
+}
+
+static void put_verdict_fields(const struct judge *j, struct buf *out)
+{
+    const struct judge_txn *t = &j->txn;
+    bool monitor = j->pw->policy->conf->mode == MODE_MONITOR;
+    char mem[VALUE_MAX + 1];
+    struct buf value;
+
+    buf_init_fixed(&value, mem, sizeof(mem));
+    buf_put_str(&value, actions[t->action]);
+    buf_put_str(&value, "; rule=");
+    buf_put_str(&value, t->rule != NULL ? t->rule : "default");
+    buf_put_str(&value, monitor ? "; mode=monitor" : "; mode=enforce");
+    field_put(out, SLICE("X-Glacis-Verdict"), buf_slice(&value), false);
+    buf_reset(&value);
+    put_score(&value, t->score);
+    field_put(out, SLICE("X-Glacis-Score"), buf_slice(&value), false);
+    if (t->score >= 1000) {
+        buf_reset(&value);
+        for (int64_t i = 1000; i <= t->score && value.len < LEVEL_MAX; i += 1000) {
+            buf_put_char(&value, '*');
+        }
+        field_put(out, SLICE("X-Glacis-Level"), buf_slice(&value), false);
+    }
+    put_mark_fields(j, out);
+}
+
+/* Those of rules: what an administrator has named otherwise than X-Glacis-* is asked for by that alone. */
+static void put_tags(const struct judge *j, bool all, struct buf *out)
+{
+    for (const struct judge_tag *tag = j->txn.tags; tag != NULL; tag = tag->next) {
+        struct slice name = slice_str(tag->name);
+
+        if (all || !slice_starts_nocase(name, SLICE("X-Glacis-"))) {
+            field_put(out, name, tag->value, false);
+        }
+    }
+}
+
+/* The check of the sender; one that the budget cut short has no verdict of its own, and is a temperror. */
+static const struct spf_verdict *spf_of(const struct judge *j)
+{
+    static const struct spf_verdict late[SPF_IDENTITY_COUNT] = {
+        [SPF_MAILFROM] = { .result = SPF_TEMPERROR,
+                           .identity = SPF_MAILFROM,
+                           .problem = "no answer in time" },
+        [SPF_HELO] = { .result = SPF_TEMPERROR, .identity = SPF_HELO, .problem = "no answer in time" },
+    };
+    const struct fact_value *v = &j->facts.v[FACT_ID_SPF];
+
+    if (j->spf_verdict != NULL || v->state != FACT_KNOWN || v->word != fact_temperror(FACT_ID_SPF)) {
+        return j->spf_verdict;
+    }
+    return &late[slice_empty(j->sender) ? SPF_HELO : SPF_MAILFROM];
+}
+
+/* Only what some rule asked; an answer that came for another reason is not there. */
+static struct authres results_of(const struct judge *j)
+{
+    const struct config *c = j->pw->policy->conf;
+    const struct fact_value *iprev = &j->facts.v[FACT_ID_CLIENT_IPREV];
+    struct authres a = {
+        .authserv_id =
+            slice_str(c->headers.authserv_id[0] != '\0' ? c->headers.authserv_id : c->server.hostname),
+        .client = j->ip,
+        .sender = j->sender,
+        .helo = j->helo_raw,
+        .spf = spf_of(j),
+        .spf_helo = j->spf_helo_verdict,
+        .rdns = judge_rdns(j),
+    };
+
+    a.client.port = 0;
+    if (iprev->state == FACT_KNOWN && !(j->exempt && !j->rdns_given)) {
+        a.iprev = fact_word(FACT_ID_CLIENT_IPREV, iprev->word);
+    }
+    return a;
+}
+
+void judge_headers(const struct judge *j, struct buf *out)
+{
+    const struct config_headers *h = &j->pw->policy->conf->headers;
+    struct authres results = results_of(j);
+
+    if (h->authentication_results) { /* right below Received (RFC 8601 4) */
+        authres_put(out, &results);
+    }
+    if (h->received_spf) {
+        authres_put_received_spf(out, &results);
+    }
+    if (h->verdict) {
+        put_verdict_fields(j, out);
+    }
+    put_tags(j, h->verdict, out);
+}
+
+void judge_added_headers(const struct judge *j, struct buf *out)
+{
+    const struct config_headers *h = &j->pw->policy->conf->headers;
+    struct text_facts texts = engine_texts(j);
+    struct buf value;
+
+    buf_init(&value, TAG_VALUE_MAX);
+    for (size_t i = 0; i < h->add_count; i++) {
+        buf_reset(&value);
+        tag_render(&texts, slice_str(h->add[i].value), &value);
+        field_put(out, slice_str(h->add[i].name), buf_slice(&value), false);
+    }
+    buf_fini(&value);
+}
+
+/* ---- the log ---- */
+
+static void log_word(const struct judge *j, struct log_line *l, const char *key, enum fact_id id)
+{
+    const struct fact_value *v = &j->facts.v[id];
+
+    if (v->state == FACT_KNOWN) {
+        log_str(l, key, fact_word(id, v->word));
+    }
+}
+
+static void log_items(struct log_line *l, struct slice names)
+{
+    while (!slice_empty(names)) {
+        log_item(l, slice_cut(&names, ','));
+    }
+}
+
+static void log_names(struct log_line *l, const char *key, struct slice names)
+{
+    if (!slice_empty(names)) {
+        log_list_begin(l, key);
+        log_items(l, names);
+        log_list_end(l);
+    }
+}
+
+/* Rules that were only recorded: `taken` of the accepted recipients, and those of the last question if it was
+ * one of this block. */
+static void log_monitored(const struct judge *j, struct log_line *l, struct slice taken, enum rule_block b)
+{
+    const struct block *block = &j->pw->policy->rules.block[b];
+    char mem[JUDGE_TESTS_MAX];
+    struct buf names;
+
+    buf_init_fixed(&names, mem, sizeof(mem));
+    buf_put_slice(&names, taken);
+    for (size_t i = 0; j->question.block == b && j->trace[b] != NULL && i < block->count; i++) {
+        if (j->trace[b][i].outcome == RULE_MONITORED) {
+            judge_add_name(&names, block->rule[i].name);
+        }
+    }
+    log_names(l, "monitored", buf_slice(&names));
+}
+
+static void log_verdict(struct log_line *l, enum verdict_action action, const char *rule, int64_t score)
+{
+    char mem[40];
+    struct buf text;
+
+    if (rule != NULL) {
+        buf_init_fixed(&text, mem, sizeof(mem));
+        put_score(&text, score);
+        log_text(l, "verdict", actions[action]);
+        log_text(l, "rule", rule);
+        log_str(l, "score", buf_slice(&text));
+    }
+}
+
+void judge_log_facts(const struct judge *j, struct log_line *l)
+{
+    char mem[VALUE_MAX + 1];
+    struct buf names;
+
+    log_word(j, l, "spf", FACT_ID_SPF);
+    log_word(j, l, "iprev", FACT_ID_CLIENT_IPREV);
+    if (j->run == NULL) {
+        return;
+    }
+    buf_init_fixed(&names, mem, sizeof(mem));
+    reputation_put_lists(j->run, false, &names);
+    log_names(l, "lists", buf_slice(&names));
+    buf_reset(&names);
+    reputation_put_lists(j->run, true, &names);
+    log_names(l, "lists_monitored", buf_slice(&names));
+    buf_reset(&names);
+    reputation_put_answers(j->run, &names);
+    log_names(l, "list_answers", buf_slice(&names));
+}
+
+void judge_log(const struct judge *j, struct log_line *l)
+{
+    log_verdict(l, j->verdict.action, j->verdict.rule, j->result.score);
+    judge_log_facts(j, l);
+    log_monitored(j, l, SLICE_NONE, j->question.block);
+}
+
+void judge_log_txn(const struct judge *j, struct log_line *l)
+{
+    const struct judge_txn *t = &j->txn;
+    bool asked = j->question.block == BLOCK_MESSAGE;
+
+    if (asked && j->verdict.action > VERDICT_BYPASS) {
+        log_verdict(l, j->verdict.action, j->verdict.rule, j->result.score);
+    } else { /* what let its recipients in */
+        log_verdict(l, t->action, t->rule, asked ? j->result.score : t->score);
+    }
+    judge_log_facts(j, l);
+    log_monitored(j, l, buf_slice(&t->monitored), BLOCK_MESSAGE);
+}
+
+/* ---- explain ---- */
+
+bool judge_settled(const struct judge *j)
+{
+    return j->rdns == NULL && j->helo == NULL && j->sender_check == NULL && j->spf == NULL &&
+           j->spf_helo == NULL && (j->run == NULL || !reputation_busy(j->run));
+}
+
+/* Both blocks in a row: the envelope's rules first. */
+static const struct rule *rule_at(const struct judge *j, size_t i, enum rule_block *b)
+{
+    const struct block *blocks = j->pw->policy->rules.block;
+
+    *b = i < blocks[BLOCK_ENVELOPE].count ? BLOCK_ENVELOPE : BLOCK_MESSAGE;
+    return &blocks[*b].rule[*b == BLOCK_ENVELOPE ? i : i - blocks[BLOCK_ENVELOPE].count];
+}
+
+size_t judge_rule_count(const struct judge *j)
+{
+    const struct block *blocks = j->pw->policy->rules.block;
+
+    return blocks[BLOCK_ENVELOPE].count + blocks[BLOCK_MESSAGE].count;
+}
+
+const char *judge_rule_name(const struct judge *j, size_t i)
+{
+    enum rule_block b;
+
+    return rule_at(j, i, &b)->name;
+}
+
+enum rule_outcome judge_rule_outcome(const struct judge *j, size_t i)
+{
+    enum rule_block b;
+    const struct rule *rule = rule_at(j, i, &b);
+
+    return j->trace[b] != NULL ? (enum rule_outcome)j->trace[b][rule->index].outcome : RULE_NOT_ASKED;
+}
+
+void judge_rule_why(const struct judge *j, size_t i, struct buf *out)
+{
+    enum rule_block b;
+    const struct rule *rule = rule_at(j, i, &b);
+    struct eval_input in = engine_input(j, b == BLOCK_MESSAGE ? STAGE_MESSAGE : STAGE_RCPT);
+
+    if (j->trace[b] == NULL) {
+        buf_put_str(out, "not asked");
+    } else {
+        rule_trace_why(&j->pw->policy->rules, &j->trace[b][rule->index], &in, out);
+    }
+}
+
+const struct facts *judge_facts(const struct judge *j)
+{
+    return &j->facts;
+}
+
+static bool lists_source(const struct judge *j, struct buf *from, uint64_t *us)
+{
+    char mem[100], slowest_mem[100];
+    struct buf one, slowest;
+    uint64_t here;
+    bool any = false;
+
+    buf_init_fixed(&slowest, slowest_mem, sizeof(slowest_mem));
+    *us = 0;
+    for (size_t i = 0; j->run != NULL && i < j->pw->policy->reputation.count; i++) {
+        buf_init_fixed(&one, mem, sizeof(mem));
+        if (reputation_list_source(j->run, i, &one, &here) && (!any || here > *us)) {
+            any = true;
+            *us = here;
+            buf_reset(&slowest);
+            buf_put_slice(&slowest, buf_slice(&one));
+        }
+    }
+    buf_put_slice(from, buf_slice(&slowest));
+    return any;
+}
+
+static bool is_remembered(enum source source)
+{
+    return source == SOURCE_CLIENT || source == SOURCE_STANDING || source == SOURCE_FRESH ||
+           source == SOURCE_STATE;
+}
+
+bool judge_fact_source(const struct judge *j, enum fact_id id, struct buf *from, uint64_t *us)
+{
+    enum source source = engine_source(id);
+    const struct origin *o = &j->origin[source];
+
+    *us = 0;
+    if (j->facts.v[id].state == FACT_IDLE || source == SOURCE_NEVER) {
+        return false;
+    }
+    if (source == SOURCE_MATCHES || source == SOURCE_IMPERSONATES) {
+        o = &j->origin[SOURCE_HELO];
+    }
+    if (source == SOURCE_LISTS || source == SOURCE_REASON || source == SOURCE_ZERO_DAY) {
+        return lists_source(j, from, us);
+    }
+    if (is_remembered(source) && j->pw->origin != NULL) {
+        buf_put_str(from, j->exempt ? "nothing is remembered of private clients" : j->pw->origin);
+    } else if (o->asked) {
+        origin_put(o, from);
+        *us = o->us;
+    } else {
+        buf_put_str(from, "given");
+    }
+    return true;
+}
+
+bool judge_list(const struct judge *j, size_t i, struct judge_list_info *out)
+{
+    const struct reputation *rep = &j->pw->policy->reputation;
+
+    if (i >= rep->count) {
+        return false;
+    }
+    *out = (struct judge_list_info){
+        .name = rep->list[i].name,
+        .zone = rep->list[i].shown,
+        .known = j->lists[i].state == FACT_KNOWN,
+        .listed = j->lists[i].flag,
+    };
+    if (j->run != NULL) {
+        struct buf from;
+
+        buf_init_fixed(&from, out->from, sizeof(out->from));
+        out->asked = reputation_list_source(j->run, i, &from, &out->us);
+    }
+    return true;
+}

@@ -1,0 +1,21 @@
+/*
+ * guard_parts.h - what the files of the guard share: guard.c, guard_breaker.c, guard_effect.c.  Private to them; pure,
+ * on a record that is taken.
+ */
+#ifndef POLICY_LISTS_GUARD_PARTS_H
+#define POLICY_LISTS_GUARD_PARTS_H
+
+#include "policy/lists/guard_count.h"
+
+/* ---- guard_breaker.c: GUARD_BROKEN, GUARD_MENDED or 0 ---- */
+
+/* A question was answered, or failed; not for GUARD_VOID. */
+unsigned breaker_note(struct memory_list *l, const struct guard_settings *s, const struct guard_news *n,
+                      int64_t now_s);
+
+/* ---- guard_effect.c ---- */
+
+/* Looks whether the list has an effect: GUARD_USELESS, GUARD_USEFUL or 0. */
+unsigned effect_look(struct memory_list *l, const struct guard_list *list, int64_t now_s);
+
+#endif

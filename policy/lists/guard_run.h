@@ -1,0 +1,40 @@
+/*
+ * guard_run.h - the guard of a worker: what is in force for each list now, probes, canaries, log lines.
+ *
+ * The decisions are guard.c's, on records that all workers share; this asks the DNS, tells the log and
+ * remembers the modes of this second, so that a session costs no lock to know them.  Private to policy/.
+ */
+#ifndef POLICY_LISTS_GUARD_RUN_H
+#define POLICY_LISTS_GUARD_RUN_H
+
+#include "policy/lists/guard.h"
+
+struct guard_run;
+
+struct guard_run_setup { /* all borrowed for the life of the guard */
+    struct loop *loop;
+    struct resolver *resolver;
+    struct memory *memory;
+    const struct reputation *rep;
+    const struct guard_settings *settings;
+};
+
+struct guard_run *guard_run_new(const struct guard_run_setup *setup) MUST_USE;
+void guard_run_free(struct guard_run **g); /* NULL inside is allowed */
+
+enum list_mode guard_run_mode(const struct guard_run *g, size_t list);
+enum guard_ask guard_run_may_ask(struct guard_run *g, size_t list);
+
+void guard_run_answer(struct guard_run *g, size_t list, const struct guard_news *n);
+void guard_run_witness(struct guard_run *g, size_t list, const struct guard_witness *w);
+
+/* A witness (guard.h) writes from there: perhaps a canary for the next probes. */
+void guard_run_canary(struct guard_run *g, const struct addr *ip, uint64_t owner);
+
+/* Was some list that the file has off set to something else by hand? */
+bool guard_run_awake(const struct guard_run *g);
+
+/* Is this client one of the share that is asked about for the guard alone? */
+bool guard_run_samples(const struct guard_run *g);
+
+#endif

@@ -1,0 +1,38 @@
+/*
+ * policy_priv.h - what the files of policy/ share about a compiled configuration.  Private to policy/.
+ *
+ *     policy.c      makes and frees struct policy; calls the loaders in this order:
+ *                   lists_load.c -> standing_load.c -> rules_load.c (with groups.c) -> policy_tests.c
+ *     verdict.c     rules_evaluate(): pure; the engine calls it in a loop (policy/rules/verdict.h):
+ *
+ *         evaluate -> EVAL_NEEDS fact -> the engine asks, waits, sets the fact -> evaluate ... -> EVAL_DONE
+ *
+ * Facts as the rules see them are numbered 0..FACT_COUNT-1 (facts.h), then FACT_COUNT + i for
+ * `reputation.NAME` of the i-th entry of reputation.lists, in the order of the file.
+ *
+ * The whole is immutable after policy_compile() and shared by all workers of a generation.
+ */
+#ifndef POLICY_RULES_POLICY_PRIV_H
+#define POLICY_RULES_POLICY_PRIV_H
+
+#include "policy/policy.h"
+#include "policy/lists/reputation.h"
+#include "policy/rules/rules.h"
+#include "policy/rules/standing_load.h"
+
+#define POLICY_ARENA_MAX ((size_t)512 << 20)
+
+struct policy {
+    const struct config *conf; /* borrowed: outlives this */
+    struct arena arena;        /* plain data of all compiled parts */
+    struct rules rules;        /* rules.h: both blocks, groups, settings of the section `policy` */
+
+    /* Parts compiled by other files; each has its own _load, called by policy.c. */
+    struct reputation reputation; /* lists_load.h; all in the arena */
+    struct remembered remembered; /* standing_load.h */
+    const char **tag_names;       /* of fields that rules and headers.add write, each once */
+    size_t tag_name_count;
+    uint64_t files_read; /* policy_files_now() at that time */
+};
+
+#endif

@@ -1,0 +1,180 @@
+/*
+ * reply.c - rendering of templates over facts (reply.h).
+ *
+ * Cleaning happens to each fact's text before it joins the reply, so a fact can neither be longer than its
+ * share nor bring a line break; breaks of the template itself stay.
+ */
+#include "policy/rules/reply.h"
+
+#include "config/values.h"
+#include "policy/rules/template.h"
+
+static const struct slice greylist_wait = SLICE_INIT("greylist.wait");
+static const struct slice reply_retry = SLICE_INIT("reply.retry");
+
+struct rendering {
+    const struct text_facts *t;
+    bool utf8;        /* of a tag, which may be encoded; a reply may not */
+    struct buf value; /* of one fact */
+};
+
+bool reply_name_known(const struct rules *r, struct slice name, unsigned *fact)
+{
+    *fact = fact_by_name(name);
+    if (*fact < FACT_COUNT) {
+        return true;
+    }
+    *fact = RULE_NO_FACT;
+    if (slice_eq(name, SLICE("server.hostname")) || slice_eq(name, SLICE("policy.contact")) ||
+        slice_eq(name, greylist_wait) || slice_eq(name, reply_retry)) {
+        return true;
+    }
+    for (size_t i = 0; i < r->list_count && slice_starts(name, SLICE("reputation.")); i++) {
+        if (slice_eq(r->lists[i], slice_skip(name, 11))) {
+            *fact = FACT_COUNT + (unsigned)i;
+            return true;
+        }
+    }
+    return false;
+}
+
+struct rule_reply reply_default(enum action a)
+{
+    struct rule_reply r = { .code = a == ACTION_DROP ? 421 : 451,
+                            .enhanced = SLICE("4.7.1"),
+                            .text = SLICE("Not accepted for now, please try again later"),
+                            .soft = SLICE("4.7.1") };
+
+    if (a == ACTION_REJECT) {
+        r.code = 550;
+        r.enhanced = SLICE("5.7.1");
+        r.text = SLICE("Refused by the policy of this server");
+    } else if (a == ACTION_GREYLIST) {
+        r.text = SLICE("Greylisted: please try again in {greylist.wait}");
+    }
+    return r;
+}
+
+static void put_value(const struct text_facts *t, unsigned fact, struct buf *out)
+{
+    if (fact < FACT_COUNT) {
+        struct fact_value v = t->facts->v[fact];
+
+        if (v.state == FACT_PENDING && v.len > 0) { /* what is known so far */
+            v.state = FACT_KNOWN;
+        }
+        fact_put(out, (enum fact_id)fact, &v);
+    } else if (t->lists != NULL && t->lists[fact - FACT_COUNT].state == FACT_KNOWN) {
+        buf_put_str(out, t->lists[fact - FACT_COUNT].flag ? "true" : "false");
+    }
+}
+
+/* Printable ASCII, and octets above 127 if `utf8`; runs of anything else become one `?`, white space one blank. */
+static void put_clean(struct buf *out, struct slice s, bool utf8)
+{
+    char last = '\0';
+
+    for (size_t i = 0; i < s.len; i++) {
+        char c = s.ptr[i];
+
+        if (c == ' ' || c == '\t' || c == '\r' || c == '\n') {
+            c = ' ';
+        } else if (!ascii_is_print(c) && !(utf8 && (unsigned char)c > 0x7f)) {
+            c = '?';
+        }
+        if (c != last || (c != '?' && c != ' ')) {
+            buf_put_char(out, c);
+        }
+        last = c;
+    }
+}
+
+/* A name that is no fact. */
+static void put_other(const struct text_facts *t, struct slice name, struct buf *out)
+{
+    if (slice_eq(name, SLICE("server.hostname"))) {
+        buf_put_str(out, t->rules->hostname);
+    } else if (slice_eq(name, greylist_wait)) {
+        if (t->greylist_wait_s > 0) {
+            value_put_duration(out, t->greylist_wait_s * 1000ULL);
+        }
+    } else if (slice_eq(name, reply_retry)) { /* a sender that is refused for good will not come again */
+        buf_put_str(out, t->code / 100 == 4 ? "your server will try again by itself" : "");
+    } else {
+        buf_put_slice(out, t->rules->contact);
+    }
+}
+
+static bool look_up(void *arg, struct slice name, struct buf *out)
+{
+    struct rendering *r = arg;
+    unsigned fact;
+
+    if (!reply_name_known(r->t->rules, name, &fact)) {
+        return false;
+    }
+    buf_reset(&r->value);
+    if (fact != RULE_NO_FACT) {
+        put_value(r->t, fact, &r->value);
+    } else {
+        put_other(r->t, name, &r->value);
+    }
+    put_clean(out, slice_trim(slice_take(buf_slice(&r->value), r->utf8 ? TAG_VALUE_MAX : REPLY_FACT_MAX)),
+              r->utf8);
+    return true;
+}
+
+static void render(const struct text_facts *t, struct slice text, bool utf8, struct buf *out)
+{
+    struct rendering r = { .t = t, .utf8 = utf8 };
+
+    buf_init(&r.value, 4096); /* a longer one is cut */
+    template_render(text, look_up, &r, out);
+    buf_fini(&r.value);
+}
+
+/* How much of a line stands before the break: up to the last blank that fits, or all that fits. */
+static size_t break_at(struct slice line)
+{
+    size_t blank;
+
+    if (line.len <= REPLY_LINE_WIDTH) {
+        return line.len;
+    }
+    blank = slice_rfind(slice_take(line, REPLY_LINE_WIDTH), ' ');
+    return blank < REPLY_LINE_WIDTH && blank > 0 ? blank : REPLY_LINE_WIDTH;
+}
+
+void reply_render(const struct text_facts *t, struct slice text, struct buf *out)
+{
+    struct buf whole;
+    struct slice rest;
+    bool first = true;
+
+    buf_init(&whole, REPLY_TEXT_MAX);
+    render(t, text, false, &whole);
+    rest = slice_take(buf_slice(&whole), REPLY_TEXT_MAX);
+    while (!slice_empty(rest)) {
+        struct slice line = slice_trim(slice_cut(&rest, '\n'));
+
+        while (!slice_empty(line)) {
+            size_t end = break_at(line);
+
+            buf_put_str(out, first ? "" : "\n");
+            put_clean(out, slice_trim(slice_take(line, end)), false);
+            line = slice_trim(slice_skip(line, end));
+            first = false;
+        }
+    }
+    buf_fini(&whole);
+}
+
+void tag_render(const struct text_facts *t, struct slice text, struct buf *out)
+{
+    struct buf whole;
+
+    buf_init(&whole, TAG_VALUE_MAX);
+    render(t, text, true, &whole);
+    put_clean(out, slice_trim(buf_slice(&whole)), true);
+    buf_fini(&whole);
+}

@@ -1,0 +1,617 @@
+/*
+ * rules_load.c - the sections `policy` and `groups` of a file, with the preset, to struct rules.
+ *
+ *     before + preset (with override) + after        or  rules        -> the envelope block
+ *     message_rules                                                   -> the message block
+ *
+ * The preset is a file of the repository, policy/spf-first.yaml, embedded by the build and parsed like any
+ * other text, so that nothing in it can be said that a user's file could not say.
+ */
+#include "config/secret.h"
+#include "policy/rules/match.h"
+#include "policy/rules/rules_parts.h"
+
+#define MESSAGE_MAX 600
+#define PRESET_MAX 64 /* rules of it */
+#define POLICY_KEYS "preset|override|before|after|rules|message_rules|default|reject_at|budget|contact|tests"
+#define RULE_KEYS "name|when|then|reply|mode|enforce_share"
+#define OVERRIDE_KEYS "mode|reply|then|enforce_share"
+
+#define BUDGET_MAIL_MS 20000
+#define BUDGET_MESSAGE_MS 30000
+#define BUDGET_MAX_MS 240000
+
+/* Made by the build from policy/spf-first.yaml. */
+extern const unsigned char policy_preset_spf_first[];
+extern const size_t policy_preset_spf_first_len;
+
+/* ---- what the loaders share (rules_parts.h) ---- */
+
+const char *rules_quote(struct quoted *q, struct slice s)
+{
+    struct buf b;
+
+    buf_init_fixed(&b, q->text, sizeof(q->text));
+    secret_put_quoted(&b, s, 60);
+    return q->text;
+}
+
+PRINTF(4, 0)
+static void add_error(struct rules_load *l, bool warning, const int place[2], const char *fmt, va_list ap)
+{
+    char mem[MESSAGE_MAX];
+    struct buf b;
+
+    buf_init_fixed(&b, mem, sizeof(mem));
+    buf_vputf(&b, fmt, ap);
+    config_errors_add(l->errs, warning, l->preset ? 0 : place[0], l->preset ? 0 : place[1], "%s%s",
+                      l->preset ? "in the preset: " : "", mem);
+}
+
+void rules_error(struct rules_load *l, const struct config_node *at, const char *fmt, ...)
+{
+    int place[2] = { at != NULL ? at->line : 0, at != NULL ? at->column : 0 };
+    va_list ap;
+
+    va_start(ap, fmt);
+    add_error(l, false, place, fmt, ap);
+    va_end(ap);
+}
+
+void rules_key_error(struct rules_load *l, const struct config_node *at, const char *fmt, ...)
+{
+    int place[2] = { at->key_line, at->key_column };
+    va_list ap;
+
+    va_start(ap, fmt);
+    add_error(l, false, place, fmt, ap);
+    va_end(ap);
+}
+
+void rules_warning(struct rules_load *l, const struct config_node *at, const char *fmt, ...)
+{
+    int place[2] = { at != NULL ? at->line : 0, at != NULL ? at->column : 0 };
+    va_list ap;
+
+    va_start(ap, fmt);
+    add_error(l, true, place, fmt, ap);
+    va_end(ap);
+}
+
+void *rules_memory(struct rules_load *l, size_t size)
+{
+    void *p = arena_alloc(l->arena, size);
+
+    if (p == NULL) {
+        fputs("glacis: out of memory while rules are loaded\n", stderr);
+        abort();
+    }
+    return p;
+}
+
+struct slice rules_text(struct rules_load *l, struct slice s)
+{
+    char *copy = rules_memory(l, s.len + 1);
+
+    if (s.len > 0) {
+        memcpy(copy, s.ptr, s.len);
+    }
+    return slice_of(copy, s.len);
+}
+
+bool rules_check_keys(struct rules_load *l, const struct config_node *node, const char *keys)
+{
+    const struct config_node *child;
+    struct nearest near;
+    struct quoted q;
+    unsigned index;
+    bool known = true;
+
+    CONFIG_NODE_EACH(node, child)
+    {
+        if (!value_parse_choice(child->key, keys, &index)) {
+            rules_key_error(l, child, "%s: unknown key `%s`%s", l->name, rules_quote(&q, child->key),
+                            nearest_choice(&near, child->key, keys));
+            known = false;
+        }
+    }
+    return known;
+}
+
+/* ---- one rule ---- */
+
+static bool is_rule_name(struct slice s)
+{
+    bool ok = s.len > 0 && s.len <= 64;
+
+    for (size_t i = 0; i < s.len && ok; i++) {
+        ok = ascii_is_digit(s.ptr[i]) || (s.ptr[i] >= 'a' && s.ptr[i] <= 'z') || s.ptr[i] == '-';
+    }
+    return ok;
+}
+
+static struct rule *find_rule(struct rules *r, struct slice name)
+{
+    for (size_t b = 0; b < BLOCK_COUNT; b++) {
+        for (size_t i = 0; i < r->block[b].count; i++) {
+            if (slice_eq(slice_str(r->block[b].rule[i].name), name)) {
+                return &r->block[b].rule[i];
+            }
+        }
+    }
+    return NULL;
+}
+
+bool rules_has_rule(const struct rules *r, struct slice name, struct nearest *near)
+{
+    bool found = slice_eq(name, SLICE("default"));
+
+    nearest_init(near, name);
+    for (size_t b = 0; b < BLOCK_COUNT && !found; b++) {
+        for (size_t i = 0; i < r->block[b].count && !found; i++) {
+            found = slice_eq(slice_str(r->block[b].rule[i].name), name);
+            nearest_offer(near, slice_str(r->block[b].rule[i].name));
+        }
+    }
+    return found;
+}
+
+static void take_mode(struct rules_load *l, struct rule *rule, const struct config_node *node)
+{
+    struct quoted q;
+    unsigned index;
+
+    if (node != NULL &&
+        (node->kind != NODE_SCALAR || !value_parse_choice(node->text, "enforce|monitor", &index))) {
+        rules_error(l, node, "rule %s: mode: expected enforce or monitor, found `%s`", l->name,
+                    rules_quote(&q, node->text));
+    } else if (node != NULL) {
+        rule->monitor = index == 1;
+    }
+}
+
+static void take_share(struct rules_load *l, struct rule *rule, const struct config_node *node)
+{
+    struct quoted q;
+
+    if (node != NULL && (node->kind != NODE_SCALAR || !value_parse_percent(node->text, &rule->share))) {
+        rules_error(l, node, "rule %s: enforce_share: expected a share such as 25%%, found `%s`", l->name,
+                    rules_quote(&q, node->text));
+    }
+}
+
+static void mark_final(struct rules *r, const struct cond *c)
+{
+    const struct cond *child;
+
+    if (c->kind == COND_TERM) {
+        r->use[c->fact] |= USE_FINAL;
+    }
+    for (child = c->child; child != NULL; child = child->next) {
+        mark_final(r, child);
+    }
+}
+
+/* The name, or NULL after reporting. */
+static const char *take_name(struct rules_load *l, const struct config_node *item)
+{
+    const struct config_node *name = config_node_get(item, "name");
+    struct rule *other;
+    struct quoted q;
+
+    l->name = "";
+    if (name == NULL || name->kind != NODE_SCALAR) {
+        l->name = "a rule";
+        if (name != NULL || rules_check_keys(l, item, RULE_KEYS)) { /* else an unknown key is probably it */
+            rules_error(l, item, "a rule needs a name of [a-z0-9-]");
+        }
+        return NULL;
+    }
+    other = find_rule(l->r, name->text);
+    if (!is_rule_name(name->text) || slice_eq(name->text, SLICE("default"))) {
+        rules_error(l, name, "expected a rule's name of [a-z0-9-], other than `default`, found `%s`",
+                    rules_quote(&q, name->text));
+        return NULL;
+    }
+    if (other != NULL && other->preset) {
+        rules_error(l, name, "rule %s: the preset has a rule of this name; `override` changes it",
+                    other->name);
+        return NULL;
+    }
+    if (other != NULL) {
+        rules_error(l, name, "rule %s: the name is taken by the rule in line %d", other->name, other->line);
+        return NULL;
+    }
+    return name->text.ptr;
+}
+
+static bool check_rule_keys(struct rules_load *l, const struct config_node *item)
+{
+    const char *name = l->name;
+    char mem[100];
+    struct buf shown;
+    bool known;
+
+    buf_init_fixed(&shown, mem, sizeof(mem));
+    buf_putf(&shown, "rule %s", name);
+    l->name = mem;
+    known = rules_check_keys(l, item, RULE_KEYS);
+    l->name = name;
+    return known;
+}
+
+/* `changes` is the entry of `override`, or NULL. */
+static void load_rule(struct rules_load *l, const struct config_node *item, const struct config_node *changes)
+{
+    struct block *block = &l->r->block[l->block];
+    struct rule *rule = &block->rule[block->count];
+    const struct config_node *when = config_node_get(item, "when"), *then, *reply;
+    const char *name = item->kind == NODE_MAPPING ? take_name(l, item) : NULL;
+    bool known;
+
+    if (item->kind != NODE_MAPPING) {
+        rules_error(l, item, "expected a rule with name, when and then, found %s",
+                    config_node_kind_name(item));
+    }
+    if (name == NULL) {
+        return;
+    }
+    *rule = (struct rule){ .name = name, .index = block->count, .share = 100, .preset = l->preset };
+    rule->line = l->preset ? 0 : item->line;
+    rule->column = l->preset ? 0 : item->column;
+    rule->node = item;
+    block->count++;
+    l->name = name;
+    known = check_rule_keys(l, item);
+    then = changes != NULL ? config_node_get(changes, "then") : NULL;
+    reply = changes != NULL ? config_node_get(changes, "reply") : NULL;
+    rule->then_preset = l->preset && then == NULL;
+    rule->reply_preset = l->preset && reply == NULL;
+    rule->then_node = then != NULL ? then : config_node_get(item, "then");
+    rule->reply_node = reply != NULL ? reply : config_node_get(item, "reply");
+    take_mode(l, rule, config_node_get(item, "mode"));
+    take_share(l, rule, config_node_get(item, "enforce_share"));
+    if (when != NULL) {
+        rule->when = cond_load(l, when);
+    }
+    if (rule->then_node == NULL && known) { /* else an unknown key is probably it */
+        rules_error(l, item, "rule %s: `then` is missing", name);
+    } else if (rule->then_node != NULL) {
+        actions_load(l, rule);
+    }
+    if (changes != NULL) {
+        bool preset = l->preset;
+
+        l->preset = false;
+        take_mode(l, rule, config_node_get(changes, "mode"));
+        take_share(l, rule, config_node_get(changes, "enforce_share"));
+        l->preset = preset;
+    }
+    if (rule->when != NULL && rule->final != ACTION_NONE && !rule->monitor && rule->share > 0) {
+        mark_final(l->r, rule->when);
+    }
+}
+
+/* ---- blocks ---- */
+
+static void load_list(struct rules_load *l, const struct config_node *list, const char *key)
+{
+    const struct config_node *item;
+
+    if (list == NULL || (list->kind == NODE_SCALAR && slice_empty(list->text))) {
+        return;
+    }
+    if (list->kind != NODE_SEQUENCE) {
+        rules_error(l, list, "policy.%s: expected a list of rules, found %s", key,
+                    config_node_kind_name(list));
+        return;
+    }
+    CONFIG_NODE_EACH(list, item)
+    {
+        if (l->r->block[l->block].count >= RULES_MAX) {
+            rules_error(l, item, "policy.%s: more than %d rules", key, RULES_MAX);
+            return;
+        }
+        load_rule(l, item, NULL);
+    }
+}
+
+/* The rules of the embedded file; NULL only if it does not parse, which a test excludes. */
+static const struct config_node *preset_rules(struct rules_load *l)
+{
+    struct slice text = slice_of(policy_preset_spf_first, policy_preset_spf_first_len);
+    const struct config_node *root;
+
+    l->preset = true;
+    root = config_tree_parse(text, l->arena, l->errs);
+    l->preset = false;
+    return root != NULL ? config_node_get(root, "rules") : NULL;
+}
+
+static void load_preset(struct rules_load *l, const struct config_node *override)
+{
+    const struct config_node *rules = preset_rules(l), *item, *change;
+
+    if (rules == NULL) {
+        rules_error(l, NULL, "the embedded preset cannot be read");
+        return;
+    }
+    l->r->preset = true;
+    CONFIG_NODE_EACH(rules, item)
+    {
+        const struct config_node *name = config_node_get(item, "name");
+
+        change = override != NULL && override->kind == NODE_MAPPING && name != NULL
+                     ? config_node_get(override, name->text.ptr)
+                     : NULL;
+        l->preset = true;
+        load_rule(l, item, change != NULL && change->kind == NODE_MAPPING ? change : NULL);
+        l->preset = false;
+    }
+}
+
+static const char *nearest_preset_rule(const struct rules *r, struct slice name, struct nearest *near)
+{
+    const struct block *block = &r->block[BLOCK_ENVELOPE];
+
+    nearest_init(near, name);
+    for (size_t i = 0; i < block->count; i++) {
+        if (block->rule[i].preset) {
+            nearest_offer(near, slice_str(block->rule[i].name));
+        }
+    }
+    return nearest_words(near);
+}
+
+static void check_override(struct rules_load *l, const struct config_node *override)
+{
+    const struct config_node *child;
+    struct nearest near;
+    struct quoted q;
+    struct rule *rule;
+
+    if (override == NULL || (override->kind == NODE_SCALAR && slice_empty(override->text))) {
+        return;
+    }
+    if (override->kind != NODE_MAPPING) {
+        rules_error(l, override, "policy.override: expected a mapping of rules to changes, found %s",
+                    config_node_kind_name(override));
+        return;
+    }
+    CONFIG_NODE_EACH(override, child)
+    {
+        rule = find_rule(l->r, child->key);
+        if (rule == NULL || !rule->preset) {
+            rules_key_error(l, child, "policy.override: the preset has no rule `%s`%s",
+                            rules_quote(&q, child->key), nearest_preset_rule(l->r, child->key, &near));
+        } else if (child->kind != NODE_MAPPING) {
+            rules_error(l, child,
+                        "policy.override." SLICE_FMT ": expected a mapping of mode, reply, then, "
+                        "enforce_share",
+                        SLICE_ARG(child->key));
+        } else {
+            l->name = "policy.override";
+            rules_check_keys(l, child, OVERRIDE_KEYS);
+        }
+    }
+}
+
+static bool wants_preset(struct rules_load *l, const struct config_node *section)
+{
+    const struct config_node *preset = section != NULL ? config_node_get(section, "preset") : NULL;
+    unsigned index = 0;
+    struct nearest near;
+    struct quoted q;
+
+    if (preset != NULL &&
+        (preset->kind != NODE_SCALAR || !value_parse_choice(preset->text, "spf-first|none", &index))) {
+        rules_error(l, preset, "policy.preset: expected spf-first or none, found `%s`%s",
+                    rules_quote(&q, preset->text), nearest_choice(&near, preset->text, "spf-first|none"));
+    }
+    return index == 0;
+}
+
+static void load_envelope(struct rules_load *l, const struct config_node *section)
+{
+    static const char *const replaced[] = { "override", "before", "after" };
+    const struct config_node *rules = section != NULL ? config_node_get(section, "rules") : NULL;
+    bool preset = wants_preset(l, section);
+
+    if (rules != NULL) {
+        for (size_t i = 0; i < ARRAY_LEN(replaced); i++) {
+            const struct config_node *n = config_node_get(section, replaced[i]);
+
+            if (n != NULL && n->count > 0) {
+                rules_warning(l, n, "policy.%s has no effect: policy.rules replaces it", replaced[i]);
+            }
+        }
+        load_list(l, rules, "rules");
+        if (rules->count == 0) {
+            rules_warning(l, rules, "policy.rules is empty: nothing is refused by rules");
+        }
+        return;
+    }
+    load_list(l, section != NULL ? config_node_get(section, "before") : NULL, "before");
+    if (preset) {
+        load_preset(l, section != NULL ? config_node_get(section, "override") : NULL);
+    }
+    load_list(l, section != NULL ? config_node_get(section, "after") : NULL, "after");
+    check_override(l, section != NULL ? config_node_get(section, "override") : NULL);
+    if (!preset && l->r->block[BLOCK_ENVELOPE].count == 0 && l->errs->fatal == 0) {
+        rules_warning(l, config_node_get(section, "preset"),
+                      "policy.preset is none and there are no rules: nothing is refused by rules");
+    }
+}
+
+/* ---- settings ---- */
+
+static unsigned take_choice(struct rules_load *l, const struct config_node *section, const char *key,
+                            const char *choices)
+{
+    const struct config_node *n = section != NULL ? config_node_get(section, key) : NULL;
+    struct nearest near;
+    struct quoted q;
+    unsigned index = 0;
+
+    if (n != NULL && (n->kind != NODE_SCALAR || !value_parse_choice(n->text, choices, &index))) {
+        char mem[200];
+        struct buf words;
+
+        buf_init_fixed(&words, mem, sizeof(mem));
+        value_put_choices(&words, choices);
+        rules_error(l, n, "policy.%s: expected %s, found `%s`%s", key, mem, rules_quote(&q, n->text),
+                    nearest_choice(&near, n->text, choices));
+    }
+    return index;
+}
+
+static void take_budget(struct rules_load *l, const struct config_node *budget, const char *key, uint64_t *ms)
+{
+    const struct config_node *n = budget != NULL ? config_node_get(budget, key) : NULL;
+    struct quoted q;
+    uint64_t given;
+
+    if (n != NULL && (n->kind != NODE_SCALAR || !value_parse_duration(n->text, &given) || given < 100 ||
+                      given > BUDGET_MAX_MS)) {
+        rules_error(l, n, "policy.budget.%s: expected a duration from 100ms to 4m, found `%s`", key,
+                    rules_quote(&q, n->text));
+    } else if (n != NULL) {
+        *ms = given;
+    }
+}
+
+/* postmaster@ the first domain that takes mail itself, not only below it (RFC 5321 4.5.1); empty without any. */
+static struct slice default_contact(struct rules_load *l)
+{
+    const struct config_domain *home = config_postmaster_home(l->conf);
+    char mem[DNS_NAME_MAX + 16];
+    struct buf b;
+
+    for (size_t i = 0; home != NULL && home->subdomains && i < l->conf->domain_count; i++) {
+        home = l->conf->domains[i].subdomains ? home : &l->conf->domains[i];
+    }
+    buf_init_fixed(&b, mem, sizeof(mem));
+    if (home != NULL) {
+        buf_put_str(&b, "postmaster@");
+        buf_put_str(&b, home->name);
+    }
+    return rules_text(l, buf_slice(&b));
+}
+
+static void load_settings(struct rules_load *l, const struct config_node *section)
+{
+    static const enum action fallbacks[] = { ACTION_ACCEPT, ACTION_REJECT, ACTION_DEFER };
+    const struct config_node *budget = section != NULL ? config_node_get(section, "budget") : NULL;
+    const struct config_node *contact = section != NULL ? config_node_get(section, "contact") : NULL;
+    struct rules *r = l->r;
+
+    r->hostname = l->conf->server.hostname;
+    r->fallback = fallbacks[take_choice(l, section, "default", "accept|reject|defer")];
+    r->reject_at = (enum reject_at)take_choice(l, section, "reject_at", "recipient|earliest");
+    r->budget_mail_ms = BUDGET_MAIL_MS;
+    r->budget_message_ms = BUDGET_MESSAGE_MS;
+    r->contact = default_contact(l);
+    if (budget != NULL && budget->kind != NODE_MAPPING) {
+        rules_error(l, budget, "policy.budget: expected a mapping of mail and message to durations, found %s",
+                    config_node_kind_name(budget));
+    } else if (budget != NULL) {
+        l->name = "policy.budget";
+        rules_check_keys(l, budget, "mail|message");
+        take_budget(l, budget, "mail", &r->budget_mail_ms);
+        take_budget(l, budget, "message", &r->budget_message_ms);
+    }
+    if (contact != NULL && (contact->kind != NODE_SCALAR || contact->text.len > 200)) {
+        rules_error(l, contact, "policy.contact: expected a text of at most 200 octets");
+    } else if (contact != NULL && contact->text.len > 0) {
+        r->contact = contact->text;
+    }
+}
+
+/* reputation.lists[].name: what is wrong with the lists is said by who compiles them. */
+static void load_list_names(struct rules_load *l)
+{
+    const struct config_node *lists = config_node_find(l->conf->root, "reputation.lists"), *item;
+    size_t count = lists != NULL && lists->kind == NODE_SEQUENCE ? lists->count : 0;
+    struct rules *r = l->r;
+
+    r->lists = rules_memory(l, (count + 1) * sizeof(*r->lists));
+    r->use = rules_memory(l, FACT_COUNT + count);
+    if (count > 0) {
+        CONFIG_NODE_EACH(lists, item)
+        {
+            const struct config_node *name = config_node_get(item, "name");
+
+            r->lists[r->list_count++] = name != NULL && name->kind == NODE_SCALAR ? name->text : SLICE("");
+        }
+    }
+}
+
+/* Room for all rules of the file, and for the preset's. */
+static void reserve(struct rules_load *l, const struct config_node *section)
+{
+    static const char *const lists[] = { "before", "after", "rules", "message_rules" };
+    size_t count = PRESET_MAX;
+
+    for (size_t i = 0; i < ARRAY_LEN(lists) && section != NULL; i++) {
+        const struct config_node *n = config_node_get(section, lists[i]);
+
+        count += n != NULL ? n->count : 0;
+    }
+    for (size_t b = 0; b < BLOCK_COUNT; b++) {
+        l->r->block[b].rule = rules_memory(l, count * sizeof(struct rule));
+    }
+}
+
+bool rules_load(struct policy *p, struct config_errors *errs)
+{
+    struct rules_load l = {
+        .r = &p->rules, .arena = &p->arena, .errs = errs, .conf = p->conf, .name = "policy"
+    };
+    const struct config_node *section = config_node_get(p->conf->root, "policy");
+    size_t fatal = errs->fatal;
+
+    if (section != NULL && section->kind != NODE_MAPPING) {
+        if (section->kind != NODE_SCALAR || !slice_empty(section->text)) {
+            rules_error(&l, section, "policy: expected a mapping such as {preset: spf-first}, found %s",
+                        config_node_kind_name(section));
+        }
+        section = NULL;
+    }
+    reserve(&l, section);
+    if (section != NULL) {
+        rules_check_keys(&l, section, POLICY_KEYS);
+    }
+    load_list_names(&l);
+    groups_load(&l);
+    load_settings(&l, section);
+    load_envelope(&l, section);
+    l.block = BLOCK_MESSAGE;
+    load_list(&l, section != NULL ? config_node_get(section, "message_rules") : NULL, "message_rules");
+    groups_build(&l);
+    if (errs->fatal == fatal) {
+        rules_warn(&l);
+    }
+    return errs->fatal == fatal;
+}
+
+void rules_free(struct policy *p)
+{
+    struct rules *r = &p->rules;
+
+    while (r->sets != NULL) {
+        struct set *next = r->sets->next_made;
+
+        set_fini(r->sets);
+        r->sets = next;
+    }
+    for (size_t i = 0; i < r->group_count; i++) {
+        set_fini(&r->group[i].set);
+        free(r->group[i].entry);
+    }
+    free(r->group);
+    for (size_t i = 0; i < r->file_count; i++) {
+        buf_fini(&r->files[i].text);
+    }
+    free(r->files);
+    *r = (struct rules){ .list_count = 0 };
+}

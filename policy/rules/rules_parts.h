@@ -1,0 +1,72 @@
+/*
+ * rules_parts.h - what the loaders of rules share: groups.c, cond_load.c, actions_load.c, rules_load.c,
+ * rules_warn.c.
+ *
+ * Loaders never stop: they report and go on, so that all errors of a file appear at once.
+ */
+#ifndef POLICY_RULES_RULES_PARTS_H
+#define POLICY_RULES_RULES_PARTS_H
+
+#include "config/values.h"
+#include "policy/rules/policy_priv.h"
+
+struct rules_load {
+    struct rules *r;
+    struct arena *arena;
+    struct config_errors *errs;
+    const struct config *conf;
+    bool preset;           /* nodes are of the embedded preset: their places mean nothing to the reader */
+    enum rule_block block; /* being loaded; BLOCK_COUNT: a test, where facts of both may stand */
+    const char *name;      /* of the rule being loaded, for messages */
+};
+
+/* A text made fit for a sentence, shortened. */
+struct quoted {
+    char text[260];
+};
+const char *rules_quote(struct quoted *q, struct slice s);
+
+/* At the node's value; `at` may be NULL. */
+void rules_error(struct rules_load *l, const struct config_node *at, const char *fmt, ...) PRINTF(3, 4);
+void rules_warning(struct rules_load *l, const struct config_node *at, const char *fmt, ...) PRINTF(3, 4);
+void rules_key_error(struct rules_load *l, const struct config_node *at, const char *fmt, ...) PRINTF(3, 4);
+
+/* Zeroed; never NULL (the arena is larger than any file can fill, or the process ends). */
+void *rules_memory(struct rules_load *l, size_t size);
+struct slice rules_text(struct rules_load *l, struct slice s); /* a copy with a NUL */
+
+/* Reports a key of the mapping that is not in "a|b|c". */
+bool rules_check_keys(struct rules_load *l, const struct config_node *node, const char *keys);
+
+/* Is there such a rule, in any block, or is it `default`?  If not, `near` is ready for nearest_words(). */
+bool rules_has_rule(const struct rules *r, struct slice name, struct nearest *near) MUST_USE;
+
+/* Has a header field of this name a meaning of its own to servers and clients? (actions_load.c) */
+bool field_is_standard(struct slice name);
+
+/* ---- groups.c ---- */
+
+void groups_load(struct rules_load *l);  /* reads them, files included */
+void groups_build(struct rules_load *l); /* when all uses are known: their sets */
+struct group *groups_use(struct rules_load *l, const struct config_node *at, struct slice name);
+
+/* The end of the sentence that there is no such group (nearest_words). */
+const char *rules_nearest_group(const struct rules *r, struct slice name, struct nearest *near);
+
+/* ---- cond_load.c ---- */
+
+/* NULL for an empty mapping. */
+struct cond *cond_load(struct rules_load *l, const struct config_node *node);
+
+/* The fact of this name, or RULE_NO_FACT after reporting at the key. */
+unsigned cond_fact(struct rules_load *l, const struct config_node *at, struct slice name);
+
+/* ---- actions_load.c ---- */
+
+void actions_load(struct rules_load *l, struct rule *rule);
+
+/* ---- rules_warn.c ---- */
+
+void rules_warn(struct rules_load *l);
+
+#endif

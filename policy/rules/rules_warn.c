@@ -1,0 +1,248 @@
+/*
+ * rules_warn.c - rules that load and yet cannot do what their writer thinks: warnings.
+ *
+ *   - a rule below one that always ends the block, or whose words are all taken by rules above it, is never
+ *     reached;
+ *   - a condition on `score` where nothing above it scores;
+ *   - a condition whose terms exclude each other;
+ *   - a condition on the subject of a client's certificate where none is asked for.
+ *
+ * Only enforced rules for all clients take anything away; a rule that is not certain to match takes nothing.
+ */
+#include "policy/rules/rules_parts.h"
+
+/* For each fact of words or flags: the values that no rule lower down can see, and who took the last. */
+struct taken {
+    uint32_t words[FACT_COUNT];
+    const struct rule *by[FACT_COUNT];
+};
+
+/* All values of the fact, as bits. */
+static uint32_t all_of(unsigned fact)
+{
+    struct slice rest = slice_str(fact_table[fact].words);
+    uint32_t bits = 0;
+
+    if (fact_table[fact].type == FACT_FLAG) {
+        return 3;
+    }
+    for (unsigned i = 0; !slice_empty(rest); i++) {
+        (void)slice_token(&rest);
+        bits |= 1u << i;
+    }
+    return bits;
+}
+
+static bool is_finite(const struct cond *c)
+{
+    return c->kind == COND_TERM && c->fact < FACT_COUNT &&
+           (fact_table[c->fact].type == FACT_WORD || fact_table[c->fact].type == FACT_FLAG);
+}
+
+static uint32_t values_of(const struct cond *c)
+{
+    return fact_table[c->fact].type == FACT_FLAG ? c->set->flags : c->set->words;
+}
+
+/* The rule that leaves nothing to a rule with this condition, or NULL. */
+static const struct rule *taken_by(const struct taken *t, const struct cond *c)
+{
+    const struct cond *child;
+    const struct rule *by = NULL;
+
+    if (is_finite(c)) {
+        return t->by[c->fact] != NULL && (values_of(c) & ~t->words[c->fact]) == 0 ? t->by[c->fact] : NULL;
+    }
+    if (c->kind == COND_NOT && is_finite(c->child)) {
+        uint32_t rest = all_of(c->child->fact) & ~values_of(c->child);
+
+        return t->by[c->child->fact] != NULL && (rest & ~t->words[c->child->fact]) == 0
+                   ? t->by[c->child->fact]
+                   : NULL;
+    }
+    if (c->kind != COND_ALL && c->kind != COND_ANY) {
+        return NULL;
+    }
+    for (child = c->child; child != NULL; child = child->next) {
+        by = taken_by(t, child);
+        if ((by != NULL) == (c->kind == COND_ALL)) {
+            return by; /* all: one is enough; any: one that is left is enough */
+        }
+    }
+    return by;
+}
+
+static void take(struct taken *t, const struct rule *rule, const struct cond *c)
+{
+    const struct cond *child;
+
+    if (is_finite(c)) {
+        t->words[c->fact] |= values_of(c);
+        t->by[c->fact] = rule;
+    } else if (c->kind == COND_NOT && is_finite(c->child)) {
+        t->words[c->child->fact] |= all_of(c->child->fact) & ~values_of(c->child);
+        t->by[c->child->fact] = rule;
+    } else if (c->kind == COND_ANY) {
+        for (child = c->child; child != NULL; child = child->next) {
+            take(t, rule, child);
+        }
+    }
+}
+
+static bool is_certain(const struct rule *rule)
+{
+    return rule->final != ACTION_NONE && rule->final != ACTION_GREYLIST && !rule->monitor &&
+           rule->share == 100;
+}
+
+static void warn_unreachable(struct rules_load *l, const struct block *block)
+{
+    struct taken *t = xcalloc(1, sizeof(*t));
+    const struct rule *end = NULL;
+
+    for (size_t i = 0; i < block->count; i++) {
+        const struct rule *rule = &block->rule[i];
+        const struct rule *by = end != NULL ? end : rule->when != NULL ? taken_by(t, rule->when) : NULL;
+
+        if (by != NULL) {
+            config_errors_add(l->errs, true, rule->line, rule->column,
+                              "rule %s can never be reached: rule %s above it ends every case", rule->name,
+                              by->name);
+            continue;
+        }
+        if (is_certain(rule) && rule->when == NULL) {
+            end = rule;
+        } else if (is_certain(rule)) {
+            take(t, rule, rule->when);
+        }
+    }
+    free(t);
+}
+
+/* ---- conditions that never hold ---- */
+
+/* The value or values that a term leaves to its fact, as bits; false: it is no term on words or a flag. */
+static bool bits_of(const struct cond *c, unsigned *fact, uint32_t *bits)
+{
+    const struct cond *term = c->kind == COND_NOT ? c->child : c;
+
+    if (!is_finite(term)) {
+        return false;
+    }
+    *fact = term->fact;
+    *bits = c->kind == COND_NOT ? all_of(term->fact) & ~values_of(term) : values_of(term);
+    return true;
+}
+
+/* Is one the opposite of the other, word for word? */
+static bool is_opposite(const struct cond *a, const struct cond *b)
+{
+    const struct cond *not = a->kind == COND_NOT ? a : b, *term = a->kind == COND_NOT ? b : a;
+
+    return not ->kind == COND_NOT && term->kind == COND_TERM && not ->child->kind == COND_TERM &&
+           not ->child->fact == term->fact && slice_eq(not ->child->wanted, term->wanted);
+}
+
+/* A list of one condition is that condition. */
+static const struct cond *unwrap(const struct cond *c)
+{
+    while ((c->kind == COND_ALL || c->kind == COND_ANY) && c->child != NULL && c->child->next == NULL) {
+        c = c->child;
+    }
+    return c;
+}
+
+/* Do two children of an `all` exclude each other? */
+static bool exclude(const struct cond *a, const struct cond *b)
+{
+    unsigned fact_a, fact_b;
+    uint32_t bits_a, bits_b;
+
+    a = unwrap(a);
+    b = unwrap(b);
+    return is_opposite(a, b) || (bits_of(a, &fact_a, &bits_a) && bits_of(b, &fact_b, &bits_b) &&
+                                 fact_a == fact_b && (bits_a & bits_b) == 0);
+}
+
+/* The term because of which the condition never holds, or NULL: it may hold. */
+static const struct cond *why_never(const struct cond *c)
+{
+    const struct cond *why = NULL;
+
+    for (const struct cond *a = c->child; a != NULL && c->kind != COND_NOT; a = a->next) {
+        const struct cond *here = why_never(a);
+
+        for (const struct cond *b = a->next; b != NULL && here == NULL && c->kind == COND_ALL; b = b->next) {
+            here = exclude(a, b) ? unwrap(b) : NULL;
+            here = here != NULL && here->kind == COND_NOT ? here->child : here;
+        }
+        if (c->kind == COND_ALL && here != NULL) {
+            return here;
+        }
+        if (c->kind == COND_ANY && here == NULL) {
+            return NULL;
+        }
+        why = here;
+    }
+    return why;
+}
+
+static void warn_never(struct rules_load *l, const struct rule *rule)
+{
+    const struct cond *why = rule->when != NULL && !rule->preset ? why_never(rule->when) : NULL;
+
+    if (why != NULL) {
+        config_errors_add(l->errs, true, why->line, why->column,
+                          "rule %s never matches: its conditions on %s exclude each other", rule->name,
+                          why->fact < FACT_COUNT ? fact_table[why->fact].name : "a list");
+    }
+}
+
+static void warn_subject(struct rules_load *l, const struct cond *c, const struct rule *rule)
+{
+    if (c->kind == COND_TERM && c->fact == FACT_ID_TLS_CLIENT_SUBJECT) {
+        config_errors_add(l->errs, true, c->line, c->column,
+                          "rule %s: tls.client_subject: no client certificate is asked for without "
+                          "tls.client_ca, so there is never one",
+                          rule->name);
+    }
+    for (const struct cond *child = c->child; child != NULL; child = child->next) {
+        warn_subject(l, child, rule);
+    }
+}
+
+static void warn_score(struct rules_load *l, const struct cond *c, const struct rule *rule)
+{
+    const struct cond *child;
+
+    if (c->kind == COND_TERM && c->fact == FACT_ID_SCORE) {
+        config_errors_add(l->errs, true, c->line, c->column,
+                          "rule %s: score: no rule above it has the action score", rule->name);
+    }
+    for (child = c->child; child != NULL; child = child->next) {
+        warn_score(l, child, rule);
+    }
+}
+
+void rules_warn(struct rules_load *l)
+{
+    const struct config_node *ca = config_node_find(l->conf->root, "tls.client_ca");
+    bool asks = ca != NULL && !slice_empty(ca->text);
+    bool scorer = false; /* the message block goes on with the envelope's score */
+
+    for (size_t b = 0; b < BLOCK_COUNT; b++) {
+        const struct block *block = &l->r->block[b];
+
+        warn_unreachable(l, block);
+        for (size_t i = 0; i < block->count; i++) {
+            if (block->rule[i].when != NULL && !scorer) {
+                warn_score(l, block->rule[i].when, &block->rule[i]);
+            }
+            warn_never(l, &block->rule[i]);
+            if (block->rule[i].when != NULL && !asks) {
+                warn_subject(l, block->rule[i].when, &block->rule[i]);
+            }
+            scorer = scorer || block->rule[i].scores;
+        }
+    }
+}

@@ -1,0 +1,134 @@
+/*
+ * supervisor_certificates.c - certificates live: files that have changed become a new generation.
+ *
+ * Every CHECK_MS the contents are compared, not the names or times, so a link that was turned around counts
+ * and a touched file does not.  The configuration in force is loaded again from the text it was made of: an
+ * edit of the file that nobody has asked for is not taken along.  A pair that cannot be taken (a key that does not
+ * match yet, no right to read it) is logged when it begins or changes, and every SAID_AGAIN_MS; what is held in memory
+ * serves on in its place.  An expired one is taken, and said once a day.
+ */
+#include "proxy/process/supervisor_parts.h"
+#include "tls/tls.h"
+
+#define CHECK_MS 30000
+#define SAID_AGAIN_MS (60 * 60 * 1000)
+#define WARN_MS (24 * 60 * 60 * 1000)
+#define SOON_S (14 * 86400)
+#define TEXT_BYTES 65536
+
+/* One that nobody renews: said once a day. */
+static void warn_of_expiry(struct supervisor *sup, const struct tls_material *m)
+{
+    struct tls_expiry e[CONFIG_MAX_KEYPAIRS];
+    size_t n = tls_material_expiry(m, e, ARRAY_LEN(e)), expired = 0;
+    int64_t now = wall_now_s();
+
+    for (size_t i = 0; i < n; i++)
+        expired += e[i].not_after_s < now;
+    gauge_set(M_CERT_EXPIRED_NOW, expired);
+
+    if (sup->now_ms < sup->certificates.warn_ms)
+        return;
+    sup->certificates.warn_ms = sup->now_ms + WARN_MS;
+    for (size_t i = 0; i < n; i++) {
+        struct log_line l;
+
+        enum log_level level = e[i].not_after_s < now ? LOG_LEVEL_ERROR : LOG_LEVEL_WARN;
+
+        if (e[i].not_after_s > now + SOON_S ||
+            !log_begin(&l, level, level == LOG_LEVEL_ERROR ? "certificate_expired" : "certificate_expires"))
+            continue;
+        log_str(&l, "certificate", slice_str(e[i].path));
+        log_num(&l, "hours", (e[i].not_after_s - now) / 3600);
+        log_end(&l);
+    }
+}
+
+static bool said_before(struct supervisor *sup, const struct config_errors *errs)
+{
+    uint8_t digest[SHA256_LEN];
+    struct buf text;
+    bool same;
+
+    buf_init(&text, TEXT_BYTES);
+    config_errors_print(errs, "", &text);
+    sha256_of(text.ptr, text.len, digest);
+    buf_fini(&text);
+    same = sup->certificates.said_ms != 0 && memcmp(digest, sup->certificates.said, sizeof(digest)) == 0;
+    if (same && sup->now_ms < sup->certificates.said_ms + SAID_AGAIN_MS)
+        return true;
+    if (!same)
+        count(M_CERT_REFUSED);
+    memcpy(sup->certificates.said, digest, sizeof(digest));
+    sup->certificates.said_ms = sup->now_ms;
+    return false;
+}
+
+static void refused(struct supervisor *sup, const struct config_errors *errs)
+{
+    struct buf first;
+
+    buf_init(&first, TEXT_BYTES);
+    (void)supervisor_first_error(sup, errs, &first);
+    refusal_set(&sup->certificates.refusal, errs->fatal, buf_slice(&first));
+    buf_fini(&first);
+    gauge_set(M_CERT_REFUSED_NOW, 1);
+    if (said_before(sup, errs))
+        return;
+    supervisor_log_errors(errs, sup->options.config_path);
+    log_msg(LOG_LEVEL_ERROR, "certificates_refused",
+            "The certificate files have changed and cannot be taken; the old ones serve on");
+}
+
+static void settled(struct supervisor *sup)
+{
+    gauge_set(M_CERT_REFUSED_NOW, 0);
+    sup->certificates.said_ms = 0;
+    if (sup->certificates.refusal.since_s != 0)
+        sup->recheck_ms = sup->now_ms; /* a reload may have been refused because of them */
+    refusal_clear(&sup->certificates.refusal);
+}
+
+/* Each pair that can be taken is; for another one what serves now stays. */
+static void renew(struct supervisor *sup, const struct config *old)
+{
+    struct config_errors errs = { .lenient = MATERIAL_BIT(MATERIAL_TLS) };
+    struct config *conf = material_load(sup, old, MATERIAL_BIT(MATERIAL_TLS), &errs);
+    bool good = conf != NULL && errs.missing[MATERIAL_TLS] == 0;
+
+    if (good)
+        settled(sup);
+    else
+        refused(sup, &errs);
+    if (conf != NULL && !tls_material_same(conf->tls_material, old->tls_material)) {
+        if (good)
+            supervisor_log_errors(&errs,
+                                  sup->options.config_path); /* warnings: such a pair is taken all the same */
+        count(M_CERT_RENEWED);
+        log_msg(LOG_LEVEL_INFO, "certificates_renewed",
+                "The certificate files have changed: a new generation takes them");
+        supervisor_reloaded(sup, conf, NULL);
+    } else {
+        config_free(conf);
+    }
+    config_errors_fini(&errs);
+}
+
+void certificates_tick(struct supervisor *sup)
+{
+    const struct generation *g = generation_in(sup, GENERATION_CURRENT);
+
+    if (g == NULL || sup->stopping || sup->now_ms < sup->certificates.next_ms)
+        return;
+    sup->certificates.next_ms = sup->now_ms + CHECK_MS;
+    if (sup->pending != NULL || generation_in(sup, GENERATION_STARTING) != NULL)
+        return; /* it brings its own */
+    if (g->conf->tls_material == NULL) {
+        settled(sup);
+    } else if (tls_material_changed(g->conf->tls_material)) {
+        renew(sup, g->conf);
+    } else {
+        settled(sup);
+        warn_of_expiry(sup, g->conf->tls_material);
+    }
+}

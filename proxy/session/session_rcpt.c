@@ -1,0 +1,271 @@
+/*
+ * session_rcpt.c - MAIL and RCPT: from the command's argument to the upstream's answer.
+ *
+ * MAIL is answered here: the upstream hears of it with the first good recipient (lazy lease).  RCPT passes
+ * syntax, relay control, the transaction's class and the rate, and then the upstream's answer is our answer.
+ * RFC 5321 4.1.1.2, 4.1.1.3; one transaction, one upstream: a recipient of another class gets 452 4.5.3.
+ */
+#include "policy/policy.h"
+#include "proxy/session/session.h"
+#include "smtp/recipient.h"
+
+#define ASKED_TIMES 50U /* RCPT commands between two messages, in times of what may be accepted and refused */
+
+/* ---- MAIL ---- */
+
+static enum reply_id open_transaction(struct session *s, struct slice arg)
+{
+    struct txn *t = s->txn;
+    enum reply_id bad = reply_of_parse(smtp_parse_mail(arg, &s->offer, &t->arena, &t->env));
+
+    if (bad != REPLY_OK) {
+        return bad;
+    }
+    if (t->env.size_given && s->offer.size_max != 0 && t->env.size > s->offer.size_max) {
+        count(M_LIMIT_SIZE);
+        return REPLY_TOO_BIG;
+    }
+    if (!spool_room(s->worker->state, s->worker->conf, t->env.size)) {
+        return REPLY_NO_MEMORY;
+    }
+    return REPLY_SENDER_OK;
+}
+
+enum cmd_result cmd_mail(struct session *s, struct slice arg)
+{
+    enum reply_id said;
+
+    if (s->phase == PHASE_HELO) {
+        return session_say(s, REPLY_SAY_HELLO);
+    }
+    if (s->phase == PHASE_ENVELOPE) {
+        return session_say(s, REPLY_NESTED_MAIL);
+    }
+    if (s->draining && !session_may_begin(s)) {
+        return session_end(s, REPLY_SHUTDOWN, REASON_SHUTDOWN);
+    }
+    if (s->messages >= s->worker->conf->limits.messages_per_session) {
+        count(M_LIMIT_MESSAGES);
+        return session_end(s, REPLY_TOO_MANY_MESSAGES, REASON_LIMIT);
+    }
+    s->txn = txn_new(s);
+    said = open_transaction(s, arg);
+    if (said != REPLY_SENDER_OK) {
+        txn_free(&s->txn);
+        return session_fault(s, said);
+    }
+    s->messages++;
+    session_policy_mail(s);
+    session_enter(s, PHASE_ENVELOPE);
+    return judge_wants_early(session_judge(s)) ? session_early_mail(s) : session_say(s, said);
+}
+
+/* ---- RCPT ---- */
+
+/*
+ * After any refusal of a recipient: a dictionary attack has only refusals.  Those for good count on into the next
+ * transaction; one that is only put off (greylisting) may be one message each.
+ */
+static enum cmd_result count_refused(struct session *s, const struct reply *r)
+{
+    unsigned most = s->worker->conf->limits.refused_recipients;
+
+    s->txn->refused++;
+    s->refused_rcpt += reply_is(r, 5) ? 1 : 0;
+    if (s->txn->env.rcpt_count == 0 && (s->txn->refused >= most || s->refused_rcpt >= most)) {
+        session_abuse(s, ABUSE_JUNK);
+        return session_end(s, REPLY_TOO_MANY_REFUSED, REASON_ERRORS);
+    }
+    return CMD_REPLIED;
+}
+
+enum cmd_result session_refuse_rcpt(struct session *s, const struct recipient *rcpt, const struct reply *r)
+{
+    session_log_rcpt(s, rcpt, rcpt->address, r, "glacis");
+    count(reply_is(r, 5) ? M_RCPT_REJECTED : M_RCPT_DEFERRED);
+    session_reply(s, r, true);
+    return count_refused(s, r);
+}
+
+static enum cmd_result refuse(struct session *s, const struct recipient *rcpt, struct slice said,
+                              enum reply_id id)
+{
+    session_log_rcpt(s, rcpt, said, &reply_table[id], "glacis");
+    count(reply_table[id].code >= 500 ? M_RCPT_REJECTED : M_RCPT_DEFERRED);
+    if (session_say(s, id) == CMD_CLOSED) {
+        return CMD_CLOSED;
+    }
+    return count_refused(s, &reply_table[id]);
+}
+
+static bool already_accepted(const struct txn *t, const struct recipient *rcpt)
+{
+    for (size_t i = 0; i < t->env.rcpt_count; i++) {
+        if (slice_eq(t->env.rcpt[i]->address, rcpt->address)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* A postmaster that no list has: the upstream is asked. */
+static enum config_validate how_to_validate(const struct recipient *rcpt)
+{
+    bool unlisted = rcpt->home->validate == VALIDATE_FILE &&
+                    !config_recipient_known(rcpt->home, rcpt->local, rcpt->domain);
+
+    return unlisted ? VALIDATE_LIVE : rcpt->home->validate;
+}
+
+/* Everything that can be said about the recipient without asking the upstream. */
+static enum reply_id judge_here(struct session *s, struct recipient *rcpt)
+{
+    struct txn *t = s->txn;
+    enum reply_id id = recipient_route(s->worker->conf, &t->arena, rcpt);
+
+    if (id != REPLY_RCPT_OK) {
+        if (id == REPLY_RELAY_DENIED || id == REPLY_ROUTED_LOCAL) {
+            count(M_RCPT_RELAY_DENIED);
+            session_abuse(s, ABUSE_RELAY);
+        }
+        return id;
+    }
+    if (t->env.rcpt_count > 0 && t->upstream != rcpt->home->upstream) {
+        count(M_RCPT_SECOND_ROUTE);
+        return REPLY_SECOND_ROUTE;
+    }
+    return recipient_unlisted(rcpt) ? REPLY_UNKNOWN_USER : REPLY_RCPT_OK;
+}
+
+static void on_rcpt_reply(void *arg, const struct reply *r)
+{
+    struct session *s = session_of(arg);
+    struct txn *t = s->txn;
+    struct recipient *rcpt = t->asking;
+    bool ours = !relay_from_upstream(t->relay);
+    bool remembered = relay_remembered(t->relay);
+
+    t->asking = NULL;
+    s->waits &= ~(unsigned)WAIT_UPSTREAM;
+    session_reply(s, r, ours);
+    if (reply_is(r, 2)) {
+        txn_add_recipient(t, rcpt);
+        judge_recipient_taken(session_judge(s));
+        t->upstream = rcpt->home->upstream;
+        count(M_RCPT_ACCEPTED);
+    } else {
+        count(remembered ? M_RCPT_REMEMBERED : reply_is(r, 5) ? M_RCPT_REJECTED : M_RCPT_DEFERRED);
+        session_log_rcpt(s, rcpt, rcpt->address, r, ours ? "glacis" : "upstream");
+        if (count_refused(s, r) == CMD_CLOSED) {
+            return;
+        }
+    }
+    session_pump(s);
+}
+
+bool session_over_message_rate(struct session *s)
+{
+    const struct config *conf = s->worker->conf;
+
+    if (s->txn->rate_counted || s->exempt || s->known || conf->limits.message_rate.count == 0 ||
+        judge_exempt_from_rates(session_judge(s))) {
+        return false;
+    }
+    if (state_client_message(s->worker->state, &s->peer, &conf->limits, loop_now(s->worker->loop))) {
+        s->txn->rate_counted = true;
+        return false;
+    }
+    return conf->mode == MODE_ENFORCE;
+}
+
+void session_ask_upstream(struct session *s, struct recipient *rcpt)
+{
+    struct txn *t = s->txn;
+
+    if (t->relay != NULL && t->upstream != rcpt->home->upstream) {
+        relay_free(&t->relay); /* all before were refused: the class is still open */
+    }
+    if (t->relay == NULL) {
+        t->env.rdns = judge_rdns(session_judge(s)); /* what has come since MAIL */
+        t->upstream = rcpt->home->upstream;
+        t->relay = relay_new(s->worker->upstreams, t->upstream, &t->env);
+    }
+    t->env.client_good = judge_known_good(session_judge(s));
+    t->asking = rcpt;
+    s->waits |= WAIT_UPSTREAM;
+    relay_rcpt(t->relay, rcpt, how_to_validate(rcpt), on_rcpt_reply, s);
+}
+
+/*
+ * No more recipients for this message: it has as many as it may, or those refused since the last message are
+ * more than a list of old addresses has, and the accepted one is there to hide a dictionary.
+ */
+static bool is_full(const struct session *s)
+{
+    const struct config_limits *lim = &s->worker->conf->limits;
+
+    return s->txn->env.rcpt_count >= lim->recipients ||
+           s->refused_rcpt >= (uint64_t)lim->refused_recipients + lim->recipients;
+}
+
+/* Recipients without end, whatever each is told: a repeated one, or one too many, costs work as well. */
+static bool is_endless(struct session *s)
+{
+    const struct config_limits *lim = &s->worker->conf->limits;
+
+    return ++s->asked_rcpt > ASKED_TIMES * ((uint64_t)lim->refused_recipients + lim->recipients);
+}
+
+/* What can be said at once; *out: one that is to be judged, otherwise it has been answered. */
+static enum cmd_result take_rcpt(struct session *s, struct slice arg, struct recipient **out)
+{
+    struct txn *t = s->txn;
+    struct recipient *rcpt = arena_alloc(&t->arena, sizeof(*rcpt));
+    enum reply_id id;
+
+    if (rcpt == NULL) {
+        return session_say(s, REPLY_NO_MEMORY);
+    }
+    id = reply_of_parse(smtp_parse_rcpt(arg, &s->offer, t->env.smtputf8, &t->arena, rcpt));
+    if (id != REPLY_OK) {
+        return refuse(s, NULL, arg, id);
+    }
+    id = judge_here(s, rcpt);
+    if (id != REPLY_RCPT_OK) {
+        return refuse(s, rcpt, arg, id);
+    }
+    if (already_accepted(t, rcpt)) {
+        return session_say(s, REPLY_RCPT_OK);
+    }
+    *out = rcpt;
+    return CMD_REPLIED;
+}
+
+enum cmd_result cmd_rcpt(struct session *s, struct slice arg)
+{
+    struct txn *t = s->txn;
+    struct recipient *rcpt = NULL;
+    struct arena_mark mark;
+    enum cmd_result said;
+
+    if (s->phase != PHASE_ENVELOPE) {
+        return session_say(s, s->phase == PHASE_HELO ? REPLY_SAY_HELLO : REPLY_MAIL_FIRST);
+    }
+    if (t->content != CONTENT_NONE) {
+        return session_say(s, REPLY_OUT_OF_ORDER);
+    }
+    if (is_endless(s)) {
+        session_abuse(s, ABUSE_JUNK);
+        return session_end(s, REPLY_TOO_MANY_IDLE_COMMANDS, REASON_LIMIT);
+    }
+    if (is_full(s)) {
+        count(M_LIMIT_RECIPIENTS);
+        return session_say(s, REPLY_TOO_MANY_RECIPIENTS);
+    }
+    mark = arena_mark(&t->arena);
+    said = take_rcpt(s, arg, &rcpt);
+    if (said == CMD_REPLIED && rcpt == NULL) { /* repeated, or refused: it leaves nothing behind */
+        arena_rewind(&t->arena, &mark);
+    }
+    return rcpt != NULL ? session_judge_rcpt(s, rcpt) : said;
+}

@@ -1,0 +1,696 @@
+/*
+ * relay.c - one transaction at one upstream: what is asked, what is repeated, what the client is told.
+ *
+ *   relay_rcpt ----> lease (envelope) -> MAIL + RCPT ---> answer -+-> RCPT on the same connection ...
+ *                                                                 +-> `hold` is over: given back
+ *   relay_message -> still held, and exactly env->rcpt accepted on it: DATA
+ *                    else: the whole envelope again, on it or on a new lease (body): DATA, or 451
+ *
+ * A connection that dies while nothing is asked of it is as if it had been given back.  One that was dead
+ * already when it was lent is replaced by a new one, once, and nobody hears of it.
+ *
+ * Answers are given from the loop: what is known at once waits in `pending` for a deferred call.
+ *
+ * Owns: the lease, copies of replies.  Memory lasts until the end of the turn in which it is freed.
+ */
+#include "proxy/upstream/relay.h"
+
+#include "proxy/upstream/relay_map.h"
+#include "proxy/upstream/unknown.h"
+#include "proxy/upstream/upstream.h"
+
+#define SIZE_ALLOWANCE 4096U /* what we add to a message of which only the declared size is known */
+#define TURN_RCPTS 20U       /* asked in one turn while others wait for the connection */
+#define HOLD_CROWDED_MS 10U  /* patience with a client while others wait for the connection */
+#define NO_END UINT64_MAX    /* `hold: off` */
+
+enum relay_op {
+    OP_NONE = 0,
+    OP_RCPT,
+    OP_MESSAGE,
+};
+
+struct relay {
+    struct upstreams *ups;
+    struct pool *pool;
+    const struct config_upstream *to;
+    const struct envelope *env;
+    struct lease lease;
+    struct timer hold;
+    uint64_t silent_since_ms, hold_until_ms;
+    struct timer late; /* OP_MESSAGE: the client waits no longer */
+
+    enum relay_op op;
+    bool starting; /* inside relay_rcpt or relay_message: answers must wait */
+    relay_cb cb;
+    void *arg;
+    struct deferred later;
+    struct reply *pending;         /* the answer that waits */
+    const struct recipient *asked; /* OP_RCPT */
+    struct relay_message msg;      /* OP_MESSAGE */
+
+    const struct recipient **open; /* accepted in the open transaction of the held connection */
+    size_t open_count, open_cap;
+    unsigned turn;              /* recipients asked on this lease, the refused ones too */
+    struct reply *mail_refusal; /* mapped: the answer to each RCPT from then on */
+    bool asked_live;            /* at least one recipient was asked at RCPT */
+    bool strict;                /* another upstream has accepted them: relay_strict() */
+    bool replaced;              /* a dead connection was: not again */
+
+    size_t refused;              /* of the repeated envelope */
+    struct reply *first_refusal; /* mapped */
+    bool mixed;                  /* they are not of one class */
+    bool about_us;               /* one of them was */
+
+    struct slice server;
+    struct addr server_address; /* family NONE: its label says it */
+    char tls[UP_TLS_TEXT];
+    unsigned attempts;
+    bool unknown;
+    bool from_upstream;
+    bool remembered; /* the last recipient was refused from memory */
+    struct grave grave;
+};
+
+/* ---- answers ---- */
+
+static void deliver(struct relay *r, const struct reply *reply)
+{
+    relay_cb cb = r->cb;
+
+    timer_stop(&r->late);
+    r->op = OP_NONE;
+    r->cb = NULL;
+    cb(r->arg, reply);
+}
+
+static void on_later(void *arg)
+{
+    struct relay *r = arg;
+    struct reply *reply = r->pending;
+
+    r->pending = NULL;
+    deliver(r, reply);
+    reply_free(&reply);
+}
+
+/* Others wait for the connection: the client has a moment more from its last answer on. */
+static void on_wanted(void *arg)
+{
+    struct relay *r = arg;
+
+    timer_start_at(&r->hold, min_u64(r->silent_since_ms + HOLD_CROWDED_MS, r->hold_until_ms));
+}
+
+/* The client is waited for until `hold` is over, and no longer than a moment while others wait. */
+static void wait_for_client(struct relay *r)
+{
+    if (pool_waited_for(&r->lease)) {
+        on_wanted(r);
+        return;
+    }
+    if (r->hold_until_ms != NO_END) {
+        timer_start_at(&r->hold, r->hold_until_ms);
+    }
+    pool_hold(&r->lease, on_wanted);
+}
+
+static void end_wait(struct relay *r)
+{
+    timer_stop(&r->hold);
+    pool_unhold(&r->lease);
+}
+
+/* What stands for a refusal of us: the server's words are in the log, these are ours. */
+static bool is_about_us(const struct reply *reply)
+{
+    const struct reply *ours = &reply_table[REPLY_UP_REFUSES_US];
+
+    return reply->code == ours->code && slice_eq(reply->text, ours->text);
+}
+
+static void answer(struct relay *r, const struct reply *reply, bool from_upstream)
+{
+    r->from_upstream = from_upstream && !is_about_us(reply);
+    if (r->lease.held) {
+        r->silent_since_ms = loop_now(r->ups->loop);
+        r->hold_until_ms = r->to->hold_ms == CONFIG_OFF ? NO_END : r->silent_since_ms + r->to->hold_ms;
+        wait_for_client(r);
+    }
+    if (r->starting) {
+        reply_free(&r->pending);
+        r->pending = reply_copy(reply);
+        loop_defer(r->ups->loop, &r->later);
+    } else {
+        deliver(r, reply);
+    }
+}
+
+static void answer_with(struct relay *r, enum reply_id id)
+{
+    answer(r, &reply_table[id], false);
+}
+
+/* ---- the connection ---- */
+
+static void give_back(struct relay *r)
+{
+    end_wait(r);
+    r->open_count = 0;
+    r->turn = 0;
+    pool_release(&r->lease);
+}
+
+static void on_hold(void *arg)
+{
+    struct relay *r = arg;
+
+    if (loop_now(r->ups->loop) < r->hold_until_ms && !pool_waited_for(&r->lease)) {
+        wait_for_client(r);
+        return;
+    }
+    count(M_UP_HELD_BACK);
+    give_back(r);
+}
+
+/*
+ * Queue, connect, envelope and a server that takes the content slowly have used up the client's patience: the
+ * dot would only make a duplicate.  Once it is out, its own deadline holds.
+ */
+static void on_late(void *arg)
+{
+    struct relay *r = arg;
+
+    if (r->op == OP_MESSAGE && r->pending == NULL && !relay_committed(r)) {
+        count(M_UP_TIMEOUTS);
+        give_back(r);
+        answer_with(r, REPLY_UP_TIMEOUT);
+    }
+}
+
+static void take_lease(struct relay *r, bool fresh)
+{
+    struct lease_wish wish = { r->op == OP_MESSAGE ? LEASE_BODY : LEASE_ENVELOPE, r->env, fresh };
+
+    pool_lease(r->pool, &r->lease, &wish);
+}
+
+static void note_refusal_of_us(struct relay *r, enum up_state state, const struct reply *reply)
+{
+    struct upstream_failure f = { UP_REFUSES_US, state, 0, reply };
+
+    pool_refuses_us(r->lease.u->server, &f);
+}
+
+static void remember(struct relay *r, const struct recipient *rcpt, const struct reply *reply)
+{
+    uint64_t ttl = r->to->remember_unknown_ms;
+
+    if (ttl != CONFIG_OFF && unknown_worthy(reply)) {
+        remember_unknown(r->ups->unknown, r->to->index, rcpt->address, reply, loop_now(r->ups->loop) + ttl);
+    }
+}
+
+static void add_open(struct relay *r, const struct recipient *rcpt)
+{
+    if (r->open_count == r->open_cap) {
+        r->open_cap = r->open_cap ? r->open_cap * 2 : 4;
+        r->open = xrealloc(r->open, r->open_cap * sizeof(const struct recipient *));
+    }
+    r->open[r->open_count++] = rcpt;
+}
+
+/* Has the open transaction exactly the recipients that the client was told are accepted? */
+static bool open_is_complete(const struct relay *r)
+{
+    if (r->open_count != r->env->rcpt_count) {
+        return false;
+    }
+    for (size_t i = 0; i < r->open_count; i++) {
+        if (!slice_eq(r->open[i]->address, r->env->rcpt[i]->address)) {
+            return false;
+        }
+    }
+    return true;
+}
+
+/* The client has said BODY=7BIT, and so have we, and then it sent other octets: they are not changed (DAT-36). */
+static bool says_7bit_wrongly(const struct relay *r)
+{
+    return r->env->body == BODY_7BIT && r->msg.eight_bit && r->lease.u->ext.eightbitmime;
+}
+
+/* ---- RCPT ---- */
+
+/* Where another server takes such addresses the client may try again, by an offer that is true by then. */
+static const struct reply *no_utf8(const struct relay *r)
+{
+    return &reply_table[upstreams_any_utf8(r->ups) ? REPLY_UTF8_ELSEWHERE : REPLY_NEEDS_UTF8];
+}
+
+static void ask_rcpt(struct relay *r)
+{
+    struct upstream *u = r->lease.u;
+    struct up_envelope op = { .rcpt = &r->asked, .count = 1 };
+
+    r->turn++;
+    if ((r->asked->utf8 || r->env->sender_utf8) && !u->ext.smtputf8) {
+        if (r->env->sender_utf8) {
+            give_back(r); /* of no use for this envelope */
+        }
+        answer(r, no_utf8(r), false);
+        return;
+    }
+    if (u->state != UP_OPEN) {
+        r->open_count = 0;
+        op.env = r->env;
+        op.size = r->env->size_given ? r->env->size + SIZE_ALLOWANCE : 0;
+        op.body = r->env->body;
+        op.utf8 = r->env->smtputf8;
+    }
+    upstream_envelope(u, &op);
+}
+
+static void take_rcpt_answer(struct relay *r, const struct reply *reply)
+{
+    struct reply told;
+
+    switch (map_reply(UP_RCPT, reply, &told)) {
+    case MAP_ACCEPTED:
+        add_open(r, r->asked);
+        break;
+    case MAP_REFUSED:
+        remember(r, r->asked, reply);
+        break;
+    case MAP_REFUSES_US:
+        note_refusal_of_us(r, UP_RCPT, reply);
+        break;
+    case MAP_GOES_AWAY:
+    case MAP_NONSENSE:
+        break;
+    }
+    answer(r, &told, true);
+}
+
+/* ---- the message ---- */
+
+static bool any_rcpt_utf8(const struct envelope *env)
+{
+    for (size_t i = 0; i < env->rcpt_count; i++) {
+        if (env->rcpt[i]->utf8) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* Can this server take it?  If not, the client has its answer. */
+static bool refuse_content(struct relay *r)
+{
+    const struct state_keywords *ext = &r->lease.u->ext;
+    struct reply no;
+
+    if (!ext->smtputf8 && (r->env->sender_utf8 || any_rcpt_utf8(r->env))) {
+        no = *no_utf8(r);
+        no.code = no.code == 555 ? 554 : 451; /* it answers no parameter here */
+    } else if (!ext->smtputf8 && r->msg.utf8_headers && r->env->smtputf8) {
+        no = reply_table[REPLY_NEEDS_UTF8_HEADERS];
+    } else {
+        if (r->msg.eight_bit && !ext->eightbitmime) {
+            count(M_UP_EIGHT_BIT); /* passed as it is, as Postfix does (CAP-02) */
+        }
+        return false;
+    }
+    give_back(r);
+    answer(r, &no, false);
+    return true;
+}
+
+static uint64_t message_size(const struct relay *r)
+{
+    uint64_t spooled = spool_size(r->msg.spool);
+
+    return r->msg.head.len + (spooled > r->msg.skip ? spooled - r->msg.skip : 0);
+}
+
+/* The whole envelope, from the start. */
+static void repeat_envelope(struct relay *r)
+{
+    struct up_envelope op = {
+        .env = r->env,
+        .rcpt = (const struct recipient *const *)r->env->rcpt,
+        .count = r->env->rcpt_count,
+        .size = message_size(r),
+        .body = r->msg.eight_bit ? BODY_8BITMIME : r->env->body,
+        .utf8 = r->env->smtputf8,
+    };
+
+    if (refuse_content(r)) {
+        return;
+    }
+    r->open_count = 0;
+    r->refused = 0;
+    r->mixed = r->about_us = false;
+    reply_free(&r->first_refusal);
+    upstream_envelope(r->lease.u, &op);
+}
+
+static void take_repeated_refusal(struct relay *r, size_t i, const struct reply *reply)
+{
+    struct reply told;
+
+    if (map_reply(UP_RCPT, reply, &told) == MAP_REFUSES_US) {
+        note_refusal_of_us(r, UP_RCPT, reply);
+        r->about_us = true;
+    }
+    remember(r, r->env->rcpt[i], reply);
+    r->refused++;
+    if (r->first_refusal == NULL) {
+        r->first_refusal = reply_copy(&told);
+    }
+    r->mixed = r->mixed || r->first_refusal->code / 100 != told.code / 100;
+}
+
+/*
+ * All recipients are answered.  One that is refused now was accepted towards the client, so the message
+ * cannot be refused for ever, and never goes to a subset; only if nobody was asked at RCPT and all are
+ * refused alike is that the answer.
+ */
+static void end_repeat(struct relay *r)
+{
+    struct reply *first = r->first_refusal;
+    bool agreed = !r->asked_live && r->refused == r->env->rcpt_count && !r->mixed;
+
+    if (r->refused == 0) {
+        upstream_data(r->lease.u, &r->msg);
+        return;
+    }
+    r->first_refusal = NULL;
+    give_back(r);
+    if (r->about_us) {
+        answer_with(r, REPLY_UP_REFUSES_US);
+    } else if (agreed) {
+        answer(r, first, true);
+    } else {
+        answer_with(r, REPLY_UP_CHANGED);
+    }
+    reply_free(&first);
+}
+
+static void begin_message(struct relay *r)
+{
+    struct upstream *u = r->lease.u;
+
+    end_wait(r);
+    if (!r->lease.held) {
+        take_lease(r, false);
+    } else if (!pool_promote(&r->lease)) { /* the rate: not while a connection is held for it */
+        give_back(r);
+        take_lease(r, false);
+    } else if (u->state != UP_OPEN || !open_is_complete(r) || says_7bit_wrongly(r)) {
+        repeat_envelope(r);
+    } else if (!refuse_content(r)) {
+        upstream_data(u, &r->msg);
+    }
+}
+
+/* ---- what the pool and the connection say ---- */
+
+static void note_server(struct relay *r, const struct pool_server *s)
+{
+    r->server = slice_str(s->conf->text);
+    r->server_address = s->conf->is_name ? s->address : (struct addr){ .family = ADDR_NONE };
+}
+
+static void on_lease(void *arg, enum lease_status status)
+{
+    static const enum reply_id why[] = {
+        [LEASE_UNREACHABLE] = REPLY_UP_UNREACHABLE,
+        [LEASE_REFUSES_US] = REPLY_UP_REFUSES_US,
+        [LEASE_NO_TLS] = REPLY_UP_TLS,
+        [LEASE_UNTRUSTED] = REPLY_UP_TLS_VERIFY,
+        [LEASE_BUSY] = REPLY_UP_BUSY,
+    };
+    struct relay *r = arg;
+
+    if (status != LEASE_OK) {
+        answer_with(r, why[status]);
+        return;
+    }
+    r->attempts++;
+    note_server(r, r->lease.u->server);
+    memcpy(r->tls, r->lease.u->tls, sizeof(r->tls));
+    if (r->op == OP_MESSAGE) {
+        repeat_envelope(r);
+    } else {
+        ask_rcpt(r);
+    }
+}
+
+static void on_rcpt(void *arg, size_t i, const struct reply *reply)
+{
+    struct relay *r = arg;
+
+    if (r->op == OP_RCPT) {
+        take_rcpt_answer(r, reply);
+        return;
+    }
+    if (!reply_is(reply, 2)) {
+        take_repeated_refusal(r, i, reply);
+    }
+    if (i + 1 == r->env->rcpt_count) {
+        end_repeat(r);
+    }
+}
+
+static void on_mail_refused(void *arg, const struct reply *reply)
+{
+    struct relay *r = arg;
+    struct reply told;
+
+    if (map_reply(UP_MAIL, reply, &told) == MAP_REFUSES_US) {
+        note_refusal_of_us(r, UP_MAIL, reply);
+    }
+    reply_free(&r->mail_refusal);
+    r->mail_refusal = reply_copy(&told);
+    give_back(r);
+    if (r->strict) {
+        answer_with(r, REPLY_UP_CHANGED);
+        return;
+    }
+    answer(r, r->mail_refusal, true);
+}
+
+static void on_final(void *arg, enum up_state state, const struct reply *reply)
+{
+    struct relay *r = arg;
+    struct reply told;
+
+    (void)map_reply(state, reply, &told);
+    give_back(r);
+    answer(r, &told, true);
+}
+
+static void log_unknown(const struct relay *r, const struct upstream_failure *f)
+{
+    struct log_line l;
+
+    count(M_UP_LOST_FINAL);
+    if (log_begin(&l, LOG_LEVEL_WARN, "outcome_unknown")) {
+        log_text(&l, "session", r->env->session_id ? r->env->session_id : "");
+        log_text(&l, "upstream", r->to->name);
+        log_str(&l, "server", r->server);
+        if (r->server_address.family != ADDR_NONE) {
+            log_ip(&l, "address", &r->server_address);
+        }
+        log_text(&l, "why", f->why == UP_TIMEOUT ? "timeout" : f->why == UP_MALFORMED ? "malformed" : "lost");
+        log_end(&l);
+    }
+}
+
+/* The lease is gone already. */
+static void on_failed(void *arg, const struct upstream_failure *f)
+{
+    struct relay *r = arg;
+    struct reply told;
+
+    end_wait(r);
+    r->open_count = 0;
+    r->turn = 0;
+    if (r->op == OP_NONE || r->pending) {
+        return; /* nothing was asked of it: the next question takes another */
+    }
+    if (f->why == UP_STALE && !r->replaced) {
+        r->replaced = true;
+        take_lease(r, true);
+        return;
+    }
+    if (f->state == UP_FINAL && (f->why == UP_LOST || f->why == UP_TIMEOUT || f->why == UP_MALFORMED)) {
+        r->unknown = true;
+        log_unknown(r, f);
+    }
+    map_failure(f, &told);
+    answer(r, &told, f->reply != NULL && f->why != UP_REFUSES_US);
+}
+
+static const struct upstream_events events = {
+    .on_rcpt = on_rcpt,
+    .on_mail_refused = on_mail_refused,
+    .on_final = on_final,
+    .on_failed = on_failed,
+};
+
+/* ---- the public face ---- */
+
+struct relay *relay_new(struct upstreams *ups, const struct config_upstream *to, const struct envelope *env)
+{
+    struct relay *r = xcalloc(1, sizeof(*r));
+
+    r->ups = ups;
+    r->pool = &ups->pool[to->index];
+    r->to = to;
+    r->env = env;
+    lease_init(&r->lease, ups, on_lease, &events, r);
+    timer_init(&r->hold, ups->loop, on_hold, r);
+    timer_init(&r->late, ups->loop, on_late, r);
+    deferred_init(&r->later, on_later, r);
+    return r;
+}
+
+void relay_strict(struct relay *r)
+{
+    r->strict = true;
+    r->asked_live = true;
+}
+
+static void begin(struct relay *r, enum relay_op op, relay_cb cb, void *arg)
+{
+    BUG_ON(r->op != OP_NONE);
+    r->op = op;
+    r->cb = cb;
+    r->arg = arg;
+    r->from_upstream = false;
+}
+
+/* A hundred recipients are no reason to make others wait for as long: this envelope goes on behind theirs. */
+static void end_turn(struct relay *r)
+{
+    if (r->lease.held && r->turn >= TURN_RCPTS && pool_waited_for(&r->lease)) {
+        count(M_UP_HELD_BACK);
+        give_back(r);
+    }
+}
+
+static void begin_rcpt(struct relay *r, enum config_validate validate)
+{
+    uint64_t now = loop_now(r->ups->loop);
+    const struct reply *known = NULL;
+
+    end_wait(r);
+    if (r->to->remember_unknown_ms != CONFIG_OFF) {
+        known = unknown_find(r->ups->unknown, r->to->index, r->asked->address, now);
+    }
+    r->remembered = known != NULL;
+    if (known) {
+        answer(r, known, true);
+    } else if (validate != VALIDATE_LIVE) {
+        answer_with(r, REPLY_RCPT_OK);
+    } else if (r->mail_refusal) {
+        answer(r, r->mail_refusal, true);
+    } else {
+        r->asked_live = true;
+        end_turn(r);
+        if (r->lease.held) {
+            ask_rcpt(r);
+        } else {
+            take_lease(r, false);
+        }
+    }
+}
+
+void relay_rcpt(struct relay *r, const struct recipient *rcpt, enum config_validate validate, relay_cb cb,
+                void *arg)
+{
+    begin(r, OP_RCPT, cb, arg);
+    r->asked = rcpt;
+    r->starting = true;
+    begin_rcpt(r, validate);
+    r->starting = false;
+}
+
+void relay_message(struct relay *r, const struct relay_message *msg, relay_cb cb, void *arg)
+{
+    begin(r, OP_MESSAGE, cb, arg);
+    r->msg = *msg;
+    if (r->to->timeouts.final_reply_ms != CONFIG_OFF) {
+        timer_start(&r->late, r->to->timeouts.final_reply_ms);
+    }
+    r->starting = true;
+    begin_message(r);
+    r->starting = false;
+}
+
+bool relay_committed(const struct relay *r)
+{
+    return r->op == OP_MESSAGE && r->lease.held && r->lease.u->state == UP_FINAL;
+}
+
+struct slice relay_server(const struct relay *r)
+{
+    return r->server;
+}
+
+struct addr relay_address(const struct relay *r)
+{
+    return r->server_address;
+}
+
+unsigned relay_attempts(const struct relay *r)
+{
+    return r->attempts;
+}
+
+const char *relay_tls(const struct relay *r)
+{
+    return r->tls;
+}
+
+bool relay_unknown(const struct relay *r)
+{
+    return r->unknown;
+}
+
+bool relay_remembered(const struct relay *r)
+{
+    return r->remembered;
+}
+
+bool relay_from_upstream(const struct relay *r)
+{
+    return r->from_upstream;
+}
+
+static void free_relay(void *obj)
+{
+    struct relay *r = obj;
+
+    reply_free(&r->pending);
+    reply_free(&r->mail_refusal);
+    reply_free(&r->first_refusal);
+    free(r->open);
+    free(r);
+}
+
+void relay_free(struct relay **r)
+{
+    struct relay *it = *r;
+
+    if (it == NULL) {
+        return;
+    }
+    *r = NULL;
+    deferred_cancel(&it->later);
+    timer_stop(&it->late);
+    give_back(it);
+    loop_bury(it->ups->loop, &it->grave, free_relay, it);
+}

@@ -1,0 +1,88 @@
+/*
+ * relay.h - joins one transaction to one upstream: whose reply goes where.
+ *
+ * The session's only view of the upstream side.  Behind it: pool.c lends connections, upstream.c speaks
+ * SMTP on them, upstream_body.c writes the message, health.c probes.
+ *
+ *   RCPT      -> relay_rcpt     the first one leases a connection and says MAIL (lazily); the answer to each
+ *                               RCPT is the upstream's own (validate: live), or is given here (file, none).
+ *   waiting   -> (inside)       a connection that waits for the client longer than `hold`, from the first RCPT
+ *                               reply on, goes back to the pool, and as soon as others wait for one; nothing
+ *                               of it is seen by the session.
+ *   message   -> relay_message  the complete, judged message: on the connection still held, or on a new lease with
+ *                               the whole envelope repeated, pipelined; then DATA, content, dot, final reply.
+ *
+ * Answers  The reply given to a callback is what the client must be told, already mapped: an upstream's reply
+ *          as it is (code, enhanced, text), or one of ours (451 4.4.1, 451 4.3.5 ...).  It is borrowed until
+ *          the callback returns.  The lost final reply is 451 4.4.2 (REPLY_UP_UNKNOWN), never 250 (RFC 1047).
+ * Callbacks  run from the loop, exactly once, never inside the starting call, and not after relay_free.
+ * Deadlines  are the relay's own: every operation ends within queue_wait, connect, command and final_reply times;
+ *            a message whose dot is not out after final_reply is given up: its client is gone by then.
+ * Ownership  the transaction owns the relay; the envelope, the spool and the added header are borrowed from
+ *            the transaction until relay_free.
+ */
+#ifndef PROXY_UPSTREAM_RELAY_H
+#define PROXY_UPSTREAM_RELAY_H
+
+#include "smtp/envelope.h"
+#include "smtp/smtp_reply.h"
+#include "proxy/spool.h"
+
+struct relay;
+struct upstreams; /* all pools of this worker: upstreams_new in pool.h */
+
+typedef void (*relay_cb)(void *arg, const struct reply *reply);
+
+/* For one transaction at one upstream.  Does nothing yet.  Never NULL. */
+struct relay *relay_new(struct upstreams *ups, const struct config_upstream *to, const struct envelope *env) MUST_USE;
+
+/* The recipients were accepted elsewhere (a diverted message): any refusal of the envelope is 451 4.3.0. */
+void relay_strict(struct relay *r);
+
+/*
+ * Asks about one more recipient (not yet in env->rcpt; the session adds it after a 2xx).  One question at a
+ * time.  `validate` is the domain's: LIVE asks; FILE and NONE answer 250 here (FILE was already looked up).
+ */
+void relay_rcpt(struct relay *r, const struct recipient *rcpt, enum config_validate validate, relay_cb cb, void *arg);
+
+struct relay_message {
+    struct slice  head;      /* the rewritten header section with all that was added, canonical; replaces ... */
+    uint64_t      skip;      /* ... this many octets at the front of the spool */
+    struct spool *spool;
+    bool          eight_bit; /* content has octets above 127 */
+    bool          utf8_headers; /* the header section has */
+};
+
+/* Sends the message to all of env->rcpt (>= 1) and gives the final reply. */
+void relay_message(struct relay *r, const struct relay_message *msg, relay_cb cb, void *arg);
+
+/*
+ * True from the moment the last octet of CRLF.CRLF may have left: from here on a vanished client must not
+ * abort the relay; the session keeps the transaction until the callback (RFC 1047).
+ */
+bool relay_committed(const struct relay *r);
+
+/* What the log says of it: the server's label and the milliseconds since the last start; "" if none was used. */
+struct slice relay_server(const struct relay *r);
+struct addr  relay_address(const struct relay *r); /* of a server that is a name; family NONE: its label says it */
+unsigned     relay_attempts(const struct relay *r); /* connections used, replaced ones included */
+const char  *relay_tls(const struct relay *r); /* of the last connection: "TLS1.3 TLS_AES_256_GCM_SHA384"; "" in clear */
+bool         relay_unknown(const struct relay *r);  /* the outcome is not known (lost final reply) */
+bool         relay_from_upstream(const struct relay *r); /* the last reply was the upstream's own */
+bool         relay_remembered(const struct relay *r);    /* the last recipient was refused from memory */
+
+/*
+ * Ends it in any state: a transaction at the upstream is ended by RSET, or by closing when content had begun
+ * without its dot (DAT-38, -40).  Clears *r; NULL is allowed.
+ */
+void relay_free(struct relay **r);
+
+/* ---- what EHLO may offer (CAP-09): the intersection over all servers that ever answered ---- */
+struct relay_keywords {
+    bool     eightbitmime, smtputf8, dsn;
+    uint64_t size; /* smallest of limits.message_size, upstreams' size and servers' SIZE less an allowance; 0: no limit */
+};
+void upstreams_keywords(struct upstreams *ups, struct relay_keywords *out);
+bool upstreams_any_utf8(const struct upstreams *ups); /* is there a server that takes SMTPUTF8, as far as is known? */
+
+#endif

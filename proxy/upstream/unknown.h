@@ -1,0 +1,31 @@
+/*
+ * unknown.h - recipients that an upstream does not know, remembered for a while.
+ *
+ * Only a refusal of RCPT with 550 5.1.1 or 5.1.10 is kept, by upstream and address, with its text.  One
+ * memory a worker, bounded by UNKNOWN_MAX, UNKNOWN_ADDRESS_MAX and UNKNOWN_TEXT_MAX; the oldest goes first.
+ */
+#ifndef PROXY_UPSTREAM_UNKNOWN_H
+#define PROXY_UPSTREAM_UNKNOWN_H
+
+#include "smtp/smtp_reply.h"
+
+#define UNKNOWN_MAX 20000     /* addresses */
+#define UNKNOWN_ADDRESS_MAX 400 /* octets of an address: a longer one is not remembered */
+#define UNKNOWN_TEXT_MAX 1024 /* octets of a reply's text: a longer one is not remembered */
+
+struct unknown;
+
+struct unknown *unknown_new(size_t max) MUST_USE;
+void unknown_free(struct unknown **u); /* NULL is allowed */
+
+/* Is this a refusal that may be remembered? */
+bool unknown_worthy(const struct reply *reply);
+
+/* Copies; a known address gets the new reply and time. */
+void remember_unknown(struct unknown *u, unsigned upstream, struct slice address, const struct reply *reply,
+                      uint64_t until_ms);
+
+/* Borrowed until the next call; NULL: nothing is remembered. */
+const struct reply *unknown_find(struct unknown *u, unsigned upstream, struct slice address, uint64_t now_ms);
+
+#endif

@@ -1,0 +1,52 @@
+/*
+ * recipient.c - relay control.  Pure: configuration and a parsed recipient in, an answer out.
+ *
+ * glacis takes mail for `domains` and for nothing else (RFC 5321 3.6.2): literals, percent and bang paths, quoted @ and
+ * (limits.encapsulated) addresses within local parts never pass, because the server behind might expand them.
+ */
+#include "smtp/recipient.h"
+
+#include "smtp/smtp_parse.h"
+
+static enum reply_id route_postmaster(const struct config *conf, struct arena *a, struct recipient *rcpt)
+{
+    char mem[300];
+    struct buf b;
+
+    rcpt->home = config_postmaster_home(conf);
+    if (rcpt->home == NULL) {
+        return REPLY_RELAY_DENIED;
+    }
+    rcpt->domain = slice_str(rcpt->home->name);
+    buf_init_fixed(&b, mem, sizeof(mem));
+    buf_put_slice(&b, rcpt->local);
+    buf_put_char(&b, '@');
+    buf_put_slice(&b, rcpt->domain);
+    rcpt->address = arena_slice(a, buf_slice(&b));
+    return buf_ok(&b) && rcpt->address.ptr != NULL ? REPLY_RCPT_OK : REPLY_NO_MEMORY;
+}
+
+enum reply_id recipient_route(const struct config *conf, struct arena *a, struct recipient *rcpt)
+{
+    if (slice_empty(rcpt->domain)) {
+        return route_postmaster(conf, a, rcpt);
+    }
+    if (rcpt->domain.ptr[0] == '[') {
+        return REPLY_RELAY_DENIED;
+    }
+    rcpt->home = config_route(conf, rcpt->domain);
+    if (rcpt->home == NULL) {
+        return REPLY_RELAY_DENIED;
+    }
+    if (local_part_routes(rcpt->local) ||
+        (conf->limits.encapsulated == ENCAPSULATED_REJECT && local_part_encapsulates(rcpt->local))) {
+        return REPLY_ROUTED_LOCAL;
+    }
+    return REPLY_RCPT_OK;
+}
+
+bool recipient_unlisted(const struct recipient *rcpt)
+{
+    return rcpt->home->validate == VALIDATE_FILE && !slice_eq_nocase(rcpt->local, SLICE("postmaster")) &&
+           !config_recipient_known(rcpt->home, rcpt->local, rcpt->domain);
+}
