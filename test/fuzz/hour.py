@@ -23,7 +23,7 @@ import time
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 CORPUS = os.path.join(HERE, "corpus")
-DICTIONARIES = {"spf": "spf", "yaml": "config", "policy": "config", "text": "config",
+DICTIONARIES = {"spf": "spf", "dmarc": "dmarc", "yaml": "config", "policy": "config", "text": "config",
                 "body": "smtp", "header": "smtp", "reply": "smtp", "scene": "smtp", "session": "smtp",
                 "smtp_command": "smtp", "proxy_header": "smtp"}
 LENGTH = 4096          # octets of an input at most

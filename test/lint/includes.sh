@@ -23,6 +23,7 @@ allowed() {
     policy) echo 'core/.*|config/(config|values)\.h|smtp/.*|dns/dns\.h|state/state\.h|policy/[a-z_]*\.h' ;;
     policy/spf) echo 'core/.*|dns/dns\.h|policy/spf/.*' ;;
     policy/dkim) echo 'core/.*|policy/dkim/.*' ;;
+    policy/dmarc) echo 'core/.*|policy/dmarc/.*' ;;
     policy/checks) echo 'core/.*|dns/dns\.h|policy/[a-z_]*\.h|policy/(spf|checks)/.*' ;;
     policy/standing) echo 'core/.*|state/(state|memory)\.h|policy/standing/.*' ;;
     policy/lists) echo 'core/.*|config/(secret|tree)\.h|dns/dns\.h|state/(state|memory)\.h|policy/(checks|standing|lists)/.*' ;;
@@ -72,6 +73,7 @@ library() {
 library 'event2?/|event\.h|evhttp' core/loop.c core/loop.h
 library 'ares' dns/cares.c
 library 'spf2/' policy/spf/spf_libspf2.c
+library 'libpsl' policy/dmarc/psl.c
 library 'yaml' config/yaml.c
 library 'sqlite3' state/sqlite.c
 library 'hiredis' state/redis.c state/redis_lists.c state/redis_priv.h
