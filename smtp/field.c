@@ -18,12 +18,110 @@
 #define HARD_MAX 990 /* below 998, with room for the blank of a fold and a character */
 #define WORD_MAX 75  /* of an encoded word: RFC 2047 2 */
 
-/* ---- reading ---- */
+/* ---- what a line is ---- */
+
+enum place {
+    PLACE_START = 0,
+    PLACE_NAME,
+    PLACE_BLANK, /* behind a name, before the colon */
+    PLACE_CR,    /* the line began with CR */
+};
 
 static bool is_blank(char c)
 {
     return c == ' ' || c == '\t';
 }
+
+static bool ends_name(char c)
+{
+    return c == ':' || c == '\r' || c == '\n' || is_blank(c);
+}
+
+/* Odd octets are left out, as in header_name_is(). */
+static void keep_name(struct header_line *l, struct slice part)
+{
+    for (size_t i = 0; i < part.len && l->kept < HEADER_NAME_KEPT; i++) {
+        if (ascii_is_print(part.ptr[i])) {
+            l->name[l->kept++] = part.ptr[i];
+        }
+    }
+}
+
+/* Takes the part of the name that is there. */
+static size_t take_name(struct header_line *l, struct slice s)
+{
+    size_t n = 0;
+
+    while (n < s.len && !ends_name(s.ptr[n])) {
+        n++;
+    }
+    if (l->keeps_name) {
+        keep_name(l, slice_take(s, n));
+    }
+    l->name_len += n;
+    return n;
+}
+
+/* Is the name exactly one that a mailbox puts in front of a message?  Only a blank and other text may follow it. */
+static bool is_mbox_name(const struct header_line *l)
+{
+    struct slice name = slice_of(l->name, l->kept);
+
+    return l->keeps_name && l->kept == l->name_len &&
+           (slice_eq(name, SLICE("From")) || slice_eq(name, SLICE(">From")));
+}
+
+static void at_start(struct header_line *l, char c)
+{
+    if (is_blank(c)) {
+        l->kind = HEADER_LINE_CONTINUATION;
+    } else if (c == ':') { /* an empty name hides nothing (HDR-14) */
+        l->kind = HEADER_LINE_FIELD;
+    } else {
+        l->place = c == '\r' ? PLACE_CR : PLACE_NAME;
+    }
+}
+
+static void behind_name(struct header_line *l, char c)
+{
+    if (c == ':') {
+        l->kind = HEADER_LINE_FIELD;
+    } else if (is_blank(c)) {
+        l->place = PLACE_BLANK;
+    } else {
+        l->kind = l->place == PLACE_BLANK && is_mbox_name(l) ? HEADER_LINE_MBOX : HEADER_LINE_OTHER;
+    }
+}
+
+size_t header_line_put(struct header_line *l, struct slice s)
+{
+    size_t n = 0;
+
+    while (l->kind == HEADER_LINE_UNKNOWN && n < s.len) {
+        switch ((enum place)l->place) {
+        case PLACE_START:
+            at_start(l, s.ptr[n]);
+            n += l->place == PLACE_NAME ? 0 : 1; /* the name takes it */
+            break;
+        case PLACE_NAME:
+            n += take_name(l, slice_skip(s, n));
+            if (n < s.len) {
+                behind_name(l, s.ptr[n++]);
+            }
+            break;
+        case PLACE_BLANK:
+            behind_name(l, s.ptr[n++]);
+            break;
+        case PLACE_CR: /* its LF */
+            l->kind = HEADER_LINE_EMPTY;
+            n++;
+            break;
+        }
+    }
+    return n;
+}
+
+/* ---- a section in memory ---- */
 
 /* Octets of the line in front, LF included; all of it if there is no LF. */
 static size_t line_len(struct slice s)
@@ -42,62 +140,53 @@ static struct slice without_crlf(struct slice s)
     return s;
 }
 
-/* Octets of a name in front; *colon is where its colon is, or where there should be one. */
-static size_t name_len(struct slice line, size_t *colon)
-{
-    size_t n = 0;
-
-    while (n < line.len && line.ptr[n] != ':' && line.ptr[n] != '\r' && !is_blank(line.ptr[n])) {
-        n++;
-    }
-    *colon = n;
-    while (*colon < line.len && is_blank(line.ptr[*colon])) {
-        ++*colon;
-    }
-    return n;
-}
-
 bool header_next(struct slice *rest, struct header_field *out)
 {
     struct slice s = *rest;
-    size_t len = line_len(s);
-    size_t colon;
-    size_t name = name_len(slice_take(s, len), &colon);
+    struct header_line l = { .keeps_name = false };
+    size_t behind_colon = header_line_put(&l, s);
+    size_t len;
 
-    if (s.len == 0 || is_blank(s.ptr[0]) || colon >= len || s.ptr[colon] != ':') {
+    if (l.kind != HEADER_LINE_FIELD) {
         return false;
     }
+    len = behind_colon + line_len(slice_skip(s, behind_colon));
     while (len < s.len && is_blank(s.ptr[len])) {
         len += line_len(slice_skip(s, len));
     }
     out->whole = slice_take(s, len);
-    out->name = slice_take(s, name);
-    out->value = without_crlf(slice_skip(out->whole, colon + 1));
+    out->name = slice_take(s, l.name_len);
+    out->value = without_crlf(slice_skip(out->whole, behind_colon));
     *rest = slice_skip(s, len);
     return true;
 }
 
-/* Octets of a mailbox's "From " or ">From " line in front (HDR-11); 0: there is none. */
-static size_t mbox_line(struct slice s)
-{
-    size_t len = line_len(s);
-    size_t colon;
-    size_t name = name_len(slice_take(s, len), &colon);
-
-    if (!slice_eq(slice_take(s, name), SLICE("From")) && !slice_eq(slice_take(s, name), SLICE(">From"))) {
-        return 0;
-    }
-    /* "From : x" is a field */
-    return colon > name && colon < len && s.ptr[colon] != ':' ? len : 0;
-}
-
 void header_skip_mbox(struct slice *rest)
 {
-    size_t n;
+    for (;;) {
+        struct header_line l = { .keeps_name = true };
 
-    while ((n = mbox_line(*rest)) > 0) {
-        *rest = slice_skip(*rest, n);
+        (void)header_line_put(&l, *rest);
+        if (l.kind != HEADER_LINE_MBOX) {
+            return;
+        }
+        *rest = slice_skip(*rest, line_len(*rest));
     }
+}
+
+bool header_only(struct slice head, struct slice name, struct header_field *out)
+{
+    struct header_field f;
+    unsigned fields = 0;
+
+    header_skip_mbox(&head);
+    while (header_next(&head, &f)) {
+        if (header_name_is(f.name, name)) {
+            *out = f;
+            fields++;
+        }
+    }
+    return fields == 1;
 }
 
 /* How many octets of the wanted name are there in order; *left becomes true if the name goes on. */
@@ -133,6 +222,68 @@ bool header_name_starts(struct slice name, struct slice want)
     bool left;
 
     return name_match(name, want, &left) == want.len;
+}
+
+/* ---- a section that is coming in ---- */
+
+/* The kind of the line is known. */
+static void on_line_kind(struct header_section *h)
+{
+    switch (h->line.kind) {
+    case HEADER_LINE_FIELD:
+        h->any_field = true;
+        h->received += slice_eq_nocase(slice_of(h->line.name, h->line.kept), SLICE("Received"));
+        break;
+    case HEADER_LINE_EMPTY:
+        h->ended = true;
+        break;
+    case HEADER_LINE_CONTINUATION:
+        h->ended = !h->any_field;
+        break;
+    case HEADER_LINE_MBOX:
+        h->ended = h->any_field;
+        break;
+    case HEADER_LINE_OTHER:
+        h->ended = true;
+        break;
+    case HEADER_LINE_UNKNOWN:
+        break;
+    }
+    if (h->ended && h->line.kind != HEADER_LINE_EMPTY) {
+        h->octets -= h->line_octets; /* this line is body already */
+    }
+}
+
+/* Octets at the front of `s` that belong to the line. */
+static size_t take_piece(struct header_section *h, struct slice s)
+{
+    return h->line.kind == HEADER_LINE_UNKNOWN ? header_line_put(&h->line, s) : line_len(s);
+}
+
+void header_section_put(struct header_section *h, struct slice s)
+{
+    while (!h->ended && s.len > 0) {
+        bool known = h->line.kind != HEADER_LINE_UNKNOWN;
+        size_t n;
+
+        h->line.keeps_name = true;
+        n = take_piece(h, s);
+        h->octets += n;
+        h->line_octets += n;
+        h->line_eight_bit = h->line_eight_bit || utf8_has_8bit(slice_take(s, n));
+        if (!known) {
+            on_line_kind(h);
+        }
+        if (h->line.kind != HEADER_LINE_UNKNOWN && !h->ended) {
+            h->eight_bit = h->eight_bit || h->line_eight_bit;
+        }
+        if (known && s.ptr[n - 1] == '\n') {
+            h->line = (struct header_line){ .kind = HEADER_LINE_UNKNOWN };
+            h->line_octets = 0;
+            h->line_eight_bit = false;
+        }
+        s = slice_skip(s, n);
+    }
 }
 
 /* ---- writing ---- */

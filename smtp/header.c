@@ -2,8 +2,7 @@
  * header.c - the header section stripped and put together anew.
  *
  * smtp/field.c reads the fields.  The section ends at the first line that is neither field nor continuation;
- * header_rewrite puts an empty line there, so that everybody agrees about where it ended (HDR-10).  line.c
- * follows the same rules while the message comes in.
+ * header_rewrite puts an empty line there, so that everybody agrees about where it ended (HDR-10).
  *
  * Pure; owns nothing.  RFC: 5322 2.2, 3.6.7; 8601 5.
  */
@@ -122,7 +121,7 @@ unsigned header_own_hops(struct slice head, struct slice hostname)
 
     header_skip_mbox(&head);
     while (header_next(&head, &f)) {
-        hops += slice_eq_nocase(f.name, SLICE("Received")) && is_own_hop(f.value, hostname);
+        hops += header_name_is(f.name, SLICE("Received")) && is_own_hop(f.value, hostname);
     }
     return hops;
 }

@@ -19,14 +19,13 @@
  *   ODD     behind NUL where a line begins, for readers that drop NUL; ODD_DOT: a dot alone, with NUL or blanks
  *
  * SOFT, ODD and their dots exist for counting attempts at smuggling and for the end of refused content; they
- * drop nothing.  Header lines are followed in what is given out, so that the two gears need not know of them.
+ * drop nothing.  smtp/field.c follows the header section in what is given out, so that the two gears need not know of it.
  *
  * RFC: 5321 2.3.8, 4.1.1.4, 4.5.2; 3030.  Limits: LINE_MAX_OCTETS, CR_RUN_MAX; nothing of a message is kept
  * here.
  */
 #include "smtp/line.h"
 
-#include "core/utf8.h"
 #include "smtp/scan.h"
 
 /* ---- command lines ---- */
@@ -90,142 +89,6 @@ enum line_status line_next(struct slice in, bool *skipping, struct slice *line, 
     return has_bad_octet(*line) ? LINE_BAD_OCTET : LINE_READY;
 }
 
-/* ---- the header section, as it is given out ---- */
-
-enum place {
-    PLACE_START = 0, /* of a line */
-    PLACE_NAME,
-    PLACE_BLANK, /* behind a name, before the colon */
-    PLACE_VALUE, /* the rest of the line does not matter */
-    PLACE_EMPTY, /* the CR of the empty line */
-};
-
-static bool is_blank(char c)
-{
-    return c == ' ' || c == '\t';
-}
-
-static bool name_is(const struct body_reader *r, struct slice name)
-{
-    return slice_eq_nocase(slice_of(r->name, r->name_len), name);
-}
-
-static void end_of_headers(struct body_reader *r, bool with_line)
-{
-    r->in_headers = false;
-    if (!with_line) {
-        r->header_octets -= r->header_line; /* this line is body already */
-    }
-}
-
-/* "From " or ">From " as the first line is an envelope of a mailbox, no field and no body (HDR-11). */
-static bool is_mbox_line(const struct body_reader *r)
-{
-    return !r->any_field && (slice_eq(slice_of(r->name, r->name_len), SLICE("From")) ||
-                             slice_eq(slice_of(r->name, r->name_len), SLICE(">From")));
-}
-
-static void field_found(struct body_reader *r)
-{
-    r->place = PLACE_VALUE;
-    r->any_field = true;
-    if (name_is(r, SLICE("received"))) {
-        r->received++;
-    }
-}
-
-static void at_line_start(struct body_reader *r, char c)
-{
-    r->name_len = 0;
-    if (c == '\r') {
-        r->place = PLACE_EMPTY;
-    } else if (is_blank(c)) {
-        r->place = PLACE_VALUE;
-        if (!r->any_field) {
-            end_of_headers(r, false);
-        }
-    } else if (c == ':') {
-        field_found(r);
-    } else {
-        r->name[r->name_len++] = c;
-        r->place = PLACE_NAME;
-    }
-}
-
-static void in_name(struct body_reader *r, char c)
-{
-    if (c == ':') {
-        field_found(r);
-    } else if (is_blank(c)) {
-        r->place = PLACE_BLANK;
-    } else if (c == '\r') {
-        end_of_headers(r, false);
-    } else if (r->name_len < sizeof(r->name)) {
-        r->name[r->name_len++] = c;
-    }
-}
-
-static void header_octet(struct body_reader *r, char c)
-{
-    r->header_octets++;
-    r->header_line++;
-    switch ((enum place)r->place) {
-    case PLACE_START:
-        at_line_start(r, c);
-        break;
-    case PLACE_NAME:
-        in_name(r, c);
-        break;
-    case PLACE_BLANK:
-        if (c == ':') {
-            field_found(r);
-        } else if (!is_blank(c) && is_mbox_line(r)) {
-            r->place = PLACE_VALUE;
-        } else if (!is_blank(c)) {
-            end_of_headers(r, false);
-        }
-        break;
-    case PLACE_EMPTY:
-        end_of_headers(r, true);
-        break;
-    case PLACE_VALUE:
-        break;
-    }
-    if (r->in_headers && (unsigned char)c > 0x7f) {
-        r->n.text_8bit_header = true;
-    }
-}
-
-/* The rest of a line whose kind is known; how much of `s` it was. */
-static size_t header_value(struct body_reader *r, struct slice s)
-{
-    size_t lf = slice_find(s, '\n');
-    size_t len = min_size(lf + 1, s.len);
-
-    r->header_octets += len;
-    r->header_line += len;
-    if (utf8_has_8bit(slice_take(s, len))) {
-        r->n.text_8bit_header = true;
-    }
-    if (lf < s.len) {
-        r->place = PLACE_START;
-        r->header_line = 0;
-    }
-    return len;
-}
-
-static void track_headers(struct body_reader *r, struct slice s)
-{
-    while (r->in_headers && s.len > 0) {
-        if (r->place == PLACE_VALUE) {
-            s = slice_skip(s, header_value(r, s));
-        } else {
-            header_octet(r, s.ptr[0]);
-            s = slice_skip(s, 1);
-        }
-    }
-}
-
 /* ---- message content ---- */
 
 enum body_state {
@@ -261,7 +124,6 @@ void body_init(struct body_reader *r, enum body_mode mode, bool normalize)
     r->mode = mode;
     r->normalize = normalize;
     r->state = BODY_BOL;
-    r->in_headers = true;
 }
 
 bool body_refused(const struct body_reader *r)
@@ -277,8 +139,8 @@ static void give(struct feed *f, const char *data, size_t len)
         return;
     }
     r->n.octets += len;
-    if (r->in_headers) {
-        track_headers(r, slice_of(data, len));
+    if (!r->head.ended) {
+        header_section_put(&r->head, slice_of(data, len));
     }
     if (!r->full && !f->put(f->arg, data, len)) {
         r->full = true;
@@ -533,7 +395,7 @@ static void slow_octet(struct feed *f, const char *p, const char *begin)
 /* Does the octet behind a dot at the beginning of a line show that the dot is only to be dropped? */
 static bool behind_dot_is_text(char c)
 {
-    return c != '\r' && c != '\n' && c != '\0' && !is_blank(c);
+    return c != '\r' && c != '\n' && c != '\0' && c != ' ' && c != '\t';
 }
 
 /* Gives what comes before the dot at p, and leaves the dot out. */

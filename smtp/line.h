@@ -16,7 +16,7 @@
 #ifndef SMTP_LINE_H
 #define SMTP_LINE_H
 
-#include "core/slice.h"
+#include "smtp/field.h"
 
 enum line_status {
     LINE_MORE = 0,  /* no complete line yet */
@@ -43,7 +43,6 @@ struct body_counts { /* what was met: for refusals, points and statistics */
     uint64_t bare_lf, bare_cr, nul;
     uint64_t smuggling;    /* dot lines with a wrong end nearby: DAT-10..23; counted in DATA only */
     bool eight_bit;        /* any octet above 127 */
-    bool text_8bit_header; /* such an octet in the header section */
 };
 
 struct body_reader {
@@ -54,16 +53,7 @@ struct body_reader {
     bool behind_crlf; /* the line of the dot that is held back began behind CRLF */
     bool lenient_end; /* refused content of DATA has ended, by what only a lenient reader takes for its end */
     struct body_counts n;
-    /* header section, tracked as it passes */
-    bool in_headers;
-    uint64_t header_octets; /* so far; in the end up to and including the empty line, or up to the
-                               first line that is no field (HDR-10) */
-    unsigned received;      /* Received: fields */
-    char name[12];          /* start of the current field's name */
-    size_t name_len;
-    int place;            /* where in a header line we are */
-    bool any_field;       /* so that a continuation continues something */
-    uint64_t header_line; /* octets of the header line begun */
+    struct header_section head; /* as it passes */
     bool line_begun;      /* octets of a line were given out, not its CRLF */
     bool full;            /* put said no: nothing more is put */
 };

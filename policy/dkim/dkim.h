@@ -1,8 +1,8 @@
 /*
  * dkim.h - the DKIM verifier (RFC 6376): which domains signed this message, and does each signature verify?
  *
- * Effect     Pure and streaming: no I/O, no DNS, no clock, no log.  The caller splits the header section into raw
- *            fields, looks up the keys that the verifier names, and feeds the body as it arrives:
+ * Effect     Pure and streaming: no I/O, no DNS, no clock, no log.  The caller takes raw fields from the header section
+ *            with header_next() of smtp/field.h, looks up the keys that the verifier names, and feeds the body as it arrives:
  *
  *                dkim_new
  *                dkim_put_field ...      each field of the header section, from the top
@@ -144,7 +144,7 @@ void dkim_free(struct dkim *d);                                       /* NULL is
 
 /*
  * Adds the next field of the header section: name, colon, value with all folds, with or without its final CRLF.  Copies
- * it.  Ignores a line without a colon, and any field after dkim_end_header.
+ * it.  Ignores a line that header_next() does not take for a field, and any field after dkim_end_header.
  */
 void dkim_put_field(struct dkim *d, struct slice field);
 

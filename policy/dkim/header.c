@@ -5,6 +5,8 @@
  */
 #include "policy/dkim/header.h"
 
+#include "smtp/field.h"
+
 #define KEY_MAX 1000 /* octets of a name; no line is longer (RFC 5322 2.1.1) */
 
 /* All fields of one name. */
@@ -32,16 +34,14 @@ void dkim_header_fini(struct dkim_header *h)
 
 const struct dkim_field *dkim_header_put(struct dkim_header *h, struct slice field)
 {
-    size_t name_len = slice_find(field, ':');
+    struct header_field in;
     struct dkim_field *f;
     char *text;
 
-    if (field.len >= 2 && field.ptr[field.len - 2] == '\r' && field.ptr[field.len - 1] == '\n') {
-        field.len -= 2;
-    }
-    if (name_len >= field.len) {
+    if (!header_next(&field, &in)) {
         return NULL;
     }
+    field = slice_of(in.whole.ptr, (size_t)(in.value.ptr + in.value.len - in.whole.ptr));
     f = field.len < h->arena.max ? arena_alloc(&h->arena, sizeof(*f) + field.len) : NULL;
     if (f == NULL) {
         h->full = true;
@@ -50,7 +50,7 @@ const struct dkim_field *dkim_header_put(struct dkim_header *h, struct slice fie
     text = (char *)(f + 1);
     memcpy(text, field.ptr, field.len);
     f->text = slice_of(text, field.len);
-    f->name_len = name_len;
+    f->name_len = (size_t)(in.value.ptr - in.whole.ptr) - 1;
     if (h->bottom == NULL) {
         h->next = f;
     } else {

@@ -31,7 +31,7 @@ struct dkim_header {
 void dkim_header_init(struct dkim_header *h, size_t max_bytes);
 void dkim_header_fini(struct dkim_header *h); /* idempotent */
 
-/* Copies the next field; returns NULL if it has no colon, or if the arena is full (then sets h->full). */
+/* Copies the next field; returns NULL if it is none (smtp/field.h), or if the arena is full (then sets h->full). */
 const struct dkim_field *dkim_header_put(struct dkim_header *h, struct slice field);
 
 /* The name without white space before the colon, and the text after the colon. */

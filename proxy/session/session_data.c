@@ -161,11 +161,11 @@ static enum reply_id judge_content(struct session *s)
         count(M_ABUSE_NUL);
         return REPLY_NUL_IN_MESSAGE;
     }
-    if (t->body.header_octets > lim->headers) {
+    if (t->body.head.octets > lim->headers) {
         count(M_LIMIT_HEADERS);
         return REPLY_HEADERS_TOO_BIG;
     }
-    if (t->body.received > lim->hops) { /* so many may be there */
+    if (t->body.head.received > lim->hops) { /* so many may be there */
         count(M_ABUSE_LOOP);
         return REPLY_LOOP;
     }
@@ -179,7 +179,7 @@ static void find_section(struct txn *t)
     struct slice head = spool_head(t->spool);
     struct buf *copy = &t->section_copy;
     enum spool_status status = SPOOL_OK;
-    uint64_t want = min_u64(t->body.header_octets + 1, spool_size(t->spool));
+    uint64_t want = min_u64(t->body.head.octets + 1, spool_size(t->spool));
 
     t->section = head;
     if (head.len >= want) {
@@ -377,7 +377,7 @@ bool session_send_message(struct session *s)
         .skip = header_rewrite(t->section, buf_slice(&added), &rules, &t->head),
         .spool = t->spool,
         .eight_bit = t->body.n.eight_bit,
-        .utf8_headers = t->body.n.text_8bit_header,
+        .utf8_headers = t->body.head.eight_bit,
     };
     msg.head = buf_slice(&t->head);
     whole = buf_ok(&added) && buf_ok(&t->head);

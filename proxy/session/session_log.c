@@ -119,17 +119,9 @@ static struct slice unfolded(struct slice value)
 static struct slice find_message_id(struct slice head)
 {
     struct header_field f;
-    struct slice id = SLICE_NONE;
-    unsigned fields = 0;
+    struct slice id = header_only(head, SLICE("Message-ID"), &f) ? unfolded(f.value) : SLICE_NONE;
 
-    header_skip_mbox(&head);
-    while (header_next(&head, &f)) {
-        if (header_name_is(f.name, SLICE("Message-ID"))) {
-            id = unfolded(f.value);
-            fields++;
-        }
-    }
-    return fields == 1 && slice_find(id, '\n') == id.len ? id : SLICE_NONE;
+    return slice_find(id, '\n') == id.len ? id : SLICE_NONE;
 }
 
 /* What its sender calls the message: left out where the header section has not come, or does not say it clearly. */

@@ -158,7 +158,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     BUG_ON(whole.r.n.bare_cr != cut.r.n.bare_cr || whole.r.n.bare_lf != cut.r.n.bare_lf);
     BUG_ON(whole.r.n.nul != cut.r.n.nul || whole.r.n.smuggling != cut.r.n.smuggling);
     BUG_ON(whole.r.n.eight_bit != cut.r.n.eight_bit);
-    BUG_ON(whole.r.header_octets != cut.r.header_octets || whole.r.received != cut.r.received);
+    BUG_ON(whole.r.head.octets != cut.r.head.octets || whole.r.head.received != cut.r.head.received);
     BUG_ON(whole.r.n.octets != whole.out.len || !buf_ok(&whole.out));
     check_only_crlf(buf_slice(&whole.out));
     check_one_end(buf_slice(&whole.out));

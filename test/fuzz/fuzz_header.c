@@ -146,7 +146,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     buf_put_slice(&out, slice_skip(buf_slice(&in), n));
     check_nothing_forged(buf_slice(&out), added.len);
     (void)header_own_hops(buf_slice(&in), SLICE("mx.test"));
-    BUG_ON(has_8bit_field(buf_slice(&in)) && !r.n.text_8bit_header);
+    BUG_ON(has_8bit_field(buf_slice(&in)) && !r.head.eight_bit);
     check_value(slice_of(data, min_size(size, 5000)));
     buf_fini(&in);
     buf_fini(&out);

@@ -22,7 +22,7 @@ allowed() {
     state) echo 'core/.*|config/config\.h|state/.*' ;;
     policy) echo 'core/.*|config/(config|values)\.h|smtp/.*|dns/dns\.h|state/state\.h|policy/[a-z_]*\.h' ;;
     policy/spf) echo 'core/.*|dns/dns\.h|policy/spf/.*' ;;
-    policy/dkim) echo 'core/.*|policy/dkim/.*' ;;
+    policy/dkim) echo 'core/.*|smtp/field\.h|policy/dkim/.*' ;;
     policy/dmarc) echo 'core/.*|policy/dmarc/.*' ;;
     policy/checks) echo 'core/.*|dns/dns\.h|policy/[a-z_]*\.h|policy/(spf|checks)/.*' ;;
     policy/standing) echo 'core/.*|state/(state|memory)\.h|policy/standing/.*' ;;

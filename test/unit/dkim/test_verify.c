@@ -11,6 +11,7 @@
 
 #include <cmocka.h>
 
+#include "policy/dkim/header.h"
 #include "test/unit/dkim/letters.h"
 
 static const char header[] = "From: Joe <joe@example.org>\r\n"
@@ -364,6 +365,26 @@ static void trap_a_message_that_ends_with_its_header_section_has_an_empty_body(v
         expect(letter_sign(slice_str(header), (struct letter_signature){ .header = c, .body = c }),
                DKIM_VERIFIED);
     }
+}
+
+/* DKIM takes for a field what the header firewall and the author's reader take for one, and nothing else. */
+static void a_line_that_is_no_field_is_not_stored(void **state)
+{
+    struct dkim_header h;
+    const struct dkim_field *f;
+
+    (void)state;
+    dkim_header_init(&h, DKIM_HEADER_MAX);
+    assert_null(dkim_header_put(&h, SLICE("Hello all: x\r\n")));
+    assert_null(dkim_header_put(&h, SLICE("From x Mon Jan 1 10:00\r\n")));
+    assert_null(dkim_header_put(&h, SLICE("Na\r\n me: x\r\n"))); /* HDR-20 */
+    assert_null(dkim_header_put(&h, SLICE(" A: x\r\n")));
+    f = dkim_header_put(&h, SLICE("Subject \t: x\r\n y\r\n"));
+    assert_non_null(f);
+    assert_true(slice_eq(dkim_field_name(f), SLICE("Subject")));
+    assert_true(slice_eq(dkim_field_value(f), SLICE(" x\r\n y")));
+    assert_int_equal(f->name_len, 9); /* up to the colon */
+    dkim_header_fini(&h);
 }
 
 static void trap_thousands_of_blank_lines_count_only_if_something_follows(void **state)
@@ -1043,6 +1064,7 @@ int main(void)
         cmocka_unit_test(trap_a_u_label_is_an_error_and_an_a_label_is_not),
         cmocka_unit_test(expiry_is_judged_by_the_time_that_is_given),
         cmocka_unit_test(fields_of_more_than_64_kib_are_not_verified),
+        cmocka_unit_test(a_line_that_is_no_field_is_not_stored),
         cmocka_unit_test(a_header_section_that_does_not_fit_is_an_error_of_every_signature),
         cmocka_unit_test(the_index_of_many_fields_is_made_in_steps),
         cmocka_unit_test(a_thousand_names_are_read_and_one_more_is_an_error),

@@ -1,5 +1,5 @@
 /*
- * test_field.c - values from anywhere in a field of ours: cleaned, folded, encoded.
+ * test_field.c - what a line of a header section is; values from anywhere in a field of ours: cleaned, folded, encoded.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -110,10 +110,68 @@ static void long_values_stay_within_the_line_limits(void **state)
     buf_fini(&out);
 }
 
+struct line_row {
+    const char *label;
+    struct slice in;
+    enum header_line_kind want;
+    size_t took, name_len;
+};
+
+static const struct line_row line_rows[] = {
+    { "a field", S("Subject: x\r\n"), HEADER_LINE_FIELD, 8, 7 },
+    { "blanks before the colon", S("Subject \t: x\r\n"), HEADER_LINE_FIELD, 10, 7 },
+    { "no name", S(": x\r\n"), HEADER_LINE_FIELD, 1, 0 },
+    { "odd octets in a name", S("X\x80\x01: x\r\n"), HEADER_LINE_FIELD, 4, 3 },
+    { "a continuation", S("\tx: y\r\n"), HEADER_LINE_CONTINUATION, 1, 0 },
+    { "a mailbox line", S("From x: y\r\n"), HEADER_LINE_MBOX, 6, 4 },
+    { "a quoted mailbox line", S(">From \r\n"), HEADER_LINE_MBOX, 7, 5 },
+    { "From is a field as well", S("From : x\r\n"), HEADER_LINE_FIELD, 6, 4 },
+    { "FROM is no mailbox line", S("FROM x\r\n"), HEADER_LINE_OTHER, 6, 4 },
+    { "From alone is none", S("From\r\n"), HEADER_LINE_OTHER, 5, 4 },
+    { "odd octets make no mailbox line", S("Fr\x80om x\r\n"), HEADER_LINE_OTHER, 7, 5 },
+    { "blanks within a name", S("Hello all: x\r\n"), HEADER_LINE_OTHER, 7, 5 },
+    { "no colon", S("Hello\r\n"), HEADER_LINE_OTHER, 6, 5 },
+    { "an empty line", S("\r\n"), HEADER_LINE_EMPTY, 2, 0 },
+    { "not decided yet", S("Subject "), HEADER_LINE_UNKNOWN, 8, 7 },
+};
+
+static void a_line_is_the_same_in_one_piece_and_octet_by_octet(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LEN(line_rows); i++) {
+        const struct line_row *row = &line_rows[i];
+        struct header_line whole = { .keeps_name = true }, cut = whole;
+        size_t took = header_line_put(&whole, row->in), pieces = 0;
+
+        for (size_t n = 0; n < row->in.len; n++) {
+            pieces += header_line_put(&cut, slice_of(row->in.ptr + n, 1));
+        }
+        if (whole.kind != row->want || cut.kind != row->want || took != row->took || pieces != took ||
+            whole.name_len != row->name_len || cut.name_len != row->name_len) {
+            fail_msg("%s: %d %d, took %zu %zu, name %zu %zu", row->label, (int)whole.kind, (int)cut.kind,
+                     took, pieces, whole.name_len, cut.name_len);
+        }
+    }
+}
+
+static void only_one_field_of_a_name_counts(void **state)
+{
+    struct slice name = SLICE("Message-ID");
+    struct header_field f;
+
+    (void)state;
+    assert_true(header_only(SLICE("From x\r\nA: b\r\nmessage-id: <1>\r\n\r\nMessage-ID: <2>\r\n"), name, &f));
+    assert_true(slice_eq(f.value, SLICE(" <1>")));
+    assert_false(header_only(SLICE("Message-ID: <1>\r\nMessage-ID: <1>\r\n\r\n"), name, &f));
+    assert_false(header_only(SLICE("A: b\r\n\r\nMessage-ID: <2>\r\n"), name, &f));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(values_are_reduced_folded_and_encoded),
+        cmocka_unit_test(a_line_is_the_same_in_one_piece_and_octet_by_octet),
+        cmocka_unit_test(only_one_field_of_a_name_counts),
         cmocka_unit_test(long_values_stay_within_the_line_limits),
     };
 

@@ -273,7 +273,7 @@ static bool drop(void *arg, const void *data, size_t len)
     return true;
 }
 
-/* line.c and header.c must agree about where a section ends. */
+/* A section that comes in and one in memory end at the same place, and have the same fields. */
 static void both_readers_agree_where_the_section_ends(void **state)
 {
     static const char *const pieces[] = { "A",    "From", ">From", ":",        " ",    "\t",
@@ -302,13 +302,15 @@ static void both_readers_agree_where_the_section_ends(void **state)
         end = header_rewrite(buf_slice(&in), SLICE_NONE, &rules, &out);
         rest = slice_skip(buf_slice(&in), end);
         end += slice_starts(rest, SLICE("\r\n")) ? 2 : 0;
-        if (end != r.header_octets) {
-            fail_msg("%s: %zu, not %zu", in.ptr, (size_t)r.header_octets, end);
+        if (end != r.head.octets) {
+            fail_msg("%s: %zu, not %zu", in.ptr, (size_t)r.head.octets, end);
         }
-        for (rest = buf_slice(&in); header_next(&rest, &f);) {
-            received += slice_eq_nocase(f.name, SLICE("Received"));
+        rest = buf_slice(&in);
+        header_skip_mbox(&rest);
+        while (header_next(&rest, &f)) {
+            received += header_name_is(f.name, SLICE("Received"));
         }
-        assert_true(r.received >= received); /* more behind a mailbox line */
+        assert_int_equal(r.head.received, received);
         buf_fini(&in);
         buf_fini(&out);
     }
@@ -329,6 +331,10 @@ static void own_hops_are_counted(void **state)
     assert_int_equal(header_own_hops(SLICE("Received: by mx.example.test.evil id 1; Sat\r\n"), host), 0);
     assert_int_equal(header_own_hops(SLICE("Received: by mx.example.test; Sat\r\n"), host), 0);
     assert_int_equal(header_own_hops(SLICE(""), host), 0);
+    assert_int_equal(header_own_hops(SLICE("Rec\x80"
+                                           "eived: by mx.example.test id 1; Sat\r\n"),
+                                     host),
+                     1); /* HDR-14 */
 }
 
 /* ---- what we write ---- */
