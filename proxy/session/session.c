@@ -258,7 +258,7 @@ void session_reset(struct session *s)
 static void tell_abandoned(struct session *s)
 {
     if (s->txn != NULL && s->txn->env.rcpt_count > 0) {
-        session_log_txn(s, NULL, "aborted", false);
+        session_log_txn(s, NULL, TXN_ABORTED, false);
         count(M_MESSAGES_ABORTED);
     }
 }

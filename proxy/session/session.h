@@ -314,6 +314,7 @@ void session_log_rcpt(struct session *s, const struct recipient *rcpt, struct sl
                       const char *by);
 /* A refusal before there was a recipient. */
 void session_log_refused(struct session *s, const struct reply *r);
-void session_log_txn(struct session *s, const struct reply *r, const char *outcome, bool from_upstream);
+/* r: the final reply; NULL: none was given. */
+void session_log_txn(struct session *s, const struct reply *r, enum txn_outcome outcome, bool from_upstream);
 
 #endif

@@ -214,17 +214,18 @@ static enum reply_id judge_section(struct session *s)
     return REPLY_OK;
 }
 
-static void finish(struct session *s, const struct reply *r, bool ours, const char *outcome)
+static void finish(struct session *s, const struct reply *r, bool ours, enum txn_outcome outcome)
 {
     bool close_after = s->txn->close_after;
+    bool taken = outcome == TXN_ACCEPTED || outcome == TXN_DUPLICATE;
 
     s->ended++;
-    s->accepted += reply_is(r, 2) ? 1 : 0;
+    s->accepted += taken ? 1 : 0;
     session_log_txn(s, r, outcome, !ours);
     session_reply(s, r, ours);
     session_reset(s);
     s->idle_commands = s->asked_rcpt = 0;
-    if (reply_is(r, 2)) {
+    if (taken) {
         s->refused_rcpt = 0;
     }
     if (close_after && s->stream != NULL) {
@@ -235,8 +236,10 @@ static void finish(struct session *s, const struct reply *r, bool ours, const ch
 /* A message that ends here by the words of a rule. */
 void session_refuse_message(struct session *s, const struct reply *r)
 {
-    count(reply_is(r, 5) ? M_MESSAGES_REJECTED : M_MESSAGES_DEFERRED);
-    finish(s, r, true, reply_is(r, 5) ? "rejected" : "deferred");
+    bool for_good = reply_is(r, 5);
+
+    count(for_good ? M_MESSAGES_REJECTED : M_MESSAGES_DEFERRED);
+    finish(s, r, true, for_good ? TXN_REJECTED : TXN_DEFERRED);
 }
 
 /* One of our own refusals ends the message. */
@@ -248,29 +251,32 @@ static void refuse_message(struct session *s, enum reply_id id)
     }
 }
 
-static const char *count_outcome(struct session *s, const struct reply *r)
+static enum txn_outcome count_outcome(struct session *s, enum relay_outcome outcome)
 {
-    if (reply_is(r, 2)) {
+    switch (outcome) {
+    case RELAY_ACCEPTED:
         count(M_MESSAGES_ACCEPTED);
         count_n(M_MESSAGE_BYTES, spool_size(s->txn->spool));
         judge_outcome(session_judge(s), true);
-        return "accepted";
-    }
-    if (relay_unknown(s->txn->relay)) {
+        return TXN_ACCEPTED;
+    case RELAY_UNKNOWN:
         count(M_MESSAGES_UNKNOWN);
-        return "unknown";
-    }
-    if (reply_is(r, 5)) {
+        return TXN_UNKNOWN;
+    case RELAY_REJECTED:
         judge_outcome(session_judge(s), false);
+        count(M_MESSAGES_REJECTED);
+        return TXN_REJECTED;
+    case RELAY_DEFERRED:
+        break;
     }
-    count(reply_is(r, 5) ? M_MESSAGES_REJECTED : M_MESSAGES_DEFERRED);
-    return reply_is(r, 5) ? "rejected" : "deferred";
+    count(M_MESSAGES_DEFERRED);
+    return TXN_DEFERRED;
 }
 
 /* A 250 that its client may never read: kept until the client shows that it did (RFC 1047). */
-static void note_unconfirmed(struct session *s, const struct reply *r)
+static void note_unconfirmed(struct session *s)
 {
-    if (!s->txn->digest_set || !reply_is(r, 2)) {
+    if (!s->txn->digest_set) {
         return;
     }
     if (s->unconfirmed == NULL) {
@@ -294,18 +300,17 @@ void session_unconfirmed(struct session *s)
     s->unconfirmed_set = false;
 }
 
-static void on_final_reply(void *arg, const struct reply *r)
+static void on_final_answer(void *arg, const struct relay_answer *a)
 {
     struct session *s = session_of(arg);
-    bool ours = !relay_from_upstream(s->txn->relay);
-    const char *outcome = count_outcome(s, r);
+    enum txn_outcome outcome = count_outcome(s, a->outcome);
 
     s->waits &= ~(unsigned)WAIT_UPSTREAM;
-    note_unconfirmed(s, r);
-    if (s->stream == NULL && reply_is(r, 2)) {
-        count(M_LATE_ACCEPTED);
+    if (outcome == TXN_ACCEPTED) {
+        note_unconfirmed(s);
+        count_n(M_LATE_ACCEPTED, s->stream == NULL ? 1 : 0);
     }
-    finish(s, r, ours, outcome);
+    finish(s, &a->reply, !a->from_upstream, outcome);
     if (s->phase == PHASE_CLOSED) {
         return;
     }
@@ -335,7 +340,7 @@ static bool answered_before(struct session *s)
     }
     count(M_DUPLICATES_ANSWERED);
     r.text = buf_slice(&text);
-    finish(s, &r, true, "duplicate");
+    finish(s, &r, true, TXN_DUPLICATE);
     return true;
 }
 
@@ -387,7 +392,7 @@ bool session_send_message(struct session *s)
         return false;
     }
     s->waits |= WAIT_UPSTREAM;
-    relay_message(relay_of(s), &msg, on_final_reply, s);
+    relay_message(relay_of(s), &msg, on_final_answer, s);
     return true;
 }
 

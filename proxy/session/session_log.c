@@ -234,17 +234,23 @@ static void put_server(const struct txn *t, struct log_line *l)
     }
 }
 
-void session_log_txn(struct session *s, const struct reply *r, const char *outcome, bool from_upstream)
+static const char *const outcome_name[TXN_OUTCOME_COUNT] = {
+    [TXN_ACCEPTED] = "accepted", [TXN_REJECTED] = "rejected",   [TXN_DEFERRED] = "deferred",
+    [TXN_UNKNOWN] = "unknown",   [TXN_DUPLICATE] = "duplicate", [TXN_ABORTED] = "aborted",
+};
+
+void session_log_txn(struct session *s, const struct reply *r, enum txn_outcome outcome, bool from_upstream)
 {
     const struct txn *t = s->txn;
     uint64_t now = loop_now(s->worker->loop);
-    bool unknown = strcmp(outcome, "unknown") == 0; /* someone may have to look for it at the server */
+    bool taken = outcome == TXN_ACCEPTED || outcome == TXN_DUPLICATE;
     struct log_line l;
 
-    if (!log_begin(&l, unknown ? LOG_LEVEL_WARN : LOG_LEVEL_INFO, "txn")) {
+    /* of an unknown one: an operator may have to look for the message at the server */
+    if (!log_begin(&l, outcome == TXN_UNKNOWN ? LOG_LEVEL_WARN : LOG_LEVEL_INFO, "txn")) {
         return;
     }
-    log_class_of(&l, r != NULL && reply_is(r, 2) ? LOG_CLASS_ACCEPTED : LOG_CLASS_NORMAL);
+    log_class_of(&l, taken ? LOG_CLASS_ACCEPTED : LOG_CLASS_NORMAL);
     log_text(&l, "session", s->id);
     log_num(&l, "message", t->number);
     put_generation(s, &l);
@@ -253,7 +259,7 @@ void session_log_txn(struct session *s, const struct reply *r, const char *outco
     put_recipients(s, &l);
     put_identity(s, &l);
     log_num(&l, "size", t->spool != NULL ? (int64_t)spool_size(t->spool) : 0);
-    log_text(&l, "outcome", outcome);
+    log_text(&l, "outcome", outcome_name[outcome]);
     if (r != NULL) {
         put_reply(s, &l, r);
         log_text(&l, "by", from_upstream ? "upstream" : "glacis");

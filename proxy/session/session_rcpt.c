@@ -66,12 +66,12 @@ enum cmd_result cmd_mail(struct session *s, struct slice arg)
  * After any refusal of a recipient: a dictionary attack has only refusals.  Those for good count on into the next
  * transaction; one that is only put off (greylisting) may be one message each.
  */
-static enum cmd_result count_refused(struct session *s, const struct reply *r)
+static enum cmd_result count_refused(struct session *s, bool for_good)
 {
     unsigned most = s->worker->conf->limits.refused_recipients;
 
     s->txn->refused++;
-    s->refused_rcpt += reply_is(r, 5) ? 1 : 0;
+    s->refused_rcpt += for_good ? 1 : 0;
     if (s->txn->env.rcpt_count == 0 && (s->txn->refused >= most || s->refused_rcpt >= most)) {
         session_abuse(s, ABUSE_JUNK);
         return session_end(s, REPLY_TOO_MANY_REFUSED, REASON_ERRORS);
@@ -84,18 +84,20 @@ enum cmd_result session_refuse_rcpt(struct session *s, const struct recipient *r
     session_log_rcpt(s, rcpt, rcpt->address, r, "glacis");
     count(reply_is(r, 5) ? M_RCPT_REJECTED : M_RCPT_DEFERRED);
     session_reply(s, r, true);
-    return count_refused(s, r);
+    return count_refused(s, reply_is(r, 5));
 }
 
 static enum cmd_result refuse(struct session *s, const struct recipient *rcpt, struct slice said,
                               enum reply_id id)
 {
+    bool for_good = reply_is(&reply_table[id], 5);
+
     session_log_rcpt(s, rcpt, said, &reply_table[id], "glacis");
-    count(reply_table[id].code >= 500 ? M_RCPT_REJECTED : M_RCPT_DEFERRED);
+    count(for_good ? M_RCPT_REJECTED : M_RCPT_DEFERRED);
     if (session_say(s, id) == CMD_CLOSED) {
         return CMD_CLOSED;
     }
-    return count_refused(s, &reply_table[id]);
+    return count_refused(s, for_good);
 }
 
 static bool already_accepted(const struct txn *t, const struct recipient *rcpt)
@@ -137,26 +139,25 @@ static enum reply_id judge_here(struct session *s, struct recipient *rcpt)
     return recipient_unlisted(rcpt) ? REPLY_UNKNOWN_USER : REPLY_RCPT_OK;
 }
 
-static void on_rcpt_reply(void *arg, const struct reply *r)
+static void on_rcpt_answer(void *arg, const struct relay_answer *a)
 {
     struct session *s = session_of(arg);
     struct txn *t = s->txn;
     struct recipient *rcpt = t->asking;
-    bool ours = !relay_from_upstream(t->relay);
-    bool remembered = relay_remembered(t->relay);
+    bool for_good = a->outcome == RELAY_REJECTED;
 
     t->asking = NULL;
     s->waits &= ~(unsigned)WAIT_UPSTREAM;
-    session_reply(s, r, ours);
-    if (reply_is(r, 2)) {
+    session_reply(s, &a->reply, !a->from_upstream);
+    if (a->outcome == RELAY_ACCEPTED) {
         txn_add_recipient(t, rcpt);
         judge_recipient_taken(session_judge(s));
         t->upstream = rcpt->home->upstream;
         count(M_RCPT_ACCEPTED);
     } else {
-        count(remembered ? M_RCPT_REMEMBERED : reply_is(r, 5) ? M_RCPT_REJECTED : M_RCPT_DEFERRED);
-        session_log_rcpt(s, rcpt, rcpt->address, r, ours ? "glacis" : "upstream");
-        if (count_refused(s, r) == CMD_CLOSED) {
+        count(a->remembered ? M_RCPT_REMEMBERED : for_good ? M_RCPT_REJECTED : M_RCPT_DEFERRED);
+        session_log_rcpt(s, rcpt, rcpt->address, &a->reply, a->from_upstream ? "upstream" : "glacis");
+        if (count_refused(s, for_good) == CMD_CLOSED) {
             return;
         }
     }
@@ -193,7 +194,7 @@ void session_ask_upstream(struct session *s, struct recipient *rcpt)
     t->env.client_good = judge_known_good(session_judge(s));
     t->asking = rcpt;
     s->waits |= WAIT_UPSTREAM;
-    relay_rcpt(t->relay, rcpt, how_to_validate(rcpt), on_rcpt_reply, s);
+    relay_rcpt(t->relay, rcpt, how_to_validate(rcpt), on_rcpt_answer, s);
 }
 
 /*

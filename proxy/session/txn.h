@@ -30,6 +30,16 @@ enum content_state {
     CONTENT_COMPLETE, /* the end was seen */
 };
 
+enum txn_outcome { /* how it ended */
+    TXN_ACCEPTED = 0,
+    TXN_REJECTED,
+    TXN_DEFERRED,
+    TXN_UNKNOWN,   /* the upstream's final reply was lost */
+    TXN_DUPLICATE, /* answered by the duplicate guard */
+    TXN_ABORTED,   /* given up by the client */
+    TXN_OUTCOME_COUNT,
+};
+
 struct txn {
     struct session               *session;
     struct arena                  arena;

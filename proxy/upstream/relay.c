@@ -30,6 +30,12 @@ enum relay_op {
     OP_MESSAGE,
 };
 
+/* A copy of an answer, that outlives the upstream's reply. */
+struct kept_answer {
+    struct relay_answer answer; /* its reply points into: */
+    struct reply *copy;         /* NULL: nothing is kept */
+};
+
 struct relay {
     struct upstreams *ups;
     struct pool *pool;
@@ -45,53 +51,65 @@ struct relay {
     relay_cb cb;
     void *arg;
     struct deferred later;
-    struct reply *pending;         /* the answer that waits */
+    struct kept_answer pending;    /* the answer that waits */
     const struct recipient *asked; /* OP_RCPT */
     struct relay_message msg;      /* OP_MESSAGE */
 
     const struct recipient **open; /* accepted in the open transaction of the held connection */
     size_t open_count, open_cap;
-    unsigned turn;              /* recipients asked on this lease, the refused ones too */
-    struct reply *mail_refusal; /* mapped: the answer to each RCPT from then on */
-    bool asked_live;            /* at least one recipient was asked at RCPT */
-    bool strict;                /* another upstream has accepted them: relay_strict() */
-    bool replaced;              /* a dead connection was: not again */
+    unsigned turn;                   /* recipients asked on this lease, the refused ones too */
+    struct kept_answer mail_refusal; /* the answer to each RCPT from then on */
+    bool asked_live;                 /* at least one recipient was asked at RCPT */
+    bool strict;                     /* another upstream has accepted them: relay_strict() */
+    bool replaced;                   /* a dead connection was: not again */
 
-    size_t refused;              /* of the repeated envelope */
-    struct reply *first_refusal; /* mapped */
-    bool mixed;                  /* they are not of one class */
-    bool about_us;               /* one of them was */
+    size_t refused; /* of the repeated envelope */
+    struct kept_answer first_refusal;
+    bool mixed;    /* some are for good, others are not */
+    bool about_us; /* one of them was */
 
     struct slice server;
     struct addr server_address; /* family NONE: its label says it */
     char tls[UP_TLS_TEXT];
     unsigned attempts;
-    bool unknown;
-    bool from_upstream;
-    bool remembered; /* the last recipient was refused from memory */
     struct grave grave;
 };
 
 /* ---- answers ---- */
 
-static void deliver(struct relay *r, const struct reply *reply)
+static void drop_kept(struct kept_answer *k)
+{
+    reply_free(&k->copy);
+}
+
+static void keep(struct kept_answer *k, const struct relay_answer *a)
+{
+    struct reply *copy = reply_copy(&a->reply);
+
+    drop_kept(k);
+    k->answer = *a;
+    k->copy = copy;
+    k->answer.reply = *copy;
+}
+
+static void deliver(struct relay *r, const struct relay_answer *a)
 {
     relay_cb cb = r->cb;
 
     timer_stop(&r->late);
     r->op = OP_NONE;
     r->cb = NULL;
-    cb(r->arg, reply);
+    cb(r->arg, a);
 }
 
 static void on_later(void *arg)
 {
     struct relay *r = arg;
-    struct reply *reply = r->pending;
+    struct kept_answer k = r->pending;
 
-    r->pending = NULL;
-    deliver(r, reply);
-    reply_free(&reply);
+    r->pending.copy = NULL;
+    deliver(r, &k.answer);
+    drop_kept(&k);
 }
 
 /* Others wait for the connection: the client has a moment more from its last answer on. */
@@ -121,34 +139,27 @@ static void end_wait(struct relay *r)
     pool_unhold(&r->lease);
 }
 
-/* What stands for a refusal of us: the server's words are in the log, these are ours. */
-static bool is_about_us(const struct reply *reply)
+static void answer(struct relay *r, const struct relay_answer *a)
 {
-    const struct reply *ours = &reply_table[REPLY_UP_REFUSES_US];
-
-    return reply->code == ours->code && slice_eq(reply->text, ours->text);
-}
-
-static void answer(struct relay *r, const struct reply *reply, bool from_upstream)
-{
-    r->from_upstream = from_upstream && !is_about_us(reply);
     if (r->lease.held) {
         r->silent_since_ms = loop_now(r->ups->loop);
         r->hold_until_ms = r->to->hold_ms == CONFIG_OFF ? NO_END : r->silent_since_ms + r->to->hold_ms;
         wait_for_client(r);
     }
     if (r->starting) {
-        reply_free(&r->pending);
-        r->pending = reply_copy(reply);
+        keep(&r->pending, a);
         loop_defer(r->ups->loop, &r->later);
     } else {
-        deliver(r, reply);
+        deliver(r, a);
     }
 }
 
+/* One of our own replies. */
 static void answer_with(struct relay *r, enum reply_id id)
 {
-    answer(r, &reply_table[id], false);
+    struct relay_answer a = map_ours(&reply_table[id]);
+
+    answer(r, &a);
 }
 
 /* ---- the connection ---- */
@@ -181,7 +192,7 @@ static void on_late(void *arg)
 {
     struct relay *r = arg;
 
-    if (r->op == OP_MESSAGE && r->pending == NULL && !relay_committed(r)) {
+    if (r->op == OP_MESSAGE && r->pending.copy == NULL && !relay_committed(r)) {
         count(M_UP_TIMEOUTS);
         give_back(r);
         answer_with(r, REPLY_UP_TIMEOUT);
@@ -202,12 +213,13 @@ static void note_refusal_of_us(struct relay *r, enum up_state state, const struc
     pool_refuses_us(r->lease.u->server, &f);
 }
 
-static void remember(struct relay *r, const struct recipient *rcpt, const struct reply *reply)
+static void remember(struct relay *r, const struct recipient *rcpt, const struct up_answer *a)
 {
     uint64_t ttl = r->to->remember_unknown_ms;
 
-    if (ttl != CONFIG_OFF && unknown_worthy(reply)) {
-        remember_unknown(r->ups->unknown, r->to->index, rcpt->address, reply, loop_now(r->ups->loop) + ttl);
+    if (ttl != CONFIG_OFF && a->no_such_user) {
+        remember_unknown(r->ups->unknown, r->to->index, rcpt->address, a->reply,
+                         loop_now(r->ups->loop) + ttl);
     }
 }
 
@@ -243,9 +255,9 @@ static bool says_7bit_wrongly(const struct relay *r)
 /* ---- RCPT ---- */
 
 /* Where another server takes such addresses the client may try again, by an offer that is true by then. */
-static const struct reply *no_utf8(const struct relay *r)
+static enum reply_id no_utf8(const struct relay *r)
 {
-    return &reply_table[upstreams_any_utf8(r->ups) ? REPLY_UTF8_ELSEWHERE : REPLY_NEEDS_UTF8];
+    return upstreams_any_utf8(r->ups) ? REPLY_UTF8_ELSEWHERE : REPLY_NEEDS_UTF8;
 }
 
 static void ask_rcpt(struct relay *r)
@@ -258,7 +270,7 @@ static void ask_rcpt(struct relay *r)
         if (r->env->sender_utf8) {
             give_back(r); /* of no use for this envelope */
         }
-        answer(r, no_utf8(r), false);
+        answer_with(r, no_utf8(r));
         return;
     }
     if (u->state != UP_OPEN) {
@@ -271,25 +283,18 @@ static void ask_rcpt(struct relay *r)
     upstream_envelope(u, &op);
 }
 
-static void take_rcpt_answer(struct relay *r, const struct reply *reply)
+static void take_rcpt_answer(struct relay *r, const struct up_answer *a)
 {
-    struct reply told;
+    struct relay_answer told = map_answer(a);
 
-    switch (map_reply(UP_RCPT, reply, &told)) {
-    case MAP_ACCEPTED:
+    if (a->result == MAP_ACCEPTED) {
         add_open(r, r->asked);
-        break;
-    case MAP_REFUSED:
-        remember(r, r->asked, reply);
-        break;
-    case MAP_REFUSES_US:
-        note_refusal_of_us(r, UP_RCPT, reply);
-        break;
-    case MAP_GOES_AWAY:
-    case MAP_NONSENSE:
-        break;
+    } else if (a->result == MAP_REFUSES_US) {
+        note_refusal_of_us(r, UP_RCPT, a->reply);
+    } else {
+        remember(r, r->asked, a);
     }
-    answer(r, &told, true);
+    answer(r, &told);
 }
 
 /* ---- the message ---- */
@@ -308,13 +313,13 @@ static bool any_rcpt_utf8(const struct envelope *env)
 static bool refuse_content(struct relay *r)
 {
     const struct state_keywords *ext = &r->lease.u->ext;
-    struct reply no;
+    struct relay_answer no;
 
     if (!ext->smtputf8 && (r->env->sender_utf8 || any_rcpt_utf8(r->env))) {
-        no = *no_utf8(r);
-        no.code = no.code == 555 ? 554 : 451; /* it answers no parameter here */
+        no = map_ours(&reply_table[no_utf8(r)]);
+        no.reply.code = no.outcome == RELAY_REJECTED ? 554 : 451; /* it answers no parameter here */
     } else if (!ext->smtputf8 && r->msg.utf8_headers && r->env->smtputf8) {
-        no = reply_table[REPLY_NEEDS_UTF8_HEADERS];
+        no = map_ours(&reply_table[REPLY_NEEDS_UTF8_HEADERS]);
     } else {
         if (r->msg.eight_bit && !ext->eightbitmime) {
             count(M_UP_EIGHT_BIT); /* passed as it is, as Postfix does (CAP-02) */
@@ -322,7 +327,7 @@ static bool refuse_content(struct relay *r)
         return false;
     }
     give_back(r);
-    answer(r, &no, false);
+    answer(r, &no);
     return true;
 }
 
@@ -351,24 +356,24 @@ static void repeat_envelope(struct relay *r)
     r->open_count = 0;
     r->refused = 0;
     r->mixed = r->about_us = false;
-    reply_free(&r->first_refusal);
+    drop_kept(&r->first_refusal);
     upstream_envelope(r->lease.u, &op);
 }
 
-static void take_repeated_refusal(struct relay *r, size_t i, const struct reply *reply)
+static void take_repeated_refusal(struct relay *r, size_t i, const struct up_answer *a)
 {
-    struct reply told;
+    struct relay_answer told = map_answer(a);
 
-    if (map_reply(UP_RCPT, reply, &told) == MAP_REFUSES_US) {
-        note_refusal_of_us(r, UP_RCPT, reply);
+    if (a->result == MAP_REFUSES_US) {
+        note_refusal_of_us(r, UP_RCPT, a->reply);
         r->about_us = true;
     }
-    remember(r, r->env->rcpt[i], reply);
+    remember(r, r->env->rcpt[i], a);
     r->refused++;
-    if (r->first_refusal == NULL) {
-        r->first_refusal = reply_copy(&told);
+    if (r->first_refusal.copy == NULL) {
+        keep(&r->first_refusal, &told);
     }
-    r->mixed = r->mixed || r->first_refusal->code / 100 != told.code / 100;
+    r->mixed = r->mixed || r->first_refusal.answer.outcome != told.outcome;
 }
 
 /*
@@ -378,23 +383,23 @@ static void take_repeated_refusal(struct relay *r, size_t i, const struct reply 
  */
 static void end_repeat(struct relay *r)
 {
-    struct reply *first = r->first_refusal;
+    struct kept_answer first = r->first_refusal;
     bool agreed = !r->asked_live && r->refused == r->env->rcpt_count && !r->mixed;
 
     if (r->refused == 0) {
         upstream_data(r->lease.u, &r->msg);
         return;
     }
-    r->first_refusal = NULL;
+    r->first_refusal.copy = NULL;
     give_back(r);
     if (r->about_us) {
         answer_with(r, REPLY_UP_REFUSES_US);
     } else if (agreed) {
-        answer(r, first, true);
+        answer(r, &first.answer);
     } else {
         answer_with(r, REPLY_UP_CHANGED);
     }
-    reply_free(&first);
+    drop_kept(&first);
 }
 
 static void begin_message(struct relay *r)
@@ -447,48 +452,46 @@ static void on_lease(void *arg, enum lease_status status)
     }
 }
 
-static void on_rcpt(void *arg, size_t i, const struct reply *reply)
+static void on_rcpt(void *arg, size_t i, const struct up_answer *a)
 {
     struct relay *r = arg;
 
     if (r->op == OP_RCPT) {
-        take_rcpt_answer(r, reply);
+        take_rcpt_answer(r, a);
         return;
     }
-    if (!reply_is(reply, 2)) {
-        take_repeated_refusal(r, i, reply);
+    if (a->result != MAP_ACCEPTED) {
+        take_repeated_refusal(r, i, a);
     }
     if (i + 1 == r->env->rcpt_count) {
         end_repeat(r);
     }
 }
 
-static void on_mail_refused(void *arg, const struct reply *reply)
+static void on_mail_refused(void *arg, const struct up_answer *a)
 {
     struct relay *r = arg;
-    struct reply told;
+    struct relay_answer told = map_answer(a);
 
-    if (map_reply(UP_MAIL, reply, &told) == MAP_REFUSES_US) {
-        note_refusal_of_us(r, UP_MAIL, reply);
+    if (a->result == MAP_REFUSES_US) {
+        note_refusal_of_us(r, UP_MAIL, a->reply);
     }
-    reply_free(&r->mail_refusal);
-    r->mail_refusal = reply_copy(&told);
+    keep(&r->mail_refusal, &told);
     give_back(r);
     if (r->strict) {
         answer_with(r, REPLY_UP_CHANGED);
         return;
     }
-    answer(r, r->mail_refusal, true);
+    answer(r, &r->mail_refusal.answer);
 }
 
-static void on_final(void *arg, enum up_state state, const struct reply *reply)
+static void on_final(void *arg, const struct up_answer *a)
 {
     struct relay *r = arg;
-    struct reply told;
+    struct relay_answer told = map_answer(a);
 
-    (void)map_reply(state, reply, &told);
     give_back(r);
-    answer(r, &told, true);
+    answer(r, &told);
 }
 
 static void log_unknown(const struct relay *r, const struct upstream_failure *f)
@@ -512,12 +515,12 @@ static void log_unknown(const struct relay *r, const struct upstream_failure *f)
 static void on_failed(void *arg, const struct upstream_failure *f)
 {
     struct relay *r = arg;
-    struct reply told;
+    struct relay_answer told;
 
     end_wait(r);
     r->open_count = 0;
     r->turn = 0;
-    if (r->op == OP_NONE || r->pending) {
+    if (r->op == OP_NONE || r->pending.copy != NULL) {
         return; /* nothing was asked of it: the next question takes another */
     }
     if (f->why == UP_STALE && !r->replaced) {
@@ -525,12 +528,11 @@ static void on_failed(void *arg, const struct upstream_failure *f)
         take_lease(r, true);
         return;
     }
-    if (f->state == UP_FINAL && (f->why == UP_LOST || f->why == UP_TIMEOUT || f->why == UP_MALFORMED)) {
-        r->unknown = true;
+    told = map_failure(f);
+    if (told.outcome == RELAY_UNKNOWN) {
         log_unknown(r, f);
     }
-    map_failure(f, &told);
-    answer(r, &told, f->reply != NULL && f->why != UP_REFUSES_US);
+    answer(r, &told);
 }
 
 static const struct upstream_events events = {
@@ -569,7 +571,6 @@ static void begin(struct relay *r, enum relay_op op, relay_cb cb, void *arg)
     r->op = op;
     r->cb = cb;
     r->arg = arg;
-    r->from_upstream = false;
 }
 
 /* A hundred recipients are no reason to make others wait for as long: this envelope goes on behind theirs. */
@@ -590,13 +591,16 @@ static void begin_rcpt(struct relay *r, enum config_validate validate)
     if (r->to->remember_unknown_ms != CONFIG_OFF) {
         known = unknown_find(r->ups->unknown, r->to->index, r->asked->address, now);
     }
-    r->remembered = known != NULL;
-    if (known) {
-        answer(r, known, true);
+    if (known != NULL) {
+        struct up_answer said = map_reply(UP_RCPT, known);
+        struct relay_answer a = map_answer(&said);
+
+        a.remembered = true;
+        answer(r, &a);
     } else if (validate != VALIDATE_LIVE) {
         answer_with(r, REPLY_RCPT_OK);
-    } else if (r->mail_refusal) {
-        answer(r, r->mail_refusal, true);
+    } else if (r->mail_refusal.copy != NULL) {
+        answer(r, &r->mail_refusal.answer);
     } else {
         r->asked_live = true;
         end_turn(r);
@@ -655,28 +659,13 @@ const char *relay_tls(const struct relay *r)
     return r->tls;
 }
 
-bool relay_unknown(const struct relay *r)
-{
-    return r->unknown;
-}
-
-bool relay_remembered(const struct relay *r)
-{
-    return r->remembered;
-}
-
-bool relay_from_upstream(const struct relay *r)
-{
-    return r->from_upstream;
-}
-
 static void free_relay(void *obj)
 {
     struct relay *r = obj;
 
-    reply_free(&r->pending);
-    reply_free(&r->mail_refusal);
-    reply_free(&r->first_refusal);
+    drop_kept(&r->pending);
+    drop_kept(&r->mail_refusal);
+    drop_kept(&r->first_refusal);
     free(r->open);
     free(r);
 }

@@ -12,9 +12,10 @@
  *   message   -> relay_message  the complete, judged message: on the connection still held, or on a new lease with
  *                               the whole envelope repeated, pipelined; then DATA, content, dot, final reply.
  *
- * Answers  The reply given to a callback is what the client must be told, already mapped: an upstream's reply
- *          as it is (code, enhanced, text), or one of ours (451 4.4.1, 451 4.3.5 ...).  It is borrowed until
- *          the callback returns.  The lost final reply is 451 4.4.2 (REPLY_UP_UNKNOWN), never 250 (RFC 1047).
+ * Answers  A callback gets what the client must be told, and what it means, as one value: an upstream's reply as it
+ *          is (code, enhanced, text), or one of ours (451 4.4.1, 451 4.3.5 ...).  relay_map.c decided the meaning; no
+ *          holder looks at codes or texts for it.  The reply is borrowed until the callback returns.  The lost final
+ *          reply is 451 4.4.2 (REPLY_UP_UNKNOWN), never 250 (RFC 1047).
  * Callbacks  run from the loop, exactly once, never inside the starting call, and not after relay_free.
  * Deadlines  are the relay's own: every operation ends within queue_wait, connect, command and final_reply times;
  *            a message whose dot is not out after final_reply is given up: its client is gone by then.
@@ -31,7 +32,21 @@
 struct relay;
 struct upstreams; /* all pools of this worker: upstreams_new in pool.h */
 
-typedef void (*relay_cb)(void *arg, const struct reply *reply);
+enum relay_outcome {
+    RELAY_ACCEPTED = 0,
+    RELAY_DEFERRED, /* 4yz */
+    RELAY_REJECTED, /* 5yz */
+    RELAY_UNKNOWN,  /* the final reply was lost: 451, although the upstream may have the message */
+};
+
+struct relay_answer {
+    enum relay_outcome outcome;
+    struct reply reply;
+    bool from_upstream; /* the reply is the upstream's own; else ours */
+    bool remembered;    /* RCPT: refused from memory, by what the upstream said earlier */
+};
+
+typedef void (*relay_cb)(void *arg, const struct relay_answer *answer);
 
 /* For one transaction at one upstream.  Does nothing yet.  Never NULL. */
 struct relay *relay_new(struct upstreams *ups, const struct config_upstream *to, const struct envelope *env) MUST_USE;
@@ -67,9 +82,6 @@ struct slice relay_server(const struct relay *r);
 struct addr  relay_address(const struct relay *r); /* of a server that is a name; family NONE: its label says it */
 unsigned     relay_attempts(const struct relay *r); /* connections used, replaced ones included */
 const char  *relay_tls(const struct relay *r); /* of the last connection: "TLS1.3 TLS_AES_256_GCM_SHA384"; "" in clear */
-bool         relay_unknown(const struct relay *r);  /* the outcome is not known (lost final reply) */
-bool         relay_from_upstream(const struct relay *r); /* the last reply was the upstream's own */
-bool         relay_remembered(const struct relay *r);    /* the last recipient was refused from memory */
 
 /*
  * Ends it in any state: a transaction at the upstream is ended by RSET, or by closing when content had begun

@@ -1,5 +1,5 @@
 /*
- * relay_map.c - the table of protocol 1.10 and RPL-15 as two functions.
+ * relay_map.c - the table of protocol 1.10 and RPL-15.
  *
  * A refusal of us is told from a refusal of the mail by its code, at MAIL and RCPT only: a wrong connector
  * must not bounce the world's mail, and after DATA every word is about the message.  521 (to MAIL) and 556 say
@@ -37,33 +37,84 @@ static bool is_acceptance(enum up_state state, const struct reply *r)
                             : reply_accepts(r); /* content never goes out as commands (UPF-32) */
 }
 
-static void busy_with_text(const struct reply *in, struct reply *out)
+/* The code and the enhanced code that say so beyond doubt: a memory of unknown recipients rests on it. */
+static bool says_no_such_user(const struct reply *r)
 {
-    *out = reply_table[REPLY_UP_BUSY];
-    if (!slice_empty(in->text)) {
-        out->text = in->text;
-    }
+    return r->code == 550 &&
+           (slice_eq(r->enhanced, SLICE("5.1.1")) || slice_eq(r->enhanced, SLICE("5.1.10")));
 }
 
-enum map_result map_reply(enum up_state state, const struct reply *in, struct reply *out)
+static enum map_result result_of(enum up_state state, const struct reply *r)
 {
-    *out = *in;
-    if (in->code == 421) {
-        busy_with_text(in, out);
+    if (r->code == 421) {
         return MAP_GOES_AWAY;
     }
-    if (is_about_us(state, in)) {
-        *out = reply_table[REPLY_UP_REFUSES_US];
+    if (is_about_us(state, r)) {
         return MAP_REFUSES_US;
     }
-    if (reply_is(in, 4) || reply_is(in, 5)) {
-        return MAP_REFUSED;
+    if (reply_is(r, 4)) {
+        return MAP_DEFERRED;
     }
-    if (is_acceptance(state, in)) {
-        return MAP_ACCEPTED;
+    if (reply_is(r, 5)) {
+        return MAP_REJECTED;
     }
-    *out = reply_table[REPLY_UP_PROTOCOL];
-    return MAP_NONSENSE;
+    return is_acceptance(state, r) ? MAP_ACCEPTED : MAP_NONSENSE;
+}
+
+struct up_answer map_reply(enum up_state state, const struct reply *reply)
+{
+    return (struct up_answer){
+        .result = result_of(state, reply),
+        .no_such_user = state == UP_RCPT && says_no_such_user(reply),
+        .reply = reply,
+    };
+}
+
+static struct reply busy_with_text(const struct reply *in)
+{
+    struct reply out = reply_table[REPLY_UP_BUSY];
+
+    if (!slice_empty(in->text)) {
+        out.text = in->text;
+    }
+    return out;
+}
+
+struct relay_answer map_answer(const struct up_answer *answer)
+{
+    struct relay_answer a = { .outcome = RELAY_DEFERRED, .from_upstream = true, .reply = *answer->reply };
+
+    switch (answer->result) {
+    case MAP_ACCEPTED:
+        a.outcome = RELAY_ACCEPTED;
+        break;
+    case MAP_DEFERRED:
+        break;
+    case MAP_REJECTED:
+        a.outcome = RELAY_REJECTED;
+        break;
+    case MAP_REFUSES_US: /* the server's words are in the log, these are ours */
+        a.from_upstream = false;
+        a.reply = reply_table[REPLY_UP_REFUSES_US];
+        break;
+    case MAP_GOES_AWAY:
+        a.reply = busy_with_text(answer->reply);
+        break;
+    case MAP_NONSENSE:
+        a.reply = reply_table[REPLY_UP_PROTOCOL];
+        break;
+    }
+    return a;
+}
+
+struct relay_answer map_ours(const struct reply *reply)
+{
+    return (struct relay_answer){
+        .outcome = reply_is(reply, 2)   ? RELAY_ACCEPTED
+                   : reply_is(reply, 5) ? RELAY_REJECTED
+                                        : RELAY_DEFERRED,
+        .reply = *reply,
+    };
 }
 
 static enum reply_id reply_for(const struct upstream_failure *f)
@@ -97,10 +148,24 @@ static enum reply_id reply_for(const struct upstream_failure *f)
     return REPLY_UP_LOST;
 }
 
-void map_failure(const struct upstream_failure *f, struct reply *out)
+/* The dot is out, and no reply to it can be read: the upstream may have the message. */
+static bool loses_outcome(const struct upstream_failure *f)
 {
-    *out = reply_table[reply_for(f)];
-    if (f->reply && (f->why == UP_GOES_AWAY || f->why == UP_EARLY)) {
-        (void)map_reply(UP_FINAL, f->reply, out); /* 4xx and 5xx as they are, 421 as busy */
+    return f->state == UP_FINAL && (f->why == UP_LOST || f->why == UP_TIMEOUT || f->why == UP_MALFORMED);
+}
+
+struct relay_answer map_failure(const struct upstream_failure *f)
+{
+    struct relay_answer a = map_ours(&reply_table[reply_for(f)]);
+
+    if (f->reply != NULL && (f->why == UP_GOES_AWAY || f->why == UP_EARLY)) {
+        struct up_answer said = map_reply(UP_FINAL, f->reply); /* 4xx and 5xx as they are, 421 as busy */
+
+        a = map_answer(&said);
     }
+    a.from_upstream = f->reply != NULL && f->why != UP_REFUSES_US;
+    if (loses_outcome(f)) {
+        a.outcome = RELAY_UNKNOWN;
+    }
+    return a;
 }

@@ -1,7 +1,9 @@
 /*
- * relay_map.h - what the client is told when an upstream says this, or nothing (protocol 1.10, RPL-15).
+ * relay_map.h - what an upstream's reply means, and what the client is told of it (protocol 1.10, RPL-15).
  *
- * Pure.  The first digit of an answer about the mail is never changed; answers about us, about the
+ * Pure, and the only place that reads codes and enhanced codes of an upstream's answers to MAIL, RCPT, DATA and the
+ * dot.  upstream.c maps each reply once and passes the result on as a value (struct up_answer); the relay makes the
+ * client's answer of it.  The first digit of an answer about the mail is never changed; answers about us, about the
  * connection, and nonsense become 451.
  */
 #ifndef PROXY_UPSTREAM_RELAY_MAP_H
@@ -9,19 +11,12 @@
 
 #include "proxy/upstream/upstream.h"
 
-enum map_result {
-    MAP_ACCEPTED = 0,
-    MAP_REFUSED,    /* the upstream's own 4xx or 5xx, as it is */
-    MAP_REFUSES_US, /* someone must act; *out is 451 4.3.5 */
-    MAP_GOES_AWAY,  /* 421: 451 4.3.2 with its text; the connection is of no more use */
-    MAP_NONSENSE,   /* not a reply to this command: 451 4.3.0, and the connection must be closed */
-};
+/* state: UP_MAIL, UP_RCPT, UP_DATA or UP_FINAL.  The answer borrows the reply. */
+struct up_answer map_reply(enum up_state state, const struct reply *reply);
 
-/* A reply to MAIL, RCPT, DATA or the final dot (`state`: UP_MAIL, UP_RCPT, UP_DATA, UP_FINAL).  *out borrows
- * from *in. */
-enum map_result map_reply(enum up_state state, const struct reply *in, struct reply *out);
-
-/* What a failed connection means for the client. */
-void map_failure(const struct upstream_failure *f, struct reply *out);
+/* What the client is told.  The texts are borrowed from the upstream's reply, or static. */
+struct relay_answer map_answer(const struct up_answer *answer);
+struct relay_answer map_failure(const struct upstream_failure *f);
+struct relay_answer map_ours(const struct reply *reply); /* a reply of our own */
 
 #endif

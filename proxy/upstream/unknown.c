@@ -65,12 +65,6 @@ void unknown_free(struct unknown **u)
     *u = NULL;
 }
 
-bool unknown_worthy(const struct reply *reply)
-{
-    return reply->code == 550 && reply->text.len <= UNKNOWN_TEXT_MAX &&
-           (slice_eq(reply->enhanced, SLICE("5.1.1")) || slice_eq(reply->enhanced, SLICE("5.1.10")));
-}
-
 /* Built in the scratch buffer; empty if the address is too long. */
 static struct slice make_key(struct unknown *u, unsigned upstream, struct slice address)
 {
@@ -95,7 +89,7 @@ void remember_unknown(struct unknown *u, unsigned upstream, struct slice address
     struct slice key = make_key(u, upstream, address);
     struct entry *e = find(u, key);
 
-    if (slice_empty(key)) {
+    if (slice_empty(key) || reply->text.len > UNKNOWN_TEXT_MAX) {
         return;
     }
     if (e) {

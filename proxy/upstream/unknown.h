@@ -1,7 +1,7 @@
 /*
  * unknown.h - recipients that an upstream does not know, remembered for a while.
  *
- * Only a refusal of RCPT with 550 5.1.1 or 5.1.10 is kept, by upstream and address, with its text.  One
+ * Only a refusal of RCPT that says so (550 5.1.1 or 5.1.10: relay_map.c) is kept, by upstream and address, with its text.  One
  * memory a worker, bounded by UNKNOWN_MAX, UNKNOWN_ADDRESS_MAX and UNKNOWN_TEXT_MAX; the oldest goes first.
  */
 #ifndef PROXY_UPSTREAM_UNKNOWN_H
@@ -18,10 +18,7 @@ struct unknown;
 struct unknown *unknown_new(size_t max) MUST_USE;
 void unknown_free(struct unknown **u); /* NULL is allowed */
 
-/* Is this a refusal that may be remembered? */
-bool unknown_worthy(const struct reply *reply);
-
-/* Copies; a known address gets the new reply and time. */
+/* Copies, unless address or text is too long; a known address gets the new reply and time. */
 void remember_unknown(struct unknown *u, unsigned upstream, struct slice address, const struct reply *reply,
                       uint64_t until_ms);
 

@@ -110,7 +110,9 @@ void upstream_fail(struct upstream *u, enum up_why why, int err, const struct re
     }
     f.why = dead_from_the_start(u, why) ? UP_STALE : upstream_tls_cause(u, why);
     if (u->mail_refusal && u->lease) { /* the answer is known; that the connection is gone changes nothing */
-        u->lease->ev->on_mail_refused(u->lease->arg, u->mail_refusal);
+        struct up_answer refusal = { .result = u->mail_result, .reply = u->mail_refusal };
+
+        u->lease->ev->on_mail_refused(u->lease->arg, &refusal);
     }
     if (u->state != UP_CLOSED) {
         count_failure(f.why);
@@ -274,7 +276,9 @@ static void end_envelope(struct upstream *u)
     }
     upstream_enter(u, UP_READY);
     if (u->lease) {
-        u->lease->ev->on_mail_refused(u->lease->arg, refusal);
+        struct up_answer answer = { .result = u->mail_result, .reply = refusal };
+
+        u->lease->ev->on_mail_refused(u->lease->arg, &answer);
     } else {
         pool_clean(u);
     }
@@ -289,45 +293,53 @@ static void note_refusal(struct upstream *u)
     u->envelope_refused = true;
 }
 
+/* Does the reply end the connection, whatever was asked?  Then it has failed. */
+static bool ends_connection(struct upstream *u, const struct up_answer *answer)
+{
+    if (answer->result == MAP_GOES_AWAY) {
+        upstream_fail(u, UP_GOES_AWAY, 0, answer->reply);
+        return true;
+    }
+    if (answer->result == MAP_NONSENSE) {
+        fail(u, UP_MALFORMED);
+        return true;
+    }
+    return false;
+}
+
 static void on_mail_reply(struct upstream *u, const struct reply *r)
 {
-    struct reply told;
+    struct up_answer answer = map_reply(UP_MAIL, r);
 
-    switch (map_reply(UP_MAIL, r, &told)) {
-    case MAP_ACCEPTED:
+    if (ends_connection(u, &answer)) {
+        return;
+    }
+    if (answer.result == MAP_ACCEPTED) {
         if (u->lease == NULL && u->owed == 0) {
             end_envelope(u);
         } else {
             upstream_enter(u, UP_RCPT);
         }
-        break;
-    case MAP_REFUSED:
-    case MAP_REFUSES_US:
-        reply_free(&u->mail_refusal);
-        u->mail_refusal = reply_copy(r);
-        note_refusal(u);
-        if (u->owed == 0) {
-            end_envelope(u);
-        } else {
-            u->state = UP_RCPT; /* the answers to what went with it are of no interest */
-        }
-        break;
-    case MAP_GOES_AWAY:
-        upstream_fail(u, UP_GOES_AWAY, 0, r);
-        break;
-    case MAP_NONSENSE:
-        fail(u, UP_MALFORMED);
-        break;
+        return;
+    }
+    reply_free(&u->mail_refusal);
+    u->mail_refusal = reply_copy(r);
+    u->mail_result = answer.result;
+    note_refusal(u);
+    if (u->owed == 0) {
+        end_envelope(u);
+    } else {
+        u->state = UP_RCPT; /* the answers to what went with it are of no interest */
     }
 }
 
 /* An answer to op.rcpt[i] that counts. */
-static void take_rcpt_reply(struct upstream *u, const struct reply *r)
+static void take_rcpt_answer(struct upstream *u, const struct up_answer *answer)
 {
     size_t i = u->rcpt_answered++;
     bool last = u->rcpt_answered == u->op.count;
 
-    if (!reply_accepts(r)) {
+    if (answer->result != MAP_ACCEPTED) {
         note_refusal(u);
     }
     timer_start(&u->timer, conf_of(u)->timeouts.command_ms);
@@ -337,13 +349,13 @@ static void take_rcpt_reply(struct upstream *u, const struct reply *r)
         upstream_enter(u, UP_RCPT);
     }
     if (u->state != UP_CLOSED && u->lease) {
-        u->lease->ev->on_rcpt(u->lease->arg, i, r);
+        u->lease->ev->on_rcpt(u->lease->arg, i, answer);
     }
 }
 
 static void on_rcpt_reply(struct upstream *u, const struct reply *r)
 {
-    struct reply told;
+    struct up_answer answer = map_reply(UP_RCPT, r);
 
     if (u->mail_refusal) {
         if (u->owed == 0) {
@@ -351,18 +363,8 @@ static void on_rcpt_reply(struct upstream *u, const struct reply *r)
         }
         return;
     }
-    switch (map_reply(UP_RCPT, r, &told)) {
-    case MAP_ACCEPTED:
-    case MAP_REFUSED:
-    case MAP_REFUSES_US:
-        take_rcpt_reply(u, r);
-        break;
-    case MAP_GOES_AWAY:
-        upstream_fail(u, UP_GOES_AWAY, 0, r);
-        break;
-    case MAP_NONSENSE:
-        fail(u, UP_MALFORMED);
-        break;
+    if (!ends_connection(u, &answer)) {
+        take_rcpt_answer(u, &answer);
     }
 }
 
@@ -387,33 +389,23 @@ static void on_rset_reply(struct upstream *u, const struct reply *r)
 static void on_message_reply(struct upstream *u, const struct reply *r)
 {
     enum up_state was = u->state;
-    struct reply told;
+    struct up_answer answer = map_reply(was, r);
 
-    switch (map_reply(was, r, &told)) {
-    case MAP_ACCEPTED:
-        if (was == UP_DATA) {
-            upstream_enter(u, UP_BODY);
-            return;
-        }
-        if (u->early) {
-            fail(u, UP_MALFORMED);
-            return;
-        }
-        break;
-    case MAP_REFUSED:
-    case MAP_REFUSES_US:
-        break;
-    case MAP_GOES_AWAY:
-        upstream_fail(u, UP_GOES_AWAY, 0, r);
+    if (ends_connection(u, &answer)) {
         return;
-    case MAP_NONSENSE:
+    }
+    if (answer.result == MAP_ACCEPTED && was == UP_DATA) {
+        upstream_enter(u, UP_BODY);
+        return;
+    }
+    if (answer.result == MAP_ACCEPTED && u->early) {
         fail(u, UP_MALFORMED);
         return;
     }
     u->msg = NULL;
     u->forwarded = u->forwarded && was == UP_DATA; /* a final reply ends the transaction, and it with that */
     upstream_enter(u, was == UP_DATA ? UP_OPEN : UP_READY);
-    u->lease->ev->on_final(u->lease->arg, was, r);
+    u->lease->ev->on_final(u->lease->arg, &answer);
 }
 
 static void log_reply(const struct upstream *u, const struct reply *r)

@@ -77,15 +77,30 @@ struct upstream_failure {
     const struct reply *reply; /* GOES_AWAY, EARLY, REFUSAL: what was said, borrowed; else NULL */
 };
 
+/* What a reply to MAIL, RCPT, DATA or the final dot means.  relay_map.c decides it once; nothing behind it looks at
+ * codes or texts. */
+enum map_result {
+    MAP_ACCEPTED = 0,
+    MAP_DEFERRED,   /* the upstream's own 4yz about the mail */
+    MAP_REJECTED,   /* its own 5yz */
+    MAP_REFUSES_US, /* it refuses this server, not the mail: an operator must act */
+    MAP_GOES_AWAY,  /* 421: the connection is of no more use */
+    MAP_NONSENSE,   /* not a reply to this command: the connection must be closed */
+};
+
+struct up_answer {
+    enum map_result result;
+    bool no_such_user;         /* RCPT: the refusal says that there is no such mailbox */
+    const struct reply *reply; /* as the upstream sent it, borrowed */
+};
+
 /* What the holder hears.  From the loop, or from inside upstream_envelope() and upstream_data() (on_failed
  * only: the connection was found unusable before the command). */
 struct upstream_events {
     /* MAIL was accepted, and this is the answer to op.rcpt[i].  With the last one the state is OPEN. */
-    void (*on_rcpt)(void *arg, size_t i, const struct reply *reply);
-    void (*on_mail_refused)(void *arg,
-                            const struct reply *reply); /* all replies are in, the state is READY */
-    void (*on_final)(void *arg, enum up_state state,
-                     const struct reply *reply); /* state: UP_DATA (refused) or UP_FINAL */
+    void (*on_rcpt)(void *arg, size_t i, const struct up_answer *answer);
+    void (*on_mail_refused)(void *arg, const struct up_answer *answer); /* all replies are in, the state is READY */
+    void (*on_final)(void *arg, const struct up_answer *answer);        /* to the dot, or DATA was refused */
     void (*on_failed)(void *arg, const struct upstream_failure *failure); /* the lease is gone with it */
 };
 
@@ -152,7 +167,8 @@ struct upstream {
     uint64_t idle_ms; /* since when */
     struct up_envelope op;
     size_t rcpt_sent, rcpt_answered;
-    struct reply *mail_refusal;
+    struct reply *mail_refusal; /* the upstream's own */
+    enum map_result mail_result; /* what it means */
     const struct relay_message *msg;
     struct up_body body;
     struct grave grave;

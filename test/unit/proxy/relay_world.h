@@ -44,6 +44,8 @@ struct mail { /* one transaction */
     struct spool *spool;
     struct relay_message msg;
     unsigned answers;
+    enum relay_outcome outcome; /* of the last answer */
+    bool from_upstream, remembered;
     unsigned code;
     char enhanced[16];
     struct buf text;
@@ -199,11 +201,15 @@ static inline void mail_fini(struct mail *m)
     buf_fini(&m->text);
 }
 
-static inline void on_answer(void *arg, const struct reply *r)
+static inline void on_answer(void *arg, const struct relay_answer *a)
 {
+    const struct reply *r = &a->reply;
     struct mail *m = arg;
 
     m->answers++;
+    m->outcome = a->outcome;
+    m->from_upstream = a->from_upstream;
+    m->remembered = a->remembered;
     m->code = r->code;
     snprintf(m->enhanced, sizeof(m->enhanced), "%.*s", (int)r->enhanced.len,
              r->enhanced.ptr ? r->enhanced.ptr : "");

@@ -38,8 +38,9 @@ static unsigned pick(struct storm *s, unsigned below)
     return (unsigned)(s->seed >> 33) % below;
 }
 
-static void on_storm_answer(void *arg, const struct reply *r)
+static void on_storm_answer(void *arg, const struct relay_answer *answer)
 {
+    const struct reply *r = &answer->reply;
     struct actor *a = arg;
     struct storm *s = a->storm;
     uint64_t took = loop_now(s->w.loop) - a->asked_ms;

@@ -71,26 +71,21 @@ static void an_endless_address_is_not_kept(void **state)
     unknown_free(&u);
 }
 
-static void only_short_refusals_of_unknown_users_are_worth_it(void **state)
+static void an_endless_text_is_not_kept(void **state)
 {
+    struct unknown *u = unknown_new(3);
     static char text[UNKNOWN_TEXT_MAX + 1];
     struct reply r = refusal;
 
     (void)state;
     memset(text, 'x', sizeof(text));
-    assert_true(unknown_worthy(&r));
-    r.text = slice_of(text, UNKNOWN_TEXT_MAX);
-    assert_true(unknown_worthy(&r));
     r.text = slice_of(text, sizeof(text));
-    assert_false(unknown_worthy(&r));
-    r = refusal;
-    r.enhanced = SLICE("5.1.10");
-    assert_true(unknown_worthy(&r));
-    r.enhanced = SLICE("5.7.1");
-    assert_false(unknown_worthy(&r));
-    r = refusal;
-    r.code = 553;
-    assert_false(unknown_worthy(&r));
+    remember_unknown(u, 1, SLICE("a@corp.test"), &r, 1000);
+    assert_null(unknown_find(u, 1, SLICE("a@corp.test"), 1));
+    r.text = slice_of(text, UNKNOWN_TEXT_MAX);
+    remember_unknown(u, 1, SLICE("a@corp.test"), &r, 1000);
+    assert_non_null(unknown_find(u, 1, SLICE("a@corp.test"), 1));
+    unknown_free(&u);
 }
 
 int main(void)
@@ -100,7 +95,7 @@ int main(void)
         cmocka_unit_test(a_new_refusal_replaces_the_old_one),
         cmocka_unit_test(beyond_the_maximum_the_oldest_goes),
         cmocka_unit_test(an_endless_address_is_not_kept),
-        cmocka_unit_test(only_short_refusals_of_unknown_users_are_worth_it),
+        cmocka_unit_test(an_endless_text_is_not_kept),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
