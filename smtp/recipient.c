@@ -1,5 +1,5 @@
 /*
- * recipient.c - relay control.  Pure: configuration and a parsed recipient in, an answer out.
+ * recipient.c - relay control (recipient.h).
  *
  * glacis takes mail for `domains` and for nothing else (RFC 5321 3.6.2): literals, percent and bang paths, quoted @ and
  * (limits.encapsulated) addresses within local parts never pass, because the server behind might expand them.
@@ -26,7 +26,7 @@ static enum reply_id route_postmaster(const struct config *conf, struct arena *a
     return buf_ok(&b) && rcpt->address.ptr != NULL ? REPLY_RCPT_OK : REPLY_NO_MEMORY;
 }
 
-enum reply_id recipient_route(const struct config *conf, struct arena *a, struct recipient *rcpt)
+static enum reply_id route(const struct config *conf, struct arena *a, struct recipient *rcpt)
 {
     if (slice_empty(rcpt->domain)) {
         return route_postmaster(conf, a, rcpt);
@@ -45,8 +45,22 @@ enum reply_id recipient_route(const struct config *conf, struct arena *a, struct
     return REPLY_RCPT_OK;
 }
 
-bool recipient_unlisted(const struct recipient *rcpt)
+/* Is it missing in the list of its domain (validate: file)? */
+static bool is_unlisted(const struct recipient *rcpt)
 {
-    return rcpt->home->validate == VALIDATE_FILE && !slice_eq_nocase(rcpt->local, SLICE("postmaster")) &&
+    return rcpt->home->validate == VALIDATE_FILE &&
            !config_recipient_known(rcpt->home, rcpt->local, rcpt->domain);
+}
+
+enum reply_id recipient_admit(const struct config *conf, struct arena *a, struct recipient *rcpt)
+{
+    enum reply_id id = route(conf, a, rcpt);
+    bool postmaster = slice_eq_nocase(rcpt->local, SLICE("postmaster"));
+
+    return id == REPLY_RCPT_OK && is_unlisted(rcpt) && !postmaster ? REPLY_UNKNOWN_USER : id;
+}
+
+enum config_validate recipient_validate(const struct recipient *rcpt)
+{
+    return is_unlisted(rcpt) ? VALIDATE_LIVE : rcpt->home->validate;
 }

@@ -233,10 +233,7 @@ static enum reply_id read_rcpt(struct explain *x, enum reply_id *routed)
     buf_fini(&line);
     *routed = REPLY_RCPT_OK;
     if (id == REPLY_OK && x->rq->path != NULL) { /* without a file nothing is known of domains */
-        *routed = recipient_route(x->conf, &x->arena, &x->rcpt);
-        if (*routed == REPLY_RCPT_OK && recipient_unlisted(&x->rcpt)) {
-            *routed = REPLY_UNKNOWN_USER;
-        }
+        *routed = recipient_admit(x->conf, &x->arena, &x->rcpt);
     }
     return id;
 }

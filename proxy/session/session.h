@@ -16,10 +16,10 @@
  *
  * Files      session.c       life: accept, enter, pump, timers, replies, close
  *            session_cmds.c  the command table: one row and one cmd_ function a verb
- *            session_rcpt.c  MAIL and RCPT: from the parsed path to the upstream's answer
- *            session_policy.c the verdicts of policy/ carried out
+ *            session_rcpt.c  MAIL and RCPT: from the parsed path to the reply, whoever decides it
+ *            session_policy.c asks policy/, and turns its verdicts into decisions
  *            session_early.c  those before RCPT (policy.reject_at: earliest)
- *            session_data.c  DATA and BDAT into the spool, the end of the message, the relay's outcome
+ *            session_data.c  DATA and BDAT into the spool, and the end of the message, whoever decides it
  *            session_tags.c  the header block put on top: Received, tags, headers.add
  *            session_tls.c   STARTTLS and implicit TLS, from the command to the forgotten EHLO
  *            session_xclient.c  a trusted peer names the client
@@ -276,28 +276,38 @@ bool session_take_content(struct session *s);
 /* The client vanished while a message was with the relay: does the relay go on without it? */
 bool session_relay_goes_on(struct session *s);
 
-/* session_policy.c: the verdict on a recipient, then session_ask_upstream; on the message, then session_send_message. */
+/* ---- session_policy.c: asks the judge ---- */
+
+enum decision_kind {
+    DECISION_GO_ON = 0,
+    DECISION_REFUSE,
+    DECISION_DROP, /* refuse, then close the connection */
+    DECISION_HOLD, /* a tarpit runs: only session_policy.c sees it */
+};
+
+struct decision { /* valid during the call that acts on it */
+    enum decision_kind            kind;
+    struct reply                  reply;  /* REFUSE, DROP: the rule's words, borrowed from the judge */
+    const struct config_upstream *divert; /* GO_ON: the mail goes there instead; NULL: no */
+    bool                          bypass; /* GO_ON: the message rules are not asked */
+    bool                          alone;  /* GO_ON: no other recipient may be in the transaction */
+};
+
 void            session_policy_open(struct session *s); /* rDNS and early lists may be asked from here on */
 void            session_policy_close(struct session *s);
 struct judge   *session_judge(struct session *s);       /* awake */
 void            session_policy_rest(struct session *s); /* silent between transactions: folded, unless something is asked */
 void            session_policy_txn(struct txn *t);
 void            session_policy_mail(struct session *s); /* the transaction is open: SPF may be asked */
-enum cmd_result session_judge_rcpt(struct session *s, struct recipient *rcpt);
-void            session_judge_message(struct session *s);
-/* Answers what is already in the input buffer as behind a drop by `r`, and closes. */
+/* Ask about a recipient, about the complete message.  `act_on` gets the decision from the loop, once, and not after the
+ * transaction has ended. */
+void            session_policy_rcpt(struct session *s, struct recipient *rcpt, session_act act_on);
+void            session_policy_message(struct session *s, session_act act_on);
+/* session_rcpt.c: answers what is already in the input buffer as behind a drop by `r`, and closes. */
 void            session_drop(struct session *s, const struct reply *r);
 /* session_early.c: true while the banner waits for a verdict, which then says it, or refuses. */
 bool            session_early_banner(struct session *s);
 enum cmd_result session_early_mail(struct session *s); /* the reply to MAIL */
-void            session_ask_upstream(struct session *s, struct recipient *rcpt); /* session_rcpt.c */
-/* session_rcpt.c: counts one message of the client's rate, once a transaction.  After the verdict, because what SPF and
- * good standing say exempts from it.  Monitor mode only counts. */
-bool            session_over_message_rate(struct session *s);
-/* A recipient refused by `r` of ours: said, logged, counted; CMD_CLOSED after too many. */
-enum cmd_result session_refuse_rcpt(struct session *s, const struct recipient *rcpt, const struct reply *r);
-bool            session_send_message(struct session *s); /* session_data.c; false: refused, for want of memory */
-void            session_refuse_message(struct session *s, const struct reply *r);
 
 /* Drops octets of a refused BDAT chunk; true: go on pumping. */
 bool session_eat(struct session *s);

@@ -1,5 +1,8 @@
 /*
- * session_data.c - DATA and BDAT into the spool, the end of the message, and the relay's outcome.
+ * session_data.c - DATA and BDAT into the spool, and the end of the message, whoever decides it.
+ *
+ * Each final reply to a message is written here, in finish(): for limits of ours, the duplicate guard, the rules
+ * (on_decision) and the upstream (on_final_answer).
  *
  * Content is always taken to its real end before it is refused, so that the client stays in step (DAT-33,
  * SIZ-04); then either one of our replies ends it, or it goes to the relay and the upstream's final reply is
@@ -233,8 +236,8 @@ static void finish(struct session *s, const struct reply *r, bool ours, enum txn
     }
 }
 
-/* A message that ends here by the words of a rule. */
-void session_refuse_message(struct session *s, const struct reply *r)
+/* Ends the message with words of ours or of a rule. */
+static void refuse_with(struct session *s, const struct reply *r)
 {
     bool for_good = reply_is(r, 5);
 
@@ -245,7 +248,7 @@ void session_refuse_message(struct session *s, const struct reply *r)
 /* One of our own refusals ends the message. */
 static void refuse_message(struct session *s, enum reply_id id)
 {
-    session_refuse_message(s, &reply_table[id]);
+    refuse_with(s, &reply_table[id]);
     if (id == REPLY_BARE_NEWLINE && s->stream != NULL) { /* limits.bare_newline: 550 5.6.11, close */
         session_finish(s, REASON_ABUSE);
     }
@@ -366,7 +369,8 @@ static bool policy_adds(const void *arg, struct slice name)
     return judges != NULL && policy_adds_field(judges, name);
 }
 
-bool session_send_message(struct session *s)
+/* Hands the message to the relay; false: refused, for want of memory. */
+static bool send_message(struct session *s)
 {
     struct txn *t = s->txn;
     const struct config *conf = s->worker->conf;
@@ -388,12 +392,34 @@ bool session_send_message(struct session *s)
     whole = buf_ok(&added) && buf_ok(&t->head);
     buf_fini(&added);
     if (!whole) { /* a header section that lack of memory has cut must not go out */
-        session_refuse_message(s, &reply_table[REPLY_NO_MEMORY]);
+        refuse_with(s, &reply_table[REPLY_NO_MEMORY]);
         return false;
     }
     s->waits |= WAIT_UPSTREAM;
     relay_message(relay_of(s), &msg, on_final_answer, s);
     return true;
+}
+
+/* The rules have been asked about the message. */
+static void on_decision(struct session *s, const struct decision *d)
+{
+    struct txn *t = s->txn;
+
+    if (d->kind == DECISION_GO_ON) {
+        t->divert = d->divert != NULL ? d->divert : t->divert;
+        if (!send_message(s) && s->phase != PHASE_CLOSED) {
+            session_pump(s);
+        }
+        return;
+    }
+    if (reply_is(&d->reply, 5)) {
+        judge_outcome(session_judge(s), false);
+    }
+    t->close_after = t->close_after || d->kind == DECISION_DROP;
+    refuse_with(s, &d->reply);
+    if (s->phase != PHASE_CLOSED) {
+        session_pump(s);
+    }
 }
 
 /* The end was seen: judge, and hand over or refuse. */
@@ -415,7 +441,11 @@ static void message_complete(struct session *s)
         refuse_message(s, id);
     } else if (!answered_before(s)) {
         session_enter(s, PHASE_RELAY);
-        session_judge_message(s);
+        if (t->bypass) {
+            (void)send_message(s);
+        } else {
+            session_policy_message(s, on_decision);
+        }
     }
 }
 

@@ -1,209 +1,91 @@
 /*
- * session_policy.c - the verdicts of policy/ carried out.
+ * session_policy.c - asks policy/, and turns a verdict into a decision.
  *
- * A recipient that passed relay control waits here for its verdict; accepted, it goes on to its own
- * upstream's answer (session_rcpt.c); refused, the rule's words are the answer.  A message is judged when it
- * is complete.  With mode: monitor the verdict is recorded and the mail goes its way.
+ *     session_rcpt.c, session_data.c --ask--> judge --verdict--> decide() --decision--> the file that asked acts
+ *                                                                   | hold
+ *                                                                   +--> tarpit timer --> decide() once more
  *
- * Class      a transaction has one upstream, one divert and one answer to "are the message rules asked": the
- *            first accepted recipient decides, one of another class gets 452 4.5.3.
- * drop       answers this recipient and what is already in the input buffer, then the connection is closed; a
- *            transaction that has an accepted recipient is finished first.
+ * This file writes no reply and changes no phase.  Each question names the function that acts on the decision: only
+ * session_rcpt.c answers RCPT, only session_data.c ends a message.  session_early.c has the verdicts before RCPT.
+ *
+ * With mode: monitor the verdict is recorded, and the decision is to go on.
  */
 #include "policy/policy.h"
 #include "policy/verdict_reply.h"
 #include "proxy/session/limits.h"
 #include "proxy/session/session.h"
 
-#define DROPPED_MAX 1000 /* commands in the buffer that still get their answer */
+/* ---- decisions ---- */
 
-struct held_verdict {       /* while a tarpit runs */
-    struct recipient *rcpt; /* NULL: of the message */
-    struct reply reply;
-    struct verdict v;
-};
-
-/* ---- drop ---- */
-
-/* One buffered command behind a drop: RCPT the same words, BDAT with its octets eaten, all else 503. */
-static bool answer_dropped(struct session *s, const struct reply *r)
+static enum decision_kind kind_of(const struct verdict *v)
 {
-    bool skipping = false, last;
-    uint64_t size;
-    size_t used;
-    struct slice line, arg, verb;
-
-    if (line_next(stream_input(s->stream), &skipping, &line, &used) != LINE_READY) {
-        return false;
+    if (v->tarpit_ms > 0 && !v->monitored) {
+        return DECISION_HOLD;
     }
-    verb = smtp_verb(line, &arg);
-    if (slice_eq_nocase(verb, SLICE("RCPT"))) {
-        session_reply(s, r, true);
-    } else {
-        session_reply(s, &reply_table[REPLY_OUT_OF_ORDER], true);
-    }
-    if (slice_eq_nocase(verb, SLICE("BDAT")) && smtp_parse_bdat(arg, &size, &last)) {
-        used += (size_t)min_u64(size, stream_input(s->stream).len - used);
-    }
-    stream_consume(s->stream, used);
-    return true;
-}
-
-void session_drop(struct session *s, const struct reply *r)
-{
-    unsigned n = 0;
-
-    while (n++ < DROPPED_MAX && answer_dropped(s, r)) {
-    }
-    session_finish(s, REASON_POLICY);
-}
-
-/* ---- recipients ---- */
-
-static void refuse(struct session *s, struct recipient *rcpt, const struct verdict *v)
-{
-    struct reply r = verdict_reply(v);
-    bool closes = v->action == VERDICT_DROP;
-
-    if (closes && s->txn->env.rcpt_count > 0 && r.code == 421) {
-        r.code = 451; /* it acts as defer: 421 would say that the connection ends here */
-    }
-    if (session_refuse_rcpt(s, rcpt, &r) == CMD_CLOSED) {
-        return;
-    }
-    if (closes && s->txn->env.rcpt_count == 0) {
-        session_drop(s, &r);
-        return;
-    }
-    s->txn->close_after = s->txn->close_after || closes;
-    session_pump(s);
-}
-
-static bool same_class(const struct txn *t, const struct verdict *v, bool bypass)
-{
-    return t->env.rcpt_count == 0 || (t->divert == v->divert && t->bypass == bypass);
-}
-
-static void refuse_for_now(struct session *s, struct recipient *rcpt, enum reply_id id)
-{
-    if (session_refuse_rcpt(s, rcpt, &reply_table[id]) != CMD_CLOSED) {
-        session_pump(s);
-    }
-}
-
-static void go_on(struct session *s, struct recipient *rcpt, const struct verdict *v)
-{
-    struct txn *t = s->txn;
-    bool bypass = judge_bypasses(session_judge(s));
-
-    if (!same_class(t, v, bypass) || (t->env.rcpt_count > 0 && judge_single_recipient(session_judge(s)))) {
-        count(M_RCPT_SECOND_ROUTE);
-        refuse_for_now(s, rcpt, REPLY_SECOND_ROUTE);
-        return;
-    }
-    if (session_over_message_rate(s)) {
-        refuse_for_now(s, rcpt, REPLY_MESSAGE_RATE);
-        return;
-    }
-    t->divert = v->divert;
-    t->bypass = bypass;
-    session_ask_upstream(s, rcpt);
-}
-
-static void carry_out_rcpt(struct session *s, struct recipient *rcpt, const struct verdict *v)
-{
-    struct verdict deliver = { .action = VERDICT_ACCEPT, .rule = v->rule, .monitored = true };
-
-    s->waits &= ~(unsigned)WAIT_POLICY;
-    if (v->monitored) {
-        go_on(s, rcpt, &deliver);
-    } else if (verdict_refuses(v)) {
-        refuse(s, rcpt, v);
-    } else {
-        go_on(s, rcpt, v);
-    }
-}
-
-/* ---- the message ---- */
-
-static void carry_out_message(struct session *s, const struct verdict *v)
-{
-    struct reply r = verdict_reply(v);
-
-    s->waits &= ~(unsigned)WAIT_POLICY;
     if (!verdict_refuses(v)) {
-        if (!v->monitored && v->action == VERDICT_DIVERT) {
-            s->txn->divert = v->divert;
-        }
-        if (!session_send_message(s) && s->phase != PHASE_CLOSED) {
-            session_pump(s);
-        }
-        return;
+        return DECISION_GO_ON;
     }
-    if (reply_is(&r, 5)) {
-        judge_outcome(session_judge(s), false);
-    }
-    s->txn->close_after = s->txn->close_after || v->action == VERDICT_DROP;
-    session_refuse_message(s, &r);
-    if (s->phase != PHASE_CLOSED) {
-        session_pump(s);
-    }
+    return v->action == VERDICT_DROP ? DECISION_DROP : DECISION_REFUSE;
 }
 
-/* ---- tarpit ---- */
+static struct decision decide(struct session *s, const struct verdict *v)
+{
+    return (struct decision){
+        .kind = kind_of(v),
+        .reply = verdict_reply(v),
+        .divert = v->monitored ? NULL : v->divert,
+        .bypass = judge_bypasses(session_judge(s)),
+        .alone = judge_single_recipient(session_judge(s)),
+    };
+}
 
+static void act(struct session *s, const struct decision *d)
+{
+    s->waits &= ~(unsigned)WAIT_POLICY;
+    s->txn->act(s, d);
+}
+
+/* The tarpit is over: what it held back is decided now. */
 static void on_tarpit(void *arg)
 {
     struct txn *t = arg;
-    struct session *s = t->session;
-    struct held_verdict *h = t->held;
+    struct decision d = decide(t->session, t->held);
 
-    if (h->rcpt != NULL) {
-        carry_out_rcpt(s, h->rcpt, &h->v);
-    } else {
-        carry_out_message(s, &h->v);
-    }
+    act(t->session, &d);
 }
 
-/* Keeps a copy of the verdict until its time; false: there is nothing to wait for (or no room to). */
-static bool hold_back(struct session *s, struct recipient *rcpt, const struct verdict *v)
+/* Keeps a copy of the verdict until its time; false: there is no room for one. */
+static bool hold_back(struct txn *t, const struct verdict *v)
 {
-    struct txn *t = s->txn;
-    struct held_verdict *h;
+    struct verdict *held = arena_alloc(&t->arena, sizeof(*held));
 
-    if (v->tarpit_ms == 0 || v->monitored) {
+    if (held == NULL) {
         return false;
     }
-    h = arena_alloc(&t->arena, sizeof(*h));
-    if (h == NULL) {
-        return false;
-    }
-    h->rcpt = rcpt;
-    h->v = *v;
-    h->v.enhanced = arena_slice(&t->arena, v->enhanced);
-    h->v.text = arena_slice(&t->arena, v->text);
-    t->held = h;
+    *held = *v;
+    held->tarpit_ms = 0;
+    held->enhanced = arena_slice(&t->arena, v->enhanced);
+    held->text = arena_slice(&t->arena, v->text);
+    t->held = held;
     timer_start(&t->tarpit, v->tarpit_ms);
     return true;
 }
 
-static void on_rcpt_verdict(void *arg, const struct verdict *v)
+static void on_verdict(void *arg, const struct verdict *v)
 {
     struct session *s = session_of(arg);
-    struct recipient *rcpt = s->txn->asking;
+    struct decision d = decide(s, v);
 
-    if (!hold_back(s, rcpt, v)) {
-        carry_out_rcpt(s, rcpt, v);
+    if (d.kind == DECISION_HOLD) {
+        struct verdict now = *v;
+
+        if (hold_back(s->txn, v)) {
+            return;
+        }
+        now.tarpit_ms = 0;
+        d = decide(s, &now);
     }
-}
-
-static void on_message_verdict(void *arg, const struct verdict *v)
-{
-    struct session *s = session_of(arg);
-
-    if (!hold_back(s, NULL, v)) {
-        carry_out_message(s, v);
-    }
+    act(s, &d);
 }
 
 /* ---- for the other files ---- */
@@ -272,7 +154,7 @@ void session_policy_txn(struct txn *t)
     timer_init(&t->tarpit, t->session->worker->loop, on_tarpit, t);
 }
 
-enum cmd_result session_judge_rcpt(struct session *s, struct recipient *rcpt)
+void session_policy_rcpt(struct session *s, struct recipient *rcpt, session_act act_on)
 {
     struct judge_recipient r = {
         .address = rcpt->address,
@@ -283,21 +165,17 @@ enum cmd_result session_judge_rcpt(struct session *s, struct recipient *rcpt)
     };
 
     rcpt->judged = true;
-    s->txn->asking = rcpt;
+    s->txn->act = act_on;
     s->waits |= WAIT_POLICY;
     judge_violations(session_judge(s), s->violations);
-    judge_rcpt(session_judge(s), &r, on_rcpt_verdict, s);
-    return CMD_WAITING;
+    judge_rcpt(session_judge(s), &r, on_verdict, s);
 }
 
-void session_judge_message(struct session *s)
+void session_policy_message(struct session *s, session_act act_on)
 {
     struct judge_content c = { .size = spool_size(s->txn->spool), .head = s->txn->section };
 
-    if (s->txn->bypass) {
-        (void)session_send_message(s);
-        return;
-    }
+    s->txn->act = act_on;
     s->waits |= WAIT_POLICY;
-    judge_message(session_judge(s), &c, on_message_verdict, s);
+    judge_message(session_judge(s), &c, on_verdict, s);
 }

@@ -1,14 +1,24 @@
 /*
- * session_rcpt.c - MAIL and RCPT: from the command's argument to the upstream's answer.
+ * session_rcpt.c - MAIL and RCPT: from the command's argument to the reply, whoever decides it.
  *
- * MAIL is answered here: the upstream hears of it with the first good recipient (lazy lease).  RCPT passes
- * syntax, relay control, the transaction's class and the rate, and then the upstream's answer is our answer.
- * RFC 5321 4.1.1.2, 4.1.1.3; one transaction, one upstream: a recipient of another class gets 452 4.5.3.
+ * MAIL is answered here: the upstream hears of it with the first good recipient (lazy lease).  Each reply to RCPT is
+ * written in this file.  A recipient passes, in this order:
+ *
+ *     cmd_rcpt      limits, syntax, relay control (smtp/recipient.h)
+ *     on_decision   the rules (session_policy.c), then the transaction's class and the message rate
+ *     on_rcpt_answer   the upstream's answer, which is our answer
+ *
+ * Class      a transaction has one upstream, one divert and one answer to "are the message rules asked": the
+ *            first accepted recipient decides, one of another class gets 452 4.5.3.
+ * drop       answers this recipient and what is already in the input buffer, then the connection is closed; a
+ *            transaction that has an accepted recipient is finished first.
+ * RFC        5321 4.1.1.2, 4.1.1.3
  */
 #include "policy/policy.h"
 #include "proxy/session/session.h"
 #include "smtp/recipient.h"
 
+#define DROPPED_MAX 1000 /* commands in the buffer that still get their answer behind a drop */
 #define ASKED_TIMES 50U /* RCPT commands between two messages, in times of what may be accepted and refused */
 
 /* ---- MAIL ---- */
@@ -60,7 +70,42 @@ enum cmd_result cmd_mail(struct session *s, struct slice arg)
     return judge_wants_early(session_judge(s)) ? session_early_mail(s) : session_say(s, said);
 }
 
-/* ---- RCPT ---- */
+/* ---- drop ---- */
+
+/* One buffered command behind a drop: RCPT the same words, BDAT with its octets eaten, all else 503. */
+static bool answer_dropped(struct session *s, const struct reply *r)
+{
+    bool skipping = false, last;
+    uint64_t size;
+    size_t used;
+    struct slice line, arg, verb;
+
+    if (line_next(stream_input(s->stream), &skipping, &line, &used) != LINE_READY) {
+        return false;
+    }
+    verb = smtp_verb(line, &arg);
+    if (slice_eq_nocase(verb, SLICE("RCPT"))) {
+        session_reply(s, r, true);
+    } else {
+        session_reply(s, &reply_table[REPLY_OUT_OF_ORDER], true);
+    }
+    if (slice_eq_nocase(verb, SLICE("BDAT")) && smtp_parse_bdat(arg, &size, &last)) {
+        used += (size_t)min_u64(size, stream_input(s->stream).len - used);
+    }
+    stream_consume(s->stream, used);
+    return true;
+}
+
+void session_drop(struct session *s, const struct reply *r)
+{
+    unsigned n = 0;
+
+    while (n++ < DROPPED_MAX && answer_dropped(s, r)) {
+    }
+    session_finish(s, REASON_POLICY);
+}
+
+/* ---- refusals of recipients ---- */
 
 /*
  * After any refusal of a recipient: a dictionary attack has only refusals.  Those for good count on into the next
@@ -79,26 +124,35 @@ static enum cmd_result count_refused(struct session *s, bool for_good)
     return CMD_REPLIED;
 }
 
-enum cmd_result session_refuse_rcpt(struct session *s, const struct recipient *rcpt, const struct reply *r)
+/* Logged and counted, but not said yet. */
+static void note_refused(struct session *s, const struct recipient *rcpt, struct slice said,
+                         const struct reply *r)
 {
-    session_log_rcpt(s, rcpt, rcpt->address, r, "glacis");
+    session_log_rcpt(s, rcpt, said, r, "glacis");
     count(reply_is(r, 5) ? M_RCPT_REJECTED : M_RCPT_DEFERRED);
+}
+
+/* Before the rules were asked: a fault of the command counts for limits.errors, too. */
+static enum cmd_result refuse_command(struct session *s, const struct recipient *rcpt, struct slice said,
+                                      enum reply_id id)
+{
+    const struct reply *r = &reply_table[id];
+
+    note_refused(s, rcpt, said, r);
+    if (session_say(s, id) == CMD_CLOSED) {
+        return CMD_CLOSED;
+    }
+    return count_refused(s, reply_is(r, 5));
+}
+
+static enum cmd_result refuse(struct session *s, const struct recipient *rcpt, const struct reply *r)
+{
+    note_refused(s, rcpt, rcpt->address, r);
     session_reply(s, r, true);
     return count_refused(s, reply_is(r, 5));
 }
 
-static enum cmd_result refuse(struct session *s, const struct recipient *rcpt, struct slice said,
-                              enum reply_id id)
-{
-    bool for_good = reply_is(&reply_table[id], 5);
-
-    session_log_rcpt(s, rcpt, said, &reply_table[id], "glacis");
-    count(for_good ? M_RCPT_REJECTED : M_RCPT_DEFERRED);
-    if (session_say(s, id) == CMD_CLOSED) {
-        return CMD_CLOSED;
-    }
-    return count_refused(s, for_good);
-}
+/* ---- relay control ---- */
 
 static bool already_accepted(const struct txn *t, const struct recipient *rcpt)
 {
@@ -110,34 +164,25 @@ static bool already_accepted(const struct txn *t, const struct recipient *rcpt)
     return false;
 }
 
-/* A postmaster that no list has: the upstream is asked. */
-static enum config_validate how_to_validate(const struct recipient *rcpt)
-{
-    bool unlisted = rcpt->home->validate == VALIDATE_FILE &&
-                    !config_recipient_known(rcpt->home, rcpt->local, rcpt->domain);
-
-    return unlisted ? VALIDATE_LIVE : rcpt->home->validate;
-}
-
-/* Everything that can be said about the recipient without asking the upstream. */
+/* Everything that can be said about the recipient without asking rules and upstream. */
 static enum reply_id judge_here(struct session *s, struct recipient *rcpt)
 {
     struct txn *t = s->txn;
-    enum reply_id id = recipient_route(s->worker->conf, &t->arena, rcpt);
+    enum reply_id id = recipient_admit(s->worker->conf, &t->arena, rcpt);
 
-    if (id != REPLY_RCPT_OK) {
-        if (id == REPLY_RELAY_DENIED || id == REPLY_ROUTED_LOCAL) {
-            count(M_RCPT_RELAY_DENIED);
-            session_abuse(s, ABUSE_RELAY);
-        }
+    if (id == REPLY_RELAY_DENIED || id == REPLY_ROUTED_LOCAL) {
+        count(M_RCPT_RELAY_DENIED);
+        session_abuse(s, ABUSE_RELAY);
         return id;
     }
-    if (t->env.rcpt_count > 0 && t->upstream != rcpt->home->upstream) {
+    if (id != REPLY_NO_MEMORY && t->env.rcpt_count > 0 && t->upstream != rcpt->home->upstream) {
         count(M_RCPT_SECOND_ROUTE);
         return REPLY_SECOND_ROUTE;
     }
-    return recipient_unlisted(rcpt) ? REPLY_UNKNOWN_USER : REPLY_RCPT_OK;
+    return id;
 }
+
+/* ---- the upstream's answer ---- */
 
 static void on_rcpt_answer(void *arg, const struct relay_answer *a)
 {
@@ -164,22 +209,7 @@ static void on_rcpt_answer(void *arg, const struct relay_answer *a)
     session_pump(s);
 }
 
-bool session_over_message_rate(struct session *s)
-{
-    const struct config *conf = s->worker->conf;
-
-    if (s->txn->rate_counted || s->exempt || s->known || conf->limits.message_rate.count == 0 ||
-        judge_exempt_from_rates(session_judge(s))) {
-        return false;
-    }
-    if (state_client_message(s->worker->state, &s->peer, &conf->limits, loop_now(s->worker->loop))) {
-        s->txn->rate_counted = true;
-        return false;
-    }
-    return conf->mode == MODE_ENFORCE;
-}
-
-void session_ask_upstream(struct session *s, struct recipient *rcpt)
+static void ask_upstream(struct session *s, struct recipient *rcpt)
 {
     struct txn *t = s->txn;
 
@@ -194,8 +224,89 @@ void session_ask_upstream(struct session *s, struct recipient *rcpt)
     t->env.client_good = judge_known_good(session_judge(s));
     t->asking = rcpt;
     s->waits |= WAIT_UPSTREAM;
-    relay_rcpt(t->relay, rcpt, how_to_validate(rcpt), on_rcpt_answer, s);
+    relay_rcpt(t->relay, rcpt, recipient_validate(rcpt), on_rcpt_answer, s);
 }
+
+/* ---- the decision of the rules ---- */
+
+/* Counts one message of the client's rate, once a transaction.  After the verdict, because what SPF and good standing
+ * say exempts from it.  Monitor mode only counts. */
+static bool over_message_rate(struct session *s)
+{
+    const struct config *conf = s->worker->conf;
+
+    if (s->txn->rate_counted || s->exempt || s->known || conf->limits.message_rate.count == 0 ||
+        judge_exempt_from_rates(session_judge(s))) {
+        return false;
+    }
+    if (state_client_message(s->worker->state, &s->peer, &conf->limits, loop_now(s->worker->loop))) {
+        s->txn->rate_counted = true;
+        return false;
+    }
+    return conf->mode == MODE_ENFORCE;
+}
+
+static bool same_class(const struct txn *t, const struct decision *d)
+{
+    return t->env.rcpt_count == 0 || (t->divert == d->divert && t->bypass == d->bypass && !d->alone);
+}
+
+static void refuse_for_now(struct session *s, struct recipient *rcpt, enum reply_id id)
+{
+    if (refuse(s, rcpt, &reply_table[id]) != CMD_CLOSED) {
+        session_pump(s);
+    }
+}
+
+static void go_on(struct session *s, struct recipient *rcpt, const struct decision *d)
+{
+    struct txn *t = s->txn;
+
+    if (!same_class(t, d)) {
+        count(M_RCPT_SECOND_ROUTE);
+        refuse_for_now(s, rcpt, REPLY_SECOND_ROUTE);
+        return;
+    }
+    if (over_message_rate(s)) {
+        refuse_for_now(s, rcpt, REPLY_MESSAGE_RATE);
+        return;
+    }
+    t->divert = d->divert;
+    t->bypass = d->bypass;
+    ask_upstream(s, rcpt);
+}
+
+static void refuse_or_drop(struct session *s, struct recipient *rcpt, const struct decision *d)
+{
+    struct reply r = d->reply;
+    bool closes = d->kind == DECISION_DROP;
+
+    if (closes && s->txn->env.rcpt_count > 0 && r.code == 421) {
+        r.code = 451; /* it acts as defer: 421 would say that the connection ends here */
+    }
+    if (refuse(s, rcpt, &r) == CMD_CLOSED) {
+        return;
+    }
+    if (closes && s->txn->env.rcpt_count == 0) {
+        session_drop(s, &r);
+        return;
+    }
+    s->txn->close_after = s->txn->close_after || closes;
+    session_pump(s);
+}
+
+static void on_decision(struct session *s, const struct decision *d)
+{
+    struct recipient *rcpt = s->txn->asking;
+
+    if (d->kind == DECISION_GO_ON) {
+        go_on(s, rcpt, d);
+    } else {
+        refuse_or_drop(s, rcpt, d);
+    }
+}
+
+/* ---- RCPT ---- */
 
 /*
  * No more recipients for this message: it has as many as it may, or those refused since the last message are
@@ -229,11 +340,11 @@ static enum cmd_result take_rcpt(struct session *s, struct slice arg, struct rec
     }
     id = reply_of_parse(smtp_parse_rcpt(arg, &s->offer, t->env.smtputf8, &t->arena, rcpt));
     if (id != REPLY_OK) {
-        return refuse(s, NULL, arg, id);
+        return refuse_command(s, NULL, arg, id);
     }
     id = judge_here(s, rcpt);
     if (id != REPLY_RCPT_OK) {
-        return refuse(s, rcpt, arg, id);
+        return refuse_command(s, rcpt, arg, id);
     }
     if (already_accepted(t, rcpt)) {
         return session_say(s, REPLY_RCPT_OK);
@@ -268,5 +379,10 @@ enum cmd_result cmd_rcpt(struct session *s, struct slice arg)
     if (said == CMD_REPLIED && rcpt == NULL) { /* repeated, or refused: it leaves nothing behind */
         arena_rewind(&t->arena, &mark);
     }
-    return rcpt != NULL ? session_judge_rcpt(s, rcpt) : said;
+    if (rcpt == NULL) {
+        return said;
+    }
+    t->asking = rcpt;
+    session_policy_rcpt(s, rcpt, on_decision);
+    return CMD_WAITING;
 }

@@ -16,8 +16,12 @@
 #include "proxy/upstream/relay.h"
 #include "proxy/spool.h"
 
-struct held_verdict; /* session_policy.c */
+struct verdict; /* policy/policy.h */
 struct session;
+struct decision;
+
+/* Acts on a decision about what is being asked: a recipient, or the message (session.h). */
+typedef void (*session_act)(struct session *s, const struct decision *d);
 
 #define TXN_ARENA_MAX (1u << 20) /* envelope and header section work: 200 recipients with DSN parameters fit ten times */
 
@@ -49,9 +53,10 @@ struct txn {
     const struct config_upstream *divert;   /* the message goes there instead; NULL: no */
     bool                          bypass;   /* the message rules are not asked */
     bool                          close_after; /* a rule dropped a later recipient: close behind this transaction */
-    struct recipient             *asking;   /* the recipient whose answer is awaited */
+    struct recipient             *asking;   /* the recipient whose verdict or answer is awaited */
     struct timer                  tarpit;   /* a verdict is held back */
-    struct held_verdict          *held;     /* in the arena */
+    struct verdict               *held;     /* by it; in the arena */
+    session_act                   act;      /* on the decision that is awaited */
     size_t                        rcpt_room;
     unsigned                      number;   /* of the message in its session, from 1 */
     unsigned                      refused;  /* recipients */
