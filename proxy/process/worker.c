@@ -58,17 +58,6 @@ static struct process *process_of(struct worker *w)
     return container_of(w, struct process, w);
 }
 
-/* Calls f for every session; f may close it. */
-static void each_session(struct worker *w, void (*f)(struct session *s))
-{
-    struct list_node *n, *tmp;
-
-    LIST_EACH(&w->sessions, n, tmp)
-    {
-        f(container_of(n, struct session, link));
-    }
-}
-
 static void measure_load(struct worker *w)
 {
     const struct config_limits *lim = &w->conf->limits;
@@ -79,7 +68,7 @@ static void measure_load(struct worker *w)
         limits_short(w, M_MEMORY_HELD, lim->memory) || limits_short(w, M_SPOOL_USED, lim->spool);
     gauge_set(M_STRESS, w->stress || w->spool_stress ? 1 : 0);
     if ((w->stress && !stress) || (w->spool_stress && !spool_stress)) {
-        each_session(w, session_rearm); /* those that are silent already have the long time-out */
+        session_each(w, session_rearm); /* those that are silent already have the long time-out */
     }
 }
 
@@ -134,7 +123,7 @@ static void on_drain_deadline(void *arg)
 
     log_msg(LOG_LEVEL_WARN, "drain_timeout",
             "%zu sessions are ended; those that wait for a final reply go on", w->session_count);
-    each_session(w, session_expire);
+    session_each(w, session_expire);
 }
 
 static void drain(struct process *p)
@@ -154,7 +143,7 @@ static void drain(struct process *p)
         timer_start(&w->drain_deadline, w->conf->server.drain_timeout_ms);
     timer_start(&w->tick, TICK_DRAINING_MS);
     upstreams_drain(w->upstreams);
-    each_session(w, session_drain);
+    session_each(w, session_drain);
 }
 
 static void on_signal(unsigned ready, void *arg)
@@ -285,7 +274,7 @@ int worker_main(const struct worker_task *task)
     list_init(&w->handshakes);
     list_init(&w->announced);
     networks_init(&w->networks);
-    slab_init(&w->session_slab, "session", sizeof(struct session), SESSIONS_KEPT);
+    session_slab_init(&w->session_slab, SESSIONS_KEPT);
     p->signal_fd = open_signals();
     if (sandbox_enter(conf, SECCOMP_WORKER) != SANDBOX_OK) {
         log_msg(LOG_LEVEL_ERROR, "sandbox", "Privileges cannot be dropped to the user \"%s\"",

@@ -20,6 +20,7 @@
 #include "proxy/session/announced.h"
 #include "proxy/session/limits.h"
 #include "proxy/session/session.h"
+#include "smtp/smtp_reply.h"
 
 #define ACCEPT_A_TURN 16
 #define ALONE_TURNS 16

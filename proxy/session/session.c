@@ -6,7 +6,7 @@
  * stream's bounded buffer, so pipelining needs no code of its own and an early talker is a non-empty buffer
  * in BANNER.  Next file: session_cmds.c.
  */
-#include "proxy/session/session.h"
+#include "proxy/session/session_priv.h"
 
 #include "policy/policy.h"
 #include "proxy/session/limits.h"
@@ -554,6 +554,21 @@ static const struct stream_events client_events = {
 };
 
 /* ---- life ---- */
+
+void session_slab_init(struct slab *slab, size_t kept)
+{
+    slab_init(slab, "session", sizeof(struct session), kept);
+}
+
+void session_each(struct worker *w, void (*f)(struct session *s))
+{
+    struct list_node *n, *tmp;
+
+    LIST_EACH(&w->sessions, n, tmp)
+    {
+        f(container_of(n, struct session, link));
+    }
+}
 
 /* May it name the client?  Asked of the address that holds now: behind PROXY that is the announced one. */
 static bool is_trusted(const struct config_listener *lc, const struct addr *peer)

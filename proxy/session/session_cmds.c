@@ -7,7 +7,7 @@
  * RFC 5321 4.1, 2920 (pipelining), 3207 (STARTTLS), 1869/5321 4.1.1.1 (EHLO).
  */
 #include "policy/policy.h"
-#include "proxy/session/session.h"
+#include "proxy/session/session_priv.h"
 #include "smtp/xclient.h"
 
 #define IDLE_COMMANDS_MAX 100 /* NOOP, RSET, VRFY, EHLO between two messages (CMD-24) */

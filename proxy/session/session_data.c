@@ -16,7 +16,7 @@
  * consumed; a chunk whose length is not known closes the connection (BDT-13).
  */
 #include "policy/policy.h"
-#include "proxy/session/session.h"
+#include "proxy/session/session_priv.h"
 #include "smtp/header.h"
 
 #define PACE_OCTETS 16384 /* in each limits.stress.command_timeout, while room for messages is short */

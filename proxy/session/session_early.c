@@ -10,7 +10,7 @@
  */
 #include "policy/policy.h"
 #include "policy/verdict_reply.h"
-#include "proxy/session/session.h"
+#include "proxy/session/session_priv.h"
 
 static void on_banner_verdict(void *arg, const struct verdict *v)
 {

@@ -7,7 +7,7 @@
  * same address always gives (state.hash_key); words with an address in the text of a reply are masked unless it is full.
  */
 #include "policy/policy.h"
-#include "proxy/session/session.h"
+#include "proxy/session/session_priv.h"
 #include "smtp/field.h"
 
 #define RCPTS_LOGGED 20 /* of one message; the count is always there */

@@ -13,7 +13,7 @@
 #include "policy/policy.h"
 #include "policy/verdict_reply.h"
 #include "proxy/session/limits.h"
-#include "proxy/session/session.h"
+#include "proxy/session/session_priv.h"
 
 /* ---- decisions ---- */
 

@@ -15,7 +15,7 @@
  * RFC        5321 4.1.1.2, 4.1.1.3
  */
 #include "policy/policy.h"
-#include "proxy/session/session.h"
+#include "proxy/session/session_priv.h"
 #include "smtp/recipient.h"
 
 #define DROPPED_MAX 1000 /* commands in the buffer that still get their answer behind a drop */

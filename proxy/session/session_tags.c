@@ -5,7 +5,7 @@
  * header.c.  Every value is ours or reduced by field_put.
  */
 #include "policy/policy.h"
-#include "proxy/session/session.h"
+#include "proxy/session/session_priv.h"
 #include "smtp/field.h"
 #include "smtp/header.h"
 

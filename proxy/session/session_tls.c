@@ -18,7 +18,7 @@
  *            client may shake hands is bounded by limits.connection_rate, since a session does it once.
  */
 #include "policy/policy.h"
-#include "proxy/session/session.h"
+#include "proxy/session/session_priv.h"
 #include "tls/tls.h"
 
 #define HANDSHAKES_MAX 1024

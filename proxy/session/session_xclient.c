@@ -9,7 +9,7 @@
  * RFC: none; Postfix XCLIENT_README.
  */
 #include "proxy/session/limits.h"
-#include "proxy/session/session.h"
+#include "proxy/session/session_priv.h"
 #include "smtp/xclient.h"
 
 static const enum reply_id refusals[] = {

@@ -4,7 +4,7 @@
 #include "proxy/session/txn.h"
 
 #include "policy/policy.h"
-#include "proxy/session/session.h"
+#include "proxy/session/session_priv.h"
 
 struct txn *txn_new(struct session *s)
 {

@@ -428,12 +428,7 @@ static void upstream_step(struct play *p, struct slice word, struct slice rest)
 
 static void each_session(struct world *wd, void (*f)(struct session *s))
 {
-    struct list_node *n, *tmp;
-
-    LIST_EACH(&wd->w.sessions, n, tmp)
-    {
-        f(container_of(n, struct session, link));
-    }
+    session_each(&wd->w, f);
     world_step(wd);
 }
 

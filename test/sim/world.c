@@ -125,7 +125,7 @@ void world_start(struct world *wd, struct config *conf)
     wd->w.state = shared;
     list_init(&wd->w.sessions);
     networks_init(&wd->w.networks);
-    slab_init(&wd->w.session_slab, "session", sizeof(struct session), 16);
+    session_slab_init(&wd->w.session_slab, 16);
     wd->w.upstreams = upstreams_new(wd->w.loop, shared, wd->conf);
     teach_keywords(wd);
     wd->w.resolver = resolver_new(wd->w.loop, &(struct dns_settings){ .attempts = 1 });

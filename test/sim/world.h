@@ -8,7 +8,7 @@
 #ifndef TEST_SIM_WORLD_H
 #define TEST_SIM_WORLD_H
 
-#include "proxy/session/session.h"
+#include "proxy/session/session_priv.h"
 #include "test/sim/sim.h"
 
 #define WORLD_UPSTREAMS 64
