@@ -21,6 +21,7 @@
 #include "core/loop.h"
 #include "dns/dns.h"
 #include "policy/facts.h"
+#include "state/memory.h"
 #include "state/state.h"
 
 struct policy;        /* compiled, immutable */

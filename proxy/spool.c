@@ -31,6 +31,7 @@
 #include <sys/uio.h>
 
 #include "core/metrics.h"
+#include "state/slots.h"
 #include "state/state.h"
 
 #define FIRST_STEP 4096u

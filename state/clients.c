@@ -18,6 +18,7 @@
 #include <sys/mman.h>
 
 #include "core/table.h"
+#include "state/clients.h"
 
 struct place { /* of one client in the table */
     struct client key;

@@ -4,6 +4,7 @@
  * A small table of its own kind: sets of eight, a lock a shard, the entry that ends first gives way.  A hash
  * that could not be stored or found means one delivery more, never one less.
  */
+#include "state/duplicates.h"
 #include "state/shared.h"
 
 static struct duplicate *lock_set(struct state *s, const uint8_t hash[32], struct shard_lock **lock)

@@ -14,6 +14,7 @@
 #include "state/shared.h"
 
 #include "core/table.h"
+#include "state/handshakes.h"
 
 #define FAILURES_MAX 2u
 #define LASTS_S 3600u

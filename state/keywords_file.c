@@ -11,6 +11,8 @@
  *         skip every line that is not exactly as above, and never log its content.
  * Limits  STATE_UPSTREAM_SERVERS addresses of an upstream, the oldest gives way; KEEP_S after the last EHLO.
  */
+#include "core/loop.h"
+#include "state/servers.h"
 #include "state/shared.h"
 
 #include <errno.h>

@@ -7,7 +7,9 @@
  * Facts     There are two copies.  The supervisor fills the one that is not in use and then increments the version.
  *           A reader copies the current one and repeats the copy if the version changed meanwhile.
  */
+#include "state/facts.h"
 #include "state/shared.h"
+#include "state/slots.h"
 
 #define READ_TRIES 8
 

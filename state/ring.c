@@ -16,6 +16,7 @@
  * Hostile   The reader bounds the head and each length, and replaces control octets in a line.  So a compromised
  *           worker can lie in its own lines, but it cannot add lines or send escapes to a terminal.
  */
+#include "state/log_ring.h"
 #include "state/shared.h"
 
 #define RING_MASK (RING_SIZE - 1)

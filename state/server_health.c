@@ -4,6 +4,7 @@
  * Records are found, filled and freed in servers.c.  Each datum is one atomic word, moved by compare and swap
  * where two processes may move it; numbers of servers are checked, and nothing read here is used as an index.
  */
+#include "state/servers.h"
 #include "state/shared.h"
 
 #include <stddef.h>

@@ -23,6 +23,7 @@
 #include "state/shared.h"
 
 #include "core/table.h"
+#include "state/servers.h"
 
 enum { /* server_place.key */
        PLACE_FREE = 0,

@@ -21,6 +21,10 @@
 
 #include <stdatomic.h>
 
+#include "state/duplicates.h"
+#include "state/facts.h"
+#include "state/servers.h"
+#include "state/slots.h"
 #include "state/state.h"
 
 #define STATE_MAGIC 0x676c6163u /* "glac" */

@@ -7,6 +7,7 @@
  *
  * Hostile   Slots hold only numbers.  A process that forges its own can make sums wrong and nothing else.
  */
+#include "state/slots.h"
 #include "state/shared.h"
 
 /* Gauges of which the largest one, not the sum, is what people want to see. */

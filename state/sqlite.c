@@ -20,6 +20,7 @@
 #include <stdatomic.h>
 #include <sys/stat.h>
 
+#include "state/servers.h"
 #include "state/tables.h"
 
 #define EVERY_S 60

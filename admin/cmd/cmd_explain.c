@@ -13,6 +13,7 @@
 
 #include "admin/admin.h"
 #include "admin/cmd/explain.h"
+#include "state/memory.h"
 
 #define OUTPUT_MAX ((size_t)4 << 20)
 #define TEXT_MAX 65536

@@ -16,6 +16,7 @@
 #include "dns/dns.h"
 #include "policy/policy.h"
 #include "smtp/envelope.h"
+#include "state/memory.h"
 
 struct explain_request { /* the command line */
     const char *ip, *helo, *from, *rcpt, *rdns, *path;

@@ -12,6 +12,7 @@
 #include <errno.h>
 
 #include "admin/cmd/explain.h"
+#include "state/memory.h"
 
 #define ANSWER_MAX (1u << 20)
 

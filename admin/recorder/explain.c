@@ -7,6 +7,8 @@
 
 #include "admin/recorder/commands.h"
 #include "policy/policy.h"
+#include "state/clients.h"
+#include "state/memory.h"
 
 const char *const explain_memory_words[] = { [MEMORY_SEEN] = "seen",
                                              [MEMORY_STANDING] = "standing",

@@ -3,6 +3,8 @@
  */
 #include "admin/recorder/health.h"
 
+#include "state/slots.h"
+
 #define FRESH_MS 10000
 
 struct workers_seen health_workers(const struct state *st, uint64_t now_ms)

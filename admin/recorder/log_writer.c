@@ -18,6 +18,7 @@
 #include <sys/stat.h>
 
 #include "admin/recorder/log_syslog.h"
+#include "state/log_ring.h"
 
 #define BATCH_BYTES (64 * 1024)
 #define POLL_MS 500

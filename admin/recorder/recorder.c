@@ -26,6 +26,7 @@
 #include "admin/recorder/server_status.h"
 #include "core/loop.h"
 #include "policy/policy.h"
+#include "state/slots.h"
 
 #define TURN_MS 1000
 #define STOP_MS 3000

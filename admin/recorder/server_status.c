@@ -10,6 +10,7 @@
 #include "admin/recorder/server_status.h"
 
 #include "core/loop.h"
+#include "state/servers.h"
 
 #define TEXT_SHOWN 300
 

@@ -10,6 +10,8 @@
 #include "admin/recorder/troubles.h"
 #include "core/loop.h"
 #include "dns/dns.h"
+#include "state/facts.h"
+#include "state/slots.h"
 
 #define ERROR_SHOWN 1000u
 #define FIRST_LINE_MAX 8 /* problems in the first line */

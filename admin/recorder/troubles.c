@@ -12,6 +12,8 @@
 #include "core/loop.h"
 #include "dns/dns.h"
 #include "policy/policy.h"
+#include "state/facts.h"
+#include "state/slots.h"
 
 #define SUPERVISOR_SLOT 0
 #define SUPERVISOR_FRESH_MS 10000

@@ -11,6 +11,7 @@
 #include "core/metrics.h"
 #include "policy/judge/engine.h"
 #include "policy/rules/match.h"
+#include "state/clients.h"
 
 struct slice facts_copy(struct judge *j, enum fact_scope scope, struct slice s)
 {

@@ -7,6 +7,8 @@
  */
 #include "policy/judge/engine.h"
 
+#include "state/rule_counts.h"
+
 static const char fallback[] = "default";
 
 /* Places in policy_worker.rule_count: the envelope block, the message block, the default. */

@@ -35,8 +35,10 @@
 #ifndef POLICY_LISTS_GUARD_H
 #define POLICY_LISTS_GUARD_H
 
+#include "core/log.h"
+#include "core/metrics.h"
 #include "policy/lists/reputation.h"
-#include "state/state.h"
+#include "state/memory.h"
 
 #define GUARD_CANARIES_MAX 16
 

@@ -15,7 +15,7 @@
 #include "core/crypto.h"
 #include "core/metrics.h"
 #include "policy/lists/guard_canary.h"
-#include "state/state.h"
+#include "state/memory.h"
 
 #define TICK_MS 1000
 #define CANARIES_ASKED 16

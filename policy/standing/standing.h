@@ -9,7 +9,8 @@
 #define POLICY_STANDING_STANDING_H
 
 #include "core/arena.h"
-#include "state/state.h"
+#include "core/metrics.h"
+#include "state/memory.h"
 
 struct known_good_settings { /* known_good; 0 messages: off, nobody is */
     unsigned messages, days;

@@ -23,6 +23,7 @@
 #include "admin/admin.h"
 #include "dns/dns.h"
 #include "proxy/process/supervisor_parts.h"
+#include "state/slots.h"
 #include "tls/tls.h"
 
 #define TICK_MS 1000

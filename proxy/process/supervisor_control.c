@@ -14,6 +14,8 @@
 #include <sys/socket.h>
 
 #include "proxy/process/supervisor_parts.h"
+#include "state/facts.h"
+#include "state/slots.h"
 
 #define CLIENT_MS 5000
 #define RELOAD_MS 60000

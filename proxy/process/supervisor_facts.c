@@ -5,6 +5,7 @@
  * unprivileged processes.
  */
 #include "proxy/process/supervisor_parts.h"
+#include "state/facts.h"
 
 #define HOUR_MS (60 * 60 * 1000)
 

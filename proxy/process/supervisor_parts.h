@@ -26,6 +26,7 @@
 #include "proxy/process/sandbox.h"
 #include "proxy/process/supervisor.h"
 #include "proxy/worker.h"
+#include "state/facts.h"
 #include "state/state.h"
 
 #define GENERATIONS 4 /* one starting, one current, two draining */

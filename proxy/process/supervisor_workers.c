@@ -21,6 +21,9 @@
 #include "proxy/process/canary.h"
 #include "proxy/process/supervisor_parts.h"
 #include "proxy/upstream/pool.h"
+#include "state/log_ring.h"
+#include "state/servers.h"
+#include "state/slots.h"
 
 #define HEARTBEAT_MAX_MS 30000
 #define START_MAX_MS 30000

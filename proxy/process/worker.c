@@ -27,6 +27,7 @@
 #include "proxy/session/session.h"
 #include "proxy/upstream/pool.h"
 #include "proxy/upstream/upstream_names.h"
+#include "state/slots.h"
 #include "tls/tls.h"
 
 #define TICK_MS 1000

@@ -12,6 +12,8 @@
 
 #include "core/stream.h"
 #include "policy/policy.h"
+#include "state/clients.h"
+#include "state/slots.h"
 
 #define RESERVED_DESCRIPTORS 128
 #define NAME_ADDRESSES 4 /* of an upstream server that is a name, before it is looked up */

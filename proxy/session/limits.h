@@ -8,6 +8,7 @@
 #define PROXY_SESSION_LIMITS_H
 
 #include "proxy/worker.h"
+#include "state/clients.h"
 
 struct limits_admission {
     enum admit result;

@@ -21,6 +21,7 @@
 #include "proxy/session/limits.h"
 #include "proxy/session/session.h"
 #include "smtp/smtp_reply.h"
+#include "state/clients.h"
 
 #define ACCEPT_A_TURN 16
 #define ALONE_TURNS 16

@@ -11,6 +11,7 @@
 #include "policy/policy.h"
 #include "proxy/session/limits.h"
 #include "smtp/line.h"
+#include "state/clients.h"
 
 #define REPLIES_MAX 16384        /* unread replies: above, no line is taken (LIM-07) */
 #define LINES_A_TURN 64          /* then other sessions get their turn (L13) */

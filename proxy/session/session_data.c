@@ -18,6 +18,7 @@
 #include "policy/policy.h"
 #include "proxy/session/session_priv.h"
 #include "smtp/header.h"
+#include "state/duplicates.h"
 
 #define PACE_OCTETS 16384 /* in each limits.stress.command_timeout, while room for messages is short */
 #define OWN_HOPS_MAX 5    /* our own Received lines that make a loop (RCV-07) */

@@ -17,6 +17,7 @@
 #include "policy/policy.h"
 #include "proxy/session/session_priv.h"
 #include "smtp/recipient.h"
+#include "state/clients.h"
 
 #define DROPPED_MAX 1000 /* commands in the buffer that still get their answer behind a drop */
 #define ASKED_TIMES 50U /* RCPT commands between two messages, in times of what may be accepted and refused */

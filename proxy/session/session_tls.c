@@ -19,6 +19,7 @@
  */
 #include "policy/policy.h"
 #include "proxy/session/session_priv.h"
+#include "state/handshakes.h"
 #include "tls/tls.h"
 
 #define HANDSHAKES_MAX 1024

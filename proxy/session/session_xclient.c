@@ -11,6 +11,7 @@
 #include "proxy/session/limits.h"
 #include "proxy/session/session_priv.h"
 #include "smtp/xclient.h"
+#include "state/clients.h"
 
 static const enum reply_id refusals[] = {
     [ADMIT_PER_CLIENT] = REPLY_CLIENT_CONNECTIONS,

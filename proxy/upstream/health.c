@@ -9,6 +9,7 @@
  * that never answered has no vote; if none ever answered, none of these keywords is offered (CAP-09, CAP-10).
  */
 #include "proxy/upstream/upstream.h"
+#include "state/servers.h"
 
 #define LEARN_MS 300000U     /* health off: keywords again */
 #define RETRY_FIRST_MS 1000U /* while nothing is known; doubles */

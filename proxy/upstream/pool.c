@@ -13,6 +13,7 @@
 
 #include "proxy/upstream/unknown.h"
 #include "proxy/upstream/upstream.h"
+#include "state/servers.h"
 #include "tls/tls.h"
 
 #define WAIT_POLL_MS 50U

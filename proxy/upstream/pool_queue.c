@@ -19,6 +19,7 @@
  */
 #include "proxy/upstream/pool.h"
 #include "proxy/upstream/upstream.h"
+#include "state/servers.h"
 
 #define CLIENT_ENVELOPES 2U
 #define GOOD_TURNS 3U

@@ -20,6 +20,7 @@
 #include "proxy/upstream/pool.h"
 
 #include "proxy/upstream/upstream.h"
+#include "state/servers.h"
 #include "tls/tls.h"
 
 #define REFILL_MS 1000

@@ -18,6 +18,7 @@
 #include "proxy/upstream/relay_map.h"
 #include "proxy/upstream/unknown.h"
 #include "proxy/upstream/upstream.h"
+#include "state/servers.h"
 
 #define SIZE_ALLOWANCE 4096U /* what we add to a message of which only the declared size is known */
 #define TURN_RCPTS 20U       /* asked in one turn while others wait for the connection */

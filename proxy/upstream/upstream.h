@@ -31,6 +31,7 @@
 #include "proxy/upstream/pool.h"
 #include "proxy/upstream/relay.h"
 #include "proxy/upstream/upstream_identity.h"
+#include "state/servers.h"
 
 enum up_state {
     UP_CONNECT = 0,

@@ -5,6 +5,7 @@
  * this connection's EHLO offered it (CAP-02 to CAP-04, SIZ-06).  RFC: 5321 4.1.1, 1870, 3461, 6152, 6531.
  */
 #include "proxy/upstream/upstream.h"
+#include "state/servers.h"
 
 static void put_path(struct buf *out, const char *command, struct slice address)
 {

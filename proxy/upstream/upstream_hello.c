@@ -17,6 +17,7 @@
 #include "proxy/upstream/upstream.h"
 
 #include "smtp/proxy_put.h"
+#include "state/servers.h"
 #include "tls/tls.h"
 
 #define HANDSHAKE_MS 60000U

@@ -18,6 +18,7 @@
 #include <unistd.h>
 
 #include "core/metrics.h"
+#include "state/memory.h"
 #include "state/tables.h"
 
 #define KEYS 100000u

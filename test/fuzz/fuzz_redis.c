@@ -9,6 +9,7 @@
 #include <sys/socket.h>
 #include <sys/un.h>
 
+#include "state/memory.h"
 #include "state/memory_priv.h"
 #include "state/state.h"
 

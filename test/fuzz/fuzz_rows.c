@@ -8,6 +8,7 @@
 #include <dirent.h>
 #include <sqlite3.h>
 
+#include "state/memory.h"
 #include "state/state.h"
 #include "state/tables.h"
 

@@ -8,6 +8,8 @@
 #include "core/utf8.h"
 #include "policy/policy.h"
 #include "proxy/upstream/pool.h"
+#include "state/servers.h"
+#include "state/slots.h"
 #include "test/sim/fake_dns.h"
 
 #define STEPS_MAX 10000

@@ -11,6 +11,7 @@
 
 #include "admin/admin.h"
 #include "admin/cmd/explain.h"
+#include "state/memory.h"
 
 static const char yaml[] = "server: {hostname: mx1.example.com, state_dir: /tmp, user: root}\n"
                            "upstreams: {u: {servers: [\"192.0.2.9:25\"]}}\ndomains: {example.com: u}\n"

@@ -16,6 +16,8 @@
 
 #include "admin/recorder/log_writer.h"
 #include "core/metrics.h"
+#include "state/log_ring.h"
+#include "state/slots.h"
 
 struct desk {
     struct state *st;

@@ -15,6 +15,7 @@
 
 #include "admin/admin.h"
 #include "admin/recorder/query.h"
+#include "state/slots.h"
 
 #define NOW UINT64_C(1000000)
 

@@ -25,6 +25,7 @@
 #include "core/table.h"
 #include "policy/lists/guard_canary.h"
 #include "policy/standing/standing.h"
+#include "state/memory.h"
 #include "state/tables.h"
 #include "test/unit/policy/guard_settings.h"
 

@@ -8,6 +8,7 @@
 #include <cmocka.h>
 
 #include "policy/lists/guard_canary.h"
+#include "state/memory.h"
 #include "test/unit/policy/guard_settings.h"
 
 #define NOW ((int64_t)1700000000)

@@ -3,6 +3,7 @@
 #include "test/unit/policy/judge_world.h"
 
 #include "policy/judge/engine.h"
+#include "state/memory.h"
 #include "state/tables.h"
 
 #define DAY_MS ((uint64_t)86400000)

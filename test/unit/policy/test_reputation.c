@@ -5,6 +5,7 @@
 #include "test/unit/policy/judge_world.h"
 
 #include "policy/judge/engine.h"
+#include "state/memory.h"
 #include "state/tables.h"
 
 #define DBL                                                                                                  \

@@ -6,6 +6,7 @@
 #include <cmocka.h>
 
 #include "policy/standing/standing.h"
+#include "state/memory.h"
 #include "state/tables.h"
 
 #define DAY 86400

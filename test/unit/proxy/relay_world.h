@@ -15,6 +15,8 @@
 
 #include "proxy/upstream/pool.h"
 #include "proxy/upstream/relay.h"
+#include "state/servers.h"
+#include "state/slots.h"
 #include "test/unit/jump_clock.h"
 #include "test/unit/proxy/fake_smtp.h"
 

@@ -4,6 +4,8 @@
  */
 #include "core/timers.h"
 #include "proxy/upstream/upstream.h"
+#include "state/servers.h"
+#include "state/slots.h"
 #include "test/unit/proxy/relay_world.h"
 
 #define SAY(event, reply)                                                                                    \

@@ -2,6 +2,7 @@
  * test_relay.c - relay, pool and upstream against fake servers: what the client is told, row by row (protocol
  * 1.10, 1.11), and what the servers see.  Leases, waiting and health are in test_pool.c.
  */
+#include "state/servers.h"
 #include "test/unit/proxy/relay_world.h"
 
 /* ---- the plain case ---- */

@@ -7,6 +7,7 @@
  */
 #include <sys/wait.h>
 
+#include "state/slots.h"
 #include "test/unit/proxy/relay_world.h"
 
 #define ACTORS 24

@@ -6,6 +6,7 @@
 #include "admin/recorder/server_status.h"
 #include "proxy/upstream/upstream.h"
 #include "proxy/upstream/upstream_names.h"
+#include "state/servers.h"
 #include "state/shared.h"
 #include "test/sim/fake_dns.h"
 #include "test/unit/proxy/relay_world.h"

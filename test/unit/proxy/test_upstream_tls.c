@@ -2,6 +2,7 @@
  * test_upstream_tls.c - TLS towards upstream servers (UTL-01 to UTL-08): who is spoken to how, what never
  * goes in clear, and what comes of servers that offer, refuse, inject or break it.
  */
+#include "state/servers.h"
 #include "test/unit/proxy/certificate.h"
 #include "test/unit/proxy/relay_world.h"
 

@@ -8,6 +8,7 @@
 #include <sys/prctl.h>
 #include <sys/wait.h>
 
+#include "state/slots.h"
 #include "state/state.h"
 
 typedef void (*busy_work)(struct state *s, unsigned round);

@@ -8,7 +8,9 @@
 
 #include <sys/mman.h>
 
+#include "state/clients.h"
 #include "state/shared.h"
+#include "state/slots.h"
 #include "test/unit/state/kill_midway.h"
 
 static struct state *state_of_one(void)

@@ -6,6 +6,7 @@
 #include <cmocka.h>
 
 #include "core/crypto.h"
+#include "state/duplicates.h"
 #include "test/unit/state/kill_midway.h"
 
 static void hash_of(unsigned n, uint8_t out[32])

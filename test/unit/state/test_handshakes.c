@@ -5,6 +5,7 @@
 
 #include <cmocka.h>
 
+#include "state/handshakes.h"
 #include "state/shared.h"
 
 #define HOUR_MS UINT64_C(3600000)

@@ -14,6 +14,15 @@
 #include <sys/mman.h>
 
 #include "core/crypto.h"
+#include "state/clients.h"
+#include "state/duplicates.h"
+#include "state/facts.h"
+#include "state/handshakes.h"
+#include "state/log_ring.h"
+#include "state/memory.h"
+#include "state/rule_counts.h"
+#include "state/servers.h"
+#include "state/slots.h"
 #include "state/tables.h"
 #include "test/unit/state/kill_midway.h"
 

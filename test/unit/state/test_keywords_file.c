@@ -13,6 +13,8 @@
 #include <sys/stat.h>
 
 #include "core/loop.h"
+#include "state/servers.h"
+#include "state/slots.h"
 #include "state/state.h"
 
 static char dir[] = "/tmp/glacis-keywords-XXXXXX";

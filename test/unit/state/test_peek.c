@@ -9,6 +9,7 @@
 #include <cmocka.h>
 
 #include "core/crypto.h"
+#include "state/memory.h"
 #include "state/tables.h"
 
 #define NOW INT64_C(1790000000)

@@ -15,6 +15,7 @@
 #include <hiredis/hiredis.h>
 
 #include "core/crypto.h"
+#include "state/memory.h"
 #include "state/state.h"
 
 #define DAY 86400

@@ -7,6 +7,8 @@
 
 #include <poll.h>
 
+#include "state/log_ring.h"
+#include "state/slots.h"
 #include "test/unit/state/kill_midway.h"
 
 static struct state *state_of_one(void)

@@ -6,6 +6,7 @@
 #include <cmocka.h>
 
 #include "core/buf.h"
+#include "state/rule_counts.h"
 #include "state/state.h"
 
 static void each_name_has_one_record(void **st)

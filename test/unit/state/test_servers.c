@@ -9,7 +9,9 @@
 #include <poll.h>
 #include <stdio.h>
 
+#include "state/servers.h"
 #include "state/shared.h"
+#include "state/slots.h"
 #include "test/unit/state/kill_midway.h"
 
 static struct state *state_of_one(void)

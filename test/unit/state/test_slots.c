@@ -5,6 +5,7 @@
 
 #include <cmocka.h>
 
+#include "state/slots.h"
 #include "test/unit/state/kill_midway.h"
 
 static void count_and_work(struct state *s, unsigned round)

@@ -10,6 +10,8 @@
 
 #include <cmocka.h>
 
+#include "state/memory.h"
+#include "state/slots.h"
 #include "state/tables.h"
 
 #define DAY 86400

@@ -8,6 +8,8 @@
 #include <sys/mman.h>
 
 #include "core/crypto.h"
+#include "state/memory.h"
+#include "state/slots.h"
 #include "state/tables.h"
 #include "test/unit/state/kill_midway.h"
 
