@@ -8,7 +8,8 @@
 #define JSON_TEXT_MAX 4096
 
 const struct fact_info fact_table[FACT_COUNT] = {
-#define X(id, name, type, stage, scope, words) [FACT_ID_##id] = { name, type, stage, scope, words },
+#define X(id, name, type, stage, scope, traits, words)                                                       \
+    [FACT_ID_##id] = { name, type, stage, scope, traits, words },
     FACT_LIST(X)
 #undef X
 };
@@ -49,19 +50,15 @@ struct slice fact_word(enum fact_id id, unsigned index)
 
 unsigned fact_temperror(enum fact_id id)
 {
-    /* one more than the index; a unit test compares this with the words of the table */
-    static const uint8_t at[FACT_COUNT] = {
-        [FACT_ID_CLIENT_IPREV] = 4, [FACT_ID_HELO_RESOLVES] = 4, [FACT_ID_SENDER_RESOLVES] = 4,
-        [FACT_ID_SPF] = 6,          [FACT_ID_SPF_HELO] = 6,
-    };
+    unsigned at = fact_table[id].traits >> FACT_TEMPERROR_SHIFT;
 
-    return at[id] > 0 ? at[id] - 1u : FACT_NO_WORD;
+    return at > 0 ? at - 1u : FACT_NO_WORD;
 }
 
 void facts_forget(struct facts *f, enum fact_scope scope)
 {
 /* written out for each fact: it is done six times a message, and the scopes are constants here */
-#define X(id, name, type, stage, of, words)                                                                  \
+#define X(id, name, type, stage, of, traits, words)                                                          \
     if ((of) >= scope) {                                                                                     \
         f->v[FACT_ID_##id] = (struct fact_value){ .state = FACT_IDLE };                                      \
     }

@@ -43,23 +43,10 @@ struct answer {
 
 /* ---- one term ---- */
 
-/* Facts that come from the DNS, so that an outage can hide them; those of single lists are, too. */
-static const bool look_ups[FACT_COUNT] = {
-    [FACT_ID_CLIENT_RDNS] = true,       [FACT_ID_CLIENT_IPREV] = true,
-    [FACT_ID_CLIENT_DYNAMIC] = true,    [FACT_ID_REPUTATION_LISTED] = true,
-    [FACT_ID_REPUTATION_SCORE] = true,  [FACT_ID_REPUTATION_LISTS] = true,
-    [FACT_ID_REPUTATION_REASON] = true, [FACT_ID_REPUTATION_MONITORED] = true,
-    [FACT_ID_HELO_RESOLVES] = true,     [FACT_ID_REPUTATION_INCOMPLETE] = true,
-    [FACT_ID_HELO_MATCHES] = true,      [FACT_ID_HELO_IMPERSONATES] = true,
-    [FACT_ID_SENDER_RESOLVES] = true,   [FACT_ID_SPF] = true,
-    [FACT_ID_SPF_HELO] = true,          [FACT_ID_SPF_WEAK] = true,
-    [FACT_ID_SPF_DOMAIN] = true,        [FACT_ID_SPF_MECHANISM] = true,
-    [FACT_ID_SPF_EXPLANATION] = true,   [FACT_ID_REPUTATION_SUBJECT] = true,
-};
-
+/* Can an outage of the DNS hide it?  So it can for a single list. */
 static bool is_lookup(unsigned fact)
 {
-    return fact >= FACT_COUNT || look_ups[fact];
+    return fact >= FACT_COUNT || (fact_table[fact].traits & FROM_DNS) != 0;
 }
 
 static bool is_temperror(unsigned fact, const struct fact_value *v)
@@ -114,18 +101,7 @@ static enum truth match_all(const struct walk *w, const struct cond *c, enum fac
 
 bool rules_fact_is_of_lists(unsigned fact)
 {
-    static const enum fact_id ids[] = {
-        FACT_ID_REPUTATION_LISTED,     FACT_ID_REPUTATION_SCORE,  FACT_ID_REPUTATION_LISTS,
-        FACT_ID_REPUTATION_INCOMPLETE, FACT_ID_REPUTATION_REASON, FACT_ID_REPUTATION_SUBJECT,
-        FACT_ID_ZERO_DAY_LISTED,       FACT_ID_ZERO_DAY_SUSPECT,  FACT_ID_ZERO_DAY_REASONS,
-    };
-
-    for (size_t i = 0; i < ARRAY_LEN(ids); i++) {
-        if (fact == (unsigned)ids[i]) {
-            return true;
-        }
-    }
-    return fact >= FACT_COUNT && fact != RULE_NO_FACT;
+    return fact < FACT_COUNT ? (fact_table[fact].traits & OF_LISTS) != 0 : fact != RULE_NO_FACT;
 }
 
 static bool gives_up(const struct walk *w, unsigned fact)
