@@ -22,43 +22,24 @@
 #define STEPS_MAX 1000 /* evaluations of one turn; each one settles a fact */
 #define PATIENCE_MS 500
 
-enum source engine_source(unsigned fact)
+enum source_id engine_source(const struct policy_worker *pw, unsigned fact)
 {
-    static const enum source sources[FACT_COUNT] = {
-        /* the rest is SOURCE_GIVEN: what the session says */
-        [FACT_ID_CLIENT_RDNS] = SOURCE_RDNS,
-        [FACT_ID_CLIENT_IPREV] = SOURCE_RDNS,
-        [FACT_ID_CLIENT_DYNAMIC] = SOURCE_RDNS,
-        [FACT_ID_REPUTATION_LISTED] = SOURCE_LISTS,
-        [FACT_ID_REPUTATION_SCORE] = SOURCE_LISTS,
-        [FACT_ID_REPUTATION_LISTS] = SOURCE_LISTS,
-        [FACT_ID_REPUTATION_MONITORED] = SOURCE_LISTS,
-        [FACT_ID_REPUTATION_INCOMPLETE] = SOURCE_LISTS,
-        [FACT_ID_REPUTATION_SUBJECT] = SOURCE_LISTS,
-        [FACT_ID_REPUTATION_REASON] = SOURCE_REASON,
-        [FACT_ID_HELO_RESOLVES] = SOURCE_HELO,
-        [FACT_ID_HELO_MATCHES] = SOURCE_MATCHES,
-        [FACT_ID_HELO_IMPERSONATES] = SOURCE_IMPERSONATES,
-        [FACT_ID_SENDER_RESOLVES] = SOURCE_SENDER,
-        [FACT_ID_SPF] = SOURCE_SPF,
-        [FACT_ID_SPF_WEAK] = SOURCE_SPF,
-        [FACT_ID_SPF_DOMAIN] = SOURCE_SPF,
-        [FACT_ID_SPF_MECHANISM] = SOURCE_SPF,
-        [FACT_ID_SPF_EXPLANATION] = SOURCE_SPF,
-        [FACT_ID_SPF_HELO] = SOURCE_SPF_HELO,
-        [FACT_ID_ZERO_DAY_SUSPECT] = SOURCE_ZERO_DAY,
-        [FACT_ID_ZERO_DAY_LISTED] = SOURCE_ZERO_DAY,
-        [FACT_ID_ZERO_DAY_REASONS] = SOURCE_ZERO_DAY,
-        [FACT_ID_CLIENT_CONNECTIONS] = SOURCE_STATE,
-        [FACT_ID_CLIENT_KNOWN_GOOD] = SOURCE_STANDING,
-        [FACT_ID_CLIENT_FIRST_SEEN] = SOURCE_CLIENT,
-        [FACT_ID_CLIENT_RATE] = SOURCE_CLIENT,
-        [FACT_ID_ZERO_DAY_FRESH_DOMAIN] = SOURCE_FRESH,
-        [FACT_ID_ZERO_DAY_FRESH_CLIENT] = SOURCE_FRESH,
+    static const enum source_id sources[FACT_COUNT] = {
+        [FACT_ID_REPUTATION_LISTED] = SOURCE_LISTS,     [FACT_ID_REPUTATION_SCORE] = SOURCE_LISTS,
+        [FACT_ID_REPUTATION_LISTS] = SOURCE_LISTS,      [FACT_ID_REPUTATION_MONITORED] = SOURCE_LISTS,
+        [FACT_ID_REPUTATION_INCOMPLETE] = SOURCE_LISTS, [FACT_ID_REPUTATION_SUBJECT] = SOURCE_LISTS,
+        [FACT_ID_REPUTATION_REASON] = SOURCE_REASON,    [FACT_ID_ZERO_DAY_SUSPECT] = SOURCE_ZERO_DAY,
+        [FACT_ID_ZERO_DAY_LISTED] = SOURCE_ZERO_DAY,    [FACT_ID_ZERO_DAY_REASONS] = SOURCE_ZERO_DAY,
+        [FACT_ID_CLIENT_CONNECTIONS] = SOURCE_STATE,    [FACT_ID_CLIENT_KNOWN_GOOD] = SOURCE_STANDING,
+        [FACT_ID_CLIENT_FIRST_SEEN] = SOURCE_CLIENT,    [FACT_ID_CLIENT_RATE] = SOURCE_CLIENT,
+        [FACT_ID_ZERO_DAY_FRESH_DOMAIN] = SOURCE_FRESH, [FACT_ID_ZERO_DAY_FRESH_CLIENT] = SOURCE_FRESH,
         [FACT_ID_ZERO_DAY_BURST] = SOURCE_FRESH,
     };
 
-    return fact < FACT_COUNT ? sources[fact] : SOURCE_LISTS;
+    if (fact >= FACT_COUNT) {
+        return SOURCE_LISTS;
+    }
+    return sources[fact] != SOURCE_NONE ? sources[fact] : source_of(pw, fact);
 }
 
 /* ---- what the rules can need ---- */
@@ -133,7 +114,7 @@ static void open_memory(struct policy_worker *pw, const struct policy_apart *apa
 static void note_name(struct policy_worker *pw)
 {
     for (unsigned i = 0; i < FACT_COUNT; i++) {
-        enum source source = engine_source(i);
+        enum source_id source = engine_source(pw, i);
         bool standing = source == SOURCE_STANDING || source == SOURCE_ZERO_DAY || source == SOURCE_FRESH;
 
         pw->wants_name =
@@ -161,10 +142,12 @@ static struct policy_worker *new_worker(const struct policy *p, struct loop *loo
         }
     }
     note_lists(pw);
+    sources_prepare(pw);
     open_memory(pw, apart);
     note_name(pw);
     slab_init(&pw->judge_slab, "judge",
-              sizeof(struct judge) + p->reputation.count * sizeof(struct fact_value), JUDGES_KEPT);
+              sizeof(struct judge) + p->reputation.count * sizeof(struct fact_value) + pw->states_size,
+              JUDGES_KEPT);
     slab_init(&pw->run_slab, "run", reputation_run_size(&p->reputation), JUDGES_KEPT);
     return pw;
 }
@@ -227,7 +210,7 @@ static void ask_late(struct judge *j)
 
 void engine_ask(struct judge *j, unsigned fact, bool final)
 {
-    enum source source = engine_source(fact);
+    enum source_id source = engine_source(j->pw, fact);
     const struct fact_value *v = value_of(j, fact);
     bool lists = source == SOURCE_LISTS || source == SOURCE_ZERO_DAY || source == SOURCE_REASON;
 
@@ -237,7 +220,7 @@ void engine_ask(struct judge *j, unsigned fact, bool final)
     if (v->state != FACT_IDLE) {
         return;
     }
-    if (source != SOURCE_GIVEN && source != SOURCE_NEVER) {
+    if (source != SOURCE_NONE) {
         facts_start(j, source);
     }
     if (v->state == FACT_IDLE) { /* nobody makes it */
@@ -248,10 +231,10 @@ void engine_ask(struct judge *j, unsigned fact, bool final)
 void engine_ask_early(struct judge *j, enum fact_stage stage)
 {
     for (unsigned i = 0; i < FACT_COUNT; i++) {
-        enum source source = engine_source(i);
+        enum source_id source = engine_source(j->pw, i);
 
         if (j->pw->used[i] && fact_table[i].stage == stage && j->facts.v[i].state == FACT_IDLE &&
-            source != SOURCE_GIVEN && source != SOURCE_NEVER && source != SOURCE_REASON) {
+            source != SOURCE_NONE && source != SOURCE_REASON) {
             facts_start(j, source);
         }
     }
@@ -331,7 +314,7 @@ static bool needed_no_answer(const struct judge *j)
         rule == NULL ? NULL
                      : j->trace[BLOCK_ENVELOPE][rule - j->pw->policy->rules.block[BLOCK_ENVELOPE].rule].term;
 
-    return rule != NULL && (term == NULL || engine_source(term->fact) == SOURCE_GIVEN);
+    return rule != NULL && (term == NULL || engine_source(j->pw, term->fact) == SOURCE_NONE);
 }
 
 /*
@@ -424,7 +407,7 @@ static bool have(struct judge *j, unsigned fact, bool final)
 
     engine_ask(j, fact, final);
     if (v->state == FACT_PENDING && j->question.expired) {
-        facts_give_up(j, engine_source(fact));
+        facts_give_up(j, engine_source(j->pw, fact));
     }
     if (v->state == FACT_PENDING && !j->question.expired) {
         return false;

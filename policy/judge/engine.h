@@ -17,6 +17,7 @@
 
 #include "core/slab.h"
 #include "policy/checks/check.h"
+#include "policy/judge/source.h"
 #include "policy/lists/guard_run.h"
 #include "policy/rules/policy_priv.h"
 #include "policy/spf/spf_check.h"
@@ -27,28 +28,7 @@
 #define JUDGE_TAGS_MAX 100 /* of a transaction */
 #define JUDGE_TESTS_MAX 2000
 
-/* Who makes a fact. */
-enum source {
-    SOURCE_GIVEN = 0, /* the session said so, or it follows at once */
-    SOURCE_RDNS,
-    SOURCE_HELO,
-    SOURCE_MATCHES,      /* follows from HELO and RDNS */
-    SOURCE_IMPERSONATES, /* follows from MATCHES and SPF_HELO */
-    SOURCE_SPF_HELO,
-    SOURCE_SPF,
-    SOURCE_SENDER,
-    SOURCE_LISTS,
-    SOURCE_REASON,
-    SOURCE_ZERO_DAY, /* follows from LISTS and FRESH */
-    SOURCE_FRESH,    /* the memory: first seen, bursts */
-    SOURCE_CLIENT,   /* the memory: the client's first time and rate */
-    SOURCE_STANDING, /* the memory, once SPF and RDNS are settled */
-    SOURCE_STATE,    /* the shared memory */
-    SOURCE_NEVER,    /* not in this version: unknown */
-    SOURCE_COUNT,
-};
-
-enum source engine_source(unsigned fact);
+enum source_id engine_source(const struct policy_worker *pw, unsigned fact);
 
 struct policy_worker {
     const struct policy *policy;
@@ -65,7 +45,10 @@ struct policy_worker {
     bool any_list;           /* some list is wanted that the file does not have off */
     bool zero_day_lists;     /* some enforcing list has zero_day */
     bool wants_name;         /* some rule asks for the verified name, or for what is remembered under it */
-    struct slab judge_slab;  /* a judge and its lists */
+    uint8_t source_of[FACT_SLOTS]; /* enum source_id */
+    bool ahead[SOURCE_COUNT];      /* see struct source */
+    size_t state_at[SOURCE_COUNT], states_size;
+    struct slab judge_slab;  /* a judge, its lists, the states of its sources */
     struct slab run_slab;    /* of reputation_run_new */
 };
 
@@ -136,26 +119,19 @@ struct judge {
     bool exempt, rdns_given;
     struct facts facts;
     struct fact_value *lists; /* reputation.NAME, as the rules see them; behind the judge */
+    char *states;             /* of the sources; behind the lists */
+    bool derive_again;        /* a source was started: others may follow from it */
     struct arena arena[SCOPE_COUNT];
-    struct origin origin[SOURCE_COUNT];
+    struct origin origin[SOURCE_ALL];
 
     /* checks that are out; NULL: not asked, or answered */
-    struct rdns_check *rdns;
-    struct helo_check *helo;
-    struct sender_check *sender_check;
-    struct spf_check *spf, *spf_helo;
     struct reputation_run *run; /* NULL: no list is worth asking, or the client is exempt */
-    uint64_t spf_started_us, spf_helo_started_us;
 
     /* of the HELO */
     struct slice helo_raw; /* as it came */
-    bool helo_done, helo_is_client, helo_unsure;
-    bool matches_asked, impersonates_asked, names_us;
-    const struct spf_verdict *spf_helo_verdict; /* NULL: not known */
     /* of the transaction */
     struct slice sender; /* as it came */
     bool sender_null;
-    const struct spf_verdict *spf_verdict;
     bool lists_asked, late_asked, reason_asked;
     struct lists_seen lists_seen;
     struct eval_bounds score_bounds; /* of reputation.score */
@@ -198,15 +174,22 @@ struct eval_input engine_input(const struct judge *j, enum fact_stage stage);
 /* ---- engine_facts.c ---- */
 
 void facts_init(struct judge *j);
-void facts_start(struct judge *j, enum source source); /* the check that makes these facts */
+void facts_start(struct judge *j, enum source_id source); /* the check that makes these facts */
 /* The facts of a source could not be had; its check is dropped. */
-void facts_give_up(struct judge *j, enum source source);
+void facts_give_up(struct judge *j, enum source_id source);
 void facts_derive(struct judge *j); /* lists, and what follows from others */
 void facts_drop(struct judge *j, enum fact_scope scope);
-void facts_start_rdns(struct judge *j);
+
+/* ---- sources ---- */
+
+/* XCLIENT gave the client's name, or said that it has none. */
+void source_rdns_given(struct judge *j, struct slice name);
+/* NULL: not asked, or not known. */
+const struct spf_verdict *source_spf_verdict(const struct judge *j, enum spf_identity identity);
 
 /* ---- engine_lists.c ---- */
 
+void lists_hear_name(struct judge *j);
 void lists_start(struct judge *j);  /* asks them, late ones only if late_asked */
 void lists_derive(struct judge *j); /* reputation.*, zero_day.*; nothing if nothing has changed since */
 

@@ -41,7 +41,8 @@ static void derive_list(struct judge *j, size_t i)
     enum list_state state = reputation_list_state(j->run, i, &weight);
     bool off = reputation_mode(j->run, i) == LIST_OFF;
     enum list_ask ask = reputation_ask(j->run, i);
-    bool name_out = j->rdns != NULL && (list->subjects & (1u << SUBJECT_RDNS)) != 0; /* to be asked about */
+    bool name_out = judge_state(j, FACT_ID_CLIENT_RDNS) == FACT_PENDING &&
+                    (list->subjects & (1u << SUBJECT_RDNS)) != 0; /* to be asked about */
     bool awaited = reputation_list_awaited(j->run, i) || (name_out && ask != LIST_BACKGROUND);
 
     *v = (struct fact_value){ .state = FACT_KNOWN, .flag = state == LIST_LISTED };
@@ -221,7 +222,7 @@ static struct lists_seen look(const struct judge *j)
         .asked = j->lists_asked,
         .late_asked = j->late_asked,
         .reason_asked = j->reason_asked,
-        .name_out = j->rdns != NULL,
+        .name_out = judge_state(j, FACT_ID_CLIENT_RDNS) == FACT_PENDING,
         .fresh_domain = j->mem.zero.fresh_domain,
         .fresh_client = j->mem.zero.fresh_client,
         .burst = j->mem.zero.burst,
@@ -241,7 +242,8 @@ static bool seen_already(const struct lists_seen *a, const struct lists_seen *b)
 
 static void derive_all(struct judge *j)
 {
-    struct reputation_open open = { .late = !j->late_asked, .name = j->rdns != NULL };
+    struct reputation_open open = { .late = !j->late_asked,
+                                    .name = judge_state(j, FACT_ID_CLIENT_RDNS) == FACT_PENDING };
     struct reputation_sum sum = { .outlook = OUTLOOK_SETTLED };
 
     if (j->run == NULL) {
@@ -274,8 +276,15 @@ void lists_start(struct judge *j)
     if (j->run == NULL) {
         return;
     }
-    if (reputation_looks_up(j->run, SUBJECT_RDNS) && judge_state(j, FACT_ID_CLIENT_RDNS) == FACT_IDLE) {
-        facts_start_rdns(j);
+    if (reputation_looks_up(j->run, SUBJECT_RDNS)) {
+        source_need(j, FACT_ID_CLIENT_RDNS);
     }
     reputation_want(j->run, RUN_EARLY | RUN_BACKGROUND | (j->late_asked ? RUN_LATE : 0));
+}
+
+void lists_hear_name(struct judge *j)
+{
+    if (j->run != NULL) { /* no name, no question */
+        reputation_set_subject(j->run, SUBJECT_RDNS, source_text(j, FACT_ID_CLIENT_RDNS));
+    }
 }

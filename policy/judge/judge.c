@@ -43,18 +43,6 @@ struct reputation_setup judge_lists_setup(struct judge *j)
     };
 }
 
-static void give_rdns(struct judge *j, struct slice name)
-{
-    struct slice text = facts_lower(j, SCOPE_SESSION, slice_take(name, DNS_NAME_MAX));
-
-    facts_set_word(j, FACT_ID_CLIENT_IPREV, slice_empty(name) ? "permerror" : "pass");
-    fact_set_text(&j->facts, FACT_ID_CLIENT_RDNS, text);
-    fact_set_flag(&j->facts, FACT_ID_CLIENT_DYNAMIC, rdns_is_generic(text, &j->ip));
-    if (j->run != NULL) {
-        reputation_set_subject(j->run, SUBJECT_RDNS, text);
-    }
-}
-
 struct judge *judge_make(struct policy_worker *pw, const struct judge_client *client)
 {
     struct judge *j = slab_alloc(&pw->judge_slab);
@@ -65,6 +53,7 @@ struct judge *judge_make(struct policy_worker *pw, const struct judge_client *cl
     j->local = client->local;
     j->exempt = client->exempt;
     j->lists = (struct fact_value *)(void *)(j + 1);
+    j->states = (char *)(j->lists + pw->policy->reputation.count);
     for (size_t i = 0; i < SCOPE_COUNT; i++) {
         arena_init_counted(&j->arena[i], JUDGE_ARENA_MAX);
     }
@@ -93,7 +82,7 @@ struct judge *judge_new(struct policy_worker *pw, const struct judge_client *cli
         reputation_want(j->run, RUN_BACKGROUND);
     }
     if (j->rdns_given) {
-        give_rdns(j, client->rdns);
+        source_rdns_given(j, client->rdns);
     }
     engine_ask_early(j, STAGE_CONNECT);
     return j;
@@ -154,25 +143,6 @@ void judge_tls(struct judge *j, struct slice version, struct slice cipher, struc
     fact_set_text(f, FACT_ID_TLS_CLIENT_SUBJECT, facts_copy(j, SCOPE_SESSION, slice_take(subject, 1000)));
 }
 
-/* Our own name, or a domain whose mail we take. */
-static bool is_our_name(const struct config *c, struct slice name)
-{
-    return slice_eq_nocase(name, slice_str(c->server.hostname)) || config_route(c, name) != NULL;
-}
-
-/* The address that the client connected to, or one that the file says we listen on. */
-static bool is_our_address(const struct judge *j, const struct addr *ip)
-{
-    static const uint8_t any[sizeof(ip->ip)];
-    const struct config_server_section *s = &j->pw->policy->conf->server;
-    bool ours = addr_same_ip(ip, &j->local);
-
-    for (size_t i = 0; i < s->listen_count && !ours; i++) {
-        ours = addr_same_ip(ip, &s->listen[i].address);
-    }
-    return ours && memcmp(ip->ip, any, sizeof(any)) != 0;
-}
-
 /* As it is looked up and compared: lower-case A-labels, without the final dot that some clients send. */
 static struct slice take_helo(struct judge *j, struct slice said)
 {
@@ -193,21 +163,14 @@ void judge_helo(struct judge *j, struct slice said)
     struct facts *f = &j->facts;
     struct addr literal;
     struct slice name;
-    enum helo_kind kind;
 
     engine_cancel(j);
     facts_drop(j, SCOPE_HELO);
     close_txn(j);
     name = take_helo(j, said);
-    kind = helo_kind(name, &literal);
     fact_set_text(f, FACT_ID_HELO_NAME, name);
-    facts_set_word(j, FACT_ID_HELO_KIND, kinds[kind]);
-    j->names_us = (kind == HELO_FQDN && is_our_name(j->pw->policy->conf, name)) ||
-                  (kind == HELO_LITERAL && is_our_address(j, &literal));
-    if (kind != HELO_FQDN) {
-        facts_set_word(j, FACT_ID_HELO_RESOLVES, "none");
-        fact_set_flag(f, FACT_ID_HELO_MATCHES, kind == HELO_LITERAL && addr_same_ip(&literal, &j->ip));
-    }
+    facts_set_word(j, FACT_ID_HELO_KIND, kinds[helo_kind(name, &literal)]);
+    sources_hear(j, FACT_ID_HELO_NAME);
     if (j->run != NULL) {
         reputation_set_subject(j->run, SUBJECT_HELO, name);
     }

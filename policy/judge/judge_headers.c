@@ -229,9 +229,10 @@ static const struct spf_verdict *spf_of(const struct judge *j)
         [SPF_HELO] = { .result = SPF_TEMPERROR, .identity = SPF_HELO, .problem = "no answer in time" },
     };
     const struct fact_value *v = &j->facts.v[FACT_ID_SPF];
+    const struct spf_verdict *verdict = source_spf_verdict(j, SPF_MAILFROM);
 
-    if (j->spf_verdict != NULL || v->state != FACT_KNOWN || v->word != fact_temperror(FACT_ID_SPF)) {
-        return j->spf_verdict;
+    if (verdict != NULL || v->state != FACT_KNOWN || v->word != fact_temperror(FACT_ID_SPF)) {
+        return verdict;
     }
     return &late[slice_empty(j->sender) ? SPF_HELO : SPF_MAILFROM];
 }
@@ -248,7 +249,7 @@ static struct authres results_of(const struct judge *j)
         .sender = j->sender,
         .helo = j->helo_raw,
         .spf = spf_of(j),
-        .spf_helo = j->spf_helo_verdict,
+        .spf_helo = source_spf_verdict(j, SPF_HELO),
         .rdns = judge_rdns(j),
     };
 
@@ -396,8 +397,7 @@ void judge_log_txn(const struct judge *j, struct log_line *l)
 
 bool judge_settled(const struct judge *j)
 {
-    return j->rdns == NULL && j->helo == NULL && j->sender_check == NULL && j->spf == NULL &&
-           j->spf_helo == NULL && (j->run == NULL || !reputation_busy(j->run));
+    return !sources_busy(j) && (j->run == NULL || !reputation_busy(j->run));
 }
 
 /* Both blocks in a row: the envelope's rules first. */
@@ -471,7 +471,7 @@ static bool lists_source(const struct judge *j, struct buf *from, uint64_t *us)
     return any;
 }
 
-static bool is_remembered(enum source source)
+static bool is_remembered(enum source_id source)
 {
     return source == SOURCE_CLIENT || source == SOURCE_STANDING || source == SOURCE_FRESH ||
            source == SOURCE_STATE;
@@ -479,15 +479,15 @@ static bool is_remembered(enum source source)
 
 bool judge_fact_source(const struct judge *j, enum fact_id id, struct buf *from, uint64_t *us)
 {
-    enum source source = engine_source(id);
+    enum source_id source = engine_source(j->pw, id);
     const struct origin *o = &j->origin[source];
 
     *us = 0;
-    if (j->facts.v[id].state == FACT_IDLE || source == SOURCE_NEVER) {
+    if (j->facts.v[id].state == FACT_IDLE) {
         return false;
     }
-    if (source == SOURCE_MATCHES || source == SOURCE_IMPERSONATES) {
-        o = &j->origin[SOURCE_HELO];
+    if (source < SOURCE_COUNT && source != SOURCE_NONE && source_table[source]->credit != SOURCE_NONE) {
+        o = &j->origin[source_table[source]->credit];
     }
     if (source == SOURCE_LISTS || source == SOURCE_REASON || source == SOURCE_ZERO_DAY) {
         return lists_source(j, from, us);

@@ -28,9 +28,6 @@ struct judge_rest {
 };
 
 static const size_t flags[] = {
-    offsetof(struct judge, helo_done),     offsetof(struct judge, helo_is_client),
-    offsetof(struct judge, helo_unsure),   offsetof(struct judge, matches_asked),
-    offsetof(struct judge, names_us),      offsetof(struct judge, impersonates_asked),
     offsetof(struct judge, lists_asked),   offsetof(struct judge, late_asked),
     offsetof(struct judge, reason_asked),  offsetof(struct judge, mem.client_done),
     offsetof(struct judge, mem.witnessed),
@@ -75,15 +72,15 @@ static void put_fact(struct buf *out, unsigned id, const struct fact_value *v)
 static bool is_left_out(const struct judge *j, unsigned id)
 {
     return fact_table[id].scope >= SCOPE_TXN || id == FACT_ID_CLIENT_IP || id == FACT_ID_SESSION_ID ||
-           id == FACT_ID_CLIENT_PRIVATE || (id == FACT_ID_SPF_HELO && j->spf_helo_verdict != NULL);
+           id == FACT_ID_CLIENT_PRIVATE ||
+           (id == FACT_ID_SPF_HELO && source_spf_verdict(j, SPF_HELO) != NULL);
 }
 
 static bool is_out(const struct judge *j)
 {
     const struct judge_memory *m = &j->mem;
 
-    return j->rdns != NULL || j->helo != NULL || j->sender_check != NULL || j->spf != NULL ||
-           j->spf_helo != NULL || m->client_op != NULL || m->standing_op != NULL || m->zero_op != NULL ||
+    return sources_busy(j) || m->client_op != NULL || m->standing_op != NULL || m->zero_op != NULL ||
            m->grey_op != NULL || (j->run != NULL && reputation_busy(j->run));
 }
 
@@ -116,6 +113,7 @@ static void fold(const struct judge *j, struct buf *out)
         buf_put(out, &j->mem.client_seen, sizeof(j->mem.client_seen));
     }
     put_text(out, j->helo_raw);
+    sources_pack(j, out);
     for (unsigned i = 0; i < FACT_COUNT; i++) {
         if (!is_left_out(j, i) && j->facts.v[i].state != FACT_IDLE) {
             put_fact(out, i, &j->facts.v[i]);
@@ -157,19 +155,12 @@ void judge_rest_free(struct judge_rest **r)
 
 /* ---- unfolding; what is read was written above, by this process ---- */
 
-static void take(struct slice *in, void *out, size_t len)
-{
-    BUG_ON(in->len < len);
-    memcpy(out, in->ptr, len);
-    *in = slice_skip(*in, len);
-}
-
 static struct slice take_text(struct judge *j, enum fact_scope scope, struct slice *in)
 {
     struct slice text;
     uint16_t len;
 
-    take(in, &len, sizeof(len));
+    source_take(in, &len, sizeof(len));
     BUG_ON(in->len < len);
     text = slice_take(*in, len);
     *in = slice_skip(*in, len);
@@ -182,7 +173,7 @@ static void take_fact(struct judge *j, uint8_t id, struct slice *in)
     enum fact_type type = fact_table[id].type;
     uint8_t bits;
 
-    take(in, &bits, sizeof(bits));
+    source_take(in, &bits, sizeof(bits));
     *v = (struct fact_value){ .state = (uint8_t)(bits >> (WORD_BITS + 1)),
                               .flag = (bits & 1 << WORD_BITS) != 0,
                               .word = bits & ((1 << WORD_BITS) - 1) };
@@ -192,7 +183,7 @@ static void take_fact(struct judge *j, uint8_t id, struct slice *in)
     if (has_text(type)) {
         fact_set_text(&j->facts, (enum fact_id)id, take_text(j, fact_table[id].scope, in));
     } else if (type == FACT_NUMBER || type == FACT_DURATION) {
-        take(in, &v->u.number, sizeof(v->u.number));
+        source_take(in, &v->u.number, sizeof(v->u.number));
     }
 }
 
@@ -203,19 +194,20 @@ static void unfold(struct judge *j, struct slice in)
     uint16_t set;
     uint8_t id;
 
-    take(&in, &set, sizeof(set));
+    source_take(&in, &set, sizeof(set));
     for (size_t i = 0; i < ARRAY_LEN(flags); i++) {
         *((bool *)(void *)((char *)j + flags[i])) = (set & 1u << i) != 0;
     }
-    take(&in, &j->violations, sizeof(j->violations));
+    source_take(&in, &j->violations, sizeof(j->violations));
     if (j->mem.client_done) {
-        take(&in, &j->mem.client_seen, sizeof(j->mem.client_seen));
+        source_take(&in, &j->mem.client_seen, sizeof(j->mem.client_seen));
     }
     j->helo_raw = take_text(j, SCOPE_HELO, &in);
-    for (take(&in, &id, sizeof(id)); id != NO_MORE_FACTS; take(&in, &id, sizeof(id))) {
+    sources_unpack(j, &in);
+    for (source_take(&in, &id, sizeof(id)); id != NO_MORE_FACTS; source_take(&in, &id, sizeof(id))) {
         take_fact(j, id, &in);
     }
-    take(&in, &has_run, sizeof(has_run));
+    source_take(&in, &has_run, sizeof(has_run));
     if (has_run) { /* as it was begun: another one might have other lists by now */
         j->run = reputation_unfold(&lists, judge_lists_changed, j, &j->ip, &in);
     }

@@ -1,0 +1,284 @@
+/*
+ * source.c - runs the table of sources: starting, deriving, giving up, forgetting; what sources share (source.h).
+ *
+ * Derive      a source may start another one while it derives.  Then all are derived once more, so that the order
+ *             in which answers come does not matter.  It ends: a source starts once a scope.
+ */
+#include "policy/judge/engine.h"
+#include "policy/rules/match.h"
+
+const struct source *const source_table[SOURCE_COUNT] = {
+#define X(id, name) [SOURCE_##id] = &source_##name,
+    SOURCE_LIST(X)
+#undef X
+};
+
+/* ---- a worker ---- */
+
+enum source_id source_of(const struct policy_worker *pw, unsigned fact)
+{
+    return (enum source_id)pw->source_of[fact];
+}
+
+static bool is_used(const struct policy_worker *pw, const struct source *s)
+{
+    for (const uint8_t *f = s->facts; *f != FACT_END; f++) {
+        if (pw->used[*f]) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* From the bottom up: what needs a source stands below it. */
+static void note_needs(struct policy_worker *pw)
+{
+    bool wanted[SOURCE_COUNT] = { false };
+
+    for (size_t id = SOURCE_COUNT - 1; id > SOURCE_NONE; id--) {
+        const struct source *s = source_table[id];
+
+        if (!wanted[id] && !is_used(pw, s)) {
+            continue;
+        }
+        for (const uint8_t *n = s->needs; n != NULL && *n != SOURCE_NONE; n++) {
+            wanted[*n] = true;
+            pw->ahead[*n] = source_table[*n]->ahead;
+        }
+    }
+}
+
+void sources_prepare(struct policy_worker *pw)
+{
+    for (size_t id = SOURCE_NONE + 1; id < SOURCE_COUNT; id++) {
+        const struct source *s = source_table[id];
+
+        for (const uint8_t *f = s->facts; *f != FACT_END; f++) {
+            pw->source_of[*f] = (uint8_t)id;
+        }
+        pw->state_at[id] = pw->states_size;
+        pw->states_size += (s->state_size + sizeof(uint64_t) - 1) / sizeof(uint64_t) * sizeof(uint64_t);
+    }
+    note_needs(pw);
+}
+
+/* ---- a session ---- */
+
+void *source_state(const struct judge *j, enum source_id id)
+{
+    return j->states + j->pw->state_at[id];
+}
+
+static struct fact_value *first_fact(struct judge *j, enum source_id id)
+{
+    return &j->facts.v[source_table[id]->facts[0]];
+}
+
+void source_start(struct judge *j, enum source_id id)
+{
+    const struct source *s = source_table[id];
+
+    j->derive_again = true;
+    if (!s->start(j, source_state(j, id))) {
+        return;
+    }
+    for (const uint8_t *f = s->facts; *f != FACT_END; f++) {
+        fact_set_pending(&j->facts, (enum fact_id) * f);
+    }
+    for (const uint8_t *n = s->needs; n != NULL && *n != SOURCE_NONE; n++) {
+        if (first_fact(j, (enum source_id) * n)->state == FACT_IDLE) {
+            source_start(j, (enum source_id) * n);
+        }
+    }
+}
+
+void source_need(struct judge *j, enum fact_id fact)
+{
+    if (judge_state(j, fact) == FACT_IDLE) {
+        source_start(j, source_of(j->pw, fact));
+    }
+}
+
+void sources_start_ahead(struct judge *j, enum fact_stage stage)
+{
+    for (size_t id = SOURCE_NONE + 1; id < SOURCE_COUNT && !j->exempt; id++) {
+        enum fact_id fact = (enum fact_id)source_table[id]->facts[0];
+
+        if (j->pw->ahead[id] && fact_table[fact].stage == stage) {
+            source_need(j, fact);
+        }
+    }
+}
+
+static bool is_held_up(const struct judge *j, const struct source *s)
+{
+    for (const uint8_t *n = s->needs; n != NULL && *n != SOURCE_NONE; n++) {
+        if (j->facts.v[source_table[*n]->facts[0]].state == FACT_PENDING) {
+            return true;
+        }
+    }
+    return false;
+}
+
+void sources_derive(struct judge *j)
+{
+    do {
+        j->derive_again = false;
+        for (size_t id = SOURCE_NONE + 1; id < SOURCE_COUNT; id++) {
+            const struct source *s = source_table[id];
+
+            if (s->derive != NULL && !is_held_up(j, s)) {
+                s->derive(j, source_state(j, (enum source_id)id));
+            }
+        }
+    } while (j->derive_again);
+}
+
+void source_set_unknown(struct judge *j, const struct source *s)
+{
+    for (const uint8_t *f = s->facts; *f != FACT_END; f++) {
+        fact_set_unknown(&j->facts, (enum fact_id) * f);
+    }
+}
+
+void source_give_up(struct judge *j, enum source_id id)
+{
+    const struct source *s = source_table[id];
+
+    if (s->give_up != NULL) {
+        s->give_up(j, source_state(j, id));
+    } else {
+        source_set_unknown(j, s);
+    }
+}
+
+void sources_hear(struct judge *j, enum fact_id fact)
+{
+    if (fact == FACT_ID_CLIENT_RDNS) {
+        lists_hear_name(j);
+    }
+    for (size_t id = SOURCE_NONE + 1; id < SOURCE_COUNT; id++) {
+        if (source_table[id]->hear != NULL) {
+            source_table[id]->hear(j, source_state(j, (enum source_id)id), fact);
+        }
+    }
+}
+
+void sources_drop(struct judge *j, enum fact_scope scope)
+{
+    for (size_t id = SOURCE_COUNT - 1; id > SOURCE_NONE; id--) {
+        const struct source *s = source_table[id];
+
+        if (s->drop != NULL && scope <= s->scope) {
+            s->drop(j, source_state(j, (enum source_id)id), scope);
+        }
+    }
+}
+
+bool sources_busy(const struct judge *j)
+{
+    for (size_t id = SOURCE_NONE + 1; id < SOURCE_COUNT; id++) {
+        const struct source *s = source_table[id];
+
+        if (s->busy != NULL && s->busy(j, source_state(j, (enum source_id)id))) {
+            return true;
+        }
+    }
+    return false;
+}
+
+void sources_pack(const struct judge *j, struct buf *out)
+{
+    for (size_t id = SOURCE_NONE + 1; id < SOURCE_COUNT; id++) {
+        if (source_table[id]->pack != NULL) {
+            source_table[id]->pack(j, source_state(j, (enum source_id)id), out);
+        }
+    }
+}
+
+void sources_unpack(struct judge *j, struct slice *in)
+{
+    for (size_t id = SOURCE_NONE + 1; id < SOURCE_COUNT; id++) {
+        if (source_table[id]->unpack != NULL) {
+            source_table[id]->unpack(j, source_state(j, (enum source_id)id), in);
+        }
+    }
+}
+
+void source_take(struct slice *in, void *out, size_t len)
+{
+    BUG_ON(in->len < len);
+    memcpy(out, in->ptr, len);
+    *in = slice_skip(*in, len);
+}
+
+/* ---- what sources share ---- */
+
+struct slice source_text(const struct judge *j, enum fact_id id)
+{
+    const struct fact_value *v = &j->facts.v[id];
+
+    return v->state == FACT_KNOWN ? fact_text(v) : SLICE_NONE;
+}
+
+bool source_is_word(const struct judge *j, enum fact_id id, const char *word)
+{
+    const struct fact_value *v = &j->facts.v[id];
+
+    return v->state == FACT_KNOWN && slice_eq(fact_word(id, v->word), slice_str(word));
+}
+
+bool source_client_allowed(const struct judge *j)
+{
+    const struct group *g = rules_group(&j->pw->policy->rules, SLICE("allow_clients"));
+    struct slice name = source_text(j, FACT_ID_CLIENT_RDNS);
+    int64_t now = wall_now_s();
+
+    return g != NULL && (group_has_ip(g, &j->ip, now) ||
+                         (!slice_empty(name) && set_has_name(&g->set, name, (int32_t)(now / 86400))));
+}
+
+/* What fails for it costs it nothing (dns.per_client). */
+static bool is_forgiven(void *arg)
+{
+    const struct judge *j = arg;
+
+    return judge_known_good(j) || source_client_allowed(j) || policy_client_known_good(j->pw, &j->ip);
+}
+
+struct dns_asker source_asker(struct judge *j)
+{
+    return (struct dns_asker){ .resolver = j->pw->resolver,
+                               .network = j->exempt ? 0 : dns_network(&j->ip),
+                               .forgives = is_forgiven,
+                               .paced = judge_paced,
+                               .arg = j };
+}
+
+/* ---- texts ---- */
+
+struct slice facts_copy(struct judge *j, enum fact_scope scope, struct slice s)
+{
+    return arena_slice(&j->arena[scope], s);
+}
+
+struct slice facts_lower(struct judge *j, enum fact_scope scope, struct slice s)
+{
+    char *mem = arena_alloc(&j->arena[scope], s.len + 1);
+
+    if (mem == NULL) {
+        return SLICE_NONE;
+    }
+    for (size_t i = 0; i < s.len; i++) {
+        mem[i] = ascii_lower(s.ptr[i]);
+    }
+    return slice_of(mem, s.len);
+}
+
+void facts_set_word(struct judge *j, enum fact_id id, const char *word)
+{
+    int index = fact_word_index(id, slice_str(word));
+
+    BUG_ON(index < 0);
+    fact_set_word(&j->facts, id, (unsigned)index);
+}

@@ -1,0 +1,127 @@
+/*
+ * source.h - sources: the checks that produce facts, in one table.  The engine knows only the table.
+ *
+ *     source_NAME.c   a check as a source: starts it, takes its answer, writes its facts, says engine_changed()
+ *     source.c        runs the table: start, derive, give up, forget, fold
+ *     engine.c        decides which fact is needed, and when
+ *
+ *     IDLE --start--> PENDING --callback or derive--> KNOWN, UNKNOWN      PENDING --budget over, give_up--> UNKNOWN
+ *
+ * A new fact  docs/internals/architecture.md has the recipe: a row in facts.h, a file source_NAME.c, a row below.
+ * Hooks       run inside the engine.  They never answer a question and never free the judge.
+ * State       each source has state_size octets in the judge, zeroed when the judge is made.
+ */
+#ifndef POLICY_JUDGE_SOURCE_H
+#define POLICY_JUDGE_SOURCE_H
+
+#include "policy/checks/check.h"
+#include "policy/facts.h"
+
+struct judge;
+struct policy_worker;
+
+/*
+ *  X(ID, name): the variable source_NAME.  A source stands below those that it needs: facts are derived from the top
+ *  down, and dropped from the bottom up.
+ */
+#define SOURCE_LIST(X)                                                                                       \
+    X(RDNS, rdns)                                                                                            \
+    X(SPF_HELO, spf_helo)                                                                                    \
+    X(SPF, spf)                                                                                              \
+    X(SENDER, sender)                                                                                        \
+    X(HELO, helo)                                                                                            \
+    X(MATCHES, matches)                                                                                      \
+    X(IMPERSONATES, impersonates)
+
+enum source_id {
+    SOURCE_NONE = 0, /* the session gives the fact itself */
+#define X(id, name) SOURCE_##id,
+    SOURCE_LIST(X)
+#undef X
+    SOURCE_COUNT,
+    /* not in the table yet */
+    SOURCE_LISTS = SOURCE_COUNT,
+    SOURCE_REASON,
+    SOURCE_ZERO_DAY, /* follows from LISTS and FRESH */
+    SOURCE_FRESH,    /* the memory: first seen, bursts */
+    SOURCE_CLIENT,   /* the memory: the client's first time and rate */
+    SOURCE_STANDING, /* the memory, once SPF and RDNS are settled */
+    SOURCE_STATE,    /* the shared memory */
+    SOURCE_ALL,
+};
+
+enum {
+    FACT_END = FACT_COUNT, /* ends a list of facts */
+    FACT_SLOTS,
+};
+
+struct source {
+    const uint8_t *facts; /* enum fact_id, FACT_END behind the last */
+    const uint8_t *needs; /* enum source_id, SOURCE_NONE behind the last; NULL: none.  They are started with it. */
+    size_t state_size;
+    enum fact_scope scope; /* the shortest-lived part of its state */
+    bool ahead;            /* started at the stage of its facts as soon as a fact in use needs it */
+    enum source_id credit; /* explain: the answers came to this source; NONE: to this one */
+
+    /* The facts were IDLE.  True: the answer will come; the engine makes them PENDING and starts `needs`. */
+    bool (*start)(struct judge *j, void *state);
+    /* Each time something has changed, unless a fact that it needs is PENDING: does that settle a fact? */
+    void (*derive)(struct judge *j, void *state);
+    /* The budget is over: drop the check; no fact stays PENDING.  NULL: the facts become unknown. */
+    void (*give_up)(struct judge *j, void *state);
+    /* The session has told a fact, or another source has settled it. */
+    void (*hear)(struct judge *j, void *state, enum fact_id fact);
+    /* `scope` and all shorter ones end: cancel, clear that part of the state.  Facts are forgotten by the engine. */
+    void (*drop)(struct judge *j, void *state, enum fact_scope scope);
+    /* Is an answer out? */
+    bool (*busy)(const struct judge *j, const void *state);
+    /*
+     * What judge_rest() keeps of its state, and back (judge_rest.c).  Facts are kept by the engine.  NULL: nothing
+     * of it lasts beyond a transaction.
+     */
+    void (*pack)(const struct judge *j, const void *state, struct buf *out);
+    void (*unpack)(struct judge *j, void *state, struct slice *in);
+};
+
+extern const struct source *const source_table[SOURCE_COUNT]; /* NULL: SOURCE_NONE */
+#define X(id, name) extern const struct source source_##name;
+SOURCE_LIST(X)
+#undef X
+
+/* ---- for the engine ---- */
+
+enum source_id source_of(const struct policy_worker *pw, unsigned fact);
+
+/* Once a worker, after its rules were read: places of states, what is needed ahead. */
+void sources_prepare(struct policy_worker *pw);
+
+void sources_derive(struct judge *j);
+void sources_drop(struct judge *j, enum fact_scope scope);
+bool sources_busy(const struct judge *j);
+void sources_pack(const struct judge *j, struct buf *out);
+void sources_unpack(struct judge *j, struct slice *in);
+/* Starts what is needed ahead and can be known at this stage. */
+void sources_start_ahead(struct judge *j, enum fact_stage stage);
+void source_give_up(struct judge *j, enum source_id id);
+void source_start(struct judge *j, enum source_id id); /* without deriving */
+
+/* ---- for sources and for what the session tells ---- */
+
+/* Starts the source of a fact that is IDLE.  For hooks: the engine derives afterwards. */
+void source_need(struct judge *j, enum fact_id fact);
+/* A fact was set: whoever listens hears of it. */
+void sources_hear(struct judge *j, enum fact_id fact);
+void *source_state(const struct judge *j, enum source_id id);
+/* For unpack: the next octets of *in. */
+void source_take(struct slice *in, void *out, size_t len);
+void source_set_unknown(struct judge *j, const struct source *s);
+
+/* On whose account DNS questions are: the client's, unless it is exempt. */
+struct dns_asker source_asker(struct judge *j);
+/* The client, by address or verified name, is in allow_clients; unknown counts as no. */
+bool source_client_allowed(const struct judge *j);
+/* The text of a fact that is KNOWN, else nothing; is the fact this word? */
+struct slice source_text(const struct judge *j, enum fact_id id);
+bool source_is_word(const struct judge *j, enum fact_id id, const char *word);
+
+#endif
