@@ -22,26 +22,6 @@
 #define STEPS_MAX 1000 /* evaluations of one turn; each one settles a fact */
 #define PATIENCE_MS 500
 
-enum source_id engine_source(const struct policy_worker *pw, unsigned fact)
-{
-    static const enum source_id sources[FACT_COUNT] = {
-        [FACT_ID_REPUTATION_LISTED] = SOURCE_LISTS,     [FACT_ID_REPUTATION_SCORE] = SOURCE_LISTS,
-        [FACT_ID_REPUTATION_LISTS] = SOURCE_LISTS,      [FACT_ID_REPUTATION_MONITORED] = SOURCE_LISTS,
-        [FACT_ID_REPUTATION_INCOMPLETE] = SOURCE_LISTS, [FACT_ID_REPUTATION_SUBJECT] = SOURCE_LISTS,
-        [FACT_ID_REPUTATION_REASON] = SOURCE_REASON,    [FACT_ID_ZERO_DAY_SUSPECT] = SOURCE_ZERO_DAY,
-        [FACT_ID_ZERO_DAY_LISTED] = SOURCE_ZERO_DAY,    [FACT_ID_ZERO_DAY_REASONS] = SOURCE_ZERO_DAY,
-        [FACT_ID_CLIENT_CONNECTIONS] = SOURCE_STATE,    [FACT_ID_CLIENT_KNOWN_GOOD] = SOURCE_STANDING,
-        [FACT_ID_CLIENT_FIRST_SEEN] = SOURCE_CLIENT,    [FACT_ID_CLIENT_RATE] = SOURCE_CLIENT,
-        [FACT_ID_ZERO_DAY_FRESH_DOMAIN] = SOURCE_FRESH, [FACT_ID_ZERO_DAY_FRESH_CLIENT] = SOURCE_FRESH,
-        [FACT_ID_ZERO_DAY_BURST] = SOURCE_FRESH,
-    };
-
-    if (fact >= FACT_COUNT) {
-        return SOURCE_LISTS;
-    }
-    return sources[fact] != SOURCE_NONE ? sources[fact] : source_of(pw, fact);
-}
-
 /* ---- what the rules can need ---- */
 
 /* Can the term ever match?  Otherwise nobody asks for its fact (empty groups of the preset). */
@@ -68,26 +48,6 @@ static void note_uses(struct policy_worker *pw, const struct cond *c)
     }
 }
 
-static void note_lists(struct policy_worker *pw)
-{
-    const struct reputation *rep = &pw->policy->reputation;
-    bool sum = pw->used[FACT_ID_REPUTATION_LISTED] || pw->used[FACT_ID_REPUTATION_SCORE] ||
-               pw->used[FACT_ID_REPUTATION_LISTS] || pw->used[FACT_ID_REPUTATION_INCOMPLETE] ||
-               pw->used[FACT_ID_REPUTATION_REASON] || pw->used[FACT_ID_REPUTATION_SUBJECT];
-    bool zero_day = pw->used[FACT_ID_ZERO_DAY_LISTED] || pw->used[FACT_ID_ZERO_DAY_SUSPECT] ||
-                    pw->used[FACT_ID_ZERO_DAY_REASONS];
-
-    for (size_t i = 0; i < rep->count; i++) {
-        const struct reputation_list *list = &rep->list[i];
-        bool enforce = list->mode == LIST_ENFORCE;
-
-        /* one that is off may be set to something else by hand */
-        pw->zero_day_lists = pw->zero_day_lists || (list->mode != LIST_MONITOR && list->zero_day);
-        pw->lists_wanted[i] = !enforce || sum || pw->used[FACT_COUNT + i] || (zero_day && list->zero_day);
-        pw->any_list = pw->any_list || (list->mode != LIST_OFF && pw->lists_wanted[i]);
-    }
-}
-
 static void open_memory(struct policy_worker *pw, const struct policy_apart *apart)
 {
     const struct policy *p = pw->policy;
@@ -110,18 +70,6 @@ static void open_memory(struct policy_worker *pw, const struct policy_apart *apa
     }
 }
 
-/* Standing is kept by the verified name too, and suspicion of new-comers asks for standing. */
-static void note_name(struct policy_worker *pw)
-{
-    for (unsigned i = 0; i < FACT_COUNT; i++) {
-        enum source_id source = engine_source(pw, i);
-        bool standing = source == SOURCE_STANDING || source == SOURCE_ZERO_DAY || source == SOURCE_FRESH;
-
-        pw->wants_name =
-            pw->wants_name || (pw->used[i] && (source == SOURCE_RDNS || (standing && pw->memory != NULL)));
-    }
-}
-
 static struct policy_worker *new_worker(const struct policy *p, struct loop *loop, struct resolver *r,
                                         struct state *st, const struct policy_apart *apart)
 {
@@ -141,10 +89,8 @@ static struct policy_worker *new_worker(const struct policy *p, struct loop *loo
             }
         }
     }
-    note_lists(pw);
-    sources_prepare(pw);
     open_memory(pw, apart);
-    note_name(pw);
+    sources_prepare(pw);
     slab_init(&pw->judge_slab, "judge",
               sizeof(struct judge) + p->reputation.count * sizeof(struct fact_value) + pw->states_size,
               JUDGES_KEPT);
@@ -185,43 +131,34 @@ void policy_worker_free(struct policy_worker **worker)
 
 static struct fact_value *value_of(struct judge *j, unsigned fact)
 {
-    return fact < FACT_COUNT ? &j->facts.v[fact] : &j->lists[fact - FACT_COUNT];
+    return fact < FACT_COUNT            ? &j->facts.v[fact]
+           : fact == RULE_NEEDS_TRIPLET ? &j->triplet
+                                        : &j->lists[fact - FACT_COUNT];
 }
 
 static void make_unknown(struct judge *j, unsigned fact)
 {
-    j->lists_seen.valid = false; /* what the lists say of it comes back with the next look at them */
+    j->overruled++; /* a source that derives it sets it again with its next look */
     if (fact < FACT_COUNT) {
         fact_set_unknown(&j->facts, (enum fact_id)fact);
     } else {
-        j->lists[fact - FACT_COUNT] = (struct fact_value){ .state = FACT_UNKNOWN };
-    }
-}
-
-/* A rule with a final action needs the lists: the late ones too, even while early ones are still out. */
-static void ask_late(struct judge *j)
-{
-    if (!j->late_asked) {
-        j->late_asked = true;
-        lists_start(j);
-        facts_derive(j);
+        *value_of(j, fact) = (struct fact_value){ .state = FACT_UNKNOWN };
     }
 }
 
 void engine_ask(struct judge *j, unsigned fact, bool final)
 {
-    enum source_id source = engine_source(j->pw, fact);
+    enum source_id id = source_of(j->pw, fact);
+    const struct source *s = source_table[id];
     const struct fact_value *v = value_of(j, fact);
-    bool lists = source == SOURCE_LISTS || source == SOURCE_ZERO_DAY || source == SOURCE_REASON;
 
-    if (lists && final && v->state != FACT_KNOWN && v->state != FACT_UNKNOWN) {
-        ask_late(j);
+    if (id != SOURCE_NONE && s->firm != NULL && final && v->state != FACT_KNOWN && v->state != FACT_UNKNOWN) {
+        s->firm(j);
+        sources_derive(j);
     }
-    if (v->state != FACT_IDLE) {
-        return;
-    }
-    if (source != SOURCE_NONE) {
-        facts_start(j, source);
+    if (v->state == FACT_IDLE && id != SOURCE_NONE) {
+        source_start(j, id);
+        sources_derive(j);
     }
     if (v->state == FACT_IDLE) { /* nobody makes it */
         make_unknown(j, fact);
@@ -230,34 +167,45 @@ void engine_ask(struct judge *j, unsigned fact, bool final)
 
 void engine_ask_early(struct judge *j, enum fact_stage stage)
 {
+    bool started[SOURCE_COUNT] = { [SOURCE_NONE] = true };
+
     for (unsigned i = 0; i < FACT_COUNT; i++) {
-        enum source_id source = engine_source(j->pw, i);
+        enum source_id id = source_of(j->pw, i);
 
         if (j->pw->used[i] && fact_table[i].stage == stage && j->facts.v[i].state == FACT_IDLE &&
-            source != SOURCE_NONE && source != SOURCE_REASON) {
-            facts_start(j, source);
+            !started[id] && source_table[id]->in_reply == NULL) {
+            started[id] = true;
+            source_start(j, id);
         }
     }
-    if (stage == STAGE_CONNECT && j->pw->wants_name && !j->exempt &&
-        j->facts.v[FACT_ID_CLIENT_RDNS].state == FACT_IDLE) {
-        facts_start(j, SOURCE_RDNS); /* while the client waits for the greeting */
-    }
+    sources_start_ahead(j, stage);
     for (size_t i = 0; stage == STAGE_CONNECT && i < j->pw->policy->reputation.count; i++) {
-        if (j->pw->used[FACT_COUNT + i] && !j->lists_asked) {
-            facts_start(j, SOURCE_LISTS);
+        enum source_id id = source_of(j->pw, FACT_COUNT + (unsigned)i);
+
+        if (j->pw->used[FACT_COUNT + i] && j->lists[i].state == FACT_IDLE && !started[id]) {
+            started[id] = true;
+            source_start(j, id);
         }
     }
-    facts_derive(j);
+    sources_derive(j);
 }
 
 /* ---- the question ---- */
+
+static enum eval_grey triplet_of(const struct judge *j)
+{
+    return j->triplet.state != FACT_KNOWN && j->triplet.state != FACT_UNKNOWN ? EVAL_GREY_UNASKED
+           : j->triplet.flag                                                  ? EVAL_GREY_WAITS
+                                                                              : EVAL_GREY_PASSES;
+}
 
 struct text_facts engine_texts(const struct judge *j)
 {
     return (struct text_facts){ .rules = &j->pw->policy->rules,
                                 .facts = &j->facts,
                                 .lists = j->lists,
-                                .greylist_wait_s = j->mem.grey == EVAL_GREY_WAITS ? j->mem.grey_wait_s : 0 };
+                                .greylist_wait_s =
+                                    triplet_of(j) == EVAL_GREY_WAITS ? (uint32_t)j->triplet.u.number : 0 };
 }
 
 struct eval_input engine_input(const struct judge *j, enum fact_stage stage)
@@ -267,7 +215,7 @@ struct eval_input engine_input(const struct judge *j, enum fact_stage stage)
         .lists = j->lists,
         .stage = stage,
         .now_s = wall_now_s(),
-        .grey = j->mem.grey,
+        .grey = triplet_of(j),
         .score = stage == STAGE_MESSAGE ? j->txn.score : 0,
         .reputation = j->score_bounds,
         .hurry = j->txn.hurry,
@@ -314,7 +262,7 @@ static bool needed_no_answer(const struct judge *j)
         rule == NULL ? NULL
                      : j->trace[BLOCK_ENVELOPE][rule - j->pw->policy->rules.block[BLOCK_ENVELOPE].rule].term;
 
-    return rule != NULL && (term == NULL || engine_source(j->pw, term->fact) == SOURCE_NONE);
+    return rule != NULL && (term == NULL || source_of(j->pw, term->fact) == SOURCE_NONE);
 }
 
 /*
@@ -381,23 +329,46 @@ static void deliver(struct judge *j)
     cb(arg, &j->verdict);
 }
 
-/* Does the text name what a list says itself, and is there a list that may say it?  Then it is awaited. */
-static bool awaits_reason(struct judge *j)
+/* Does the text of a reply have "{NAME}" of this fact? */
+static bool names_fact(struct slice text, enum fact_id fact)
 {
-    static const char name[] = "{reputation.reason}";
-    struct slice text = j->result.reply.text;
-    const struct fact_value *reason = &j->facts.v[FACT_ID_REPUTATION_REASON];
+    char mem[64];
+    struct buf name;
 
-    if (j->result.status != EVAL_DONE || !refuses(j->result.action) || j->question.expired ||
-        j->run == NULL || !j->lists_asked || text.len == 0 ||
-        memmem(text.ptr, text.len, name, sizeof(name) - 1) == NULL) {
+    buf_init_fixed(&name, mem, sizeof(mem));
+    buf_put_char(&name, '{');
+    buf_put_str(&name, fact_table[fact].name);
+    buf_put_char(&name, '}');
+    return buf_ok(&name) && memmem(text.ptr, text.len, mem, name.len) != NULL;
+}
+
+/* A fact that is only for replies: it is asked when a refusal names it, and awaited. */
+static bool awaits_fact(struct judge *j, enum source_id id)
+{
+    const struct source *s = source_table[id];
+    enum fact_id fact = (enum fact_id)s->facts[0];
+
+    if (!s->in_reply(j) || !names_fact(j->result.reply.text, fact)) {
         return false;
     }
-    if (reason->state == FACT_IDLE) {
-        j->reason_asked = true;
-        facts_derive(j);
+    if (judge_state(j, fact) == FACT_IDLE) {
+        source_start(j, id);
+        sources_derive(j);
     }
-    return reason->state == FACT_PENDING;
+    return judge_state(j, fact) == FACT_PENDING;
+}
+
+static bool awaits_reply(struct judge *j)
+{
+    bool refused = j->result.status == EVAL_DONE && refuses(j->result.action) && !j->question.expired &&
+                   j->result.reply.text.len > 0;
+
+    for (size_t id = SOURCE_NONE + 1; id < SOURCE_COUNT && refused; id++) {
+        if (source_table[id]->in_reply != NULL && awaits_fact(j, (enum source_id)id)) {
+            return true;
+        }
+    }
+    return false;
 }
 
 /* True when the fact is settled, so that another evaluation makes sense. */
@@ -407,7 +378,8 @@ static bool have(struct judge *j, unsigned fact, bool final)
 
     engine_ask(j, fact, final);
     if (v->state == FACT_PENDING && j->question.expired) {
-        facts_give_up(j, engine_source(j->pw, fact));
+        source_give_up(j, source_of(j->pw, fact));
+        sources_derive(j);
     }
     if (v->state == FACT_PENDING && !j->question.expired) {
         return false;
@@ -435,8 +407,7 @@ static bool walk(struct judge *j, bool hurry)
         if (j->result.status != EVAL_NEEDS) {
             return true;
         }
-        if (j->result.needs == RULE_NEEDS_TRIPLET ? !memory_ask_triplet(j, q->expired)
-                                                  : !have(j, j->result.needs, j->result.needs_final)) {
+        if (!have(j, j->result.needs, j->result.needs_final)) {
             return false;
         }
     }
@@ -462,10 +433,10 @@ static void on_run(void *arg)
     if (j->question.cb == NULL) {
         return;
     }
-    facts_derive(j);
+    sources_derive(j);
     if (!walk(j, false)) {
         limit_patience(j);
-    } else if (!awaits_reason(j)) {
+    } else if (!awaits_reply(j)) {
         deliver(j);
     }
 }
@@ -492,7 +463,7 @@ void engine_changed(struct judge *j)
     if (j->question.cb != NULL) {
         loop_defer(j->pw->loop, &j->run_later);
     } else {
-        facts_derive(j); /* what follows may have to be asked */
+        sources_derive(j); /* what follows may have to be asked */
     }
 }
 

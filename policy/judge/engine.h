@@ -2,14 +2,13 @@
  * engine.h - struct judge: one session's facts, the checks that are out, the question that waits for them.
  *
  *     judge.c           public functions: what the session tells, lifetimes
- *     engine.c          which check makes which fact; asking; the loop evaluate -> needs -> ask -> evaluate
- *     engine_facts.c    results of checks into facts, facts that follow from others
- *     engine_lists.c    the same for reputation lists
- *     engine_memory.c   what is remembered, as facts, and what a session leaves behind
+ *     engine.c          what rules need; the loop evaluate -> needs -> ask -> evaluate
+ *     source.h          the checks that make the facts: a table; source_NAME.c one check each
  *     judge_rest.c      a silent session's judge, folded
  *     judge_headers.c   what is written: header fields, log keys, explain
+ *     judge_witness.c   what the guard of the lists learns
  *
- * Ownership   the judge owns its checks and memory; texts of facts lie in the arena of the fact's scope and
+ * Ownership   the judge owns the states of its sources; texts of facts lie in the arena of the fact's scope and
  *             go with it.
  */
 #ifndef POLICY_JUDGE_ENGINE_H
@@ -28,8 +27,6 @@
 #define JUDGE_TAGS_MAX 100 /* of a transaction */
 #define JUDGE_TESTS_MAX 2000
 
-enum source_id engine_source(const struct policy_worker *pw, unsigned fact);
-
 struct policy_worker {
     const struct policy *policy;
     struct loop *loop;
@@ -44,7 +41,6 @@ struct policy_worker {
     bool *used;              /* FACT_COUNT + lists: some rule has a term on it that can match */
     bool any_list;           /* some list is wanted that the file does not have off */
     bool zero_day_lists;     /* some enforcing list has zero_day */
-    bool wants_name;         /* some rule asks for the verified name, or for what is remembered under it */
     uint8_t source_of[FACT_SLOTS]; /* enum source_id */
     bool ahead[SOURCE_COUNT];      /* see struct source */
     size_t state_at[SOURCE_COUNT], states_size;
@@ -84,34 +80,6 @@ struct judge_txn { /* what the accepted recipients brought */
     bool tarpit_done[BLOCK_COUNT];
 };
 
-struct lists_seen { /* what lists_derive() looked at last */
-    bool valid;
-    bool asked, late_asked, reason_asked, name_out;
-    bool fresh_domain, fresh_client, burst;
-    uint8_t memory; /* enum fact_state of first-day suspicion */
-    uint32_t version;
-};
-
-#define ZERO_DAY_DOMAIN 3 /* beside the three of zero_day_burst_questions() */
-
-struct judge_memory { /* engine_memory.c */
-    struct memory_op *client_op, *standing_op, *zero_op, *grey_op;
-    struct memory_record client_seen;
-    bool client_done;
-    /* of the transaction */
-    bool standing_wanted, standing_done, good, established;
-    bool host_made, domain_made; /* the keys below: of the client with its name; of an SPF pass */
-    struct memory_key host, domain;
-    bool zero_wanted, zero_done, zero_failed;
-    unsigned zero_which[4]; /* what the questions of zero_op are about */
-    struct zero_day zero;
-    bool witnessed; /* of the session */
-    /* of the recipient */
-    enum eval_grey grey;
-    uint32_t grey_wait_s; /* GREY_WAITS: until it would pass */
-    struct memory_key grey_key;
-};
-
 struct judge {
     struct policy_worker *pw;
     struct addr ip;
@@ -121,10 +89,9 @@ struct judge {
     struct fact_value *lists; /* reputation.NAME, as the rules see them; behind the judge */
     char *states;             /* of the sources; behind the lists */
     bool derive_again;        /* a source was started: others may follow from it */
+    uint32_t overruled;       /* another number whenever facts were forgotten, or settled by the engine */
     struct arena arena[SCOPE_COUNT];
-    struct origin origin[SOURCE_ALL];
-
-    /* checks that are out; NULL: not asked, or answered */
+    struct origin origin[SOURCE_COUNT];
     struct reputation_run *run; /* NULL: no list is worth asking, or the client is exempt */
 
     /* of the HELO */
@@ -132,12 +99,11 @@ struct judge {
     /* of the transaction */
     struct slice sender; /* as it came */
     bool sender_null;
-    bool lists_asked, late_asked, reason_asked;
-    struct lists_seen lists_seen;
     struct eval_bounds score_bounds; /* of reputation.score */
-    struct buf lists_text, monitored_text; /* of the facts reputation.lists and .monitored */
 
-    struct judge_memory mem;
+    /* of the recipient: KNOWN: flag: it waits; number: seconds until it would pass (source_greylist.c) */
+    struct fact_value triplet;
+
     struct question question;
     struct deferred run_later; /* evaluates */
     struct deferred bypassed;  /* answers judge_message at once */
@@ -164,21 +130,10 @@ void engine_init(struct judge *j);
 void judge_bypass_init(struct judge *j); /* judge.c */
 /* A judge that knows what it was told about its client, and has asked nothing.  judge.c */
 struct judge *judge_make(struct policy_worker *pw, const struct judge_client *client) MUST_USE;
-struct reputation_setup judge_lists_setup(struct judge *j);
-void judge_lists_changed(void *judge); /* what a run calls */
 void judge_paced(void *judge);         /* what the resolver calls; judge.c */
 struct text_facts;
 struct text_facts engine_texts(const struct judge *j);
 struct eval_input engine_input(const struct judge *j, enum fact_stage stage);
-
-/* ---- engine_facts.c ---- */
-
-void facts_init(struct judge *j);
-void facts_start(struct judge *j, enum source_id source); /* the check that makes these facts */
-/* The facts of a source could not be had; its check is dropped. */
-void facts_give_up(struct judge *j, enum source_id source);
-void facts_derive(struct judge *j); /* lists, and what follows from others */
-void facts_drop(struct judge *j, enum fact_scope scope);
 
 /* ---- sources ---- */
 
@@ -186,12 +141,10 @@ void facts_drop(struct judge *j, enum fact_scope scope);
 void source_rdns_given(struct judge *j, struct slice name);
 /* NULL: not asked, or not known. */
 const struct spf_verdict *source_spf_verdict(const struct judge *j, enum spf_identity identity);
-
-/* ---- engine_lists.c ---- */
-
-void lists_hear_name(struct judge *j);
-void lists_start(struct judge *j);  /* asks them, late ones only if late_asked */
-void lists_derive(struct judge *j); /* reputation.*, zero_day.*; nothing if nothing has changed since */
+/* MEMORY_SEEN of the client, once client.first_seen is settled. */
+const struct memory_record *source_client_seen(const struct judge *j);
+/* The session's transaction ends: tells the guard.  Needs a run and a guard.  judge_witness.c */
+void judge_bear_witness(const struct judge *j, bool established);
 
 /* ---- helpers ---- */
 
@@ -206,18 +159,6 @@ struct slice facts_copy(struct judge *j, enum fact_scope scope, struct slice s);
 /* A name joins the list (marks, the log) unless it is there. */
 void judge_add_name(struct buf *names, const char *name);
 void facts_set_word(struct judge *j, enum fact_id id, const char *word);
-
-/* ---- engine_memory.c ---- */
-
-void memory_start_client(struct judge *j);
-void memory_start_standing(struct judge *j);
-void memory_start_zero_day(struct judge *j);
-enum fact_state memory_zero_day_state(const struct judge *j); /* of fresh_domain, fresh_client and burst */
-void memory_derive(struct judge *j);
-void memory_give_up(struct judge *j, bool standing); /* else: first-day suspicion */
-/* Asks for the triplet of this recipient; true when it is decided (j->mem.grey). */
-bool memory_ask_triplet(struct judge *j, bool expired);
-void memory_drop(struct judge *j, enum fact_scope scope);
 
 /* rules_count.c: places of the records of all rules and of the default, to be freed; counts the answer that is given. */
 int *rules_count_places(const struct policy *p, const struct state *st) MUST_USE;

@@ -13,34 +13,11 @@
 
 #define TARPIT_TRANSACTION_MS 30000
 
-void judge_lists_changed(void *arg)
-{
-    engine_changed(arg);
-}
-
 void judge_paced(void *arg)
 {
     struct judge *j = arg;
 
     j->paced = true;
-}
-
-struct reputation_setup judge_lists_setup(struct judge *j)
-{
-    struct dns_asker who = { .resolver = j->pw->resolver,
-                             .network = j->exempt ? 0 : dns_network(&j->ip),
-                             .failures_free = true,
-                             .paced = judge_paced,
-                             .arg = j };
-
-    return (struct reputation_setup){
-        .rep = &j->pw->policy->reputation,
-        .loop = j->pw->loop,
-        .who = who,
-        .wanted = j->pw->lists_wanted,
-        .guard = j->pw->guard,
-        .slab = &j->pw->run_slab,
-    };
 }
 
 struct judge *judge_make(struct policy_worker *pw, const struct judge_client *client)
@@ -57,14 +34,16 @@ struct judge *judge_make(struct policy_worker *pw, const struct judge_client *cl
     for (size_t i = 0; i < SCOPE_COUNT; i++) {
         arena_init_counted(&j->arena[i], JUDGE_ARENA_MAX);
     }
-    buf_init(&j->lists_text, 8192);
-    buf_init(&j->monitored_text, 8192);
     buf_init(&j->text, REPLY_TEXT_MAX);
     buf_init(&j->txn.rules, JUDGE_TESTS_MAX);
     buf_init(&j->txn.monitored, JUDGE_TESTS_MAX);
     j->txn.tags_end = &j->txn.tags;
     engine_init(j);
-    facts_init(j);
+    fact_set_ip(&j->facts, FACT_ID_CLIENT_IP, &j->ip);
+    fact_set_flag(&j->facts, FACT_ID_PROTOCOL_PREGREET, false);
+    fact_set_text(&j->facts, FACT_ID_TLS_VERSION, SLICE_NONE);
+    fact_set_text(&j->facts, FACT_ID_TLS_CIPHER, SLICE_NONE);
+    fact_set_text(&j->facts, FACT_ID_TLS_CLIENT_SUBJECT, SLICE_NONE);
     fact_set_flag(&j->facts, FACT_ID_CLIENT_PRIVATE, client->is_private);
     fact_set_text(&j->facts, FACT_ID_SESSION_ID, facts_copy(j, SCOPE_SESSION, id));
     j->rdns_given = client->rdns.ptr != NULL;
@@ -74,18 +53,31 @@ struct judge *judge_make(struct policy_worker *pw, const struct judge_client *cl
 struct judge *judge_new(struct policy_worker *pw, const struct judge_client *client)
 {
     struct judge *j = judge_make(pw, client);
-    struct reputation_setup lists = judge_lists_setup(j);
 
-    if ((pw->any_list || (pw->guard != NULL && guard_run_awake(pw->guard))) && !j->exempt) {
-        j->run = reputation_run_new(&lists, judge_lists_changed, j);
-        reputation_set_client(j->run, &j->ip);
-        reputation_want(j->run, RUN_BACKGROUND);
-    }
+    sources_hear(j, FACT_ID_CLIENT_IP);
     if (j->rdns_given) {
         source_rdns_given(j, client->rdns);
     }
     engine_ask_early(j, STAGE_CONNECT);
     return j;
+}
+
+/* The scope and all shorter ones end, checks that are out included. */
+static void forget(struct judge *j, enum fact_scope scope)
+{
+    sources_drop(j, scope);
+    if (scope <= SCOPE_HELO) {
+        j->helo_raw = SLICE_NONE;
+    }
+    if (scope <= SCOPE_TXN) {
+        j->sender = SLICE_NONE;
+        j->sender_null = false;
+    }
+    facts_forget(&j->facts, scope);
+    j->overruled++;
+    for (size_t s = scope; s < SCOPE_COUNT; s++) {
+        arena_fini(&j->arena[s]);
+    }
 }
 
 static void close_txn(struct judge *j)
@@ -108,9 +100,7 @@ void judge_free(struct judge **judge)
     }
     *judge = NULL;
     engine_cancel(j);
-    facts_drop(j, SCOPE_SESSION);
-    buf_fini(&j->lists_text);
-    buf_fini(&j->monitored_text);
+    forget(j, SCOPE_SESSION);
     buf_fini(&j->text);
     buf_fini(&j->txn.rules);
     buf_fini(&j->txn.monitored);
@@ -136,7 +126,7 @@ void judge_tls(struct judge *j, struct slice version, struct slice cipher, struc
     struct facts *f = &j->facts;
 
     engine_cancel(j);
-    facts_drop(j, SCOPE_HELO); /* what was said in clear counts no more (RFC 3207 4.2) */
+    forget(j, SCOPE_HELO); /* what was said in clear counts no more (RFC 3207 4.2) */
     close_txn(j);
     fact_set_text(f, FACT_ID_TLS_VERSION, facts_copy(j, SCOPE_SESSION, version));
     fact_set_text(f, FACT_ID_TLS_CIPHER, facts_copy(j, SCOPE_SESSION, cipher));
@@ -165,15 +155,12 @@ void judge_helo(struct judge *j, struct slice said)
     struct slice name;
 
     engine_cancel(j);
-    facts_drop(j, SCOPE_HELO);
+    forget(j, SCOPE_HELO);
     close_txn(j);
     name = take_helo(j, said);
     fact_set_text(f, FACT_ID_HELO_NAME, name);
     facts_set_word(j, FACT_ID_HELO_KIND, kinds[helo_kind(name, &literal)]);
     sources_hear(j, FACT_ID_HELO_NAME);
-    if (j->run != NULL) {
-        reputation_set_subject(j->run, SUBJECT_HELO, name);
-    }
     engine_ask_early(j, STAGE_HELO);
 }
 
@@ -212,16 +199,14 @@ void judge_mail(struct judge *j, const struct judge_sender *s)
     fact_set_text(f, FACT_ID_SENDER_LOCAL, s->null ? SLICE_NONE : local);
     fact_set_text(f, FACT_ID_SENDER_DOMAIN, domain);
     fact_set_flag(f, FACT_ID_SENDER_NULL, s->null);
-    if (j->run != NULL) {
-        reputation_set_subject(j->run, SUBJECT_SENDER, domain);
-    }
+    sources_hear(j, FACT_ID_SENDER_DOMAIN);
     engine_ask_early(j, STAGE_MAIL);
 }
 
 void judge_reset(struct judge *j)
 {
     engine_cancel(j);
-    facts_drop(j, SCOPE_TXN);
+    forget(j, SCOPE_TXN);
     close_txn(j);
 }
 
@@ -249,7 +234,7 @@ static void begin_question(struct judge *j, judge_cb cb, void *arg)
 void judge_rcpt(struct judge *j, const struct judge_recipient *r, judge_cb cb, void *arg)
 {
     engine_cancel(j);
-    facts_drop(j, SCOPE_RECIPIENT);
+    forget(j, SCOPE_RECIPIENT);
     begin_question(j, cb, arg);
     set_recipient(j, r);
     engine_start(j, BLOCK_ENVELOPE, STAGE_RCPT);
@@ -316,7 +301,7 @@ static void on_bypass(void *arg)
 void judge_message(struct judge *j, const struct judge_content *c, judge_cb cb, void *arg)
 {
     engine_cancel(j);
-    facts_drop(j, SCOPE_RECIPIENT);
+    forget(j, SCOPE_RECIPIENT);
     begin_question(j, cb, arg);
     if (j->txn.bypass) {
         loop_defer(j->pw->loop, &j->bypassed);

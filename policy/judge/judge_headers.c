@@ -397,7 +397,7 @@ void judge_log_txn(const struct judge *j, struct log_line *l)
 
 bool judge_settled(const struct judge *j)
 {
-    return !sources_busy(j) && (j->run == NULL || !reputation_busy(j->run));
+    return !sources_busy(j, false);
 }
 
 /* Both blocks in a row: the envelope's rules first. */
@@ -449,54 +449,27 @@ const struct facts *judge_facts(const struct judge *j)
     return &j->facts;
 }
 
-static bool lists_source(const struct judge *j, struct buf *from, uint64_t *us)
+bool judge_fact_source(const struct judge *j, enum fact_id fact, struct buf *from, uint64_t *us)
 {
-    char mem[100], slowest_mem[100];
-    struct buf one, slowest;
-    uint64_t here;
-    bool any = false;
-
-    buf_init_fixed(&slowest, slowest_mem, sizeof(slowest_mem));
-    *us = 0;
-    for (size_t i = 0; j->run != NULL && i < j->pw->policy->reputation.count; i++) {
-        buf_init_fixed(&one, mem, sizeof(mem));
-        if (reputation_list_source(j->run, i, &one, &here) && (!any || here > *us)) {
-            any = true;
-            *us = here;
-            buf_reset(&slowest);
-            buf_put_slice(&slowest, buf_slice(&one));
-        }
-    }
-    buf_put_slice(from, buf_slice(&slowest));
-    return any;
-}
-
-static bool is_remembered(enum source_id source)
-{
-    return source == SOURCE_CLIENT || source == SOURCE_STANDING || source == SOURCE_FRESH ||
-           source == SOURCE_STATE;
-}
-
-bool judge_fact_source(const struct judge *j, enum fact_id id, struct buf *from, uint64_t *us)
-{
-    enum source_id source = engine_source(j->pw, id);
-    const struct origin *o = &j->origin[source];
+    enum source_id id = source_of(j->pw, fact);
+    const struct source *s = source_table[id];
+    bool remembered = id != SOURCE_NONE && s->remembered;
 
     *us = 0;
-    if (j->facts.v[id].state == FACT_IDLE) {
+    if (j->facts.v[fact].state == FACT_IDLE) {
         return false;
     }
-    if (source < SOURCE_COUNT && source != SOURCE_NONE && source_table[source]->credit != SOURCE_NONE) {
-        o = &j->origin[source_table[source]->credit];
+    if (id != SOURCE_NONE && s->credit != SOURCE_NONE) {
+        id = s->credit;
     }
-    if (source == SOURCE_LISTS || source == SOURCE_REASON || source == SOURCE_ZERO_DAY) {
-        return lists_source(j, from, us);
+    if (id != SOURCE_NONE && source_table[id]->told_by != NULL) {
+        return source_table[id]->told_by(j, from, us);
     }
-    if (is_remembered(source) && j->pw->origin != NULL) {
+    if (remembered && j->pw->origin != NULL) {
         buf_put_str(from, j->exempt ? "nothing is remembered of private clients" : j->pw->origin);
-    } else if (o->asked) {
-        origin_put(o, from);
-        *us = o->us;
+    } else if (j->origin[id].asked) {
+        origin_put(&j->origin[id], from);
+        *us = j->origin[id].us;
     } else {
         buf_put_str(from, "given");
     }

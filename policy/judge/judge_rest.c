@@ -5,12 +5,11 @@
  * what the lists answered, who said HELO.  judge_rest() writes that down in some hundred octets and frees the
  * rest; judge_wake() makes the same judge of it again, and asks nobody.
  *
- *     flags | violations | client_seen, if known | raw HELO | facts ... 0xff
- *     | is there a run of the lists? then it (reputation_fold.c)
+ *     violations | raw HELO | facts ... 0xff | the states of the sources, each as it packs itself (source.h)
  *     a fact: id, state and word and flag in one octet, then nothing, a number, or a text with its length
  *
- * Not kept     where answers came from (explain, which never rests), and the verdict on the HELO's SPF, which
- *              is two kilobytes: its fact is forgotten with it and asked again by the next transaction.
+ * Not kept     where answers came from (explain, which never rests), and facts that rest on something too large
+ *              (source.again): the next transaction asks for them again.
  *              Facts of a transaction follow from the others.
  * Owns         nothing: what is written is the caller's.
  */
@@ -25,12 +24,6 @@ _Static_assert(FACT_COUNT < NO_MORE_FACTS, "the id of a fact is an octet");
 struct judge_rest {
     uint32_t len;
     char data[];
-};
-
-static const size_t flags[] = {
-    offsetof(struct judge, lists_asked),   offsetof(struct judge, late_asked),
-    offsetof(struct judge, reason_asked),  offsetof(struct judge, mem.client_done),
-    offsetof(struct judge, mem.witnessed),
 };
 
 /* ---- folding ---- */
@@ -72,24 +65,13 @@ static void put_fact(struct buf *out, unsigned id, const struct fact_value *v)
 static bool is_left_out(const struct judge *j, unsigned id)
 {
     return fact_table[id].scope >= SCOPE_TXN || id == FACT_ID_CLIENT_IP || id == FACT_ID_SESSION_ID ||
-           id == FACT_ID_CLIENT_PRIVATE ||
-           (id == FACT_ID_SPF_HELO && source_spf_verdict(j, SPF_HELO) != NULL);
-}
-
-static bool is_out(const struct judge *j)
-{
-    const struct judge_memory *m = &j->mem;
-
-    return sources_busy(j) || m->client_op != NULL || m->standing_op != NULL || m->zero_op != NULL ||
-           m->grey_op != NULL || (j->run != NULL && reputation_busy(j->run));
+           id == FACT_ID_CLIENT_PRIVATE || source_is_again(j, (enum fact_id)id);
 }
 
 static bool may_rest(const struct judge *j)
 {
-    const struct judge_memory *m = &j->mem;
-
     if (j->question.cb != NULL || list_linked(&j->run_later.node) || list_linked(&j->bypassed.node) ||
-        j->txn.open || m->standing_wanted || m->standing_done || m->zero_wanted || is_out(j)) {
+        j->txn.open || sources_busy(j, true)) {
         return false;
     }
     for (unsigned i = 0; i < FACT_COUNT; i++) {
@@ -102,28 +84,15 @@ static bool may_rest(const struct judge *j)
 
 static void fold(const struct judge *j, struct buf *out)
 {
-    uint16_t set = 0;
-
-    for (size_t i = 0; i < ARRAY_LEN(flags); i++) {
-        set = (uint16_t)(set | (*((const bool *)(const void *)((const char *)j + flags[i])) ? 1u << i : 0));
-    }
-    buf_put(out, &set, sizeof(set));
     buf_put(out, &j->violations, sizeof(j->violations));
-    if (j->mem.client_done) {
-        buf_put(out, &j->mem.client_seen, sizeof(j->mem.client_seen));
-    }
     put_text(out, j->helo_raw);
-    sources_pack(j, out);
     for (unsigned i = 0; i < FACT_COUNT; i++) {
         if (!is_left_out(j, i) && j->facts.v[i].state != FACT_IDLE) {
             put_fact(out, i, &j->facts.v[i]);
         }
     }
     buf_put_char(out, (char)NO_MORE_FACTS);
-    buf_put_char(out, j->run != NULL);
-    if (j->run != NULL) {
-        reputation_fold(j->run, out);
-    }
+    sources_pack(j, out);
 }
 
 struct judge_rest *judge_rest(struct judge **judge)
@@ -189,30 +158,16 @@ static void take_fact(struct judge *j, uint8_t id, struct slice *in)
 
 static void unfold(struct judge *j, struct slice in)
 {
-    struct reputation_setup lists = judge_lists_setup(j);
-    bool has_run;
-    uint16_t set;
     uint8_t id;
 
-    source_take(&in, &set, sizeof(set));
-    for (size_t i = 0; i < ARRAY_LEN(flags); i++) {
-        *((bool *)(void *)((char *)j + flags[i])) = (set & 1u << i) != 0;
-    }
     source_take(&in, &j->violations, sizeof(j->violations));
-    if (j->mem.client_done) {
-        source_take(&in, &j->mem.client_seen, sizeof(j->mem.client_seen));
-    }
     j->helo_raw = take_text(j, SCOPE_HELO, &in);
-    sources_unpack(j, &in);
     for (source_take(&in, &id, sizeof(id)); id != NO_MORE_FACTS; source_take(&in, &id, sizeof(id))) {
         take_fact(j, id, &in);
     }
-    source_take(&in, &has_run, sizeof(has_run));
-    if (has_run) { /* as it was begun: another one might have other lists by now */
-        j->run = reputation_unfold(&lists, judge_lists_changed, j, &j->ip, &in);
-    }
+    sources_unpack(j, &in);
     BUG_ON(in.len != 0);
-    facts_derive(j);
+    sources_derive(j);
 }
 
 struct judge *judge_wake(struct policy_worker *pw, const struct judge_client *client,

@@ -17,13 +17,15 @@ const struct source *const source_table[SOURCE_COUNT] = {
 
 enum source_id source_of(const struct policy_worker *pw, unsigned fact)
 {
-    return (enum source_id)pw->source_of[fact];
+    unsigned slot = fact < FACT_COUNT ? fact : fact == RULE_NEEDS_TRIPLET ? FACT_TRIPLET : FACT_ANY_LIST;
+
+    return (enum source_id)pw->source_of[slot];
 }
 
 static bool is_used(const struct policy_worker *pw, const struct source *s)
 {
     for (const uint8_t *f = s->facts; *f != FACT_END; f++) {
-        if (pw->used[*f]) {
+        if (*f < FACT_COUNT && pw->used[*f]) {
             return true;
         }
     }
@@ -38,7 +40,7 @@ static void note_needs(struct policy_worker *pw)
     for (size_t id = SOURCE_COUNT - 1; id > SOURCE_NONE; id--) {
         const struct source *s = source_table[id];
 
-        if (!wanted[id] && !is_used(pw, s)) {
+        if ((!wanted[id] && !is_used(pw, s)) || (s->remembered && pw->memory == NULL)) {
             continue;
         }
         for (const uint8_t *n = s->needs; n != NULL && *n != SOURCE_NONE; n++) {
@@ -59,6 +61,11 @@ void sources_prepare(struct policy_worker *pw)
         pw->state_at[id] = pw->states_size;
         pw->states_size += (s->state_size + sizeof(uint64_t) - 1) / sizeof(uint64_t) * sizeof(uint64_t);
     }
+    for (size_t id = SOURCE_NONE + 1; id < SOURCE_COUNT; id++) {
+        if (source_table[id]->prepare != NULL) {
+            source_table[id]->prepare(pw);
+        }
+    }
     note_needs(pw);
 }
 
@@ -69,9 +76,16 @@ void *source_state(const struct judge *j, enum source_id id)
     return j->states + j->pw->state_at[id];
 }
 
-static struct fact_value *first_fact(struct judge *j, enum source_id id)
+static struct fact_value *value_in(struct judge *j, uint8_t slot)
 {
-    return &j->facts.v[source_table[id]->facts[0]];
+    return slot == FACT_TRIPLET ? &j->triplet : &j->facts.v[slot];
+}
+
+void source_need(struct judge *j, enum fact_id fact)
+{
+    if (judge_state(j, fact) == FACT_IDLE) {
+        source_start(j, source_of(j->pw, fact));
+    }
 }
 
 void source_start(struct judge *j, enum source_id id)
@@ -82,20 +96,11 @@ void source_start(struct judge *j, enum source_id id)
     if (!s->start(j, source_state(j, id))) {
         return;
     }
-    for (const uint8_t *f = s->facts; *f != FACT_END; f++) {
-        fact_set_pending(&j->facts, (enum fact_id) * f);
+    for (const uint8_t *f = s->facts; *f != FACT_END && !s->derived; f++) {
+        *value_in(j, *f) = (struct fact_value){ .state = FACT_PENDING };
     }
     for (const uint8_t *n = s->needs; n != NULL && *n != SOURCE_NONE; n++) {
-        if (first_fact(j, (enum source_id) * n)->state == FACT_IDLE) {
-            source_start(j, (enum source_id) * n);
-        }
-    }
-}
-
-void source_need(struct judge *j, enum fact_id fact)
-{
-    if (judge_state(j, fact) == FACT_IDLE) {
-        source_start(j, source_of(j->pw, fact));
+        source_need(j, (enum fact_id)source_table[*n]->facts[0]);
     }
 }
 
@@ -112,7 +117,7 @@ void sources_start_ahead(struct judge *j, enum fact_stage stage)
 
 static bool is_held_up(const struct judge *j, const struct source *s)
 {
-    for (const uint8_t *n = s->needs; n != NULL && *n != SOURCE_NONE; n++) {
+    for (const uint8_t *n = s->needs; n != NULL && *n != SOURCE_NONE && !s->derived; n++) {
         if (j->facts.v[source_table[*n]->facts[0]].state == FACT_PENDING) {
             return true;
         }
@@ -136,8 +141,8 @@ void sources_derive(struct judge *j)
 
 void source_set_unknown(struct judge *j, const struct source *s)
 {
-    for (const uint8_t *f = s->facts; *f != FACT_END; f++) {
-        fact_set_unknown(&j->facts, (enum fact_id) * f);
+    for (size_t i = 0; s->facts[i] != FACT_END; i++) {
+        fact_set_unknown(&j->facts, (enum fact_id)s->facts[i]);
     }
 }
 
@@ -154,9 +159,6 @@ void source_give_up(struct judge *j, enum source_id id)
 
 void sources_hear(struct judge *j, enum fact_id fact)
 {
-    if (fact == FACT_ID_CLIENT_RDNS) {
-        lists_hear_name(j);
-    }
     for (size_t id = SOURCE_NONE + 1; id < SOURCE_COUNT; id++) {
         if (source_table[id]->hear != NULL) {
             source_table[id]->hear(j, source_state(j, (enum source_id)id), fact);
@@ -175,16 +177,25 @@ void sources_drop(struct judge *j, enum fact_scope scope)
     }
 }
 
-bool sources_busy(const struct judge *j)
+bool sources_busy(const struct judge *j, bool remembered)
 {
     for (size_t id = SOURCE_NONE + 1; id < SOURCE_COUNT; id++) {
         const struct source *s = source_table[id];
 
-        if (s->busy != NULL && s->busy(j, source_state(j, (enum source_id)id))) {
+        if (s->busy != NULL && (remembered || !s->remembered) &&
+            s->busy(j, source_state(j, (enum source_id)id))) {
             return true;
         }
     }
     return false;
+}
+
+bool source_is_again(const struct judge *j, enum fact_id fact)
+{
+    enum source_id id = source_of(j->pw, fact);
+    const struct source *s = source_table[id];
+
+    return id != SOURCE_NONE && s->again != NULL && s->again(j, source_state(j, id));
 }
 
 void sources_pack(const struct judge *j, struct buf *out)
@@ -226,6 +237,11 @@ bool source_is_word(const struct judge *j, enum fact_id id, const char *word)
     const struct fact_value *v = &j->facts.v[id];
 
     return v->state == FACT_KNOWN && slice_eq(fact_word(id, v->word), slice_str(word));
+}
+
+bool source_remembers(const struct judge *j)
+{
+    return j->pw->memory != NULL && !j->exempt;
 }
 
 bool source_client_allowed(const struct judge *j)

@@ -24,14 +24,22 @@ struct policy_worker;
  *  X(ID, name): the variable source_NAME.  A source stands below those that it needs: facts are derived from the top
  *  down, and dropped from the bottom up.
  */
-#define SOURCE_LIST(X)                                                                                       \
+#define SOURCE_LIST(X)                                                                                      \
     X(RDNS, rdns)                                                                                            \
+    X(LISTS, lists)                                                                                          \
+    X(REASON, reason)                                                                                        \
     X(SPF_HELO, spf_helo)                                                                                    \
     X(SPF, spf)                                                                                              \
     X(SENDER, sender)                                                                                        \
     X(HELO, helo)                                                                                            \
     X(MATCHES, matches)                                                                                      \
-    X(IMPERSONATES, impersonates)
+    X(IMPERSONATES, impersonates)                                                                            \
+    X(CONNECTIONS, connections)                                                                              \
+    X(CLIENT, client)                                                                                        \
+    X(STANDING, standing)                                                                                    \
+    X(FRESH, fresh)                                                                                          \
+    X(ZERO_DAY, zero_day)                                                                                    \
+    X(GREYLIST, greylist)
 
 enum source_id {
     SOURCE_NONE = 0, /* the session gives the fact itself */
@@ -39,19 +47,12 @@ enum source_id {
     SOURCE_LIST(X)
 #undef X
     SOURCE_COUNT,
-    /* not in the table yet */
-    SOURCE_LISTS = SOURCE_COUNT,
-    SOURCE_REASON,
-    SOURCE_ZERO_DAY, /* follows from LISTS and FRESH */
-    SOURCE_FRESH,    /* the memory: first seen, bursts */
-    SOURCE_CLIENT,   /* the memory: the client's first time and rate */
-    SOURCE_STANDING, /* the memory, once SPF and RDNS are settled */
-    SOURCE_STATE,    /* the shared memory */
-    SOURCE_ALL,
 };
 
 enum {
     FACT_END = FACT_COUNT, /* ends a list of facts */
+    FACT_ANY_LIST,         /* reputation.NAME of every list */
+    FACT_TRIPLET,          /* no fact, but needed like one: struct judge.triplet */
     FACT_SLOTS,
 };
 
@@ -61,11 +62,20 @@ struct source {
     size_t state_size;
     enum fact_scope scope; /* the shortest-lived part of its state */
     bool ahead;            /* started at the stage of its facts as soon as a fact in use needs it */
+    bool remembered;       /* the answers come from the memory, not from the DNS */
+    bool derived;          /* derive() alone sets its facts, from others that may be PENDING */
     enum source_id credit; /* explain: the answers came to this source; NONE: to this one */
 
+    /* Once a worker, when it is known what the rules use. */
+    void (*prepare)(struct policy_worker *pw);
     /* The facts were IDLE.  True: the answer will come; the engine makes them PENDING and starts `needs`. */
     bool (*start)(struct judge *j, void *state);
-    /* Each time something has changed, unless a fact that it needs is PENDING: does that settle a fact? */
+    /* A rule with a final action needs a fact that is not settled; it may be SOFT. */
+    void (*firm)(struct judge *j);
+    /*
+     * Each time something has changed: does that settle a fact?  Unless `derived`, not while a fact that it needs is
+     * PENDING.
+     */
     void (*derive)(struct judge *j, void *state);
     /* The budget is over: drop the check; no fact stays PENDING.  NULL: the facts become unknown. */
     void (*give_up)(struct judge *j, void *state);
@@ -73,14 +83,20 @@ struct source {
     void (*hear)(struct judge *j, void *state, enum fact_id fact);
     /* `scope` and all shorter ones end: cancel, clear that part of the state.  Facts are forgotten by the engine. */
     void (*drop)(struct judge *j, void *state, enum fact_scope scope);
+    /* Not NULL: its facts are only for replies, and asked when a refusal names one.  Is it worth waiting for? */
+    bool (*in_reply)(const struct judge *j);
+    /* Explain: who gave the answer, and how long it took (us); false: not asked.  NULL: struct judge.origin. */
+    bool (*told_by)(const struct judge *j, struct buf *from, uint64_t *us);
     /* Is an answer out? */
     bool (*busy)(const struct judge *j, const void *state);
     /*
-     * What judge_rest() keeps of its state, and back (judge_rest.c).  Facts are kept by the engine.  NULL: nothing
-     * of it lasts beyond a transaction.
+     * What judge_rest() keeps of its state, and back (judge_rest.c).  The engine keeps the facts, and unpacks them
+     * before the states.  NULL: nothing of the state lasts beyond a transaction.
      */
     void (*pack)(const struct judge *j, const void *state, struct buf *out);
     void (*unpack)(struct judge *j, void *state, struct slice *in);
+    /* True: its facts are not kept but asked again, because they rest on something too large to keep. */
+    bool (*again)(const struct judge *j, const void *state);
 };
 
 extern const struct source *const source_table[SOURCE_COUNT]; /* NULL: SOURCE_NONE */
@@ -92,12 +108,13 @@ SOURCE_LIST(X)
 
 enum source_id source_of(const struct policy_worker *pw, unsigned fact);
 
-/* Once a worker, after its rules were read: places of states, what is needed ahead. */
+/* Once a worker, when its rules were read and its memory is open: places of states, what is needed ahead. */
 void sources_prepare(struct policy_worker *pw);
 
 void sources_derive(struct judge *j);
 void sources_drop(struct judge *j, enum fact_scope scope);
-bool sources_busy(const struct judge *j);
+bool sources_busy(const struct judge *j, bool remembered); /* remembered: those that ask the memory, too */
+bool source_is_again(const struct judge *j, enum fact_id fact); /* see struct source.again */
 void sources_pack(const struct judge *j, struct buf *out);
 void sources_unpack(struct judge *j, struct slice *in);
 /* Starts what is needed ahead and can be known at this stage. */
@@ -107,7 +124,7 @@ void source_start(struct judge *j, enum source_id id); /* without deriving */
 
 /* ---- for sources and for what the session tells ---- */
 
-/* Starts the source of a fact that is IDLE.  For hooks: the engine derives afterwards. */
+/* Starts the source of a fact if that is IDLE.  For hooks: the engine derives afterwards. */
 void source_need(struct judge *j, enum fact_id fact);
 /* A fact was set: whoever listens hears of it. */
 void sources_hear(struct judge *j, enum fact_id fact);
@@ -120,6 +137,8 @@ void source_set_unknown(struct judge *j, const struct source *s);
 struct dns_asker source_asker(struct judge *j);
 /* The client, by address or verified name, is in allow_clients; unknown counts as no. */
 bool source_client_allowed(const struct judge *j);
+/* Is there a memory, and may it be asked about this client? */
+bool source_remembers(const struct judge *j);
 /* The text of a fact that is KNOWN, else nothing; is the fact this word? */
 struct slice source_text(const struct judge *j, enum fact_id id);
 bool source_is_word(const struct judge *j, enum fact_id id, const char *word);

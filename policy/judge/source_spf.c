@@ -172,6 +172,15 @@ static bool busy(const struct judge *j, const void *state)
     return st->check != NULL;
 }
 
+/* A verdict has two kilobytes. */
+static bool again(const struct judge *j, const void *state)
+{
+    const struct spf_state *st = state;
+
+    (void)j;
+    return st->verdict != NULL;
+}
+
 /* ---- spf ---- */
 
 static bool start(struct judge *j, void *state)
@@ -223,6 +232,7 @@ const struct source source_spf_helo = {
     .give_up = give_up_helo,
     .drop = drop,
     .busy = busy,
+    .again = again,
 };
 
 const struct source source_spf = {
