@@ -5,6 +5,7 @@
  * Nothing is asked for exempt clients.
  */
 #include "policy/judge/engine.h"
+#include "state/clients.h"
 
 struct client_state {
     struct memory_op *op; /* NULL: not asked, or answered */
