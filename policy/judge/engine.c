@@ -152,8 +152,8 @@ void engine_ask(struct judge *j, unsigned fact, bool final)
     const struct source *s = source_table[id];
     const struct fact_value *v = value_of(j, fact);
 
-    if (id != SOURCE_NONE && s->firm != NULL && final && v->state != FACT_KNOWN && v->state != FACT_UNKNOWN) {
-        s->firm(j);
+    if (id != SOURCE_NONE && s->ask_final != NULL && final && v->state != FACT_KNOWN &&
+        v->state != FACT_UNKNOWN && s->ask_final(j)) {
         sources_derive(j);
     }
     if (v->state == FACT_IDLE && id != SOURCE_NONE) {
@@ -172,8 +172,8 @@ void engine_ask_early(struct judge *j, enum fact_stage stage)
     for (unsigned i = 0; i < FACT_COUNT; i++) {
         enum source_id id = source_of(j->pw, i);
 
-        if (j->pw->used[i] && fact_table[i].stage == stage && j->facts.v[i].state == FACT_IDLE &&
-            !started[id] && source_table[id]->in_reply == NULL) {
+        if (j->pw->used[i] && !started[id] && fact_table[i].stage == stage &&
+            j->facts.v[i].state == FACT_IDLE && source_table[id]->in_reply == NULL) {
             started[id] = true;
             source_start(j, id);
         }

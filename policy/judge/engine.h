@@ -43,6 +43,7 @@ struct policy_worker {
     bool zero_day_lists;     /* some enforcing list has zero_day */
     uint8_t source_of[FACT_SLOTS]; /* enum source_id */
     bool ahead[SOURCE_COUNT];      /* see struct source */
+    struct source_hooks hooks;
     size_t state_at[SOURCE_COUNT], states_size;
     struct slab judge_slab;  /* a judge, its lists, the states of its sources */
     struct slab run_slab;    /* of reputation_run_new */
@@ -147,6 +148,19 @@ const struct memory_record *source_client_seen(const struct judge *j);
 void judge_bear_witness(const struct judge *j, bool established);
 
 /* ---- helpers ---- */
+
+/* The source of a fact, or of what else the rules can need. */
+static inline enum source_id source_of(const struct policy_worker *pw, unsigned fact)
+{
+    return (enum source_id)pw->source_of[fact < FACT_COUNT            ? fact
+                                         : fact == RULE_NEEDS_TRIPLET ? FACT_TRIPLET
+                                                                      : FACT_ANY_LIST];
+}
+
+static inline void *source_state(const struct judge *j, enum source_id id)
+{
+    return j->states + j->pw->state_at[id];
+}
 
 static inline enum fact_state judge_state(const struct judge *j, enum fact_id id)
 {

@@ -54,7 +54,7 @@ struct judge *judge_new(struct policy_worker *pw, const struct judge_client *cli
 {
     struct judge *j = judge_make(pw, client);
 
-    sources_hear(j, FACT_ID_CLIENT_IP);
+    sources_tell(j, FACT_ID_CLIENT_IP);
     if (j->rdns_given) {
         source_rdns_given(j, client->rdns);
     }
@@ -160,7 +160,7 @@ void judge_helo(struct judge *j, struct slice said)
     name = take_helo(j, said);
     fact_set_text(f, FACT_ID_HELO_NAME, name);
     facts_set_word(j, FACT_ID_HELO_KIND, kinds[helo_kind(name, &literal)]);
-    sources_hear(j, FACT_ID_HELO_NAME);
+    sources_tell(j, FACT_ID_HELO_NAME);
     engine_ask_early(j, STAGE_HELO);
 }
 
@@ -199,7 +199,7 @@ void judge_mail(struct judge *j, const struct judge_sender *s)
     fact_set_text(f, FACT_ID_SENDER_LOCAL, s->null ? SLICE_NONE : local);
     fact_set_text(f, FACT_ID_SENDER_DOMAIN, domain);
     fact_set_flag(f, FACT_ID_SENDER_NULL, s->null);
-    sources_hear(j, FACT_ID_SENDER_DOMAIN);
+    sources_tell(j, FACT_ID_SENDER_DOMAIN);
     engine_ask_early(j, STAGE_MAIL);
 }
 

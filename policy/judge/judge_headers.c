@@ -462,8 +462,8 @@ bool judge_fact_source(const struct judge *j, enum fact_id fact, struct buf *fro
     if (id != SOURCE_NONE && s->credit != SOURCE_NONE) {
         id = s->credit;
     }
-    if (id != SOURCE_NONE && source_table[id]->told_by != NULL) {
-        return source_table[id]->told_by(j, from, us);
+    if (id != SOURCE_NONE && source_table[id]->origin_of != NULL) {
+        return source_table[id]->origin_of(j, from, us);
     }
     if (remembered && j->pw->origin != NULL) {
         buf_put_str(from, j->exempt ? "nothing is remembered of private clients" : j->pw->origin);

@@ -9,7 +9,7 @@
  *     a fact: id, state and word and flag in one octet, then nothing, a number, or a text with its length
  *
  * Not kept     where answers came from (explain, which never rests), and facts that rest on something too large
- *              (source.again): the next transaction asks for them again.
+ *              (source.ask_again): the next transaction asks for them again.
  *              Facts of a transaction follow from the others.
  * Owns         nothing: what is written is the caller's.
  */
@@ -65,7 +65,7 @@ static void put_fact(struct buf *out, unsigned id, const struct fact_value *v)
 static bool is_left_out(const struct judge *j, unsigned id)
 {
     return fact_table[id].scope >= SCOPE_TXN || id == FACT_ID_CLIENT_IP || id == FACT_ID_SESSION_ID ||
-           id == FACT_ID_CLIENT_PRIVATE || source_is_again(j, (enum fact_id)id);
+           id == FACT_ID_CLIENT_PRIVATE || source_asks_again(j, (enum fact_id)id);
 }
 
 static bool may_rest(const struct judge *j)

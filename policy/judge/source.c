@@ -15,13 +15,6 @@ const struct source *const source_table[SOURCE_COUNT] = {
 
 /* ---- a worker ---- */
 
-enum source_id source_of(const struct policy_worker *pw, unsigned fact)
-{
-    unsigned slot = fact < FACT_COUNT ? fact : fact == RULE_NEEDS_TRIPLET ? FACT_TRIPLET : FACT_ANY_LIST;
-
-    return (enum source_id)pw->source_of[slot];
-}
-
 static bool is_used(const struct policy_worker *pw, const struct source *s)
 {
     for (const uint8_t *f = s->facts; *f != FACT_END; f++) {
@@ -50,6 +43,26 @@ static void note_needs(struct policy_worker *pw)
     }
 }
 
+/* Which sources have a hook: they are called some dozen times a message. */
+static void note_hooks(struct source_hooks *h)
+{
+    size_t derive = 0, on_fact = 0, drop = 0;
+
+    for (size_t id = SOURCE_NONE + 1; id < SOURCE_COUNT; id++) {
+        if (source_table[id]->derive != NULL) {
+            h->derive[derive++] = (uint8_t)id;
+        }
+        if (source_table[id]->on_fact != NULL) {
+            h->on_fact[on_fact++] = (uint8_t)id;
+        }
+    }
+    for (size_t id = SOURCE_COUNT - 1; id > SOURCE_NONE; id--) {
+        if (source_table[id]->drop != NULL) {
+            h->drop[drop++] = (uint8_t)id;
+        }
+    }
+}
+
 void sources_prepare(struct policy_worker *pw)
 {
     for (size_t id = SOURCE_NONE + 1; id < SOURCE_COUNT; id++) {
@@ -67,14 +80,10 @@ void sources_prepare(struct policy_worker *pw)
         }
     }
     note_needs(pw);
+    note_hooks(&pw->hooks);
 }
 
 /* ---- a session ---- */
-
-void *source_state(const struct judge *j, enum source_id id)
-{
-    return j->states + j->pw->state_at[id];
-}
 
 static struct fact_value *value_in(struct judge *j, uint8_t slot)
 {
@@ -107,33 +116,40 @@ void source_start(struct judge *j, enum source_id id)
 void sources_start_ahead(struct judge *j, enum fact_stage stage)
 {
     for (size_t id = SOURCE_NONE + 1; id < SOURCE_COUNT && !j->exempt; id++) {
-        enum fact_id fact = (enum fact_id)source_table[id]->facts[0];
-
-        if (j->pw->ahead[id] && fact_table[fact].stage == stage) {
-            source_need(j, fact);
+        if (j->pw->ahead[id] && fact_table[source_table[id]->facts[0]].stage == stage) {
+            source_need(j, (enum fact_id)source_table[id]->facts[0]);
         }
     }
 }
 
-static bool is_held_up(const struct judge *j, const struct source *s)
+/* Can it settle a fact now? */
+static bool may_derive(struct judge *j, const struct source *s)
 {
-    for (const uint8_t *n = s->needs; n != NULL && *n != SOURCE_NONE && !s->derived; n++) {
+    if (s->derived) {
+        return true;
+    }
+    if (!s->derives_unasked && value_in(j, s->facts[0])->state != FACT_PENDING) {
+        return false;
+    }
+    for (const uint8_t *n = s->needs; n != NULL && *n != SOURCE_NONE; n++) {
         if (j->facts.v[source_table[*n]->facts[0]].state == FACT_PENDING) {
-            return true;
+            return false;
         }
     }
-    return false;
+    return true;
 }
 
 void sources_derive(struct judge *j)
 {
+    const struct source_hooks *hooks = &j->pw->hooks;
+
     do {
         j->derive_again = false;
-        for (size_t id = SOURCE_NONE + 1; id < SOURCE_COUNT; id++) {
-            const struct source *s = source_table[id];
+        for (size_t i = 0; hooks->derive[i] != SOURCE_NONE; i++) {
+            enum source_id id = (enum source_id)hooks->derive[i];
 
-            if (s->derive != NULL && !is_held_up(j, s)) {
-                s->derive(j, source_state(j, (enum source_id)id));
+            if (may_derive(j, source_table[id])) {
+                source_table[id]->derive(j, source_state(j, id));
             }
         }
     } while (j->derive_again);
@@ -157,22 +173,26 @@ void source_give_up(struct judge *j, enum source_id id)
     }
 }
 
-void sources_hear(struct judge *j, enum fact_id fact)
+void sources_tell(struct judge *j, enum fact_id fact)
 {
-    for (size_t id = SOURCE_NONE + 1; id < SOURCE_COUNT; id++) {
-        if (source_table[id]->hear != NULL) {
-            source_table[id]->hear(j, source_state(j, (enum source_id)id), fact);
-        }
+    const struct source_hooks *hooks = &j->pw->hooks;
+
+    for (size_t i = 0; hooks->on_fact[i] != SOURCE_NONE; i++) {
+        enum source_id id = (enum source_id)hooks->on_fact[i];
+
+        source_table[id]->on_fact(j, source_state(j, id), fact);
     }
 }
 
 void sources_drop(struct judge *j, enum fact_scope scope)
 {
-    for (size_t id = SOURCE_COUNT - 1; id > SOURCE_NONE; id--) {
-        const struct source *s = source_table[id];
+    const struct source_hooks *hooks = &j->pw->hooks;
 
-        if (s->drop != NULL && scope <= s->scope) {
-            s->drop(j, source_state(j, (enum source_id)id), scope);
+    for (size_t i = 0; hooks->drop[i] != SOURCE_NONE; i++) {
+        enum source_id id = (enum source_id)hooks->drop[i];
+
+        if (scope <= source_table[id]->scope) {
+            source_table[id]->drop(j, source_state(j, id), scope);
         }
     }
 }
@@ -190,12 +210,12 @@ bool sources_busy(const struct judge *j, bool remembered)
     return false;
 }
 
-bool source_is_again(const struct judge *j, enum fact_id fact)
+bool source_asks_again(const struct judge *j, enum fact_id fact)
 {
     enum source_id id = source_of(j->pw, fact);
     const struct source *s = source_table[id];
 
-    return id != SOURCE_NONE && s->again != NULL && s->again(j, source_state(j, id));
+    return id != SOURCE_NONE && s->ask_again != NULL && s->ask_again(j, source_state(j, id));
 }
 
 void sources_pack(const struct judge *j, struct buf *out)

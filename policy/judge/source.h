@@ -7,7 +7,7 @@
  *
  *     IDLE --start--> PENDING --callback or derive--> KNOWN, UNKNOWN      PENDING --budget over, give_up--> UNKNOWN
  *
- * A new fact  docs/internals/architecture.md has the recipe: a row in facts.h, a file source_NAME.c, a row below.
+ * A new fact  docs/internals/new-fact.md has the recipe: a row in facts.h, a file source_NAME.c, a row below.
  * Hooks       run inside the engine.  They never answer a question and never free the judge.
  * State       each source has state_size octets in the judge, zeroed when the judge is made.
  */
@@ -24,7 +24,7 @@ struct policy_worker;
  *  X(ID, name): the variable source_NAME.  A source stands below those that it needs: facts are derived from the top
  *  down, and dropped from the bottom up.
  */
-#define SOURCE_LIST(X)                                                                                      \
+#define SOURCE_LIST(X)                                                                                       \
     X(RDNS, rdns)                                                                                            \
     X(LISTS, lists)                                                                                          \
     X(REASON, reason)                                                                                        \
@@ -63,30 +63,28 @@ struct source {
     enum fact_scope scope; /* the shortest-lived part of its state */
     bool ahead;            /* started at the stage of its facts as soon as a fact in use needs it */
     bool remembered;       /* the answers come from the memory, not from the DNS */
-    bool derived;          /* derive() alone sets its facts, from others that may be PENDING */
-    enum source_id credit; /* explain: the answers came to this source; NONE: to this one */
+    bool derived;          /* derive() alone sets its facts, PENDING and SOFT included; it is always called */
+    bool derives_unasked;  /* derive() is also called while its facts are not PENDING */
+    enum source_id credit; /* explain: the source that had the answers; NONE: this one */
 
     /* Once a worker, when it is known what the rules use. */
     void (*prepare)(struct policy_worker *pw);
     /* The facts were IDLE.  True: the answer will come; the engine makes them PENDING and starts `needs`. */
     bool (*start)(struct judge *j, void *state);
-    /* A rule with a final action needs a fact that is not settled; it may be SOFT. */
-    void (*firm)(struct judge *j);
-    /*
-     * Each time something has changed: does that settle a fact?  Unless `derived`, not while a fact that it needs is
-     * PENDING.
-     */
+    /* A rule with a final action needs a fact that is not settled; it may be SOFT.  True: more was asked. */
+    bool (*ask_final)(struct judge *j);
+    /* Something has changed while its facts are PENDING, and none that it needs is: does that settle a fact? */
     void (*derive)(struct judge *j, void *state);
     /* The budget is over: drop the check; no fact stays PENDING.  NULL: the facts become unknown. */
     void (*give_up)(struct judge *j, void *state);
-    /* The session has told a fact, or another source has settled it. */
-    void (*hear)(struct judge *j, void *state, enum fact_id fact);
+    /* The session gave this fact a value, or another source did.  Sources call it with sources_tell(). */
+    void (*on_fact)(struct judge *j, void *state, enum fact_id fact);
     /* `scope` and all shorter ones end: cancel, clear that part of the state.  Facts are forgotten by the engine. */
     void (*drop)(struct judge *j, void *state, enum fact_scope scope);
-    /* Not NULL: its facts are only for replies, and asked when a refusal names one.  Is it worth waiting for? */
+    /* Not NULL: its fact is only for replies: it is asked when a refusal names it.  Is it worth waiting for? */
     bool (*in_reply)(const struct judge *j);
     /* Explain: who gave the answer, and how long it took (us); false: not asked.  NULL: struct judge.origin. */
-    bool (*told_by)(const struct judge *j, struct buf *from, uint64_t *us);
+    bool (*origin_of)(const struct judge *j, struct buf *from, uint64_t *us);
     /* Is an answer out? */
     bool (*busy)(const struct judge *j, const void *state);
     /*
@@ -96,7 +94,11 @@ struct source {
     void (*pack)(const struct judge *j, const void *state, struct buf *out);
     void (*unpack)(struct judge *j, void *state, struct slice *in);
     /* True: its facts are not kept but asked again, because they rest on something too large to keep. */
-    bool (*again)(const struct judge *j, const void *state);
+    bool (*ask_again)(const struct judge *j, const void *state);
+};
+
+struct source_hooks { /* which sources have one; SOURCE_NONE behind the last */
+    uint8_t derive[SOURCE_COUNT], on_fact[SOURCE_COUNT], drop[SOURCE_COUNT];
 };
 
 extern const struct source *const source_table[SOURCE_COUNT]; /* NULL: SOURCE_NONE */
@@ -106,15 +108,13 @@ SOURCE_LIST(X)
 
 /* ---- for the engine ---- */
 
-enum source_id source_of(const struct policy_worker *pw, unsigned fact);
-
 /* Once a worker, when its rules were read and its memory is open: places of states, what is needed ahead. */
 void sources_prepare(struct policy_worker *pw);
 
 void sources_derive(struct judge *j);
 void sources_drop(struct judge *j, enum fact_scope scope);
 bool sources_busy(const struct judge *j, bool remembered); /* remembered: those that ask the memory, too */
-bool source_is_again(const struct judge *j, enum fact_id fact); /* see struct source.again */
+bool source_asks_again(const struct judge *j, enum fact_id fact); /* see struct source.ask_again */
 void sources_pack(const struct judge *j, struct buf *out);
 void sources_unpack(struct judge *j, struct slice *in);
 /* Starts what is needed ahead and can be known at this stage. */
@@ -126,9 +126,8 @@ void source_start(struct judge *j, enum source_id id); /* without deriving */
 
 /* Starts the source of a fact if that is IDLE.  For hooks: the engine derives afterwards. */
 void source_need(struct judge *j, enum fact_id fact);
-/* A fact was set: whoever listens hears of it. */
-void sources_hear(struct judge *j, enum fact_id fact);
-void *source_state(const struct judge *j, enum source_id id);
+/* A fact was set: calls on_fact of every source. */
+void sources_tell(struct judge *j, enum fact_id fact);
 /* For unpack: the next octets of *in. */
 void source_take(struct slice *in, void *out, size_t len);
 void source_set_unknown(struct judge *j, const struct source *s);

@@ -60,7 +60,7 @@ static void derive(struct judge *j, void *state)
     struct greylist_who who = { .ip = &j->ip };
     struct memory_question q;
 
-    if (j->triplet.state != FACT_PENDING || st->op != NULL) {
+    if (st->op != NULL) {
         return;
     }
     who.sender = source_text(j, FACT_ID_SENDER_ADDRESS);

@@ -36,7 +36,7 @@ static bool is_our_address(const struct judge *j, const struct addr *ip)
 }
 
 /* A new HELO: what its text alone says. */
-static void hear(struct judge *j, void *state, enum fact_id fact)
+static void on_fact(struct judge *j, void *state, enum fact_id fact)
 {
     struct slice name = source_text(j, FACT_ID_HELO_NAME);
     struct helo_state *st = state;
@@ -146,9 +146,6 @@ static void derive_matches(struct judge *j, void *state)
     struct facts *f = &j->facts;
 
     (void)state;
-    if (judge_state(j, FACT_ID_HELO_MATCHES) != FACT_PENDING) {
-        return;
-    }
     if (!helo->is_client) {
         source_need(j, FACT_ID_CLIENT_RDNS);
     }
@@ -184,9 +181,6 @@ static void derive_impersonates(struct judge *j, void *state)
     const struct fact_value *matches = &f->v[FACT_ID_HELO_MATCHES], *spf = &f->v[FACT_ID_SPF_HELO];
 
     (void)state;
-    if (judge_state(j, FACT_ID_HELO_IMPERSONATES) != FACT_PENDING) {
-        return;
-    }
     if ((matches->state == FACT_KNOWN && matches->flag) || source_client_allowed(j)) {
         fact_set_flag(f, FACT_ID_HELO_IMPERSONATES, false);
         return;
@@ -217,7 +211,7 @@ const struct source source_helo = {
     .scope = SCOPE_HELO,
     .start = start,
     .give_up = give_up,
-    .hear = hear,
+    .on_fact = on_fact,
     .drop = drop,
     .busy = busy,
     .pack = pack,

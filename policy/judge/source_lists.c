@@ -226,14 +226,16 @@ static bool start_reason(struct judge *j, void *state)
     return false;
 }
 
-void lists_want_late(struct judge *j)
+bool lists_want_late(struct judge *j)
 {
     struct lists_state *lists = source_state(j, SOURCE_LISTS);
 
-    if (!lists->late_asked) {
-        lists->late_asked = true;
-        ask(j, lists);
+    if (lists->late_asked) {
+        return false;
     }
+    lists->late_asked = true;
+    ask(j, lists);
+    return true;
 }
 
 void lists_give_up(struct judge *j, void *state)
@@ -289,7 +291,7 @@ static void take_run(struct judge *j, struct lists_state *lists, struct reputati
     buf_init(&lists->monitored, NAMES_MAX);
 }
 
-static void hear_client(struct judge *j, struct lists_state *lists)
+static void begin_run(struct judge *j, struct lists_state *lists)
 {
     struct policy_worker *pw = j->pw;
     struct reputation_setup setup = setup_of(j);
@@ -302,10 +304,10 @@ static void hear_client(struct judge *j, struct lists_state *lists)
 }
 
 /* What they are asked about; an empty name: there is none, so no question. */
-static void hear(struct judge *j, void *state, enum fact_id fact)
+static void on_fact(struct judge *j, void *state, enum fact_id fact)
 {
     if (fact == FACT_ID_CLIENT_IP) {
-        hear_client(j, state);
+        begin_run(j, state);
     } else if (j->run == NULL) {
         return;
     } else if (fact == FACT_ID_CLIENT_RDNS) {
@@ -370,7 +372,7 @@ static void unpack(struct judge *j, void *state, struct slice *in)
 }
 
 /* Explain: the answer that took longest. */
-static bool told_by(const struct judge *j, struct buf *from, uint64_t *us)
+static bool origin_of(const struct judge *j, struct buf *from, uint64_t *us)
 {
     char mem[100], slowest_mem[100];
     struct buf one, slowest;
@@ -430,15 +432,15 @@ const struct source source_lists = {
     .derived = true,
     .prepare = prepare,
     .start = start,
-    .firm = lists_want_late,
+    .ask_final = lists_want_late,
     .derive = derive,
     .give_up = lists_give_up,
-    .hear = hear,
+    .on_fact = on_fact,
     .drop = drop,
     .busy = busy,
     .pack = pack,
     .unpack = unpack,
-    .told_by = told_by,
+    .origin_of = origin_of,
 };
 
 const struct source source_reason = {
@@ -447,7 +449,7 @@ const struct source source_reason = {
     .derived = true,
     .credit = SOURCE_LISTS,
     .start = start_reason,
-    .firm = lists_want_late,
+    .ask_final = lists_want_late,
     .give_up = lists_give_up,
     .in_reply = in_reply,
 };

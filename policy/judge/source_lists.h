@@ -24,8 +24,8 @@ struct lists_state { /* of SOURCE_LISTS, beside struct judge.run */
 
 /* How well a fact is known that follows from all lists. */
 enum fact_state lists_outlook_state(const struct lists_state *lists, enum list_outlook outlook);
-/* A rule with a final action needs the lists: the late ones too, even while early ones are still out. */
-void lists_want_late(struct judge *j);
+/* A rule with a final action needs the late lists too, even while early ones are out.  False: they were asked. */
+bool lists_want_late(struct judge *j);
 void lists_give_up(struct judge *j, void *state);
 
 #endif

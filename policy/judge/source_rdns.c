@@ -16,13 +16,13 @@ static void set_name(struct judge *j, const char *iprev, struct slice name)
     facts_set_word(j, FACT_ID_CLIENT_IPREV, iprev);
     fact_set_text(&j->facts, FACT_ID_CLIENT_RDNS, text);
     fact_set_flag(&j->facts, FACT_ID_CLIENT_DYNAMIC, rdns_is_generic(text, &j->ip));
-    sources_hear(j, FACT_ID_CLIENT_RDNS);
+    sources_tell(j, FACT_ID_CLIENT_RDNS);
 }
 
 static void set_no_answer(struct judge *j)
 {
     source_set_unknown(j, &source_rdns);
-    sources_hear(j, FACT_ID_CLIENT_RDNS);
+    sources_tell(j, FACT_ID_CLIENT_RDNS);
 }
 
 void source_rdns_given(struct judge *j, struct slice name)

@@ -173,7 +173,7 @@ static bool busy(const struct judge *j, const void *state)
 }
 
 /* A verdict has two kilobytes. */
-static bool again(const struct judge *j, const void *state)
+static bool ask_again(const struct judge *j, const void *state)
 {
     const struct spf_state *st = state;
 
@@ -203,8 +203,7 @@ static void derive(struct judge *j, void *state)
 {
     struct spf_state *st = state;
 
-    if (!j->sender_null || judge_state(j, FACT_ID_SPF) != FACT_PENDING ||
-        judge_state(j, FACT_ID_SPF_HELO) != FACT_KNOWN) {
+    if (!j->sender_null || judge_state(j, FACT_ID_SPF_HELO) != FACT_KNOWN) {
         return;
     }
     j->origin[SOURCE_SPF] = j->origin[SOURCE_SPF_HELO];
@@ -232,7 +231,7 @@ const struct source source_spf_helo = {
     .give_up = give_up_helo,
     .drop = drop,
     .busy = busy,
-    .again = again,
+    .ask_again = ask_again,
 };
 
 const struct source source_spf = {

@@ -189,6 +189,7 @@ const struct source source_standing = {
     .state_size = sizeof(struct standing_state),
     .scope = SCOPE_TXN,
     .remembered = true,
+    .derives_unasked = true,
     .start = start,
     .derive = derive,
     .give_up = give_up,

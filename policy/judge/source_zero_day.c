@@ -222,6 +222,7 @@ const struct source source_fresh = {
     .state_size = sizeof(struct fresh_state),
     .scope = SCOPE_TXN,
     .remembered = true,
+    .derives_unasked = true, /* without a memory its facts are unknown, not IDLE */
     .start = start_fresh,
     .derive = derive_fresh,
     .give_up = give_up_fresh,
@@ -237,7 +238,7 @@ const struct source source_zero_day = {
     .derived = true,
     .credit = SOURCE_LISTS,
     .start = start_zero_day,
-    .firm = lists_want_late,
+    .ask_final = lists_want_late,
     .derive = derive_zero_day,
     .give_up = give_up_zero_day,
 };
