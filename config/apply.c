@@ -104,25 +104,8 @@ static void apply_scalar(struct load *l, const struct value *v)
     }
 }
 
-static bool is_allowed_now(struct load *l, const struct value *v)
-{
-    unsigned index;
-    struct quoted q;
-
-    if (key_ready(v->key->later) || v->node->kind != NODE_SCALAR || v->node->bad ||
-        value_parse_choice(v->node->text, v->key->now, &index) ||
-        (slice_empty(v->node->text) && v->key->now[0] == '\0')) {
-        return true;
-    }
-    load_error(l, v->node, "%s: `%s` is not in this version", v->shown, quote_text(&q, v->node->text));
-    return false;
-}
-
 static void apply_value(struct load *l, const struct value *v)
 {
-    if (v->key->now != NULL && !is_allowed_now(l, v)) {
-        return;
-    }
     if (is_scalar_key(v->key->type)) {
         apply_scalar(l, v);
     } else if (v->key->type == KEY_LISTEN) {
@@ -312,7 +295,7 @@ static void apply_child(struct load *l, const struct place *at, const struct con
     struct value v = { k, shown_mem, child, at->base };
     if (!is_key_name(child->key) || (k == NULL && !key_is_section(buf_slice(&path)))) {
         report_unknown(l, at, child);
-    } else if (k != NULL ? key_refused(k) : key_section_refused(buf_slice(&path))) {
+    } else if (k != NULL && key_refused(k)) {
         key_place.line = child->key_line;
         key_place.column = child->key_column;
         load_error(l, &key_place, "%s: not in this version", shown_mem);

@@ -51,6 +51,7 @@ enum key_type {
     KEY_DOMAINS,         /* the mapping of domains */
     KEY_SWITCH,          /* a mapping, or `off`: for its key named in `choices`, or (NULL) all of it */
     KEY_TREE,            /* kept as it is for policy/ */
+    KEY_LATER,           /* not in this version */
 };
 
 enum key_flags {
@@ -58,28 +59,6 @@ enum key_flags {
     KEY_OFF_MAX = 2,  /* `off` is allowed and is CONFIG_OFF or UINT_MAX */
     KEY_REQUIRED = 4, /* where the mapping around it is given */
     KEY_AUTO_ZERO = 8, /* `auto` is allowed and is 0 */
-};
-
-/* The work a key waits for; key_ready() says what is done. */
-enum key_work {
-    WORK_NONE = 0,
-    WORK_TLS,          /* TLS inbound: tls, server.listen[].tls */
-    WORK_TLS_GROUP,    /* tls.not_offered_to: groups */
-    WORK_UPSTREAM_TLS, /* required and verified TLS outbound */
-    WORK_TRUSTED,      /* PROXY protocol and XCLIENT inbound */
-    WORK_IDENTITY,     /* XCLIENT, XFORWARD, PROXY outbound */
-    WORK_NAMES,        /* upstream servers by name */
-    WORK_RULES,        /* groups, rules */
-    WORK_LISTS,        /* SPF, reputation lists */
-    WORK_POLICY,       /* history */
-    WORK_AUTH_RESULTS, /* Authentication-Results, Received-SPF */
-    WORK_RECIPIENTS,
-    WORK_EMAIL_CHECK,
-    WORK_DKIM,
-    WORK_REDIS,
-    WORK_HISTORY,
-    WORK_PAGE, /* the page and its tokens */
-    WORK_COUNT,
 };
 
 struct key {
@@ -91,8 +70,6 @@ struct key {
     uint64_t min, max;
     const char *choices; /* "a|b|c" */
     const char *help;
-    enum key_work later; /* the work it waits for */
-    const char *now;     /* until then only these values, "a|b"; NULL: the key is refused */
 };
 
 const struct key *key_table(size_t *count);
@@ -103,13 +80,7 @@ const struct key *key_find(struct slice path);
 /* Is it the path of a mapping with keys of its own? */
 bool key_is_section(struct slice path);
 
-/* Is nothing at or below this path accepted in this version? */
-bool key_section_refused(struct slice path);
-
-/* Is this work in this version? */
-bool key_ready(enum key_work work);
-
-/* Is the key refused, whatever its value? */
+/* Is it a key of a later version, and so refused whatever its value? */
 bool key_refused(const struct key *k);
 
 /*

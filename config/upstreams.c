@@ -39,10 +39,6 @@ static void take_server(struct load *l, const struct value *v, const struct conf
         addr_put_ip(&ip, &s.address);
         s.host = load_text(l, buf_slice(&ip));
     } else if (value_parse_name_port(item->text, &host, &port)) {
-        if (!key_ready(WORK_NAMES)) {
-            load_error(l, item, "%s: server names are not in this version; give an address", v->shown);
-            return;
-        }
         s.address = (struct addr){ .port = port };
         s.is_name = true;
         s.host = load_text(l, host);

@@ -37,9 +37,8 @@ static void rows_are_sound(void **state)
             fail_msg("%s is there twice", k[i].path);
         }
         if ((number && k[i].max == 0) || (choice && k[i].choices == NULL) || k[i].help[0] == '\0' ||
-            ((k[i].flags & KEY_REQUIRED) != 0 && k[i].def != NULL) ||
-            (k[i].now != NULL && k[i].later == WORK_NONE)) {
-            fail_msg("%s: limits, choices, help, default or `now` do not fit", k[i].path);
+            ((k[i].flags & KEY_REQUIRED) != 0 && k[i].def != NULL)) {
+            fail_msg("%s: limits, choices, help or default do not fit", k[i].path);
         }
         if (k[i].type == KEY_SWITCH && k[i].choices != NULL) { /* the key below it that is meant */
             char below[100];
@@ -60,8 +59,6 @@ static void scopes_and_sections_are_told_from_the_path(void **state)
     assert_true(key_is_section(SLICE("limits.stress")));
     assert_false(key_is_section(SLICE("limit")));
     assert_false(key_is_section(SLICE("limits.hops")));
-    assert_int_equal(key_section_refused(SLICE("tls")), !key_ready(WORK_TLS));
-    assert_false(key_section_refused(SLICE("limits")));
 }
 
 /* The node of a row: `*` and `[]` stand for any child. */
@@ -184,6 +181,55 @@ static void the_reference_shows_every_key_with_its_default(void **state)
     buf_fini(&full);
 }
 
+/* Keys below it are the user's own words, or those of a language. */
+static bool ends_keys(const struct key *k)
+{
+    return k != NULL && (k->type == KEY_TREE || k->type == KEY_LATER || k->type == KEY_FIELDS);
+}
+
+/* Each key of a mapping at `path` is a row or a section of the table, and so are those below. */
+static void check_known(const struct config_node *n, const char *path)
+{
+    const struct config_node *child;
+
+    CONFIG_NODE_EACH(n, child)
+    {
+        char mem[200];
+        struct buf below;
+        bool named = strcmp(path, "upstreams") == 0 || strcmp(path, "domains") == 0;
+
+        buf_init_fixed(&below, mem, sizeof(mem));
+        buf_putf(&below, "%s%s" SLICE_FMT, path, path[0] != '\0' ? "." : "",
+                 SLICE_ARG(named ? SLICE("*") : child->key));
+        if (n->kind == NODE_SEQUENCE) {
+            buf_reset(&below);
+            buf_putf(&below, "%s[]", path);
+        } else if (!named && key_find(buf_slice(&below)) == NULL && !key_is_section(buf_slice(&below))) {
+            fail_msg("%s is not in the table", mem);
+        }
+        if (!ends_keys(key_find(buf_slice(&below))) && child->kind != NODE_SCALAR) {
+            check_known(child, mem);
+        }
+    }
+}
+
+static void the_table_has_every_key_of_the_reference(void **state)
+{
+    struct buf text, full;
+    struct arena arena;
+    struct config_errors errs = { .count = 0 };
+
+    (void)state;
+    read_file("config/glacis.reference.yaml", &text);
+    uncomment(&text, &full);
+    arena_init(&arena, 8u << 20);
+    check_known(config_tree_parse(buf_slice(&full), &arena, &errs), "");
+    assert_int_equal(errs.count, 0);
+    arena_fini(&arena);
+    buf_fini(&text);
+    buf_fini(&full);
+}
+
 static void shipped_files_load_in_silence(void **state)
 {
     static const char *const files[] = { "config/glacis.reference.yaml", "glacis.example.yaml" };
@@ -270,6 +316,7 @@ int main(void)
         cmocka_unit_test(rows_are_sound),
         cmocka_unit_test(scopes_and_sections_are_told_from_the_path),
         cmocka_unit_test(the_reference_shows_every_key_with_its_default),
+        cmocka_unit_test(the_table_has_every_key_of_the_reference),
         cmocka_unit_test(shipped_files_load_in_silence),
         cmocka_unit_test(the_manual_page_has_every_key_and_no_other),
     };

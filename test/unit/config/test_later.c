@@ -1,7 +1,5 @@
 /*
- * test_later.c - setters of keys that are not in this version: they are ready before their keys are.
- *
- * Goes below the table (load.h), since the table refuses these keys until their work is done.
+ * test_later.c - single setters, called below the walk over the table (load.h): one key, one value, no file.
  */
 #include "helper.h"
 
