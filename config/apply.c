@@ -58,7 +58,7 @@ void load_expected(struct load *l, const struct value *v, const struct config_no
         load_error(l, found, "%s: expected %s, found %s", v->shown, what, config_node_kind_name(found));
     } else if (slice_empty(found->text)) {
         load_error(l, found, "%s: expected %s, found nothing", v->shown, what);
-    } else if (v->key->type == KEY_SECRET) {
+    } else if (v->key->type == KEY_SECRET || v->key->type == KEY_URL) {
         load_error(l, found, "%s: expected %s", v->shown, what);
     } else if (slice_starts(slice_str(what), SLICE("a mapping")) && lacks_blank(found->text)) {
         load_error(l, found, "%s: expected %s, found `%s`: a blank is missing behind the colon", v->shown,
@@ -116,6 +116,10 @@ static void apply_value(struct load *l, const struct value *v)
         set_fields(l, v);
     } else if (v->key->type == KEY_UPSTREAMS) {
         set_upstreams(l, v);
+    } else if (v->key->type == KEY_LISTS) {
+        set_lists(l, v);
+    } else if (is_list_entry_key(v->key->type)) {
+        set_list_entry_key(l, v);
     } else if (is_list_key(v->key->type)) {
         set_list(l, v);
     } /* KEY_DOMAINS: load_domains(), when the upstreams are known; KEY_TREE: config.root has it */
@@ -191,25 +195,28 @@ static void report_no_mapping(struct load *l, const struct value *v, const char 
     load_expected(l, &shown, v->node, mem);
 }
 
-/* `off` where a mapping stands: it is meant for one of its keys, or (no `choices`) as if it were not there. */
+/* `off` where a mapping stands: it is meant for keys below it, or (no `choices`) as if it were not there. */
 static void apply_switch(struct load *l, const struct value *v, const char *path)
 {
     char mem[PATH_TEXT_MAX];
     struct buf sub;
     struct value off = *v;
+    struct slice rest = slice_str(v->key->choices != NULL ? v->key->choices : "");
 
     buf_init_fixed(&sub, mem, sizeof(mem));
     if (!config_node_is(v->node, "off")) {
         report_no_mapping(l, v, path, ", or `off`");
         return;
     }
-    if (v->key->choices == NULL) {
-        return;
+    while (!slice_empty(rest)) {
+        struct slice name = slice_cut(&rest, '|');
+
+        buf_reset(&sub);
+        buf_putf(&sub, "%s." SLICE_FMT, path, SLICE_ARG(name));
+        off.key = key_find(buf_slice(&sub));
+        BUG_ON(off.key == NULL);
+        apply_value(l, &off);
     }
-    buf_putf(&sub, "%s.%s", path, v->key->choices);
-    off.key = key_find(buf_slice(&sub));
-    BUG_ON(off.key == NULL);
-    apply_value(l, &off);
 }
 
 static bool is_key_name(struct slice s)
@@ -280,6 +287,18 @@ static void report_unknown(struct load *l, const struct place *at, const struct 
                       quote_text(&q, child->key), at->shown[0] != '\0' ? " in " : "", at->shown, mem);
 }
 
+/* What stands between the place and one of its keys, for people. */
+static const char *joint_of(const struct place *at)
+{
+    return at->shown[0] == '\0' ? "" : at->is_sentence ? ": " : ".";
+}
+
+/* "limits:" with all its keys commented out: an empty mapping. */
+static bool is_nothing(const struct config_node *n)
+{
+    return n->kind == NODE_SCALAR && slice_empty(n->text) && !n->bad;
+}
+
 static void apply_child(struct load *l, const struct place *at, const struct config_node *child)
 {
     char path_mem[PATH_TEXT_MAX], shown_mem[PATH_TEXT_MAX];
@@ -290,7 +309,7 @@ static void apply_child(struct load *l, const struct place *at, const struct con
     buf_init_fixed(&path, path_mem, sizeof(path_mem));
     buf_init_fixed(&shown, shown_mem, sizeof(shown_mem));
     buf_putf(&path, "%s%s" SLICE_FMT, at->path, at->path[0] != '\0' ? "." : "", SLICE_ARG(child->key));
-    buf_putf(&shown, "%s%s" SLICE_FMT, at->shown, at->shown[0] != '\0' ? "." : "", SLICE_ARG(child->key));
+    buf_putf(&shown, "%s%s" SLICE_FMT, at->shown, joint_of(at), SLICE_ARG(child->key));
     k = is_key_name(child->key) ? key_find(buf_slice(&path)) : NULL;
     struct value v = { k, shown_mem, child, at->base };
     if (!is_key_name(child->key) || (k == NULL && !key_is_section(buf_slice(&path)))) {
@@ -299,14 +318,14 @@ static void apply_child(struct load *l, const struct place *at, const struct con
         key_place.line = child->key_line;
         key_place.column = child->key_column;
         load_error(l, &key_place, "%s: not in this version", shown_mem);
-    } else if (k != NULL && k->type == KEY_SWITCH && child->kind != NODE_MAPPING) {
-        apply_switch(l, &v, path_mem);
     } else if (k != NULL && k->type != KEY_SWITCH) {
         apply_value(l, &v);
-    } else if (child->kind != NODE_MAPPING) {
+    } else if (k != NULL && child->kind != NODE_MAPPING && !is_nothing(child)) {
+        apply_switch(l, &v, path_mem);
+    } else if (child->kind != NODE_MAPPING && !is_nothing(child)) {
         report_no_mapping(l, &v, path_mem, "");
     } else {
-        struct place below = { path_mem, shown_mem, at->base };
+        struct place below = { .path = path_mem, .shown = shown_mem, .base = at->base };
 
         apply_mapping(l, &below, child);
     }
@@ -360,9 +379,10 @@ void apply_mapping(struct load *l, const struct place *at, const struct config_n
         struct slice name;
 
         if ((k[i].flags & KEY_REQUIRED) != 0 && is_key_of(&k[i], at, &name) &&
+            (at->filled == NULL || !slice_eq(name, slice_str(at->filled))) &&
             config_node_get(node, name.ptr) == NULL && !is_misspelt(at, node, name)) {
             config_errors_add(l->errs, false, node->key_line, node->key_column, "%s%s%s is missing: %s",
-                              at->shown, at->shown[0] != '\0' ? "." : "", name.ptr, k[i].help);
+                              at->shown, joint_of(at), name.ptr, k[i].help);
         }
     }
 }

@@ -114,6 +114,23 @@ static void set_banner(struct load *l)
     s->banner = load_text(l, buf_slice(&b));
 }
 
+/* postmaster@ the first domain that takes mail itself, not only below it (RFC 5321 4.5.1); empty without any. */
+static void set_contact(struct load *l)
+{
+    const struct config_domain *home = config_postmaster_home(l->c);
+    struct buf b;
+
+    for (size_t i = 0; home != NULL && home->subdomains && i < l->c->domain_count; i++) {
+        home = l->c->domains[i].subdomains ? home : &l->c->domains[i];
+    }
+    buf_init(&b, CONFIG_TREE_MAX_SCALAR);
+    if (home != NULL) {
+        buf_putf(&b, "postmaster@%s", home->name);
+    }
+    l->c->policy_section.contact = load_text(l, buf_slice(&b));
+    buf_fini(&b);
+}
+
 static void derive(struct load *l)
 {
     struct config_server_section *s = &l->c->server;
@@ -129,6 +146,9 @@ static void derive(struct load *l)
         s->spool_dir = load_text(l, buf_slice(&b));
     }
     set_banner(l);
+    if (l->c->policy_section.contact[0] == '\0') {
+        set_contact(l);
+    }
     if (l->c->headers.authserv_id[0] == '\0') {
         l->c->headers.authserv_id = s->hostname;
     }
@@ -136,7 +156,7 @@ static void derive(struct load *l)
 
 static void fill(struct load *l, const struct config_node *root)
 {
-    struct place top = { "", "", l->c };
+    struct place top = { .path = "", .shown = "", .base = l->c };
     const struct config_node *tls;
     uint64_t usual;
 

@@ -234,6 +234,116 @@ struct config_spf {
     unsigned weak_pass_bits;  /* a pass by more than an IPv4 network of so many bits is weak; 0: off */
 };
 
+/* ---- what is remembered, and what follows from it (policy/standing) ---- */
+
+#define CONFIG_MAX_GOOD_DAYS 8 /* as many as a record holds: state/memory.h */
+#define CONFIG_MAX_BURST 16
+
+struct config_known_good {
+    unsigned messages; /* 0: off, no client is in good standing */
+    unsigned days;
+    uint32_t within_s;
+};
+
+struct config_zero_day { /* 0: off */
+    uint32_t fresh_domain_s, fresh_client_s;
+    unsigned burst_networks;
+    uint32_t burst_within_s;
+    uint32_t learn_for_s;
+};
+
+struct config_greylist {
+    uint32_t delay_s, retry_within_s, remember_s;
+    unsigned v4_bits, v6_bits; /* the networks that count as one client */
+};
+
+/* ---- reputation lists (policy/lists) ---- */
+
+#define CONFIG_MAX_LISTS 100
+#define CONFIG_MAX_ANSWERS 64      /* of one list */
+#define CONFIG_MAX_WEIGHT 1000000  /* thousandths */
+#define CONFIG_MAX_CANARIES 16
+
+enum list_subject { SUBJECT_CLIENT = 0, SUBJECT_HELO, SUBJECT_SENDER, SUBJECT_RDNS, SUBJECT_COUNT };
+enum list_mode { LIST_ENFORCE = 0, LIST_MONITOR, LIST_OFF };
+enum list_ask { LIST_EARLY = 0, LIST_LATE, LIST_BACKGROUND };
+enum list_reason { LIST_REASON_TXT = 0, LIST_REASON_NONE };
+enum list_probe { LIST_PROBE_RFC5782 = 0, LIST_PROBE_OFF };
+enum config_list_preset {
+    LIST_PRESET_NONE = 0,
+    LIST_PRESET_SPAMHAUS_ZEN,
+    LIST_PRESET_SPAMHAUS_DBL,
+    LIST_PRESET_SPAMHAUS_ZRD,
+    LIST_PRESET_SPAMCOP,
+    LIST_PRESET_BARRACUDA,
+    LIST_PRESET_DNSWL,
+};
+
+struct list_range { /* of answers: each octet between two bounds */
+    uint8_t low[4], high[4];
+    int64_t weight; /* thousandths; not of error_answers */
+};
+
+struct list_ranges {
+    struct list_range *range;
+    size_t             count;
+};
+
+struct config_list { /* an entry of reputation.lists */
+    const char             *name;
+    enum config_list_preset preset;
+    struct slice            zone;     /* as asked, lower case: may hold a key */
+    struct slice            shown;    /* as shown */
+    unsigned                subjects; /* bit n: enum list_subject n */
+    struct list_ranges      answers, errors, voids; /* voids: about the question itself */
+    bool                    ipv4, ipv6;
+    enum list_mode          mode;
+    enum list_ask           ask;
+    uint64_t                timeout_ms;
+    enum list_reason        reason;   /* does its text go into replies? */
+    bool                    zero_day; /* a hit is zero_day.listed */
+    enum list_probe         probe;    /* has it the test entries of RFC 5782? */
+    int                     line, column;
+};
+
+struct config_guard { /* UINT_MAX: off, where 0 means something else */
+    unsigned    good_clients, good_share_percent;
+    uint32_t    good_within_s;
+    uint32_t    probe_interval_s; /* 0: never */
+    bool        canaries_auto;
+    struct addr canary[CONFIG_MAX_CANARIES];
+    size_t      canary_count;
+    const char *canary_domain[CONFIG_MAX_CANARIES];
+    size_t      canary_domain_count;
+    unsigned    positive_percent, min_asked;
+    unsigned    surge; /* a factor; 0: off */
+    unsigned    breaker_failures; /* 0: off */
+    uint32_t    breaker_retry_s;
+    unsigned    sample_percent; /* 0: off */
+    bool        recover_by_hand;
+};
+
+struct config_reputation {
+    int64_t             threshold; /* thousandths */
+    struct config_list *list;
+    size_t              list_count; /* in the order of the file */
+    struct config_guard guard;
+};
+
+/* ---- the section `policy` without its rules, which policy/rules compiles from the tree ---- */
+
+enum config_preset { PRESET_SPF_FIRST = 0, PRESET_NONE };
+enum config_fallback { FALLBACK_ACCEPT = 0, FALLBACK_REJECT, FALLBACK_DEFER };
+enum config_reject_at { REJECT_AT_RECIPIENT = 0, REJECT_AT_EARLIEST };
+
+struct config_policy_section {
+    enum config_preset    preset;
+    enum config_fallback  fallback; /* policy.default: where no rule ends */
+    enum config_reject_at reject_at;
+    uint64_t              budget_mail_ms, budget_message_ms; /* the longest a stage waits for look-ups */
+    const char           *contact; /* resolved: postmaster@ the first domain by default; "" without one */
+};
+
 #define CONFIG_MAX_NAMES 32
 
 struct config_admin {
@@ -245,6 +355,12 @@ struct config_admin {
 };
 
 enum config_backend { BACKEND_EMBEDDED = 0, BACKEND_REDIS };
+
+struct config_redis {
+    const char *url; /* redis://[[user]:password@]address[:port][/db], unix:/path; "" or NULL: none */
+    const char *prefix;
+    uint64_t    timeout_ms;
+};
 
 /*
  * Material is what the file names and is not the file itself.  `check` and a reload refuse a file whose material cannot
@@ -292,7 +408,13 @@ struct config {
     struct {
         enum config_backend backend;
         const char         *hash_key; /* "" for one of this host's own, made once in state_dir */
+        struct config_redis redis;
     } state;
+    struct config_reputation     reputation;
+    struct config_known_good     known_good;
+    struct config_zero_day       zero_day;
+    struct config_greylist       greylist;
+    struct config_policy_section policy_section;
     struct slice text;              /* the file as it was read, to load it again when certificates have changed */
     const struct config_node *root; /* lives as long as the snapshot: policy/ compiles its sections from it */
     const struct policy       *policy;       /* compiled by policy/ (admin/snapshot.c); NULL before */
@@ -355,8 +477,13 @@ void config_free(struct config *c);
 /* Something made from the snapshot that lives as long as it: config_free calls free_fn(obj), the last one first. */
 void config_attach(struct config *c, void *obj, void (*free_fn)(void *obj));
 
-/* The effective configuration as YAML that loads again to the same; secrets are masked. */
-void config_print(const struct config *c, struct buf *out);
+/*
+ * The effective configuration as YAML that loads again to the same; secrets are masked.  Who compiles a part of the tree
+ * may print its keys in its own way: `put` gets the path of a key, and true says that it wrote its lines, or that there
+ * are none.  NULL: all is printed as it was in the file.
+ */
+typedef bool (*config_put_fn)(const struct config *c, const char *path, struct buf *out);
+void config_print(const struct config *c, config_put_fn put, struct buf *out);
 
 /* ---- questions asked of a snapshot ---- */
 

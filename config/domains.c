@@ -85,7 +85,7 @@ static void take_entry(struct load *l, const struct config_node *node)
     struct config_domain *d = add_domain(l, node->key, node->key_line, node->key_column);
     char mem[400];
     struct buf shown;
-    struct place at = { "domains.*", mem, d };
+    struct place at = { .path = "domains.*", .shown = mem, .base = d };
 
     if (d == NULL || node->bad) {
         return;

@@ -51,6 +51,11 @@ bool key_refused(const struct key *k)
     return k->type == KEY_LATER;
 }
 
+bool key_as_written(const struct key *k)
+{
+    return k->type == KEY_TREE || k->type == KEY_URL || k->type == KEY_CANARIES || k->type == KEY_LISTS;
+}
+
 struct slice key_scope(const char *path)
 {
     struct slice full = slice_str(path);
@@ -79,7 +84,7 @@ bool key_has_secret(struct slice path)
     const struct key *table = key_table(&count);
 
     for (size_t i = 0; i < count; i++) {
-        if (table[i].type == KEY_SECRET && is_below(&table[i], path)) {
+        if ((table[i].type == KEY_SECRET || table[i].type == KEY_URL) && is_below(&table[i], path)) {
             return true;
         }
     }

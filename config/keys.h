@@ -13,10 +13,13 @@
 enum key_type {
     KEY_BOOL = 0,        /* bool */
     KEY_DURATION,        /* uint64_t, milliseconds */
+    KEY_SECONDS,         /* uint32_t, whole seconds of a duration; its limits are in milliseconds */
     KEY_SIZE,            /* uint64_t, octets */
     KEY_COUNT,           /* unsigned */
     KEY_COUNT_64,        /* uint64_t */
     KEY_PERCENT,         /* unsigned */
+    KEY_FACTOR,          /* unsigned, "5x" */
+    KEY_WEIGHT,          /* int64_t, thousandths, above 0 */
     KEY_RATE,            /* struct config_rate */
     KEY_CHOICE,          /* an enum, the value is the position in `choices` */
     KEY_CHOICE_BOOL,     /* bool, the same with two */
@@ -24,6 +27,10 @@ enum key_type {
     KEY_PATH,            /* const char *, absolute, "" for none */
     KEY_HOSTNAME,        /* const char *, lower case, with a dot */
     KEY_SECRET,          /* const char *, masked wherever it is shown */
+    KEY_URL,             /* const char *, its user and password are masked wherever it is shown */
+    KEY_LIST_NAME,       /* const char *, [a-z0-9-] */
+    KEY_LIST_PRESET,     /* an enum, 0 for none, then the position in `choices` */
+    KEY_REDIS_PREFIX,    /* const char *, without blanks and % */
     KEY_BANNER,          /* const char *, expanded by config.c */
     KEY_DOMAIN_UPSTREAM, /* domains.*.upstream: its name */
     KEY_VALIDATE,        /* config_domain: live | file:PATH | none */
@@ -46,10 +53,17 @@ enum key_type {
     KEY_IDENTITIES,      /* struct config_spf: helo and mailfrom */
     KEY_AUTHSERV_IDS,    /* struct config_headers: strip_authserv_ids */
     KEY_ADMIN_NAMES,     /* struct config_admin: names */
+    KEY_LISTS,           /* reputation.lists */
+    KEY_ZONE,            /* struct config_list: zone and shown */
+    KEY_SUBJECTS,        /* struct config_list: subjects */
+    KEY_ANSWERS,         /* struct config_list: answers */
+    KEY_ERROR_ANSWERS,   /* struct config_list: errors */
+    KEY_FAMILIES,        /* struct config_list: ipv4, ipv6 */
+    KEY_CANARIES,        /* struct config_guard: canaries_auto, canary, canary_domain */
     KEY_FIELDS,          /* struct config_headers: add */
     KEY_UPSTREAMS,       /* the mapping of upstreams */
     KEY_DOMAINS,         /* the mapping of domains */
-    KEY_SWITCH,          /* a mapping, or `off`: for its key named in `choices`, or (NULL) all of it */
+    KEY_SWITCH,          /* a mapping, or `off`: for its keys named in `choices`, or (NULL) all of it */
     KEY_TREE,            /* kept as it is for policy/ */
     KEY_LATER,           /* not in this version */
 };
@@ -82,6 +96,9 @@ bool key_is_section(struct slice path);
 
 /* Is it a key of a later version, and so refused whatever its value? */
 bool key_refused(const struct key *k);
+
+/* Is it printed as the file has it, because its text holds more than its value, or something to be masked? */
+bool key_as_written(const struct key *k);
 
 /*
  * The part of a path that names the struct its offset is in: "upstreams.*.timeouts.connect" gives

@@ -13,7 +13,8 @@
 bool is_list_key(enum key_type type)
 {
     return type == KEY_CIDRS || type == KEY_SERVERS || type == KEY_RESOLVERS || type == KEY_FIELD_NAMES ||
-           type == KEY_AUTHSERV_IDS || type == KEY_IDENTITIES || type == KEY_ADMIN_NAMES;
+           type == KEY_AUTHSERV_IDS || type == KEY_IDENTITIES || type == KEY_ADMIN_NAMES ||
+           type == KEY_CANARIES;
 }
 
 static void split_at_commas(struct load *l, const struct value *v, item_fn take)
@@ -69,7 +70,7 @@ static void take_listener(struct load *l, const struct value *v, const struct co
 {
     struct config_server_section *server = &l->c->server;
     struct config_listener *listener;
-    struct place at = { "server.listen[]", "server.listen[]", NULL };
+    struct place at = { .path = "server.listen[]", .shown = "server.listen[]", .base = NULL };
 
     if (!has_room(l, v, item, server->listen_count, CONFIG_MAX_LISTENERS)) {
         return;
@@ -146,7 +147,9 @@ void set_keypairs(struct load *l, const struct value *v)
     }
     CONFIG_NODE_EACH(v->node, item)
     {
-        struct place at = { "tls.more[]", "tls.more[]", &tls->pair[tls->pair_count] };
+        struct place at = { .path = "tls.more[]",
+                            .shown = "tls.more[]",
+                            .base = &tls->pair[tls->pair_count] };
 
         if (item->kind != NODE_MAPPING) {
             load_expected(l, v, item, "a mapping with certificate and private_key");
@@ -249,6 +252,35 @@ static void take_admin_name(struct load *l, const struct value *v, const struct 
     }
 }
 
+static void take_canary(struct load *l, const struct value *v, const struct config_node *item)
+{
+    struct config_guard *g = value_field(v);
+    struct addr ip;
+
+    if (slice_eq(item->text, SLICE("auto"))) {
+        g->canaries_auto = true;
+    } else if (addr_parse_ip(item->text, &ip)) {
+        if (has_room(l, v, item, g->canary_count, CONFIG_MAX_CANARIES)) {
+            g->canary[g->canary_count++] = ip;
+        }
+    } else if (!hostname_valid(item->text) || slice_find(item->text, '.') == item->text.len) {
+        load_expected(l, v, item, "auto, addresses or domains, or off");
+    } else if (has_room(l, v, item, g->canary_domain_count, CONFIG_MAX_CANARIES)) {
+        g->canary_domain[g->canary_domain_count++] = load_text(l, item->text);
+    }
+}
+
+static void set_canaries(struct load *l, const struct value *v)
+{
+    struct config_guard *g = value_field(v);
+
+    g->canaries_auto = false;
+    g->canary_count = g->canary_domain_count = 0;
+    if (!config_node_is(v->node, "off")) {
+        each_text(l, v, take_canary);
+    }
+}
+
 void set_list(struct load *l, const struct value *v)
 {
     struct config_listener *listener = v->base;
@@ -270,6 +302,9 @@ void set_list(struct load *l, const struct value *v)
     case KEY_AUTHSERV_IDS:
         l->c->headers.strip_authserv_count = 0;
         each_text(l, v, take_authserv_id);
+        break;
+    case KEY_CANARIES:
+        set_canaries(l, v);
         break;
     case KEY_ADMIN_NAMES:
         l->c->admin.name_count = 0;

@@ -1,7 +1,7 @@
 /*
  * load.h - one load of a file in progress: what the files of config/ share.  Private to config/.
  *
- *     config.c -> yaml.c (tree) -> apply.c (walks tree and table) -> scalars.c, lists.c, upstreams.c (set)
+ *     config.c -> yaml.c (tree) -> apply.c (walks tree and table) -> scalars.c, lists.c, upstreams.c, reputation.c (set)
  *              -> domains.c -> validate.c (rules that span keys)
  *
  * Setters never stop the load: they report and leave the default in place.
@@ -46,6 +46,8 @@ struct place {         /* a mapping with keys of the table */
     const char *path;  /* in the table: "upstreams.*" */
     const char *shown; /* to people: "upstreams.exchange" */
     void *base;        /* the struct its keys are in */
+    bool is_sentence;    /* `shown` is words: ": " comes behind it, not a dot */
+    const char *filled;  /* a required key below it that has a value already; may be NULL */
 };
 
 struct value { /* one key with its value */
@@ -111,6 +113,14 @@ void set_keypairs(struct load *l, const struct value *v);
 void set_fields(struct load *l, const struct value *v);
 void set_servers(struct load *l, const struct value *v);
 void set_upstreams(struct load *l, const struct value *v);
+
+/* ---- reputation.c ---- */
+
+void set_lists(struct load *l, const struct value *v);
+
+/* Keys of an entry that are more than one field of it. */
+bool is_list_entry_key(enum key_type type);
+void set_list_entry_key(struct load *l, const struct value *v);
 
 /* After the upstreams are known. */
 void load_domains(struct load *l, const struct config_node *node);

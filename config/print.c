@@ -2,8 +2,8 @@
  * print.c - the effective configuration as YAML that loads to an equal snapshot.
  *
  * Walks the table of keys in its order and opens a mapping whenever the path says so; every key that this
- * version accepts appears, with its value.  Sections of policy/ are printed as they were in the file, with
- * ${NAME} unreplaced, so that keys in them stay secret.  Secrets are masked; a masked value does not load,
+ * version accepts appears, with its value.  What policy/ compiles, and what may hold a key or a password, is printed as
+ * it was in the file, with ${NAME} unreplaced.  Secrets are masked; a masked value does not load,
  * so a printed configuration never silently lacks its token.
  */
 #include "config/load.h"
@@ -12,6 +12,7 @@
 
 struct printer {
     struct buf *out;
+    config_put_fn put;            /* may be NULL */
     const char *scope;            /* rows of this scope are printed */
     const void *base;             /* its struct */
     unsigned indent;              /* of the scope, in steps of two blanks */
@@ -126,6 +127,10 @@ static void put_value(struct printer *p, const struct key *k, const struct confi
         put_upstreams(p->out, c);
     } else if (k->type == KEY_DOMAINS) {
         put_domains(p->out, c);
+    } else if (k->type == KEY_TREE || k->type == KEY_LISTS) {
+        buf_put_str(p->out, " []\n");
+    } else if (k->type == KEY_CANARIES) { /* not in the file, or off with all of the guard */
+        buf_put_str(p->out, c->reputation.guard.canaries_auto ? " auto\n" : " off\n");
     } else {
         buf_put_char(p->out, ' ');
         if (is_list_key(k->type)) {
@@ -144,9 +149,27 @@ static bool is_printed(const struct key *k, const struct config *c)
         return false;
     }
     if (k->type == KEY_TREE) {
-        return config_node_find(c->root, k->path) != NULL;
+        return k->def != NULL || config_node_find(c->root, k->path) != NULL;
+    }
+    if (slice_starts(slice_str(k->path), SLICE("state.redis."))) {
+        return config_node_find(c->root, "state.redis") != NULL;
     }
     return c->tls.enabled || !slice_starts(slice_str(k->path), SLICE("tls."));
+}
+
+/* A key that is printed, of which `put` wants nothing. */
+static void put_key(struct printer *p, const struct key *k, struct slice name, const struct config *c)
+{
+    const struct config_node *written = key_as_written(k) ? config_node_find(c->root, k->path) : NULL;
+
+    put_indent(p->out, p->indent + (unsigned)p->depth);
+    buf_put_slice(p->out, name);
+    buf_put_char(p->out, ':');
+    if (written != NULL) {
+        config_node_put(p->out, written, (unsigned)p->depth);
+    } else {
+        put_value(p, k, c);
+    }
 }
 
 static void put_scope(struct printer *p, const struct config *c)
@@ -157,24 +180,18 @@ static void put_scope(struct printer *p, const struct config *c)
     for (size_t i = 0; i < count; i++) {
         struct slice name;
 
-        if (!slice_eq(key_scope(k[i].path), slice_str(p->scope)) || !is_printed(&k[i], c)) {
-            continue;
-        }
-        name = open_sections(p, slice_skip(slice_str(k[i].path), skip > 0 ? skip + 1 : 0));
-        put_indent(p->out, p->indent + (unsigned)p->depth);
-        buf_put_slice(p->out, name);
-        buf_put_char(p->out, ':');
-        if (k[i].type == KEY_TREE) {
-            config_node_put(p->out, config_node_find(c->root, k[i].path), (unsigned)p->depth);
-        } else {
-            put_value(p, &k[i], c);
+        if (slice_eq(key_scope(k[i].path), slice_str(p->scope)) && is_printed(&k[i], c)) {
+            name = open_sections(p, slice_skip(slice_str(k[i].path), skip > 0 ? skip + 1 : 0));
+            if (p->put == NULL || !p->put(c, k[i].path, p->out)) {
+                put_key(p, &k[i], name, c);
+            }
         }
     }
 }
 
-void config_print(const struct config *c, struct buf *out)
+void config_print(const struct config *c, config_put_fn put, struct buf *out)
 {
-    struct printer p = { .out = out, .scope = "", .base = c };
+    struct printer p = { .out = out, .put = put, .scope = "", .base = c };
 
     put_scope(&p, c);
 }

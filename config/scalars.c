@@ -8,9 +8,8 @@
 
 #include <limits.h>
 
+#include "config/secret.h"
 #include "config/values.h"
-
-#define MASK "***"
 
 bool is_scalar_key(enum key_type type)
 {
@@ -31,12 +30,13 @@ static void put_expected(const struct value *v, struct buf *why, const char *wha
 /* A number as its type is written. */
 static void put_number(const struct key *k, uint64_t n, struct buf *out)
 {
-    if (k->type == KEY_DURATION) {
+    if (k->type == KEY_DURATION || k->type == KEY_SECONDS) {
         value_put_duration(out, n);
     } else if (k->type == KEY_SIZE) {
         value_put_size(out, n);
     } else {
         buf_put_u64(out, n);
+        buf_put_str(out, k->type == KEY_PERCENT ? "%" : k->type == KEY_FACTOR ? "x" : "");
     }
 }
 
@@ -54,7 +54,7 @@ static bool parse_number(const struct key *k, struct slice text, uint64_t *n)
 {
     unsigned percent;
 
-    if (k->type == KEY_DURATION) {
+    if (k->type == KEY_DURATION || k->type == KEY_SECONDS) {
         return value_parse_duration(text, n);
     }
     if (k->type == KEY_SIZE) {
@@ -66,15 +66,20 @@ static bool parse_number(const struct key *k, struct slice text, uint64_t *n)
         *n = percent;
         return ok;
     }
+    if (k->type == KEY_FACTOR) {
+        return slice_ends_nocase(text, SLICE("x")) &&
+               slice_to_u64(slice_take(text, text.len - 1), UINT_MAX, n);
+    }
     return slice_to_u64(text, UINT64_MAX - 1, n);
 }
 
 static const char *number_help(enum key_type type)
 {
-    return type == KEY_DURATION  ? VALUE_DURATION_HELP
-           : type == KEY_SIZE    ? VALUE_SIZE_HELP
-           : type == KEY_PERCENT ? "a percentage such as 80%"
-                                 : "a number";
+    return type == KEY_DURATION || type == KEY_SECONDS ? VALUE_DURATION_HELP
+           : type == KEY_SIZE                          ? VALUE_SIZE_HELP
+           : type == KEY_PERCENT                       ? "a percentage such as 80%"
+           : type == KEY_FACTOR                        ? "a factor such as 5x"
+                                                       : "a number";
 }
 
 static bool is_wide(enum key_type type)
@@ -103,9 +108,24 @@ static bool set_number(const struct value *v, struct slice text, struct buf *why
     }
     if (is_wide(k->type)) {
         *(uint64_t *)value_field(v) = n;
+    } else if (k->type == KEY_SECONDS) {
+        *(uint32_t *)value_field(v) = (uint32_t)(n / 1000);
     } else {
         *(unsigned *)value_field(v) = (unsigned)n;
     }
+    return true;
+}
+
+/* "2.5": thousandths. */
+static bool set_weight(const struct value *v, struct slice text, struct buf *why)
+{
+    int64_t n;
+
+    if (!value_parse_decimal(text, &n) || n < (int64_t)v->key->min || n > (int64_t)v->key->max) {
+        buf_put_str(why, "a number above 0, such as 1 or 2.5");
+        return false;
+    }
+    *(int64_t *)value_field(v) = n;
     return true;
 }
 
@@ -156,6 +176,7 @@ static bool set_choice(const struct value *v, struct slice text, struct buf *why
         value_put_choices(why, v->key->choices);
         return false;
     }
+    index += v->key->type == KEY_LIST_PRESET ? 1 : 0;
     if (v->key->type == KEY_CHOICE_BOOL) {
         *(bool *)value_field(v) = index == 1;
     } else if (v->key->type == KEY_TLS_VERSION) {
@@ -209,9 +230,42 @@ static bool check_path(const struct key *k, struct slice text, struct buf *why)
     return false;
 }
 
+/* More than its login (state/ knows what it can use) is not looked at here. */
+static bool check_url(const struct key *k, struct slice text, struct buf *why)
+{
+    if (secret_is_masked(secret_of_url(text))) {
+        buf_put_str(why, "user and password themselves, not the mask that stands for them in a printed "
+                         "configuration");
+        return false;
+    }
+    return check_text(k, text, why);
+}
+
+static bool check_list_name(const struct key *k, struct slice text, struct buf *why)
+{
+    bool ok = text.len >= k->min && text.len <= k->max;
+
+    for (size_t i = 0; i < text.len && ok; i++) {
+        ok = (text.ptr[i] >= 'a' && text.ptr[i] <= 'z') || ascii_is_digit(text.ptr[i]) || text.ptr[i] == '-';
+    }
+    if (!ok) {
+        buf_putf(why, "a name of [a-z0-9-], at most %" PRIu64 " characters", k->max);
+    }
+    return ok;
+}
+
+static bool check_redis_prefix(const struct key *k, struct slice text, struct buf *why)
+{
+    if (text.len > k->max || slice_find(text, ' ') < text.len || slice_find(text, '%') < text.len) {
+        buf_putf(why, "at most %" PRIu64 " octets, no blanks and no %%", k->max);
+        return false;
+    }
+    return check_text(k, text, why);
+}
+
 static bool check_secret(const struct key *k, struct slice text, struct buf *why)
 {
-    if (slice_eq(text, SLICE(MASK))) {
+    if (slice_eq(text, SLICE(SECRET_MASK))) {
         buf_put_str(why, "the secret itself, not the mask that stands for it in a printed configuration");
         return false;
     }
@@ -257,6 +311,12 @@ static bool set_text(struct load *l, const struct value *v, struct slice text, s
         ok = check_hostname(text, why);
     } else if (k->type == KEY_SECRET) {
         ok = check_secret(k, text, why);
+    } else if (k->type == KEY_URL) {
+        ok = check_url(k, text, why);
+    } else if (k->type == KEY_LIST_NAME) {
+        ok = check_list_name(k, text, why);
+    } else if (k->type == KEY_REDIS_PREFIX) {
+        ok = check_redis_prefix(k, text, why);
     } else if (k->type == KEY_BANNER) {
         ok = check_banner(k, text, why);
     } else if (k->type == KEY_GROUP) {
@@ -371,17 +431,22 @@ bool set_scalar(struct load *l, const struct value *v, struct slice text, struct
     case KEY_BOOL:
         return set_bool(v, text, why);
     case KEY_DURATION:
+    case KEY_SECONDS:
     case KEY_SIZE:
     case KEY_COUNT:
     case KEY_COUNT_64:
     case KEY_PERCENT:
+    case KEY_FACTOR:
         return set_number(v, text, why);
+    case KEY_WEIGHT:
+        return set_weight(v, text, why);
     case KEY_RATE:
         return set_rate(v, text, why);
     case KEY_PREFIX:
         return set_prefix(v, text, why);
     case KEY_CHOICE:
     case KEY_CHOICE_BOOL:
+    case KEY_LIST_PRESET:
     case KEY_TLS_VERSION:
         return set_choice(v, text, why);
     case KEY_VALIDATE:
@@ -419,8 +484,7 @@ static void put_number_of(const struct key *k, const void *field, struct buf *ou
         buf_put_str(out, "auto");
         return;
     }
-    put_number(k, n, out);
-    buf_put_str(out, k->type == KEY_PERCENT ? "%" : "");
+    put_number(k, k->type == KEY_SECONDS ? n * 1000 : n, out);
 }
 
 static void put_choice(const struct key *k, const void *field, struct buf *out)
@@ -472,7 +536,7 @@ static void put_text(const struct key *k, const void *field, struct buf *out)
         return;
     }
     if (k->type == KEY_SECRET && text[0] != '\0') {
-        text = MASK;
+        text = SECRET_MASK;
     } else if (k->type == KEY_CIPHERS && text[0] == '\0') {
         text = "default";
     }
@@ -510,19 +574,24 @@ void put_scalar(const struct key *k, const void *base, struct buf *out)
 {
     const void *field = (const char *)base + k->offset;
 
-    switch ((int)k->type) {
+    switch ((int)k->type) { /* flat: a case a type */
     case KEY_BOOL:
         buf_put_str(out, *(const bool *)field ? "true" : "false");
         break;
     case KEY_DURATION:
+    case KEY_SECONDS:
     case KEY_SIZE:
     case KEY_COUNT:
     case KEY_COUNT_64:
     case KEY_PERCENT:
+    case KEY_FACTOR:
         put_number_of(k, field, out);
         break;
     case KEY_WORKERS:
         buf_put_u64(out, *(const unsigned *)field);
+        break;
+    case KEY_WEIGHT:
+        value_put_decimal(out, *(const int64_t *)field);
         break;
     case KEY_RATE:
         put_rate(field, out);

@@ -110,7 +110,7 @@ static void take_upstream(struct load *l, const struct value *v, const struct co
     char mem[200];
     struct buf shown;
     struct quoted q;
-    struct place at = { "upstreams.*", mem, u };
+    struct place at = { .path = "upstreams.*", .shown = mem, .base = u };
 
     if (!is_upstream_name(node->key)) {
         config_errors_add(l->errs, false, node->key_line, node->key_column,

@@ -139,6 +139,44 @@ bool value_parse_percent(struct slice text, unsigned *percent)
     return true;
 }
 
+bool value_parse_decimal(struct slice text, int64_t *thousandths)
+{
+    bool minus = slice_starts(text, SLICE("-"));
+    struct slice rest = slice_skip(text, minus ? 1 : 0);
+    struct slice whole = slice_cut(&rest, '.');
+    uint64_t n, part = 0;
+    size_t digits = rest.len;
+
+    *thousandths = 0;
+    if (!slice_to_u64(whole, INT64_MAX / 2000, &n) || digits > 3 ||
+        (slice_find(text, '.') < text.len && !slice_to_u64(rest, 999, &part))) {
+        return false;
+    }
+    for (; digits < 3; digits++) {
+        part *= 10;
+    }
+    *thousandths = (int64_t)(n * 1000 + part) * (minus ? -1 : 1);
+    return true;
+}
+
+void value_put_decimal(struct buf *out, int64_t thousandths)
+{
+    bool minus = thousandths < 0;
+    uint64_t size = minus ? 0 - (uint64_t)thousandths : (uint64_t)thousandths;
+    unsigned rest = (unsigned)(size % 1000), digits = 3;
+
+    buf_put_str(out, minus ? "-" : "");
+    buf_put_u64(out, size / 1000);
+    if (rest != 0) {
+        while (rest % 10 == 0) {
+            rest /= 10;
+            digits--;
+        }
+        buf_put_char(out, '.');
+        buf_put_digits(out, rest, digits);
+    }
+}
+
 bool value_parse_rate(struct slice text, struct config_rate *rate)
 {
     struct slice count = slice_cut(&text, '/');

@@ -20,6 +20,10 @@ void value_put_size(struct buf *out, uint64_t octets);
 /* "80%": 0..100. */
 bool value_parse_percent(struct slice text, unsigned *percent) MUST_USE;
 
+/* "2", "-0.5", "2.125": thousandths. */
+bool value_parse_decimal(struct slice text, int64_t *thousandths) MUST_USE;
+void value_put_decimal(struct buf *out, int64_t thousandths);
+
 /* "60/1m": a count of at least 1 in a duration of at least 1 s. */
 bool value_parse_rate(struct slice text, struct config_rate *rate) MUST_USE;
 void value_put_rate(struct buf *out, const struct config_rate *rate);

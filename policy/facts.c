@@ -114,24 +114,6 @@ void fact_set_pending(struct facts *f, enum fact_id id)
     f->v[id] = (struct fact_value){ .state = FACT_PENDING };
 }
 
-/* Thousandths as "2.5", "-1", "0.125". */
-static void put_number(struct buf *out, int64_t n)
-{
-    uint64_t size = n < 0 ? 0 - (uint64_t)n : (uint64_t)n;
-    unsigned rest = (unsigned)(size % 1000), digits = 3;
-
-    buf_put_str(out, n < 0 ? "-" : "");
-    buf_put_u64(out, size / 1000);
-    if (rest != 0) {
-        while (rest % 10 == 0) {
-            rest /= 10;
-            digits--;
-        }
-        buf_put_char(out, '.');
-        buf_put_digits(out, rest, digits);
-    }
-}
-
 static void put_words(struct buf *out, struct slice words)
 {
     while (!slice_empty(words)) {
@@ -164,7 +146,7 @@ void fact_put(struct buf *out, enum fact_id id, const struct fact_value *v)
         addr_put_ip(out, v->u.ip);
         break;
     case FACT_NUMBER:
-        put_number(out, (int64_t)v->u.number);
+        value_put_decimal(out, (int64_t)v->u.number);
         break;
     case FACT_DURATION:
         value_put_duration(out, v->u.number);

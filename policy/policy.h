@@ -30,16 +30,15 @@ struct judge;
 struct judge_rest;  /* a folded one */
 
 /*
- * Compiles groups, reputation, spf, policy and the templates of headers.add from conf->root.  Errors and warnings
+ * Compiles groups, the rules of `policy` and the templates of headers.add from conf->root, the rest from conf.  Errors and warnings
  * (unknown fact, impossible value, unreachable rule, a failed policy.tests entry) with positions.  NULL only if there
  * was an error.  conf must outlive it.  Reads group files: blocking.
  */
 struct policy *policy_compile(const struct config *conf, struct config_errors *errs) MUST_USE;
 void           policy_free(struct policy *p);
 
-/* Sections that policy/ compiles, the rules merged, as YAML for `check --print`; are these lines of one of them? */
-void policy_print(const struct policy *p, struct buf *out);
-bool policy_prints(struct slice section);
+/* A config_put_fn: prints the rules of conf->policy merged, with the preset's. */
+bool policy_put_key(const struct config *conf, const char *path, struct buf *out);
 
 /* "group:NAME", as settings outside the rules name one: is the address in it? */
 bool policy_group_has_ip(const struct policy *p, struct slice name, const struct addr *ip);

@@ -24,7 +24,7 @@ struct memory_key memory_key(enum memory_kind kind, struct slice text)
     return key;
 }
 
-struct memory *memory_new(struct state *st, struct loop *loop, const struct memory_redis *redis)
+struct memory *memory_new(struct state *st, struct loop *loop, const struct config_redis *redis)
 {
     struct memory *m = xcalloc(1, sizeof(*m));
 

@@ -262,17 +262,11 @@ bool memory_list_others_add(struct memory_list *l, struct slice packed, int64_t 
 
 /* ---- of a process ---- */
 
-struct memory_redis { /* state.redis */
-    const char *url;  /* redis://[[user]:password@]address[:port][/db], unix:/path; "" or NULL: embedded */
-    const char *prefix;
-    uint64_t timeout_ms;
-};
-
 /*
  * loop may be NULL (supervisor, recorder): then notes and lists only.  Never fails, never blocks: a url that
  * cannot be used is logged and the tables serve alone.
  */
-struct memory *memory_new(struct state *st, struct loop *loop, const struct memory_redis *redis) MUST_USE;
+struct memory *memory_new(struct state *st, struct loop *loop, const struct config_redis *redis) MUST_USE;
 
 /*
  * A memory apart (apart.c), for a process that judges and leaves no trace: empty, or with what `peek` says, which is

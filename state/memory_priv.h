@@ -62,7 +62,7 @@ void redis_address_fini(struct redis_address *a);
 /* ---- redis.c ---- */
 
 struct redis *redis_new(struct memory *m,
-                        const struct memory_redis *conf) MUST_USE; /* NULL with a log line */
+                        const struct config_redis *conf) MUST_USE; /* NULL with a log line */
 void redis_free(struct redis **r);
 bool redis_up(const struct redis *r);
 

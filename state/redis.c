@@ -526,7 +526,7 @@ void redis_note(struct redis *r, enum memory_event event, const struct memory_ke
 
 /* ---- made and ended ---- */
 
-struct redis *redis_new(struct memory *m, const struct memory_redis *conf)
+struct redis *redis_new(struct memory *m, const struct config_redis *conf)
 {
     struct redis *r = xcalloc(1, sizeof(*r));
     struct slice prefix = slice_take(slice_str(conf->prefix), PREFIX_MAX);

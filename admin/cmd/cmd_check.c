@@ -104,36 +104,14 @@ static void print_errors(const struct config_errors *errs, const char *path)
     buf_fini(&out);
 }
 
-/* Sections that policy_print() writes are left out here: as they are in force they take the place. */
-static void put_without_policy(struct buf *out, struct slice rest)
-{
-    bool skip = false;
-
-    while (!slice_empty(rest)) {
-        struct slice line = slice_cut(&rest, '\n');
-
-        if (!slice_starts(line, SLICE(" "))) {
-            skip = policy_prints(slice_take(line, slice_find(line, ':')));
-        }
-        if (!skip) {
-            buf_put_slice(out, line);
-            buf_put_char(out, '\n');
-        }
-    }
-}
-
 static void print_config(const struct config *c)
 {
-    struct buf plain, out;
+    struct buf out;
 
-    buf_init(&plain, OUTPUT_MAX);
     buf_init(&out, OUTPUT_MAX);
-    config_print(c, &plain);
-    put_without_policy(&out, buf_slice(&plain));
-    policy_print(c->policy, &out);
+    config_print(c, policy_put_key, &out);
     put_stream(stdout, &out);
     buf_fini(&out);
-    buf_fini(&plain);
 }
 
 /* One line a certificate: when it expires. */

@@ -49,7 +49,7 @@ static struct memory_list *take(struct memory *m, struct slice name)
 
 static bool view_make(struct view *v, const struct policy *p, struct memory *m, size_t i)
 {
-    const struct guard_settings *g = &p->remembered.guard;
+    const struct config_guard *g = &p->remembered.guard;
     struct guard_list list;
     struct memory_list *l;
 

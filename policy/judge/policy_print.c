@@ -1,5 +1,5 @@
 /*
- * policy_print.c - the merged rules as the section `policy` of a file that loads to the same (check --print).
+ * policy_print.c - the merged rules as keys of the section `policy` that load to the same (check --print).
  *
  * The preset's rules appear under `rules`, as they are after `override`.  Conditions are printed from the
  * file's own tree; ${NAME} stays unreplaced, so secrets do not appear.
@@ -86,51 +86,22 @@ static void put_block(struct buf *out, const char *key, const struct block *b)
     }
 }
 
-bool policy_prints(struct slice section)
+bool policy_put_key(const struct config *c, const char *path, struct buf *out)
 {
-    static const char *const sections[] = { "policy", "reputation", "known_good", "zero_day", "greylist" };
+    static const char *const merged[] = { "policy.override", "policy.before", "policy.after", "policy.rules",
+                                          "policy.message_rules" };
+    const struct rules *r = &c->policy->rules;
 
-    for (size_t i = 0; i < ARRAY_LEN(sections); i++) {
-        if (slice_eq(section, slice_str(sections[i]))) {
+    if (strcmp(path, "policy.preset") == 0) { /* the rules here are all of them */
+        buf_put_str(out, "  preset: none\n");
+        put_block(out, "rules", &r->block[BLOCK_ENVELOPE]);
+        put_block(out, "message_rules", &r->block[BLOCK_MESSAGE]);
+        return true;
+    }
+    for (size_t i = 0; i < ARRAY_LEN(merged); i++) {
+        if (strcmp(path, merged[i]) == 0) {
             return true;
         }
     }
     return false;
-}
-
-void policy_print(const struct policy *p, struct buf *out)
-{
-    static const char *const fallbacks[] = {
-        [ACTION_NONE] = "accept",   [ACTION_ACCEPT] = "accept",     [ACTION_BYPASS] = "accept",
-        [ACTION_REJECT] = "reject", [ACTION_DEFER] = "defer",       [ACTION_DROP] = "defer",
-        [ACTION_DIVERT] = "accept", [ACTION_GREYLIST] = "greylist",
-    };
-    const struct rules *r = &p->rules;
-    const struct config_node *tests = config_node_find(p->conf->root, "policy.tests");
-    const struct config_node *contact = config_node_find(p->conf->root, "policy.contact");
-
-    standing_print(p, out);
-    buf_put_str(out, "policy:\n  preset: none\n");
-    put_block(out, "rules", &r->block[BLOCK_ENVELOPE]);
-    put_block(out, "message_rules", &r->block[BLOCK_MESSAGE]);
-    buf_putf(out, "  default: %s\n", fallbacks[r->fallback]);
-    buf_putf(out, "  reject_at: %s\n", r->reject_at == REJECT_AT_EARLIEST ? "earliest" : "recipient");
-    buf_put_str(out, "  budget:\n    mail: ");
-    value_put_duration(out, r->budget_mail_ms);
-    buf_put_str(out, "\n    message: ");
-    value_put_duration(out, r->budget_message_ms);
-    buf_put_str(out, "\n  contact:");
-    if (contact != NULL && contact->text.len > 0) {
-        config_node_put(out, contact, 1);
-    } else {
-        buf_put_char(out, ' ');
-        config_node_put_scalar(out, r->contact);
-        buf_put_char(out, '\n');
-    }
-    buf_put_str(out, "  tests:");
-    if (tests != NULL) {
-        config_node_put(out, tests, 1);
-    } else {
-        buf_put_str(out, " []\n");
-    }
 }

@@ -7,6 +7,8 @@
 #include "policy/judge/engine.h"
 #include "state/clients.h"
 
+#include "state/clients.h"
+
 struct client_state {
     struct memory_op *op; /* NULL: not asked, or answered */
     struct memory_record seen;

@@ -22,7 +22,7 @@ static void on_triplet(void *arg, const struct memory_answer *a)
 {
     struct judge *j = arg;
     struct greylist_state *st = source_state(j, SOURCE_GREYLIST);
-    const struct greylist_settings *s = &j->pw->policy->remembered.greylist;
+    const struct config_greylist *s = &j->pw->policy->remembered.greylist;
     int64_t now_s = wall_now_s();
     struct memory_record r = a->record[0];
     uint32_t wait_s = 0;
@@ -56,7 +56,7 @@ static bool start(struct judge *j, void *state)
 static void derive(struct judge *j, void *state)
 {
     struct greylist_state *st = state;
-    const struct greylist_settings *s = &j->pw->policy->remembered.greylist;
+    const struct config_greylist *s = &j->pw->policy->remembered.greylist;
     struct greylist_who who = { .ip = &j->ip };
     struct memory_question q;
 

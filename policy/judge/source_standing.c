@@ -75,7 +75,7 @@ static void on_standing(void *arg, const struct memory_answer *a)
 {
     struct judge *j = arg;
     struct standing_state *st = state_of(j);
-    const struct known_good_settings *s = &j->pw->policy->remembered.known_good;
+    const struct config_known_good *s = &j->pw->policy->remembered.known_good;
     int64_t now_s = wall_now_s(), history = memory_history_since(j->pw->memory);
     bool known = false;
 

@@ -56,7 +56,7 @@ static bool start_fresh(struct judge *j, void *state)
 static void derive_fresh(struct judge *j, void *state)
 {
     struct fresh_state *st = state;
-    const struct zero_day_settings *s = &j->pw->policy->remembered.zero_day;
+    const struct config_zero_day *s = &j->pw->policy->remembered.zero_day;
     enum fact_state now = judge_state(j, FACT_ID_ZERO_DAY_FRESH_DOMAIN);
     struct slice domain = source_text(j, FACT_ID_SENDER_DOMAIN);
     struct memory_question q[4];

@@ -122,14 +122,14 @@ static void recent_clients(const struct memory_list *l, unsigned clients, unsign
     }
 }
 
-static bool canaries_are_fresh(const struct memory_list *l, const struct guard_settings *s, int64_t now_s)
+static bool canaries_are_fresh(const struct memory_list *l, const struct config_guard *s, int64_t now_s)
 {
     return l->canary_asked >= CANARIES_MIN &&
            now_s - (int64_t)l->canary_s <= 2 * (int64_t)s->probe_interval_s + 60;
 }
 
 /* Does anything show that a list which says yes to nearly everybody still tells clients apart? */
-static bool tells_apart(const struct memory_list *l, const struct guard_settings *s,
+static bool tells_apart(const struct memory_list *l, const struct config_guard *s,
                         const struct guard_list *list, const struct memory_minute *m, int64_t now_s)
 {
     struct guard_good good = guard_count_good(l, s, now_s);
@@ -158,7 +158,7 @@ static bool tells_apart(const struct memory_list *l, const struct guard_settings
 }
 
 /* After a yes. */
-static unsigned weigh_evidence(struct memory_list *l, const struct guard_settings *s,
+static unsigned weigh_evidence(struct memory_list *l, const struct config_guard *s,
                                const struct guard_list *list, int64_t now_s)
 {
     struct guard_good good = guard_count_good(l, s, now_s);
@@ -199,7 +199,7 @@ static unsigned count_witnesses(const struct memory_list *l)
 }
 
 /* Half of what demotes is enough to keep it demoted. */
-static unsigned weigh_trial(struct memory_list *l, const struct guard_settings *s,
+static unsigned weigh_trial(struct memory_list *l, const struct config_guard *s,
                             const struct guard_list *list, int64_t now_s)
 {
     const struct memory_trial *t = &l->trial;
@@ -231,7 +231,7 @@ static void note_latency(struct memory_list *l, uint64_t took_us)
         l->latency_us == 0 ? (uint32_t)took_us : (uint32_t)(((uint64_t)l->latency_us * 15 + took_us) / 16);
 }
 
-static unsigned look_for_surge(struct memory_list *l, const struct guard_settings *s, int64_t now_s)
+static unsigned look_for_surge(struct memory_list *l, const struct config_guard *s, int64_t now_s)
 {
     uint64_t usual = l->baseline_ppm > BASELINE_FLOOR ? l->baseline_ppm : BASELINE_FLOOR;
     struct memory_minute m;
@@ -263,7 +263,7 @@ static void count_failure(struct memory_list *l, struct memory_minute *m, const 
     }
 }
 
-unsigned guard_answer(struct memory_list *l, const struct guard_settings *s, const struct guard_news *n,
+unsigned guard_answer(struct memory_list *l, const struct config_guard *s, const struct guard_news *n,
                       int64_t now_s)
 {
     struct memory_minute *m = guard_minute(l, now_s);
@@ -314,7 +314,7 @@ static void count_client(struct memory_list *l, const struct guard_witness *w, i
     l->trial.good_yes += w->established && w->listed;
 }
 
-unsigned guard_witness(struct memory_list *l, const struct guard_settings *s, const struct guard_list *list,
+unsigned guard_witness(struct memory_list *l, const struct config_guard *s, const struct guard_list *list,
                        const struct guard_witness *w, int64_t now_s)
 {
     unsigned what = 0;
@@ -370,7 +370,7 @@ static bool has(const struct memory_list *l, enum guard_reason r)
     return l->reason == r || (l->against & 1u << r) != 0;
 }
 
-unsigned guard_canaries(struct memory_list *l, const struct guard_settings *s, const struct guard_list *list,
+unsigned guard_canaries(struct memory_list *l, const struct config_guard *s, const struct guard_list *list,
                         const struct guard_canaries *c, int64_t now_s)
 {
     bool many = c->listed >= s->good_clients && guard_reaches(c->listed, c->asked, s->good_share_percent);
@@ -394,12 +394,12 @@ unsigned guard_canaries(struct memory_list *l, const struct guard_settings *s, c
 
 /* ---- from time to time ---- */
 
-int64_t guard_returns_at(const struct memory_list *l, const struct guard_settings *s)
+int64_t guard_returns_at(const struct memory_list *l, const struct config_guard *s)
 {
     uint32_t again = l->demotions > 0 ? l->demotions - 1 : 0;
     int64_t wait = again < 6 ? (int64_t)RETURN_S << again : RETURN_MAX_S;
 
-    if (l->demoted_s == 0 || !s->recover_auto) {
+    if (l->demoted_s == 0 || s->recover_by_hand) {
         return 0;
     }
     return (int64_t)on_trial_since(l) + (wait < RETURN_MAX_S ? wait : RETURN_MAX_S);
@@ -440,13 +440,13 @@ static unsigned look_for_silence(struct memory_list *l, int64_t now_s)
     return GUARD_SILENT;
 }
 
-const char *guard_wants(const struct memory_list *l, const struct guard_settings *s,
+const char *guard_wants(const struct memory_list *l, const struct config_guard *s,
                         const struct guard_list *list)
 {
     const struct memory_trial *t = &l->trial;
     bool canaries = l->cleared_s > on_trial_since(l);
     bool control = l->probe_control == 2 && l->control_s > on_trial_since(l);
-    bool sample = t->good >= s->good_clients * PROOF_TIMES;
+    bool sample = t->good >= (uint64_t)s->good_clients * PROOF_TIMES;
 
     if (has(l, GUARD_PROBE) && !control && list->probe && s->probe_interval_s > 0) {
         return "the control of the probe answered, and not listed";
@@ -465,7 +465,7 @@ const char *guard_wants(const struct memory_list *l, const struct guard_settings
     return NULL;
 }
 
-unsigned guard_tick(struct memory_list *l, const struct guard_settings *s, const struct guard_list *list,
+unsigned guard_tick(struct memory_list *l, const struct config_guard *s, const struct guard_list *list,
                     int64_t now_s)
 {
     int64_t returns = guard_returns_at(l, s);
@@ -523,12 +523,12 @@ struct guard_share guard_recent(const struct memory_list *l, unsigned minutes, i
     return (struct guard_share){ m.answers, m.yes, m.errors, m.timeouts };
 }
 
-unsigned guard_good_asked(const struct memory_list *l, const struct guard_settings *s, int64_t now_s)
+unsigned guard_good_asked(const struct memory_list *l, const struct config_guard *s, int64_t now_s)
 {
     return guard_count_good(l, s, now_s).asked;
 }
 
-unsigned guard_good_listed(const struct memory_list *l, const struct guard_settings *s, int64_t now_s)
+unsigned guard_good_listed(const struct memory_list *l, const struct config_guard *s, int64_t now_s)
 {
     return guard_count_good(l, s, now_s).listed;
 }

@@ -35,29 +35,11 @@
 #ifndef POLICY_LISTS_GUARD_H
 #define POLICY_LISTS_GUARD_H
 
+#include "config/config.h"
 #include "core/log.h"
 #include "core/metrics.h"
 #include "policy/lists/reputation.h"
 #include "state/memory.h"
-
-#define GUARD_CANARIES_MAX 16
-
-struct guard_settings { /* reputation.guard */
-    unsigned good_clients, good_share_percent;
-    uint32_t good_within_s;
-    uint32_t probe_interval_s; /* 0: never */
-    bool canaries_auto;
-    struct addr canary[GUARD_CANARIES_MAX];
-    size_t canary_count;
-    struct slice canary_domain[GUARD_CANARIES_MAX];
-    size_t canary_domain_count;
-    unsigned positive_percent, min_asked;
-    unsigned surge; /* 0: off */
-    unsigned breaker_failures;
-    uint32_t breaker_retry_s;
-    unsigned sample_percent;
-    bool recover_auto;
-};
 
 enum guard_reason { GUARD_BELIEVED = 0, GUARD_KNOWN_GOOD, GUARD_UNIVERSAL, GUARD_PROBE, GUARD_CANARY };
 
@@ -92,7 +74,7 @@ struct guard_news {
     uint64_t took_us; /* 0: not of the network */
     struct addr from; /* the client; ADDR_NONE: a probe */
 };
-unsigned guard_answer(struct memory_list *l, const struct guard_settings *s, const struct guard_news *n,
+unsigned guard_answer(struct memory_list *l, const struct config_guard *s, const struct guard_news *n,
                       int64_t now_s);
 
 /* Later, when it is known who it was about. */
@@ -107,7 +89,7 @@ struct guard_witness {
     struct addr ip;
     struct slice who; /* "example.com 192.0.2.0/24", for people */
 };
-unsigned guard_witness(struct memory_list *l, const struct guard_settings *s, const struct guard_list *list,
+unsigned guard_witness(struct memory_list *l, const struct config_guard *s, const struct guard_list *list,
                        const struct guard_witness *w, int64_t now_s);
 
 /* RFC 5782 5: the test entry that must be listed, the one that must not.  GUARD_ERROR, _TIMEOUT: says
@@ -125,11 +107,11 @@ struct guard_canaries {
     bool wronged;           /* they are those whom it listed wrongly */
     struct slice who;       /* one of those listed, for people */
 };
-unsigned guard_canaries(struct memory_list *l, const struct guard_settings *s, const struct guard_list *list,
+unsigned guard_canaries(struct memory_list *l, const struct config_guard *s, const struct guard_list *list,
                         const struct guard_canaries *c, int64_t now_s);
 
 /* From time to time: return, end of an override, hourly baseline, silence. */
-unsigned guard_tick(struct memory_list *l, const struct guard_settings *s, const struct guard_list *list,
+unsigned guard_tick(struct memory_list *l, const struct config_guard *s, const struct guard_list *list,
                     int64_t now_s);
 
 /* May it be asked?  While the breaker is open one caller in a while gets GUARD_ASK_TRIAL. */
@@ -149,8 +131,8 @@ struct guard_share {
     uint32_t answers, yes, errors, timeouts;
 };
 struct guard_share guard_recent(const struct memory_list *l, unsigned minutes, int64_t now_s);
-unsigned guard_good_asked(const struct memory_list *l, const struct guard_settings *s, int64_t now_s);
-unsigned guard_good_listed(const struct memory_list *l, const struct guard_settings *s, int64_t now_s);
+unsigned guard_good_asked(const struct memory_list *l, const struct config_guard *s, int64_t now_s);
+unsigned guard_good_listed(const struct memory_list *l, const struct config_guard *s, int64_t now_s);
 const char *guard_reason_text(enum guard_reason r);
 
 /* Why a list has no effect (memory_list.useless). */
@@ -168,9 +150,9 @@ const char *guard_effect_text(enum guard_effect e);
 /* The percentile of the latency, as the upper end of its class, in microseconds. */
 uint64_t guard_latency_us(const struct memory_list *l, unsigned percent);
 /* When it returns if it behaves; 0: it is not demoted, or only by hand. */
-int64_t guard_returns_at(const struct memory_list *l, const struct guard_settings *s);
+int64_t guard_returns_at(const struct memory_list *l, const struct config_guard *s);
 /* What it still has to show before it returns; NULL: nothing but time. */
-const char *guard_wants(const struct memory_list *l, const struct guard_settings *s,
+const char *guard_wants(const struct memory_list *l, const struct config_guard *s,
                         const struct guard_list *list);
 
 #endif

@@ -66,7 +66,7 @@ static unsigned note_while_open(struct memory_list *l, const struct guard_news *
     return GUARD_MENDED;
 }
 
-unsigned breaker_note(struct memory_list *l, const struct guard_settings *s, const struct guard_news *n,
+unsigned breaker_note(struct memory_list *l, const struct config_guard *s, const struct guard_news *n,
                       int64_t now_s)
 {
     bool failed = n->outcome == GUARD_ERROR || n->outcome == GUARD_TIMEOUT, several;

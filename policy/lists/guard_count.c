@@ -56,14 +56,14 @@ void guard_sum(const struct memory_list *l, unsigned minutes, int64_t now_s, str
 
 /* ---- distinct identities ---- */
 
-static uint32_t epoch_of(const struct guard_settings *s, int64_t now_s)
+static uint32_t epoch_of(const struct config_guard *s, int64_t now_s)
 {
     uint32_t half = s->good_within_s / 2;
 
     return (uint32_t)(now_s / (half > 0 ? half : 1));
 }
 
-static struct memory_good *good_of(struct memory_list *l, const struct guard_settings *s, int64_t now_s)
+static struct memory_good *good_of(struct memory_list *l, const struct config_guard *s, int64_t now_s)
 {
     uint32_t epoch = epoch_of(s, now_s);
     struct memory_good *g = &l->good[epoch % 2];
@@ -130,7 +130,7 @@ static unsigned distinct(const struct halves *h, size_t field, size_t bits)
     return (unsigned)((double)bits * ln((double)bits / (double)(zero > 0 ? zero : 1)) + 0.5);
 }
 
-struct guard_good guard_count_good(const struct memory_list *l, const struct guard_settings *s, int64_t now_s)
+struct guard_good guard_count_good(const struct memory_list *l, const struct config_guard *s, int64_t now_s)
 {
     struct halves h = halves_of(l, epoch_of(s, now_s));
     unsigned domains = distinct(&h, offsetof(struct memory_good, domains), MEMORY_HIT_BITS);
@@ -140,7 +140,7 @@ struct guard_good guard_count_good(const struct memory_list *l, const struct gua
                                 .listed = domains < networks ? domains : networks };
 }
 
-void guard_note_good(struct memory_list *l, const struct guard_settings *s, const struct guard_witness *w,
+void guard_note_good(struct memory_list *l, const struct config_guard *s, const struct guard_witness *w,
                      int64_t now_s)
 {
     struct memory_good *g = good_of(l, s, now_s);

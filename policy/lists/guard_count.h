@@ -18,13 +18,13 @@ void guard_sum(const struct memory_list *l, unsigned minutes, int64_t now_s, str
 bool guard_is_new(struct memory_list *l, const struct addr *ip, int64_t now_s);
 
 /* An established identity was asked about. */
-void guard_note_good(struct memory_list *l, const struct guard_settings *s, const struct guard_witness *w,
+void guard_note_good(struct memory_list *l, const struct config_guard *s, const struct guard_witness *w,
                      int64_t now_s);
 
 struct guard_good {
     unsigned asked, listed; /* distinct within known_good.within */
 };
-struct guard_good guard_count_good(const struct memory_list *l, const struct guard_settings *s,
+struct guard_good guard_count_good(const struct memory_list *l, const struct config_guard *s,
                                    int64_t now_s);
 
 /* part / whole >= percent / 100 */

@@ -10,7 +10,7 @@
 /* ---- guard_breaker.c: GUARD_BROKEN, GUARD_MENDED or 0 ---- */
 
 /* A question was answered, or failed; not for GUARD_VOID. */
-unsigned breaker_note(struct memory_list *l, const struct guard_settings *s, const struct guard_news *n,
+unsigned breaker_note(struct memory_list *l, const struct config_guard *s, const struct guard_news *n,
                       int64_t now_s);
 
 /* ---- guard_effect.c ---- */

@@ -313,7 +313,7 @@ static size_t add_taken(const struct reputation_list *list, struct addr *ip, siz
 
 static void ask_canary_addresses(struct probe *p)
 {
-    const struct guard_settings *s = p->g->s.settings;
+    const struct config_guard *s = p->g->s.settings;
     const struct reputation_list *list = &p->g->s.rep->list[p->list];
     struct addr ip[CANARIES_ASKED], most[MOST];
     size_t n = pick_evidence(p->g, p->list, ip), kept;
@@ -332,11 +332,11 @@ static void ask_canary_addresses(struct probe *p)
 
 static void ask_canary_domains(struct probe *p)
 {
-    const struct guard_settings *s = p->g->s.settings;
+    const struct config_guard *s = p->g->s.settings;
 
     p->enough = 1;
     for (size_t i = 0; i < min_size(s->canary_domain_count, CANARIES_ASKED); i++) {
-        ask(p, 2 + i, NULL, s->canary_domain[i]);
+        ask(p, 2 + i, NULL, slice_str(s->canary_domain[i]));
     }
 }
 

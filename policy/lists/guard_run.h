@@ -16,7 +16,7 @@ struct guard_run_setup { /* all borrowed for the life of the guard */
     struct resolver *resolver;
     struct memory *memory;
     const struct reputation *rep;
-    const struct guard_settings *settings;
+    const struct config_guard *settings;
 };
 
 struct guard_run *guard_run_new(const struct guard_run_setup *setup) MUST_USE;

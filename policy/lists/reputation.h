@@ -1,7 +1,7 @@
 /*
  * reputation.h - reputation lists (DNSBL, DNSWL, domain lists): compiled, and asked for one session.
  *
- * Compiled    policy_compile() makes struct reputation from the section of that name (lists_load.c); immutable.
+ * Compiled    policy_compile() makes struct reputation from config.reputation (lists_load.c); immutable.
  * A run       one session's questions (reputation.c).  A list has one slot for each subject it looks up; a slot
  *             is asked once its subject is known, and is forgotten with it:
  *
@@ -27,26 +27,16 @@
 #ifndef POLICY_LISTS_REPUTATION_H
 #define POLICY_LISTS_REPUTATION_H
 
-#include "config/tree.h"
+#include "config/config.h"
 #include "core/arena.h"
 #include "core/loop.h"
 #include "core/slab.h"
 #include "dns/dns.h"
 
-#define REPUTATION_LISTS_MAX 100
 #define REPUTATION_REASON_MAX 200 /* octets of a list's own text */
 #define LIST_LABELS_MAX 8
 
-enum list_subject { SUBJECT_CLIENT = 0, SUBJECT_HELO, SUBJECT_SENDER, SUBJECT_RDNS, SUBJECT_COUNT };
-enum list_mode { LIST_ENFORCE = 0, LIST_MONITOR, LIST_OFF };
-enum list_ask { LIST_EARLY = 0, LIST_LATE, LIST_BACKGROUND };
-
-struct list_range { /* of answers: each octet between two bounds */
-    uint8_t low[4], high[4];
-    int64_t weight; /* thousandths; not of error_answers */
-};
-
-struct reputation_list {
+struct reputation_list { /* a struct config_list, and what follows from it */
     struct slice name;
     struct slice zone;  /* as asked: may hold a key */
     struct slice shown; /* as shown */

@@ -15,7 +15,7 @@ struct folded {
     uint16_t reason_slot, name_len[SUBJECT_COUNT];
 };
 
-_Static_assert(REPUTATION_REASON_MAX <= UINT8_MAX && REPUTATION_LISTS_MAX * SUBJECT_COUNT < UINT16_MAX,
+_Static_assert(REPUTATION_REASON_MAX <= UINT8_MAX && CONFIG_MAX_LISTS * SUBJECT_COUNT < UINT16_MAX,
                "struct folded");
 
 /* What the log and the score still want to know of it. */

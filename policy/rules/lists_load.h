@@ -1,5 +1,5 @@
 /*
- * lists_load.h - compiling the section `reputation`.  Private to policy/.
+ * lists_load.h - config.reputation with what follows from it.  Private to policy/.
  */
 #ifndef POLICY_RULES_LISTS_LOAD_H
 #define POLICY_RULES_LISTS_LOAD_H
@@ -7,7 +7,7 @@
 #include "policy/lists/reputation.h"
 #include "policy/rules/rules_parts.h"
 
-/* Fills p->reputation; errors and warnings go to errs.  False if there was an error.  All memory is p->arena's. */
+/* Fills p->reputation; its memory is p->arena's and the configuration's.  True: it cannot fail. */
 bool lists_load(struct policy *p, struct config_errors *errs) MUST_USE;
 
 #endif

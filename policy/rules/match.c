@@ -455,33 +455,12 @@ void entry_put_hint(struct slice text, struct buf *out)
     }
 }
 
-/* "-2.5" as -2500. */
-static bool parse_number(struct slice text, int64_t *out)
-{
-    bool minus = slice_starts(text, SLICE("-"));
-    struct slice rest = slice_skip(text, minus ? 1 : 0);
-    struct slice whole = slice_cut(&rest, '.');
-    uint64_t n, part = 0;
-    size_t digits = rest.len;
-
-    *out = 0;
-    if (!slice_to_u64(whole, INT64_MAX / 2000, &n) || digits > 3 ||
-        (slice_find(text, '.') < text.len && !slice_to_u64(rest, 999, &part))) {
-        return false;
-    }
-    for (; digits < 3; digits++) {
-        part *= 10;
-    }
-    *out = (int64_t)(n * 1000 + part) * (minus ? -1 : 1);
-    return true;
-}
-
 static bool parse_scalar(struct slice text, bool duration, int64_t *out)
 {
     uint64_t ms;
 
     if (!duration) {
-        return parse_number(text, out);
+        return value_parse_decimal(text, out);
     }
     if (!value_parse_duration(text, &ms) || ms > INT64_MAX) {
         return false;

@@ -162,8 +162,6 @@ enum fact_use {
     USE_TEXT = 4,  /* a reply or tag names it */
 };
 
-enum reject_at { REJECT_AT_RECIPIENT = 0, REJECT_AT_EARLIEST };
-
 struct policy;
 
 struct rules {
@@ -174,7 +172,7 @@ struct rules {
     size_t list_count;
     uint8_t *use;         /* enum fact_use, FACT_COUNT + list_count of them: what is worth asking at all */
     enum action fallback; /* `default`: accept, reject or defer */
-    enum reject_at reject_at;
+    enum config_reject_at reject_at;
     uint64_t budget_mail_ms, budget_message_ms;
     struct slice contact;
     const char *hostname; /* of config, for templates */

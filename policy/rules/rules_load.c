@@ -1,5 +1,5 @@
 /*
- * rules_load.c - the sections `policy` and `groups` of a file, with the preset, to struct rules.
+ * rules_load.c - the rules of the section `policy`, and `groups`, with the preset, to struct rules.
  *
  *     before + preset (with override) + after        or  rules        -> the envelope block
  *     message_rules                                                   -> the message block
@@ -13,13 +13,8 @@
 
 #define MESSAGE_MAX 600
 #define PRESET_MAX 64 /* rules of it */
-#define POLICY_KEYS "preset|override|before|after|rules|message_rules|default|reject_at|budget|contact|tests"
 #define RULE_KEYS "name|when|then|reply|mode|enforce_share"
 #define OVERRIDE_KEYS "mode|reply|then|enforce_share"
-
-#define BUDGET_MAIL_MS 20000
-#define BUDGET_MESSAGE_MS 30000
-#define BUDGET_MAX_MS 240000
 
 /* Made by the build from policy/spf-first.yaml. */
 extern const unsigned char policy_preset_spf_first[];
@@ -396,26 +391,11 @@ static void check_override(struct rules_load *l, const struct config_node *overr
     }
 }
 
-static bool wants_preset(struct rules_load *l, const struct config_node *section)
-{
-    const struct config_node *preset = section != NULL ? config_node_get(section, "preset") : NULL;
-    unsigned index = 0;
-    struct nearest near;
-    struct quoted q;
-
-    if (preset != NULL &&
-        (preset->kind != NODE_SCALAR || !value_parse_choice(preset->text, "spf-first|none", &index))) {
-        rules_error(l, preset, "policy.preset: expected spf-first or none, found `%s`%s",
-                    rules_quote(&q, preset->text), nearest_choice(&near, preset->text, "spf-first|none"));
-    }
-    return index == 0;
-}
-
 static void load_envelope(struct rules_load *l, const struct config_node *section)
 {
     static const char *const replaced[] = { "override", "before", "after" };
     const struct config_node *rules = section != NULL ? config_node_get(section, "rules") : NULL;
-    bool preset = wants_preset(l, section);
+    bool preset = l->conf->policy_section.preset == PRESET_SPF_FIRST;
 
     if (rules != NULL) {
         for (size_t i = 0; i < ARRAY_LEN(replaced); i++) {
@@ -445,104 +425,30 @@ static void load_envelope(struct rules_load *l, const struct config_node *sectio
 
 /* ---- settings ---- */
 
-static unsigned take_choice(struct rules_load *l, const struct config_node *section, const char *key,
-                            const char *choices)
-{
-    const struct config_node *n = section != NULL ? config_node_get(section, key) : NULL;
-    struct nearest near;
-    struct quoted q;
-    unsigned index = 0;
-
-    if (n != NULL && (n->kind != NODE_SCALAR || !value_parse_choice(n->text, choices, &index))) {
-        char mem[200];
-        struct buf words;
-
-        buf_init_fixed(&words, mem, sizeof(mem));
-        value_put_choices(&words, choices);
-        rules_error(l, n, "policy.%s: expected %s, found `%s`%s", key, mem, rules_quote(&q, n->text),
-                    nearest_choice(&near, n->text, choices));
-    }
-    return index;
-}
-
-static void take_budget(struct rules_load *l, const struct config_node *budget, const char *key, uint64_t *ms)
-{
-    const struct config_node *n = budget != NULL ? config_node_get(budget, key) : NULL;
-    struct quoted q;
-    uint64_t given;
-
-    if (n != NULL && (n->kind != NODE_SCALAR || !value_parse_duration(n->text, &given) || given < 100 ||
-                      given > BUDGET_MAX_MS)) {
-        rules_error(l, n, "policy.budget.%s: expected a duration from 100ms to 4m, found `%s`", key,
-                    rules_quote(&q, n->text));
-    } else if (n != NULL) {
-        *ms = given;
-    }
-}
-
-/* postmaster@ the first domain that takes mail itself, not only below it (RFC 5321 4.5.1); empty without any. */
-static struct slice default_contact(struct rules_load *l)
-{
-    const struct config_domain *home = config_postmaster_home(l->conf);
-    char mem[DNS_NAME_MAX + 16];
-    struct buf b;
-
-    for (size_t i = 0; home != NULL && home->subdomains && i < l->conf->domain_count; i++) {
-        home = l->conf->domains[i].subdomains ? home : &l->conf->domains[i];
-    }
-    buf_init_fixed(&b, mem, sizeof(mem));
-    if (home != NULL) {
-        buf_put_str(&b, "postmaster@");
-        buf_put_str(&b, home->name);
-    }
-    return rules_text(l, buf_slice(&b));
-}
-
-static void load_settings(struct rules_load *l, const struct config_node *section)
+static void load_settings(struct rules_load *l)
 {
     static const enum action fallbacks[] = { ACTION_ACCEPT, ACTION_REJECT, ACTION_DEFER };
-    const struct config_node *budget = section != NULL ? config_node_get(section, "budget") : NULL;
-    const struct config_node *contact = section != NULL ? config_node_get(section, "contact") : NULL;
+    const struct config_policy_section *conf = &l->conf->policy_section;
     struct rules *r = l->r;
 
     r->hostname = l->conf->server.hostname;
-    r->fallback = fallbacks[take_choice(l, section, "default", "accept|reject|defer")];
-    r->reject_at = (enum reject_at)take_choice(l, section, "reject_at", "recipient|earliest");
-    r->budget_mail_ms = BUDGET_MAIL_MS;
-    r->budget_message_ms = BUDGET_MESSAGE_MS;
-    r->contact = default_contact(l);
-    if (budget != NULL && budget->kind != NODE_MAPPING) {
-        rules_error(l, budget, "policy.budget: expected a mapping of mail and message to durations, found %s",
-                    config_node_kind_name(budget));
-    } else if (budget != NULL) {
-        l->name = "policy.budget";
-        rules_check_keys(l, budget, "mail|message");
-        take_budget(l, budget, "mail", &r->budget_mail_ms);
-        take_budget(l, budget, "message", &r->budget_message_ms);
-    }
-    if (contact != NULL && (contact->kind != NODE_SCALAR || contact->text.len > 200)) {
-        rules_error(l, contact, "policy.contact: expected a text of at most 200 octets");
-    } else if (contact != NULL && contact->text.len > 0) {
-        r->contact = contact->text;
-    }
+    r->fallback = fallbacks[conf->fallback];
+    r->reject_at = conf->reject_at;
+    r->budget_mail_ms = conf->budget_mail_ms;
+    r->budget_message_ms = conf->budget_message_ms;
+    r->contact = slice_str(conf->contact);
 }
 
-/* reputation.lists[].name: what is wrong with the lists is said by who compiles them. */
 static void load_list_names(struct rules_load *l)
 {
-    const struct config_node *lists = config_node_find(l->conf->root, "reputation.lists"), *item;
-    size_t count = lists != NULL && lists->kind == NODE_SEQUENCE ? lists->count : 0;
+    const struct config_reputation *rep = &l->conf->reputation;
     struct rules *r = l->r;
 
-    r->lists = rules_memory(l, (count + 1) * sizeof(*r->lists));
-    r->use = rules_memory(l, FACT_COUNT + count);
-    if (count > 0) {
-        CONFIG_NODE_EACH(lists, item)
-        {
-            const struct config_node *name = config_node_get(item, "name");
-
-            r->lists[r->list_count++] = name != NULL && name->kind == NODE_SCALAR ? name->text : SLICE("");
-        }
+    r->list_count = rep->list_count;
+    r->lists = rules_memory(l, (r->list_count + 1) * sizeof(*r->lists));
+    r->use = rules_memory(l, FACT_COUNT + r->list_count);
+    for (size_t i = 0; i < r->list_count; i++) {
+        r->lists[i] = slice_str(rep->list[i].name);
     }
 }
 
@@ -570,20 +476,10 @@ bool rules_load(struct policy *p, struct config_errors *errs)
     const struct config_node *section = config_node_get(p->conf->root, "policy");
     size_t fatal = errs->fatal;
 
-    if (section != NULL && section->kind != NODE_MAPPING) {
-        if (section->kind != NODE_SCALAR || !slice_empty(section->text)) {
-            rules_error(&l, section, "policy: expected a mapping such as {preset: spf-first}, found %s",
-                        config_node_kind_name(section));
-        }
-        section = NULL;
-    }
     reserve(&l, section);
-    if (section != NULL) {
-        rules_check_keys(&l, section, POLICY_KEYS);
-    }
     load_list_names(&l);
     groups_load(&l);
-    load_settings(&l, section);
+    load_settings(&l);
     load_envelope(&l, section);
     l.block = BLOCK_MESSAGE;
     load_list(&l, section != NULL ? config_node_get(section, "message_rules") : NULL, "message_rules");

@@ -6,7 +6,7 @@
  */
 #include "policy/standing/standing.h"
 
-enum grey greylist_decide(const struct greylist_settings *s, const struct memory_record *r, int64_t now_s,
+enum grey greylist_decide(const struct config_greylist *s, const struct memory_record *r, int64_t now_s,
                           bool *learn, uint32_t *wait_s)
 {
     int64_t waited = r->found && now_s > r->since_s ? now_s - r->since_s : 0;
@@ -24,7 +24,7 @@ enum grey greylist_decide(const struct greylist_settings *s, const struct memory
     return GREY_WAITS;
 }
 
-struct memory_key greylist_key(const struct greylist_settings *s, const struct greylist_who *who)
+struct memory_key greylist_key(const struct config_greylist *s, const struct greylist_who *who)
 {
     char mem[1024];
     struct addr net = addr_network(who->ip, s->v4_bits, s->v6_bits);

@@ -12,7 +12,7 @@
 #define DAY_S 86400
 #define ESTABLISHED_S (7 * DAY_S)
 
-bool known_good_is(const struct known_good_settings *s, const struct memory_record *r, int64_t now_s)
+bool known_good_is(const struct config_known_good *s, const struct memory_record *r, int64_t now_s)
 {
     int64_t today = now_s / DAY_S, oldest = today - (int64_t)(s->within_s / DAY_S);
     unsigned days = 0, messages = 0;
@@ -29,7 +29,7 @@ bool known_good_is(const struct known_good_settings *s, const struct memory_reco
     return s->messages > 0 && days >= s->days && messages >= s->messages;
 }
 
-bool known_good_is_established(const struct known_good_settings *s, const struct memory_record *r,
+bool known_good_is_established(const struct config_known_good *s, const struct memory_record *r,
                                int64_t history_s, int64_t now_s)
 {
     int64_t need = ESTABLISHED_S;

@@ -8,38 +8,22 @@
 #ifndef POLICY_STANDING_STANDING_H
 #define POLICY_STANDING_STANDING_H
 
+#include "config/config.h"
 #include "core/arena.h"
 #include "core/metrics.h"
 #include "state/memory.h"
-
-struct known_good_settings { /* known_good; 0 messages: off, nobody is */
-    unsigned messages, days;
-    uint32_t within_s;
-};
-
-struct zero_day_settings { /* zero_day; 0 seconds: off */
-    uint32_t fresh_domain_s, fresh_client_s;
-    unsigned burst_networks; /* 0: off */
-    uint32_t burst_within_s;
-    uint32_t learn_for_s;
-};
-
-struct greylist_settings { /* greylist */
-    uint32_t delay_s, retry_within_s, remember_s;
-    unsigned v4_bits, v6_bits;
-};
 
 #define STANDING_SEEN_KEEP_S (60u * 86400u) /* first_seen is forgotten this long after the last time */
 
 /* ---- known_good.c ---- */
 
-bool known_good_is(const struct known_good_settings *s, const struct memory_record *r, int64_t now_s);
+bool known_good_is(const struct config_known_good *s, const struct memory_record *r, int64_t now_s);
 
 /*
  * Enough to bear witness against a list, if it is the record of a domain: in good standing, and for a week already (or
  * half of the history, if that is younger), so that a fresh set of domains cannot be raised to it in two days.
  */
-bool known_good_is_established(const struct known_good_settings *s, const struct memory_record *r,
+bool known_good_is_established(const struct config_known_good *s, const struct memory_record *r,
                                int64_t history_s, int64_t now_s);
 
 /*
@@ -69,7 +53,7 @@ struct slice identity_owner(struct slice host);
 enum grey { GREY_PASSES = 0, GREY_WAITS };
 
 /* *learn: note MEMORY_PASSED; *wait_s: until it would pass. */
-enum grey greylist_decide(const struct greylist_settings *s, const struct memory_record *r, int64_t now_s,
+enum grey greylist_decide(const struct config_greylist *s, const struct memory_record *r, int64_t now_s,
                           bool *learn, uint32_t *wait_s);
 
 /*
@@ -82,7 +66,7 @@ struct greylist_who {
     struct slice sender; /* empty: null */
     struct slice recipient;
 };
-struct memory_key greylist_key(const struct greylist_settings *s, const struct greylist_who *who);
+struct memory_key greylist_key(const struct config_greylist *s, const struct greylist_who *who);
 
 /* ---- zero_day.c ---- */
 
@@ -96,7 +80,7 @@ struct zero_day {
     bool fresh_domain, fresh_client, burst;
 };
 
-struct zero_day zero_day_decide(const struct zero_day_settings *s, const struct zero_day_seen *seen,
+struct zero_day zero_day_decide(const struct config_zero_day *s, const struct zero_day_seen *seen,
                                 int64_t now_s);
 
 /* Which of the three may look like a burst at all? */
@@ -108,7 +92,7 @@ struct burst_ask {
 };
 
 /* Fills up to three questions in the order domain, HELO, sender; `which` says which; returns how many. */
-size_t zero_day_burst_questions(const struct zero_day_settings *s, const struct burst_ask *ask,
+size_t zero_day_burst_questions(const struct config_zero_day *s, const struct burst_ask *ask,
                                 const struct addr *ip, struct memory_question q[3], unsigned which[3]);
 
 #endif

@@ -14,7 +14,7 @@ static bool is_fresh(const struct memory_record *r, uint32_t fresh_s, int64_t no
     return fresh_s > 0 && r != NULL && r->known && now_s - r->since_s < (int64_t)fresh_s;
 }
 
-struct zero_day zero_day_decide(const struct zero_day_settings *s, const struct zero_day_seen *seen,
+struct zero_day zero_day_decide(const struct config_zero_day *s, const struct zero_day_seen *seen,
                                 int64_t now_s)
 {
     bool learned = seen->history_s > 0 && now_s - seen->history_s >= (int64_t)s->learn_for_s;
@@ -31,7 +31,7 @@ struct zero_day zero_day_decide(const struct zero_day_settings *s, const struct 
     return z;
 }
 
-size_t zero_day_burst_questions(const struct zero_day_settings *s, const struct burst_ask *ask,
+size_t zero_day_burst_questions(const struct config_zero_day *s, const struct burst_ask *ask,
                                 const struct addr *ip, struct memory_question q[3], unsigned which[3])
 {
     bool same_owner =

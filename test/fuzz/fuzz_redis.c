@@ -143,7 +143,7 @@ static void try_url(struct slice s)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    struct memory_redis conf = { .prefix = "g:", .timeout_ms = 1000 };
+    struct config_redis conf = { .prefix = "g:", .timeout_ms = 1000 };
     struct state *st;
     struct memory *m;
     struct loop *l;

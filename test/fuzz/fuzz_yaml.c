@@ -16,10 +16,10 @@ static void check_print(const struct config *c)
 
     buf_init(&first, 64u << 20);
     buf_init(&second, 64u << 20);
-    config_print(c, &first);
+    config_print(c, NULL, &first);
     again = config_load_text("again", buf_slice(&first), &errs);
     if (again != NULL) {
-        config_print(again, &second);
+        config_print(again, NULL, &second);
         BUG_ON(!slice_eq(buf_slice(&first), buf_slice(&second)));
     } else {
         BUG_ON(c->admin.token[0] == '\0');

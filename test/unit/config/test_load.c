@@ -136,8 +136,9 @@ static void values_of_the_wrong_form_say_what_is_expected(void **state)
         { "list for a value", UP "mode: [enforce]\n",
           "f:3:7: error: mode: expected one value, found a list\n" },
         { "value for a section", UP "limits: 5\n", "f:3:9: error: limits: expected a mapping, found `5`\n" },
-        { "nothing for a section", UP "limits:\n",
-          "f:3:8: error: limits: expected a mapping, found nothing\n" },
+        { "nothing for a section with required keys", UP "tls:\n",
+          "f:3:1: error: tls.certificate is missing: PEM file with the chain\n"
+          "f:3:1: error: tls.private_key is missing: PEM file with the key\n" },
         { "list for a section", UP "smtp: []\n",
           "f:3:7: error: smtp: expected a mapping of chunking, smtputf8 and dsn, found an empty list\n" },
         { "value for a switch", UP "limits: {ban: 20}\n",

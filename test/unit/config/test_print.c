@@ -114,9 +114,9 @@ static void what_is_printed_loads_to_an_equal_snapshot(void **state)
         buf_init(&again, 1u << 20);
         buf_init(&fields_a, 1u << 20);
         buf_init(&fields_b, 1u << 20);
-        config_print(a, &printed);
+        config_print(a, NULL, &printed);
         b = load_good(printed.ptr);
-        config_print(b, &again);
+        config_print(b, NULL, &again);
         put_fields(a, &fields_a);
         put_fields(b, &fields_b);
         assert_string_equal(printed.ptr, again.ptr);
@@ -137,7 +137,7 @@ static void a_token_is_masked_and_the_mask_does_not_load(void **state)
 
     (void)state;
     buf_init(&printed, 1u << 20);
-    config_print(c, &printed);
+    config_print(c, NULL, &printed);
     assert_non_null(strstr(printed.ptr, "  token: \"***\"\n"));
     assert_null(strstr(printed.ptr, "s3cret"));
     assert_null(load_quiet(printed.ptr, &said));

@@ -46,7 +46,7 @@
 
 enum group { PROVIDER = 0, CORRESPONDENT, STRANGER, SPAMMER, ATTACKER, RELAY, HOSTED, GROUPS };
 
-static const struct known_good_settings good_settings = { .messages = 3, .days = 2, .within_s = 36 * DAY };
+static const struct config_known_good good_settings = { .messages = 3, .days = 2, .within_s = 36 * DAY };
 
 struct caller {
     enum group group;

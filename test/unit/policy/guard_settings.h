@@ -6,7 +6,7 @@
 
 #include "policy/lists/guard.h"
 
-static const struct guard_settings settings = {
+static const struct config_guard settings = {
     .good_clients = 5,
     .good_share_percent = 2,
     .good_within_s = 3600,
@@ -16,7 +16,6 @@ static const struct guard_settings settings = {
     .surge = 5,
     .breaker_failures = 20,
     .breaker_retry_s = 30,
-    .recover_auto = true,
 };
 
 #endif

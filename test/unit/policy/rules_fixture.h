@@ -1,8 +1,8 @@
 /*
  * rules_fixture.h - policies from text, and facts from text, for the tests of rules.
  *
- * The configuration is made by hand around the parsed tree, so a test is about policy/ alone and the places
- * in messages are those of the text it gives.
+ * What every file needs stands behind the text of a test, so that the places in messages are those of the text it
+ * gives.  A text with upstreams of its own stays as it is.
  *
  *     "spf=fail; client.ip=192.0.2.1; client.rdns=?; helo.resolves=-"      ? is unknown, - is not asked yet
  */
@@ -24,8 +24,12 @@
 
 #define NOON_2026 1793620800 /* 2026-11-02 12:00 UTC */
 
+#define FIXTURE_REST                                                                                         \
+    "\nserver: {hostname: mx.test.example}\n"                                                                \
+    "upstreams: {exchange: {servers: [\"192.0.2.251:25\"]}, quarantine: {servers: [\"192.0.2.252:25\"]}}\n"    \
+    "domains: {home.test: exchange, q.test: quarantine}\n"
+
 struct fixture {
-    struct arena arena;
     struct config *conf;
     struct config_errors errs;
     struct policy *p;
@@ -40,20 +44,22 @@ struct fixture {
 
 static inline void fixture_load(struct fixture *f, const char *yaml)
 {
-    static struct config conf; /* large; one at a time */
+    struct buf text;
 
-    *f = (struct fixture){ .conf = &conf };
-    conf = (struct config){ .path = "test", .loaded_at_s = NOON_2026 };
-    conf.server.hostname = "mx.test.example";
-    conf.tls.not_offered_to = "";
-    conf.upstreams[0].name = "exchange";
-    conf.upstreams[1].name = "quarantine";
-    conf.upstreams[1].index = 1;
-    conf.upstream_count = 2;
-    arena_init(&f->arena, (size_t)64 << 20);
-    conf.root = config_tree_parse(slice_str(yaml), &f->arena, &f->errs);
-    assert_non_null(conf.root);
-    f->p = policy_compile(&conf, &f->errs);
+    *f = (struct fixture){ .conf = NULL };
+    buf_init(&text, 1u << 20);
+    buf_put_str(&text, strcmp(yaml, "{}") == 0 ? "" : yaml);
+    buf_put_str(&text, strstr(yaml, "\nupstreams:") == NULL ? FIXTURE_REST : "");
+    f->conf = config_load_text("test", buf_slice(&text), &f->errs);
+    buf_fini(&text);
+    if (f->conf != NULL) {
+        f->conf->loaded_at_s = NOON_2026;
+        if (strstr(yaml, "contact:") == NULL) { /* so that texts show what they leave out without one */
+            f->conf->policy_section.contact = "";
+        }
+        f->p = policy_compile(f->conf, &f->errs);
+        f->conf->policy = f->p;
+    }
     for (size_t i = 0; i < ARRAY_LEN(f->lists); i++) {
         f->lists[i] = (struct fact_value){ .state = FACT_KNOWN };
     }
@@ -62,8 +68,8 @@ static inline void fixture_load(struct fixture *f, const char *yaml)
 static inline void fixture_free(struct fixture *f)
 {
     policy_free(f->p);
+    config_free(f->conf);
     config_errors_fini(&f->errs);
-    arena_fini(&f->arena);
 }
 
 static inline struct slice fixture_text(struct fixture *f, struct slice s)

@@ -275,7 +275,7 @@ static void errors_in_lists_name_their_place(void **state)
         const char *yaml, *want;
     } rows[] = {
         { "reputation: {lists: [{name: a, zone: z.test, anwers: {}}]}",
-          "f:4:46: error: reputation.lists: unknown key `anwers`; did you mean `answers`?\n" },
+          "f:4:46: error: unknown key `anwers` in reputation list a; did you mean `answers`?\n" },
         { "reputation: {lists: [{name: listed, zone: z.test}]}",
           "f:4:29: error: reputation list listed: the name is that of a fact; choose another one\n" },
         { "reputation: {lists: [{name: a}]}",
@@ -293,16 +293,22 @@ static void errors_in_lists_name_their_place(void **state)
           "found `many`\n" },
         { "reputation: {lists: [{name: a, zone: z.test, ask: soon, timeout: 3}]}",
           "f:4:51: error: reputation list a: ask: expected early, late or background, found `soon`\n"
-          "f:4:66: error: reputation list a: timeout: expected a duration of 100ms to 1m, found `3`\n" },
+          "f:4:66: error: reputation list a: timeout: expected a duration such as 500ms, 5s, "
+          "10m, 2h or 7d, found `3`\n" },
         { "reputation: {lists: [{name: zen, preset: spamhaus-zn}, {name: B, zone: b.test}]}",
           "f:4:42: error: reputation list zen: preset: expected spamhaus-zen, spamhaus-dbl, spamhaus-zrd, "
           "spamcop, barracuda or dnswl, found `spamhaus-zn`; did you mean `spamhaus-zen`?\n"
-          "f:4:63: error: reputation.lists: a list needs a name of [a-z0-9-], at most 63 characters, found "
+          "f:4:63: error: reputation list B: name: expected a name of [a-z0-9-], at most 63 characters, "
+          "found "
           "`B`\n" },
         { "reputation: {lists: [{name: a, zone: z.test}, {name: a, zone: y.test}]}",
           "f:4:54: error: reputation list a: the name is taken by the list in line 4\n" },
         { "reputation: {threshold: 0}",
-          "f:4:25: error: reputation.threshold: expected a number above 0, such as 1 or 2.5\n" },
+          "f:4:25: error: reputation.threshold: expected a number above 0, such as 1 or 2.5, found `0`\n" },
+        { "reputation: {lists: [{zone: z.test}]}",
+          "f:4:22: error: reputation.lists[].name is missing: letters, digits and hyphens\n" },
+        { "reputation: {lists: [{name: a, zone: a..test}]}",
+          "f:4:38: error: reputation list a: zone: expected a domain such as list.example.org\n" },
     };
 
     (void)state;

@@ -152,7 +152,7 @@ static const uint64_t extremes[] = { UINT64_MAX, UINT64_C(0x8000000080000000), U
                                      1 };
 
 /* As workers do. */
-static void judge_it(struct memory_list *l, const struct guard_settings *s, unsigned round)
+static void judge_it(struct memory_list *l, const struct config_guard *s, unsigned round)
 {
     const struct guard_list list = { .allows = round % 2 == 0, .probe = true };
     const struct guard_witness w = { .listed = true,

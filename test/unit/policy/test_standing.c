@@ -13,16 +13,16 @@
 #define HOUR 3600
 #define NOW ((int64_t)20000 * DAY + 4000)
 
-static const struct known_good_settings good = { .messages = 3, .days = 2, .within_s = 36 * DAY };
-static const struct known_good_settings nobody = { .messages = 0, .days = 2, .within_s = 36 * DAY };
-static const struct greylist_settings grey = {
+static const struct config_known_good good = { .messages = 3, .days = 2, .within_s = 36 * DAY };
+static const struct config_known_good nobody = { .messages = 0, .days = 2, .within_s = 36 * DAY };
+static const struct config_greylist grey = {
     .delay_s = 300, .retry_within_s = 2 * DAY, .remember_s = 36 * DAY, .v4_bits = 24, .v6_bits = 64
 };
-static const struct zero_day_settings fresh = { .fresh_domain_s = DAY,
-                                                .fresh_client_s = DAY,
-                                                .burst_networks = 10,
-                                                .burst_within_s = 600,
-                                                .learn_for_s = 7 * DAY };
+static const struct config_zero_day fresh = { .fresh_domain_s = DAY,
+                                              .fresh_client_s = DAY,
+                                              .burst_networks = 10,
+                                              .burst_within_s = 600,
+                                              .learn_for_s = 7 * DAY };
 
 static struct addr ip(const char *text)
 {

@@ -435,7 +435,7 @@ static void killed_stopped_and_restarted_under_load_nobody_waits(void **st)
 
 static void an_address_that_cannot_be_used_leaves_the_tables(void **st)
 {
-    struct memory_redis conf = { .url = "http://127.0.0.1", .prefix = "x:", .timeout_ms = 100 };
+    struct config_redis conf = { .url = "http://127.0.0.1", .prefix = "x:", .timeout_ms = 100 };
     struct memory *m = memory_new(t.st[0], t.loop, &conf);
 
     (void)st;
@@ -447,7 +447,7 @@ static void an_address_that_cannot_be_used_leaves_the_tables(void **st)
 
 static void freed_with_questions_out(void **st)
 {
-    struct memory_redis conf = { .url = t.url, .prefix = "glacis:", .timeout_ms = 200 };
+    struct config_redis conf = { .url = t.url, .prefix = "glacis:", .timeout_ms = 200 };
     struct memory *m = memory_new(t.st[0], t.loop, &conf);
     struct memory_question q = { .what = MEMORY_SEEN,
                                  .key = memory_key(MEMORY_DOMAIN, SLICE("f")),
@@ -483,7 +483,7 @@ static void tell(const char *script)
 
 static struct memory *proxy_at(const char *url, const char *prefix)
 {
-    struct memory_redis conf = { .url = url, .prefix = prefix, .timeout_ms = 500 };
+    struct config_redis conf = { .url = url, .prefix = prefix, .timeout_ms = 500 };
     struct memory *m = memory_new(t.st[0], t.loop, &conf);
 
     assert_non_null(m);
@@ -561,7 +561,7 @@ int main(void)
         cmocka_unit_test(replies_are_bounded),
         cmocka_unit_test(killed_stopped_and_restarted_under_load_nobody_waits),
     };
-    struct memory_redis conf = { .prefix = "glacis:", .timeout_ms = 200 };
+    struct config_redis conf = { .prefix = "glacis:", .timeout_ms = 200 };
     int failed;
 
     (void)signal(SIGPIPE, SIG_IGN);
