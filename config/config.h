@@ -485,6 +485,9 @@ void config_attach(struct config *c, void *obj, void (*free_fn)(void *obj));
 typedef bool (*config_put_fn)(const struct config *c, const char *path, struct buf *out);
 void config_print(const struct config *c, config_put_fn put, struct buf *out);
 
+/* The file format as a JSON Schema, on one line. */
+void config_schema(struct buf *out);
+
 /* ---- questions asked of a snapshot ---- */
 
 /*

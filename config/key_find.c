@@ -69,13 +69,12 @@ struct slice key_scope(const char *path)
     return slice_take(full, end);
 }
 
-/* The key's own name in the section `path`: the next part of the row's path. */
-static struct slice name_in(const struct key *k, struct slice path)
+struct slice key_name_in(const struct key *k, struct slice path)
 {
     struct slice rest = slice_skip(slice_str(k->path), slice_empty(path) ? 0 : path.len + 1);
     struct slice name = slice_take(rest, slice_find(rest, '.'));
 
-    return slice_take(name, slice_find(name, '['));
+    return is_below(k, path) ? slice_take(name, slice_find(name, '[')) : SLICE_NONE;
 }
 
 bool key_has_secret(struct slice path)
@@ -99,7 +98,7 @@ void key_put_names(struct slice path, struct buf *out)
     size_t n = 0;
 
     for (size_t i = 0; i < count && n <= NAMES_SHOWN; i++) {
-        struct slice one = is_below(&table[i], path) ? name_in(&table[i], path) : SLICE_NONE;
+        struct slice one = key_name_in(&table[i], path);
 
         if (!slice_empty(one) && !key_refused(&table[i]) && (n == 0 || !slice_eq(name[n - 1], one))) {
             name[n++] = one; /* rows of a section stand together */
@@ -119,7 +118,7 @@ const char *key_nearest(struct slice path, struct slice name, struct buf *out)
     struct slice found = SLICE_NONE;
 
     for (size_t i = 0; i < count; i++) {
-        struct slice near = is_below(&table[i], path) ? name_in(&table[i], path) : SLICE_NONE;
+        struct slice near = key_name_in(&table[i], path);
         unsigned distance;
 
         if (value_similar(name, near, &distance) && distance < best) {

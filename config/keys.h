@@ -106,6 +106,9 @@ bool key_as_written(const struct key *k);
  */
 struct slice key_scope(const char *path);
 
+/* The key's own name in the section `path`: the next part of the row's path; empty if it is not below. */
+struct slice key_name_in(const struct key *k, struct slice path);
+
 /* Is a key below the section a secret? */
 bool key_has_secret(struct slice path);
 

@@ -96,6 +96,9 @@ void put_scalar(const struct key *k, const void *base, struct buf *out);
 
 bool is_scalar_key(enum key_type type);
 
+/* A number as the type of the key is written. */
+void put_limit(const struct key *k, uint64_t n, struct buf *out);
+
 /* Replaces {server.hostname}; "{{" is a brace.  False with what is expected in `why`. */
 bool banner_expand(struct slice text, const char *hostname, struct buf *out, struct buf *why) MUST_USE;
 

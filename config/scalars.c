@@ -27,8 +27,7 @@ static void put_expected(const struct value *v, struct buf *why, const char *wha
     }
 }
 
-/* A number as its type is written. */
-static void put_number(const struct key *k, uint64_t n, struct buf *out)
+void put_limit(const struct key *k, uint64_t n, struct buf *out)
 {
     if (k->type == KEY_DURATION || k->type == KEY_SECONDS) {
         value_put_duration(out, n);
@@ -45,7 +44,7 @@ static bool check_range(const struct key *k, uint64_t n, struct buf *why)
     if (n >= k->min && n <= k->max) {
         return true;
     }
-    put_number(k, n < k->min ? k->min : k->max, why);
+    put_limit(k, n < k->min ? k->min : k->max, why);
     buf_put_str(why, n < k->min ? " or more" : " or less");
     return false;
 }
@@ -484,7 +483,7 @@ static void put_number_of(const struct key *k, const void *field, struct buf *ou
         buf_put_str(out, "auto");
         return;
     }
-    put_number(k, k->type == KEY_SECONDS ? n * 1000 : n, out);
+    put_limit(k, k->type == KEY_SECONDS ? n * 1000 : n, out);
 }
 
 static void put_choice(const struct key *k, const void *field, struct buf *out)

@@ -20,6 +20,7 @@ struct request {
     const char *path; /* NULL: the built-in file, from the environment */
     bool print;
     bool online;
+    bool schema;
 };
 
 /*
@@ -43,10 +44,12 @@ static const check_fn checks[] = { check_private_clients, check_user, check_fold
 
 static const char usage[] =
     "usage: glacis check [-c FILE] [--print] [--online]\n"
+    "       glacis check --schema\n"
     "  -c, --config FILE  the configuration (- is standard input); without it the\n"
     "                     built-in one from GLACIS_UPSTREAM and GLACIS_DOMAINS\n"
     "      --print        write the effective configuration to standard output\n"
     "      --online       ask the resolver, the DNS about our names, and the servers behind\n"
+    "      --schema       write a JSON Schema of the file format to standard output, for editors\n"
     "\n"
     "Exit status: 0, 66 for a file that cannot be read, 78 for one with errors, 69 if --online finds what\n"
     "is not fit for its work.\n";
@@ -55,11 +58,9 @@ static const char usage[] =
 static int parse_arguments(int argc, char **argv, struct request *rq)
 {
     static const struct option options[] = {
-        { "config", required_argument, NULL, 'c' },
-        { "print", no_argument, NULL, 'p' },
-        { "online", no_argument, NULL, 'o' },
-        { "help", no_argument, NULL, 'h' },
-        { NULL, 0, NULL, 0 },
+        { "config", required_argument, NULL, 'c' }, { "print", no_argument, NULL, 'p' },
+        { "online", no_argument, NULL, 'o' },       { "schema", no_argument, NULL, 's' },
+        { "help", no_argument, NULL, 'h' },         { NULL, 0, NULL, 0 },
     };
     int opt;
 
@@ -71,6 +72,8 @@ static int parse_arguments(int argc, char **argv, struct request *rq)
             rq->print = true;
         } else if (opt == 'o') {
             rq->online = true;
+        } else if (opt == 's') {
+            rq->schema = true;
         } else if (opt == 'h') {
             fputs(usage, stdout);
             return -1;
@@ -82,6 +85,10 @@ static int parse_arguments(int argc, char **argv, struct request *rq)
     if (optind < argc) {
         fprintf(stderr, "glacis check: unexpected argument \"%s\"; a file is named with -c FILE\n%s",
                 argv[optind], usage);
+        return EX_USAGE;
+    }
+    if (rq->schema && (rq->path != NULL || rq->print || rq->online)) {
+        fprintf(stderr, "glacis check: --schema reads no file, so it goes with no other option\n%s", usage);
         return EX_USAGE;
     }
     return EX_OK;
@@ -110,6 +117,16 @@ static void print_config(const struct config *c)
 
     buf_init(&out, OUTPUT_MAX);
     config_print(c, policy_put_key, &out);
+    put_stream(stdout, &out);
+    buf_fini(&out);
+}
+
+static void print_schema(void)
+{
+    struct buf out;
+
+    buf_init(&out, OUTPUT_MAX);
+    config_schema(&out);
     put_stream(stdout, &out);
     buf_fini(&out);
 }
@@ -167,7 +184,7 @@ static void print_summary(const struct request *rq, const char *path, const stru
 
 int cmd_check(int argc, char **argv)
 {
-    struct request rq = { NULL, false, false };
+    struct request rq = { .path = NULL };
     struct config_errors errs = { .count = 0 };
     struct config *c;
     const char *path;
@@ -175,6 +192,10 @@ int cmd_check(int argc, char **argv)
 
     if (code != EX_OK) {
         return code < 0 ? EX_OK : code;
+    }
+    if (rq.schema) {
+        print_schema();
+        return EX_OK;
     }
     path = rq.path != NULL ? rq.path : "built-in";
     c = rq.path != NULL ? config_load(rq.path, &errs) : config_load_default(&errs);
