@@ -15,8 +15,8 @@
 #include <sys/signalfd.h>
 
 #include "core/crypto.h"
+#include "core/heap_trim.h"
 #include "core/stream.h"
-#include "core/trim.h"
 #include "dns/dns.h"
 #include "policy/policy.h"
 #include "proxy/process/resolver_test.h"
@@ -51,7 +51,7 @@ struct process { /* the worker and what only this file needs */
     int signal_fd;
     uint64_t next_beat_ms, next_turn_ms;
     unsigned quiet_ticks;
-    struct trim trim;
+    struct heap_trim trim;
 };
 
 static struct process *process_of(struct worker *w)
@@ -88,9 +88,9 @@ static void give_memory_back(struct process *p)
 {
     if (metric_get(M_MEMORY_USED) > QUIET_MESSAGES) {
         p->quiet_ticks = 0;
-        trim_stop(&p->trim);
+        heap_trim_stop(&p->trim);
     } else if (++p->quiet_ticks == QUIET_TICKS) {
-        trim_start(&p->trim, QUIET_KEPT);
+        heap_trim_start(&p->trim, QUIET_KEPT);
     }
 }
 
@@ -217,7 +217,7 @@ static void start(struct process *p, const struct worker_socket *sockets, int su
     watch_init(&p->supervisor, w->loop, supervisor_fd, on_supervisor, p);
     watch_set(&p->supervisor, WATCH_READ);
     timer_init(&w->tick, w->loop, on_tick, w);
-    trim_init(&p->trim, w->loop);
+    heap_trim_init(&p->trim, w->loop);
     timer_init(&w->drain_deadline, w->loop, on_drain_deadline, w);
     timer_start(&w->tick, 0);
     for (size_t i = 0; i < w->listener_count; i++)
@@ -232,7 +232,7 @@ static void finish(struct process *p)
         listener_fini(&w->listeners[i]);
     announced_close_all(w);
     timer_stop(&w->tick);
-    trim_stop(&p->trim);
+    heap_trim_stop(&p->trim);
     timer_stop(&w->drain_deadline);
     watch_stop(&p->signals);
     watch_stop(&p->supervisor);

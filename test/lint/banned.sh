@@ -32,7 +32,7 @@ ban "snprintf outside buf.c and log.c" "$call(v?snprintf)\(" 'core/(buf|log)\.c'
 ban "locale: <ctype.h>" '#include <ctype\.h>'
 ban "libevent outside the loop" "${call}(event|evtimer)_(new|add|del|assign|free)\(" 'core/loop\.c'
 ban "blocking name look-ups" "$call(getaddrinfo|gethostbyname|getnameinfo)\("
-ban "malloc where no NULL is expected (xmalloc aborts; these files fail softly)" "$call(malloc|calloc|realloc)\(" 'core/(base|arena|buf|slab|trim)\.c|tls/buffers\.c|proxy/spool\.c|.*_libspf2\.c|.*/sqlite\.c'
+ban "malloc where no NULL is expected (xmalloc aborts; these files fail softly)" "$call(malloc|calloc|realloc)\(" 'core/(base|arena|buf|slab|heap_trim)\.c|tls/buffers\.c|proxy/spool\.c|.*_libspf2\.c|.*/sqlite\.c'
 ban "processes through a shell" "$call(system|popen)\("
 ban "typedef of a struct or enum" '(^|[[:space:]])typedef (struct|enum)'
 

@@ -1,5 +1,5 @@
 /*
- * trim.c - freed memory in pieces; see trim.h.
+ * heap_trim.c - freed memory in pieces; see heap_trim.h.
  *
  * First the holes: malloc takes a piece from the smallest one that it fits into, and from the end of the heap last.
  * If the holes are too small for so many pieces the heap grows, which costs no page but that of a piece's own first
@@ -9,7 +9,7 @@
  * Owns    the pieces, while it goes on.
  * Limits  holes smaller than PIECE are left to malloc_trim().  A step drops STEP octets, in about 1 ms.
  */
-#include "core/trim.h"
+#include "core/heap_trim.h"
 
 #include <malloc.h>
 #include <sys/mman.h>
@@ -33,7 +33,7 @@ static void drop_pages(struct trim_piece *p)
     (void)madvise((char *)p + (from - (uintptr_t)p), to - from, MADV_DONTNEED);
 }
 
-static void take_pieces(struct trim *t)
+static void take_pieces(struct heap_trim *t)
 {
     for (size_t i = 0; i < STEP / PIECE && t->left > 0; i++, t->left--) {
         struct trim_piece *p = malloc(PIECE);
@@ -50,7 +50,7 @@ static void take_pieces(struct trim *t)
 
 static void on_step(void *arg)
 {
-    struct trim *t = arg;
+    struct heap_trim *t = arg;
 
     if (t->left > 0) {
         take_pieces(t);
@@ -58,20 +58,20 @@ static void on_step(void *arg)
         t->end -= min_size(t->end - t->keep, STEP);
         (void)malloc_trim(t->end);
     } else {
-        trim_stop(t);
+        heap_trim_stop(t);
         (void)malloc_trim(t->keep);
         return;
     }
     timer_start(&t->step, STEP_MS);
 }
 
-void trim_init(struct trim *t, struct loop *l)
+void heap_trim_init(struct heap_trim *t, struct loop *l)
 {
-    *t = (struct trim){ .left = 0 };
+    *t = (struct heap_trim){ .left = 0 };
     timer_init(&t->step, l, on_step, t);
 }
 
-void trim_start(struct trim *t, size_t keep)
+void heap_trim_start(struct heap_trim *t, size_t keep)
 {
     struct mallinfo2 have;
 
@@ -84,7 +84,7 @@ void trim_start(struct trim *t, size_t keep)
     }
 }
 
-void trim_stop(struct trim *t)
+void heap_trim_stop(struct heap_trim *t)
 {
     timer_stop(&t->step);
     while (t->pieces != NULL) {

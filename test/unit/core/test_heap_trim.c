@@ -1,5 +1,5 @@
 /*
- * test_trim.c - freed memory goes back in steps, and all of it.
+ * test_heap_trim.c - freed memory goes back in steps, and all of it.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -12,7 +12,7 @@
 #include <stdio.h>
 #include <unistd.h>
 
-#include "core/trim.h"
+#include "core/heap_trim.h"
 
 #define BLOCK ((size_t)256 << 10)
 #define BLOCKS 256 /* 64 MiB */
@@ -91,7 +91,7 @@ static void freed_memory_goes_back_in_steps(void **state UNUSED)
 {
     struct watcher w = { .last = 0 };
     void *stays[3] = { NULL };
-    struct trim t;
+    struct heap_trim t;
     size_t before;
 
     if (!malloc_counts())
@@ -103,14 +103,14 @@ static void freed_memory_goes_back_in_steps(void **state UNUSED)
     make_holes(stays);
     assert_true(mallinfo2().fordblks >= BLOCK * BLOCKS);
     assert_true(resident() > before + 60 * MIB);
-    trim_init(&t, w.loop);
+    heap_trim_init(&t, w.loop);
     timer_init(&w.tick, w.loop, on_tick, &w);
     w.last = resident();
     on_tick(&w);
-    trim_start(&t, 0);
+    heap_trim_start(&t, 0);
     run_ms(w.loop, 100);
     assert_non_null(t.pieces);
-    trim_start(&t, 0); /* it goes on already */
+    heap_trim_start(&t, 0); /* it goes on already */
     for (unsigned i = 0; i < 500 && timer_active(&t.step); i++)
         run_ms(w.loop, 20);
     assert_null(t.pieces);
@@ -126,17 +126,17 @@ static void it_may_be_ended_at_any_time(void **state UNUSED)
 {
     struct loop *l = loop_new();
     void *stays[3] = { NULL };
-    struct trim t;
+    struct heap_trim t;
 
     make_holes(stays);
-    trim_init(&t, l);
-    trim_stop(&t);
-    trim_start(&t, 0);
-    trim_stop(&t);
-    trim_start(&t, 0);
+    heap_trim_init(&t, l);
+    heap_trim_stop(&t);
+    heap_trim_start(&t, 0);
+    heap_trim_stop(&t);
+    heap_trim_start(&t, 0);
     run_ms(l, 50);
-    trim_stop(&t);
-    trim_stop(&t);
+    heap_trim_stop(&t);
+    heap_trim_stop(&t);
     assert_null(t.pieces);
     for (size_t i = 0; i < ARRAY_LEN(stays); i++)
         free(stays[i]);
