@@ -41,7 +41,7 @@
 struct flight {
     struct table_entry entry; /* resolver.flights */
     struct list_node node;    /* resolver.flying, unless it is in the queue */
-    struct turn turn;         /* in resolver.queue */
+    struct fair_turn turn;    /* in resolver.queue */
     struct list_node waiters; /* struct dns_req.node */
     struct timer deadline;    /* of the wait in the queue, then of all tries */
     struct timer pause;       /* active: nothing could be sent, to be asked again */
@@ -149,7 +149,7 @@ static void on_deliver(void *arg)
 
 static void leave_queue(struct flight *f)
 {
-    turns_drop(&f->r->queue, &f->turn);
+    fair_queue_drop(&f->r->queue, &f->turn);
     list_remove(&f->node);
 }
 
@@ -306,7 +306,7 @@ static void pump_queue(struct resolver *r)
     if (r->queue.len > 0)
         age_tries(r);
     while (r->queue.len > 0 && has_room(r))
-        launch(container_of(turns_next(&r->queue), struct flight, turn));
+        launch(container_of(fair_queue_next(&r->queue), struct flight, turn));
     if (r->queue.len > 0 && !list_empty(&r->tries) && !timer_active(&r->aging))
         timer_start(&r->aging, AGING_MS);
     resolver_show_load(r);
@@ -323,7 +323,7 @@ static void on_pause_over(void *arg)
     struct flight *f = arg;
 
     list_remove(&f->node);
-    turns_add(&f->r->queue, &f->turn, &f->q.name, true);
+    fair_queue_add(&f->r->queue, &f->turn, &f->q.name, true);
     f->asked = 0;
     pump_queue(f->r);
 }
@@ -495,7 +495,7 @@ static void start_flight(struct dns_req *req, const struct ask *a)
         resolver_show_load(r);
         return;
     }
-    turns_add(&r->queue, &f->turn, &a->q.name, false);
+    fair_queue_add(&r->queue, &f->turn, &a->q.name, false);
     timer_start(&f->deadline, patience_ms(r));
     pump_queue(r);
 }
@@ -552,9 +552,9 @@ static void orphan_all(struct list_node *requests)
 
 static void free_flights(struct resolver *r)
 {
-    struct turn *t;
+    struct fair_turn *t;
 
-    while ((t = turns_next(&r->queue)) != NULL)
+    while ((t = fair_queue_next(&r->queue)) != NULL)
         list_push_back(&r->flying, &container_of(t, struct flight, turn)->node);
     while (!list_empty(&r->flying)) {
         struct flight *f = container_of(r->flying.next, struct flight, node);
@@ -576,7 +576,7 @@ struct resolver *resolver_new(struct loop *l, const struct dns_settings *setting
     cache_init(&r->cache, r->settings.cache_entries, r->settings.cache_bytes);
     table_init_like(&r->flights, &r->cache.table);
     list_init(&r->flying);
-    turns_init(&r->queue);
+    fair_queue_init(&r->queue);
     list_init(&r->tries);
     list_init(&r->slow);
     timer_init(&r->aging, r->loop, on_aging, r);
@@ -618,7 +618,7 @@ void resolver_free(struct resolver *r)
         slab_release(&r->try_slab, container_of(n, struct try, node));
     cache_fini(&r->cache);
     table_fini(&r->flights);
-    turns_fini(&r->queue);
+    fair_queue_fini(&r->queue);
     r->on_wire = r->slow_count = r->servers.count = 0;
     resolver_show_load(r);
     loop_bury(r->loop, &r->grave, bury_resolver, r);

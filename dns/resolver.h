@@ -9,7 +9,7 @@
 #include "dns/exchange.h"
 #include "dns/pace.h"
 #include "dns/servers.h"
-#include "dns/turns.h"
+#include "dns/fair_queue.h"
 #include "dns/wire.h"
 
 struct resolver {
@@ -19,7 +19,7 @@ struct resolver {
     struct cache cache;
     struct table flights;    /* struct flight.entry: all that may still be joined */
     struct list_node flying; /* struct flight.node: a try is out */
-    struct turns queue;      /* struct flight.turn: waiting for a place */
+    struct fair_queue queue;      /* struct flight.turn: waiting for a place */
     struct list_node tries;  /* struct try.node, the oldest first */
     struct list_node slow;   /* struct try.node: out for SLOW_MS, they take no place any more */
     struct timer aging;      /* active while somebody waits for the next one to be slow */

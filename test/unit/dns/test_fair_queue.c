@@ -1,5 +1,5 @@
 /*
- * test_turns.c - whose question is asked next.
+ * test_fair_queue.c - whose question is asked next.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -8,28 +8,28 @@
 
 #include <cmocka.h>
 
-#include "dns/turns.h"
+#include "dns/fair_queue.h"
 
 #define MANY 1000
 
 struct waiting {
-    struct turn turn;
+    struct fair_turn turn;
     char name[64];
 };
 
-static void add(struct turns *q, struct waiting *w, const char *name, bool first)
+static void add(struct fair_queue *q, struct waiting *w, const char *name, bool first)
 {
     struct wire_name n;
 
     memset(w, 0, sizeof(*w));
     (void)snprintf(w->name, sizeof(w->name), "%s", name);
     assert_true(wire_name_set(&n, slice_str(name)));
-    turns_add(q, &w->turn, &n, first);
+    fair_queue_add(q, &w->turn, &n, first);
 }
 
-static const char *next(struct turns *q)
+static const char *next(struct fair_queue *q)
 {
-    struct turn *t = turns_next(q);
+    struct fair_turn *t = fair_queue_next(q);
 
     return t == NULL ? "" : container_of(t, struct waiting, turn)->name;
 }
@@ -37,9 +37,9 @@ static const char *next(struct turns *q)
 static void one_of_each_site_in_turn(void **state UNUSED)
 {
     struct waiting w[8];
-    struct turns q;
+    struct fair_queue q;
 
-    turns_init(&q);
+    fair_queue_init(&q);
     add(&q, &w[0], "a.tar.test", false);
     add(&q, &w[1], "b.tar.test", false);
     add(&q, &w[2], "c.x.TAR.test", false);
@@ -59,7 +59,7 @@ static void one_of_each_site_in_turn(void **state UNUSED)
     assert_string_equal(next(&q), "c.x.TAR.test");
     assert_string_equal(next(&q), "");
     assert_int_equal(q.len + q.sites.len, 0);
-    turns_fini(&q);
+    fair_queue_fini(&q);
 }
 
 static void below_the_registry_of_a_country_each_name_is_a_site(void **state UNUSED)
@@ -71,25 +71,25 @@ static void below_the_registry_of_a_country_each_name_is_a_site(void **state UNU
                                          "y.com.au",    "1.abc.de",        "tar.co.test",
                                          "co.uk",       "com.example.com", "a.co" };
     struct waiting w[ARRAY_LEN(names)];
-    struct turns q;
+    struct fair_queue q;
 
-    turns_init(&q);
+    fair_queue_init(&q);
     for (size_t i = 0; i < ARRAY_LEN(names); i++)
         add(&q, &w[i], names[i], false);
     assert_int_equal(q.sites.len, ARRAY_LEN(order));
     for (size_t i = 0; i < ARRAY_LEN(order); i++)
         assert_string_equal(next(&q), order[i]);
-    while (turns_next(&q) != NULL) {
+    while (fair_queue_next(&q) != NULL) {
     }
-    turns_fini(&q);
+    fair_queue_fini(&q);
 }
 
 static void who_has_waited_already_comes_first(void **state UNUSED)
 {
     struct waiting w[4];
-    struct turns q;
+    struct fair_queue q;
 
-    turns_init(&q);
+    fair_queue_init(&q);
     add(&q, &w[0], "a.one.test", false);
     add(&q, &w[1], "b.two.test", false);
     add(&q, &w[2], "c.two.test", true);
@@ -98,35 +98,35 @@ static void who_has_waited_already_comes_first(void **state UNUSED)
     assert_string_equal(next(&q), "c.two.test");
     assert_string_equal(next(&q), "a.one.test");
     assert_string_equal(next(&q), "b.two.test");
-    turns_fini(&q);
+    fair_queue_fini(&q);
 }
 
 static void who_leaves_is_not_asked(void **state UNUSED)
 {
     struct waiting w[3];
-    struct turns q;
+    struct fair_queue q;
 
-    turns_init(&q);
+    fair_queue_init(&q);
     add(&q, &w[0], "a.one.test", false);
     add(&q, &w[1], "b.one.test", false);
     add(&q, &w[2], "c.two.test", false);
-    turns_drop(&q, &w[0].turn);
-    turns_drop(&q, &w[0].turn); /* again: nothing */
-    turns_drop(&q, &w[2].turn);
+    fair_queue_drop(&q, &w[0].turn);
+    fair_queue_drop(&q, &w[0].turn); /* again: nothing */
+    fair_queue_drop(&q, &w[2].turn);
     assert_int_equal(q.len, 1);
     assert_int_equal(q.sites.len, 1);
     assert_string_equal(next(&q), "b.one.test");
-    assert_null(turns_next(&q));
-    turns_fini(&q);
+    assert_null(fair_queue_next(&q));
+    fair_queue_fini(&q);
 }
 
 static void a_crowd_of_one_site_holds_nobody_up(void **state UNUSED)
 {
     struct waiting *w = xcalloc(MANY + 1, sizeof(*w));
-    struct turns q;
+    struct fair_queue q;
     char name[32];
 
-    turns_init(&q);
+    fair_queue_init(&q);
     for (unsigned i = 0; i < MANY; i++) {
         (void)snprintf(name, sizeof(name), "n%u.tar.test", i);
         add(&q, &w[i], name, false);
@@ -134,10 +134,10 @@ static void a_crowd_of_one_site_holds_nobody_up(void **state UNUSED)
     add(&q, &w[MANY], "pass.test", false);
     (void)next(&q);
     assert_string_equal(next(&q), "pass.test");
-    while (turns_next(&q) != NULL) {
+    while (fair_queue_next(&q) != NULL) {
     }
     assert_int_equal(q.len + q.sites.len, 0);
-    turns_fini(&q);
+    fair_queue_fini(&q);
     free(w);
 }
 

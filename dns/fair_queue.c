@@ -1,5 +1,5 @@
 /*
- * turns.c - sites that take turns; see turns.h.
+ * fair_queue.c - sites that take turns; see fair_queue.h.
  *
  * The public suffix list would know every registry, but it is a dependency that grows old, and in it are also the
  * shelves of hosters (github.io), below which a stranger has as many names as he likes.  What matters here is that
@@ -9,14 +9,14 @@
  *
  * Only used while the wire is full.  Owns the sites: one exists as long as a question of it waits.
  */
-#include "dns/turns.h"
+#include "dns/fair_queue.h"
 
 #define LABELS_MAX 128 /* of a name of 255 octets */
 
 struct site {
     struct table_entry entry;
     struct list_node order;
-    struct list_node waiting; /* struct turn.node, the oldest first */
+    struct list_node waiting; /* struct fair_turn.node, the oldest first */
     char key[];
 };
 
@@ -71,7 +71,7 @@ static struct slice site_of(const struct wire_name *name)
     return slice_of(name->octets + from, name->len - from);
 }
 
-static struct site *find_or_make(struct turns *q, struct slice key)
+static struct site *find_or_make(struct fair_queue *q, struct slice key)
 {
     struct table_entry *e = table_find(&q->sites, key);
     struct site *s;
@@ -87,20 +87,20 @@ static struct site *find_or_make(struct turns *q, struct slice key)
     return s;
 }
 
-void turns_init(struct turns *q)
+void fair_queue_init(struct fair_queue *q)
 {
-    *q = (struct turns){ .len = 0 };
+    *q = (struct fair_queue){ .len = 0 };
     table_init(&q->sites);
     list_init(&q->order);
 }
 
-void turns_fini(struct turns *q)
+void fair_queue_fini(struct fair_queue *q)
 {
     BUG_ON(q->len != 0);
     table_fini(&q->sites);
 }
 
-void turns_add(struct turns *q, struct turn *t, const struct wire_name *name, bool first)
+void fair_queue_add(struct fair_queue *q, struct fair_turn *t, const struct wire_name *name, bool first)
 {
     struct site *s;
 
@@ -118,22 +118,22 @@ void turns_add(struct turns *q, struct turn *t, const struct wire_name *name, bo
     q->len += 1;
 }
 
-struct turn *turns_next(struct turns *q)
+struct fair_turn *fair_queue_next(struct fair_queue *q)
 {
-    struct turn *t;
+    struct fair_turn *t;
     struct site *s;
 
     if (list_empty(&q->order))
         return NULL;
     s = container_of(q->order.next, struct site, order);
-    t = container_of(s->waiting.next, struct turn, node);
+    t = container_of(s->waiting.next, struct fair_turn, node);
     list_remove(&s->order);
     list_push_back(&q->order, &s->order);
-    turns_drop(q, t);
+    fair_queue_drop(q, t);
     return t;
 }
 
-void turns_drop(struct turns *q, struct turn *t)
+void fair_queue_drop(struct fair_queue *q, struct fair_turn *t)
 {
     struct site *s = t->site;
 
