@@ -19,7 +19,7 @@
 #include "core/stream.h"
 #include "dns/dns.h"
 #include "policy/policy.h"
-#include "proxy/process/resolver_test.h"
+#include "proxy/process/resolver_watch.h"
 #include "proxy/process/sandbox.h"
 #include "proxy/session/announced.h"
 #include "proxy/session/limits.h"

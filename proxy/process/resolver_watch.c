@@ -1,7 +1,7 @@
 /*
- * resolver_test.c - see resolver_test.h; the test itself is dns/selftest.c.
+ * resolver_watch.c - see resolver_watch.h; the test itself is dns/selftest.c.
  */
-#include "proxy/process/resolver_test.h"
+#include "proxy/process/resolver_watch.h"
 
 #include "dns/dns.h"
 #include "policy/policy.h"

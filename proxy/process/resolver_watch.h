@@ -1,5 +1,5 @@
 /*
- * resolver_test.h - is the resolver fit for lists and SPF?  (DESIGN 6)
+ * resolver_watch.h - is the resolver fit for lists and SPF?  (DESIGN 6)
  *
  * One worker of a generation, the first, tests it at start and every dns.self_test; each finding that is not well is
  * one log line (`resolver_test`), and the worst grade is a gauge.
