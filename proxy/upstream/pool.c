@@ -11,7 +11,7 @@
 
 #include <errno.h>
 
-#include "proxy/upstream/unknown.h"
+#include "proxy/upstream/unknown_rcpt.h"
 #include "proxy/upstream/upstream.h"
 #include "state/servers.h"
 #include "tls/tls.h"

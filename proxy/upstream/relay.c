@@ -16,7 +16,7 @@
 #include "proxy/upstream/relay.h"
 
 #include "proxy/upstream/relay_map.h"
-#include "proxy/upstream/unknown.h"
+#include "proxy/upstream/unknown_rcpt.h"
 #include "proxy/upstream/upstream.h"
 #include "state/servers.h"
 

@@ -1,5 +1,5 @@
 /*
- * unknown.h - recipients that an upstream does not know, remembered for a while.
+ * unknown_rcpt.h - recipients that an upstream does not know, remembered for a while.
  *
  * Only a refusal of RCPT that says so (550 5.1.1 or 5.1.10: relay_map.c) is kept, by upstream and address, with its text.  One
  * memory a worker, bounded by UNKNOWN_MAX, UNKNOWN_ADDRESS_MAX and UNKNOWN_TEXT_MAX; the oldest goes first.

@@ -1,10 +1,10 @@
 /*
- * unknown.c - a table of (upstream, address) with an age list.
+ * unknown_rcpt.c - a table of (upstream, address) with an age list.
  *
  * Owns its entries; at most `max`, the oldest remembered is dropped for a new one.  Expired entries go when
  * they are met or pushed out.
  */
-#include "proxy/upstream/unknown.h"
+#include "proxy/upstream/unknown_rcpt.h"
 
 #include "core/list.h"
 #include "core/table.h"

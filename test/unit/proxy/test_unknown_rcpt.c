@@ -1,5 +1,5 @@
 /*
- * test_unknown.c - refused recipients are remembered by upstream and address, for a time, up to a number.
+ * test_unknown_rcpt.c - refused recipients are remembered by upstream and address, for a time, up to a number.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -8,7 +8,7 @@
 
 #include <cmocka.h>
 
-#include "proxy/upstream/unknown.h"
+#include "proxy/upstream/unknown_rcpt.h"
 
 static const struct reply refusal = { 550, SLICE_INIT("5.1.1"), SLICE_INIT("no such user") };
 
