@@ -8,7 +8,7 @@
 
 #define FIRST_MS 1000 /* after start: the first mail comes first */
 
-struct resolver_test {
+struct resolver_watch {
     struct worker *worker;
     struct dns_selftest *running; /* NULL: none */
     struct timer again;
@@ -37,7 +37,7 @@ static void log_finding(const struct dns_finding *f)
 
 static void on_result(const struct dns_selftest_result *res, void *arg)
 {
-    struct resolver_test *t = arg;
+    struct resolver_watch *t = arg;
 
     t->running = NULL;
     for (size_t i = 0; i < res->count; i++) {
@@ -51,7 +51,7 @@ static void on_result(const struct dns_selftest_result *res, void *arg)
 
 static void on_time(void *arg)
 {
-    struct resolver_test *t = arg;
+    struct resolver_watch *t = arg;
     struct slice zones[DNS_SELFTEST_LISTS_MAX], names[DNS_SELFTEST_LISTS_MAX];
     struct dns_selftest_settings settings = {
         .known = SLICE("org"),      /* its NS are asked for */
@@ -64,9 +64,9 @@ static void on_time(void *arg)
     t->running = dns_selftest_start(t->worker->resolver, &settings, on_result, t);
 }
 
-struct resolver_test *resolver_test_new(struct worker *w)
+struct resolver_watch *resolver_watch_new(struct worker *w)
 {
-    struct resolver_test *t;
+    struct resolver_watch *t;
 
     if (w->index != 0 || w->conf->dns.self_test_ms == CONFIG_OFF || w->conf->policy == NULL) {
         return NULL;
@@ -78,9 +78,9 @@ struct resolver_test *resolver_test_new(struct worker *w)
     return t;
 }
 
-void resolver_test_free(struct resolver_test **tp)
+void resolver_watch_free(struct resolver_watch **tp)
 {
-    struct resolver_test *t = *tp;
+    struct resolver_watch *t = *tp;
 
     if (t == NULL) {
         return;

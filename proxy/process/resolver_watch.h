@@ -4,15 +4,15 @@
  * One worker of a generation, the first, tests it at start and every dns.self_test; each finding that is not well is
  * one log line (`resolver_test`), and the worst grade is a gauge.
  */
-#ifndef PROXY_PROCESS_RESOLVER_TEST_H
-#define PROXY_PROCESS_RESOLVER_TEST_H
+#ifndef PROXY_PROCESS_RESOLVER_WATCH_H
+#define PROXY_PROCESS_RESOLVER_WATCH_H
 
 #include "proxy/worker.h"
 
-struct resolver_test;
+struct resolver_watch;
 
 /* NULL if this worker does not test (not the first, or dns.self_test is off). */
-struct resolver_test *resolver_test_new(struct worker *w);
-void                  resolver_test_free(struct resolver_test **t); /* NULL is allowed */
+struct resolver_watch *resolver_watch_new(struct worker *w);
+void                  resolver_watch_free(struct resolver_watch **t); /* NULL is allowed */
 
 #endif

@@ -236,7 +236,7 @@ static void finish(struct process *p)
     timer_stop(&w->drain_deadline);
     watch_stop(&p->signals);
     watch_stop(&p->supervisor);
-    resolver_test_free(&w->test);
+    resolver_watch_free(&w->test);
     policy_worker_free(&w->judges);
     upstream_names_free(&w->names);
     upstreams_free(&w->upstreams);
@@ -289,7 +289,7 @@ int worker_main(const struct worker_task *task)
     w->upstreams = upstreams_new(w->loop, w->state, conf);
     w->names = upstream_names_new(w->upstreams, w->resolver);
     w->judges = policy_worker_new(conf->policy, w->loop, w->resolver, w->state);
-    w->test = resolver_test_new(w);
+    w->test = resolver_watch_new(w);
     w->listener_count = task->socket_count;
     w->listeners = xcalloc(max_size(task->socket_count, 1), sizeof(*w->listeners));
     start(p, task->sockets, task->supervisor_fd);

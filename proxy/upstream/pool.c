@@ -546,7 +546,7 @@ struct upstreams *upstreams_new(struct loop *loop, struct state *st, const struc
     ups->conf = conf;
     ups->pool_count = conf->upstream_count;
     ups->pool = xcalloc(max_size(conf->upstream_count, 1), sizeof(*ups->pool));
-    ups->unknown = unknown_new(UNKNOWN_MAX);
+    ups->unknown = unknown_rcpt_new(UNKNOWN_MAX);
     buf_init(&ups->scratch, SCRATCH_MAX);
     timer_init(&ups->wait_poll, loop, on_wait_poll, ups);
     timer_init(&ups->idle_poll, loop, on_idle_poll, ups);
@@ -614,7 +614,7 @@ void upstreams_free(struct upstreams **ups)
     if (u->has_wake) {
         watch_stop(&u->wake);
     }
-    unknown_free(&u->unknown);
+    unknown_rcpt_free(&u->unknown);
     buf_fini(&u->scratch);
     free(u->pool);
     free(u);

@@ -37,7 +37,7 @@
 struct pool;
 struct tls_client;
 struct tls_resume;
-struct unknown;
+struct unknown_rcpt;
 struct upstream;
 struct upstream_events;
 struct upstream_failure;
@@ -119,7 +119,7 @@ struct upstreams {
     const struct config *conf;
     struct pool *pool; /* one an upstream, same index */
     size_t pool_count;
-    struct unknown *unknown;
+    struct unknown_rcpt *unknown;
     struct buf scratch; /* for building commands; empty between uses */
     struct watch wake;
     struct timer wait_poll;         /* while somebody waits: other processes may have closed a connection */

@@ -219,8 +219,8 @@ static void remember(struct relay *r, const struct recipient *rcpt, const struct
     uint64_t ttl = r->to->remember_unknown_ms;
 
     if (ttl != CONFIG_OFF && a->no_such_user) {
-        remember_unknown(r->ups->unknown, r->to->index, rcpt->address, a->reply,
-                         loop_now(r->ups->loop) + ttl);
+        unknown_rcpt_remember(r->ups->unknown, r->to->index, rcpt->address, a->reply,
+                              loop_now(r->ups->loop) + ttl);
     }
 }
 
@@ -590,7 +590,7 @@ static void begin_rcpt(struct relay *r, enum config_validate validate)
 
     end_wait(r);
     if (r->to->remember_unknown_ms != CONFIG_OFF) {
-        known = unknown_find(r->ups->unknown, r->to->index, r->asked->address, now);
+        known = unknown_rcpt_find(r->ups->unknown, r->to->index, r->asked->address, now);
     }
     if (known != NULL) {
         struct up_answer said = map_reply(UP_RCPT, known);

@@ -20,16 +20,16 @@ struct entry {
     char key[]; /* number of the upstream, address */
 };
 
-struct unknown {
+struct unknown_rcpt {
     struct table table;
     struct list_node ages; /* the one remembered first in front */
     size_t max;
     struct buf key; /* scratch */
 };
 
-struct unknown *unknown_new(size_t max)
+struct unknown_rcpt *unknown_rcpt_new(size_t max)
 {
-    struct unknown *u = xcalloc(1, sizeof(*u));
+    struct unknown_rcpt *u = xcalloc(1, sizeof(*u));
 
     table_init(&u->table);
     list_init(&u->ages);
@@ -43,7 +43,7 @@ static struct entry *entry_of_age(struct list_node *n)
     return container_of(n, struct entry, age);
 }
 
-static void drop(struct unknown *u, struct entry *e)
+static void drop(struct unknown_rcpt *u, struct entry *e)
 {
     table_remove(&u->table, &e->hash);
     list_remove(&e->age);
@@ -51,7 +51,7 @@ static void drop(struct unknown *u, struct entry *e)
     free(e);
 }
 
-void unknown_free(struct unknown **u)
+void unknown_rcpt_free(struct unknown_rcpt **u)
 {
     if (*u == NULL) {
         return;
@@ -66,7 +66,7 @@ void unknown_free(struct unknown **u)
 }
 
 /* Built in the scratch buffer; empty if the address is too long. */
-static struct slice make_key(struct unknown *u, unsigned upstream, struct slice address)
+static struct slice make_key(struct unknown_rcpt *u, unsigned upstream, struct slice address)
 {
     uint32_t number = (uint32_t)upstream;
 
@@ -76,15 +76,15 @@ static struct slice make_key(struct unknown *u, unsigned upstream, struct slice 
     return buf_ok(&u->key) ? buf_slice(&u->key) : SLICE_NONE;
 }
 
-static struct entry *find(struct unknown *u, struct slice key)
+static struct entry *find(struct unknown_rcpt *u, struct slice key)
 {
     struct table_entry *t = slice_empty(key) ? NULL : table_find(&u->table, key);
 
     return t ? container_of(t, struct entry, hash) : NULL;
 }
 
-void remember_unknown(struct unknown *u, unsigned upstream, struct slice address, const struct reply *reply,
-                      uint64_t until_ms)
+void unknown_rcpt_remember(struct unknown_rcpt *u, unsigned upstream, struct slice address,
+                           const struct reply *reply, uint64_t until_ms)
 {
     struct slice key = make_key(u, upstream, address);
     struct entry *e = find(u, key);
@@ -106,7 +106,8 @@ void remember_unknown(struct unknown *u, unsigned upstream, struct slice address
     table_insert(&u->table, &e->hash, slice_of(e->key, key.len));
 }
 
-const struct reply *unknown_find(struct unknown *u, unsigned upstream, struct slice address, uint64_t now_ms)
+const struct reply *unknown_rcpt_find(struct unknown_rcpt *u, unsigned upstream, struct slice address,
+                                      uint64_t now_ms)
 {
     struct entry *e = find(u, make_key(u, upstream, address));
 

@@ -4,8 +4,8 @@
  * Only a refusal of RCPT that says so (550 5.1.1 or 5.1.10: relay_map.c) is kept, by upstream and address, with its text.  One
  * memory a worker, bounded by UNKNOWN_MAX, UNKNOWN_ADDRESS_MAX and UNKNOWN_TEXT_MAX; the oldest goes first.
  */
-#ifndef PROXY_UPSTREAM_UNKNOWN_H
-#define PROXY_UPSTREAM_UNKNOWN_H
+#ifndef PROXY_UPSTREAM_UNKNOWN_RCPT_H
+#define PROXY_UPSTREAM_UNKNOWN_RCPT_H
 
 #include "smtp/smtp_reply.h"
 
@@ -13,16 +13,16 @@
 #define UNKNOWN_ADDRESS_MAX 400 /* octets of an address: a longer one is not remembered */
 #define UNKNOWN_TEXT_MAX 1024 /* octets of a reply's text: a longer one is not remembered */
 
-struct unknown;
+struct unknown_rcpt;
 
-struct unknown *unknown_new(size_t max) MUST_USE;
-void unknown_free(struct unknown **u); /* NULL is allowed */
+struct unknown_rcpt *unknown_rcpt_new(size_t max) MUST_USE;
+void unknown_rcpt_free(struct unknown_rcpt **u); /* NULL is allowed */
 
 /* Copies, unless address or text is too long; a known address gets the new reply and time. */
-void remember_unknown(struct unknown *u, unsigned upstream, struct slice address, const struct reply *reply,
+void unknown_rcpt_remember(struct unknown_rcpt *u, unsigned upstream, struct slice address, const struct reply *reply,
                       uint64_t until_ms);
 
 /* Borrowed until the next call; NULL: nothing is remembered. */
-const struct reply *unknown_find(struct unknown *u, unsigned upstream, struct slice address, uint64_t now_ms);
+const struct reply *unknown_rcpt_find(struct unknown_rcpt *u, unsigned upstream, struct slice address, uint64_t now_ms);
 
 #endif
