@@ -165,6 +165,7 @@ void engine_ask(struct judge *j, unsigned fact, bool final)
     }
 }
 
+/* Derives after each start: what a source asks for in turn then keeps its place in the order of questions. */
 void engine_ask_early(struct judge *j, enum fact_stage stage)
 {
     bool started[SOURCE_COUNT] = { [SOURCE_NONE] = true };
@@ -176,6 +177,7 @@ void engine_ask_early(struct judge *j, enum fact_stage stage)
             j->facts.v[i].state == FACT_IDLE && source_table[id]->in_reply == NULL) {
             started[id] = true;
             source_start(j, id);
+            sources_derive(j);
         }
     }
     sources_start_ahead(j, stage);
@@ -185,6 +187,7 @@ void engine_ask_early(struct judge *j, enum fact_stage stage)
         if (j->pw->used[FACT_COUNT + i] && j->lists[i].state == FACT_IDLE && !started[id]) {
             started[id] = true;
             source_start(j, id);
+            sources_derive(j);
         }
     }
     sources_derive(j);
