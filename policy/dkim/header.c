@@ -34,14 +34,17 @@ void dkim_header_fini(struct dkim_header *h)
 
 const struct dkim_field *dkim_header_put(struct dkim_header *h, struct slice field)
 {
-    struct header_field in;
+    struct header_line line = { .keeps_name = false };
+    size_t behind_colon = header_line_put(&line, field);
     struct dkim_field *f;
     char *text;
 
-    if (!header_next(&field, &in)) {
+    if (line.kind != HEADER_LINE_FIELD) {
         return NULL;
     }
-    field = slice_of(in.whole.ptr, (size_t)(in.value.ptr + in.value.len - in.whole.ptr));
+    if (field.len >= 2 && field.ptr[field.len - 2] == '\r' && field.ptr[field.len - 1] == '\n') {
+        field.len -= 2;
+    }
     f = field.len < h->arena.max ? arena_alloc(&h->arena, sizeof(*f) + field.len) : NULL;
     if (f == NULL) {
         h->full = true;
@@ -50,7 +53,7 @@ const struct dkim_field *dkim_header_put(struct dkim_header *h, struct slice fie
     text = (char *)(f + 1);
     memcpy(text, field.ptr, field.len);
     f->text = slice_of(text, field.len);
-    f->name_len = (size_t)(in.value.ptr - in.whole.ptr) - 1;
+    f->name_len = behind_colon - 1;
     if (h->bottom == NULL) {
         h->next = f;
     } else {

@@ -83,6 +83,23 @@ static inline bool letter_next_field(struct slice *rest, struct slice *field)
     return field->len > 0;
 }
 
+/* Has it a name without white space in it, and a colon? */
+static inline bool letter_is_field(struct slice f)
+{
+    size_t colon = slice_find(f, ':');
+    struct slice name = slice_trim(slice_take(f, colon));
+
+    if (colon == f.len || f.ptr[0] == ' ' || f.ptr[0] == '\t') {
+        return false;
+    }
+    for (size_t i = 0; i < name.len; i++) {
+        if (name.ptr[i] == ' ' || name.ptr[i] == '\t' || name.ptr[i] == '\r' || name.ptr[i] == '\n') {
+            return false;
+        }
+    }
+    return true;
+}
+
 /* ---- the forms of RFC 6376 3.4, the slow way ---- */
 
 static inline bool letter_blank(char c)
@@ -279,7 +296,7 @@ static inline void letter_put_signed(struct slice message, const char *h, enum d
     size_t count = 0;
 
     while (count < LETTER_FIELDS_MAX && letter_next_field(&message, &field)) {
-        used[count] = slice_find(field, ':') == field.len; /* no field */
+        used[count] = !letter_is_field(field);
         fields[count++] = field;
     }
     while (!slice_empty(names)) {
