@@ -189,6 +189,7 @@ static void *run(void *arg)
     buf_init(&batch, BATCH_BYTES);
     open_target(w);
     for (;;) {
+        bool last = w->stop; /* before the look into the rings: what was logged before the stop is taken */
         size_t lines;
 
         if (atomic_exchange(&w->reopen, false))
@@ -196,7 +197,7 @@ static void *run(void *arg)
         lines = take_batch(w, &batch);
         if (lines > 0)
             write_batch(w, buf_slice(&batch));
-        else if (w->stop)
+        else if (last)
             break;
         else
             sleep_until_woken(w);
