@@ -466,6 +466,8 @@ def sslscan(w):
 
 @shows("testssl.sh: no finding above LOW with tls.ciphers: strong")
 def testssl(w):
+    if os.environ.get("GLACIS_BUILD") == "asan":
+        raise Skip("what testssl.sh judges is the configuration, and the release build shows it")
     program = shutil.which("testssl") or shutil.which("testssl.sh")
     if not program:
         raise Skip("there is no testssl.sh")
