@@ -24,14 +24,15 @@ struct tls_client {
 struct tls_resume {
     SSL_SESSION *session; /* of the last connection that gave one; or NULL */
     char *name;           /* that was verified in it */
+    unsigned names;       /* how often the name has changed */
 };
 
 static int on_new_session(SSL *ssl, SSL_SESSION *session)
 {
     struct tls_session *t = SSL_get_app_data(ssl);
 
-    if (t == NULL || t->resume == NULL) {
-        return 0;
+    if (t == NULL || t->resume == NULL || t->resume_names != t->resume->names) {
+        return 0; /* a late ticket of a connection under the name before says nothing about this one */
     }
     SSL_SESSION_free(t->resume->session);
     t->resume->session = session;
@@ -155,6 +156,7 @@ static void use_session(struct tls_resume *r, SSL *ssl, const char *name)
         r->session = NULL;
         free(r->name);
         r->name = NULL;
+        r->names++;
     }
     if (r->name == NULL) {
         r->name = xstrdup(name);
@@ -178,5 +180,6 @@ void tls_connect(struct tls_client *t, struct stream *s, const char *server, str
     session = tls_session_new(ssl);
     session->client = t;
     session->resume = resume;
+    session->resume_names = resume != NULL ? resume->names : 0;
     stream_start_transport(s, &tls_transport, session);
 }

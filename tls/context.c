@@ -27,7 +27,7 @@
 
 static const char strong_ciphers[] = BEST NEVER;
 /* Opportunistic: an old cipher is better than none, because the client would send in clear, or not at all.  The
- * order is ours, the set is the one that OpenSSL takes by itself. */
+ * order is ours, the set is the default of OpenSSL. */
 static const char default_ciphers[] = BEST "ECDHE:DHE:ALL:!COMPLEMENTOFDEFAULT:" NEVER;
 
 /* The same for groups, but for the ones of 4096 bits and more: 6 ms of our processor for each try of a stranger. */

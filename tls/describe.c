@@ -2,7 +2,7 @@
  * describe.c - what was negotiated, or why nothing was, for facts, Received and logs.
  *
  * A client whose TLS has nothing in common with ours fails for ever, and each time its mail waits: session_tls.c no
- * longer offers it STARTTLS.  So that nobody is kept in clear for another reason, tls_note_mismatch() counts only what
+ * longer offers it STARTTLS.  So that no other failure keeps a client in clear, tls_note_mismatch() counts only what
  * says so: our own search found nothing, the client's alert names the parameters (never the certificate), or the client
  * resets the connection where it should answer ServerHello, as some do in place of the alert.
  */
@@ -46,7 +46,7 @@ static const char *version_name(const SSL *ssl)
     }
 }
 
-/* Was a certificate asked for, and is it of somebody we trust?  OpenSSL says OK for none, too. */
+/* Did we request a certificate, and did an issuer that we trust sign it?  OpenSSL says OK for none, too. */
 static bool is_verified(const struct tls_session *t)
 {
     return (SSL_get_verify_mode(t->ssl) & SSL_VERIFY_PEER) != 0 &&

@@ -5,7 +5,7 @@
  * anything is changed for it; so files are read here, once, and contexts are made from memory.  Changes are
  * seen by content, not by time stamp, so a symbolic link that was turned around counts.
  *
- * A pair that has expired is served: most senders do not look, and in clear nobody is better off.  One that cannot be
+ * A pair that has expired is served: most senders do not look, and clear text would be worse.  One that cannot be
  * used is an error; where that is not fatal, what was read of the same files before serves on, and with nothing read
  * before it is left out.  The same holds for tls.client_ca.
  */
@@ -94,8 +94,7 @@ static void check_dates(const X509 *x, struct tls_pair *p, int line, struct conf
 
     p->not_after_s = to_seconds(X509_get0_notAfter(x));
     if (p->not_after_s < now) {
-        config_errors_add(errs, true, line, 1,
-                          "the certificate %s has expired; it is served all the same: renew it",
+        config_errors_add(errs, true, line, 1, "the certificate %s has expired; it is still served: renew it",
                           p->certificate_path);
     } else if (p->not_after_s < now + SOON_S) {
         config_errors_add(errs, true, line, 1, "the certificate %s expires in %d days", p->certificate_path,
@@ -143,8 +142,8 @@ static bool load_pair(struct tls_pair *p, const struct config_keypair *kp, struc
     int certificate_errno, key_errno;
     bool certificate, key;
 
-    p->certificate_path = kp->certificate;
-    p->key_path = kp->private_key;
+    p->certificate_path = xstrdup(kp->certificate);
+    p->key_path = xstrdup(kp->private_key);
     certificate = read_file(kp->certificate, &p->certificate);
     certificate_errno = errno;
     key = read_file(kp->private_key, &p->key);
@@ -200,7 +199,7 @@ static void load_client_ca(struct tls_material *m, const struct config_tls_secti
     if (slice_empty(slice_str(tls->client_ca))) {
         return;
     }
-    m->client_ca_path = tls->client_ca;
+    m->client_ca_path = xstrdup(tls->client_ca);
     if (!read_client_ca(m, tls, errs)) {
         buf_reset(&m->client_ca);
         if (old != NULL && slice_eq(slice_str(old->client_ca_path), slice_str(tls->client_ca))) {
@@ -252,12 +251,12 @@ static bool keep_pair(struct tls_pair *p, const struct config_keypair *kp, const
     buf_init(&p->key, FILE_MAX);
     buf_put_slice(&p->certificate, buf_slice(&before->certificate));
     buf_put_slice(&p->key, buf_slice(&before->key));
-    p->certificate_path = kp->certificate;
-    p->key_path = kp->private_key;
+    p->certificate_path = xstrdup(kp->certificate);
+    p->key_path = xstrdup(kp->private_key);
     return true;
 }
 
-/* Would a worker get its contexts of this pair?  Said here, where somebody hears of it. */
+/* Would a worker get its contexts of this pair?  Tried here, so that check and reload report it. */
 static bool try_context(const struct config *conf, const struct tls_material *m, size_t pair,
                         struct config_errors *errs)
 {
@@ -284,6 +283,8 @@ static void free_pair(struct tls_pair *p)
 {
     buf_fini(&p->certificate);
     wipe(&p->key);
+    free(p->certificate_path);
+    free(p->key_path);
     *p = (struct tls_pair){ .certificate_path = NULL };
 }
 
@@ -330,6 +331,7 @@ void tls_material_free(struct tls_material *m)
         free_pair(&m->pair[i]);
     }
     buf_fini(&m->client_ca);
+    free(m->client_ca_path);
     free(m);
 }
 

@@ -75,7 +75,7 @@ struct tls_client; /* one an upstream of the configuration: CA, name */
 struct tls_resume; /* the last session with one server, for the next connection to it */
 
 /*
- * NULL with an error if tls_ca cannot be read; with MATERIAL_ANCHORS in errs->lenient a client that trusts nobody.
+ * NULL with an error if tls_ca cannot be read; with MATERIAL_ANCHORS in errs->lenient a client that trusts no issuer.
  * errs NULL: there is nothing that could fail.
  */
 struct tls_client *tls_client_new(const struct config_upstream *up, struct config_errors *errs) MUST_USE;

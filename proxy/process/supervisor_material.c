@@ -3,7 +3,7 @@
  * trust anchors.
  *
  * While glacis serves, a change of one kind is taken with that kind alone (material_load): a broken file of another kind
- * stays as it was read and holds up nobody.  supervisor_certificates.c and supervisor_groups.c watch theirs.
+ * stays as it was read and delays no other.  supervisor_certificates.c and supervisor_groups.c watch theirs.
  *
  * A start goes on without what cannot be used (glacis(8), MATERIAL).  Every CHECK_MS it is tried again here, and as soon
  * as less is missing a new generation takes it; until then it is shouted about, every SAID_AGAIN_MS.
@@ -13,14 +13,30 @@
 #define CHECK_MS 30000
 #define SAID_AGAIN_MS (60 * 60 * 1000)
 
+/* Hashes of addresses stay the same: the text may lack the key, which files_prepare() took from the state directory. */
+static void keep_hash_key(struct config *conf, const struct config *old)
+{
+    char *copy;
+
+    if (conf->state.hash_key[0] != '\0')
+        return;
+    copy = xstrdup(old->state.hash_key);
+    config_attach(conf, copy, free);
+    conf->state.hash_key = copy;
+}
+
 struct config *material_load(struct supervisor *sup, const struct config *old, unsigned kinds,
                              struct config_errors *errs)
 {
     const char *path = sup->options.config_path;
+    struct config *conf;
 
     errs->previous = old;
     errs->kept = MATERIAL_ALL & ~kinds;
-    return supervisor_complete(config_load_text(path != NULL ? path : "environment", old->text, errs), errs);
+    conf = supervisor_complete(config_load_text(path != NULL ? path : "environment", old->text, errs), errs);
+    if (conf != NULL)
+        keep_hash_key(conf, old);
+    return conf;
 }
 
 static size_t total(const unsigned missing[MATERIAL_COUNT])

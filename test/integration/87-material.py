@@ -162,6 +162,33 @@ def groups(w):
     wait_for(lambda: missing(g) == 0, 40, "nothing is missing any more")
 
 
+@shows("A9: what a changed group leaves as it was outlives the generation that read it: certificates, and the key of hashes")
+def kept_over_generations(w):
+    ca, clock, sink = Authority(os.path.join(w.dir, "ca")), Clock(w.dir), w.sink()
+    group = write(os.path.join(w.dir, "blocked"), "127.0.0.5\n")
+    policy = "policy: {preset: none, rules: [{name: b, when: {client.ip: \"group:blocked\"}, then: reject}]}"
+    g = w.glacis(w.config(sink, policy=policy, more='log: {addresses: hash}\ntls: {certificate: %s, private_key: %s}\n'
+                          'groups: {blocked: "file:%s"}' % (*ca.leaf("mx", days=5), group)), env=clock.env)
+
+    def hashed():
+        had = len(g.events("txn"))
+        deliver(greeted(g), sink)
+        return wait_for(lambda: g.events("txn")[had:], 10, "its line")[0]["from"]
+    before = hashed()
+    for last in (6, 7):
+        write(group, "127.0.0.%d\n" % last)
+        clock.move(monotonic_ms=CHECK_MS)
+        wait_for(lambda n=last - 5: len(g.events("generation_drained")) == n, 40, "the generation before has ended")
+    must(hashed() == before, "the same address has the same hash", before)
+    clock.move(monotonic_ms=CHECK_MS)       # the certificates are compared with their files
+
+    def status():
+        done = subprocess.run([g.program, "status", "-c", g.path], capture_output=True, text=True, timeout=30, check=False)
+        return done.returncode == 1 and ca.dir in done.stdout
+    wait_for(status, 20, "status names the certificate")
+    must(not g.events("certificates_refused") and g.stop() == 0, "nothing is refused")
+
+
 @shows("A9: a list of recipients that is not there at a start: the upstream is asked; then the list answers")
 def recipients(w):
     clock, sink = Clock(w.dir), w.sink()
@@ -271,7 +298,7 @@ def independent(w):
     os.rename(other[1], key)
     os.rename(other[0], cert)
     clock.move(monotonic_ms=CHECK_MS)
-    wait_for(lambda: g.events("certificates_renewed"), 45, "the renewal all the same")
+    wait_for(lambda: g.events("certificates_renewed"), 45, "the renewal")
     wait_for(lambda: serial() != first, 10, "the new certificate")
     must(rcpt("127.0.0.5") == "550" and rcpt("127.0.0.1") == "250" and rcpt("127.0.0.1", "eve@example.test") == "550",
          "group and list as they were read")
