@@ -1,11 +1,11 @@
 /*
- * apart.c - a memory for questions that leave no trace (memory.h): what would this client meet just now?
+ * apart.c - a memory for `glacis explain`, which leaves no trace (memory.h).
  *
- * `glacis explain` judges like a worker.  Its memory has small tables of its own, which know nothing: a client, a domain
- * or a triplet is new there, as in a proxy that was just installed.  With a source, which asks the running proxy, each
- * answer is the one that a worker would get.  What explain itself leaves in its tables ends with the process.
+ * `glacis explain` judges like a worker.  It has small private tables that start empty: each client, domain and triplet
+ * is new there, as in a fresh installation.  With a source, which asks the running proxy, each answer is the one that a
+ * worker would get.  The private tables end with the process.
  *
- * The other half is memory_peek(): a question to real tables that changes nothing in them.
+ * Counterpart: memory_peek() reads the real tables and changes nothing in them.
  */
 #include "state/memory_priv.h"
 

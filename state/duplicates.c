@@ -1,7 +1,7 @@
 /*
  * duplicates.c - hashes of messages whose 250 was lost, and the reply that was meant (RFC 1047).
  *
- * A small table of its own kind: sets of eight, a lock a shard, the entry that ends first gives way.  A hash
+ * A small table: sets of eight, one lock a shard, the entry that ends first gives way.  A hash
  * that could not be stored or found means one delivery more, never one less.
  */
 #include "state/duplicates.h"

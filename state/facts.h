@@ -2,7 +2,7 @@
  * facts.h - what only the supervisor knows: the configuration in force, files that were refused, listening sockets.
  *
  * The supervisor publishes all facts at once; every process reads a whole set, never a mixture.  The recorder shows them
- * (`glacis status`).  Nothing else can write this part, so it can be trusted.
+ * (`glacis status`).  No other process can write this part, so readers trust it.
  * File   processes.c.
  */
 #ifndef STATE_FACTS_H

@@ -9,7 +9,7 @@
  * that writes here can keep a client in clear, or offer it STARTTLS again, and nothing else.
  *
  * Limits   HANDSHAKE_SETS x HANDSHAKE_WAYS clients.  In a full set the one with the fewest failures gives way, of
- *          these the oldest: strangers who fail once cannot push out a client that failed twice.
+ *          these the oldest: clients with one failure cannot evict one with two.
  */
 #include "state/shared.h"
 

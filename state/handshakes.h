@@ -11,9 +11,9 @@
 #include "core/addr.h"
 #include "state/state.h"
 
-/* One more failure; true if it is the one from which on state_handshakes_fail() holds. */
+/* Counts a failure; true if state_handshakes_fail() becomes true by it. */
 bool state_handshake_failed(struct state *s, const struct addr *client, uint64_t now_ms);
-/* A handshake was done: nothing is held against the client. */
+/* A handshake succeeded: forgets the client's failures. */
 void state_handshake_worked(struct state *s, const struct addr *client);
 /* Two failures, the last less than an hour ago. */
 bool state_handshakes_fail(const struct state *s, const struct addr *client, uint64_t now_ms);

@@ -3,8 +3,8 @@
  *
  *     corp 10.1.1.10:25 1733044800 PIPELINING 8BITMIME SIZE=37748736
  *
- * Upstream, address, time of the last EHLO (Unix time), keywords.  The supervisor reads the file before each fork
- * into memory of its own, and every child has a copy.  A worker that fills a record takes the keywords from this
+ * Upstream, address, time of the last EHLO (Unix time), keywords.  The supervisor reads the file into its own memory
+ * when it starts a generation, and each child has a copy.  A worker that fills a record takes the keywords from this
  * copy.  The recorder's thread writes a new file and renames it when something has changed.
  *
  * Trust   the file belongs to an unprivileged user.  So we read only a plain file, at most FILE_MAX octets of it,

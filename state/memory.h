@@ -269,8 +269,8 @@ bool memory_list_others_add(struct memory_list *l, struct slice packed, int64_t 
 struct memory *memory_new(struct state *st, struct loop *loop, const struct config_redis *redis) MUST_USE;
 
 /*
- * A memory apart (apart.c), for a process that judges and leaves no trace: empty, or with what `peek` says, which is
- * asked within memory_ask() and may block.  peek NULL: empty.  NULL if there is no memory for it.
+ * A separate memory (apart.c), for a process that judges and leaves no trace.  memory_ask() takes each record from
+ * `peek`, which may block; with peek NULL all records are empty.  Returns NULL without memory.
  */
 struct memory_source {
     bool (*peek)(void *arg, const struct memory_question *q, struct memory_record *out);

@@ -16,7 +16,7 @@ struct memory {
     struct tables *tables;
     struct loop *loop;   /* NULL: notes and lists only */
     struct redis *redis; /* NULL: embedded */
-    bool apart;          /* apart.c: the tables are its own, and the source is asked */
+    bool apart;          /* apart.c: private tables; memory_ask() also asks the source */
     struct memory_source source;
     struct list_node ops; /* by memory_op.link */
 };

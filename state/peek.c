@@ -1,5 +1,5 @@
 /*
- * peek.c - questions to the tables that change nothing in them: the answers of embedded.c without its traces.
+ * peek.c - reads the tables and changes nothing in them: the answers of embedded.c without its writes.
  *
  * Each function is the reading half of its namesake ask_ there.  A test asks both and compares.
  */

@@ -23,7 +23,8 @@ int state_slot_take(struct state *s, enum state_role role, unsigned generation, 
 
         if (p->role != ROLE_FREE)
             continue;
-        servers_release_slot(s, i); /* it holds nothing yet, whatever a hostile process wrote in its name */
+        clients_release_slot(s, i); /* it holds nothing yet, whatever a hostile process wrote in its name */
+        servers_release_slot(s, i);
         s->mine->of[i].slot.draining = 0;
         s->mine->of[i].slot.heartbeat_ms = 0;
         p->generation = generation;
@@ -60,7 +61,7 @@ void state_slot_release(struct state *s, int slot)
     s->mine->processes.slot[slot].start = 0; /* its locks now have a dead owner */
     s->mine->processes.slot[slot].pid = 0;
     s->mine->processes.taken &= ~(1ULL << slot);
-    servers_release_slot(s, slot); /* last: it wakes those who wait for what was held */
+    servers_release_slot(s, slot); /* last: it wakes a process that waits for a ticket */
 }
 
 void state_slot_enter(struct state *s, int slot)
@@ -109,8 +110,8 @@ void state_facts_set(struct state *s, const struct state_facts *facts)
     uint64_t words[FACTS_WORDS] = { 0 }, next = s->mine->processes.version + 1;
 
     memcpy(words, facts, sizeof(*facts));
-    atomic_thread_fence(
-        memory_order_release); /* a reader that sees a word of this copy also sees the version of the last one */
+    /* A reader that sees a word of this copy also sees the version of the last one. */
+    atomic_thread_fence(memory_order_release);
     for (size_t i = 0; i < FACTS_WORDS; i++)
         atomic_store_explicit(&s->mine->processes.facts[next % 2][i], words[i], memory_order_relaxed);
     s->mine->processes.version = next;

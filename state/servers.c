@@ -242,9 +242,8 @@ int state_server_join(struct state *s, int upstream, const struct addr *a)
     if (area == NULL || s->my_slot < 0 || a->family == ADDR_NONE)
         return -1;
     place = take_place(s, area, key);
-    for (size_t i = 0; place < 0 && i < STATE_UPSTREAM_SERVERS;
-         i++) { /* left by processes that were killed */
-        empty_place(s, area, i);
+    for (size_t i = 0; place < 0 && i < STATE_UPSTREAM_SERVERS; i++) {
+        empty_place(s, area, i); /* a killed process may have left it */
         place = take_place(s, area, key);
     }
     if (place < 0)
@@ -420,16 +419,22 @@ void state_envelope_return(struct state *s, int server, int ticket)
 
 /* ---- waiting ---- */
 
+/* Slots with a living worker, as bits. */
+static uint64_t living(const struct state *s)
+{
+    return s->processes->taken & WORKER_SLOTS;
+}
+
 void state_waiting_since(struct state *s, int upstream, uint64_t oldest_ms)
 {
     if (upstream_valid(upstream) && s->my_slot >= 0)
         s->sh->upstream[upstream].waiting[s->my_slot] = oldest_ms;
 }
 
-/* The slot with the oldest waiter, `but` left out; -1 if none waits. */
+/* The worker's slot with the oldest waiter, `but` left out; -1 if none waits.  Supervisor and recorder never wait. */
 static int oldest_waiter(const struct state *s, int upstream, int but, uint64_t *since_ms)
 {
-    uint64_t slots = s->processes->taken;
+    uint64_t slots = living(s);
     int found = -1;
 
     *since_ms = 0;
@@ -484,12 +489,6 @@ void state_wake_drain(struct state *s)
 
 /* ---- a process is gone ---- */
 
-/* Slots with a living worker, as bits. */
-static uint64_t living(const struct state *s)
-{
-    return s->processes->taken & WORKER_SLOTS;
-}
-
 /* The ticket belongs to no worker: its owner is gone, or a hostile process forged it. */
 static bool is_orphan(const struct state *s, uint8_t ticket)
 {
@@ -504,10 +503,10 @@ static bool release_orphans(const struct state *s, struct tickets *t)
     bool freed = false;
 
     for (unsigned i = 0; i < STATE_TICKETS; i++) {
-        if (!is_orphan(s, t->ticket[i]))
-            continue;
-        t->ticket[i] = 0;
-        freed = true;
+        uint8_t ticket = t->ticket[i];
+
+        if (is_orphan(s, ticket) && atomic_compare_exchange_strong(&t->ticket[i], &ticket, 0))
+            freed = true;
     }
     return freed;
 }
@@ -520,7 +519,7 @@ static bool is_left_emptying(const struct state *s, uint64_t key)
 
 /*
  * The record stays, with health and keywords, for the process that replaces the dead one.  True: it had tickets.
- * What no living process can have written is taken away, too, so that a reload mends what a hostile process forged.
+ * It also clears what no living worker owns, so that a reload mends what a hostile process forged.
  */
 static bool release_place(struct state *s, struct upstream_area *area, size_t i)
 {

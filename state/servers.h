@@ -28,7 +28,7 @@ void state_upstreams_sweep(struct state *s, bool (*wanted)(void *arg, const char
 int state_server_join(struct state *s, int upstream, const struct addr *a);
 /* No ticket of this process is left.  The last user frees the record: health and keywords are forgotten. */
 void state_server_leave(struct state *s, int server);
-/* From which configured texts the address comes: the first STATE_SERVER_LABELS of them. */
+/* The configured texts that have the address, at most STATE_SERVER_LABELS. */
 void state_server_describe(struct state *s, int server, const uint64_t *label, size_t count);
 uint64_t state_server_label(const char *text); /* case of ASCII letters is ignored */
 
@@ -86,7 +86,7 @@ struct state_health {
     bool     down;
     unsigned failures, successes; /* in a row */
     uint64_t changed_ms;
-    uint64_t next_probe_ms; /* whoever moves it with state_probe_claim does the probe */
+    uint64_t next_probe_ms; /* the process that moves it with state_probe_claim() does the probe */
 };
 void state_health_get(const struct state *s, int server, struct state_health *out);
 /* One observation; returns true if the server's state changed by it (then the caller logs). fall 0: never down. */

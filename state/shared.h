@@ -141,7 +141,7 @@ enum { /* bits of server.keywords */
        KEYWORD_ENHANCED = 1024,
 };
 
-/* The last keywords of an address, as the file had them at the start: keywords_file.c. */
+/* The last keywords of an address, as the file had them when the generation started: keywords_file.c. */
 struct recalled {
     struct addr address; /* family NONE: not in use */
     uint64_t bits, size;

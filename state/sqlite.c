@@ -417,7 +417,7 @@ static int write_all(struct snapshot *s, bool full, int64_t now_s)
     sqlite3_finalize(q);
     if (err == SQLITE_OK)
         err = write_lists(s);
-    if (err == SQLITE_OK && full)
+    if (err == SQLITE_OK && full && s->waits < BUSY_WAITS) /* else sets may be missing: their old rows stay */
         err = finish_full(s);
     buf_init(&sql, 200);
     buf_putf(&sql, "INSERT OR REPLACE INTO meta VALUES('history', %" PRId64 "); COMMIT", s->t->h->history_s);

@@ -7,7 +7,7 @@
  * Mappings, made by the supervisor before the first fork and inherited by all:
  *
  *   processes  which process is in which slot, and facts that only the supervisor knows.  The supervisor writes
- *              this part and the others can only read it, so it is the one part that can be trusted.
+ *              this part and the others can only read it, so it is the only part to trust.
  *   slots      one a process (supervisor, recorder, workers): counters, gauges, heartbeat, log ring.
  *              One writer each.  The supervisor zeroes the gauges of a slot whose process is gone, so
  *              nothing leaks with a killed process; its counters are kept as part of the sum.
