@@ -30,9 +30,9 @@ struct judge;
 struct judge_rest;  /* a folded one */
 
 /*
- * Compiles groups, the rules of `policy` and the templates of headers.add from conf->root, the rest from conf.  Errors and warnings
- * (unknown fact, impossible value, unreachable rule, a failed policy.tests entry) with positions.  NULL only if there
- * was an error.  conf must outlive it.  Reads group files: blocking.
+ * Compiles groups, the rules of `policy` and the templates of headers.add from conf->root, the rest from conf.
+ * Errors and warnings (unknown fact, impossible value, unreachable rule, a failed policy.tests entry) with positions.
+ * NULL only if there was an error.  conf must outlive it.  Reads group files: blocking.
  */
 struct policy *policy_compile(const struct config *conf, struct config_errors *errs) MUST_USE;
 void           policy_free(struct policy *p);
@@ -61,11 +61,6 @@ size_t policy_probe_zones(const struct policy *p, struct slice *zones, struct sl
  * uid: the user who asks, for the log.  An answer that begins with "error" means that nothing was changed.
  */
 void policy_lists_command(const struct policy *p, struct state *st, struct slice args, uid_t uid, struct buf *out);
-/*
- * Puts a sentence if the n-th list is not enforced although the file says so; puts nothing if it works.  False behind
- * the last list.
- */
-bool policy_list_trouble(const struct policy *p, struct state *st, size_t n, struct buf *out) MUST_USE;
 /* So that the rules can be counted, over all processes (supervisor, before the fork). */
 void policy_rules_register(const struct policy *p, struct state *st);
 /* Prometheus text, a label a rule; a label a list (recorder). */
@@ -207,8 +202,8 @@ void judge_put_mark_names(struct buf *out);
 /* client.rdns if it is known and verified, for Received; else empty. */
 struct slice judge_rdns(const struct judge *j);
 
-/* The domain of a message's only author, in A-labels where it is a name; false: there is none, several, or one that cannot be
- * read.  `head` is the header section. */
+/* The domain of a message's only author, in A-labels where it is a name; false: there is no author, there are several,
+ * or the address cannot be read.  `head` is the header section. */
 bool policy_author_domain(struct slice head, struct buf *domain) MUST_USE;
 
 /* headers.add, rendered over the facts. */

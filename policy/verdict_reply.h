@@ -9,7 +9,7 @@
 #include "policy/policy.h"
 #include "smtp/smtp_reply.h"
 
-/* Is the client refused?  With mode: monitor nobody is, whatever the verdict says. */
+/* Is the client refused?  With mode: monitor no client is, whatever the verdict says. */
 static inline bool verdict_refuses(const struct verdict *v)
 {
     return !v->monitored &&

@@ -3,8 +3,9 @@
  *
  *     PTR -> names, sorted -> A or AAAA of each, two at a time -> the first name that has the client's address
  *
- * Whoever has the address says which names it has, and they may be anybody's: so they are asked two at a time, and no
- * more behind one that fits.  Sorted, because the order of an answer is random and the name is remembered.
+ * The owner of the address chooses its names, and may choose names of other owners.  So the names are looked up two at
+ * a time, and the search ends at the first match.  Sorted, because the order of an answer is random and the name is
+ * remembered.
  * iprev      pass: such a name is there.  fail: names are, but none has the address.  permerror: there is no
  *            name (RFC 8601 2.7.3).  temperror: could not tell, which a name that matches overrules.
  * Generic    the name holds the address in some form, or a word of dial-in networks with a digit beside it.

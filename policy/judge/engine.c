@@ -165,7 +165,7 @@ void engine_ask(struct judge *j, unsigned fact, bool final)
     }
 }
 
-/* Derives after each start: what a source asks for in turn then keeps its place in the order of questions. */
+/* Derives after each start, so that the needs of a source keep their place in the order of questions. */
 void engine_ask_early(struct judge *j, enum fact_stage stage)
 {
     bool started[SOURCE_COUNT] = { [SOURCE_NONE] = true };
@@ -257,7 +257,7 @@ static void count_verdict(enum verdict_action action)
     count(metrics[action]);
 }
 
-/* Did the rule that won need nothing but what the session itself said? */
+/* Has the rule that won a condition, and was it decided by what the session itself said? */
 static bool needed_no_answer(const struct judge *j)
 {
     const struct rule *rule = j->result.rule;
@@ -265,12 +265,12 @@ static bool needed_no_answer(const struct judge *j)
         rule == NULL ? NULL
                      : j->trace[BLOCK_ENVELOPE][rule - j->pw->policy->rules.block[BLOCK_ENVELOPE].rule].term;
 
-    return rule != NULL && (term == NULL || source_of(j->pw, term->fact) == SOURCE_NONE);
+    return term != NULL && source_of(j->pw, term->fact) == SOURCE_NONE;
 }
 
 /*
- * A network that has used up its questions (dns.per_client) could use them up on purpose, so that what would have
- * refused its mail is not looked up.  It is not accepted for that, but told to come back.
+ * A client could use up its network's questions (dns.per_client) on purpose, so that no look-up refuses its mail.
+ * Such mail is deferred, not accepted.
  */
 static bool holds_paced(const struct judge *j)
 {

@@ -19,8 +19,8 @@
 #include "policy/judge/source.h"
 #include "policy/lists/guard_run.h"
 #include "policy/rules/policy_priv.h"
-#include "policy/spf/spf_check.h"
 #include "policy/rules/verdict.h"
+#include "policy/spf/spf_check.h"
 
 #define SCOPE_COUNT (SCOPE_RECIPIENT + 1)
 #define JUDGE_ARENA_MAX ((size_t)256 * 1024)

@@ -5,11 +5,11 @@
  * what the lists answered, who said HELO.  judge_rest() writes that down in some hundred octets and frees the
  * rest; judge_wake() makes the same judge of it again, and asks nobody.
  *
- *     violations | raw HELO | facts ... 0xff | the states of the sources, each as it packs itself (source.h)
+ *     violations | paced | raw HELO | facts ... 0xff | the states of the sources, each as it packs itself (source.h)
  *     a fact: id, state and word and flag in one octet, then nothing, a number, or a text with its length
  *
  * Not kept     where answers came from (explain, which never rests), and facts that rest on something too large
- *              (source.ask_again): the next transaction asks for them again.
+ *              (source.ask_again): the next transaction looks them up again.
  *              Facts of a transaction follow from the others.
  * Owns         nothing: what is written is the caller's.
  */
@@ -85,6 +85,7 @@ static bool may_rest(const struct judge *j)
 static void fold(const struct judge *j, struct buf *out)
 {
     buf_put(out, &j->violations, sizeof(j->violations));
+    buf_put_char(out, j->paced);
     put_text(out, j->helo_raw);
     for (unsigned i = 0; i < FACT_COUNT; i++) {
         if (!is_left_out(j, i) && j->facts.v[i].state != FACT_IDLE) {
@@ -161,6 +162,7 @@ static void unfold(struct judge *j, struct slice in)
     uint8_t id;
 
     source_take(&in, &j->violations, sizeof(j->violations));
+    source_take(&in, &j->paced, sizeof(j->paced));
     j->helo_raw = take_text(j, SCOPE_HELO, &in);
     for (source_take(&in, &id, sizeof(id)); id != NO_MORE_FACTS; source_take(&in, &id, sizeof(id))) {
         take_fact(j, id, &in);

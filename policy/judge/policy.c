@@ -149,8 +149,8 @@ struct policy *policy_compile(const struct config *conf, struct config_errors *e
 
     p->conf = conf;
     arena_init(&p->arena, POLICY_ARENA_MAX);
-    ok = lists_load(p, errs);
-    ok = standing_load(p, errs) && ok;
+    lists_load(p, errs);
+    ok = standing_load(p, errs);
     if (rules_load(p, errs) && ok) {
         if (!has_unread_group(p)) { /* else their answers may be other ones */
             rules_run_tests(p, errs);

@@ -5,7 +5,6 @@
  *             in which answers come does not matter.  It ends: a source starts once a scope.
  */
 #include "policy/judge/engine.h"
-#include "policy/rules/match.h"
 
 const struct source *const source_table[SOURCE_COUNT] = {
 #define X(id, name) [SOURCE_##id] = &source_##name,
@@ -270,11 +269,10 @@ bool source_client_allowed(const struct judge *j)
     struct slice name = source_text(j, FACT_ID_CLIENT_RDNS);
     int64_t now = wall_now_s();
 
-    return g != NULL && (group_has_ip(g, &j->ip, now) ||
-                         (!slice_empty(name) && set_has_name(&g->set, name, (int32_t)(now / 86400))));
+    return g != NULL && (group_has_ip(g, &j->ip, now) || group_has_name(g, name, now));
 }
 
-/* What fails for it costs it nothing (dns.per_client). */
+/* Its failed questions do not count against its network (dns.per_client). */
 static bool is_forgiven(void *arg)
 {
     const struct judge *j = arg;

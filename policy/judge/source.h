@@ -73,7 +73,7 @@ struct source {
     bool (*start)(struct judge *j, void *state);
     /* A rule with a final action needs a fact that is not settled; it may be SOFT.  True: more was asked. */
     bool (*ask_final)(struct judge *j);
-    /* Something has changed while its facts are PENDING, and none that it needs is: does that settle a fact? */
+    /* Its facts are PENDING and those it needs are not: settles the facts that can be settled now. */
     void (*derive)(struct judge *j, void *state);
     /* The budget is over: drop the check; no fact stays PENDING.  NULL: the facts become unknown. */
     void (*give_up)(struct judge *j, void *state);
@@ -132,7 +132,7 @@ void sources_tell(struct judge *j, enum fact_id fact);
 void source_take(struct slice *in, void *out, size_t len);
 void source_set_unknown(struct judge *j, const struct source *s);
 
-/* On whose account DNS questions are: the client's, unless it is exempt. */
+/* Charges DNS questions to the client's network, unless the client is exempt. */
 struct dns_asker source_asker(struct judge *j);
 /* The client, by address or verified name, is in allow_clients; unknown counts as no. */
 bool source_client_allowed(const struct judge *j);

@@ -2,11 +2,9 @@
  * source_client.c - what is remembered of the client's address as facts: client.first_seen, .rate, .connections
  * (source.h).
  *
- * Nothing is asked for exempt clients.
+ * The memory is not asked about exempt clients.
  */
 #include "policy/judge/engine.h"
-#include "state/clients.h"
-
 #include "state/clients.h"
 
 struct client_state {
@@ -87,7 +85,7 @@ static bool busy(const struct judge *j, const void *state)
     return st->op != NULL;
 }
 
-/* Was the record asked for?  Facts are unpacked before states. */
+/* Does the state hold an answer?  Facts are unpacked before states. */
 static bool has_record(const struct judge *j)
 {
     return source_remembers(j) && judge_state(j, FACT_ID_CLIENT_FIRST_SEEN) != FACT_IDLE;

@@ -246,7 +246,7 @@ void lists_give_up(struct judge *j, void *state)
     if (name_is_out(j)) {
         source_give_up(j, SOURCE_RDNS);
     }
-    lists->late_asked = true; /* what nobody asked in time has no answer either */
+    lists->late_asked = true; /* a late list that was not asked in time has no answer either */
     ask(j, lists);
     if (j->run != NULL) {
         reputation_expire(j->run);
@@ -267,12 +267,10 @@ static void on_change(void *arg)
 
 static struct reputation_setup setup_of(struct judge *j)
 {
-    struct dns_asker who = { .resolver = j->pw->resolver,
-                             .network = j->exempt ? 0 : dns_network(&j->ip),
-                             .failures_free = true,
-                             .paced = judge_paced,
-                             .arg = j };
+    struct dns_asker who = source_asker(j);
 
+    who.failures_free = true;
+    who.forgives = NULL; /* there is nothing to forgive */
     return (struct reputation_setup){
         .rep = &j->pw->policy->reputation,
         .loop = j->pw->loop,

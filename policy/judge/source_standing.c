@@ -2,8 +2,8 @@
  * source_standing.c - is an identity of the client in good standing?  The fact client.known_good; and what a
  * session's outcome adds to its standing (source.h, standing/standing.h).
  *
- * Asked when SPF and the verified name are settled, because they make the identities.  Nothing is asked for exempt
- * clients, and nothing is learned from them.  A look-up that fails makes the fact unknown.
+ * Asked when SPF and the verified name are settled, because they make the identities.  The memory is not asked about
+ * exempt clients, and learns nothing from them.  A look-up that fails makes the fact unknown.
  */
 #include "policy/judge/engine.h"
 

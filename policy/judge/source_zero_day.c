@@ -1,10 +1,10 @@
 /*
  * source_zero_day.c - suspicion of the first day as facts: zero_day.* (source.h, standing/standing.h).
  *
- *     fresh      the memory: first times, bursts.  Asked after standing, because good standing ties a client to its names
+ *     fresh      the memory: first times, bursts.  Asked after standing: good standing ties a client to its names
  *     zero_day   what fresh and the lists say together
  *
- * Nothing is asked for exempt clients.  A look-up that fails makes the facts unknown.
+ * The memory is not asked about exempt clients.  A look-up that fails makes the facts unknown.
  */
 #include "policy/judge/source_lists.h"
 

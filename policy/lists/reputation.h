@@ -91,7 +91,7 @@ enum { RUN_EARLY = 1, RUN_LATE = 2, RUN_BACKGROUND = 4 };
 struct reputation_setup {
     const struct reputation *rep;
     struct loop *loop;
-    struct dns_asker who;    /* failures_free: that a list names nobody is no failure */
+    struct dns_asker who;    /* failures_free: "not listed" is no failure */
     struct guard_run *guard; /* NULL: the modes of the file, and nobody hears of the answers */
     struct slab *slab;       /* of reputation_run_size() */
     const bool *wanted;      /* rep->count of them: is the list worth asking at all?  borrowed */

@@ -58,7 +58,7 @@ static void give_slots(struct reputation *rep)
     }
 }
 
-bool lists_load(struct policy *p, struct config_errors *errs)
+void lists_load(struct policy *p, struct config_errors *errs)
 {
     struct rules_load l = { .r = &p->rules, .arena = &p->arena, .errs = errs, .conf = p->conf };
     const struct config_reputation *conf = &p->conf->reputation;
@@ -70,7 +70,6 @@ bool lists_load(struct policy *p, struct config_errors *errs)
         take_list(&rep->list[i], &conf->list[i]);
     }
     give_slots(rep);
-    return true;
 }
 
 size_t policy_probe_zones(const struct policy *p, struct slice *zones, struct slice *names, size_t max)

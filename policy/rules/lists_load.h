@@ -7,7 +7,7 @@
 #include "policy/lists/reputation.h"
 #include "policy/rules/rules_parts.h"
 
-/* Fills p->reputation; its memory is p->arena's and the configuration's.  True: it cannot fail. */
-bool lists_load(struct policy *p, struct config_errors *errs) MUST_USE;
+/* Fills p->reputation; its memory is p->arena's and the configuration's. */
+void lists_load(struct policy *p, struct config_errors *errs);
 
 #endif

@@ -410,22 +410,6 @@ static void compare(struct trial *t, const struct eval_result *got, const struct
     }
 }
 
-/* "test NAME: unknown key ..." */
-static bool check_keys(struct trial *t, const struct config_node *node, const char *keys)
-{
-    const char *name = t->l.name;
-    char mem[300];
-    struct buf shown;
-    bool known;
-
-    buf_init_fixed(&shown, mem, sizeof(mem));
-    buf_putf(&shown, "test %s", name);
-    t->l.name = mem;
-    known = rules_check_keys(&t->l, node, keys);
-    t->l.name = name;
-    return known;
-}
-
 static void run_test(struct trial *t, const struct config_node *test)
 {
     const struct config_node *given = config_node_get(test, "given"),
@@ -433,7 +417,7 @@ static void run_test(struct trial *t, const struct config_node *test)
     const struct config_node *child;
     struct eval_result result;
     bool ok = true;
-    bool known = check_keys(t, test, "name|given|expect");
+    bool known = rules_check_keys_of(&t->l, "test", test, "name|given|expect");
 
     if (expect == NULL && !known) {
         return; /* an unknown key is probably it */
@@ -443,7 +427,7 @@ static void run_test(struct trial *t, const struct config_node *test)
                     "test %s: `expect` needs a mapping such as {verdict: accept, rule: spf-pass}", t->l.name);
         return;
     }
-    check_keys(t, expect, "verdict|rule|code|score");
+    rules_check_keys_of(&t->l, "test", expect, "verdict|rule|code|score");
     if (given != NULL && given->kind != NODE_MAPPING) {
         rules_error(&t->l, given, "test %s: `given` needs a mapping of facts to values", t->l.name);
         return;

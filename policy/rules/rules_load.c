@@ -113,6 +113,22 @@ bool rules_check_keys(struct rules_load *l, const struct config_node *node, cons
     return known;
 }
 
+bool rules_check_keys_of(struct rules_load *l, const char *what, const struct config_node *node,
+                         const char *keys)
+{
+    const char *name = l->name;
+    char mem[300];
+    struct buf shown;
+    bool known;
+
+    buf_init_fixed(&shown, mem, sizeof(mem));
+    buf_putf(&shown, "%s %s", what, name);
+    l->name = mem;
+    known = rules_check_keys(l, node, keys);
+    l->name = name;
+    return known;
+}
+
 /* ---- one rule ---- */
 
 static bool is_rule_name(struct slice s)
@@ -220,21 +236,6 @@ static const char *take_name(struct rules_load *l, const struct config_node *ite
     return name->text.ptr;
 }
 
-static bool check_rule_keys(struct rules_load *l, const struct config_node *item)
-{
-    const char *name = l->name;
-    char mem[100];
-    struct buf shown;
-    bool known;
-
-    buf_init_fixed(&shown, mem, sizeof(mem));
-    buf_putf(&shown, "rule %s", name);
-    l->name = mem;
-    known = rules_check_keys(l, item, RULE_KEYS);
-    l->name = name;
-    return known;
-}
-
 /* `changes` is the entry of `override`, or NULL. */
 static void load_rule(struct rules_load *l, const struct config_node *item, const struct config_node *changes)
 {
@@ -257,7 +258,7 @@ static void load_rule(struct rules_load *l, const struct config_node *item, cons
     rule->node = item;
     block->count++;
     l->name = name;
-    known = check_rule_keys(l, item);
+    known = rules_check_keys_of(l, "rule", item, RULE_KEYS);
     then = changes != NULL ? config_node_get(changes, "then") : NULL;
     reply = changes != NULL ? config_node_get(changes, "reply") : NULL;
     rule->then_preset = l->preset && then == NULL;

@@ -35,8 +35,11 @@ void rules_key_error(struct rules_load *l, const struct config_node *at, const c
 void *rules_memory(struct rules_load *l, size_t size);
 struct slice rules_text(struct rules_load *l, struct slice s); /* a copy with a NUL */
 
-/* Reports a key of the mapping that is not in "a|b|c". */
+/* Reports keys of the mapping that are not in "a|b|c"; false if there was one. */
 bool rules_check_keys(struct rules_load *l, const struct config_node *node, const char *keys);
+/* The same; messages begin with "WHAT NAME", such as "rule x". */
+bool rules_check_keys_of(struct rules_load *l, const char *what, const struct config_node *node,
+                         const char *keys);
 
 /* Is there such a rule, in any block, or is it `default`?  If not, `near` is ready for nearest_words(). */
 bool rules_has_rule(const struct rules *r, struct slice name, struct nearest *near) MUST_USE;

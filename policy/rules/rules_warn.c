@@ -5,7 +5,7 @@
  *     reached;
  *   - a condition on `score` where nothing above it scores;
  *   - a condition whose terms exclude each other;
- *   - a condition on the subject of a client's certificate where none is asked for.
+ *   - a condition on the subject of a client's certificate where glacis requests none.
  *
  * Only enforced rules for all clients take anything away; a rule that is not certain to match takes nothing.
  */
@@ -137,10 +137,10 @@ static bool bits_of(const struct cond *c, unsigned *fact, uint32_t *bits)
 /* Is one the opposite of the other, word for word? */
 static bool is_opposite(const struct cond *a, const struct cond *b)
 {
-    const struct cond *not = a->kind == COND_NOT ? a : b, *term = a->kind == COND_NOT ? b : a;
+    const struct cond *negated = a->kind == COND_NOT ? a : b, *term = a->kind == COND_NOT ? b : a;
 
-    return not ->kind == COND_NOT && term->kind == COND_TERM && not ->child->kind == COND_TERM &&
-           not ->child->fact == term->fact && slice_eq(not ->child->wanted, term->wanted);
+    return negated->kind == COND_NOT && term->kind == COND_TERM && negated->child->kind == COND_TERM &&
+           negated->child->fact == term->fact && slice_eq(negated->child->wanted, term->wanted);
 }
 
 /* A list of one condition is that condition. */
@@ -202,7 +202,7 @@ static void warn_subject(struct rules_load *l, const struct cond *c, const struc
 {
     if (c->kind == COND_TERM && c->fact == FACT_ID_TLS_CLIENT_SUBJECT) {
         config_errors_add(l->errs, true, c->line, c->column,
-                          "rule %s: tls.client_subject: no client certificate is asked for without "
+                          "rule %s: tls.client_subject: glacis requests a client certificate only with "
                           "tls.client_ca, so there is never one",
                           rule->name);
     }
@@ -226,8 +226,7 @@ static void warn_score(struct rules_load *l, const struct cond *c, const struct 
 
 void rules_warn(struct rules_load *l)
 {
-    const struct config_node *ca = config_node_find(l->conf->root, "tls.client_ca");
-    bool asks = ca != NULL && !slice_empty(ca->text);
+    bool requests = !slice_empty(slice_str(l->conf->tls.client_ca));
     bool scorer = false; /* the message block goes on with the envelope's score */
 
     for (size_t b = 0; b < BLOCK_COUNT; b++) {
@@ -239,7 +238,7 @@ void rules_warn(struct rules_load *l)
                 warn_score(l, block->rule[i].when, &block->rule[i]);
             }
             warn_never(l, &block->rule[i]);
-            if (block->rule[i].when != NULL && !asks) {
+            if (block->rule[i].when != NULL && !requests) {
                 warn_subject(l, block->rule[i].when, &block->rule[i]);
             }
             scorer = scorer || block->rule[i].scores;

@@ -19,10 +19,10 @@
  * Memory     SPF_ARENA_MAX, and no more than that: of a TXT answer only the SPF records are copied, of an
  *            address answer only the address nearest to the client, of MX and PTR at most ten names.
  * Void       counted: no address of an `a` or `exists`, no MX, an mx host without an address.  Not counted: an
- *            mx host without AAAA (its A is nobody's business here), and exp= (RFC 7208 6.2).  Names of the
+ *            mx host without AAAA (its A has no effect here), and exp= (RFC 7208 6.2).  Names of the
  *            client (PTR) are no fault of the domain: two that lead nowhere end the search, without an error.
- * Strangers  hosts of an mx and names of a client can be anybody's, so they are asked two at a time, and the
- *            asking ends at the first match, at the third void look-up, or at two without any answer.
+ * Strangers  hosts of an mx and names of a client may belong to third parties.  They are asked two at a time, and
+ *            the search ends at the first match, at the third void look-up, or at two without any answer.
  */
 #ifndef POLICY_SPF_SPF_H
 #define POLICY_SPF_SPF_H

@@ -376,6 +376,44 @@ static void what_was_not_looked_up_for_want_of_questions_is_put_off(void **state
     }
 }
 
+/* C11: the same where a rule without a condition accepts the rest, and where the session was silent in between. */
+static void mail_of_a_paced_client_is_put_off_by_whatever_rule_accepts_it(void **state)
+{
+    static const char *const rests[] = { "", ", {name: rest, then: accept}" };
+
+    (void)state;
+    for (size_t i = 0; i < 2 * ARRAY_LEN(rests); i++) {
+        struct judge_rest *folded;
+        struct judge_client c;
+        struct world w;
+        struct buf conf;
+
+        buf_init(&conf, 2000);
+        buf_putf(&conf,
+                 "policy: {preset: none, rules: [{name: r, when: {client.iprev: fail}, then: reject}, "
+                 "{name: f, when: {spf: fail}, then: reject}%s]}\n",
+                 rests[i % 2]);
+        world_init(&w, conf.ptr);
+        buf_fini(&conf);
+        fake_dns_add(w.dns, "1.113.0.203.in-addr.arpa", DNS_TYPE_PTR, "PACE", 0);
+        world_connect(&w, "203.0.113.1");
+        sim_advance(w.loop, 1000);
+        judge_helo(w.j, SLICE("mail.sender.test"));
+        sim_advance(w.loop, 1000);
+        folded = i >= ARRAY_LEN(rests) ? judge_rest(&w.j) : NULL;
+        if (folded != NULL) {
+            c = (struct judge_client){ .session_id = "01TEST" };
+            assert_true(addr_parse_ip(SLICE("203.0.113.1"), &c.ip));
+            w.j = judge_wake(w.pw, &c, &folded);
+        }
+        world_mail(&w, "a@sender.test");
+        world_ask(&w, "bob@example.com");
+        sim_advance(w.loop, 60000);
+        want_verdict(&w, rests[i % 2], VERDICT_DEFER, "dns-pace");
+        world_fini(&w);
+    }
+}
+
 static void an_exempt_client_causes_questions_on_nobodys_account(void **state)
 {
     struct world w;
@@ -830,6 +868,8 @@ int main(void)
           NULL, NULL },
         { "C11: what was not looked up for want of questions is put off",
           what_was_not_looked_up_for_want_of_questions_is_put_off, NULL, NULL, NULL },
+        { "C11: mail of a paced client is put off by whatever rule accepts it",
+          mail_of_a_paced_client_is_put_off_by_whatever_rule_accepts_it, NULL, NULL, NULL },
         { "C11: an exempt client causes questions on nobody's account",
           an_exempt_client_causes_questions_on_nobodys_account, NULL, NULL, NULL },
         cmocka_unit_test(an_exempt_client_is_not_judged_by_address),

@@ -300,11 +300,11 @@ static void rules_without_effect_are_warned_about(void **state)
         { "no scorer",
           R "    - {name: a, when: {score: \"> 1\"}, then: reject}\n    - {name: b, then: {score: 1}}\n",
           "f:3:24: warning: rule a: score: no rule above it has the action score\n" },
-        { "B6: the subject of a certificate that is not asked for",
+        { "B6: the subject of a certificate that glacis does not request",
           R "    - {name: a, when: {not: {tls.client_subject: /CN=x}}, then: reject}\n",
-          "f:3:30: warning: rule a: tls.client_subject: no client certificate is asked for without "
+          "f:3:30: warning: rule a: tls.client_subject: glacis requests a client certificate only with "
           "tls.client_ca, so there is never one\n" },
-        { "B6: of one that is asked for",
+        { "B6: of one that it requests",
           "tls: {certificate: /c, private_key: /k, client_ca: /ca}\n" R
           "    - {name: a, when: {tls.client_subject: /CN=x}, then: reject}\n",
           "" },
