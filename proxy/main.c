@@ -22,7 +22,7 @@ static const char usage[] = "usage: glacis COMMAND [OPTIONS]\n"
                             "  lists    how the reputation lists behave; set one by hand\n"
                             "  version  print the version\n"
                             "\n"
-                            "glacis COMMAND --help explains a command; so does glacis help COMMAND.\n";
+                            "glacis COMMAND --help and glacis help COMMAND explain a command.\n";
 
 static const char usage_run[] =
     "usage: glacis run [-c FILE] [--ready-file PATH] [--beside]\n"
@@ -33,8 +33,8 @@ static const char usage_run[] =
     "                       environment may say all: GLACIS_UPSTREAM=10.1.1.10:25\n"
     "                       GLACIS_DOMAINS=example.com\n"
     "  --ready-file PATH    written once every listener accepts: one `name address:port` a line\n"
-    "  --beside             another glacis may have the addresses and the state_dir: for an upgrade\n"
-    "                       without a gap; end the old one with SIGTERM when this one is ready\n"
+    "  --beside             start although another glacis uses the addresses or the state_dir: for an\n"
+    "                       upgrade without a gap; end the old one with SIGTERM when this one is ready\n"
     "  -h, --help           this text\n"
     "\n"
     "SIGHUP reloads, SIGUSR1 opens the log file again, SIGTERM drains and ends (the second one at once).\n";

@@ -15,8 +15,8 @@
  * is first only appended to, then only read (an append after a read is possible, and writes the block anew).
  *
  * Budgets: the gauges MEMORY_USED and SPOOL_USED of this process say what its spools hold; MEMORY_HELD is that and
- * what else limits.memory counts (arenas of connections, the DNS cache).  The sums of the last two over all
- * processes are compared with limits.memory and limits.spool before more is taken.  Two processes may ask at
+ * what else limits.memory counts (arenas of connections, the DNS cache).  The sums of MEMORY_HELD and
+ * SPOOL_USED over all processes are compared with limits.memory and limits.spool before more is taken.  Two processes may ask at
  * the same time, so the sum can pass a limit by one step each.  What was charged is given back exactly.
  *
  * Owns: memory, the file's descriptor, the charges; nothing outlives the message.  Writing to the file blocks

@@ -36,7 +36,7 @@ struct worker {
     struct resolver     *resolver;
     struct upstream_names *names;  /* upstream servers given by name */
     struct policy_worker *judges;  /* what the sessions' judgements share */
-    struct resolver_watch *test;    /* NULL: another worker does it */
+    struct resolver_watch *test;   /* NULL: another worker does it */
     struct tls_server   *tls;        /* NULL: no section tls */
     struct list_node     handshakes; /* sessions in a handshake, by session.tls_link */
     size_t               handshake_count;

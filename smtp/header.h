@@ -8,8 +8,8 @@
 #ifndef SMTP_HEADER_H
 #define SMTP_HEADER_H
 
-#include "smtp/field.h"
 #include "smtp/envelope.h"
+#include "smtp/field.h"
 
 struct header_rules { /* what the configuration says, borrowed */
     const struct config_headers *conf;

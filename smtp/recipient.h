@@ -1,7 +1,7 @@
 /*
  * recipient.h - relay control: is this recipient ours, and where does its mail go?
  *
- * Pure: configuration and a parsed recipient in, an answer out.  The proxy and `glacis explain` ask the same function.
+ * Pure: configuration and a parsed recipient in, an answer out.  The proxy and `glacis explain` call the same function.
  */
 #ifndef SMTP_RECIPIENT_H
 #define SMTP_RECIPIENT_H

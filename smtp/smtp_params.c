@@ -1,12 +1,12 @@
 /*
  * smtp_params.c - ESMTP parameters: a table of keywords a command, each with its own check.
  *
- * A keyword is known only if its extension was offered (ADR-07); each may be given once (CMD-30).  AUTH= is taken
- * from anybody and forgotten (RLY-12).
+ * A keyword is known only if its extension was offered (ADR-07); each may be given once (CMD-30).  AUTH= is accepted
+ * from every client and ignored (RLY-12).
  *
- * Notifications (RFC 3461) are about the mail and never cost it.  What is plainly wrong is told (DSN-03: RET=SOME,
- * NOTIFY=SOMETIMES or NEVER,SUCCESS, ORCPT without a type); what is odd and can be meant is written canonically; the
- * rest is dropped, and so is everything from clients to which DSN was not offered.
+ * Notifications (RFC 3461) are about the mail and never cost it.  A plainly wrong value is refused (DSN-03: RET=SOME,
+ * NOTIFY=SOMETIMES or NEVER,SUCCESS, ORCPT without a type); an odd but clear value is written canonically;
+ * the rest is dropped, as is everything from clients to which DSN was not offered.
  *
  * RFC: 5321 4.1.1.11, 4.1.2; 1870 (SIZE), 6152 (BODY), 6531 (SMTPUTF8), 3461 (RET ENVID NOTIFY ORCPT),
  * 4954 (AUTH), 6533 (ORCPT in UTF-8).

@@ -66,7 +66,7 @@ bool local_part_routes(struct slice local);
 
 /*
  * Local parts that hold another address in disguise: IMCEASMTP-, which Exchange unpacks and sends on, and wide forms
- * of '@' and the like, which a server may fold.  IMCEAEX- is an X.500 name of Exchange's own people: not one of them.
+ * of '@' and the like, which a server may fold.  IMCEAEX- is an X.500 name of Exchange's own users and passes.
  */
 bool local_part_encapsulates(struct slice local);
 

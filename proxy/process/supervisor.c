@@ -17,7 +17,6 @@
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
-#include <sys/prctl.h>
 #include <sys/signalfd.h>
 
 #include "admin/admin.h"
@@ -106,6 +105,7 @@ static bool bind_first(struct supervisor *sup, const struct config *conf, struct
 {
     const struct timespec pause = { 0, BIND_PAUSE_MS * 1000000L };
 
+    buf_reset(why); /* files_go_without() has logged what it held */
     for (unsigned tries = 0; !sockets_bind(&sup->sockets, conf, why); tries++) {
         if (errno != EADDRINUSE || tries == BIND_TRIES)
             return false;

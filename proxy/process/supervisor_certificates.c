@@ -2,8 +2,8 @@
  * supervisor_certificates.c - certificates live: files that have changed become a new generation.
  *
  * Every CHECK_MS the contents are compared, not the names or times, so a link that was turned around counts
- * and a touched file does not.  The configuration in force is loaded again from the text it was made of: an
- * edit of the file that nobody has asked for is not taken along.  A pair that cannot be taken (a key that does not
+ * and a touched file does not.  The configuration in force is loaded again from the text it was made of, so an
+ * edit of the file still waits for a reload.  A pair that cannot be taken (a key that does not
  * match yet, no right to read it) is logged when it begins or changes, and every SAID_AGAIN_MS; what is held in memory
  * serves on in its place.  An expired one is taken, and said once a day.
  */
@@ -16,7 +16,7 @@
 #define SOON_S (14 * 86400)
 #define TEXT_BYTES 65536
 
-/* One that nobody renews: said once a day. */
+/* Logs once a day each certificate that has expired or expires soon. */
 static void warn_of_expiry(struct supervisor *sup, const struct tls_material *m)
 {
     struct tls_expiry e[CONFIG_MAX_KEYPAIRS];
@@ -102,8 +102,7 @@ static void renew(struct supervisor *sup, const struct config *old)
         refused(sup, &errs);
     if (conf != NULL && !tls_material_same(conf->tls_material, old->tls_material)) {
         if (good)
-            supervisor_log_errors(&errs,
-                                  sup->options.config_path); /* warnings: such a pair is taken all the same */
+            supervisor_log_errors(&errs, sup->options.config_path); /* warnings */
         count(M_CERT_RENEWED);
         log_msg(LOG_LEVEL_INFO, "certificates_renewed",
                 "The certificate files have changed: a new generation takes them");
@@ -124,6 +123,7 @@ void certificates_tick(struct supervisor *sup)
     if (sup->pending != NULL || generation_in(sup, GENERATION_STARTING) != NULL)
         return; /* it brings its own */
     if (g->conf->tls_material == NULL) {
+        gauge_set(M_CERT_EXPIRED_NOW, 0);
         settled(sup);
     } else if (tls_material_changed(g->conf->tls_material)) {
         renew(sup, g->conf);

@@ -290,9 +290,7 @@ bool files_go_without(const struct config *conf, struct slice why)
 
     if (sandbox_user_find(conf->server.user, &u) != SANDBOX_OK)
         return false;
-    log_msg(LOG_LEVEL_ERROR, "state_dir",
-            SLICE_FMT ": glacis serves without; nothing is kept over a restart, and messages larger than "
-                      "limits.spool_memory are put off while there is no spool",
+    log_msg(LOG_LEVEL_ERROR, "state_dir", SLICE_FMT ": glacis serves without them, see MATERIAL in glacis(8)",
             SLICE_ARG(why));
     return true;
 }

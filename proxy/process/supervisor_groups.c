@@ -43,7 +43,7 @@ static void take(struct supervisor *sup, const struct config *old)
     if (conf == NULL) {
         note_refused(sup, &errs);
         log_msg(LOG_LEVEL_ERROR, "groups_refused",
-                "A file of a group has changed and cannot be taken; what was read before holds on");
+                "A group file changed but could not be loaded; the previous contents stay in force");
     } else {
         log_msg(LOG_LEVEL_INFO, "groups_changed", "A file of a group has changed: a new generation takes it");
         note_good(sup);

@@ -41,7 +41,7 @@ struct config *supervisor_complete(struct config *conf, struct config_errors *er
 
 struct config *supervisor_load(struct supervisor *sup, struct config_errors *errs, struct buf *text)
 {
-    return supervisor_complete(load(sup->options.config_path, !sup->ready, errs, text), errs);
+    return supervisor_complete(load(sup->options.config_path, sup->last_number == 0, errs, text), errs);
 }
 
 void supervisor_log_errors(const struct config_errors *errs, const char *path)

@@ -32,7 +32,7 @@
 #define CRASHES_FREE 2 /* that many are replaced without waiting */
 #define BACKOFF_MS 100
 #define BACKOFF_MAX_MS 5000
-#define RECORDER_STOP_MS 5000
+#define RECORDER_STOP_MS 12000 /* more than recorder_main() may take at its end */
 #define LAST_WORDS_S 5
 
 uint64_t supervisor_clock(void)

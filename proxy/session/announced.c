@@ -62,7 +62,7 @@ static void give_up(struct announced *a, enum metric why, const char *text)
     close(release(a));
 }
 
-/* Does the header announce somebody else?  HAProxy's checks with v1 say TCP4 and the connection's own end, for LOCAL. */
+/* Does the header announce another client?  HAProxy's v1 checks send TCP4 with the connection's own end: v1 has no LOCAL. */
 static bool is_for_client(const struct announced *a, const struct proxy_header *h)
 {
     const struct addr *own = &a->client.peer;

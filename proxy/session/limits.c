@@ -6,7 +6,7 @@
  * a minute.
  *
  * A client in allow_clients or in good standing is exempt from rates and bans, not from the number of connections.  Any
- * other one's network gets no more than its share while the house is nearly full: see networks.h.
+ * other one's network gets no more than its share near limits.connections: see networks.h.
  */
 #include "proxy/session/limits.h"
 

@@ -29,8 +29,8 @@ void limits_leave(struct worker *w, const struct addr *client);
 struct limits_admission limits_admit_trusted(const struct worker *w, const struct addr *peer);
 
 /*
- * Is it exempt from rates and bans by its address alone: in allow_clients, or in good standing?  Of an exempt one only the
- * former holds.  What SPF says of its senders comes later (judge_exempt_from_rates).
+ * Is it exempt from rates and bans by its address alone: in allow_clients, or in good standing?  For an exempt
+ * client only allow_clients counts.  What SPF says of its senders comes later (judge_exempt_from_rates).
  */
 bool limits_favours(const struct worker *w, const struct addr *client, bool exempt);
 

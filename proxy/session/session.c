@@ -610,7 +610,7 @@ void session_accept(struct worker *w, const struct config_listener *lc, int fd,
     gauge_add(M_SESSIONS_NOW, 1);
     session_log_connect(s);
     session_policy_open(s);
-    /* whoever is not judged by address has nothing to wait for: a health check has two seconds for all of it */
+    /* a client that is not judged by address gets the banner at once: a health check may allow two seconds in all */
     s->undelayed = w->conf->server.greet_delay_ms == 0 || s->exempt || c->trusted || s->known ||
                    policy_greets_at_once(w->judges, &s->peer);
     if (lc->tls == TLS_MODE_IMPLICIT) {

@@ -1,5 +1,5 @@
 /*
- * session.h - one client connection: what the listener, the worker and its tests see of it.
+ * session.h - one client connection: the interface for the listener and the worker.
  *
  * A session begins with session_accept() and ends by itself: session_close() takes it off worker.sessions, and
  * worker_session_gone() follows.  Its memory stays valid to the end of that turn of the loop.  Others only look at it as
@@ -19,10 +19,10 @@ struct session;
 struct session_client {
     struct addr peer;    /* the client as sessions, logs and rules see it */
     struct addr local;   /* our end */
-    struct addr via;     /* the balancer that announced it; family NONE: nobody */
+    struct addr via;     /* the balancer that announced it; family NONE: no balancer */
     bool        counted; /* state_client_enter counted it */
     bool        exempt;  /* a private client to which nothing by address applies */
-    bool        trusted; /* may name other clients, and has come on its own behalf: PROXY LOCAL, XCLIENT */
+    bool        trusted; /* a trusted peer on its own behalf: PROXY LOCAL, or before XCLIENT */
 };
 
 /* Takes an accepted, non-blocking descriptor. */

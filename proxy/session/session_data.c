@@ -1,5 +1,5 @@
 /*
- * session_data.c - DATA and BDAT into the spool, and the end of the message, whoever decides it.
+ * session_data.c - DATA and BDAT into the spool, and the final reply to the message, from any source.
  *
  * Each final reply to a message is written here, in finish(): for limits of ours, the duplicate guard, the rules
  * (on_decision) and the upstream (on_final_answer).

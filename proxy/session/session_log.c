@@ -124,7 +124,7 @@ static struct slice find_message_id(struct slice head)
     return slice_find(id, '\n') == id.len ? id : SLICE_NONE;
 }
 
-/* What its sender calls the message: left out where the header section has not come, or does not say it clearly. */
+/* Author domain and Message-ID; left out if the header section is missing or ambiguous. */
 static void put_identity(const struct session *s, struct log_line *l)
 {
     bool hides = s->worker->conf->log.addresses == LOG_ADDRESSES_HASH;

@@ -90,7 +90,7 @@ static void on_verdict(void *arg, const struct verdict *v)
 
 /* ---- for the other files ---- */
 
-/* As everybody sees it now; the same for as long as the judge lives: XCLIENT makes a new one. */
+/* The client as rules and logs see it now; the same for as long as the judge lives: XCLIENT makes a new one. */
 static struct judge_client client_of(const struct session *s)
 {
     return (struct judge_client){

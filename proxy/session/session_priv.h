@@ -16,10 +16,10 @@
  *
  * Files      session.c       life: accept, enter, pump, timers, replies, close
  *            session_cmds.c  the command table: one row and one cmd_ function a verb
- *            session_rcpt.c  MAIL and RCPT: from the parsed path to the reply, whoever decides it
+ *            session_rcpt.c  MAIL and RCPT: from the parsed path to the reply, from any source
  *            session_policy.c asks policy/, and turns its verdicts into decisions
  *            session_early.c  those before RCPT (policy.reject_at: earliest)
- *            session_data.c  DATA and BDAT into the spool, and the end of the message, whoever decides it
+ *            session_data.c  DATA and BDAT into the spool, and the final reply to the message, from any source
  *            session_tags.c  the header block put on top: Received, tags, headers.add
  *            session_tls.c   STARTTLS and implicit TLS, from the command to the forgotten EHLO
  *            session_xclient.c  a trusted peer names the client
@@ -137,12 +137,12 @@ struct session {
     uint64_t data_since, data_last; /* DATA: start, last octet */
     uint64_t paced_since;     /* DATA: PACE_OCTETS ago, or the start of the chunk */
 
-    unsigned errors;          /* 500-504, 555, and whatever else session_fault() said */
+    unsigned errors;          /* 500-504, 555, and each other 5xx of session_fault() */
     unsigned idle_commands;   /* NOOP, RSET, VRFY, EHLO since the last message */
     unsigned refused_rcpt;    /* for good, since the last accepted message */
     unsigned asked_rcpt;      /* RCPT commands since the last message */
     unsigned messages;        /* begun (MAIL accepted) in this session */
-    unsigned ended, accepted; /* of them: whose content came in whole and has its final reply; that was a 250 */
+    unsigned ended, accepted; /* of them: with complete content and a final reply; with a 250 */
     unsigned violations;      /* protocol.violations */
     unsigned paced;           /* octets of content since then */
     unsigned suspicious;      /* content may follow a refused DATA or a BDAT: so much junk closes; 0: none expected */

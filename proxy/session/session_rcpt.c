@@ -1,5 +1,5 @@
 /*
- * session_rcpt.c - MAIL and RCPT: from the command's argument to the reply, whoever decides it.
+ * session_rcpt.c - MAIL and RCPT: from the command's argument to the reply, from any source.
  *
  * MAIL is answered here: the upstream hears of it with the first good recipient (lazy lease).  Each reply to RCPT is
  * written in this file.  A recipient passes, in this order:
@@ -165,7 +165,7 @@ static bool already_accepted(const struct txn *t, const struct recipient *rcpt)
     return false;
 }
 
-/* Everything that can be said about the recipient without asking rules and upstream. */
+/* The checks that need neither rules nor upstream. */
 static enum reply_id judge_here(struct session *s, struct recipient *rcpt)
 {
     struct txn *t = s->txn;
@@ -321,7 +321,7 @@ static bool is_full(const struct session *s)
            s->refused_rcpt >= (uint64_t)lim->refused_recipients + lim->recipients;
 }
 
-/* Recipients without end, whatever each is told: a repeated one, or one too many, costs work as well. */
+/* Too many RCPT commands, whatever the replies: a repeated recipient, or one too many, costs work as well. */
 static bool is_endless(struct session *s)
 {
     const struct config_limits *lim = &s->worker->conf->limits;
@@ -329,7 +329,7 @@ static bool is_endless(struct session *s)
     return ++s->asked_rcpt > ASKED_TIMES * ((uint64_t)lim->refused_recipients + lim->recipients);
 }
 
-/* What can be said at once; *out: one that is to be judged, otherwise it has been answered. */
+/* Answers at once, or sets *out to a recipient for the rules to judge. */
 static enum cmd_result take_rcpt(struct session *s, struct slice arg, struct recipient **out)
 {
     struct txn *t = s->txn;

@@ -173,7 +173,7 @@ void session_tls_open(struct session *s)
     session_pump(s);
 }
 
-/* Nothing in common: after the second time the client is told of no STARTTLS. */
+/* No shared version, cipher or group: after the second time the client is not offered STARTTLS. */
 static void note_mismatch(struct session *s)
 {
     struct log_line l;

@@ -11,16 +11,16 @@
 #include "core/arena.h"
 #include "core/crypto.h"
 #include "core/loop.h"
+#include "proxy/spool.h"
+#include "proxy/upstream/relay.h"
 #include "smtp/envelope.h"
 #include "smtp/line.h"
-#include "proxy/upstream/relay.h"
-#include "proxy/spool.h"
 
 struct verdict; /* policy/policy.h */
 struct session;
 struct decision;
 
-/* Acts on a decision about what is being asked: a recipient, or the message (session.h). */
+/* Acts on a decision about what is being asked: a recipient, or the message (session_priv.h). */
 typedef void (*session_act)(struct session *s, const struct decision *d);
 
 #define TXN_ARENA_MAX (1u << 20) /* envelope and header section work: 200 recipients with DSN parameters fit ten times */

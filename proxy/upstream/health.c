@@ -5,7 +5,7 @@
  * worker does each: whoever moves the server's next time in the shared state.  What connections for mail meet
  * counts the same.  With `health: off` nothing is ever marked down, and probes only learn the keywords.
  *
- * upstreams_keywords(): the keywords that all servers share which ever answered, also before a restart.  A server
+ * upstreams_keywords(): the keywords common to all servers that ever answered, also before a restart.  A server
  * that never answered has no vote; if none ever answered, none of these keywords is offered (CAP-09, CAP-10).
  */
 #include "proxy/upstream/upstream.h"

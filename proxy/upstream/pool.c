@@ -5,7 +5,8 @@
  * until it is closed, QUIT included.  A connection that becomes free goes to the idle list first; the
  * dispatch, later in the turn, gives it to a waiter, keeps it, or says QUIT.
  *
- * Owns: connections, the servers' envelope tickets through leases.  Limits: max_age, max_messages, keep_idle, what the server refused.
+ * Owns: connections, the servers' envelope tickets through leases.
+ * Limits: max_age, max_messages, keep_idle, refusals and RSETs of a connection.
  */
 #include "proxy/upstream/pool.h"
 
@@ -20,7 +21,7 @@
 #define MESSAGES 100U /* over one connection, with `auto` */
 #define EXIM_MESSAGES 10U
 
-/* Postfix delays every reply by a second behind ten refusals, and takes each RSET behind the hundredth for one. */
+/* After ten errors Postfix delays each reply by a second.  It counts each RSET after the hundredth as an error. */
 #define REFUSED_ENVELOPES 5U
 #define REFUSED_REPLIES 10U
 #define RESETS 50U
@@ -76,7 +77,7 @@ void pool_wake(struct pool *p)
     loop_defer(p->ups->loop, &p->dispatch);
 }
 
-/* `auto`: Exim leaves what comes after the tenth message to its queue runner, for half an hour as it is set. */
+/* `auto`: by default Exim leaves the eleventh message and all later ones to its queue runner (30 min). */
 static unsigned most_messages(const struct upstream *u)
 {
     unsigned most = u->server->pool->conf->max_messages;
@@ -84,7 +85,7 @@ static unsigned most_messages(const struct upstream *u)
     return most != 0 ? most : u->is_exim ? EXIM_MESSAGES : MESSAGES;
 }
 
-/* The server has refused so much on it that it slows down, and the next client would wait for that. */
+/* After so many refusals the server slows the connection down, and the next client would wait. */
 static bool is_worn(const struct upstream *u)
 {
     return u->warned || u->refused_envelopes >= REFUSED_ENVELOPES || u->refusals >= REFUSED_REPLIES ||
@@ -408,7 +409,7 @@ static void on_dispatch(void *arg)
         give_way(s);
         LIST_EACH(&s->list[POOL_IDLE], n, tmp)
         {
-            if (s->leaving || upstream_at(n)->bound) { /* PROXY identity belongs to one client for ever */
+            if (s->leaving || upstream_at(n)->bound) { /* serves one client only */
                 say_quit(upstream_at(n));
             }
         }

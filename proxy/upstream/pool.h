@@ -57,7 +57,7 @@ struct pool_server { /* one address */
     struct addr address;
     int index;    /* its record in the shared state; -1: this place is free */
     size_t rank;  /* in pool.order, unless it is leaving */
-    bool leaving; /* not configured, or not in the answers of the DNS any more: has no leases from now on */
+    bool leaving; /* no longer configured, or no longer in the DNS answers: gets no new lease */
     bool twins;   /* another upstream has a server at the same address */
     struct list_node list[POOL_LIST_COUNT]; /* by upstream.link; the newest in front */
     size_t count[POOL_LIST_COUNT];
@@ -95,11 +95,11 @@ struct pool {
     struct pool_server server[STATE_UPSTREAM_SERVERS]; /* by the place of the record */
     size_t places;                                     /* of server: behind them all are free */
     bool has_leaving;
-    struct timer refill; /* records that were full of others or of nonsense are tried again */
+    struct timer refill; /* pool_arrange() again: an address found no free record */
     struct pool_server *order[STATE_UPSTREAM_SERVERS]; /* those that may have leases, failover's first in front */
     size_t server_count;                               /* of order */
     struct pool_name known[CONFIG_MAX_SERVERS]; /* by the place in conf->server */
-    size_t resolving;                           /* names that were never answered yet */
+    size_t resolving;                           /* names whose first lookup is still running */
     struct log_limit full_log;
     size_t next;                                /* round_robin: where to begin */
     struct list_node turn[LEASE_KIND_COUNT][2]; /* clients that wait: strangers, and those in good standing */
@@ -190,7 +190,7 @@ struct lease {         /* embedded in its owner; lease_init first */
     bool held;
     const struct envelope *env; /* of its transaction; borrowed while the lease is in use */
     bool fresh;                 /* no idle connection, please: one was stale */
-    bool again;                 /* its turn had come: a connection failed, or cannot be had in TLS */
+    bool again;                 /* retries at the front of the queue: a connection or its TLS failed */
     enum lease_status worst;    /* what to say when all servers have failed */
     bool rated;                 /* the upstream's rate was asked: not again for the next server */
     bool share;                 /* counts as an envelope of its server and client */
@@ -245,7 +245,7 @@ void pool_refuses_us(struct pool_server *s, const struct upstream_failure *failu
 
 /* ---- within the folder ---- */
 
-/* Those that leave, too. */
+/* All servers, the leaving ones included. */
 #define EACH_SERVER(p, s)                                                                                    \
     for ((s) = (p)->server; (s) < (p)->server + (p)->places; (s)++)                                          \
         if ((s)->index >= 0)
@@ -260,7 +260,7 @@ void pool_servers_init(struct pool *p);
 void pool_arrange(struct pool *p); /* configured addresses and those of names become servers; others leave */
 void pool_tidy(struct pool *p);    /* forgets servers that have left */
 void pool_servers_fini(struct pool *p); /* no connection is left */
-int pool_take_ticket(struct pool_server *s); /* for a new connection; an idle one may have to go; or -1 */
+int pool_take_ticket(struct pool_server *s); /* for a new connection; may close an idle one; or -1 */
 bool pool_tickets_gone(const struct pool_server *s);
 /* Upstream, server, and the address of one that is a name. */
 void pool_log_server(struct log_line *l, const struct pool_server *s);
@@ -278,7 +278,7 @@ void pool_connect(struct pool_server *s, int ticket, struct lease *l);
 /* health.c */
 void health_start(struct upstreams *ups);
 void health_stop(struct upstreams *ups);
-void health_wake(struct upstreams *ups); /* a server is new: it is probed soon */
+void health_wake(struct upstreams *ups); /* probes new servers soon */
 /* A probe that has to be repeated at once: the server is spoken to without TLS from now on. */
 void health_again(struct pool_server *s);
 /* One connection reached, or did not reach, the end of its EHLO. */

@@ -1,8 +1,8 @@
 /*
  * relay_map.c - the table of protocol 1.10 and RPL-15.
  *
- * A refusal of us is told from a refusal of the mail by its code, at MAIL and RCPT only: a wrong connector
- * must not bounce the world's mail, and after DATA every word is about the message.  521 (to MAIL) and 556 say
+ * The code distinguishes a refusal of us from a refusal of the mail, at MAIL and RCPT only: a wrong connector
+ * must not bounce the world's mail, and after DATA every reply is about the message.  521 (to MAIL) and 556 say
  * that a host or a domain never takes mail (RFC 7504): of one that we are told to deliver to, that is about us
  * too (ADR-10).  5.5.1 is a protocol error of ours only with 503, or to MAIL: at RCPT many servers put it behind
  * a 550 that is about the recipient.
@@ -37,7 +37,7 @@ static bool is_acceptance(enum up_state state, const struct reply *r)
                             : reply_accepts(r); /* content never goes out as commands (UPF-32) */
 }
 
-/* The code and the enhanced code that say so beyond doubt: a memory of unknown recipients rests on it. */
+/* Only unambiguous codes, because unknown_rcpt.c remembers such recipients. */
 static bool says_no_such_user(const struct reply *r)
 {
     return r->code == 550 &&
@@ -163,7 +163,6 @@ struct relay_answer map_failure(const struct upstream_failure *f)
 
         a = map_answer(&said);
     }
-    a.from_upstream = f->reply != NULL && f->why != UP_REFUSES_US;
     if (loses_outcome(f)) {
         a.outcome = RELAY_UNKNOWN;
     }

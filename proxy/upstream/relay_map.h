@@ -1,5 +1,5 @@
 /*
- * relay_map.h - what an upstream's reply means, and what the client is told of it (protocol 1.10, RPL-15).
+ * relay_map.h - what an upstream's reply means, and the reply that the client gets (protocol 1.10, RPL-15).
  *
  * Pure, and the only place that reads codes and enhanced codes of an upstream's answers to MAIL, RCPT, DATA and the
  * dot.  upstream.c maps each reply once and passes the result on as a value (struct up_answer); the relay makes the
@@ -14,7 +14,7 @@
 /* state: UP_MAIL, UP_RCPT, UP_DATA or UP_FINAL.  The answer borrows the reply. */
 struct up_answer map_reply(enum up_state state, const struct reply *reply);
 
-/* What the client is told.  The texts are borrowed from the upstream's reply, or static. */
+/* The reply that the client gets.  The texts are borrowed from the upstream's reply, or static. */
 struct relay_answer map_answer(const struct up_answer *answer);
 struct relay_answer map_failure(const struct upstream_failure *f);
 struct relay_answer map_ours(const struct reply *reply); /* a reply of our own */

@@ -285,7 +285,7 @@ static void end_envelope(struct upstream *u)
     reply_free(&refusal);
 }
 
-/* The server counts what it refuses, and slows the connection down for whoever has it next. */
+/* The server counts its refusals and slows the connection down, also for the next client. */
 static void note_refusal(struct upstream *u)
 {
     u->refusals++;
@@ -293,7 +293,7 @@ static void note_refusal(struct upstream *u)
     u->envelope_refused = true;
 }
 
-/* Does the reply end the connection, whatever was asked?  Then it has failed. */
+/* Fails the connection if the reply ends it, whatever the command was. */
 static bool ends_connection(struct upstream *u, const struct up_answer *answer)
 {
     if (answer->result == MAP_GOES_AWAY) {

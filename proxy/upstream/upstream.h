@@ -152,8 +152,8 @@ struct upstream {
     bool bound;                /* belongs to one client for ever: never kept */
     bool forwarded;            /* XFORWARD may hold without a transaction: RSET before the next */
     bool is_exim;              /* its banner says so */
-    bool warned;               /* 4.7.0: the server has had enough of this connection */
-    bool envelope_refused;     /* something of the open envelope was */
+    bool warned;               /* the server answered 4.7.0: too many errors */
+    bool envelope_refused;     /* MAIL or a recipient of the open envelope was */
     char tls[UP_TLS_TEXT];     /* "TLS1.3 TLS_AES_256_GCM_SHA384", or "" */
     struct state_keywords ext; /* of this connection's EHLO; all false after HELO (CAP-04) */
     struct identity_offer offer;

@@ -4,7 +4,7 @@
  *   XCLIENT    replaces the client for all that the server decides; holds for the connection until the
  *              next one
  *   XFORWARD   only for the server's log; holds for one transaction
- *   PROXY      the first octets of a connection, which then belongs to one client for ever: smtp/proxy_put.h
+ *   PROXY      the first octets of a connection, which then serves one client only: smtp/proxy_put.h
  *
  * Pure.  Values of XCLIENT and XFORWARD are xtext (RFC 3461 4), "[UNAVAILABLE]" where nothing is known, and
  * an IPv6 address has "IPV6:" in front.  LOGIN is never said: nobody logs in here.  A command has at most 512

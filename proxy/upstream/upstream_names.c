@@ -1,5 +1,5 @@
 /*
- * upstream_names.c - one small state a name: asking for A and AAAA, sleeping.
+ * upstream_names.c - for each configured name: asks the DNS for A and AAAA, sleeps until the TTL is over, asks again.
  *
  * Order    IPv4 before IPv6, each by its octets.  The DNS rotates its answers, and failover must mean the same
  *          server to all workers at all times.
@@ -7,8 +7,8 @@
  *          does not exist, all last addresses stay: a mistake in a zone must not stop mail, and probes find a
  *          server that is really gone.
  * Routes   An address without a route from this machine is left out while another one has a route.  Else a host
- *          without IPv6 would have a server that is down for ever.  connect() on a UDP socket tells, and sends
- *          nothing.
+ *          without IPv6 would have a server that is always down.  connect() on a UDP socket finds the route and
+ *          sends no packet.
  *
  * Owns its requests and timers.  Limits: POOL_NAME_ADDRESSES of a name; at least 10 s and at most 5 minutes
  * between two questions, 5 s after a failure.
@@ -124,7 +124,7 @@ static size_t add_all(struct name *n, const struct question *q, struct addr *lis
     while (i < q->count && count < POOL_NAME_ADDRESSES) {
         list[count++] = q->address[i++];
     }
-    if (q->cut || i < q->count) {
+    if (count > 0 && (q->cut || i < q->count)) {
         log_why(n, &n->cut_log, LOG_INTERVAL_S,
                 "the name has too many addresses; this is the last one in use", &list[count - 1]);
     }
