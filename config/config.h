@@ -70,7 +70,7 @@ struct config_tls_section {
     bool                  required;    /* 530 5.7.0 before MAIL */
     int                   min_version; /* 0x0301 (TLS 1.0) .. 0x0304 (1.3), as on the wire */
     const char           *ciphers;     /* "" for the default, "strong", or a list of OpenSSL's */
-    const char           *client_ca;   /* path; "": no client certificate is asked for */
+    const char           *client_ca;   /* path; "": no client certificate is requested */
     int                   client_ca_line;
     uint64_t              handshake_timeout_ms;
     const char           *not_offered_to; /* "" or "group:NAME" */
@@ -154,7 +154,7 @@ struct config_limits {
     uint64_t            message_size;
     unsigned            recipients;           /* per transaction, >= 100; UINT_MAX */
     unsigned            messages_per_session; /* UINT_MAX for off */
-    unsigned            errors;               /* 500-504 and 555 replies, then 421 */
+    unsigned            errors;               /* 500-504, 530, 555, MAIL refused for good; then 421 */
     unsigned            refused_recipients;   /* then 421, only with no accepted recipient */
     uint64_t            command_timeout_ms;   /* silence between commands */
     uint64_t            command_deadline_ms;  /* one command line */
@@ -165,7 +165,7 @@ struct config_limits {
     uint64_t            stress_command_timeout_ms;
     uint64_t            headers; /* octets of the header section */
     unsigned            hops;    /* Received lines, then 554 5.4.6 */
-    uint64_t            memory;  /* message octets in memory over all workers */
+    uint64_t            memory;  /* octets over all workers: messages, envelopes, judgements, DNS caches */
     uint64_t            spool_memory; /* of one message; beyond it a file */
     bool                spool_memory_exact; /* not the default: never more, though there be plenty */
     uint64_t            spool;        /* all files together */
@@ -350,7 +350,7 @@ struct config_admin {
     bool        enabled;
     struct addr listen;
     const char *token; /* "" for none; needed for anything but loopback */
-    const char *names[CONFIG_MAX_NAMES]; /* hosts by which it may be asked for, besides loopback and its own address */
+    const char *names[CONFIG_MAX_NAMES]; /* host names that requests may name, besides loopback and its own address */
     size_t      name_count;
 };
 
@@ -366,8 +366,8 @@ struct config_redis {
  * Material is what the file names and is not the file itself.  `check` and a reload refuse a file whose material cannot
  * be used.  A start has nothing older that could serve on, so it is lenient: it loads without, each loader says what
  * takes the place of what is missing, and the errors are shown but are not fatal.  While glacis serves, files of one
- * kind that have changed are read again and the others kept as they are in force, so that one that is broken holds up
- * nobody else's.
+ * kind that have changed are read again and the others kept as they are in force, so that a broken one does not delay
+ * the others.
  */
 enum config_material {
     MATERIAL_TLS = 0,    /* tls.certificate, private_key, more, client_ca */
@@ -478,9 +478,9 @@ void config_free(struct config *c);
 void config_attach(struct config *c, void *obj, void (*free_fn)(void *obj));
 
 /*
- * The effective configuration as YAML that loads again to the same; secrets are masked.  Who compiles a part of the tree
- * may print its keys in its own way: `put` gets the path of a key, and true says that it wrote its lines, or that there
- * are none.  NULL: all is printed as it was in the file.
+ * The effective configuration as YAML that loads again to the same; secrets are masked.  A room that compiles a part
+ * of the tree may print its keys in its own way: `put` gets the path of a key, and true says that it wrote its lines,
+ * or that there are none.  NULL: all is printed as it was in the file.
  */
 typedef bool (*config_put_fn)(const struct config *c, const char *path, struct buf *out);
 void config_print(const struct config *c, config_put_fn put, struct buf *out);

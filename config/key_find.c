@@ -121,7 +121,7 @@ const char *key_nearest(struct slice path, struct slice name, struct buf *out)
         struct slice near = key_name_in(&table[i], path);
         unsigned distance;
 
-        if (value_similar(name, near, &distance) && distance < best) {
+        if (value_similar(name, near, &distance) && distance < best && !key_refused(&table[i])) {
             best = distance;
             found = near;
         }

@@ -1,12 +1,12 @@
 /*
  * recipients.c - files of known recipients (domains.*.validate: file:PATH) and the look-up in them.
  *
- * One entry a line: an address, or @domain for every address in it; blanks around it and what follows a `#`
+ * One entry a line: an address, or @domain for every address in it; blanks around it and what follows a `#` or `;`
  * at the start of a line or after a blank are ignored.  Kept as the file's text in lower case with a hash
  * table over it: local parts are compared without regard to ASCII case, as the servers behind do, and to quotes
  * ("bob"@example.com is bob@example.com: RFC 5321 4.1.2).
  *
- * A file that cannot be used at a start is as if `validate: live` stood there: whoever does not know the recipients must
+ * A file that cannot be used at a start is as if `validate: live` stood there: without the recipients glacis must
  * not refuse them for good.
  *
  * Owns: text, entries and table of each file, until the last config_free() of those that hold it.

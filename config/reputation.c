@@ -368,8 +368,7 @@ void set_list_entry_key(struct load *l, const struct value *v)
     } else if (v->key->type == KEY_ANSWERS) {
         set_answers(l, v);
     } else if (v->key->type == KEY_ERROR_ANSWERS) {
-        ((struct config_list *)v->base)->errors.count = 0;
-        each_text(l, v, take_error_answer);
+        each_text(l, v, take_error_answer); /* beside those of the preset */
     } else {
         set_families(l, v);
     }

@@ -101,6 +101,10 @@ static bool set_number(const struct value *v, struct slice text, struct buf *why
             put_expected(v, why, number_help(k->type));
             return false;
         }
+        if (k->type == KEY_SECONDS && n % 1000 != 0) {
+            buf_put_str(why, "whole seconds");
+            return false;
+        }
         if (!(n == 0 && (k->flags & KEY_OFF_ZERO) != 0) && !check_range(k, n, why)) {
             return false;
         }

@@ -73,10 +73,10 @@ static void put_number_form(struct buf *out, const struct key *k)
         put_pattern(out, "^[0-9]+(KiB|MiB|GiB|TiB|kB|MB|GB|TB)?$");
         break;
     case KEY_PERCENT:
-        put_pattern(out, "^([0-9]{1,2}|100)%$");
+        put_pattern(out, "^[0-9]+%$");
         break;
     case KEY_FACTOR:
-        put_pattern(out, "^[0-9]+x$");
+        put_pattern(out, "^[0-9]+[xX]$");
         break;
     case KEY_RATE:
         put_pattern(out, "^[0-9]+/[0-9a-z]+$");

@@ -65,7 +65,15 @@ static struct slice take_label(struct slice *rest, bool *dot)
     return slice_take(all, n);
 }
 
-/* Octets of a label that are no ${NAME}. */
+/* Octets of the default in "${NAME:-default}". */
+static size_t default_len(struct slice variable)
+{
+    size_t colon = slice_find(variable, ':');
+
+    return variable.len > colon + sizeof(":-}") - 1 ? variable.len - colon - (sizeof(":-}") - 1) : 0;
+}
+
+/* Octets of a label that stand in the file: without ${NAME}, with the default of one. */
 static size_t literal_len(struct slice label)
 {
     size_t n = 0;
@@ -73,7 +81,7 @@ static size_t literal_len(struct slice label)
     while (!slice_empty(label)) {
         size_t skip = slice_starts(label, SLICE("${")) ? min_size(slice_find(label, '}') + 1, label.len) : 0;
 
-        n += skip == 0 ? 1 : 0;
+        n += skip == 0 ? 1 : default_len(slice_take(label, skip));
         label = slice_skip(label, skip > 0 ? skip : 1);
     }
     return n;

@@ -1,7 +1,7 @@
 /*
  * secret.h - what must not be shown of a value of the file: passwords in URLs, query keys in zones of lists.
  *
- * Pure.  Whoever shows such a value (check --print, errors, the log, explain) shows it by these functions.
+ * Pure.  All code that shows such a value (check --print, errors, the log, explain) uses these functions.
  * policy/ may include this.
  */
 #ifndef CONFIG_SECRET_H

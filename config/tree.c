@@ -162,12 +162,14 @@ void config_node_put_scalar(struct buf *out, struct slice text)
     buf_put_char(out, '"');
 }
 
-/* Does a user's part of a URL hold nothing that the environment does not: "user:${PASSWORD}"? */
+/* Is the password of a URL all from the environment: "user:${PASSWORD}"?  A default is not: "${NAME:-secret}". */
 static bool is_from_environment(struct slice secret)
 {
     struct slice password = slice_skip(secret, min_size(slice_find(secret, ':') + 1, secret.len));
+    struct slice rest = slice_skip(password, slice_find(password, ':'));
 
-    return slice_starts(password, SLICE("${")) && slice_find(password, '}') + 1 == password.len;
+    return slice_starts(password, SLICE("${")) && slice_find(password, '}') + 1 == password.len &&
+           (slice_empty(rest) || slice_eq(rest, SLICE(":-}")));
 }
 
 /* The scalar as it was written, and what must not be shown of it masked. */

@@ -1,8 +1,8 @@
 /*
  * yaml_words.c - errors of YAML in words for people (yaml_words.h).
  *
- * One function a cause, tried in order; the first that recognises its cause writes the sentence.  What none of them knows
- * is said as libyaml says it.
+ * One function a cause, tried in order; the first that recognises its cause writes the sentence.  For what none of
+ * them knows the words of libyaml stay.
  */
 #include "config/yaml_words.h"
 
@@ -174,7 +174,8 @@ static bool reserved(struct buf *out, struct slice source, const struct yaml_pro
     if (!has(slice_str(p->problem), "cannot start any token") && !has(slice_str(p->problem), "alphabetic")) {
         return false;
     }
-    while (at.ptr > line.ptr && slice_find(SLICE("*&@`%"), at.ptr[0]) == 5) { /* libyaml may be one further */
+    /* libyaml may be one further, or at the end of the line */
+    while (at.ptr > line.ptr && (slice_empty(at) || slice_find(SLICE("*&@`%"), at.ptr[0]) == 5)) {
         at = slice_of(at.ptr - 1, at.len + 1);
     }
     if (slice_empty(at) || slice_find(SLICE("*&@`%"), at.ptr[0]) == 5) {

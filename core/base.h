@@ -71,7 +71,7 @@ static inline uint64_t min_u64(uint64_t a, uint64_t b)
 }
 
 /*
- * Names that nobody may use: text is built in struct buf, parsed from struct slice.  The few that
+ * Names that must not be used: text is built in struct buf, parsed from struct slice.  The few that
  * libevent's macros need are watched by test/lint/banned.sh instead.
  */
 #undef sprintf

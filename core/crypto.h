@@ -23,7 +23,7 @@ void           sha256_final(struct sha256 *h, uint8_t out[SHA256_LEN]); /* frees
 void           sha256_free(struct sha256 *h);                           /* without a result; NULL is allowed */
 void           sha256_of(const void *data, size_t len, uint8_t out[SHA256_LEN]);
 
-/* HMAC-SHA256 (RFC 2104): a hash that nobody without the key can try texts against. */
+/* HMAC-SHA256 (RFC 2104): without the key, guessed texts cannot be tested against it. */
 void     hmac_sha256(struct slice key, struct slice text, uint8_t out[SHA256_LEN]);
 
 /* Compares secrets (tokens) in time that does not depend on where they differ. */

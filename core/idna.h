@@ -13,7 +13,7 @@
 /*
  * Puts the name into *out in lower-case A-labels.  False, and nothing is put, if it is not UTF-8, if IDNA
  * refuses it, or if the result is no host name (hostname_valid).  ASCII names are only checked and lowered:
- * an A-label that IDNA2008 would not make is in use somewhere and harms nobody.  No final dot.
+ * an A-label that IDNA2008 would not make is in use somewhere and does no harm.  No final dot.
  */
 bool idna_to_ascii(struct slice name, struct buf *out) MUST_USE;
 

@@ -32,7 +32,7 @@
 #define TIMERS_A_TURN 64   /* thousands may be due together: sessions that came together */
 #define EVENTS_A_TURN 64   /* and thousands may be ready together: clients that all speak, or all go */
 #define LATE_MS 20         /* timers are never so late but for want of time */
-#define CATCH_UP_US 200000 /* who always has too much to do comes to its timers all the same */
+#define CATCH_UP_US 200000 /* who always has too much to do still comes to its timers */
 #define HEAVY_US 4000      /* a turn that has taken this long begins no further heavy call; one always runs */
 
 struct loop {

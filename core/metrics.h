@@ -156,7 +156,7 @@
     X(CERT_RENEWED, COUNTER, "glacis_certificate_renewals_total", "outcome=\"ok\"", "Changed certificates, by outcome") \
     X(CERT_REFUSED, COUNTER, "glacis_certificate_renewals_total", "outcome=\"refused\"", "")         \
     X(CERT_REFUSED_NOW, GAUGE, "glacis_certificates_refused", "", "1 while the certificate files cannot be taken and the old ones serve") \
-    X(CERT_EXPIRED_NOW, GAUGE, "glacis_certificates_expired", "", "Certificates that have expired and are served all the same") \
+    X(CERT_EXPIRED_NOW, GAUGE, "glacis_certificates_expired", "", "Expired certificates in use") \
     X(MATERIAL_MISSING, GAUGE, "glacis_material_missing", "", "Errors in files that the configuration names, without which a start went on") \
     X(PROXY_ANNOUNCED, COUNTER, "glacis_proxy_headers_total", "outcome=\"announced\"", "PROXY headers, by outcome") \
     X(PROXY_LOCAL, COUNTER, "glacis_proxy_headers_total", "outcome=\"local\"", "")                   \

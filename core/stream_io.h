@@ -1,8 +1,8 @@
 /*
  * stream_io.h - the inside of a stream; private to stream.c, stream_io.c and stream_linger.c.
  *
- * stream_io.c moves octets (input buffer, output queue, system calls) and calls nobody; stream.c decides
- * when, and makes the callbacks; stream_linger.c is an owner of streams that nobody owns any more.
+ * stream_io.c moves octets (input buffer, output queue, system calls) and makes no callback; stream.c decides
+ * when, and makes the callbacks; stream_linger.c owns streams that lost their owner.
  */
 #ifndef CORE_STREAM_IO_H
 #define CORE_STREAM_IO_H

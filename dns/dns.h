@@ -47,14 +47,14 @@ enum dns_status {
 
 enum dns_why {
     DNS_WHY_NONE = 0,
-    DNS_WHY_ILLEGAL,  /* DNS_NXDOMAIN: not a legal name, nobody was asked */
+    DNS_WHY_ILLEGAL,  /* DNS_NXDOMAIN: not a legal name; no server was asked */
     DNS_WHY_TIMEOUT,  /* no server answered in time */
     DNS_WHY_SERVFAIL, /* the servers could not resolve it, or DNSSEC validation failed */
     DNS_WHY_REFUSED,  /* the servers refuse us, or do not implement the question */
     DNS_WHY_GARBAGE,  /* an answer that cannot be used: malformed, truncated, a CNAME chain over 10 */
     DNS_WHY_NETWORK,  /* nothing could be sent: no route, port closed, connection lost */
     DNS_WHY_OVERLOAD, /* too many questions were waiting, or this one waited too long */
-    DNS_WHY_PACE,     /* the client's network has caused too many: nobody was asked (dns.per_client) */
+    DNS_WHY_PACE,     /* the client's network has caused too many; no server was asked (dns.per_client) */
     DNS_WHY_COUNT,
 };
 
@@ -77,9 +77,9 @@ struct dns_answer {
     uint16_t rcode;         /* as received, extended (RFC 6891 6.1.3) */
     uint16_t dropped;       /* records that were left out: odd octets in a host name, over the cap */
     uint32_t ttl_s;         /* how long it is kept here: clamped */
-    uint32_t network_us;    /* from the question to the answer; 0 if nobody was asked */
+    uint32_t network_us;    /* from the question to the answer; 0 if no server was asked */
     uint64_t expires_ms;    /* loop_now() at which it is forgotten */
-    struct addr server;     /* who said so; family NONE if nobody was asked */
+    struct addr server;     /* who said so; family NONE if no server was asked */
     struct slice canonical; /* end of the CNAME chain, if there was one and it is plain text */
     size_t size;            /* octets of the whole block */
     size_t count;           /* of records; > 0 exactly if status is DNS_OK */
@@ -158,7 +158,7 @@ void resolver_free(struct resolver *r);
 
 /* How this request was answered, beside what the answer itself says. */
 struct dns_had {
-    bool cached; /* from memory: nobody was asked for this request */
+    bool cached; /* from memory: this request asked no server */
     bool merged; /* joined a question that was already out */
 };
 
@@ -187,7 +187,7 @@ struct dns_asker {
     bool failures_free; /* questions that come to nothing are neither counted nor held against it */
     bool (*forgives)(void *arg); /* asked, inside dns_query_for(), once too many have failed: true lets this one
                                     through; NULL: none are */
-    void (*paced)(void *arg);    /* told, inside dns_query_for(), that this question is not asked; NULL: nobody is */
+    void (*paced)(void *arg);    /* told, inside dns_query_for(), that this question is not asked; NULL: no call */
     void *arg;
 };
 

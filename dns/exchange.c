@@ -1,7 +1,7 @@
 /*
  * exchange.c - one recursive server, spoken to as it understands it; see exchange.h.
  *
- * A query is one question that somebody waits for, or the copy of one (cb NULL) that only shows whether the server bears
+ * A query is one question with a waiting caller, or the copy of one (cb NULL) that only shows whether the server bears
  * OPT.  Both are linked as twins while both are out, and each tells the other how it ended.
  *
  * Owns     queries, until their callback; the UDP side (udp.c), and from the first truncated answer on the TCP side
@@ -32,7 +32,7 @@ struct query {
     struct udp_query udp;  /* the question as it is sent now is in it */
     struct list_node link; /* exchange.queries */
     struct exchange *x;
-    exchange_cb cb; /* NULL: a copy with OPT, nobody waits for it */
+    exchange_cb cb; /* NULL: a copy with OPT; no caller waits */
     void *arg;
     struct query *twin; /* NULL: there is none, or it has ended */
     enum twin_end twin_end;

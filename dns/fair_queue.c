@@ -3,7 +3,7 @@
  *
  * The public suffix list would know every registry, but it is a dependency that grows old, and in it are also the
  * shelves of hosters (github.io), below which a stranger has as many names as he likes.  What matters here is that
- * nobody makes himself many sites for little money: a site too large costs its owners a wait while the wire is full.
+ * many sites cost money: a site too large costs its owners a wait while the wire is full.
  * So only labels count that registries of countries keep for themselves, and no label merely because it is short:
  * a domain of three letters can be had, and would be a thousand sites.
  *

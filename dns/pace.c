@@ -3,7 +3,7 @@
  * is whole again, the high 16 bits say which network of this set it is.
  *
  * Two networks may share a tag in a set (one chance in some thousands): they share an allowance then.  Tag and set come
- * from a keyed hash, so nobody can aim at somebody else's.  48 bits of microseconds are nine years of uptime.
+ * from a keyed hash, so a client cannot aim at another network's entry.  48 bits of microseconds are nine years of uptime.
  */
 #include "dns/pace.h"
 

@@ -15,7 +15,7 @@
  * all; when nothing could be sent to anyone, after a pause; answers such as SERVFAIL are believed once
  * every healthy server gave one.
  *
- * When nobody waits for a flight any more: in the queue it is dropped; on the wire it flies on and fills the
+ * When no caller waits for a flight any more: in the queue it is dropped; on the wire it flies on and fills the
  * cache, but is not tried again.
  *
  * Memory   flights and tries lie in slabs of the resolver.  So do questions, but in one of the thread (an
@@ -52,7 +52,7 @@ struct flight {
     unsigned asked;      /* servers_bit of those asked in this round */
     unsigned timeouts;   /* tries that brought nothing */
     uint64_t started_us; /* left the queue */
-    uint64_t network;    /* of the client that it is charged to, until it has not failed; 0: to nobody */
+    uint64_t network;    /* of the client that it is charged to, until it has not failed; 0: to none */
     char key[KEY_MAX];   /* of entry */
 };
 
@@ -61,7 +61,7 @@ try {
     struct list_node node; /* resolver.tries or resolver.slow */
     struct resolver *r;
     struct server *server;
-    struct flight *flight; /* NULL: nobody waits for this one any more, or it is a probe */
+    struct flight *flight; /* NULL: no caller waits any more, or it is a probe */
     struct wire_question q;
     uint64_t sent_us;
     bool probe;
@@ -254,7 +254,7 @@ static bool has_room(const struct resolver *r)
            r->on_wire < min_size((size_t)r->settings.in_flight * SLOW_TIMES, ALL_MAX);
 }
 
-/* Tries that wait for somebody's slow name servers make room. */
+/* Tries that wait for slow name servers make room. */
 static void age_tries(struct resolver *r)
 {
     uint64_t now_us = loop_now_us();
@@ -339,7 +339,7 @@ static bool pause_flight(struct flight *f, enum dns_why why)
     return true;
 }
 
-/* Who is asked after a failure; NULL: nobody. */
+/* The server to ask after a failure; NULL: none. */
 static struct server *next_server(struct flight *f, enum dns_why why)
 {
     struct resolver *r = f->r;
@@ -490,7 +490,7 @@ static void start_flight(struct dns_req *req, const struct ask *a)
     f = flight_new(r, &a->q, &a->key);
     f->network = network;
     join(f, req);
-    if (r->queue.len == 0 && has_room(r)) { /* nearly always: nobody has to take turns */
+    if (r->queue.len == 0 && has_room(r)) { /* nearly always: no turns are needed */
         launch(f);
         resolver_show_load(r);
         return;
@@ -643,12 +643,12 @@ struct dns_req *dns_query_for(const struct dns_asker *who, struct slice name, en
 
 struct dns_req *dns_query(struct resolver *r, struct slice name, enum dns_type type, dns_cb cb, void *arg)
 {
-    struct dns_asker nobody = { .resolver = r };
+    struct dns_asker uncounted = { .resolver = r };
 
-    return dns_query_for(&nobody, name, type, cb, arg);
+    return dns_query_for(&uncounted, name, type, cb, arg);
 }
 
-/* In the queue for nobody: not worth asking. */
+/* In the queue without a caller: not worth asking. */
 static void drop_if_unwanted(struct flight *f)
 {
     struct resolver *r = f->r;

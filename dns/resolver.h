@@ -22,7 +22,7 @@ struct resolver {
     struct fair_queue queue;      /* struct flight.turn: waiting for a place */
     struct list_node tries;  /* struct try.node, the oldest first */
     struct list_node slow;   /* struct try.node: out for SLOW_MS, they take no place any more */
-    struct timer aging;      /* active while somebody waits for the next one to be slow */
+    struct timer aging;      /* active while a caller waits for the next one to be slow */
     struct list_node ready;  /* struct dns_req.node: answered, to be called back */
     struct list_node round;  /* those being called back now */
     struct slab flight_slab; /* what each question takes and gives back */
@@ -54,7 +54,7 @@ void resolver_give_back(struct resolver *r, uint64_t network); /* 0: nothing was
 /* The settings with defaults for what is 0; the lists of servers are not copied (settings.c). */
 struct dns_settings settings_fill(const struct dns_settings *in);
 
-/* May somebody else answer in this server's name?  Not on loopback. */
+/* Can another host forge this server's answers?  Not on loopback. */
 bool settings_forgers(const struct addr *server);
 
 /* Fills r->servers and opens one connection to each; r->settings must be set.  May read resolv.conf. */

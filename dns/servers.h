@@ -7,7 +7,7 @@
  *   good      an answer (NOERROR, NXDOMAIN) sets the score back to 0
  *   bad       timeouts, broken connections weigh most; REFUSED less; SERVFAIL and garbage least, because
  *             they may be the fault of the name that was asked for and not of the server
- *   down      at a score of SERVER_DOWN_SCORE; then only asked when nobody else is left, and by one probe
+ *   down      at a score of SERVER_DOWN_SCORE; then only asked when no other is left, and by one probe
  *             (a copy of a question that another server gets as well) after a pause that doubles
  *   suspect   it owes answers since SERVER_SUSPECT_MS and gave none meanwhile: others are preferred
  */

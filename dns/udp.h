@@ -50,7 +50,7 @@ struct udp_query {           /* embedded in its owner */
 struct udp_settings {
     struct addr server; /* with its port */
     uint32_t timeout_ms;
-    bool one_port; /* loopback: nobody can forge, so one port will do */
+    bool one_port; /* loopback: no other host can forge, so one port is enough */
 };
 
 struct udp;

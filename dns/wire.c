@@ -534,7 +534,7 @@ static bool follow_chain(struct parse *p, struct wire_name *end, uint32_t *ttl_s
 
 /*
  * RFC 2308 2.2: no data is said with a SOA, or with nothing at all.  Name servers alone are a referral, from
- * a server that does not ask further for us; records of somebody else alone are a forgery or a fault. Neither
+ * a server that does not ask further for us; records of other names alone are a forgery or a fault. Neither
  * says that there is nothing.
  */
 static bool set_negative(struct parse *p, const struct wire_name *end, uint32_t chain_ttl_s)

@@ -102,7 +102,7 @@ static void check_log_folder(const struct config *c, struct config_errors *errs)
     folder = slice_dup(slice_take(path, max_size(slice_rfind(path, '/'), 1)));
     if (stat(folder, &st) != 0 || !S_ISDIR(st.st_mode)) {
         buf_init_fixed(&b, mem, sizeof(mem));
-        buf_putf(&b, "the folder %s does not exist, so glacis will not start", folder);
+        buf_putf(&b, "the folder %s does not exist, so stderr gets the lines", folder);
         warn_at(c, errs, "log.to", mem);
     }
     free(folder);

@@ -6,7 +6,7 @@
 
 #include "config/config.h"
 
-/* Warnings: what would keep glacis from starting here.  Asks the user database and the disk. */
+/* Warnings: a missing user keeps glacis from starting here; folders it would go without.  Reads the disk. */
 void check_user(const struct config *c, struct config_errors *errs);
 void check_folders(const struct config *c, struct config_errors *errs);
 

@@ -1,8 +1,8 @@
 /*
  * check_upstreams.c - glacis check --online: do the servers behind do what the proxy needs of them?
  *
- * Each address of each server is asked once what a session would ask: banner, EHLO, STARTTLS as `tls` says and EHLO
- * again, MAIL, and RCPT for an address that nobody has, in a domain that is routed there.  Nothing is sent.  A name
+ * Asks each address of each server once what a session would ask: banner, EHLO, STARTTLS as `tls` says and EHLO
+ * again, MAIL, and RCPT for an address that does not exist, in a domain that is routed there.  Sends no mail.  A name
  * is looked up with the resolver of the file, A and AAAA, as the running proxy does it.  Where TLS fails and is
  * not demanded, the questions go on in clear, on a connection of their own.
  *

@@ -142,7 +142,7 @@ static void print_certificates(const struct config *c, FILE *to)
     buf_fini(&out);
 }
 
-/* What is no mistake, and yet may not be meant so. */
+/* Settings that are valid but may not be intended. */
 static void print_notes(FILE *to, const char *path, const struct config *c)
 {
     struct buf folders;

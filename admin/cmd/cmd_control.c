@@ -108,13 +108,17 @@ static void put_path(const struct control_request *req, const char *name, struct
     }
 }
 
+/* Terminals also obey U+0080 to U+009F, in UTF-8 c2 80 to c2 9f. */
 static void make_harmless(struct buf *answer)
 {
+    unsigned char before = 0;
+
     for (size_t i = 0; i < answer->len; i++) {
         unsigned char c = (unsigned char)answer->ptr[i];
 
-        if ((c < ' ' && c != '\n' && c != '\t') || c == 0x7f)
+        if ((c < ' ' && c != '\n' && c != '\t') || c == 0x7f || (before == 0xc2 && c >= 0x80 && c < 0xa0))
             answer->ptr[i] = '?';
+        before = c;
     }
 }
 
@@ -143,10 +147,10 @@ void control_explain(const struct control_request *req, const char *name, enum c
     static const char *const texts[] = {
         [CONTROL_ANSWERED] = "",
         [CONTROL_NOT_THERE] =
-            "nobody listens there.\nIs glacis running, and is this its state_dir?  If the file names a "
-            "new one, it is asked by the old: --control OLD/" CONTROL_NAME ", or by SIGHUP.",
+            "no process listens there.\nIs glacis running, and is this its state_dir?  If the file names a "
+            "new one, name the old socket with --control OLD/" CONTROL_NAME ", or send SIGHUP.",
         [CONTROL_FORBIDDEN] = "permission denied.\nOnly root and the user who started glacis may ask it.",
-        [CONTROL_SILENT] = "it took too long, or was broken off.",
+        [CONTROL_SILENT] = "the request timed out, or the connection broke.",
     };
     struct buf path;
 

@@ -19,7 +19,6 @@
 #define TEXT_MAX 65536
 #define PATH_BYTES 4096
 #define ASK_S 2 /* for one answer of the running glacis */
-#define EXPLAIN_SOCKET "query"
 
 static const char usage[] =
     "usage: glacis explain --ip ADDRESS --helo NAME --from ADDRESS --rcpt ADDRESS\n"
@@ -28,17 +27,16 @@ static const char usage[] =
     "  --helo NAME        what it says in EHLO\n"
     "  --from ADDRESS     MAIL FROM; \"\" or \"<>\" is the null sender\n"
     "  --rcpt ADDRESS     RCPT TO\n"
-    "  --rdns NAME        its verified name, which is then not asked for\n"
+    "  --rdns NAME        its verified name; the DNS is not asked then\n"
     "  --tls              the session has TLS\n"
     "  -c, --config FILE  the configuration (- is standard input); without it the preset spf-first alone\n"
-    "      --offline      the glacis that runs with this file is not asked for its lists, standing and "
-    "greylist:\n"
-    "                     everybody is new then\n"
+    "      --offline      do not ask the running glacis for its lists, standing and greylist:\n"
+    "                     every client is new then\n"
     "      --json         one JSON object\n"
     "\n"
     "Exit status: 0 whatever the verdict, 69 if no DNS server answered anything, 78 for a bad file.\n";
 
-/* Without a file: the preset, for a domain that nobody has. */
+/* Without a file: the preset, for a domain that does not exist. */
 static const char built_in[] = "server: {hostname: glacis.invalid}\n"
                                "upstreams: {none: {servers: [\"192.0.2.1:25\"]}}\n"
                                "domains: {glacis.invalid: none}\n";
@@ -86,7 +84,7 @@ static int check_arguments(struct explain_request *rq)
     return EX_OK;
 }
 
-/* EX_OK to go on, otherwise the exit code; -1 when the help was asked for. */
+/* EX_OK to go on, otherwise the exit code; -1 after printing the help. */
 static int parse_arguments(int argc, char **argv, struct explain_request *rq)
 {
     static const struct option options[] = {
@@ -185,7 +183,7 @@ static bool ask_running(void *arg, const char *line, struct buf *answer)
     return control_ask(arg, line, ASK_S, answer);
 }
 
-/* Opens the memory to judge with; NULL if there is none to be had. */
+/* Opens the memory to judge with; NULL with errno. */
 static struct memory *open_memory(struct explain *x)
 {
     struct explain_memory *m = &x->memory;
@@ -199,7 +197,7 @@ static struct memory *open_memory(struct explain *x)
     if (x->rq->path == NULL || x->rq->offline) {
         buf_put_str(&why, x->rq->offline ? "--offline" : "no file was named");
     } else {
-        buf_putf(&path, "%s/" EXPLAIN_SOCKET, x->conf->server.state_dir);
+        buf_putf(&path, "%s/" QUERY_NAME, x->conf->server.state_dir);
         m->ask_arg = path.ptr;
         explain_memory_open(m, x->policy, &x->rq->client);
     }
@@ -219,7 +217,7 @@ static bool open_worker(struct explain *x)
     apart.connections = x->memory.connections;
     apart.origin = x->memory.asked ? "the running glacis" : "an empty memory";
     if (apart.memory == NULL) {
-        fprintf(stderr, "glacis explain: no memory can be had: %s\n", strerror(errno));
+        fprintf(stderr, "glacis explain: the memory cannot be made: %s\n", strerror(errno));
         return false;
     }
     x->pw = policy_worker_new_apart(x->policy, x->loop, x->resolver, &apart);

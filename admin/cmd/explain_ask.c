@@ -1,5 +1,5 @@
 /*
- * explain_ask.c - what the running glacis remembers, asked for `glacis explain` (explain.h).
+ * explain_ask.c - asks the running glacis what it remembers, for `glacis explain` (explain.h).
  *
  *     explain client 192.0.2.1            history 1789000000        since when it remembers
  *                                         connections 1             of the client, the one of the question included
@@ -40,8 +40,7 @@ static bool take_line(struct explain_memory *m, struct policy *p, struct slice l
     }
     if (slice_eq(word, SLICE("list"))) {
         name = slice_token(&line);
-        (void)policy_set_list_mode(p, name,
-                                   slice_token(&line)); /* one that this file lacks is of no interest */
+        (void)policy_set_list_mode(p, name, slice_token(&line)); /* ignores a list that this file lacks */
         return true;
     }
     return false;

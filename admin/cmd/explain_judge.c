@@ -6,7 +6,7 @@
  * what is refused here is refused there, at the same command and in the same words.  What only a server can say is
  * assumed: it takes SMTPUTF8 if the file lets us offer it, and its answer to RCPT is not known.
  *
- * A recipient that relay control refuses is shown to the rules all the same: what they would say helps to read the facts.
+ * A recipient that relay control refuses still goes to the rules: their verdict helps to read the facts.
  */
 #include <ifaddrs.h>
 
@@ -18,7 +18,7 @@
 
 #define ARENA_MAX 65536
 #define POLL_MS 5
-#define SETTLE_MS 30000 /* after the verdict: for what nobody waits for */
+#define SETTLE_MS 30000 /* after the verdict: for lookups that no rule waits for */
 #define HELO_MAX 255    /* as session_cmds.c keeps it */
 
 const char *const explain_stage_names[] = {
@@ -65,7 +65,7 @@ static void refuse(struct explain *x, enum explain_stage stage, enum reply_id id
 
 /* ---- the rules ---- */
 
-/* Of the question that is out; the stage was set when it was asked. */
+/* The verdict of the pending question; its caller has set the stage. */
 static void on_verdict(void *arg, const struct verdict *v)
 {
     struct explain *x = arg;
@@ -95,7 +95,7 @@ static bool refused_early(struct explain *x, enum explain_stage stage)
     return x->refused;
 }
 
-/* What was asked and not waited for is shown too, so it is let come in. */
+/* Ends the loop when the lookups that no rule waited for have ended: they are shown too. */
 static void on_poll(void *arg)
 {
     struct explain *x = arg;

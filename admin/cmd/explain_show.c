@@ -175,7 +175,7 @@ static void put_memory(const struct explain *x, struct buf *out)
     } else if (m->asked) {
         buf_put_str(out, "\nmemory\n  of the running glacis\n");
     } else {
-        buf_putf(out, "\nmemory\n  not asked (%s): everybody is new\n", m->why);
+        buf_putf(out, "\nmemory\n  not asked (%s): every client is new\n", m->why);
     }
 }
 
@@ -187,7 +187,7 @@ static void put_verdict_text(const struct explain *x, struct buf *out)
     if (x->stage != EXPLAIN_RCPT) {
         buf_putf(out, ", at %s%s", x->stage == EXPLAIN_BANNER ? "the " : "", explain_stage_names[x->stage]);
     }
-    buf_put_str(out, x->monitored ? " (mode: monitor: delivered all the same)\n" : "\n");
+    buf_put_str(out, x->monitored ? " (mode: monitor: still delivered)\n" : "\n");
     if (x->tarpit_ms > 0) {
         buf_putf(out, "  held back for %" PRIu64 " ms\n", x->tarpit_ms);
     }

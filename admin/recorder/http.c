@@ -356,6 +356,7 @@ struct http *http_new(int listen_fd, int wake_fd, const struct http_settings *se
 
 static void close_listener(struct http *h)
 {
+    timer_stop(&h->pause); /* it would listen again */
     if (h->listen_fd >= 0) {
         watch_stop(&h->listening);
         close(h->listen_fd);
@@ -380,7 +381,6 @@ void http_free(struct http *h)
         return;
     }
     timer_stop(&h->turn);
-    timer_stop(&h->pause);
     watch_stop(&h->wake);
     close_listener(h);
     while (h->connections.next != &h->connections) {

@@ -69,7 +69,7 @@ static struct slice write_all(struct log_writer *w, int fd, struct slice text)
     while (text.len > 0) {
         ssize_t n = write(fd, text.ptr, text.len);
 
-        if (n < 0 && errno == EAGAIN) { /* a full pipe, or somebody made our standard output non-blocking */
+        if (n < 0 && errno == EAGAIN) { /* a full pipe, or another process made it non-blocking */
             struct pollfd p = { fd, POLLOUT, 0 };
 
             (void)poll(&p, 1, POLL_MS);

@@ -7,14 +7,15 @@
 #include "admin/recorder/query.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
 
 #include "core/log.h"
+#include "core/loop.h"
 
 #define EVENTS 8
 #define PAUSE_MS 1000
+#define FINISH_TURN_MS 20
 #define REFUSED_S 60
 
 struct client {
@@ -258,10 +259,10 @@ static void one_event(struct query *q, void *who, uint64_t now_ms)
         read_line(q, c);
 }
 
-void query_turn(struct query *q, uint64_t now_ms)
+static void wait_and_turn(struct query *q, uint64_t now_ms, int wait_ms)
 {
     struct epoll_event e[EVENTS];
-    int n = epoll_wait(q->epoll_fd, e, EVENTS, 0);
+    int n = epoll_wait(q->epoll_fd, e, EVENTS, wait_ms);
 
     for (int i = 0; i < n; i++)
         one_event(q, e[i].data.ptr, now_ms);
@@ -269,5 +270,29 @@ void query_turn(struct query *q, uint64_t now_ms)
         if (q->client[i].fd >= 0 && now_ms >= q->client[i].deadline_ms)
             drop(&q->client[i]);
     }
+}
+
+void query_turn(struct query *q, uint64_t now_ms)
+{
+    wait_and_turn(q, now_ms, 0);
     resume_accepting(q, now_ms);
+}
+
+static bool has_clients(const struct query *q)
+{
+    for (size_t i = 0; i < QUERY_CLIENTS; i++) {
+        if (q->client[i].fd >= 0)
+            return true;
+    }
+    return false;
+}
+
+void query_finish(struct query *q, unsigned ms)
+{
+    uint64_t now = loop_now_us() / 1000, end = now + ms;
+
+    if (q->listen_fd >= 0)
+        (void)epoll_ctl(q->epoll_fd, EPOLL_CTL_DEL, q->listen_fd, NULL);
+    for (; has_clients(q) && now < end; now = loop_now_us() / 1000)
+        wait_and_turn(q, now, FINISH_TURN_MS);
 }

@@ -34,14 +34,6 @@ struct query_request {
     struct buf *out;   /* the answer; "error\n" in front means that the command failed */
 };
 
-struct query_command {
-    const char *name;
-    void (*run)(const struct recorder_view *v, const struct query_request *r);
-    const char *words; /* syntax of the arguments, for people */
-};
-extern const struct query_command query_commands[];
-extern const size_t query_command_count;
-
 /* Runs the command that the line names.  Suggests the nearest name for an unknown one.  commands.c */
 void query_run(const struct recorder_view *v, uid_t uid, struct slice line, struct buf *out);
 
@@ -60,5 +52,8 @@ int query_fd(const struct query *q);
 
 /* Accepts, reads and answers as far as possible without waiting. */
 void query_turn(struct query *q, uint64_t now_ms);
+
+/* Accepts no more and answers the clients that are connected, for at most this long. */
+void query_finish(struct query *q, unsigned ms);
 
 #endif

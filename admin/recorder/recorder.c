@@ -30,7 +30,7 @@
 
 #define TURN_MS 1000
 #define STOP_MS 3000
-#define HTTP_FINISH_MS 1000
+#define FINISH_MS 1000
 #define SNAPSHOT_STOP_MS 5000
 
 struct recorder {
@@ -86,7 +86,7 @@ static void put_metrics(const struct recorder *r, struct buf *b)
     }
 }
 
-/* Asked by machines that know no name of ours, and nothing in them is worth a trick. */
+/* Load balancers ask for these pages by any host name, and the pages hold nothing worth protecting. */
 static bool is_health(struct slice path)
 {
     return slice_eq(path, SLICE("/healthz")) || slice_eq(path, SLICE("/readyz"));
@@ -230,7 +230,8 @@ int recorder_main(const struct recorder_task *task)
         turn(&r);
         task->each_turn();
     }
-    http_finish(r.http, HTTP_FINISH_MS); /* who asks while a reload replaces this process gets an answer */
+    http_finish(r.http, FINISH_MS); /* a reload replaces this process: answer the open requests */
+    query_finish(r.query, FINISH_MS);
     stuck = r.snapshot != NULL && !snapshot_stop(r.snapshot, SNAPSHOT_STOP_MS);
     report_snapshot(&r);
     if (!stuck)

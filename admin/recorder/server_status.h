@@ -1,5 +1,5 @@
 /*
- * server_status.h - the servers of all upstreams, each address by itself: for metrics, status and health.
+ * server_status.h - every address of every upstream server, for metrics, status and health.
  */
 #ifndef ADMIN_RECORDER_SERVER_STATUS_H
 #define ADMIN_RECORDER_SERVER_STATUS_H

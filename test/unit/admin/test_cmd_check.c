@@ -185,7 +185,7 @@ static void what_this_machine_lacks_is_said(void **state)
           "", true },
         { "user: root, state_dir: /tmp", "log: {to: \"file:/nonexistent/glacis.log\"}\n",
           "FILE: ok, 1 warning\n" NOTE("FILE"),
-          "FILE:4:11: warning: log.to: the folder /nonexistent does not exist, so glacis will not start\n",
+          "FILE:4:11: warning: log.to: the folder /nonexistent does not exist, so stderr gets the lines\n",
           false },
     };
 

@@ -190,7 +190,7 @@ static void it_says_what_the_proxy_says(void **state)
         { "in monitor mode",
           "mode: monitor\n" EARLY,
           { "--offline", NULL },
-          "  reject by e (mode: monitor: delivered all the same)\n  550 5.7.1 Go away [" },
+          "  reject by e (mode: monitor: still delivered)\n  550 5.7.1 Go away [" },
     };
     struct buf out;
 

@@ -24,7 +24,7 @@ struct running { /* the glacis that is asked */
     struct policy *policy; /* of the file that explain reads */
     struct state *st;
     const char *says; /* in place of an answer; NULL: the real one */
-    int error;        /* nobody listens; 0 */
+    int error;        /* no process listens; 0 */
 };
 
 static struct config *load(struct config_errors *errs)

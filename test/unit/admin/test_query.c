@@ -131,6 +131,22 @@ static void a_line_that_is_too_long_and_one_that_never_ends_are_dropped(void **s
     close(silent);
 }
 
+static void who_is_connected_at_the_end_gets_an_answer(void **st)
+{
+    char out[256];
+    int fd = dial(), late;
+
+    (void)st;
+    turn(NOW);
+    put(fd, "x\n");
+    late = dial(); /* stays in the queue of the socket, for the next recorder */
+    query_finish(q, 1000);
+    assert_true(recv(fd, out, sizeof(out), MSG_DONTWAIT) > 0);
+    assert_int_equal(recv(late, out, sizeof(out), MSG_DONTWAIT), -1);
+    close(fd);
+    close(late);
+}
+
 static void the_one_too_many_is_sent_away(void **st)
 {
     int fd[QUERY_CLIENTS + 1];
@@ -327,6 +343,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(a_line_may_come_in_pieces),
         TEST(a_line_that_is_too_long_and_one_that_never_ends_are_dropped),
+        TEST(who_is_connected_at_the_end_gets_an_answer),
         TEST(the_one_too_many_is_sent_away),
         TEST(a_slow_reader_gets_all_of_it),
         TEST(another_user_gets_no_answer),

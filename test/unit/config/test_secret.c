@@ -57,6 +57,8 @@ static void zones_show_no_key_wherever_it_stands(void **state)
         { "${KEY}.zen.dq.example", "${KEY}.zen.dq.example" },
         { "${KEY:-with.dots.in.it}.zen.dq.example", "${KEY:-with.dots.in.it}.zen.dq.example" },
         { KEY ".${ZONE}", "***.${ZONE}" },
+        { "${KEY:-" KEY "}.list.example", "***.list.example" },
+        { "${KEY:-}.list.example", "${KEY:-}.list.example" },
         { "x-" KEY "${MORE}.list.example", "***.list.example" },
         { "list.example.", "list.example." },
         { "", "" },

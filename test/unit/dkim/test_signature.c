@@ -45,7 +45,7 @@ static void tag_lists(void **state)
         { ";", NULL, NULL, false },
         { "a=1;;bh=2", NULL, NULL, false },
         { "a=1; a=1", NULL, NULL, false },
-        { "a=1; x=1; x=2", NULL, NULL, false }, /* twice, though nobody asks for it */
+        { "a=1; x=1; x=2", NULL, NULL, false }, /* twice, though no reader uses it */
         { "a", NULL, NULL, false },
         { "=1", NULL, NULL, false },
         { "1a=1", NULL, NULL, false },

@@ -618,7 +618,7 @@ static void trap_a_good_signature_of_the_author_behind_49_others_passes(void **s
     assert_int_equal(dkim_wants(d, &wants), DKIM_SIGNATURES_MAX);
     assert_true(slice_eq(wants[0].name, SLICE("ed._domainkey.example.org")));
     assert_int_equal(dkim_verdict_at(d, 0)->position, 49);
-    for (size_t i = 1; i < 50; i++) { /* the others from the top; beyond the tenth nobody asks for a key */
+    for (size_t i = 1; i < 50; i++) { /* the others from the top; beyond the tenth no key is looked up */
         assert_int_equal(dkim_verdict_at(d, i)->position, i - 1);
         assert_int_equal(dkim_verdict_at(d, i)->result, i < 10 ? DKIM_PERMERROR : DKIM_NEUTRAL);
     }

@@ -94,7 +94,7 @@ static void what_fails_has_a_smaller_number(void **state)
     good.arg = &called;
     assert_int_equal(pace_ask(*state, &rates, &who, NOW), PACE_YES);
     assert_int_equal(pace_ask(*state, &rates, &good, NOW), PACE_YES);
-    assert_int_equal(called, 0); /* nobody had to be asked */
+    assert_int_equal(called, 0); /* no callback was needed */
     assert_int_equal(pace_ask(*state, &rates, &who, NOW), PACE_NO);
     pace_give_back(*state, &rates, who.network, NOW);
     pace_give_back(*state, &rates, who.network, NOW);
@@ -122,7 +122,7 @@ static void who_is_forgiven_goes_on(void **state)
     assert_int_equal(pace_ask(*state, &rates, &who, NOW), PACE_YES_FREE);
     assert_int_equal(called, 1);
     assert_int_equal(pace_ask(*state, &rates, &who, NOW),
-                     PACE_NO); /* the questions are used up all the same */
+                     PACE_NO); /* the questions are used up nevertheless */
 }
 
 /* One network, spread over workers, has one allowance. */

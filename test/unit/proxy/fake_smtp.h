@@ -370,7 +370,7 @@ static inline void fake_accept(unsigned ready, void *arg)
     fake_answer(c, "GREETING", SLICE_NONE, "220 fake ESMTP\r\n");
 }
 
-/* At f->addr; family NONE: the first loopback address.  Port 0: a free one.  False: not to be had. */
+/* At f->addr; family NONE: the first loopback address.  Port 0: a free one.  False: the port cannot be bound. */
 static inline bool fake_try_listen(struct fake *f)
 {
     struct addr loopback = { .family = ADDR_V4, .port = f->addr.port, .ip = { 127, 0, 0, 1 } };
@@ -407,7 +407,7 @@ static inline void fake_deaf(struct fake *f) /* connects are refused from here o
     f->fd = -1;
 }
 
-/* False: the address is not of this machine, or taken; fake_fini() is needed all the same. */
+/* False: the address is not of this machine, or taken; Call fake_fini() even then. */
 static inline bool fake_init_at(struct fake *f, struct loop *l, const struct addr *at)
 {
     *f = (struct fake){

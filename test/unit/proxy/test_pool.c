@@ -902,7 +902,7 @@ static void connections_of_other_processes_count_and_their_older_waiters_come_fi
     assert_int_equal(message(&m, BODY), 250); /* the second connection, now idle */
     assert_int_equal(w.fake[0].open, 1);
     be(&w, other);
-    state_waiting_since(w.state, world_area(&w), 1); /* somebody there waits for a third */
+    state_waiting_since(w.state, world_area(&w), 1); /* a session there waits for a third */
     be(&w, mine);
     run_ms(&w, 250);
     assert_int_equal(w.fake[0].open, 0); /* so ours is given up */

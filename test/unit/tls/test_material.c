@@ -83,7 +83,7 @@ static void dates_are_looked_at(void **state)
         const char *want;
         bool loads;
     } rows[] = {
-        { { "old", "DNS:a", true, -90 * DAY, -60 }, "has expired; it is served all the same", true },
+        { { "old", "DNS:a", true, -90 * DAY, -60 }, "has expired; it is still served", true },
         { { "soon", "DNS:a", true, -90 * DAY, 3 * DAY + 60 }, "expires in 3 days", true },
         { { "early", "DNS:a", true, DAY, 90 * DAY }, "is not valid yet", true },
         { { "later", "DNS:a", true, -DAY, 15 * DAY }, NULL, true },

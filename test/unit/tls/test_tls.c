@@ -420,7 +420,7 @@ static void old_groups_are_taken_by_default_and_not_by_strong(void **state)
     } rows[] = {
         { "X25519", true, true },      { "P-256", true, true }, { "P-384", true, true },
         { "P-521", true, false },      { "X448", true, false }, { "ffdhe2048", true, false },
-        { "ffdhe8192", false, false }, /* dear, and nobody has it alone */
+        { "ffdhe8192", false, false }, /* dear, and no client offers it alone */
     };
     struct tls_server *strong = make_strong_server();
 
@@ -553,12 +553,12 @@ static void a_clients_subject_is_one_that_was_verified(void **state)
     (void)state;
     pair_make(&late, &expired);
     for (int version = TLS1_2_VERSION; version <= TLS1_3_VERSION; version++) {
-        assert_subject(server, &paths[2], version, ""); /* nothing is asked for */
+        assert_subject(server, &paths[2], version, ""); /* no certificate is requested */
         conf->tls.client_ca = paths[2].certificate;
         m = tls_material_load(conf, &errs);
         t = tls_server_new(conf, m, share, &errs);
         assert_subject(t, &paths[2], version, "/CN=two");
-        assert_subject(t, &paths[1], version, ""); /* of somebody else */
+        assert_subject(t, &paths[1], version, ""); /* of another authority */
         assert_subject(t, NULL, version, "");
         tls_server_free(t);
         tls_material_free(m);
