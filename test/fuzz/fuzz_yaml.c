@@ -5,6 +5,7 @@
  * secret, which is masked and then refused.
  */
 #include "config/config.h"
+#include "config/secret.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -22,7 +23,7 @@ static void check_print(const struct config *c)
         config_print(again, NULL, &second);
         BUG_ON(!slice_eq(buf_slice(&first), buf_slice(&second)));
     } else {
-        BUG_ON(c->admin.token[0] == '\0');
+        BUG_ON(strstr(first.ptr, SECRET_MASK) == NULL); /* nothing else makes a printed file unfit */
     }
     config_free(again);
     config_errors_fini(&errs);

@@ -45,7 +45,7 @@ WRONG = [
     (("status", "now"), 64, 'glacis status: unexpected argument "now"'),
     (("reload", "--now"), 64, "glacis reload: unrecognized option '--now'"),
     (("status", "--control", "/nonexistent/control"), 2,
-     "glacis status: no answer on /nonexistent/control: nobody listens there."),
+     "glacis status: no answer on /nonexistent/control: no process listens there."),
     (("lists", "sett"), 64, 'glacis lists: unexpected argument "sett"; did you mean `set`?'),
     (("lists", "set", "zen"), 64, "glacis lists: set needs the name of a list and a mode: enforce, monitor, off or auto"),
     (("lists", "set", "zen", "moniter"), 64, 'glacis lists: unknown mode "moniter"; did you mean `monitor`?'),

@@ -144,7 +144,7 @@ def keywords_kept(w):
     must("8BITMIME" not in offers(g), "a broken line is skipped", offers(g))
 
 
-@shows("A22: SMTPUTF8 that the recipient's server lacks: 452 at RCPT while another takes it, 555 when none does")
+@shows("A22: SMTPUTF8 that the recipient's server lacks: 452 at RCPT while another takes it (555 is in sim/smtputf8)")
 def no_utf8(w):
     plain = w.sink(keywords=["PIPELINING", "8BITMIME"])
     other = w.sink()

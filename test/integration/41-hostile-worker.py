@@ -118,7 +118,7 @@ def page_by_page(w):
             must(not re.search("[\0-\x08\x0b-\x1f\x7f]", done.stdout), "nothing that steers a terminal", done.stdout)
         g.http("/metrics")
         must(sorted(processes(g)) == before, "the same processes", (pattern, before, processes(g)))
-    must(not g.events("process_died"), "nobody died", g.events("process_died"))
+    must(not g.events("process_died"), "no process died", g.events("process_died"))
     still_works(w, g, sink)
     must(g.stop() == 0, "exit status 0", g.process.returncode)
 

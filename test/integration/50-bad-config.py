@@ -212,7 +212,7 @@ def pipes(w):
         done = reload(g)
         must(done.returncode == 78 and pipe in done.stderr, "refused", (more, done))
     g.write(w.config(sink, "log: {to: 'file:%s'}" % pipe))
-    must(reload(g).returncode == 0, "a log that somebody may read some day", reload(g))
+    must(reload(g).returncode == 0, "a log without a reader yet", reload(g))
     os.unlink(g.path)
     os.mkfifo(g.path)
     done = subprocess.run([g.program, "reload", "--control", os.path.join(g.dir, "state", "control")], capture_output=True,

@@ -278,7 +278,7 @@ listen smtp
         started = time.monotonic()
         announced(behind, V1)
         must(time.monotonic() - started > 3, "a client is delayed", time.monotonic() - started)
-        must(behind.metrics()['glacis_abuse_total{kind="pregreet"}'] == 0, "nobody spoke early")
+        must(behind.metrics()['glacis_abuse_total{kind="pregreet"}'] == 0, "no client spoke early")
     finally:
         process.terminate()
         process.wait(10)

@@ -4,6 +4,9 @@ set -eu
 cd "${1:?usage: banned.sh ROOT}"
 # shellcheck disable=SC2046  # folders are words
 set -- $(cat test/lint/folders)
+for folder in "$@" test; do
+    [ -d "$folder" ] || { echo "$folder: not there"; exit 1; }
+done
 bad=0
 code=$(mktemp)
 trap 'rm -f "$code"' EXIT
@@ -40,7 +43,8 @@ if grep -rnP '[^\x00-\x7F]' --include='*.[ch]' "$@" test; then
     echo "sources are ASCII"
     bad=1
 fi
-if grep -rnE '(^|[^A-Za-z])(TODO|FIXME|XXX|HACK)([^A-Za-z]|$)|^[[:space:]]*#[[:space:]]*if 0' --include='*.[ch]' "$@" test; then
+# The bracket expressions keep the words themselves out of this file.
+if grep -rnE '(^|[^A-Za-z])(TOD[O]|FIXM[E]|XX[X]|HAC[K])([^A-Za-z]|$)|^[[:space:]]*#[[:space:]]*if 0' --include='*.[ch]' "$@" test; then
     echo "nothing is left for later"
     bad=1
 fi

@@ -5,7 +5,9 @@ cd "${1:?usage: manpages.sh ROOT}"
 
 # The man page has each word of standard input; $2 says what they are.
 has_words() {
-    bad=$(while read -r word; do
+    words=$(cat)
+    [ -n "$words" ] || { echo "$1: $2: the sources show none; has their form changed?"; exit 1; }
+    bad=$(echo "$words" | while read -r word; do
         grep -qE "(^|[^a-z_-])$word([^a-z_-]|$)" "$1" || echo "$1: $2 \`$word' is missing"
     done)
     [ -z "$bad" ] || { echo "$bad"; exit 1; }
@@ -13,8 +15,9 @@ has_words() {
 
 grep -oE '\{ "[a-z]+", cmd_[a-z]+ \}' proxy/main.c | sed -E 's/.*"([a-z]+)".*/.Cm \1/' | grep -v help |
     has_words proxy/glacis.8 "the command"
+# shellcheck disable=SC2046  # folders are words
 grep -rhoE '(log_begin|log_msg|say)\((&?[a-z]+, )?LOG_LEVEL_[A-Z]+, *"[a-z_]+"' --include='*.c' \
-    core dns state policy proxy admin | sed -E 's/.*"([a-z_]+)"/\1/' | sort -u | has_words proxy/glacis.8 "the event"
+    $(cat test/lint/folders) | sed -E 's/.*"([a-z_]+)"/\1/' | sort -u | has_words proxy/glacis.8 "the event"
 sed -nE 's/^ *\[ABUSE_[A-Z_]+\] = \{ M_[A-Z_]+, [0-9]+, "([a-z_]+)" \},/\1/p' proxy/session/session.c |
     has_words config/glacis.yaml.5 "the abuse"
 

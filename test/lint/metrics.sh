@@ -1,5 +1,5 @@
 #!/bin/sh
-# metrics.sh ROOT - every metric of core/metrics.h is counted somewhere, and every name is as `promtool check metrics`
+# metrics.sh ROOT - B12: every metric of core/metrics.h is counted somewhere, and every name is as `promtool check metrics`
 # and the Prometheus naming rules want it: base units written out, _total for counters and for nothing else.
 set -eu
 cd "${1:?usage: metrics.sh ROOT}"
@@ -11,8 +11,9 @@ say() {
     bad=1
 }
 
-# shellcheck disable=SC2013  # one word a name
-for name in $(sed -nE 's/^ *X\(([A-Z0-9_]+), (COUNTER|GAUGE|SECONDS).*/\1/p' core/metrics.h); do
+listed=$(sed -nE 's/^ *X\(([A-Z0-9_]+), (COUNTER|GAUGE|SECONDS).*/\1/p' core/metrics.h)
+[ -n "$listed" ] || say "core/metrics.h: no row of a metric was found"
+for name in $listed; do
     # shellcheck disable=SC2086  # one word a folder
     grep -rqw "M_$name" --include='*.c' $folders || say "core/metrics.h: $name is never counted"
 done
