@@ -14,8 +14,9 @@ void certificates_put_metrics(const struct config *c, struct buf *out)
     struct tls_expiry e[CONFIG_MAX_KEYPAIRS];
     size_t n = c->tls_material != NULL ? tls_material_expiry(c->tls_material, e, ARRAY_LEN(e)) : 0;
 
-    if (n == 0)
+    if (n == 0) {
         return;
+    }
     buf_put_str(
         out, "# HELP glacis_certificate_expiry_seconds When the certificate in force expires, in Unix time\n"
              "# TYPE glacis_certificate_expiry_seconds gauge\n");
@@ -36,13 +37,15 @@ void certificates_put_text(const struct config *c, struct buf *out)
         time_t at = (time_t)e[i].not_after_s;
         struct tm tm;
 
-        if (gmtime_r(&at, &tm) != NULL)
+        if (gmtime_r(&at, &tm) != NULL) {
             (void)strftime(day, sizeof(day), "%Y-%m-%d", &tm);
-        if (e[i].not_after_s < wall_now_s())
+        }
+        if (e[i].not_after_s < wall_now_s()) {
             buf_putf(out, "certificate %s: expired on %s\n", e[i].path, day);
-        else
+        } else {
             buf_putf(out, "certificate %s: expires on %s, in %" PRId64 " days\n", e[i].path, day,
                      (e[i].not_after_s - wall_now_s()) / DAY_S);
+        }
     }
 }
 
@@ -66,12 +69,14 @@ bool certificates_trouble(const struct config *c, size_t n, struct buf *out)
     size_t count = c->tls_material != NULL ? tls_material_expiry(c->tls_material, e, ARRAY_LEN(e)) : 0;
     int64_t left_s;
 
-    if (n >= count)
+    if (n >= count) {
         return false;
+    }
     left_s = e[n].not_after_s - wall_now_s();
-    if (left_s <= 0)
+    if (left_s <= 0) {
         buf_putf(out, "certificate %s has expired", e[n].path);
-    else if (left_s <= SOON_DAYS * DAY_S)
+    } else if (left_s <= SOON_DAYS * DAY_S) {
         buf_putf(out, "certificate %s expires in %" PRId64 " days", e[n].path, left_s / DAY_S);
+    }
     return true;
 }

@@ -20,10 +20,12 @@ static bool read_all(int fd, struct buf *out)
     ssize_t n;
 
     while ((n = read(fd, mem, sizeof(mem))) != 0) {
-        if (n < 0 && errno == EINTR)
+        if (n < 0 && errno == EINTR) {
             continue;
-        if (n < 0)
+        }
+        if (n < 0) {
             return false;
+        }
         buf_put(out, mem, (size_t)n);
     }
     return buf_ok(out);
@@ -38,8 +40,9 @@ static bool value_of_line(struct slice line, struct slice *value)
 
     line = slice_trim(line);
     at = line.len > 0 ? memmem(line.ptr, line.len, key.ptr, key.len) : NULL;
-    if (at == NULL || line.ptr[0] == '#' || (at > line.ptr && memchr(" \t{,", at[-1], 4) == NULL))
+    if (at == NULL || line.ptr[0] == '#' || (at > line.ptr && memchr(" \t{,", at[-1], 4) == NULL)) {
         return false;
+    }
     line = slice_trim(slice_skip(line, (size_t)(at - line.ptr) + key.len));
     if (line.len >= 2 && (line.ptr[0] == '"' || line.ptr[0] == '\'')) {
         char quote = line.ptr[0];
@@ -48,8 +51,9 @@ static bool value_of_line(struct slice line, struct slice *value)
         *value = slice_take(line, slice_find(line, quote));
         return true;
     }
-    while (end < line.len && memchr(",}#", line.ptr[end], 3) == NULL)
+    while (end < line.len && memchr(",}#", line.ptr[end], 3) == NULL) {
         end++;
+    }
     *value = slice_trim(slice_take(line, end));
     return true;
 }
@@ -62,19 +66,22 @@ bool control_state_dir(const char *config_path, struct buf *out)
     int fd = open(config_path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
     bool ok;
 
-    if (fd < 0)
+    if (fd < 0) {
         return false;
+    }
     buf_init(&text, FILE_MAX);
     ok = fstat(fd, &st) == 0 && S_ISREG(st.st_mode) && read_all(fd, &text);
     close(fd);
     rest = buf_slice(&text);
     while (ok && rest.len > 0) {
-        if (value_of_line(slice_cut(&rest, '\n'), &value))
+        if (value_of_line(slice_cut(&rest, '\n'), &value)) {
             break;
+        }
     }
     ok = ok && value.len > 0 && slice_find(value, '$') == value.len;
-    if (ok)
+    if (ok) {
         buf_put_slice(out, value);
+    }
     buf_fini(&text);
     return ok && buf_ok(out);
 }
@@ -97,8 +104,9 @@ static bool address_of(const char *path, struct sockaddr_un *sa, int *dir)
     folder = slice_dup(slice_take(p, slash));
     *dir = open(folder, O_PATH | O_DIRECTORY | O_CLOEXEC);
     free(folder);
-    if (*dir < 0)
+    if (*dir < 0) {
         return false;
+    }
     buf_init_fixed(&b, sa->sun_path, sizeof(sa->sun_path));
     buf_putf(&b, "/proc/self/fd/%d" SLICE_FMT, *dir, SLICE_ARG(slice_skip(p, slash)));
     return buf_ok(&b);
@@ -113,8 +121,9 @@ static int socket_at(const char *path, enum purpose purpose)
     int dir, err, fd = -1;
     bool ok = address_of(path, &sa, &dir);
 
-    if (ok)
+    if (ok) {
         fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | (purpose == TO_ASK ? 0 : SOCK_NONBLOCK), 0);
+    }
     if (fd >= 0 && purpose == TO_LISTEN) {
         old = umask(0177);
         (void)unlink(path);
@@ -124,8 +133,9 @@ static int socket_at(const char *path, enum purpose purpose)
         ok = connect(fd, (struct sockaddr *)&sa, sizeof(sa)) == 0;
     }
     err = errno;
-    if (dir >= 0)
+    if (dir >= 0) {
         close(dir);
+    }
     if (fd >= 0 && !ok) {
         close(fd);
         fd = -1;
@@ -151,10 +161,12 @@ enum control_peer control_peer_at(const char *path, uid_t uid, pid_t *pid)
     int fd = socket_at(path, TO_LOOK);
 
     *pid = 0;
-    if (fd < 0)
+    if (fd < 0) {
         return errno == EAGAIN ? CONTROL_STRANGER : CONTROL_NOBODY; /* its accept queue is full */
-    if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &len) == 0)
+    }
+    if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &len) == 0) {
         *pid = peer.pid;
+    }
     close(fd);
     return peer.uid == uid || peer.uid == 0 ? CONTROL_FRIEND : CONTROL_STRANGER;
 }
@@ -166,8 +178,9 @@ bool control_ask(const char *path, const char *line, unsigned timeout_s, struct 
     int err, fd = control_connect(path);
     bool ok;
 
-    if (fd < 0)
+    if (fd < 0) {
         return false;
+    }
     (void)setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof(limit));
     (void)setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof(limit));
     ok = send(fd, ask.ptr, ask.len, MSG_NOSIGNAL) == (ssize_t)ask.len &&

@@ -61,8 +61,9 @@ static inline struct list_node *list_pop(struct list_node *head)
 {
     struct list_node *n = head->next;
 
-    if (n == head)
+    if (n == head) {
         return NULL;
+    }
     list_remove(n);
     return n;
 }
@@ -71,8 +72,9 @@ static inline struct list_node *list_pop(struct list_node *head)
 static inline void list_move_all(struct list_node *from, struct list_node *to)
 {
     list_init(to);
-    if (list_empty(from))
+    if (list_empty(from)) {
         return;
+    }
     *to = *from;
     to->next->prev = to;
     to->prev->next = to;

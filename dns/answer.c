@@ -11,8 +11,9 @@ static struct slice place(char **at, struct slice text)
 {
     struct slice copy = slice_of(*at, text.len);
 
-    if (text.len > 0)
+    if (text.len > 0) {
         memcpy(*at, text.ptr, text.len);
+    }
     (*at)[text.len] = '\0';
     *at += text.len + 1;
     return copy;
@@ -24,8 +25,9 @@ struct dns_answer *answer_new(const struct wire_answer *w)
     struct dns_answer *ans;
     char *at;
 
-    for (size_t i = 0; i < w->count; i++)
+    for (size_t i = 0; i < w->count; i++) {
         size += w->records[i].data.len + 1;
+    }
     size += w->canonical.len + 1;
 
     ans = xcalloc(1, size);
@@ -56,12 +58,14 @@ struct dns_answer *dns_answer_ref(struct dns_answer *ans)
 
 void dns_answer_unref(struct dns_answer *ans)
 {
-    if (ans == NULL)
+    if (ans == NULL) {
         return;
+    }
     BUG_ON(ans->refs == 0);
     ans->refs -= 1;
-    if (ans->refs == 0)
+    if (ans->refs == 0) {
         free(ans);
+    }
 }
 
 struct dns_answer *dns_answer_empty(enum dns_status status, enum dns_why why)
@@ -89,12 +93,13 @@ struct addr dns_record_addr(const struct dns_record *rec)
 {
     struct addr a = { .family = ADDR_NONE };
 
-    if (rec->data.len == 4)
+    if (rec->data.len == 4) {
         a.family = ADDR_V4;
-    else if (rec->data.len == 16)
+    } else if (rec->data.len == 16) {
         a.family = ADDR_V6;
-    else
+    } else {
         return a;
+    }
     memcpy(a.ip, rec->data.ptr, rec->data.len);
     return a;
 }

@@ -53,8 +53,9 @@ static void drop_entry(struct cache *c, struct cache_entry *e)
 
 void cache_fini(struct cache *c)
 {
-    while (!list_empty(&c->lru))
+    while (!list_empty(&c->lru)) {
         drop_entry(c, container_of(c->lru.next, struct cache_entry, lru));
+    }
     table_fini(&c->table);
 }
 
@@ -69,8 +70,9 @@ struct dns_answer *cache_get(struct cache *c, const struct table_key *key, uint6
 {
     struct cache_entry *e = find_entry(c, key);
 
-    if (e == NULL)
+    if (e == NULL) {
         return NULL;
+    }
     if (e->ans->expires_ms <= now_ms) {
         drop_entry(c, e);
         return NULL;
@@ -86,15 +88,18 @@ void cache_put(struct cache *c, const struct table_key *key, struct dns_answer *
     size_t size = heap_of(sizeof(*e) + key->text.len) + heap_of(ans->size) + TABLE_PART;
     struct table_key own = { .hash = key->hash };
 
-    if (e != NULL)
+    if (e != NULL) {
         drop_entry(c, e);
-    if (c->max_entries == 0 || size > c->max_bytes || ans->expires_ms <= now_ms)
+    }
+    if (c->max_entries == 0 || size > c->max_bytes || ans->expires_ms <= now_ms) {
         return;
+    }
     while (c->table.len >= c->max_entries || c->bytes > c->max_bytes - size) {
         struct cache_entry *old = container_of(c->lru.prev, struct cache_entry, lru);
 
-        if (old->ans->expires_ms > now_ms)
+        if (old->ans->expires_ms > now_ms) {
             c->evicted += 1;
+        }
         drop_entry(c, old);
     }
     e = xmalloc(sizeof(*e) + key->text.len);
@@ -117,10 +122,12 @@ uint32_t cache_ttl_s(const struct dns_settings *s, const struct dns_answer *ans)
 {
     uint32_t most = ans->status == DNS_OK ? s->max_ttl_s : s->negative_ttl_s;
 
-    if (ans->why == DNS_WHY_OVERLOAD || ans->why == DNS_WHY_PACE || ans->why == DNS_WHY_ILLEGAL)
+    if (ans->why == DNS_WHY_OVERLOAD || ans->why == DNS_WHY_PACE || ans->why == DNS_WHY_ILLEGAL) {
         return 0;
-    if (ans->status == DNS_TEMPFAIL)
+    }
+    if (ans->status == DNS_TEMPFAIL) {
         return s->failure_ttl_s;
+    }
     return (uint32_t)min_u64(most, max_size(ans->ttl_s, s->min_ttl_s));
 }
 
@@ -129,6 +136,7 @@ void cache_keep(struct cache *c, const struct dns_settings *s, const struct tabl
 {
     ans->ttl_s = cache_ttl_s(s, ans);
     ans->expires_ms = now_ms + (uint64_t)ans->ttl_s * 1000;
-    if (ans->ttl_s > 0)
+    if (ans->ttl_s > 0) {
         cache_put(c, key, ans, now_ms);
+    }
 }

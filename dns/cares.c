@@ -120,8 +120,9 @@ static struct sock *find_sock(struct cares *c, int fd)
     {
         struct sock *s = container_of(n, struct sock, link);
 
-        if (s->watch.fd == fd)
+        if (s->watch.fd == fd) {
             return s;
+        }
     }
     return NULL;
 }
@@ -133,8 +134,9 @@ static void on_sock_state(void *arg, ares_socket_t fd, int readable, int writabl
     struct sock *s = find_sock(c, fd);
 
     if (!readable && !writable) {
-        if (s != NULL)
+        if (s != NULL) {
             bury_sock(s);
+        }
         return;
     }
     if (s == NULL) {
@@ -152,8 +154,9 @@ static ares_socket_t open_socket(int family, int type, int protocol, void *arg U
     static const int on = 1;
     int fd = socket(family, type | SOCK_NONBLOCK | SOCK_CLOEXEC, protocol);
 
-    if (fd < 0)
+    if (fd < 0) {
         return ARES_SOCKET_BAD;
+    }
     (void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
     return fd;
 }
@@ -200,10 +203,11 @@ static bool set_server(ares_channel channel, const struct addr *server)
     node.family = server->family == ADDR_V6 ? AF_INET6 : AF_INET;
     node.udp_port = server->port;
     node.tcp_port = server->port;
-    if (server->family == ADDR_V6)
+    if (server->family == ADDR_V6) {
         memcpy(&node.addr.addr6, server->ip, 16);
-    else
+    } else {
         memcpy(&node.addr.addr4, server->ip, 4);
+    }
     return ares_set_servers_ports(channel, &node) == ARES_SUCCESS;
 }
 
@@ -286,8 +290,9 @@ static void on_deliver(void *arg)
 
         q->cb(q->status, slice_of(q->packet, q->len), q->arg);
         query_free(q);
-        if (c->closed)
+        if (c->closed) {
             return;
+        }
     }
 }
 
@@ -295,10 +300,12 @@ static void on_tick(void *arg)
 {
     struct cares *c = arg;
 
-    if (c->pending > 0)
+    if (c->pending > 0) {
         ares_process_fd(c->channel, ARES_SOCKET_BAD, ARES_SOCKET_BAD);
-    if (c->pending > 0)
+    }
+    if (c->pending > 0) {
         timer_start(&c->tick, TICK_MS);
+    }
 }
 
 void cares_send(struct cares *c, struct wire_question *question, cares_cb cb, void *arg)
@@ -320,8 +327,9 @@ void cares_send(struct cares *c, struct wire_question *question, cares_cb cb, vo
     len = wire_put_query(octets, question);
     c->pending += 1;
     ares_send(c->channel, octets, (int)len, on_ares, q);
-    if (c->pending > 0 && !timer_active(&c->tick))
+    if (c->pending > 0 && !timer_active(&c->tick)) {
         timer_start(&c->tick, TICK_MS);
+    }
 }
 
 /* ---- lifecycle ---- */
@@ -355,18 +363,22 @@ void cares_free(struct cares *c)
 {
     struct list_node *n;
 
-    if (c == NULL || c->closed)
+    if (c == NULL || c->closed) {
         return;
+    }
     c->closed = true;
     c->freeing = true;
     timer_stop(&c->tick);
     deferred_cancel(&c->deliver);
-    if (c->channel != NULL)
+    if (c->channel != NULL) {
         ares_destroy(c->channel); /* calls back for what it still holds */
-    while (!list_empty(&c->socks))
+    }
+    while (!list_empty(&c->socks)) {
         bury_sock(container_of(c->socks.next, struct sock, link));
-    while ((n = list_pop(&c->done)) != NULL || (n = list_pop(&c->round)) != NULL)
+    }
+    while ((n = list_pop(&c->done)) != NULL || (n = list_pop(&c->round)) != NULL) {
         query_free(container_of(n, struct query, link));
+    }
     ares_library_cleanup();
     loop_bury(c->loop, &c->grave, bury_cares, c);
 }

@@ -62,8 +62,9 @@ static void mix_letters(struct wire_name *name)
     unsigned left = 0;
 
     for (size_t i = 0; i < name->len; i++) {
-        if (!ascii_is_alpha((char)name->octets[i]))
+        if (!ascii_is_alpha((char)name->octets[i])) {
             continue;
+        }
         if (left == 0) {
             bits = random_u64();
             left = 64;
@@ -76,8 +77,9 @@ static void mix_letters(struct wire_name *name)
 
 static void lower_letters(struct wire_name *name)
 {
-    for (size_t i = 0; i < name->len; i++)
+    for (size_t i = 0; i < name->len; i++) {
         name->octets[i] = (uint8_t)ascii_lower((char)name->octets[i]);
+    }
 }
 
 /* ---- sending ---- */
@@ -89,18 +91,20 @@ static void send_by_tcp(struct query *q)
     struct exchange *x = q->x;
     struct cares_settings s = { .server = x->settings.server, .timeout_ms = x->settings.timeout_ms };
 
-    if (x->tcp == NULL)
+    if (x->tcp == NULL) {
         x->tcp = cares_new(x->loop, &s);
+    }
     q->by_tcp = true;
     cares_send(x->tcp, &q->udp.q, on_tcp, q);
 }
 
 static void send_now(struct query *q)
 {
-    if (q->by_tcp || q->x->udp == NULL)
+    if (q->by_tcp || q->x->udp == NULL) {
         send_by_tcp(q);
-    else
+    } else {
         udp_send(q->x->udp, &q->udp);
+    }
 }
 
 static void send_again(struct query *q)
@@ -145,8 +149,9 @@ void exchange_send(struct exchange *x, struct wire_question *question, exchange_
     q->udp.q.plain = !opt || both;
     send_now(q);
     q->id = question->id = q->udp.q.id;
-    if (both)
+    if (both) {
         send_copy(q, question);
+    }
 }
 
 /* ---- what an answer shows ---- */
@@ -155,8 +160,9 @@ static void log_quirk(const struct exchange *x, const char *what)
 {
     struct log_line l;
 
-    if (!log_begin(&l, LOG_LEVEL_WARN, "dns_server_quirk"))
+    if (!log_begin(&l, LOG_LEVEL_WARN, "dns_server_quirk")) {
         return;
+    }
     log_ip(&l, "server", &x->settings.server);
     log_text(&l, "not_borne", what);
     log_end(&l);
@@ -164,8 +170,9 @@ static void log_quirk(const struct exchange *x, const char *what)
 
 static void prove(struct exchange *x, struct quirk *k, const char *what)
 {
-    if (quirk_proved(k, loop_now(x->loop)))
+    if (quirk_proved(k, loop_now(x->loop))) {
         log_quirk(x, what);
+    }
 }
 
 /* How this one ended, to its twin; both ends together may prove something. */
@@ -187,14 +194,16 @@ static void learn(struct query *q, bool refused)
 {
     struct exchange *x = q->x;
 
-    if (q->mixed)
+    if (q->mixed) {
         quirk_borne(&x->letters);
-    else if (q->failed_with_letters)
+    } else if (q->failed_with_letters) {
         prove(x, &x->letters, "letters");
-    if (!q->udp.q.plain)
+    }
+    if (!q->udp.q.plain) {
         quirk_borne(&x->edns);
-    else if (q->failed_with_opt && !refused)
+    } else if (q->failed_with_opt && !refused) {
         prove(x, &x->edns, "edns");
+    }
     end_twin(q, refused ? TWIN_FAILED : TWIN_ANSWERED);
 }
 
@@ -216,14 +225,16 @@ static void deliver(struct query *q, enum exchange_status status, uint8_t *packe
         packet[1] = (uint8_t)q->id;
     }
     query_free(q);
-    if (cb != NULL)
+    if (cb != NULL) {
         cb(status, slice_of(packet, len), arg);
+    }
 }
 
 static void fail(struct query *q, enum exchange_status status)
 {
-    if (status == EXCHANGE_TIMEOUT && !q->udp.q.plain && q->cb != NULL && !q->by_tcp)
+    if (status == EXCHANGE_TIMEOUT && !q->udp.q.plain && q->cb != NULL && !q->by_tcp) {
         quirk_failed(&q->x->edns);
+    }
     end_twin(q, TWIN_FAILED);
     deliver(q, status, NULL, 0);
 }
@@ -307,8 +318,9 @@ struct exchange *exchange_new(struct loop *l, const struct exchange_settings *se
     x->settings = *settings;
     list_init(&x->queries);
     slab_init(&x->slab, "exchange", sizeof(struct query), QUERIES_KEPT);
-    if (!settings->tcp)
+    if (!settings->tcp) {
         x->udp = udp_new(l, &us, on_udp);
+    }
     return x;
 }
 
@@ -317,16 +329,18 @@ static void bury_exchange(void *obj)
 {
     struct exchange *x = obj;
 
-    while (!list_empty(&x->queries))
+    while (!list_empty(&x->queries)) {
         query_free(container_of(x->queries.next, struct query, link));
+    }
     slab_fini(&x->slab);
     free(x);
 }
 
 void exchange_free(struct exchange *x)
 {
-    if (x == NULL || x->closed)
+    if (x == NULL || x->closed) {
         return;
+    }
     x->closed = true;
     udp_free(x->udp);
     cares_free(x->tcp);

@@ -37,8 +37,9 @@ static bool is_registry(struct slice label)
     };
 
     for (size_t i = 0; i < ARRAY_LEN(words); i++) {
-        if (slice_eq(label, words[i]))
+        if (slice_eq(label, words[i])) {
             return true;
+        }
     }
     return false;
 }
@@ -47,12 +48,15 @@ static size_t labels_of_site(const struct wire_name *name, const uint8_t *start,
 {
     const uint8_t *last, *second;
 
-    if (ends_in(name, SLICE("\7in-addr\4arpa\0")))
+    if (ends_in(name, SLICE("\7in-addr\4arpa\0"))) {
         return 4; /* a /16 */
-    if (ends_in(name, SLICE("\3ip6\4arpa\0")))
+    }
+    if (ends_in(name, SLICE("\3ip6\4arpa\0"))) {
         return 10; /* a /32 */
-    if (labels < 3)
+    }
+    if (labels < 3) {
         return 2;
+    }
     last = name->octets + start[labels - 1];
     second = name->octets + start[labels - 2];
     return last[0] == 2 && is_registry(slice_of(second, (size_t)(last - second))) ? 3 : 2;
@@ -64,8 +68,10 @@ static struct slice site_of(const struct wire_name *name)
     size_t wanted, labels = 0, at, from;
     uint8_t start[LABELS_MAX];
 
-    for (at = 0; at < name->len && name->octets[at] != 0 && labels < LABELS_MAX; at += 1u + name->octets[at])
+    for (at = 0; at < name->len && name->octets[at] != 0 && labels < LABELS_MAX;
+         at += 1u + name->octets[at]) {
         start[labels++] = (uint8_t)at;
+    }
     wanted = labels_of_site(name, start, labels);
     from = labels > wanted ? start[labels - wanted] : 0;
     return slice_of(name->octets + from, name->len - from);
@@ -76,8 +82,9 @@ static struct site *find_or_make(struct fair_queue *q, struct slice key)
     struct table_entry *e = table_find(&q->sites, key);
     struct site *s;
 
-    if (e != NULL)
+    if (e != NULL) {
         return container_of(e, struct site, entry);
+    }
     s = xcalloc(1, sizeof(*s) + key.len);
     memcpy(s->key, key.ptr, key.len);
     list_init(&s->waiting);
@@ -123,8 +130,9 @@ struct fair_turn *fair_queue_next(struct fair_queue *q)
     struct fair_turn *t;
     struct site *s;
 
-    if (list_empty(&q->order))
+    if (list_empty(&q->order)) {
         return NULL;
+    }
     s = container_of(q->order.next, struct site, order);
     t = container_of(s->waiting.next, struct fair_turn, node);
     list_remove(&s->order);
@@ -137,8 +145,9 @@ void fair_queue_drop(struct fair_queue *q, struct fair_turn *t)
 {
     struct site *s = t->site;
 
-    if (s == NULL)
+    if (s == NULL) {
         return;
+    }
     t->site = NULL;
     list_remove(&t->node);
     q->len -= 1;

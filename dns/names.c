@@ -12,8 +12,9 @@ static const char hex_digits[] = "0123456789abcdef";
 
 static struct slice without_final_dot(struct slice name)
 {
-    if (name.len > 1 && name.ptr[name.len - 1] == '.')
+    if (name.len > 1 && name.ptr[name.len - 1] == '.') {
         name.len -= 1;
+    }
     return name;
 }
 
@@ -22,31 +23,36 @@ bool dns_name_legal(struct slice name)
     struct slice rest = without_final_dot(name);
     size_t label = 0;
 
-    if (rest.len == 0 || rest.len > DNS_NAME_MAX)
+    if (rest.len == 0 || rest.len > DNS_NAME_MAX) {
         return false;
+    }
     for (size_t i = 0; i < rest.len; i++) {
-        if (rest.ptr[i] != '.')
+        if (rest.ptr[i] != '.') {
             label += 1;
-        else if (label == 0)
+        } else if (label == 0) {
             return false;
-        else
+        } else {
             label = 0;
-        if (label > LABEL_MAX)
+        }
+        if (label > LABEL_MAX) {
             return false;
+        }
     }
     return label > 0;
 }
 
 static void put_lower(struct buf *out, struct slice text)
 {
-    for (size_t i = 0; i < text.len; i++)
+    for (size_t i = 0; i < text.len; i++) {
         buf_put_char(out, ascii_lower(text.ptr[i]));
+    }
 }
 
 bool dns_put_name(struct buf *out, struct slice name)
 {
-    if (!dns_name_legal(name))
+    if (!dns_name_legal(name)) {
         return false;
+    }
     put_lower(out, without_final_dot(name));
     return buf_ok(out);
 }
@@ -72,10 +78,11 @@ static void put_reversed_labels(struct buf *out, const struct addr *ip)
 void dns_put_reverse(struct buf *out, const struct addr *ip)
 {
     put_reversed_labels(out, ip);
-    if (ip->family == ADDR_V4)
+    if (ip->family == ADDR_V4) {
         buf_put_str(out, "in-addr.arpa");
-    else if (ip->family == ADDR_V6)
+    } else if (ip->family == ADDR_V6) {
         buf_put_str(out, "ip6.arpa");
+    }
 }
 
 /* Appends the zone; true if what has been appended since `start` is a legal name. */
@@ -89,8 +96,9 @@ bool dns_put_list_name(struct buf *out, const struct addr *ip, struct slice zone
 {
     size_t start = out->len;
 
-    if (ip->family == ADDR_NONE || !dns_name_legal(zone))
+    if (ip->family == ADDR_NONE || !dns_name_legal(zone)) {
         return false;
+    }
     put_reversed_labels(out, ip);
     return finish_list_name(out, start, zone);
 }
@@ -99,8 +107,9 @@ bool dns_put_domain_list_name(struct buf *out, struct slice domain, struct slice
 {
     size_t start = out->len;
 
-    if (!dns_name_legal(domain) || !dns_name_legal(zone))
+    if (!dns_name_legal(domain) || !dns_name_legal(zone)) {
         return false;
+    }
     put_lower(out, without_final_dot(domain));
     buf_put_char(out, '.');
     return finish_list_name(out, start, zone);

@@ -8,8 +8,9 @@ void resolver_show_load(const struct resolver *r)
 {
     size_t down = 0;
 
-    for (size_t i = 0; i < r->servers.count; i++)
+    for (size_t i = 0; i < r->servers.count; i++) {
         down += r->servers.list[i].down;
+    }
     gauge_set(M_DNS_IN_FLIGHT, r->on_wire);
     gauge_set(M_DNS_QUEUED, r->queue.len);
     gauge_set(M_DNS_SERVERS_DOWN, down);
@@ -45,6 +46,7 @@ void resolver_stats(const struct resolver *r, struct dns_stats *out)
     out->cache_entries = cache_len(&r->cache);
     out->cache_bytes = r->cache.bytes;
     out->server_count = r->servers.count;
-    for (size_t i = 0; i < r->servers.count; i++)
+    for (size_t i = 0; i < r->servers.count; i++) {
         out->servers[i] = r->servers.list[i].stats;
+    }
 }

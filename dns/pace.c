@@ -29,16 +29,18 @@ struct dns_pace *dns_pace_new(void)
                      MAP_SHARED | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     struct dns_pace *p = mem;
 
-    if (mem == MAP_FAILED)
+    if (mem == MAP_FAILED) {
         return NULL;
+    }
     random_bytes(p->key, sizeof(p->key));
     return p;
 }
 
 void dns_pace_free(struct dns_pace *p)
 {
-    if (p != NULL)
+    if (p != NULL) {
         munmap(p, sizeof(*p));
+    }
 }
 
 uint64_t dns_network(const struct addr *client)
@@ -46,10 +48,12 @@ uint64_t dns_network(const struct addr *client)
     struct addr net = addr_network(client, V4_BITS, V6_BITS);
     uint64_t n = net.family;
 
-    if (net.family == ADDR_NONE)
+    if (net.family == ADDR_NONE) {
         return 0;
-    for (size_t i = 0; i < V6_BITS / 8; i++)
+    }
+    for (size_t i = 0; i < V6_BITS / 8; i++) {
         n = n << 8 | (net.family == ADDR_V4 && i >= V4_BITS / 8 ? 0 : net.ip[i]);
+    }
     return n;
 }
 
@@ -57,8 +61,9 @@ struct addr pace_address(uint64_t network)
 {
     struct addr a = { .family = (uint8_t)(network >> V6_BITS) };
 
-    for (size_t i = 0; i < V6_BITS / 8; i++)
+    for (size_t i = 0; i < V6_BITS / 8; i++) {
         a.ip[i] = (uint8_t)(network >> (V6_BITS - 8 - 8 * i));
+    }
     return a;
 }
 
@@ -140,19 +145,22 @@ enum pace_said pace_ask(struct dns_pace *p, const struct pace_rates *rates, cons
     if (!free_of_charge) {
         bad = find(p, PACE_FAILED, failed, who->network, now_us);
         if (!has_room(&bad, failed, now_us)) {
-            if (who->forgives == NULL || !who->forgives(who->arg))
+            if (who->forgives == NULL || !who->forgives(who->arg)) {
                 return PACE_NO;
+            }
             free_of_charge = true;
         }
     }
     if (!is_off(asked)) {
         all = find(p, PACE_QUESTIONS, asked, who->network, now_us);
-        if (!has_room(&all, asked, now_us))
+        if (!has_room(&all, asked, now_us)) {
             return PACE_NO;
+        }
         put(&all, all.whole_us + step_us(asked));
     }
-    if (free_of_charge)
+    if (free_of_charge) {
         return PACE_YES_FREE;
+    }
     put(&bad, bad.whole_us + step_us(failed));
     return PACE_YES;
 }
@@ -163,9 +171,11 @@ void pace_give_back(struct dns_pace *p, const struct pace_rates *rates, uint64_t
     const struct dns_rate *failed = &rates->rate[PACE_FAILED];
     struct place at;
 
-    if (is_off(failed))
+    if (is_off(failed)) {
         return;
+    }
     at = find(p, PACE_FAILED, failed, network, now_us);
-    if (at.whole_us > now_us)
+    if (at.whole_us > now_us) {
         put(&at, at.whole_us - min_u64(step_us(failed), at.whole_us - now_us));
+    }
 }

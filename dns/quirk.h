@@ -46,8 +46,9 @@ static inline void quirk_failed(struct quirk *k)
 /* A question that failed with it was answered without; true: from now on it is left out. */
 static inline bool quirk_proved(struct quirk *k, uint64_t now_ms)
 {
-    if (!quirk_doubted(k) || !quirk_use(k, now_ms))
+    if (!quirk_doubted(k) || !quirk_use(k, now_ms)) {
         return false;
+    }
     *k = (struct quirk){ .off_until_ms = now_ms + QUIRK_PAUSE_MS };
     return true;
 }

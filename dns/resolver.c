@@ -1,28 +1,23 @@
 /*
  * resolver.c - questions, flights, waiters, answers.
  *
- * A question (dns_req) is answered from the cache, joins the flight of its name and type, or starts one.
- * A flight is on the wire as one try at a time, or waits in the queue while in_flight tries are out; those out
- * for SLOW_MS do not count, or whoever owns slow name servers could take all places.
+ * A question (dns_req) is answered from the cache, joins the flight of its name and type, or starts one.  A flight has
+ * one attempt on the wire at a time, or waits in the queue while in_flight attempts are out.  Attempts that are out for
+ * SLOW_MS do not count, so slow name servers cannot take all places.
  *
  *     dns_req   owned by the caller; linked into its flight, then into `ready`
- *     flight    owned by the resolver; dies when it has its answer, or its deadline has passed
- *     try       one question to one server; owned by the resolver; lives until the server layer calls back,
- *               because there is no taking a question back.  A try whose flight has died, or that
- *               never had one (a probe), still feeds cache and health.
+ *     flight    owned by the resolver; dies with its answer or at its deadline
+ *     attempt   one question to one server; owned by the resolver; lives until the server layer calls back, which
+ *               cannot be cancelled.  One without a flight (it died, or this is a probe) still feeds cache and health.
  *
- * After a failed try the next server is asked; after a timeout also the same one again, `attempts` times in
- * all; when nothing could be sent to anyone, after a pause; answers such as SERVFAIL are believed once
- * every healthy server gave one.
+ * After a failed attempt the resolver asks the next server; after a timeout also the same one again, `attempts` times
+ * in all; if nothing could be sent, after a pause.  It believes SERVFAIL and the like once every healthy server said so.
  *
- * When no caller waits for a flight any more: in the queue it is dropped; on the wire it flies on and fills the
- * cache, but is not tried again.
+ * A flight without callers is dropped in the queue; on the wire it goes on to fill the cache, without a second attempt.
  *
- * Memory   flights and tries lie in slabs of the resolver.  So do questions, but in one of the thread (an
- *          exception to "no globals"): their owners may keep them longer than the resolver lives.
- *
- * Limits   in_flight, and SLOW_TIMES as many with the slow ones; queue_max; each flight a deadline; waiters are
- *          bounded by those who ask.
+ * Memory   Flights and attempts lie in slabs of the resolver.  Questions lie in one of the thread (an exception to "no
+ *          globals"), because their owners may keep them longer than the resolver lives.
+ * Limits   in_flight, and SLOW_TIMES as many with the slow ones; queue_max; a deadline for each flight.
  */
 #include "dns/resolver.h"
 
@@ -46,8 +41,8 @@ struct flight {
     struct timer deadline;    /* of the wait in the queue, then of all tries */
     struct timer pause;       /* active: nothing could be sent, to be asked again */
     struct resolver *r;
-    struct try *try; /* NULL in the queue and in the pause */
-    bool overdue;    /* the deadline has passed, one more turn is given */
+    struct attempt *try; /* NULL in the queue and in the pause */
+    bool overdue;        /* the deadline has passed, one more turn is given */
     struct wire_question q;
     unsigned asked;      /* servers_bit of those asked in this round */
     unsigned timeouts;   /* tries that brought nothing */
@@ -56,8 +51,7 @@ struct flight {
     char key[KEY_MAX];   /* of entry */
 };
 
-struct
-try {
+struct attempt {
     struct list_node node; /* resolver.tries or resolver.slow */
     struct resolver *r;
     struct server *server;
@@ -141,8 +135,9 @@ static void on_deliver(void *arg)
 
     /* who becomes ready meanwhile joins the next round */
     list_move_all(&r->ready, &r->round);
-    while (!r->closed && (n = list_pop(&r->round)) != NULL)
+    while (!r->closed && (n = list_pop(&r->round)) != NULL) {
         call_back(container_of(n, struct dns_req, node));
+    }
 }
 
 /* ---- flights ---- */
@@ -160,8 +155,9 @@ static void flight_free(struct flight *f)
     leave_queue(f);
     table_remove(&f->r->flights, &f->entry);
     resolver_give_back(f->r, f->network);
-    if (f->try != NULL)
+    if (f->try != NULL) {
         f->try->flight = NULL;
+    }
     slab_release(&f->r->flight_slab, f);
 }
 
@@ -176,10 +172,12 @@ static void flight_settle(struct flight *f, struct dns_answer *ans)
 {
     struct list_node *n;
 
-    if (came_to_nothing(ans))
+    if (came_to_nothing(ans)) {
         f->network = 0; /* stays charged */
-    while ((n = f->waiters.next) != &f->waiters)
+    }
+    while ((n = f->waiters.next) != &f->waiters) {
         make_ready(container_of(n, struct dns_req, node), ans);
+    }
     flight_free(f);
 }
 
@@ -195,10 +193,12 @@ static void flight_fail(struct flight *f, const struct wire_answer *w, const str
 
     f->r->stats.tempfails += 1;
     count(M_DNS_TEMPFAILS);
-    if (s != NULL)
+    if (s != NULL) {
         ans->server = s->addr;
-    if (f->started_us != 0)
+    }
+    if (f->started_us != 0) {
         ans->network_us = us_since(f->started_us);
+    }
     cache_keep(&f->r->cache, &f->r->settings, &key, ans, loop_now(f->r->loop));
     flight_settle(f, ans);
     dns_answer_unref(ans);
@@ -227,10 +227,10 @@ static void on_flight_deadline(void *arg)
 
 static void on_try(enum exchange_status status, struct slice packet, void *arg);
 
-static struct try *try_start(struct resolver *r, struct server *s, struct flight *f,
-                             const struct wire_question *q)
+static struct attempt *try_start(struct resolver *r, struct server *s, struct flight *f,
+                                 const struct wire_question *q)
 {
-    struct try *t = slab_alloc(&r->try_slab);
+    struct attempt *t = slab_alloc(&r->try_slab);
 
     t->r = r;
     t->server = s;
@@ -260,10 +260,11 @@ static void age_tries(struct resolver *r)
     uint64_t now_us = loop_now_us();
 
     while (!list_empty(&r->tries)) {
-        struct try *t = container_of(r->tries.next, struct try, node);
+        struct attempt *t = container_of(r->tries.next, struct attempt, node);
 
-        if (now_us - t->sent_us < SLOW_MS * 1000)
+        if (now_us - t->sent_us < SLOW_MS * 1000) {
             return;
+        }
         list_remove(&t->node);
         list_push_back(&r->slow, &t->node);
         t->slow = true;
@@ -276,8 +277,9 @@ static void probe_with(struct resolver *r, const struct flight *f)
 {
     struct server *s = servers_due(&r->servers, loop_now(r->loop));
 
-    if (s == NULL || s == f->try->server || !has_room(r))
+    if (s == NULL || s == f->try->server || !has_room(r)) {
         return;
+    }
     s->probing = true;
     try_start(r, s, NULL, &f->q)->probe = true;
 }
@@ -294,8 +296,9 @@ static void launch(struct flight *f)
 
     leave_queue(f);
     list_push_back(&r->flying, &f->node);
-    if (f->started_us == 0)
+    if (f->started_us == 0) {
         f->started_us = loop_now_us();
+    }
     timer_start(&f->deadline, patience_ms(r));
     ask(f, servers_pick(&r->servers, 0, true, loop_now(r->loop)));
     probe_with(r, f);
@@ -303,12 +306,15 @@ static void launch(struct flight *f)
 
 static void pump_queue(struct resolver *r)
 {
-    if (r->queue.len > 0)
+    if (r->queue.len > 0) {
         age_tries(r);
-    while (r->queue.len > 0 && has_room(r))
+    }
+    while (r->queue.len > 0 && has_room(r)) {
         launch(container_of(fair_queue_next(&r->queue), struct flight, turn));
-    if (r->queue.len > 0 && !list_empty(&r->tries) && !timer_active(&r->aging))
+    }
+    if (r->queue.len > 0 && !list_empty(&r->tries) && !timer_active(&r->aging)) {
         timer_start(&r->aging, AGING_MS);
+    }
     resolver_show_load(r);
 }
 
@@ -333,8 +339,9 @@ static bool pause_flight(struct flight *f, enum dns_why why)
 {
     struct resolver *r = f->r;
 
-    if (why != DNS_WHY_NETWORK || list_empty(&f->waiters) || ++f->timeouts >= r->settings.attempts)
+    if (why != DNS_WHY_NETWORK || list_empty(&f->waiters) || ++f->timeouts >= r->settings.attempts) {
         return false;
+    }
     timer_start(&f->pause, min_u64(NETWORK_PAUSE_MS, r->settings.timeout_ms / 2));
     return true;
 }
@@ -346,36 +353,41 @@ static struct server *next_server(struct flight *f, enum dns_why why)
     bool lost = why == DNS_WHY_TIMEOUT || why == DNS_WHY_NETWORK;
     struct server *s;
 
-    if (why == DNS_WHY_TIMEOUT)
+    if (why == DNS_WHY_TIMEOUT) {
         f->timeouts += 1;
-    if (list_empty(&f->waiters) || f->timeouts >= r->settings.attempts)
+    }
+    if (list_empty(&f->waiters) || f->timeouts >= r->settings.attempts) {
         return NULL;
+    }
     s = servers_pick(&r->servers, f->asked, lost, loop_now(r->loop));
-    if (s != NULL || why != DNS_WHY_TIMEOUT)
+    if (s != NULL || why != DNS_WHY_TIMEOUT) {
         return s;
+    }
     f->asked = 0; /* a packet may have got lost: once more from the start */
     return servers_pick(&r->servers, 0, true, loop_now(r->loop));
 }
 
-static void note_health(struct resolver *r, const struct try *t, const struct wire_answer *w)
+static void note_health(struct resolver *r, const struct attempt *t, const struct wire_answer *w)
 {
     struct server *s = t->server;
     bool changed;
 
-    if (t->probe)
+    if (t->probe) {
         s->probing = false;
+    }
     if (w->status == DNS_TEMPFAIL) {
         resolver_count_failure(r, w->why);
         changed = server_bad(s, w->why, loop_now(r->loop));
     } else {
         changed = server_good(s, us_since(t->sent_us));
     }
-    if (changed)
+    if (changed) {
         server_log(s, w->why, loop_now(r->loop));
+    }
 }
 
 /* What came of a try, in the form of an answer. */
-static void read_answer(enum exchange_status status, struct slice packet, const struct try *t,
+static void read_answer(enum exchange_status status, struct slice packet, const struct attempt *t,
                         struct arena *mem, struct wire_answer *w)
 {
     *w = (struct wire_answer){ .status = DNS_TEMPFAIL };
@@ -393,7 +405,7 @@ static void read_answer(enum exchange_status status, struct slice packet, const 
 }
 
 /* An answer that can be believed; its flight may be gone. */
-static void land(struct try *t, const struct wire_answer *w)
+static void land(struct attempt *t, const struct wire_answer *w)
 {
     struct dns_answer *ans = answer_new(w);
     struct table_key key;
@@ -401,19 +413,21 @@ static void land(struct try *t, const struct wire_answer *w)
 
     ans->server = t->server->addr;
     ans->network_us = us_since(t->flight != NULL ? t->flight->started_us : t->sent_us);
-    if (t->flight != NULL)
+    if (t->flight != NULL) {
         key = key_of_flight(t->flight);
-    else
+    } else {
         key = table_key(&t->r->cache.table, slice_of(mem, make_key(mem, &t->q)));
+    }
     cache_keep(&t->r->cache, &t->r->settings, &key, ans, loop_now(t->r->loop));
-    if (t->flight != NULL)
+    if (t->flight != NULL) {
         flight_settle(t->flight, ans);
+    }
     dns_answer_unref(ans);
 }
 
 static void on_try(enum exchange_status status, struct slice packet, void *arg)
 {
-    struct try *t = arg;
+    struct attempt *t = arg;
     struct resolver *r = t->r;
     struct flight *f = t->flight;
     struct server *next = NULL;
@@ -431,10 +445,11 @@ static void on_try(enum exchange_status status, struct slice packet, void *arg)
     } else if (f != NULL) {
         next = next_server(f, w.why);
         f->try = NULL;
-        if (next != NULL)
+        if (next != NULL) {
             ask(f, next);
-        else if (!pause_flight(f, w.why))
+        } else if (!pause_flight(f, w.why)) {
             flight_fail(f, &w, t->server);
+        }
     }
     arena_fini(&mem);
     slab_release(&r->try_slab, t);
@@ -554,8 +569,9 @@ static void free_flights(struct resolver *r)
 {
     struct fair_turn *t;
 
-    while ((t = fair_queue_next(&r->queue)) != NULL)
+    while ((t = fair_queue_next(&r->queue)) != NULL) {
         list_push_back(&r->flying, &container_of(t, struct flight, turn)->node);
+    }
     while (!list_empty(&r->flying)) {
         struct flight *f = container_of(r->flying.next, struct flight, node);
 
@@ -584,9 +600,10 @@ struct resolver *resolver_new(struct loop *l, const struct dns_settings *setting
     list_init(&r->round);
     deferred_init(&r->deliver, on_deliver, r);
     slab_init(&r->flight_slab, "flight", sizeof(struct flight), OBJECTS_KEPT);
-    slab_init(&r->try_slab, "try", sizeof(struct try), OBJECTS_KEPT);
-    if (req_slab.name == NULL)
+    slab_init(&r->try_slab, "try", sizeof(struct attempt), OBJECTS_KEPT);
+    if (req_slab.name == NULL) {
         slab_init(&req_slab, "question", sizeof(struct dns_req), OBJECTS_KEPT);
+    }
     return r;
 }
 
@@ -604,18 +621,21 @@ void resolver_free(struct resolver *r)
 {
     struct list_node *n;
 
-    if (r == NULL || r->closed)
+    if (r == NULL || r->closed) {
         return;
+    }
     r->closed = true;
     deferred_cancel(&r->deliver);
     orphan_all(&r->ready);
     orphan_all(&r->round);
     free_flights(r);
-    for (size_t i = 0; i < r->servers.count; i++)
+    for (size_t i = 0; i < r->servers.count; i++) {
         exchange_free(r->servers.list[i].exchange);
+    }
     timer_stop(&r->aging);
-    while ((n = list_pop(&r->tries)) != NULL || (n = list_pop(&r->slow)) != NULL)
-        slab_release(&r->try_slab, container_of(n, struct try, node));
+    while ((n = list_pop(&r->tries)) != NULL || (n = list_pop(&r->slow)) != NULL) {
+        slab_release(&r->try_slab, container_of(n, struct attempt, node));
+    }
     cache_fini(&r->cache);
     table_fini(&r->flights);
     fair_queue_fini(&r->queue);
@@ -664,13 +684,16 @@ void dns_cancel(struct dns_req **handle)
     struct dns_req *req = *handle;
 
     *handle = NULL;
-    if (req == NULL)
+    if (req == NULL) {
         return;
+    }
     list_remove(&req->node);
-    if (req->r != NULL)
+    if (req->r != NULL) {
         req->r->requests -= 1;
-    if (req->flight != NULL)
+    }
+    if (req->flight != NULL) {
         drop_if_unwanted(req->flight);
+    }
     dns_answer_unref(req->ans);
     slab_release(&req_slab, req);
 }

@@ -122,8 +122,9 @@ static void judge_known(struct dns_finding *f, const struct wire_answer *w)
         begin_text(&b, f, DNS_GRADE_BROKEN);
         buf_put_str(&b, tcp ? "over TCP " : "over UDP ");
         buf_put_str(&b, failure_text(w->why));
-        if (tcp)
+        if (tcp) {
             buf_put_str(&b, "; long SPF and DKIM records will fail");
+        }
     } else {
         say(f, DNS_GRADE_WARN, "answers, but a name that should exist has no name servers");
     }
@@ -134,15 +135,16 @@ static void judge_known(struct dns_finding *f, const struct wire_answer *w)
 /* `refused`: the answer is that to the question without EDNS. */
 static void judge_edns(struct dns_finding *f, const struct wire_answer *w, bool refused)
 {
-    if (w->status == DNS_TEMPFAIL && !w->has_opt)
+    if (w->status == DNS_TEMPFAIL && !w->has_opt) {
         say(f, DNS_GRADE_UNKNOWN, "gave no answer that shows whether it speaks EDNS");
-    else if (w->has_opt)
+    } else if (w->has_opt) {
         say(f, DNS_GRADE_OK, "speaks EDNS: large answers fit UDP");
-    else if (refused)
+    } else if (refused) {
         say(f, DNS_GRADE_WARN,
             "refuses questions with EDNS (FORMERR or NOTIMP): it is asked without, and " DEARER);
-    else
+    } else {
         say(f, DNS_GRADE_WARN, "does not speak EDNS: " DEARER);
+    }
 }
 
 static void judge_absent(struct dns_finding *f, const struct wire_answer *w)
@@ -171,12 +173,13 @@ static void judge_list_error(struct dns_finding *f, uint8_t code, struct slice l
 {
     const char *parts[2] = { "is refused by list ", ": this error answer has no meaning known here" };
 
-    if (code == 254)
+    if (code == 254) {
         parts[1] = " as a public or open resolver (127.255.255.254): ask through a resolver of your own";
-    else if (code == 252)
+    } else if (code == 252) {
         parts[1] = ": the zone is mistyped (127.255.255.252)";
-    else if (code == 255)
+    } else if (code == 255) {
         parts[1] = " for too many questions (127.255.255.255)";
+    }
     say_about(f, DNS_GRADE_BROKEN, parts, list);
 }
 
@@ -260,10 +263,11 @@ static void judge_silence(struct dns_selftest *t)
         const struct dns_finding *udp = &t->findings[i];
         struct dns_finding *edns = &t->findings[i + 2];
 
-        if (udp->check == DNS_CHECK_UDP && udp->grade == DNS_GRADE_OK && edns->grade == DNS_GRADE_UNKNOWN)
+        if (udp->check == DNS_CHECK_UDP && udp->grade == DNS_GRADE_OK && edns->grade == DNS_GRADE_UNKNOWN) {
             say(edns, DNS_GRADE_WARN,
                 "does not answer questions with EDNS, or something on the way drops them: it is asked "
                 "without, and " DEARER);
+        }
     }
 }
 
@@ -277,8 +281,9 @@ static void test_free(struct dns_selftest *t)
         exchange_free(t->udp[i]);
         exchange_free(t->tcp[i]);
     }
-    for (size_t i = 0; i < t->list_count; i++)
+    for (size_t i = 0; i < t->list_count; i++) {
         free(t->list_names[i]);
+    }
     free(t->probes);
     free(t->findings);
     free(t);
@@ -303,8 +308,9 @@ static void on_deliver(void *arg)
 
     judge_silence(t);
     for (size_t i = 0; i < t->finding_count; i++) {
-        if (alarm_of(t->findings[i].grade) > alarm_of(res.worst))
+        if (alarm_of(t->findings[i].grade) > alarm_of(res.worst)) {
             res.worst = t->findings[i].grade;
+        }
     }
     /* the callback may cancel, which finds nothing: the findings outlive it, the rest is dead */
     t->findings = NULL;
@@ -321,16 +327,18 @@ static void on_probe(enum exchange_status status, struct slice packet, void *arg
     struct arena mem;
 
     arena_init(&mem, WIRE_ARENA_MAX);
-    if (status == EXCHANGE_ANSWER)
+    if (status == EXCHANGE_ANSWER) {
         wire_parse(packet, &p->q, &mem, &w);
-    else if (status == EXCHANGE_NETWORK)
+    } else if (status == EXCHANGE_NETWORK) {
         w.why = DNS_WHY_NETWORK;
+    }
     judge(p, &w);
     arena_fini(&mem);
     p->done = true;
     t->outstanding -= 1;
-    if (t->outstanding == 0)
+    if (t->outstanding == 0) {
         loop_defer(t->loop, &t->deliver);
+    }
 }
 
 static void on_deadline(void *arg)
@@ -339,8 +347,9 @@ static void on_deadline(void *arg)
     struct wire_answer late = { .status = DNS_TEMPFAIL, .why = DNS_WHY_TIMEOUT };
 
     for (size_t i = 0; i < t->probe_count; i++) {
-        if (!t->probes[i].done)
+        if (!t->probes[i].done) {
             judge(&t->probes[i], &late);
+        }
     }
     loop_defer(t->loop, &t->deliver);
 }
@@ -375,8 +384,9 @@ static struct probe *add_probe(struct dns_selftest *t, struct dns_finding *f, ui
 
 static void put_random_label(struct buf *b)
 {
-    for (int i = 0; i < RANDOM_LABEL_LEN; i++)
+    for (int i = 0; i < RANDOM_LABEL_LEN; i++) {
         buf_put_char(b, (char)('a' + random_below(26)));
+    }
 }
 
 static void add_absent(struct dns_selftest *t, const struct dns_selftest_settings *s,
@@ -391,8 +401,9 @@ static void add_absent(struct dns_selftest *t, const struct dns_selftest_setting
         buf_put_char(&name, '.');
         buf_put_slice(&name, s->absent);
     }
-    if (!buf_ok(&name))
+    if (!buf_ok(&name)) {
         buf_truncate(&name, 0);
+    }
     add_probe(t, add_finding(t, DNS_CHECK_NXDOMAIN, server), DNS_TYPE_A, buf_slice(&name));
 }
 
@@ -405,8 +416,9 @@ static void add_list(struct dns_selftest *t, size_t list, struct slice zone, con
 
     f->list = list;
     buf_init_fixed(&name, mem, sizeof(mem));
-    if (!dns_put_list_name(&name, &entry, zone))
+    if (!dns_put_list_name(&name, &entry, zone)) {
         buf_truncate(&name, 0);
+    }
     add_probe(t, f, DNS_TYPE_A, buf_slice(&name));
 }
 
@@ -417,8 +429,9 @@ static void add_server(struct dns_selftest *t, const struct dns_selftest_setting
     add_probe(t, add_finding(t, DNS_CHECK_TCP, server), DNS_TYPE_NS, s->known);
     add_probe(t, add_finding(t, DNS_CHECK_EDNS, server), DNS_TYPE_NS, s->known);
     add_absent(t, s, server);
-    for (size_t i = 0; i < t->list_count; i++)
+    for (size_t i = 0; i < t->list_count; i++) {
         add_list(t, i, s->lists[i], server);
+    }
 }
 
 /* Probes are in groups, one a server, in the order of add_server(). */
@@ -432,11 +445,13 @@ static void send_all(struct dns_selftest *t)
 
         p->via = p->finding->check == DNS_CHECK_TCP ? t->tcp[server] : t->udp[server];
         p->q.plain = p->finding->check != DNS_CHECK_EDNS;
-        if (!p->done)
+        if (!p->done) {
             exchange_send(p->via, &p->q, on_probe, p);
+        }
     }
-    if (t->outstanding == 0)
+    if (t->outstanding == 0) {
         loop_defer(t->loop, &t->deliver);
+    }
 }
 
 struct dns_selftest *dns_selftest_start(const struct resolver *r,
@@ -454,8 +469,9 @@ struct dns_selftest *dns_selftest_start(const struct resolver *r,
     t->list_count = min_size(settings->list_count, DNS_SELFTEST_LISTS_MAX);
     deferred_init(&t->deliver, on_deliver, t);
     timer_init(&t->deadline, t->loop, on_deadline, t);
-    for (size_t i = 0; i < t->list_count; i++)
+    for (size_t i = 0; i < t->list_count; i++) {
         t->list_names[i] = slice_dup(settings->list_names ? settings->list_names[i] : settings->lists[i]);
+    }
 
     per_server = 4 + t->list_count;
     t->probes = xcalloc(t->server_count * per_server, sizeof(*t->probes));
@@ -479,8 +495,9 @@ void dns_selftest_cancel(struct dns_selftest **test)
     struct dns_selftest *t = *test;
 
     *test = NULL;
-    if (t != NULL)
+    if (t != NULL) {
         test_free(t);
+    }
 }
 
 const char *dns_check_text(enum dns_check check)

@@ -18,26 +18,29 @@ void server_sent(struct server *s, uint64_t now_ms)
 {
     s->stats.sent += 1;
     s->stats.pending += 1;
-    if (s->silent_since_ms == 0)
+    if (s->silent_since_ms == 0) {
         s->silent_since_ms = max_size(now_ms, 1);
+    }
 }
 
 /* One question less is out; what comes next counts from the next one sent. */
 static void settle_one(struct server *s)
 {
     s->stats.pending -= 1;
-    if (s->stats.pending == 0)
+    if (s->stats.pending == 0) {
         s->silent_since_ms = 0;
+    }
 }
 
 static void note_latency(struct server *s, uint32_t latency_us)
 {
     uint32_t old = s->stats.latency_us;
 
-    if (old == 0)
+    if (old == 0) {
         s->stats.latency_us = latency_us;
-    else
+    } else {
         s->stats.latency_us = old - old / LATENCY_SHARE + latency_us / LATENCY_SHARE;
+    }
 }
 
 bool server_good(struct server *s, uint32_t latency_us)
@@ -89,8 +92,9 @@ bool server_bad(struct server *s, enum dns_why why, uint64_t now_ms)
         }
     }
     s->score = (unsigned)min_size(s->score + weight_of(why), SERVER_DOWN_SCORE);
-    if (s->score < SERVER_DOWN_SCORE)
+    if (s->score < SERVER_DOWN_SCORE) {
         return false;
+    }
     if (s->down) {
         /* the questions of one burst fail together: only what fails after the pause doubles it */
         if (now_ms >= s->retry_at_ms) {
@@ -112,12 +116,14 @@ void server_log(struct server *s, enum dns_why why, uint64_t now_ms)
     struct log_line l;
     uint32_t kept_back = 0;
 
-    if (s->down ? !log_allowed(&s->log_limit, now_ms, LOG_PAUSE_S, &kept_back) : !s->down_logged)
+    if (s->down ? !log_allowed(&s->log_limit, now_ms, LOG_PAUSE_S, &kept_back) : !s->down_logged) {
         return;
+    }
     s->down_logged = s->down;
     if (!log_begin(&l, s->down ? LOG_LEVEL_WARN : LOG_LEVEL_INFO,
-                   s->down ? "dns_server_down" : "dns_server_up"))
+                   s->down ? "dns_server_down" : "dns_server_up")) {
         return;
+    }
     log_ip(&l, "server", &s->addr);
     if (s->down) {
         log_text(&l, "why", dns_why_text(why));
@@ -139,8 +145,9 @@ static bool is_suspect(const struct server *s, uint64_t now_ms)
 /* 0 is best. */
 static unsigned rank(const struct server *s, uint64_t now_ms)
 {
-    if (s->down)
+    if (s->down) {
         return 2;
+    }
     return is_suspect(s, now_ms) ? 1 : 0;
 }
 
@@ -149,16 +156,19 @@ struct server *servers_pick(struct servers *set, unsigned asked, bool allow_down
     struct server *best = NULL;
     bool any_up = false;
 
-    for (size_t i = 0; i < set->count; i++)
+    for (size_t i = 0; i < set->count; i++) {
         any_up = any_up || !set->list[i].down;
+    }
     for (size_t i = 0; i < set->count; i++) {
         struct server *s = &set->list[i];
 
-        if ((asked & servers_bit(set, s)) != 0 || (s->down && any_up && !allow_down))
+        if ((asked & servers_bit(set, s)) != 0 || (s->down && any_up && !allow_down)) {
             continue;
+        }
         if (best == NULL || rank(s, now_ms) < rank(best, now_ms) ||
-            (s->down && best->down && s->retry_at_ms < best->retry_at_ms))
+            (s->down && best->down && s->retry_at_ms < best->retry_at_ms)) {
             best = s;
+        }
     }
     return best;
 }
@@ -168,8 +178,9 @@ struct server *servers_due(struct servers *set, uint64_t now_ms)
     for (size_t i = 0; i < set->count; i++) {
         struct server *s = &set->list[i];
 
-        if (s->down && !s->probing && now_ms >= s->retry_at_ms)
+        if (s->down && !s->probing && now_ms >= s->retry_at_ms) {
             return s;
+        }
     }
     return NULL;
 }
@@ -182,11 +193,13 @@ size_t servers_parse_resolv_conf(struct slice text, struct addr *out, size_t max
         struct slice line = slice_cut(&text, '\n');
 
         line = slice_trim(slice_take(line, slice_find(line, '\r')));
-        if (!slice_eq(slice_token(&line), SLICE("nameserver")))
+        if (!slice_eq(slice_token(&line), SLICE("nameserver"))) {
             continue;
+        }
         /* a zone ("%eth0") is beyond us: such a server is left out */
-        if (addr_parse_ip(slice_token(&line), &out[count]))
+        if (addr_parse_ip(slice_token(&line), &out[count])) {
             count += 1;
+        }
     }
     return count;
 }
@@ -197,8 +210,9 @@ size_t servers_read_resolv_conf(const char *path, struct addr *out, size_t max)
     char *text;
     size_t len, count;
 
-    if (f == NULL)
+    if (f == NULL) {
         return 0;
+    }
     text = xmalloc(RESOLV_CONF_MAX);
     len = fread(text, 1, RESOLV_CONF_MAX, f);
     fclose(f);

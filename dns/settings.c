@@ -53,17 +53,22 @@ struct dns_settings settings_fill(const struct dns_settings *in)
 {
     struct dns_settings s = *in;
 
-    if (s.timeout_ms == 0)
+    if (s.timeout_ms == 0) {
         s.timeout_ms = DEFAULT_TIMEOUT_MS;
-    if (s.attempts == 0)
+    }
+    if (s.attempts == 0) {
         s.attempts = DEFAULT_ATTEMPTS;
-    if (s.in_flight == 0)
+    }
+    if (s.in_flight == 0) {
         s.in_flight = DEFAULT_IN_FLIGHT;
+    }
     s.in_flight = (uint32_t)min_size(s.in_flight, IN_FLIGHT_MAX);
-    if (s.queue_max == 0)
+    if (s.queue_max == 0) {
         s.queue_max = DEFAULT_QUEUE;
-    if (s.cache_bytes == 0 && mul_overflows(s.cache_entries, BYTES_PER_ENTRY, &s.cache_bytes))
+    }
+    if (s.cache_bytes == 0 && mul_overflows(s.cache_entries, BYTES_PER_ENTRY, &s.cache_bytes)) {
         s.cache_bytes = SIZE_MAX;
+    }
     s.servers = NULL;
     s.server_count = 0;
     s.resolv_conf = NULL;
@@ -97,8 +102,9 @@ void settings_open_servers(struct resolver *r, const struct dns_settings *in)
         struct server *s = &r->servers.list[i];
 
         server_init(s, &list[i]);
-        if (s->addr.port == 0)
+        if (s->addr.port == 0) {
             s->addr.port = s->stats.addr.port = 53;
+        }
         xs.server = s->addr;
         xs.forgers = settings_forgers(&s->addr);
         s->exchange = exchange_new(r->loop, &xs);

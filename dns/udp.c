@@ -78,8 +78,9 @@ static struct udp_query *find_query(struct udp *u, uint16_t id)
     for (struct list_node *n = head->next; n != head; n = n->next) {
         struct udp_query *q = container_of(n, struct udp_query, bucket);
 
-        if (q->q.id == id)
+        if (q->q.id == id) {
             return q;
+        }
     }
     return NULL;
 }
@@ -105,11 +106,13 @@ static void release(struct udp_query *q)
     list_remove(&q->link);
     list_remove(&q->bucket);
     q->port = NULL;
-    if (p == NULL)
+    if (p == NULL) {
         return;
+    }
     p->pending -= 1;
-    if (p->pending == 0 && p != p->udp->newest)
+    if (p->pending == 0 && p != p->udp->newest) {
         close_port(p);
+    }
 }
 
 static void finish(struct udp *u, struct udp_query *q, enum udp_status status, uint8_t *packet, size_t len)
@@ -124,8 +127,9 @@ static void on_fail(void *arg)
     struct udp *u = arg;
 
     list_move_all(&u->failed, &u->round);
-    while (!list_empty(&u->round))
+    while (!list_empty(&u->round)) {
         finish(u, container_of(u->round.next, struct udp_query, link), UDP_NETWORK, NULL, 0);
+    }
 }
 
 static void fail_query(struct udp *u, struct udp_query *q)
@@ -158,14 +162,16 @@ static void close_port(struct udp_port *p)
 {
     int fd = p->watch.fd;
 
-    if (p->closed)
+    if (p->closed) {
         return;
+    }
     p->closed = true;
     watch_stop(&p->watch);
     close(fd);
     list_remove(&p->link);
-    if (p == p->udp->newest)
+    if (p == p->udp->newest) {
         p->udp->newest = NULL;
+    }
     loop_bury(p->udp->loop, &p->grave, free, p);
 }
 
@@ -183,8 +189,9 @@ static void fail_port(struct udp_port *p)
     {
         struct udp_query *q = container_of(n, struct udp_query, link);
 
-        if (q->port == p)
+        if (q->port == p) {
             fail_query(u, q);
+        }
     }
     close_port(p);
 }
@@ -199,10 +206,12 @@ static struct udp_port *open_port(struct udp *u)
     int fd = socket(to.ss_family, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
     struct udp_port *p;
 
-    if (fd < 0)
+    if (fd < 0) {
         return NULL;
-    if (u->settings.one_port)
+    }
+    if (u->settings.one_port) {
         (void)setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &size, sizeof(size));
+    }
     if (connect(fd, (const struct sockaddr *)&to, len) != 0) {
         close(fd);
         return NULL;
@@ -223,8 +232,9 @@ static void flush(struct udp *u);
 static bool is_worn(struct udp *u, const struct udp_port *p)
 {
     if (u->settings.one_port || timer_active(&u->again) ||
-        (p->carried < PORT_QUESTIONS && loop_now(u->loop) - p->born_ms < PORT_MS))
+        (p->carried < PORT_QUESTIONS && loop_now(u->loop) - p->born_ms < PORT_MS)) {
         return false;
+    }
     return udp_ports(u) < PORTS_MAX;
 }
 
@@ -237,11 +247,13 @@ static struct udp_port *current_port(struct udp *u)
         flush(u); /* may find that it is no good, and close it */
         old = u->newest;
         u->newest = NULL;
-        if (old != NULL && old->pending == 0)
+        if (old != NULL && old->pending == 0) {
             close_port(old);
+        }
     }
-    if (u->newest == NULL)
+    if (u->newest == NULL) {
         u->newest = open_port(u);
+    }
     return u->newest;
 }
 
@@ -249,8 +261,9 @@ size_t udp_ports(const struct udp *u)
 {
     size_t count = 0;
 
-    for (const struct list_node *n = u->ports.next; n != &u->ports; n = n->next)
+    for (const struct list_node *n = u->ports.next; n != &u->ports; n = n->next) {
         count += 1;
+    }
     return count;
 }
 
@@ -271,8 +284,9 @@ static unsigned send_group(struct udp *u, int *error)
     *error = 0;
     while (sent < u->out_count) {
         n = sendmmsg(u->newest->watch.fd, msg + sent, u->out_count - sent, MSG_NOSIGNAL);
-        if (n < 0 && errno == EINTR)
+        if (n < 0 && errno == EINTR) {
             continue;
+        }
         if (n < 0) {
             *error = errno;
             break;
@@ -298,8 +312,9 @@ static void flush(struct udp *u)
     unsigned sent;
     int error;
 
-    if (u->newest == NULL || u->out_count == 0)
+    if (u->newest == NULL || u->out_count == 0) {
         return;
+    }
     sent = send_group(u, &error);
     u->again_count = sent > 0 || error == 0 ? 0 : u->again_count + 1;
     if ((error == EAGAIN || error == ENOBUFS || error == ENOMEM) && u->again_count <= AGAIN_MAX) {
@@ -308,16 +323,18 @@ static void flush(struct udp *u)
     }
     u->again_count = 0;
     u->out_count = 0;
-    if (error != 0)
+    if (error != 0) {
         fail_port(u->newest);
+    }
 }
 
 static void on_end_of_turn(void *arg)
 {
     struct udp *u = arg;
 
-    if (!timer_active(&u->again))
+    if (!timer_active(&u->again)) {
         flush(u);
+    }
 }
 
 static void on_again(void *arg)
@@ -329,10 +346,12 @@ static void on_again(void *arg)
 
 static void put_out(struct udp *u, const struct wire_question *q)
 {
-    if (u->out_count == GROUP && !timer_active(&u->again))
+    if (u->out_count == GROUP && !timer_active(&u->again)) {
         flush(u);
-    if (u->out_count == GROUP)
+    }
+    if (u->out_count == GROUP) {
         return; /* lost, as on the wire */
+    }
     u->out_len[u->out_count] = wire_put_query(u->out[u->out_count], q);
     u->out_count++;
     loop_at_end(u->loop, &u->leave);
@@ -356,8 +375,9 @@ void udp_send(struct udp *u, struct udp_query *q)
     p->pending += 1;
     list_push_back(&u->waiting, &q->link);
     list_push_back(bucket_of(u, q->q.id), &q->bucket);
-    if (!timer_active(&u->expire))
+    if (!timer_active(&u->expire)) {
         timer_start_at(&u->expire, q->due_ms);
+    }
     put_out(u, &q->q);
 }
 
@@ -376,23 +396,28 @@ static enum echo echo_of(const struct wire_question *q, const uint8_t *packet, s
     const uint8_t *name = packet + HEADER_LEN, *type = name + q->name.len;
     unsigned rcode = packet[3] & 15, count = u16_at(packet + 4);
 
-    if (count == 0)
+    if (count == 0) {
         return rcode != 0 && rcode != 3 ? ECHO_EXACT : ECHO_NONE;
+    }
     if (count != 1 || len < HEADER_LEN + (size_t)q->name.len + 4 || u16_at(type) != q->type ||
-        u16_at(type + 2) != 1)
+        u16_at(type + 2) != 1) {
         return ECHO_NONE;
-    if (memcmp(name, q->name.octets, q->name.len) == 0)
+    }
+    if (memcmp(name, q->name.octets, q->name.len) == 0) {
         return ECHO_EXACT;
+    }
     return slice_eq_nocase(slice_of(name, q->name.len), slice_of(q->name.octets, q->name.len)) ? ECHO_LETTERS
                                                                                                : ECHO_NONE;
 }
 
 static void lower_question(const struct wire_question *q, uint8_t *packet)
 {
-    if (u16_at(packet + 4) == 0)
+    if (u16_at(packet + 4) == 0) {
         return;
-    for (size_t i = 0; i < q->name.len; i++)
+    }
+    for (size_t i = 0; i < q->name.len; i++) {
         packet[HEADER_LEN + i] = (uint8_t)ascii_lower((char)packet[HEADER_LEN + i]);
+    }
 }
 
 static void take_packet(struct udp_port *p, uint8_t *packet, size_t len)
@@ -407,8 +432,9 @@ static void take_packet(struct udp_port *p, uint8_t *packet, size_t len)
         count(M_DNS_STRAYS);
         break;
     case ECHO_EXACT:
-        if (!u->settings.one_port)
+        if (!u->settings.one_port) {
             lower_question(&q->q, packet);
+        }
         finish(u, q, UDP_ANSWER, packet, len);
         break;
     case ECHO_LETTERS:
@@ -431,10 +457,12 @@ static int read_group(struct udp_port *p, size_t len[GROUP])
     do {
         n = recvmmsg(p->watch.fd, msg, GROUP, MSG_DONTWAIT, NULL);
     } while (n < 0 && errno == EINTR);
-    if (n < 0)
+    if (n < 0) {
         return errno == EAGAIN || errno == ENOMEM ? -1 : -2;
-    for (int i = 0; i < n; i++)
+    }
+    for (int i = 0; i < n; i++) {
         len[i] = msg[i].msg_len;
+    }
     return n;
 }
 
@@ -446,11 +474,13 @@ static void on_readable(unsigned ready UNUSED, void *arg)
 
     for (int i = 0; i < GROUPS_A_TURN && n == GROUP && !p->closed; i++) {
         n = read_group(p, len);
-        for (int k = 0; k < n && !p->closed; k++)
+        for (int k = 0; k < n && !p->closed; k++) {
             take_packet(p, p->udp->in[k], len[k]);
+        }
     }
-    if (n == -2 && !p->closed)
+    if (n == -2 && !p->closed) {
         fail_port(p);
+    }
 }
 
 /* ---- lifecycle ---- */
@@ -466,8 +496,9 @@ struct udp *udp_new(struct loop *l, const struct udp_settings *settings, udp_cb 
     list_init(&u->waiting);
     list_init(&u->failed);
     list_init(&u->round);
-    for (size_t i = 0; i < BUCKETS; i++)
+    for (size_t i = 0; i < BUCKETS; i++) {
         list_init(&u->bucket[i]);
+    }
     timer_init(&u->expire, l, on_expire, u);
     timer_init(&u->again, l, on_again, u);
     deferred_init(&u->fail, on_fail, u);
@@ -489,8 +520,9 @@ static void forget_all(struct list_node *queries)
 
 void udp_free(struct udp *u)
 {
-    if (u == NULL || u->closed)
+    if (u == NULL || u->closed) {
         return;
+    }
     u->closed = true;
     timer_stop(&u->expire);
     timer_stop(&u->again);
@@ -499,7 +531,8 @@ void udp_free(struct udp *u)
     forget_all(&u->waiting);
     forget_all(&u->failed);
     forget_all(&u->round);
-    while (!list_empty(&u->ports))
+    while (!list_empty(&u->ports)) {
         close_port(container_of(u->ports.next, struct udp_port, link));
+    }
     loop_bury(u->loop, &u->grave, free, u); /* a callback may be on the stack */
 }

@@ -62,10 +62,12 @@ bool wire_name_set(struct wire_name *out, struct slice text)
     uint8_t *label = out->octets; /* its length; the octets follow */
 
     out->len = 0;
-    if (!dns_name_legal(text))
+    if (!dns_name_legal(text)) {
         return false;
-    if (text.ptr[text.len - 1] == '.')
+    }
+    if (text.ptr[text.len - 1] == '.') {
         text.len -= 1;
+    }
     *label = 0;
     for (size_t i = 0; i < text.len; i++) {
         if (text.ptr[i] == '.') {
@@ -91,8 +93,9 @@ static bool name_is_below(const struct wire_name *name, const struct wire_name *
 {
     size_t at = 0;
 
-    while (at < name->len && (size_t)(name->len - at) > zone->len)
+    while (at < name->len && (size_t)(name->len - at) > zone->len) {
         at += 1u + name->octets[at];
+    }
     return at < name->len && (size_t)(name->len - at) == zone->len &&
            memcmp(name->octets + at, zone->octets, zone->len) == 0;
 }
@@ -103,11 +106,13 @@ static bool add_label(struct wire_name *out, struct slice label)
     /* the count, the label, and at least the final zero behind it */
     size_t left = (size_t)WIRE_NAME_MAX - out->len;
 
-    if (label.len + 1 > left || (label.len > 0 && label.len + 2 > left))
+    if (label.len + 1 > left || (label.len > 0 && label.len + 2 > left)) {
         return false;
+    }
     out->octets[out->len++] = (uint8_t)label.len;
-    for (size_t i = 0; i < label.len; i++)
+    for (size_t i = 0; i < label.len; i++) {
         out->octets[out->len++] = (uint8_t)ascii_lower(label.ptr[i]);
+    }
     return true;
 }
 
@@ -125,21 +130,26 @@ static bool read_name(struct slice msg, struct reader *r, struct wire_name *out)
         if (n >= 0xc0) {
             size_t target = (size_t)(n & 0x3f) << 8 | reader_u8(&at);
 
-            if (at.failed || target >= limit)
+            if (at.failed || target >= limit) {
                 break;
-            if (!jumped)
+            }
+            if (!jumped) {
                 *r = at;
+            }
             jumped = true;
             limit = target;
             at = reader_of(msg.ptr + target, msg.len - target);
             continue;
         }
-        if (n > 63 || at.failed || !add_label(out, reader_take(&at, n)) || at.failed)
+        if (n > 63 || at.failed || !add_label(out, reader_take(&at, n)) || at.failed) {
             break;
-        if (n > 0)
+        }
+        if (n > 0) {
             continue;
-        if (!jumped)
+        }
+        if (!jumped) {
             *r = at;
+        }
         return true;
     }
     out->len = 0;
@@ -161,11 +171,13 @@ static bool name_to_text(const struct wire_name *name, struct buf *out)
     for (size_t at = 0; name->octets[at] != 0; at += 1u + name->octets[at]) {
         struct slice label = slice_of(name->octets + at + 1, name->octets[at]);
 
-        if (at > 0)
+        if (at > 0) {
             buf_put_char(out, '.');
+        }
         for (size_t i = 0; i < label.len; i++) {
-            if (!ascii_is_print(label.ptr[i]) || label.ptr[i] == '.' || label.ptr[i] == ' ')
+            if (!ascii_is_print(label.ptr[i]) || label.ptr[i] == '.' || label.ptr[i] == ' ') {
                 return false;
+            }
         }
         buf_put_slice(out, label);
     }
@@ -195,8 +207,9 @@ size_t wire_put_query(uint8_t out[WIRE_QUERY_MAX], const struct wire_question *q
     n += q->name.len;
     n += put_u16(out + n, q->type);
     n += put_u16(out + n, CLASS_IN);
-    if (q->plain)
+    if (q->plain) {
         return n;
+    }
     out[n++] = 0; /* owner of OPT: the root */
     n += put_u16(out + n, TYPE_OPT);
     n += put_u16(out + n, WIRE_EDNS_SIZE);
@@ -232,13 +245,16 @@ static const struct wire_name *keep_owner(struct parse *p, const struct wire_nam
     const struct wire_name *last = p->rr_count > 0 ? p->rrs[p->rr_count - 1].owner : NULL;
     struct wire_name *copy;
 
-    if (wire_name_eq(owner, &p->q->name))
+    if (wire_name_eq(owner, &p->q->name)) {
         return &p->q->name;
-    if (last != NULL && wire_name_eq(owner, last))
+    }
+    if (last != NULL && wire_name_eq(owner, last)) {
         return last;
+    }
     copy = arena_alloc(p->mem, sizeof(*copy));
-    if (copy != NULL)
+    if (copy != NULL) {
         *copy = *owner;
+    }
     return copy;
 }
 
@@ -247,8 +263,9 @@ static bool read_owner(struct parse *p, struct wire_name *owner)
 {
     static const uint8_t pointer[2] = { 0xc0, HEADER_LEN };
 
-    if (p->r.len < sizeof(pointer) || memcmp(p->r.ptr, pointer, sizeof(pointer)) != 0)
+    if (p->r.len < sizeof(pointer) || memcmp(p->r.ptr, pointer, sizeof(pointer)) != 0) {
         return read_name(p->msg, &p->r, owner);
+    }
     owner->len = p->q->name.len;
     memcpy(owner->octets, p->q->name.octets, owner->len);
     return reader_take(&p->r, sizeof(pointer)).len > 0;
@@ -257,8 +274,9 @@ static bool read_owner(struct parse *p, struct wire_name *owner)
 /* The fixed part of a record; false if malformed. */
 static bool read_rr(struct parse *p, struct wire_name *owner, struct rr *rr, uint16_t *class)
 {
-    if (!read_owner(p, owner))
+    if (!read_owner(p, owner)) {
         return false;
+    }
     rr->owner = owner;
     rr->type = reader_u16(&p->r);
     *class = reader_u16(&p->r);
@@ -273,20 +291,25 @@ static bool read_answers(struct parse *p, size_t count)
     struct rr rr;
     uint16_t class;
 
-    if (count > WIRE_RRS_MAX || count > p->r.len / RR_MIN)
+    if (count > WIRE_RRS_MAX || count > p->r.len / RR_MIN) {
         return garbage(p);
+    }
     p->rrs = arena_alloc(p->mem, (count + 1) * sizeof(*p->rrs));
-    if (p->rrs == NULL)
+    if (p->rrs == NULL) {
         return garbage(p);
+    }
     for (size_t i = 0; i < count; i++) {
-        if (!read_rr(p, &owner, &rr, &class))
+        if (!read_rr(p, &owner, &rr, &class)) {
             return garbage(p);
-        if (class != CLASS_IN || (rr.type != p->q->type && rr.type != DNS_TYPE_CNAME))
+        }
+        if (class != CLASS_IN || (rr.type != p->q->type && rr.type != DNS_TYPE_CNAME)) {
             continue;
+        }
         rr.ttl_s = sane_ttl(rr.ttl_s);
         rr.owner = keep_owner(p, &owner);
-        if (rr.owner == NULL)
+        if (rr.owner == NULL) {
             return garbage(p);
+        }
         p->rrs[p->rr_count++] = rr;
     }
     return true;
@@ -300,16 +323,20 @@ static bool note_soa(struct parse *p, const struct rr *rr)
     struct wire_name name;
     uint32_t minimum = 0;
 
-    if (p->has_soa)
+    if (p->has_soa) {
         return true;
-    for (int i = 0; i < 2; i++) {
-        if (!read_name(p->msg, &r, &name))
-            return false;
     }
-    for (int i = 0; i < 5; i++)
+    for (int i = 0; i < 2; i++) {
+        if (!read_name(p->msg, &r, &name)) {
+            return false;
+        }
+    }
+    for (int i = 0; i < 5; i++) {
         minimum = reader_u32(&r);
-    if (r.failed || (const char *)r.ptr != rr->rdata.ptr + rr->rdata.len)
+    }
+    if (r.failed || (const char *)r.ptr != rr->rdata.ptr + rr->rdata.len) {
         return false;
+    }
     p->has_soa = true;
     p->soa_owner = *rr->owner;
     p->soa_ttl_s = (uint32_t)min_u64(sane_ttl(rr->ttl_s), sane_ttl(minimum));
@@ -324,10 +351,12 @@ static bool read_others(struct parse *p, size_t authority, size_t additional)
     uint16_t class;
 
     for (size_t i = 0; i < authority + additional; i++) {
-        if (!read_rr(p, &owner, &rr, &class))
+        if (!read_rr(p, &owner, &rr, &class)) {
             return garbage(p);
-        if (i < authority && rr.type == DNS_TYPE_SOA && class == CLASS_IN && !note_soa(p, &rr))
+        }
+        if (i < authority && rr.type == DNS_TYPE_SOA && class == CLASS_IN && !note_soa(p, &rr)) {
             return garbage(p);
+        }
         p->has_ns = p->has_ns || (i < authority && rr.type == DNS_TYPE_NS && class == CLASS_IN);
         if (i >= authority && rr.type == TYPE_OPT && !p->out->has_opt) {
             p->out->has_opt = true;
@@ -339,10 +368,12 @@ static bool read_others(struct parse *p, size_t authority, size_t additional)
 
 static enum dns_why why_of_rcode(uint16_t rcode)
 {
-    if (rcode == RCODE_SERVFAIL)
+    if (rcode == RCODE_SERVFAIL) {
         return DNS_WHY_SERVFAIL;
-    if (rcode == RCODE_REFUSED || rcode == RCODE_NOTIMP)
+    }
+    if (rcode == RCODE_REFUSED || rcode == RCODE_NOTIMP) {
         return DNS_WHY_REFUSED;
+    }
     return DNS_WHY_GARBAGE;
 }
 
@@ -358,24 +389,30 @@ static bool read_head(struct parse *p, size_t *answers, size_t *authority, size_
     *answers = reader_u16(&p->r);
     *authority = reader_u16(&p->r);
     *additional = reader_u16(&p->r);
-    if (p->r.failed || id != p->q->id || (flags & (FLAG_QR | MASK_OPCODE)) != FLAG_QR)
+    if (p->r.failed || id != p->q->id || (flags & (FLAG_QR | MASK_OPCODE)) != FLAG_QR) {
         return garbage(p);
+    }
     p->out->rcode = flags & MASK_RCODE;
     p->out->ad = (flags & FLAG_AD) != 0;
     /* a server that fails may leave the question out (RFC 1035 4.1.1 for format errors) */
-    if (questions == 0 && p->out->rcode != RCODE_OK && p->out->rcode != RCODE_NXDOMAIN)
+    if (questions == 0 && p->out->rcode != RCODE_OK && p->out->rcode != RCODE_NXDOMAIN) {
         return fail(p, why_of_rcode(p->out->rcode));
-    if (questions != 1)
+    }
+    if (questions != 1) {
         return garbage(p);
+    }
     if (!skip_same_name(&p->r, &p->q->name) &&
-        (!read_name(p->msg, &p->r, &name) || !wire_name_eq(&name, &p->q->name)))
+        (!read_name(p->msg, &p->r, &name) || !wire_name_eq(&name, &p->q->name))) {
         return garbage(p);
+    }
     type = reader_u16(&p->r);
     class = reader_u16(&p->r);
-    if (p->r.failed || type != p->q->type || class != CLASS_IN)
+    if (p->r.failed || type != p->q->type || class != CLASS_IN) {
         return garbage(p);
-    if ((flags & FLAG_TC) != 0)
+    }
+    if ((flags & FLAG_TC) != 0) {
         return garbage(p);
+    }
     return true;
 }
 
@@ -390,8 +427,9 @@ static bool read_rdata_name(struct parse *p, const struct rr *rr, size_t skip, s
     struct reader r = reader_of(rr->rdata.ptr, p->msg.len - start);
 
     reader_take(&r, skip);
-    if (r.failed || !read_name(p->msg, &r, out))
+    if (r.failed || !read_name(p->msg, &r, out)) {
         return false;
+    }
     return (const char *)r.ptr == rr->rdata.ptr + rr->rdata.len;
 }
 
@@ -409,11 +447,13 @@ static enum decoded decode_name(struct parse *p, const struct rr *rr, size_t ski
     struct buf text;
     char mem[WIRE_NAME_MAX + 1];
 
-    if (!read_rdata_name(p, rr, skip, &name))
+    if (!read_rdata_name(p, rr, skip, &name)) {
         return DECODED_BAD;
+    }
     buf_init_fixed(&text, mem, sizeof(mem));
-    if (!name_to_text(&name, &text) || (strict && !hostname_valid(buf_slice(&text))))
+    if (!name_to_text(&name, &text) || (strict && !hostname_valid(buf_slice(&text)))) {
         return DECODED_DROP;
+    }
     return keep(p, buf_slice(&text), out);
 }
 
@@ -423,10 +463,12 @@ static enum decoded decode_mx(struct parse *p, const struct rr *rr, struct dns_r
     struct wire_name name;
 
     rec->preference = reader_u16(&r);
-    if (r.failed || !read_rdata_name(p, rr, 2, &name))
+    if (r.failed || !read_rdata_name(p, rr, 2, &name)) {
         return DECODED_BAD;
-    if (name.len == 1) /* RFC 7505: the null MX */
+    }
+    if (name.len == 1) { /* RFC 7505: the null MX */
         return keep(p, SLICE(""), &rec->data);
+    }
     return decode_name(p, rr, 2, false, &rec->data); /* RFC 7208 7.1: `mx:` may lead to any visible name */
 }
 
@@ -441,13 +483,15 @@ static enum decoded decode_txt(struct parse *p, const struct rr *rr, struct dns_
     size_t len = 0;
 
     text = arena_alloc(p->mem, rr->rdata.len + 1);
-    if (text == NULL)
+    if (text == NULL) {
         return DECODED_BAD;
+    }
     while (r.len > 0 && !r.failed) {
         struct slice part = reader_take(&r, reader_u8(&r));
 
-        if (part.len > 0)
+        if (part.len > 0) {
             memcpy(text + len, part.ptr, part.len);
+        }
         len += part.len;
     }
     rec->data = slice_of(text, len);
@@ -467,8 +511,9 @@ static enum decoded decode_soa(struct parse *p, const struct rr *rr, struct dns_
     struct buf text;
     char mem[WIRE_NAME_MAX + 1];
 
-    if (!read_name(p->msg, &r, &name))
+    if (!read_name(p->msg, &r, &name)) {
         return DECODED_BAD;
+    }
     buf_init_fixed(&text, mem, sizeof(mem));
     return name_to_text(&name, &text) ? keep(p, buf_slice(&text), &rec->data) : DECODED_DROP;
 }
@@ -502,8 +547,9 @@ static enum decoded decode(struct parse *p, const struct rr *rr, struct dns_reco
 static const struct rr *find_rr(const struct parse *p, const struct wire_name *owner, uint16_t type)
 {
     for (size_t i = 0; i < p->rr_count; i++) {
-        if (p->rrs[i].type == type && wire_name_eq(p->rrs[i].owner, owner))
+        if (p->rrs[i].type == type && wire_name_eq(p->rrs[i].owner, owner)) {
             return &p->rrs[i];
+        }
     }
     return NULL;
 }
@@ -520,15 +566,18 @@ static bool follow_chain(struct parse *p, struct wire_name *end, uint32_t *ttl_s
     *ttl_s = UINT32_MAX;
     while (find_rr(p, end, p->q->type) == NULL) {
         alias = find_rr(p, end, DNS_TYPE_CNAME);
-        if (alias == NULL)
+        if (alias == NULL) {
             break;
-        if (++hops > WIRE_CHAIN_MAX || !read_rdata_name(p, alias, 0, end))
+        }
+        if (++hops > WIRE_CHAIN_MAX || !read_rdata_name(p, alias, 0, end)) {
             return garbage(p);
+        }
         *ttl_s = (uint32_t)min_u64(*ttl_s, alias->ttl_s);
     }
     buf_init_fixed(&text, mem, sizeof(mem));
-    if (hops == 0 || !name_to_text(end, &text))
+    if (hops == 0 || !name_to_text(end, &text)) {
         return true;
+    }
     return keep(p, buf_slice(&text), &p->out->canonical) == DECODED || garbage(p);
 }
 
@@ -542,10 +591,12 @@ static bool set_negative(struct parse *p, const struct wire_name *end, uint32_t 
     bool vouched = p->has_soa && name_is_below(end, &p->soa_owner);
     bool strangers = p->rr_count > 0 && wire_name_eq(end, &p->q->name);
 
-    if (p->out->rcode == RCODE_OK && !vouched && p->has_ns)
+    if (p->out->rcode == RCODE_OK && !vouched && p->has_ns) {
         return fail(p, DNS_WHY_REFUSED);
-    if (p->out->rcode == RCODE_OK && !vouched && strangers)
+    }
+    if (p->out->rcode == RCODE_OK && !vouched && strangers) {
         return garbage(p);
+    }
     p->out->status = p->out->rcode == RCODE_NXDOMAIN ? DNS_NXDOMAIN : DNS_NODATA;
     p->out->ttl_s = vouched ? (uint32_t)min_u64(p->soa_ttl_s, chain_ttl_s) : 0;
     return true;
@@ -557,23 +608,28 @@ static bool collect(struct parse *p, const struct wire_name *end, uint32_t ttl_s
     struct wire_answer *out = p->out;
 
     out->records = arena_alloc(p->mem, min_size(p->rr_count, WIRE_RECORDS_MAX) * sizeof(*out->records));
-    if (out->records == NULL)
+    if (out->records == NULL) {
         return garbage(p);
+    }
     for (size_t i = 0; i < p->rr_count; i++) {
         const struct rr *rr = &p->rrs[i];
         enum decoded d = DECODED_DROP;
 
-        if (rr->type != p->q->type || !wire_name_eq(rr->owner, end))
+        if (rr->type != p->q->type || !wire_name_eq(rr->owner, end)) {
             continue;
+        }
         ttl_s = (uint32_t)min_u64(ttl_s, rr->ttl_s);
-        if (out->count < WIRE_RECORDS_MAX)
+        if (out->count < WIRE_RECORDS_MAX) {
             d = decode(p, rr, &out->records[out->count]);
-        if (d == DECODED_BAD)
+        }
+        if (d == DECODED_BAD) {
             return garbage(p);
-        if (d == DECODED)
+        }
+        if (d == DECODED) {
             out->count += 1;
-        else
+        } else {
             out->dropped += 1;
+        }
     }
     out->status = out->count > 0 ? DNS_OK : DNS_NODATA;
     out->ttl_s = ttl_s;
@@ -587,14 +643,18 @@ static bool parse_all(struct parse *p)
     uint32_t ttl_s;
 
     if (!read_head(p, &answers, &authority, &additional) || !read_answers(p, answers) ||
-        !read_others(p, authority, additional))
+        !read_others(p, authority, additional)) {
         return false;
-    if (p->out->rcode != RCODE_OK && p->out->rcode != RCODE_NXDOMAIN)
+    }
+    if (p->out->rcode != RCODE_OK && p->out->rcode != RCODE_NXDOMAIN) {
         return fail(p, why_of_rcode(p->out->rcode));
-    if (!follow_chain(p, &end, &ttl_s))
+    }
+    if (!follow_chain(p, &end, &ttl_s)) {
         return false;
-    if (p->out->rcode == RCODE_OK && find_rr(p, &end, p->q->type) != NULL)
+    }
+    if (p->out->rcode == RCODE_OK && find_rr(p, &end, p->q->type) != NULL) {
         return collect(p, &end, ttl_s);
+    }
     return set_negative(p, &end, ttl_s);
 }
 
@@ -605,8 +665,9 @@ void wire_parse(struct slice packet, const struct wire_question *q, struct arena
 
     *out = (struct wire_answer){ .status = DNS_TEMPFAIL };
     p.r = reader_of(packet.ptr, packet.len);
-    if (parse_all(&p))
+    if (parse_all(&p)) {
         return;
+    }
     out->records = NULL;
     out->count = 0;
     out->dropped = 0;

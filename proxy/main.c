@@ -42,8 +42,9 @@ static const char usage_run[] =
 /* The file that is meant, or NULL if the environment says all.  False: neither is there. */
 static bool find_config(const char **path)
 {
-    if (*path != NULL)
+    if (*path != NULL) {
         return true;
+    }
     if (access(CONTROL_CONFIG, F_OK) == 0) {
         *path = CONTROL_CONFIG;
         return true;
@@ -110,8 +111,9 @@ static int cmd_version(int argc, char **argv)
         fputs(usage_version, stdout);
         return 0;
     }
-    if (opt == -1 && optind < argc)
+    if (opt == -1 && optind < argc) {
         fprintf(stderr, "glacis version: unexpected argument \"%s\"\n", argv[optind]);
+    }
     if (opt != -1 || optind < argc) {
         fputs(usage_version, stderr);
         return EXIT_USAGE;

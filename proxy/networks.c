@@ -46,8 +46,9 @@ static void drop(struct networks *n, struct network *net)
 
 void networks_fini(struct networks *n)
 {
-    while (!list_empty(&n->all))
+    while (!list_empty(&n->all)) {
         drop(n, container_of(n->all.next, struct network, link));
+    }
     table_fini(&n->table);
 }
 
@@ -55,8 +56,9 @@ bool networks_enter(struct networks *n, const struct addr *client, size_t most)
 {
     struct network *net = find(n, client);
 
-    if (net != NULL && net->count >= most)
+    if (net != NULL && net->count >= most) {
         return false;
+    }
     if (net == NULL) {
         net = xcalloc(1, sizeof(*net));
         list_node_init(&net->link);
@@ -73,6 +75,7 @@ void networks_leave(struct networks *n, const struct addr *client)
 
     BUG_ON(net == NULL);
     net->count -= 1;
-    if (net->count == 0)
+    if (net->count == 0) {
         drop(n, net);
+    }
 }

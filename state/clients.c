@@ -63,8 +63,9 @@ static unsigned connections(const struct state *s, size_t entry)
     uint64_t slots = s->processes->taken & WORKER_SLOTS;
     unsigned n = 0;
 
-    while (slots != 0)
+    while (slots != 0) {
         n += *count_of(s, next_slot(&slots), entry);
+    }
     return n;
 }
 
@@ -77,8 +78,9 @@ static void clear_shard(struct state *s, size_t shard)
     while (slots != 0) {
         int slot = next_slot(&slots);
 
-        for (size_t e = 0; e < n; e++)
+        for (size_t e = 0; e < n; e++) {
             *count_of(s, slot, shard * n + e) = 0;
+        }
     }
 }
 
@@ -90,8 +92,9 @@ static bool lock_place(struct state *s, const struct place *p)
         count(M_LIMIT_TABLE_FULL);
         return false;
     }
-    if (died)
+    if (died) {
         clear_shard(s, p->shard);
+    }
     return true;
 }
 
@@ -100,8 +103,9 @@ static struct client *find(struct state *s, const struct place *p, size_t *entry
 {
     for (size_t i = 0; i < CLIENT_WAYS; i++) {
         *entry = p->first + i;
-        if (same_client(&s->clients[*entry], &p->key))
+        if (same_client(&s->clients[*entry], &p->key)) {
             return &s->clients[*entry];
+        }
     }
     return NULL;
 }
@@ -122,10 +126,12 @@ static struct client *find_or_make(struct state *s, const struct place *p, uint6
             oldest = e;
             break;
         }
-        if (c->ban_until_ms > now_ms || connections(s, e) > 0)
+        if (c->ban_until_ms > now_ms || connections(s, e) > 0) {
             continue;
-        if (oldest == SIZE_MAX || c->used_ms < s->clients[oldest].used_ms)
+        }
+        if (oldest == SIZE_MAX || c->used_ms < s->clients[oldest].used_ms) {
             oldest = e;
+        }
     }
     if (oldest == SIZE_MAX) {
         count(M_LIMIT_TABLE_FULL);
@@ -146,13 +152,15 @@ static bool rate_allows(uint64_t *tat_us, const struct config_rate *rate, uint64
 {
     uint64_t now_us = now_ms * 1000, step_us, tat;
 
-    if (rate->count == 0 || rate->per_ms == 0 || rate->per_ms > UINT64_MAX / 2000)
+    if (rate->count == 0 || rate->per_ms == 0 || rate->per_ms > UINT64_MAX / 2000) {
         return true;
+    }
     step_us = rate->per_ms * 1000 / rate->count;
     tat = *tat_us > now_us ? *tat_us : now_us;
     *tat_us = min_u64(tat, now_us + rate->per_ms * 1000);
-    if (*tat_us - now_us > step_us * (rate->count - 1))
+    if (*tat_us - now_us > step_us * (rate->count - 1)) {
         return false;
+    }
     *tat_us += step_us;
     return true;
 }
@@ -178,18 +186,21 @@ enum admit state_client_enter(struct state *s, const struct addr *client, const 
     size_t entry;
 
     *counted = false;
-    if (s->my_slot < 0 || !lock_place(s, &p))
+    if (s->my_slot < 0 || !lock_place(s, &p)) {
         return ADMIT_OK;
+    }
     c = find_or_make(s, &p, now_ms, &entry);
-    if (c == NULL)
+    if (c == NULL) {
         goto out;
-    if (lim->ban_points > 0 && is_banned(c, lim, now_ms))
+    }
+    if (lim->ban_points > 0 && is_banned(c, lim, now_ms)) {
         result = ADMIT_BANNED;
-    else if (connections(s, entry) >= lim->connections_per_client ||
-             *count_of(s, s->my_slot, entry) == UINT16_MAX)
+    } else if (connections(s, entry) >= lim->connections_per_client ||
+               *count_of(s, s->my_slot, entry) == UINT16_MAX) {
         result = ADMIT_PER_CLIENT;
-    else if (!rate_allows(&c->connect_tat_us, &lim->connection_rate, now_ms))
+    } else if (!rate_allows(&c->connect_tat_us, &lim->connection_rate, now_ms)) {
         result = ADMIT_RATE;
+    }
     if (result == ADMIT_OK) {
         *count_of(s, s->my_slot, entry) += 1;
         *counted = true;
@@ -212,8 +223,9 @@ void state_client_leave(struct state *s, const struct addr *client)
 {
     struct place p = place_of(s, client);
 
-    if (s->my_slot < 0)
+    if (s->my_slot < 0) {
         return;
+    }
     for (size_t e = p.first; e < p.first + CLIENT_WAYS; e++) {
         _Atomic uint16_t *mine = count_of(s, s->my_slot, e);
 
@@ -232,14 +244,17 @@ bool state_client_message(struct state *s, const struct addr *client, const stru
     size_t entry;
     bool ok = true;
 
-    if (lim->message_rate.count == 0)
+    if (lim->message_rate.count == 0) {
         return true;
+    }
     p = place_of(s, client);
-    if (!lock_place(s, &p))
+    if (!lock_place(s, &p)) {
         return true;
+    }
     c = find_or_make(s, &p, now_ms, &entry);
-    if (c != NULL)
+    if (c != NULL) {
         ok = rate_allows(&c->message_tat_us, &lim->message_rate, now_ms);
+    }
     shard_unlock(p.lock);
     return ok;
 }
@@ -255,14 +270,16 @@ static unsigned add_points(struct client *c, unsigned points, uint64_t within_ms
     uint32_t gone = epoch - c->epoch;
     size_t sum;
 
-    for (uint32_t i = 0; i < gone && i < POINT_BUCKETS; i++)
+    for (uint32_t i = 0; i < gone && i < POINT_BUCKETS; i++) {
         c->points[(epoch - i) % POINT_BUCKETS] = 0;
+    }
     c->epoch = epoch;
     sum = c->points[epoch % POINT_BUCKETS] + min_size(points, UINT16_MAX);
     c->points[epoch % POINT_BUCKETS] = (uint16_t)min_size(sum, UINT16_MAX);
     sum = 0;
-    for (size_t i = 0; i < POINT_BUCKETS; i++)
+    for (size_t i = 0; i < POINT_BUCKETS; i++) {
         sum += c->points[i];
+    }
     return (unsigned)sum;
 }
 
@@ -274,11 +291,13 @@ bool state_client_abuse(struct state *s, const struct addr *client, unsigned poi
     size_t entry;
     bool begins = false;
 
-    if (lim->ban_points == 0 || points == 0)
+    if (lim->ban_points == 0 || points == 0) {
         return false;
+    }
     p = place_of(s, client);
-    if (!lock_place(s, &p))
+    if (!lock_place(s, &p)) {
         return false;
+    }
     c = find_or_make(s, &p, now_ms, &entry);
     if (c != NULL && !is_banned(c, lim, now_ms) &&
         add_points(c, points, lim->ban_within_ms, now_ms) >= lim->ban_points) {
@@ -296,10 +315,12 @@ unsigned state_client_connections(struct state *s, const struct addr *client)
     unsigned n = 0;
     size_t entry;
 
-    if (!lock_place(s, &p))
+    if (!lock_place(s, &p)) {
         return 0;
-    if (find(s, &p, &entry) != NULL)
+    }
+    if (find(s, &p, &entry) != NULL) {
         n = connections(s, entry);
+    }
     shard_unlock(p.lock);
     return n;
 }
@@ -309,6 +330,7 @@ void clients_release_slot(struct state *s, int slot)
     char *array = s->connections + (size_t)slot * s->connections_stride;
 
     /* Pages that were never touched stay untouched. */
-    if (madvise(array, s->connections_stride, MADV_REMOVE) != 0)
+    if (madvise(array, s->connections_stride, MADV_REMOVE) != 0) {
         memset(array, 0, s->connections_stride);
+    }
 }

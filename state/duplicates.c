@@ -17,8 +17,9 @@ static struct duplicate *lock_set(struct state *s, const uint8_t hash[32], struc
         count(M_LIMIT_TABLE_FULL);
         return NULL;
     }
-    for (uint32_t i = set % DUP_SHARDS; died && i < DUP_SETS; i += DUP_SHARDS)
+    for (uint32_t i = set % DUP_SHARDS; died && i < DUP_SETS; i += DUP_SHARDS) {
         memset(s->sh->dup[i], 0, sizeof(s->sh->dup[i]));
+    }
     return s->sh->dup[set];
 }
 
@@ -27,22 +28,25 @@ void state_dup_remember(struct state *s, const uint8_t hash[32], struct slice re
     struct shard_lock *lock;
     struct duplicate *set = lock_set(s, hash, &lock), *d;
 
-    if (set == NULL)
+    if (set == NULL) {
         return;
+    }
     d = &set[0];
     for (size_t i = 0; i < DUP_WAYS; i++) {
         if (memcmp(set[i].hash, hash, 32) == 0) {
             d = &set[i];
             break;
         }
-        if (set[i].until_ms < d->until_ms)
+        if (set[i].until_ms < d->until_ms) {
             d = &set[i];
+        }
     }
     memcpy(d->hash, hash, 32);
     d->until_ms = until_ms;
     d->len = (uint32_t)min_size(reply.len, STATE_DUP_REPLY_MAX);
-    if (d->len > 0)
+    if (d->len > 0) {
         memcpy(d->reply, reply.ptr, d->len);
+    }
     shard_unlock(lock);
 }
 
@@ -52,11 +56,13 @@ bool state_dup_find(struct state *s, const uint8_t hash[32], uint64_t now_ms, st
     struct duplicate *set = lock_set(s, hash, &lock);
     bool found = false;
 
-    if (set == NULL)
+    if (set == NULL) {
         return false;
+    }
     for (size_t i = 0; i < DUP_WAYS && !found; i++) {
-        if (set[i].until_ms <= now_ms || memcmp(set[i].hash, hash, 32) != 0)
+        if (set[i].until_ms <= now_ms || memcmp(set[i].hash, hash, 32) != 0) {
             continue;
+        }
         buf_put(reply, set[i].reply, min_size(READ_ONCE(set[i].len), STATE_DUP_REPLY_MAX));
         found = true;
     }

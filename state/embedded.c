@@ -35,8 +35,9 @@ static void ask_seen(struct place *p, const struct memory_question *q, int64_t n
 
     e = (struct entry_seen *)place_make(p, &q->key, now_s, &made);
     place_write_begin(p, &e->e);
-    if (made)
+    if (made) {
         e->first_s = clamp_u32(now_s);
+    }
     touch(&e->e, now_s, q->keep_s);
     out->since_s = not_after(e->first_s, now_s);
     e->e.worth = (uint8_t)min_u64((uint64_t)(now_s - out->since_s) / DAY_S, 7);
@@ -50,8 +51,9 @@ static void ask_standing(struct place *p, const struct memory_question *q, int64
     struct entry_standing *e = (struct entry_standing *)place_find(p, &q->key, now_s);
 
     out->found = e != NULL;
-    if (e != NULL)
+    if (e != NULL) {
         out->standing = e->s;
+    }
 }
 
 static void ask_grey(struct place *p, const struct memory_question *q, int64_t now_s,
@@ -88,13 +90,15 @@ static void ask_burst(struct place *p, const struct memory_question *q, int64_t 
             at = i;
             break;
         }
-        if (e->seen[i].at_s < e->seen[at].at_s)
+        if (e->seen[i].at_s < e->seen[at].at_s) {
             at = i;
+        }
     }
     e->seen[at].member = q->member;
     e->seen[at].at_s = now > 0 ? now : 1;
-    for (size_t i = 0; i < MEMORY_BURST_MAX; i++)
+    for (size_t i = 0; i < MEMORY_BURST_MAX; i++) {
         out->count += e->seen[i].at_s != 0 && e->seen[i].at_s >= from && e->seen[i].at_s <= now;
+    }
     touch(&e->e, now_s, q->keep_s);
     e->e.worth = (uint8_t)out->count;
     out->found = !made;
@@ -117,8 +121,9 @@ static void ask_rate(struct place *p, const struct memory_question *q, int64_t n
         e->now = 0;
         e->minute = minute;
     }
-    if (e->now < UINT16_MAX)
+    if (e->now < UINT16_MAX) {
         e->now++;
+    }
     out->count = e->now + e->before * left / 60;
     touch(&e->e, now_s, 120);
     out->found = !made;
@@ -139,8 +144,9 @@ void tables_ask(struct tables *t, const struct memory_question *q, int64_t now_s
     struct place p;
 
     memset(out, 0, sizeof(*out));
-    if (!place_lock(t, kinds[q->what].table, &q->key, &p))
+    if (!place_lock(t, kinds[q->what].table, &q->key, &p)) {
         return;
+    }
     out->known = true;
     kinds[q->what].ask(&p, q, now_s, out);
     place_unlock(&p);
@@ -152,22 +158,25 @@ static void accept_today(struct memory_standing *s, int64_t now_s)
     uint16_t today = (uint16_t)(now_s / DAY_S);
     size_t at = 0;
 
-    if (s->since_s == 0 || (int64_t)s->since_s > now_s)
+    if (s->since_s == 0 || (int64_t)s->since_s > now_s) {
         s->since_s = clamp_u32(now_s);
+    }
     for (size_t i = 0; i < MEMORY_DAYS; i++) {
         if (s->day[i] == today) {
             at = i;
             break;
         }
-        if (s->day[i] < s->day[at])
+        if (s->day[i] < s->day[at]) {
             at = i;
+        }
     }
     if (s->day[at] != today) {
         s->day[at] = today;
         s->count[at] = 0;
     }
-    if (s->count[at] < UINT16_MAX)
+    if (s->count[at] < UINT16_MAX) {
         s->count[at]++;
+    }
 }
 
 static void note_standing(struct place *p, enum memory_event event, const struct memory_key *key,
@@ -176,18 +185,21 @@ static void note_standing(struct place *p, enum memory_event event, const struct
     struct entry_standing *e;
     bool made;
 
-    if (event == MEMORY_REFUSED && place_find(p, key, now_s) == NULL)
+    if (event == MEMORY_REFUSED && place_find(p, key, now_s) == NULL) {
         return;
+    }
     e = (struct entry_standing *)place_make(p, key, now_s, &made);
     place_write_begin(p, &e->e);
-    if (event == MEMORY_REFUSED)
+    if (event == MEMORY_REFUSED) {
         memset(&e->s, 0, sizeof(e->s));
-    else
+    } else {
         accept_today(&e->s, now_s);
+    }
     touch(&e->e, now_s, keep_s);
     e->e.worth = 0;
-    for (size_t i = 0; i < MEMORY_DAYS; i++)
+    for (size_t i = 0; i < MEMORY_DAYS; i++) {
         e->e.worth = (uint8_t)(e->e.worth + (e->s.day[i] != 0));
+    }
     place_write_end(p);
 }
 
@@ -198,8 +210,9 @@ static void note_passed(struct place *p, const struct memory_key *key, uint32_t 
 
     e = (struct entry_grey *)place_make(p, key, now_s, &made);
     place_write_begin(p, &e->e);
-    if (made)
+    if (made) {
         e->first_s = clamp_u32(now_s);
+    }
     e->passed_s = clamp_u32(now_s);
     e->e.worth = 1;
     touch(&e->e, now_s, keep_s);
@@ -211,12 +224,14 @@ void tables_note(struct tables *t, enum memory_event event, const struct memory_
 {
     struct place p;
 
-    if (!place_lock(t, event == MEMORY_PASSED ? TABLE_GREY : TABLE_STANDING, key, &p))
+    if (!place_lock(t, event == MEMORY_PASSED ? TABLE_GREY : TABLE_STANDING, key, &p)) {
         return;
-    if (event == MEMORY_PASSED)
+    }
+    if (event == MEMORY_PASSED) {
         note_passed(&p, key, keep_s, now_s);
-    else
+    } else {
         note_standing(&p, event, key, keep_s, now_s);
+    }
     place_unlock(&p);
 }
 
@@ -227,8 +242,9 @@ void tables_learn(struct tables *t, const struct memory_question *q, const struc
     struct entry *e;
     bool made;
 
-    if (!r->found || !place_lock(t, kinds[q->what].table, &q->key, &p))
+    if (!r->found || !place_lock(t, kinds[q->what].table, &q->key, &p)) {
         return;
+    }
     e = q->what == MEMORY_STANDING ? place_make(&p, &q->key, now_s, &made) : place_find(&p, &q->key, now_s);
     if (e != NULL) {
         place_write_begin(&p, e);
@@ -255,26 +271,32 @@ void standing_put_day(struct memory_standing *s, uint16_t day, uint64_t n)
             at = i;
             break;
         }
-        if (s->day[i] < s->day[at])
+        if (s->day[i] < s->day[at]) {
             at = i;
+        }
     }
-    if (s->day[at] > day)
+    if (s->day[at] > day) {
         return;
-    if (s->day[at] != day)
+    }
+    if (s->day[at] != day) {
         s->count[at] = 0;
+    }
     s->day[at] = day;
-    if (n > s->count[at])
+    if (n > s->count[at]) {
         s->count[at] = (uint16_t)min_u64(n, UINT16_MAX);
+    }
 }
 
 void standing_join(struct memory_standing *s, const struct memory_standing *other)
 {
     for (size_t i = 0; i < MEMORY_DAYS; i++) {
-        if (other->day[i] != 0)
+        if (other->day[i] != 0) {
             standing_put_day(s, other->day[i], other->count[i]);
+        }
     }
-    if (s->since_s == 0 || other->since_s < s->since_s)
+    if (s->since_s == 0 || other->since_s < s->since_s) {
         s->since_s = other->since_s;
+    }
 }
 
 /* ---- lists ---- */
@@ -289,15 +311,17 @@ static bool lock_list(struct tables *t, size_t n)
         count(M_MEMORY_BUSY);
         return false;
     }
-    if (died)
+    if (died) {
         l->name[MEMORY_LIST_NAME - 1] = '\0';
+    }
     return true;
 }
 
 struct memory_list *tables_list_at(struct tables *t, size_t n)
 {
-    if (n >= MEMORY_LISTS || t->h->list[n].name[0] == '\0' || !lock_list(t, n))
+    if (n >= MEMORY_LISTS || t->h->list[n].name[0] == '\0' || !lock_list(t, n)) {
         return NULL;
+    }
     return &t->h->list[n];
 }
 
@@ -309,23 +333,27 @@ static bool is_named(const struct memory_list *l, struct slice name)
 
 struct memory_list *tables_list_take(struct tables *t, struct slice name)
 {
-    if (name.len == 0 || name.len >= MEMORY_LIST_NAME)
+    if (name.len == 0 || name.len >= MEMORY_LIST_NAME) {
         return NULL;
+    }
     for (size_t n = 0; n < MEMORY_LISTS; n++) {
         struct memory_list *l = &t->h->list[n];
 
-        if (l->name[0] != '\0' && !is_named(l, name))
+        if (l->name[0] != '\0' && !is_named(l, name)) {
             continue;
-        if (!lock_list(t, n))
+        }
+        if (!lock_list(t, n)) {
             return NULL;
+        }
         if (l->name[0] == '\0') {
             memset(l, 0, sizeof(*l));
             memcpy(l->name + 1, name.ptr + 1, name.len - 1);
             atomic_thread_fence(memory_order_seq_cst);
             l->name[0] = name.ptr[0]; /* last: only now is it there */
         }
-        if (is_named(l, name))
+        if (is_named(l, name)) {
             return l;
+        }
         shard_unlock(&t->h->list_lock[n].lock); /* somebody else's just now */
     }
     return NULL;
@@ -333,6 +361,7 @@ struct memory_list *tables_list_take(struct tables *t, struct slice name)
 
 void tables_list_give(struct tables *t, struct memory_list *l)
 {
-    if (l != NULL)
+    if (l != NULL) {
         shard_unlock(&t->h->list_lock[l - t->h->list].lock);
+    }
 }

@@ -66,8 +66,9 @@ static _Atomic uint64_t *place_of(_Atomic uint64_t *set, uint32_t tag, uint32_t 
         uint64_t word = set[i];
         uint64_t worth = LASTS_S - ((now - (uint32_t)word) & SECOND_MASK);
 
-        if (tag_of(word) == tag)
+        if (tag_of(word) == tag) {
             return &set[i];
+        }
         worth = word == 0 || is_over(word, now) ? 0 : worth + ((uint64_t)failures_of(word) << 32);
         if (worth < least) {
             least = worth;
@@ -86,8 +87,9 @@ bool state_handshake_failed(struct state *s, const struct addr *client, uint64_t
 
     place = place_of(place, tag, now);
     before = *place;
-    if (tag_of(before) == tag && !is_over(before, now))
+    if (tag_of(before) == tag && !is_over(before, now)) {
         failures = failures_of(before) < FAILURES_MAX ? failures_of(before) + 1 : FAILURES_MAX;
+    }
     return atomic_compare_exchange_strong(place, &before, make_word(tag, failures, now)) &&
            failures == FAILURES_MAX && (tag_of(before) != tag || failures_of(before) < FAILURES_MAX);
 }
@@ -100,8 +102,9 @@ void state_handshake_worked(struct state *s, const struct addr *client)
     for (size_t i = 0; i < HANDSHAKE_WAYS; i++) {
         uint64_t word = set[i];
 
-        if (tag_of(word) == tag)
+        if (tag_of(word) == tag) {
             (void)atomic_compare_exchange_strong(&set[i], &word, 0);
+        }
     }
 }
 
@@ -113,8 +116,9 @@ bool state_handshakes_fail(const struct state *s, const struct addr *client, uin
     for (size_t i = 0; i < HANDSHAKE_WAYS; i++) {
         uint64_t word = set[i];
 
-        if (tag_of(word) == tag)
+        if (tag_of(word) == tag) {
             return failures_of(word) >= FAILURES_MAX && !is_over(word, now);
+        }
     }
     return false;
 }

@@ -52,11 +52,13 @@ static struct recalled *entry_for(struct state *s, int upstream, const struct ad
     struct recalled *list = s->recalled[upstream], *best = &list[0];
 
     for (size_t i = 0; i < STATE_UPSTREAM_SERVERS; i++) {
-        if (same_endpoint(&list[i].address, a))
+        if (same_endpoint(&list[i].address, a)) {
             return &list[i];
+        }
         if (best->address.family != ADDR_NONE &&
-            (list[i].address.family == ADDR_NONE || list[i].at_s < best->at_s))
+            (list[i].address.family == ADDR_NONE || list[i].at_s < best->at_s)) {
             best = &list[i];
+        }
     }
     *best = (struct recalled){ .address = *a };
     return best;
@@ -69,8 +71,9 @@ void keywords_recall(const struct state *s, int upstream, struct server *sv, con
     for (size_t i = 0; i < STATE_UPSTREAM_SERVERS; i++) {
         const struct recalled *r = &s->recalled[upstream][i];
 
-        if (!same_endpoint(&r->address, a) || sv->keywords != 0)
+        if (!same_endpoint(&r->address, a) || sv->keywords != 0) {
             continue;
+        }
         sv->keywords_size = r->size;
         (void)atomic_compare_exchange_strong(&sv->keywords, &unknown, r->bits); /* an EHLO may be faster */
     }
@@ -81,8 +84,9 @@ bool state_keywords_recalled(const struct state *s, int upstream, size_t i, stru
     const struct recalled *r;
 
     memset(out, 0, sizeof(*out));
-    if (upstream < 0 || upstream >= STATE_UPSTREAMS || i >= STATE_UPSTREAM_SERVERS)
+    if (upstream < 0 || upstream >= STATE_UPSTREAMS || i >= STATE_UPSTREAM_SERVERS) {
         return false;
+    }
     r = &s->recalled[upstream][i];
     keywords_unpack(r->bits, out);
     out->size = r->size;
@@ -97,8 +101,9 @@ static bool take_word(struct slice word, struct recalled *r)
     struct slice name = slice_cut(&word, '=');
 
     for (size_t i = 0; i < ARRAY_LEN(words); i++) {
-        if (!slice_eq(name, words[i].word))
+        if (!slice_eq(name, words[i].word)) {
             continue;
+        }
         r->bits |= words[i].bit;
         return slice_empty(word) ||
                (words[i].bit == KEYWORD_SIZE && slice_to_u64(word, UINT64_MAX - 1, &r->size));
@@ -114,24 +119,29 @@ static void take_line(struct state *s, struct slice line, int64_t now_s)
     uint64_t at_s;
     int upstream;
 
-    if (word.len == 0 || word.len >= sizeof(name))
+    if (word.len == 0 || word.len >= sizeof(name)) {
         return;
+    }
     memcpy(name, word.ptr, word.len);
     name[word.len] = '\0';
     upstream = state_upstream_find(s, name);
     if (upstream < 0 || !addr_parse_endpoint(slice_token(&line), &r.address) ||
-        !slice_to_u64(slice_token(&line), INT64_MAX, &at_s))
+        !slice_to_u64(slice_token(&line), INT64_MAX, &at_s)) {
         return;
+    }
     r.at_s = (int64_t)at_s < now_s ? (int64_t)at_s : now_s;
-    if (now_s - r.at_s > KEEP_S)
+    if (now_s - r.at_s > KEEP_S) {
         return;
+    }
     for (word = slice_token(&line); word.len > 0; word = slice_token(&line)) {
-        if (!take_word(word, &r))
+        if (!take_word(word, &r)) {
             return;
+        }
     }
     to = entry_for(s, upstream, &r.address);
-    if (to->at_s <= r.at_s)
+    if (to->at_s <= r.at_s) {
         *to = r;
+    }
 }
 
 static void read_all(int fd, struct buf *text)
@@ -141,8 +151,9 @@ static void read_all(int fd, struct buf *text)
 
     while (n > 0 && text->len < FILE_MAX - sizeof(part)) {
         n = read(fd, part, sizeof(part));
-        if (n > 0)
+        if (n > 0) {
             buf_put(text, part, (size_t)n);
+        }
     }
 }
 
@@ -158,13 +169,16 @@ void state_keywords_read(struct state *s, const char *state_dir)
     buf_init(&text, FILE_MAX);
     buf_putf(&path, "%s/" FILE_NAME, state_dir);
     fd = buf_ok(&path) ? open(path.ptr, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC) : -1;
-    if (fd >= 0 && fstat(fd, &st) == 0 && S_ISREG(st.st_mode))
+    if (fd >= 0 && fstat(fd, &st) == 0 && S_ISREG(st.st_mode)) {
         read_all(fd, &text);
-    if (fd >= 0)
+    }
+    if (fd >= 0) {
         close(fd);
+    }
     rest = buf_slice(&text);
-    while (!slice_empty(rest))
+    while (!slice_empty(rest)) {
         take_line(s, slice_cut(&rest, '\n'), now_s);
+    }
     buf_fini(&path);
     buf_fini(&text);
 }
@@ -179,16 +193,19 @@ static void note_record(struct state *s, int upstream, size_t i, int64_t now_s)
     const struct server *sv;
     uint64_t bits, size;
 
-    if (!state_server_info(s, upstream, i, &info))
+    if (!state_server_info(s, upstream, i, &info)) {
         return;
+    }
     sv = server_at(s, info.server);
     bits = sv->keywords;
     size = sv->keywords_size;
-    if (!(bits & KEYWORD_KNOWN) || sv->keywords_at_ms == 0)
+    if (!(bits & KEYWORD_KNOWN) || sv->keywords_at_ms == 0) {
         return;
+    }
     r = entry_for(s, upstream, &info.address);
-    if (r->bits == bits && r->size == size && now_s - r->at_s < REFRESH_S)
+    if (r->bits == bits && r->size == size && now_s - r->at_s < REFRESH_S) {
         return;
+    }
     r->bits = bits;
     r->size = size;
     r->at_s = now_s;
@@ -201,11 +218,13 @@ static void put_entry(struct buf *out, const char *upstream, const struct recall
     addr_put_endpoint(out, &r->address);
     buf_putf(out, " %" PRId64, r->at_s);
     for (size_t i = 0; i < ARRAY_LEN(words); i++) {
-        if (!(r->bits & words[i].bit))
+        if (!(r->bits & words[i].bit)) {
             continue;
+        }
         buf_putf(out, " " SLICE_FMT, SLICE_ARG(words[i].word));
-        if (words[i].bit == KEYWORD_SIZE && r->size != 0)
+        if (words[i].bit == KEYWORD_SIZE && r->size != 0) {
             buf_putf(out, "=%" PRIu64, r->size);
+        }
     }
     buf_put_char(out, '\n');
 }
@@ -214,8 +233,9 @@ static void put_all(const struct state *s, struct buf *out)
 {
     for (int u = 0; u < STATE_UPSTREAMS; u++) {
         for (size_t i = 0; s->upstream[u].name[0] != '\0' && i < STATE_UPSTREAM_SERVERS; i++) {
-            if (s->recalled[u][i].address.family != ADDR_NONE)
+            if (s->recalled[u][i].address.family != ADDR_NONE) {
                 put_entry(out, s->upstream[u].name, &s->recalled[u][i]);
+            }
         }
     }
 }
@@ -261,11 +281,13 @@ bool state_keywords_write(struct state *s, const char *state_dir)
     struct buf text;
 
     for (int u = 0; u < STATE_UPSTREAMS; u++) {
-        for (size_t i = 0; s->upstream[u].name[0] != '\0' && i < STATE_UPSTREAM_SERVERS; i++)
+        for (size_t i = 0; s->upstream[u].name[0] != '\0' && i < STATE_UPSTREAM_SERVERS; i++) {
             note_record(s, u, i, now_s);
+        }
     }
-    if (!s->recalled_changed)
+    if (!s->recalled_changed) {
         return true;
+    }
     buf_init(&text, FILE_MAX);
     put_all(s, &text);
     s->recalled_changed = !buf_ok(&text) || !replace_file(state_dir, buf_slice(&text));

@@ -75,8 +75,9 @@ static void add_minute(struct memory_minute *to, const struct memory_minute *m)
     if (m->minute > to->minute) {
         *to = (struct memory_minute){ .minute = m->minute };
     }
-    if (m->minute != to->minute)
+    if (m->minute != to->minute) {
         return;
+    }
     memory_minute_add_clients(to, m);
 }
 
@@ -85,10 +86,12 @@ static void add_good(struct memory_good *to, const struct memory_good *g)
     if (g->epoch > to->epoch) {
         *to = (struct memory_good){ .epoch = g->epoch };
     }
-    if (g->epoch != to->epoch)
+    if (g->epoch != to->epoch) {
         return;
-    for (size_t i = 0; i < ARRAY_LEN(to->asked); i++)
+    }
+    for (size_t i = 0; i < ARRAY_LEN(to->asked); i++) {
         to->asked[i] |= g->asked[i];
+    }
     for (size_t i = 0; i < ARRAY_LEN(to->domains); i++) {
         to->domains[i] |= g->domains[i];
         to->networks[i] |= g->networks[i];
@@ -99,20 +102,25 @@ bool memory_list_others_add(struct memory_list *l, struct slice packed, int64_t 
 {
     struct packed p;
 
-    if (packed.len != sizeof(p))
+    if (packed.len != sizeof(p)) {
         return false;
+    }
     memcpy(&p, packed.ptr, sizeof(p));
-    if (p.mark != MARK || p.size != sizeof(p) || p.at_s < now_s - MEMORY_LIST_PACKED_S)
+    if (p.mark != MARK || p.size != sizeof(p) || p.at_s < now_s - MEMORY_LIST_PACKED_S) {
         return false;
-    if (p.changed_ms != l->changed_ms)
+    }
+    if (p.changed_ms != l->changed_ms) {
         return true;
+    }
     for (size_t i = 0; i < MEMORY_LIST_MINUTES; i++) {
-        if (p.minute[i].minute % MEMORY_LIST_MINUTES == i)
+        if (p.minute[i].minute % MEMORY_LIST_MINUTES == i) {
             add_minute(&l->other_minute[i], &p.minute[i]);
+        }
     }
     for (size_t i = 0; i < 2; i++) {
-        if (p.good[i].epoch % 2 == i)
+        if (p.good[i].epoch % 2 == i) {
             add_good(&l->other_good[i], &p.good[i]);
+        }
     }
     return true;
 }

@@ -17,8 +17,9 @@ struct memory_key memory_key(enum memory_kind kind, struct slice text)
 
     text = slice_take(text, KEY_TEXT_MAX);
     mem[0] = (char)kind;
-    for (size_t i = 0; i < text.len; i++)
+    for (size_t i = 0; i < text.len; i++) {
         mem[i + 1] = ascii_lower(text.ptr[i]);
+    }
     sha256_of(mem, text.len + 1, hash);
     memcpy(key.octets, hash, sizeof(key.octets));
     return key;
@@ -31,15 +32,17 @@ struct memory *memory_new(struct state *st, struct loop *loop, const struct conf
     m->tables = st->tables;
     m->loop = loop;
     list_init(&m->ops);
-    if (loop != NULL && redis != NULL && redis->url != NULL && redis->url[0] != '\0')
+    if (loop != NULL && redis != NULL && redis->url != NULL && redis->url[0] != '\0') {
         m->redis = redis_new(m, redis);
+    }
     return m;
 }
 
 static void op_free(struct memory_op *op)
 {
-    if (op->m->redis != NULL)
+    if (op->m->redis != NULL) {
         redis_forget(op);
+    }
     timer_stop(&op->timeout);
     deferred_cancel(&op->ready);
     list_remove(&op->link);
@@ -50,14 +53,17 @@ void memory_free(struct memory **mp)
 {
     struct memory *m = *mp;
 
-    if (m == NULL)
+    if (m == NULL) {
         return;
+    }
     *mp = NULL;
-    while (!list_empty(&m->ops))
+    while (!list_empty(&m->ops)) {
         op_free(container_of(m->ops.next, struct memory_op, link));
+    }
     redis_free(&m->redis);
-    if (m->apart)
+    if (m->apart) {
         tables_free(m->tables);
+    }
     free(m);
 }
 
@@ -104,11 +110,13 @@ struct memory_op *memory_ask(struct memory *m, const struct memory_question *q, 
     for (size_t i = 0; i < count; i++) {
         op->q[i] = q[i];
         tables_ask(m->tables, &q[i], now_s, &op->record[i]);
-        if (m->apart)
+        if (m->apart) {
             memory_ask_source(m, &q[i], &op->record[i]);
+        }
     }
-    if (m->redis == NULL || !redis_ask(m->redis, op))
+    if (m->redis == NULL || !redis_ask(m->redis, op)) {
         loop_defer(m->loop, &op->ready);
+    }
     return op;
 }
 
@@ -122,8 +130,9 @@ void memory_peek_standing(struct memory *m, const struct memory_key *key, int64_
 
 void memory_cancel(struct memory_op **op)
 {
-    if (*op != NULL)
+    if (*op != NULL) {
         op_free(*op);
+    }
     *op = NULL;
 }
 
@@ -131,8 +140,9 @@ void memory_note(struct memory *m, enum memory_event event, const struct memory_
                  int64_t now_s)
 {
     tables_note(m->tables, event, key, keep_s, now_s);
-    if (m->redis != NULL)
+    if (m->redis != NULL) {
         redis_note(m->redis, event, key, keep_s, now_s);
+    }
 }
 
 int64_t memory_history_since(const struct memory *m)
@@ -167,8 +177,9 @@ void memory_list_copy(struct memory_list *out, const struct memory_list *l)
     memcpy(out, l, sizeof(*out));
     out->name[sizeof(out->name) - 1] = '\0';
     out->why[sizeof(out->why) - 1] = '\0';
-    for (size_t i = 0; i < MEMORY_EVIDENCE; i++)
+    for (size_t i = 0; i < MEMORY_EVIDENCE; i++) {
         out->evidence[i].text[sizeof(out->evidence[i].text) - 1] = '\0';
+    }
     out->evidence_next %= MEMORY_EVIDENCE;
     out->override = out->override <= OVERRIDE_OFF ? out->override : OVERRIDE_AUTO;
 }
@@ -176,8 +187,9 @@ void memory_list_copy(struct memory_list *out, const struct memory_list *l)
 bool memory_list_claim(struct memory_list *l, uint32_t *due_s, int64_t now_s, uint32_t interval_s)
 {
     (void)l; /* it is taken: that is why one caller alone comes here */
-    if (now_s < (int64_t)*due_s && (int64_t)*due_s - now_s <= (int64_t)interval_s)
+    if (now_s < (int64_t)*due_s && (int64_t)*due_s - now_s <= (int64_t)interval_s) {
         return false;
+    }
     *due_s = (uint32_t)(now_s + (int64_t)interval_s);
     return true;
 }

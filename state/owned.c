@@ -25,18 +25,22 @@ static bool map_both(struct state *s, int fd)
 {
     void *mem;
 
-    if (ftruncate(fd, (off_t)sizeof(struct owned)) != 0)
+    if (ftruncate(fd, (off_t)sizeof(struct owned)) != 0) {
         return false;
+    }
     mem = mmap(NULL, sizeof(struct owned), PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
-    if (mem == MAP_FAILED)
+    if (mem == MAP_FAILED) {
         return false;
+    }
     s->mine = mem;
     if (fcntl(fd, F_ADD_SEALS, F_SEAL_FUTURE_WRITE | F_SEAL_GROW | F_SEAL_SHRINK | F_SEAL_SEAL) != 0 &&
-        errno != EINVAL)
+        errno != EINVAL) {
         return false;
+    }
     mem = mmap(NULL, sizeof(struct owned), PROT_READ, MAP_SHARED, fd, 0);
-    if (mem == MAP_FAILED)
+    if (mem == MAP_FAILED) {
         return false;
+    }
     s->owned = mem;
     s->processes = &s->owned->processes;
     return true;
@@ -48,18 +52,21 @@ bool owned_map(struct state *s)
     bool ok = fd >= 0 && map_both(s, fd);
     int err = errno;
 
-    if (fd >= 0)
+    if (fd >= 0) {
         close(fd);
+    }
     errno = err;
     return ok;
 }
 
 void owned_unmap(struct state *s)
 {
-    if (s->mine != NULL)
+    if (s->mine != NULL) {
         (void)munmap(s->mine, sizeof(*s->mine));
-    if (s->owned != NULL)
+    }
+    if (s->owned != NULL) {
         (void)munmap((void *)(uintptr_t)s->owned, sizeof(*s->owned));
+    }
 }
 
 void owned_confine(struct state *s, int slot)

@@ -17,8 +17,9 @@ static void peek_seen(const struct entry *e, int64_t now_s, struct memory_record
 
 static void peek_standing(const struct entry *e, struct memory_record *out)
 {
-    if (e != NULL)
+    if (e != NULL) {
         out->standing = ((const struct entry_standing *)e)->s;
+    }
 }
 
 static void peek_grey(const struct entry *e, int64_t now_s, struct memory_record *out)
@@ -70,8 +71,9 @@ void tables_peek(struct tables *t, const struct memory_question *q, int64_t now_
     struct place p;
 
     memset(out, 0, sizeof(*out));
-    if (!place_lock(t, tables[q->what], &q->key, &p))
+    if (!place_lock(t, tables[q->what], &q->key, &p)) {
         return;
+    }
     e = place_find(&p, &q->key, now_s);
     out->known = true;
     out->found = e != NULL;

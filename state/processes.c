@@ -21,8 +21,9 @@ int state_slot_take(struct state *s, enum state_role role, unsigned generation, 
     for (int i = first; i <= last; i++) {
         struct process *p = &s->mine->processes.slot[i];
 
-        if (p->role != ROLE_FREE)
+        if (p->role != ROLE_FREE) {
             continue;
+        }
         clients_release_slot(s, i); /* it holds nothing yet, whatever a hostile process wrote in its name */
         servers_release_slot(s, i);
         s->mine->of[i].slot.draining = 0;
@@ -40,20 +41,23 @@ int state_slot_take(struct state *s, enum state_role role, unsigned generation, 
 
 void state_slot_pid(struct state *s, int slot, pid_t pid)
 {
-    if (slot_valid(slot))
+    if (slot_valid(slot)) {
         s->mine->processes.slot[slot].pid = pid;
+    }
 }
 
 void state_slot_release(struct state *s, int slot)
 {
     struct slot *sl;
 
-    if (!slot_valid(slot))
+    if (!slot_valid(slot)) {
         return;
+    }
     sl = &s->mine->of[slot].slot;
     for (int m = 0; m < METRIC_COUNT; m++) {
-        if (metric_table[m].kind != METRIC_COUNTER)
+        if (metric_table[m].kind != METRIC_COUNTER) {
             sl->metrics[m] = 0;
+        }
     }
     clients_release_slot(s, slot);
     sl->heartbeat_ms = 0;
@@ -71,8 +75,9 @@ void state_slot_enter(struct state *s, int slot)
     s->locker.processes = s->processes;
     s->locker.word = s->processes->slot[slot].start << 8 | (uint64_t)(slot + 1);
     metrics_use(s->mine->of[slot].slot.metrics);
-    if (s->supervisor != getpid())
+    if (s->supervisor != getpid()) {
         owned_confine(s, slot);
+    }
     ring_enter(s);
 }
 
@@ -81,8 +86,9 @@ bool state_slot_info(const struct state *s, int slot, struct state_slot_info *ou
     const struct process *p;
 
     memset(out, 0, sizeof(*out));
-    if (!slot_valid(slot))
+    if (!slot_valid(slot)) {
         return false;
+    }
     p = &s->processes->slot[slot];
     out->role = (enum state_role)p->role;
     out->generation = p->generation;
@@ -112,8 +118,9 @@ void state_facts_set(struct state *s, const struct state_facts *facts)
     memcpy(words, facts, sizeof(*facts));
     /* A reader that sees a word of this copy also sees the version of the last one. */
     atomic_thread_fence(memory_order_release);
-    for (size_t i = 0; i < FACTS_WORDS; i++)
+    for (size_t i = 0; i < FACTS_WORDS; i++) {
         atomic_store_explicit(&s->mine->processes.facts[next % 2][i], words[i], memory_order_relaxed);
+    }
     s->mine->processes.version = next;
 }
 
@@ -123,8 +130,9 @@ bool state_facts_get(const struct state *s, struct state_facts *out)
 
     for (unsigned tries = 0; tries < READ_TRIES; tries++) {
         version = s->processes->version;
-        for (size_t i = 0; i < FACTS_WORDS; i++)
+        for (size_t i = 0; i < FACTS_WORDS; i++) {
             words[i] = atomic_load_explicit(&s->processes->facts[version % 2][i], memory_order_relaxed);
+        }
         atomic_thread_fence(memory_order_acquire);
         if (version != 0 && s->processes->version == version) {
             memcpy(out, words, sizeof(*out));
@@ -142,8 +150,9 @@ static bool is_dead(const struct locker *who, uint64_t owner)
 {
     uint64_t slot = (owner & 0xff) - 1;
 
-    if (who->processes == NULL)
+    if (who->processes == NULL) {
         return false;
+    }
     return slot >= STATE_SLOTS || owner >> 8 == 0 || who->processes->slot[slot].start != owner >> 8;
 }
 
@@ -153,8 +162,9 @@ bool shard_lock(const struct locker *who, struct shard_lock *l, bool *owner_died
     for (unsigned i = 0; i < LOCK_TRIES; i++) {
         uint64_t owner = 0;
 
-        if (atomic_compare_exchange_strong(&l->owner, &owner, who->word))
+        if (atomic_compare_exchange_strong(&l->owner, &owner, who->word)) {
             return true;
+        }
         if (owner != 0 && is_dead(who, owner) &&
             atomic_compare_exchange_strong(&l->owner, &owner, who->word)) {
             *owner_died = true;

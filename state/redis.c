@@ -47,8 +47,9 @@ static void go_away(struct redis *r, const char *why);
 static void rearm(struct redis *r, unsigned wanted)
 {
     r->wanted = wanted;
-    if (r->watching)
+    if (r->watching) {
         watch_set(&r->watch, wanted);
+    }
 }
 
 static void add_read(void *arg)
@@ -75,8 +76,9 @@ static void clean_up(void *arg)
 {
     struct redis *r = arg;
 
-    if (r->watching)
+    if (r->watching) {
         watch_stop(&r->watch);
+    }
     r->watching = false;
     r->wanted = 0;
 }
@@ -105,17 +107,19 @@ static void on_ready(unsigned ready, void *arg)
     char octet;
 
     if (ac != NULL && (ready & WATCH_READ) != 0) { /* hiredis asserts that no reply comes unasked */
-        if (r->unanswered == 0 && recv(ac->c.fd, &octet, 1, MSG_PEEK | MSG_DONTWAIT) > 0)
+        if (r->unanswered == 0 && recv(ac->c.fd, &octet, 1, MSG_PEEK | MSG_DONTWAIT) > 0) {
             go_away(r, "it said what nobody had asked for");
-        else
+        } else {
             redisAsyncHandleRead(ac);
+        }
     }
     if (r->ac == ac && ac != NULL && ac->c.reader->len - ac->c.reader->pos > REPLY_MAX) {
         go_away(r, "a reply without end");
         return;
     }
-    if (r->ac == ac && ac != NULL && (ready & WATCH_WRITE) != 0)
+    if (r->ac == ac && ac != NULL && (ready & WATCH_WRITE) != 0) {
         redisAsyncHandleWrite(ac);
+    }
 }
 
 /* ---- up and away ---- */
@@ -125,8 +129,9 @@ static void become_up(struct redis *r)
     if (r->state == REDIS_DIALING) {
         gauge_set(M_SHARED_UP, 1);
         timer_start(&r->lists, 0);
-        if (!r->said_up)
+        if (!r->said_up) {
             log_msg(LOG_LEVEL_INFO, "shared_memory_up", "Redis answers");
+        }
         r->said_up = true;
     }
     r->state = REDIS_UP;
@@ -140,8 +145,9 @@ static void go_away(struct redis *r, const char *why)
     redisAsyncContext *ac = r->ac;
     uint32_t before;
 
-    if (r->state == REDIS_AWAY)
+    if (r->state == REDIS_AWAY) {
         return;
+    }
     r->state = REDIS_AWAY;
     r->ac = NULL;
     gauge_set(M_SHARED_UP, 0);
@@ -153,15 +159,17 @@ static void go_away(struct redis *r, const char *why)
                 why);
         r->said_up = false;
     }
-    if (ac != NULL)
+    if (ac != NULL) {
         redisAsyncFree(ac);
+    }
 }
 
 /* Once for each reply, first.  False: what follows it was not asked for. */
 static bool settle(struct redis *r, const redisAsyncContext *ac, const redisReply *reply)
 {
-    if (ac != r->ac || reply == NULL || --r->unanswered > 0 || ac->c.reader->pos == ac->c.reader->len)
+    if (ac != r->ac || reply == NULL || --r->unanswered > 0 || ac->c.reader->pos == ac->c.reader->len) {
         return true;
+    }
     go_away(r, "it said more than it had been asked");
     return false;
 }
@@ -189,27 +197,33 @@ bool redis_reply_good(struct redis *r, const redisAsyncContext *ac, const redisR
     char why[160];
     struct buf b;
 
-    if (!settle(r, ac, reply))
+    if (!settle(r, ac, reply)) {
         return false;
-    if (reply != NULL && reply->type != REDIS_REPLY_ERROR)
+    }
+    if (reply != NULL && reply->type != REDIS_REPLY_ERROR) {
         return true;
-    if (ac != r->ac)
+    }
+    if (ac != r->ac) {
         return false; /* of a connection that we gave up */
+    }
     buf_init_fixed(&b, why, sizeof(why));
-    if (reply != NULL)
+    if (reply != NULL) {
         buf_put_quoted(&b, slice_of(reply->str, (size_t)reply->len), 100);
-    else
+    } else {
         buf_put_quoted(&b, slice_str(ac->errstr), 100);
-    if (reply == NULL)
+    }
+    if (reply == NULL) {
         r->ac = NULL; /* hiredis is freeing it */
+    }
     go_away(r, why);
     return false;
 }
 
 static struct slice reply_text(const redisReply *reply)
 {
-    if (reply->type != REDIS_REPLY_STRING && reply->type != REDIS_REPLY_STATUS)
+    if (reply->type != REDIS_REPLY_STRING && reply->type != REDIS_REPLY_STATUS) {
         return SLICE_NONE;
+    }
     return slice_of(reply->str, (size_t)reply->len);
 }
 
@@ -227,11 +241,13 @@ static void on_history(redisAsyncContext *ac, void *answer, void *arg)
     int64_t ours = r->m->tables->h->history_s, theirs;
 
     (void)arg;
-    if (!redis_reply_good(r, ac, reply))
+    if (!redis_reply_good(r, ac, reply)) {
         return;
+    }
     theirs = (int64_t)to_number(reply_text(reply));
-    if (theirs > 0 && (ours == 0 || theirs < ours))
+    if (theirs > 0 && (ours == 0 || theirs < ours)) {
         r->m->tables->h->history_s = theirs;
+    }
     become_up(r);
 }
 
@@ -245,8 +261,9 @@ static void on_connected(const redisAsyncContext *ac, int status)
 {
     struct redis *r = ac->data;
 
-    if (status == REDIS_OK || r == NULL || ac != r->ac)
+    if (status == REDIS_OK || r == NULL || ac != r->ac) {
         return;
+    }
     r->ac = NULL; /* hiredis frees it after this */
     go_away(r, ac->errstr);
 }
@@ -256,8 +273,9 @@ static void on_disconnected(const redisAsyncContext *ac, int status)
     struct redis *r = ac->data;
 
     (void)status;
-    if (r == NULL || ac != r->ac)
+    if (r == NULL || ac != r->ac) {
         return;
+    }
     r->ac = NULL;
     go_away(r, ac->errstr[0] != '\0' ? ac->errstr : "the connection was closed");
 }
@@ -269,8 +287,9 @@ static void dial(struct redis *r)
 
     r->state = REDIS_DIALING;
     if (ac == NULL || ac->err != 0) {
-        if (ac != NULL)
+        if (ac != NULL) {
             redisAsyncFree(ac);
+        }
         go_away(r, "no connection can be made");
         return;
     }
@@ -289,12 +308,14 @@ static void dial(struct redis *r)
     redisAsyncSetConnectCallback(ac, on_connected);
     redisAsyncSetDisconnectCallback(ac, on_disconnected);
     timer_start(&r->retry, r->timeout_ms < 1000 ? 1000 : r->timeout_ms);
-    if (r->to.user != NULL)
+    if (r->to.user != NULL) {
         redis_command(r, on_handshake, NULL, "AUTH %s %s", r->to.user, r->to.password);
-    else if (r->to.password != NULL)
+    } else if (r->to.password != NULL) {
         redis_command(r, on_handshake, NULL, "AUTH %s", r->to.password);
-    if (r->to.db != 0)
+    }
+    if (r->to.db != 0) {
         redis_command(r, on_handshake, NULL, "SELECT %u", r->to.db);
+    }
     redis_command(r, on_handshake, NULL, "SET %shistory %lld NX", r->prefix, (long long)wall_now_s());
     redis_command(r, on_history, NULL, "GET %shistory", r->prefix);
 }
@@ -303,18 +324,21 @@ static void on_retry(void *arg)
 {
     struct redis *r = arg;
 
-    if (r->state == REDIS_AWAY)
+    if (r->state == REDIS_AWAY) {
         dial(r);
-    else if (r->state != REDIS_UP)
+    } else if (r->state != REDIS_UP) {
         go_away(r, "no answer in time");
+    }
 }
 
 void redis_reply_came(struct redis *r)
 {
-    if (r->pending > 0)
+    if (r->pending > 0) {
         r->pending--;
-    if (r->state == REDIS_SLOW && r->pending == 0)
+    }
+    if (r->state == REDIS_SLOW && r->pending == 0) {
         become_up(r);
+    }
 }
 
 /* ---- questions ---- */
@@ -350,15 +374,17 @@ static void merge_standing(struct memory_record *rec, const redisReply *reply)
         struct slice field = redis_element(reply, i);
         uint64_t n = to_number(redis_element(reply, i + 1));
 
-        if (slice_eq(field, SLICE("r")))
+        if (slice_eq(field, SLICE("r"))) {
             refused = n;
-        else if (slice_eq(field, SLICE("s")))
+        } else if (slice_eq(field, SLICE("s"))) {
             theirs.since_s = (uint32_t)n;
-        else if (to_number(field) > 0 && to_number(field) <= UINT16_MAX)
+        } else if (to_number(field) > 0 && to_number(field) <= UINT16_MAX) {
             standing_put_day(&theirs, (uint16_t)to_number(field), n);
+        }
     }
-    if (rec->standing.since_s > refused)
+    if (rec->standing.since_s > refused) {
         standing_join(&theirs, &rec->standing);
+    }
     rec->standing = theirs;
     rec->found = rec->found || reply->elements > 0;
     rec->known = true;
@@ -370,15 +396,17 @@ static void prune_days(struct redis *r, const struct memory_key *key, const redi
     uint64_t newest = 0;
 
     for (size_t i = 0; i + 1 < reply->elements; i += 2) {
-        if (to_number(redis_element(reply, i)) > newest)
+        if (to_number(redis_element(reply, i)) > newest) {
             newest = to_number(redis_element(reply, i));
+        }
     }
     (void)key_text(r, 'k', key, name);
     for (size_t i = 0; i + 1 < reply->elements; i += 2) {
         uint64_t day = to_number(redis_element(reply, i));
 
-        if (day > 0 && day + PRUNE_ABOVE / 2 < newest)
+        if (day > 0 && day + PRUNE_ABOVE / 2 < newest) {
             redis_command(r, NULL, NULL, "HDEL %s %llu", name, (unsigned long long)day);
+        }
     }
 }
 
@@ -387,10 +415,12 @@ static void merge_since(struct memory_record *rec, struct slice text, int64_t no
     bool passed = text.len > 0 && text.ptr[0] == 'p';
     int64_t since = (int64_t)to_number(slice_skip(text, passed ? 1 : 0));
 
-    if (since <= 0)
+    if (since <= 0) {
         return;
-    if (!rec->known || since < rec->since_s)
+    }
+    if (!rec->known || since < rec->since_s) {
         rec->since_s = since < now_s ? since : now_s;
+    }
     rec->found = rec->found || since < now_s || passed;
     rec->passed = rec->passed || passed;
     rec->known = true;
@@ -401,11 +431,13 @@ static void use_reply(struct redis *r, struct memory_op *op, size_t i, const red
     struct memory_record *rec = &op->record[i];
 
     if (op->q[i].what == MEMORY_STANDING) {
-        if (reply->type != REDIS_REPLY_ARRAY)
+        if (reply->type != REDIS_REPLY_ARRAY) {
             return;
+        }
         merge_standing(rec, reply);
-        if (reply->elements / 2 > PRUNE_ABOVE)
+        if (reply->elements / 2 > PRUNE_ABOVE) {
             prune_days(r, &op->q[i].key, reply);
+        }
     } else {
         merge_since(rec, reply_text(reply), op->now_s);
     }
@@ -426,10 +458,12 @@ static void on_reply(redisAsyncContext *ac, void *answer, void *arg)
     free(req);
     redis_reply_came(r);
     good = redis_reply_good(r, ac, reply);
-    if (op == NULL)
+    if (op == NULL) {
         return;
-    if (good)
+    }
+    if (good) {
         use_reply(r, op, index, reply);
+    }
     if (--op->waiting == 0) {
         timer_stop(&op->timeout);
         op_done(op);
@@ -443,8 +477,9 @@ static void send_question(struct redis *r, struct memory_op *op, size_t i)
     char key[KEY_MAX];
     int status;
 
-    if (q->what == MEMORY_BURST || q->what == MEMORY_RATE)
+    if (q->what == MEMORY_BURST || q->what == MEMORY_RATE) {
         return; /* each proxy counts its own (memory.h) */
+    }
     req = xcalloc(1, sizeof(*req));
     *req = (struct request){ .op = op, .r = r, .index = i };
     list_push_back(&op->asked, &req->link);
@@ -457,8 +492,9 @@ static void send_question(struct redis *r, struct memory_op *op, size_t i)
         redis_command(r, NULL, NULL, "SET %s %lld NX EX %u", key, /* Redis may have lost what we know */
                       (long long)(op->record[i].known ? op->record[i].since_s : op->now_s),
                       q->keep_s > 0 ? q->keep_s : 1);
-        if (q->what == MEMORY_SEEN)
+        if (q->what == MEMORY_SEEN) {
             redis_command(r, NULL, NULL, "EXPIRE %s %u", key, q->keep_s > 0 ? q->keep_s : 1);
+        }
         status = redis_command(r, on_reply, req, "GET %s", key);
     }
     if (status != REDIS_OK) { /* on its way down: on_disconnected follows */
@@ -479,10 +515,12 @@ bool redis_ask(struct redis *r, struct memory_op *op)
         count(M_SHARED_BUSY);
         return false;
     }
-    for (size_t i = 0; i < op->count; i++)
+    for (size_t i = 0; i < op->count; i++) {
         send_question(r, op, i);
-    if (op->waiting == 0)
+    }
+    if (op->waiting == 0) {
         return false;
+    }
     count(M_SHARED_ASKED);
     timer_start(&op->timeout, r->timeout_ms);
     return true;
@@ -494,8 +532,9 @@ void redis_forget(struct memory_op *op)
     bool late = !list_empty(&op->asked) && !timer_active(&op->timeout);
     struct list_node *n;
 
-    while ((n = list_pop(&op->asked)) != NULL)
+    while ((n = list_pop(&op->asked)) != NULL) {
         container_of(n, struct request, link)->op = NULL;
+    }
     if (late && r->state == REDIS_UP) {
         r->state = REDIS_SLOW;
         timer_start(&r->retry, SLOW_MAX_MS);
@@ -510,8 +549,9 @@ void redis_note(struct redis *r, enum memory_event event, const struct memory_ke
                                       "redis.call('EXPIRE',KEYS[1],ARGV[2]) end return 0";
     char name[KEY_MAX];
 
-    if (r->state != REDIS_UP)
+    if (r->state != REDIS_UP) {
         return;
+    }
     (void)key_text(r, event == MEMORY_PASSED ? 'g' : 'k', key, name);
     if (event == MEMORY_PASSED) {
         redis_command(r, NULL, NULL, "SET %s p%lld EX %u", name, (long long)now_s, keep_s);
@@ -534,8 +574,9 @@ struct redis *redis_new(struct memory *m, const struct config_redis *conf)
     r->m = m;
     r->loop = m->loop;
     r->timeout_ms = conf->timeout_ms;
-    if (prefix.len > 0)
+    if (prefix.len > 0) {
         memcpy(r->prefix, prefix.ptr, prefix.len);
+    }
     if (!redis_address_parse(&r->to, slice_str(conf->url))) {
         log_msg(LOG_LEVEL_ERROR, "shared_memory_address",
                 "state.redis.url is not redis://[[user]:password@]address[:port][/db] or unix:/path: local "
@@ -555,14 +596,16 @@ void redis_free(struct redis **rp)
     struct redis *r = *rp;
     redisAsyncContext *ac;
 
-    if (r == NULL)
+    if (r == NULL) {
         return;
+    }
     *rp = NULL;
     ac = r->ac;
     r->ac = NULL;
     r->state = REDIS_AWAY;
-    if (ac != NULL)
+    if (ac != NULL) {
         redisAsyncFree(ac);
+    }
     timer_stop(&r->retry);
     timer_stop(&r->lists);
     redis_address_fini(&r->to);

@@ -14,8 +14,9 @@ static char *address_of(struct slice host)
 {
     struct addr ip;
 
-    if (slice_eq(host, SLICE("localhost")))
+    if (slice_eq(host, SLICE("localhost"))) {
         return xstrdup("127.0.0.1");
+    }
     return addr_parse_ip(host, &ip) ? slice_dup(host) : NULL;
 }
 
@@ -40,8 +41,9 @@ static bool take_login(struct redis_address *a, struct slice login)
 {
     size_t colon = slice_find(login, ':');
 
-    if (colon + 1 >= login.len)
+    if (colon + 1 >= login.len) {
         return false;
+    }
     a->user = colon > 0 ? slice_dup(slice_take(login, colon)) : NULL;
     a->password = slice_dup(slice_skip(login, colon + 1));
     return true;
@@ -57,22 +59,26 @@ bool redis_address_parse(struct redis_address *a, struct slice url)
         a->path = slice_dup(slice_skip(url, 5));
         return true;
     }
-    if (!slice_starts(url, SLICE("redis://")))
+    if (!slice_starts(url, SLICE("redis://"))) {
         return false;
+    }
     url = slice_skip(url, 8);
     at = slice_rfind(url, '@');
     if (at < url.len) {
-        if (!take_login(a, slice_take(url, at)))
+        if (!take_login(a, slice_take(url, at))) {
             return false;
+        }
         url = slice_skip(url, at + 1);
     }
     host = slice_cut(&url, '/');
-    if (url.len > 0 && !slice_to_u64(url, DB_MAX, &n))
+    if (url.len > 0 && !slice_to_u64(url, DB_MAX, &n)) {
         return false;
+    }
     a->db = url.len > 0 ? (unsigned)n : 0;
     port = take_port(&host);
-    if (!slice_to_u64(port, 65535, &n) || n == 0)
+    if (!slice_to_u64(port, 65535, &n) || n == 0) {
         return false;
+    }
     a->port = (uint16_t)n;
     a->host = address_of(host);
     return a->host != NULL;

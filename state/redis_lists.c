@@ -25,8 +25,9 @@ struct list_request {
 static struct slice text_of(const redisReply *reply, const char *name)
 {
     for (size_t i = 0; i + 1 < reply->elements; i += 2) {
-        if (slice_eq(redis_element(reply, i), slice_str(name)))
+        if (slice_eq(redis_element(reply, i), slice_str(name))) {
             return redis_element(reply, i + 1);
+        }
     }
     return SLICE_NONE;
 }
@@ -47,8 +48,9 @@ static int compare(const redisReply *reply, const struct memory_list *l)
     const uint64_t ours[] = { l->changed_ms, l->demoted_s, l->evil_s, l->override, l->override_until_s };
 
     for (size_t i = 0; i < ARRAY_LEN(ours); i++) {
-        if (theirs[i] != ours[i])
+        if (theirs[i] != ours[i]) {
             return theirs[i] > ours[i] ? 1 : -1;
+        }
     }
     return 0;
 }
@@ -91,8 +93,9 @@ static void take_list(struct memory_list *l, const redisReply *reply)
     uint64_t override = field_of(reply, "override");
 
     l->changed_ms = field_of(reply, "changed");
-    if (l->demoted_s != field_of(reply, "demoted") || l->evil_s != field_of(reply, "evil"))
+    if (l->demoted_s != field_of(reply, "demoted") || l->evil_s != field_of(reply, "evil")) {
         take_standing(l, reply);
+    }
     l->reason = (uint8_t)field_of(reply, "reason");
     l->demotions = (uint32_t)field_of(reply, "demotions");
     l->last_restored_s = (uint32_t)field_of(reply, "restored");
@@ -113,24 +116,28 @@ static void on_list(redisAsyncContext *ac, void *answer, void *arg)
     bool taken = false;
 
     redis_reply_came(r);
-    if (!redis_reply_good(r, ac, reply) || reply->type != REDIS_REPLY_ARRAY || r->ac != ac)
+    if (!redis_reply_good(r, ac, reply) || reply->type != REDIS_REPLY_ARRAY || r->ac != ac) {
         goto out;
+    }
     l = tables_list_take(r->m->tables, slice_str(req->name));
-    if (l == NULL)
+    if (l == NULL) {
         goto out;
+    }
     newer = compare(reply, l);
     buf_init_fixed(&key, mem, sizeof(mem));
     buf_putf(&key, "%sl:%s", r->prefix, req->name);
     taken = newer > 0;
-    if (taken)
+    if (taken) {
         take_list(l, reply);
-    else if (newer < 0)
+    } else if (newer < 0) {
         send_list(r, l, mem);
+    }
     tables_list_give(r->m->tables, l);
 out:
-    if (taken)
+    if (taken) {
         log_msg(LOG_LEVEL_INFO, "list_shared", "Another proxy changed the standing of the list %s",
                 req->name);
+    }
     free(req);
 }
 
@@ -154,16 +161,19 @@ static void on_evidence(redisAsyncContext *ac, void *answer, void *arg)
     redis_reply_came(r);
     buf_init_fixed(&b, mine, sizeof(mine));
     buf_putf(&b, "%016" PRIx64, proxy_id(r));
-    if (redis_reply_good(r, ac, reply) && reply->type == REDIS_REPLY_ARRAY && r->ac == ac)
+    if (redis_reply_good(r, ac, reply) && reply->type == REDIS_REPLY_ARRAY && r->ac == ac) {
         l = tables_list_take(r->m->tables, slice_str(req->name));
-    if (l != NULL)
+    }
+    if (l != NULL) {
         memory_list_others_begin(l);
+    }
     for (size_t i = 0; l != NULL && i + 1 < reply->elements; i += 2) {
         struct slice who = redis_element(reply, i);
 
         if (!slice_eq(who, buf_slice(&b)) &&
-            !memory_list_others_add(l, redis_element(reply, i + 1), wall_now_s()))
+            !memory_list_others_add(l, redis_element(reply, i + 1), wall_now_s())) {
             redis_command(r, NULL, NULL, "HDEL %se:%s %b", r->prefix, req->name, who.ptr, who.len);
+        }
     }
     tables_list_give(r->m->tables, l);
     free(req);
@@ -197,17 +207,20 @@ void redis_exchange_lists(void *arg)
         struct list_request *req;
         size_t len = 0;
 
-        if (l == NULL)
+        if (l == NULL) {
             continue;
+        }
         req = xcalloc(1, sizeof(*req));
         req->r = r;
         memcpy(req->name, l->name, sizeof(req->name));
         req->name[sizeof(req->name) - 1] = '\0';
-        if (memory_list_claim(l, &l->told_s, wall_now_s(), LISTS_TELL_S))
+        if (memory_list_claim(l, &l->told_s, wall_now_s(), LISTS_TELL_S)) {
             len = memory_list_pack(l, wall_now_s(), packed);
+        }
         tables_list_give(r->m->tables, l);
-        if (len > 0)
+        if (len > 0) {
             exchange_evidence(r, req->name, packed, len);
+        }
         r->pending++;
         if (redis_command(r, on_list, req, "HGETALL %sl:%s", r->prefix, req->name) != REDIS_OK) {
             r->pending--;

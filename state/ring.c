@@ -52,8 +52,9 @@ void state_log(struct state *s, enum log_class cls, struct slice line)
     const _Atomic uint64_t *tail;
     char *ring;
 
-    if (s->my_slot < 0 || line.len == 0 || line.len > LOG_LINE_MAX)
+    if (s->my_slot < 0 || line.len == 0 || line.len > LOG_LINE_MAX) {
         return;
+    }
     ring = s->mine->of[s->my_slot].ring;
     tail = &s->owned->of[RECORDER_SLOT].slot.tail[s->my_slot];
     used = head - *tail;
@@ -66,16 +67,18 @@ void state_log(struct state *s, enum log_class cls, struct slice line)
     ring_put(ring, head + RECORD_HEAD, line.ptr, line.len);
     s->head = head + need;
     s->mine->of[s->my_slot].slot.head = s->head;
-    if (*tail == head)
+    if (*tail == head) {
         wake(s->log_fd);
+    }
 }
 
 /* One record stays one line, whatever the process wrote into it. */
 static void clean(char *line, size_t len)
 {
     for (size_t i = 0; i < len; i++) {
-        if (((unsigned char)line[i] < ' ' && !(line[i] == '\n' && i + 1 == len)) || line[i] == 0x7f)
+        if (((unsigned char)line[i] < ' ' && !(line[i] == '\n' && i + 1 == len)) || line[i] == 0x7f) {
             line[i] = '?';
+        }
     }
 }
 
@@ -93,10 +96,12 @@ static bool read_ring(struct state *s, int slot, struct buf *out)
     uint32_t len = 0;
     char line[LOG_LINE_MAX];
 
-    if (head == tail)
+    if (head == tail) {
         return false;
-    if (head - tail >= RECORD_HEAD && head - tail <= RING_SIZE)
+    }
+    if (head - tail >= RECORD_HEAD && head - tail <= RING_SIZE) {
         ring_get(ring, tail, &len, sizeof(len));
+    }
     if (len == 0 || len > LOG_LINE_MAX || len > head - tail - RECORD_HEAD) {
         *taken = head; /* cannot be: the writer's memory went wrong; start again behind it */
         return false;
@@ -124,8 +129,9 @@ bool state_log_read(struct state *s, struct buf *out)
 bool state_log_waits(const struct state *s)
 {
     for (unsigned slot = 0; slot < STATE_SLOTS; slot++) {
-        if (!ring_empty(s, slot))
+        if (!ring_empty(s, slot)) {
             return true;
+        }
     }
     return false;
 }

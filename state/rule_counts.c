@@ -13,8 +13,9 @@
 int state_rule_find(const struct state *s, const char *name)
 {
     for (int i = 0; i < s->names.rules; i++) {
-        if (strcmp(s->names.rule[i], name) == 0)
+        if (strcmp(s->names.rule[i], name) == 0) {
             return i;
+        }
     }
     return -1;
 }
@@ -24,16 +25,18 @@ int state_rule(struct state *s, const char *name)
     size_t len = strlen(name);
     int found = state_rule_find(s, name);
 
-    if (found >= 0 || s->names.rules == STATE_RULES || len > STATE_RULE_NAME_MAX)
+    if (found >= 0 || s->names.rules == STATE_RULES || len > STATE_RULE_NAME_MAX) {
         return found;
+    }
     memcpy(s->names.rule[s->names.rules], name, len + 1);
     return s->names.rules++;
 }
 
 void state_rule_count(struct state *s, int rule, bool monitored)
 {
-    if (rule >= 0)
+    if (rule >= 0) {
         atomic_fetch_add_explicit(&s->sh->rule[rule].matched[monitored], 1, memory_order_relaxed);
+    }
 }
 
 uint64_t state_rule_counted(const struct state *s, int rule, bool monitored)

@@ -36,23 +36,26 @@ static uint64_t pack_keywords(const struct state_keywords *k)
 {
     uint64_t bits = 0;
 
-    for (size_t i = 0; i < ARRAY_LEN(flags); i++)
+    for (size_t i = 0; i < ARRAY_LEN(flags); i++) {
         bits |= *(const bool *)((const char *)k + flags[i].at) ? flags[i].bit : 0;
+    }
     return bits;
 }
 
 void keywords_unpack(uint64_t bits, struct state_keywords *out)
 {
-    for (size_t i = 0; i < ARRAY_LEN(flags); i++)
+    for (size_t i = 0; i < ARRAY_LEN(flags); i++) {
         *(bool *)((char *)out + flags[i].at) = (bits & flags[i].bit) != 0;
+    }
 }
 
 void state_keywords_set(struct state *s, int server, const struct state_keywords *k)
 {
     struct server *sv = server_at(s, server);
 
-    if (sv == NULL)
+    if (sv == NULL) {
         return;
+    }
     sv->keywords_size = k->size;
     sv->keywords_at_ms = k->at_ms;
     sv->keywords = pack_keywords(k);
@@ -63,8 +66,9 @@ void state_keywords_get(const struct state *s, int server, struct state_keywords
     const struct server *sv = server_at(s, server);
 
     memset(out, 0, sizeof(*out));
-    if (sv == NULL)
+    if (sv == NULL) {
         return;
+    }
     keywords_unpack(sv->keywords, out);
     out->size = sv->keywords_size;
     out->at_ms = sv->keywords_at_ms;
@@ -90,8 +94,9 @@ void state_health_get(const struct state *s, int server, struct state_health *ou
     const struct server *sv = server_at(s, server);
 
     memset(out, 0, sizeof(*out));
-    if (sv == NULL)
+    if (sv == NULL) {
         return;
+    }
     health_unpack(sv->health, out);
     out->changed_ms = sv->changed_ms;
     out->next_probe_ms = sv->next_probe_ms;
@@ -105,16 +110,19 @@ static bool health_observe(struct state_health *h, bool ok, unsigned fall, unsig
     if (ok) {
         h->failures = 0;
         h->successes += h->successes < HEALTH_COUNT_MAX;
-        if (h->successes >= rise)
+        if (h->successes >= rise) {
             h->down = false;
+        }
     } else {
         h->successes = 0;
         h->failures += h->failures < HEALTH_COUNT_MAX;
-        if (fall > 0 && h->failures >= fall)
+        if (fall > 0 && h->failures >= fall) {
             h->down = true;
+        }
     }
-    if (fall == 0)
+    if (fall == 0) {
         h->down = false;
+    }
     return h->down != was_down;
 }
 
@@ -125,15 +133,17 @@ bool state_health_report(struct state *s, int server, bool ok, unsigned fall, un
     uint64_t old;
     bool changed;
 
-    if (sv == NULL)
+    if (sv == NULL) {
         return false;
+    }
     old = sv->health;
     do {
         health_unpack(old, &h);
         changed = health_observe(&h, ok, fall, rise);
     } while (!atomic_compare_exchange_strong(&sv->health, &old, health_pack(&h)));
-    if (changed)
+    if (changed) {
         sv->changed_ms = now_ms;
+    }
     return changed;
 }
 
@@ -148,8 +158,9 @@ bool state_probe_claim(struct state *s, int server, uint64_t now_ms, uint64_t in
     struct server *sv = server_at(s, server);
     uint64_t due;
 
-    if (sv == NULL)
+    if (sv == NULL) {
         return false;
+    }
     due = sv->next_probe_ms;
     return (now_ms >= due || too_far(due - now_ms, interval_ms)) &&
            atomic_compare_exchange_strong(&sv->next_probe_ms, &due, now_ms + interval_ms);
@@ -160,11 +171,13 @@ void state_probe_hasten(struct state *s, int server, uint64_t due_ms)
     struct server *sv = server_at(s, server);
     uint64_t due;
 
-    if (sv == NULL)
+    if (sv == NULL) {
         return;
+    }
     due = sv->next_probe_ms;
-    if (due > due_ms)
+    if (due > due_ms) {
         (void)atomic_compare_exchange_strong(&sv->next_probe_ms, &due, due_ms);
+    }
 }
 
 /* ---- rate: GCRA; `count` at once, then one each per/count.  See rate_allows() of clients.c ---- */
@@ -175,8 +188,9 @@ uint64_t state_server_rate(struct state *s, int server, unsigned n, uint64_t per
     uint64_t now_us = now_ms * 1000, step_us, tat, from, burst_us;
     uint64_t old;
 
-    if (sv == NULL || n == 0 || per_ms == 0 || per_ms > UINT64_MAX / 1000)
+    if (sv == NULL || n == 0 || per_ms == 0 || per_ms > UINT64_MAX / 1000) {
         return 0;
+    }
     step_us = per_ms * 1000 / n;
     burst_us = step_us * (n - 1);
     old = sv->rate_tat_us;
@@ -187,8 +201,9 @@ uint64_t state_server_rate(struct state *s, int server, unsigned n, uint64_t per
             tat = now_us + per_ms * 1000;
         }
         from = tat > burst_us ? tat - burst_us : 0;
-        if (from > now_us)
+        if (from > now_us) {
             return (from - now_us + 999) / 1000;
+        }
     } while (!atomic_compare_exchange_strong(&sv->rate_tat_us, &old, tat + step_us));
     return 0;
 }

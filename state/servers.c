@@ -44,8 +44,9 @@ static bool upstream_valid(int upstream)
 int state_upstream_find(const struct state *s, const char *name)
 {
     for (int i = 0; i < STATE_UPSTREAMS; i++) {
-        if (s->upstream[i].name[0] != '\0' && strcmp(s->upstream[i].name, name) == 0)
+        if (s->upstream[i].name[0] != '\0' && strcmp(s->upstream[i].name, name) == 0) {
             return i;
+        }
     }
     return -1;
 }
@@ -55,11 +56,13 @@ int state_upstream(struct state *s, const char *name)
     int found = state_upstream_find(s, name);
     size_t len = strlen(name);
 
-    if (found >= 0 || len == 0 || len > STATE_UPSTREAM_NAME_MAX)
+    if (found >= 0 || len == 0 || len > STATE_UPSTREAM_NAME_MAX) {
         return found;
+    }
     for (int i = 0; i < STATE_UPSTREAMS; i++) {
-        if (s->upstream[i].name[0] != '\0')
+        if (s->upstream[i].name[0] != '\0') {
             continue;
+        }
         memcpy(s->upstream[i].name, name, len + 1);
         return i;
     }
@@ -80,8 +83,9 @@ struct server *server_at(const struct state *s, int server)
 
 static void wipe_tickets(struct tickets *t)
 {
-    for (size_t i = 0; i < STATE_TICKETS; i++)
+    for (size_t i = 0; i < STATE_TICKETS; i++) {
         t->ticket[i] = 0;
+    }
     t->widest = 0;
 }
 
@@ -91,8 +95,9 @@ static void wipe_server(struct server *sv)
     wipe_tickets(&sv->envelopes);
     sv->ip[0] = sv->ip[1] = 0;
     sv->family_port = 0;
-    for (size_t i = 0; i < STATE_SERVER_LABELS; i++)
+    for (size_t i = 0; i < STATE_SERVER_LABELS; i++) {
         sv->label[i] = 0;
+    }
     sv->keywords = sv->keywords_size = sv->keywords_at_ms = 0;
     sv->health = sv->changed_ms = sv->next_probe_ms = 0;
     sv->rate_tat_us = 0;
@@ -103,21 +108,24 @@ static void wipe_area(struct upstream_area *area)
     for (size_t i = 0; i < STATE_UPSTREAM_SERVERS; i++) {
         struct server_place *p = &area->place[i];
 
-        if (p->key == PLACE_FREE && p->users == 0)
+        if (p->key == PLACE_FREE && p->users == 0) {
             continue;
+        }
         wipe_server(&area->server[i]);
         p->users = 0;
         p->key = PLACE_FREE;
     }
-    for (size_t i = 0; i < STATE_SLOTS; i++)
+    for (size_t i = 0; i < STATE_SLOTS; i++) {
         area->waiting[i] = 0;
+    }
 }
 
 void state_upstreams_sweep(struct state *s, bool (*wanted)(void *arg, const char *name), void *arg)
 {
     for (int i = 0; i < STATE_UPSTREAMS; i++) {
-        if (s->upstream[i].name[0] == '\0' || wanted(arg, s->upstream[i].name))
+        if (s->upstream[i].name[0] == '\0' || wanted(arg, s->upstream[i].name)) {
             continue;
+        }
         wipe_area(&s->sh->upstream[i]);
         memset(s->recalled[i], 0, sizeof(s->recalled[i]));
         s->upstream[i].name[0] = '\0';
@@ -141,8 +149,9 @@ uint64_t state_server_label(const char *text)
     char lower[300];
     size_t len = strnlen(text, sizeof(lower));
 
-    for (size_t i = 0; i < len; i++)
+    for (size_t i = 0; i < len; i++) {
         lower[i] = ascii_lower(text[i]);
+    }
     return siphash(digest_key, lower, len);
 }
 
@@ -155,8 +164,9 @@ static uint64_t my_bit(const struct state *s)
 static bool enter_place(const struct state *s, struct server_place *p, uint64_t key)
 {
     atomic_fetch_or(&p->users, my_bit(s));
-    if (p->key == key)
+    if (p->key == key) {
         return true;
+    }
     atomic_fetch_and(&p->users, ~my_bit(s));
     return false;
 }
@@ -167,8 +177,9 @@ static bool claim_place(const struct state *s, struct server_place *p, uint64_t 
     uint64_t free = PLACE_FREE;
 
     atomic_fetch_or(&p->users, my_bit(s));
-    if (atomic_compare_exchange_strong(&p->key, &free, key) || free == key)
+    if (atomic_compare_exchange_strong(&p->key, &free, key) || free == key) {
         return true;
+    }
     atomic_fetch_and(&p->users, ~my_bit(s));
     return false;
 }
@@ -176,8 +187,9 @@ static bool claim_place(const struct state *s, struct server_place *p, uint64_t 
 static bool has_tickets(const struct tickets *t)
 {
     for (size_t i = 0; i < STATE_TICKETS; i++) {
-        if (t->ticket[i] != 0)
+        if (t->ticket[i] != 0) {
             return true;
+        }
     }
     return false;
 }
@@ -190,8 +202,9 @@ static void empty_place(struct state *s, struct upstream_area *area, size_t i)
     uint64_t key = p->key;
 
     if (key < PLACE_FIRST_KEY || p->users != 0 ||
-        !atomic_compare_exchange_strong(&p->key, &key, (uint64_t)(PLACE_EMPTYING + s->my_slot)))
+        !atomic_compare_exchange_strong(&p->key, &key, (uint64_t)(PLACE_EMPTYING + s->my_slot))) {
         return;
+    }
     if (p->users != 0 || has_tickets(&sv->connections) || has_tickets(&sv->envelopes)) {
         p->key = key;
         return;
@@ -203,8 +216,9 @@ static void empty_place(struct state *s, struct upstream_area *area, size_t i)
 static int find_place(const struct upstream_area *area, uint64_t key)
 {
     for (int i = 0; i < STATE_UPSTREAM_SERVERS; i++) {
-        if (area->place[i].key == key)
+        if (area->place[i].key == key) {
             return i;
+        }
     }
     return -1;
 }
@@ -214,11 +228,13 @@ static int take_place(struct state *s, struct upstream_area *area, uint64_t key)
 {
     int found = find_place(area, key);
 
-    if (found >= 0 && enter_place(s, &area->place[found], key))
+    if (found >= 0 && enter_place(s, &area->place[found], key)) {
         return found;
+    }
     for (int i = 0; i < STATE_UPSTREAM_SERVERS; i++) {
-        if (area->place[i].key == PLACE_FREE && claim_place(s, &area->place[i], key))
+        if (area->place[i].key == PLACE_FREE && claim_place(s, &area->place[i], key)) {
             return i;
+        }
     }
     return -1;
 }
@@ -239,15 +255,17 @@ int state_server_join(struct state *s, int upstream, const struct addr *a)
     uint64_t key = key_of(a);
     int place;
 
-    if (area == NULL || s->my_slot < 0 || a->family == ADDR_NONE)
+    if (area == NULL || s->my_slot < 0 || a->family == ADDR_NONE) {
         return -1;
+    }
     place = take_place(s, area, key);
     for (size_t i = 0; place < 0 && i < STATE_UPSTREAM_SERVERS; i++) {
         empty_place(s, area, i); /* a killed process may have left it */
         place = take_place(s, area, key);
     }
-    if (place < 0)
+    if (place < 0) {
         return -1;
+    }
     write_address(&area->server[place], a);
     keywords_recall(s, upstream, &area->server[place], a);
     return upstream * STATE_UPSTREAM_SERVERS + place;
@@ -257,8 +275,9 @@ void state_server_describe(struct state *s, int server, const uint64_t *label, s
 {
     struct server *sv = server_at(s, server);
 
-    for (size_t i = 0; sv != NULL && i < STATE_SERVER_LABELS; i++)
+    for (size_t i = 0; sv != NULL && i < STATE_SERVER_LABELS; i++) {
         sv->label[i] = i < count ? label[i] : 0;
+    }
 }
 
 void state_server_leave(struct state *s, int server)
@@ -266,8 +285,9 @@ void state_server_leave(struct state *s, int server)
     struct upstream_area *area = server < 0 ? NULL : area_at(s, server / STATE_UPSTREAM_SERVERS);
     size_t place = (size_t)server % STATE_UPSTREAM_SERVERS;
 
-    if (area == NULL || s->my_slot < 0)
+    if (area == NULL || s->my_slot < 0) {
         return;
+    }
     atomic_fetch_and(&area->place[place].users, ~my_bit(s));
     empty_place(s, area, place);
 }
@@ -288,8 +308,9 @@ bool state_server_info(const struct state *s, int upstream, size_t i, struct sta
     uint32_t family_port;
 
     memset(out, 0, sizeof(*out));
-    if (area == NULL || i >= STATE_UPSTREAM_SERVERS || area->place[i].users == 0)
+    if (area == NULL || i >= STATE_UPSTREAM_SERVERS || area->place[i].users == 0) {
         return false;
+    }
     sv = &area->server[i];
     ip[0] = sv->ip[0];
     ip[1] = sv->ip[1];
@@ -297,8 +318,9 @@ bool state_server_info(const struct state *s, int upstream, size_t i, struct sta
     memcpy(out->address.ip, ip, sizeof(ip));
     out->address.family = (uint8_t)(family_port >> 16);
     out->address.port = (uint16_t)family_port;
-    for (size_t k = 0; k < STATE_SERVER_LABELS; k++)
+    for (size_t k = 0; k < STATE_SERVER_LABELS; k++) {
         out->label[k] = sv->label[k];
+    }
     out->server = upstream * STATE_UPSTREAM_SERVERS + (int)i;
     return (out->address.family == ADDR_V4 || out->address.family == ADDR_V6) &&
            area->place[i].key == key_of(&out->address);
@@ -315,8 +337,9 @@ static void widen(struct tickets *t, uint32_t cap)
 {
     uint32_t old = t->widest;
 
-    while (old < cap && !atomic_compare_exchange_strong(&t->widest, &old, cap))
+    while (old < cap && !atomic_compare_exchange_strong(&t->widest, &old, cap)) {
         ;
+    }
 }
 
 static uint8_t my_mark(const struct state *s)
@@ -328,8 +351,9 @@ static unsigned count_tickets(const struct tickets *t, uint8_t mask)
 {
     unsigned n = 0, width = width_of(t);
 
-    for (unsigned i = 0; i < width; i++)
+    for (unsigned i = 0; i < width; i++) {
         n += (t->ticket[i] & mask) != 0;
+    }
     return n;
 }
 
@@ -337,13 +361,15 @@ static int take_ticket(const struct state *s, struct tickets *t, unsigned cap)
 {
     cap = cap < STATE_TICKETS ? cap : STATE_TICKETS;
     widen(t, cap);
-    if (count_tickets(t, 0xff) >= cap) /* an older generation with a larger cap counts too */
+    if (count_tickets(t, 0xff) >= cap) { /* an older generation with a larger cap counts too */
         return -1;
+    }
     for (unsigned i = 0; i < cap; i++) {
         uint8_t free = 0;
 
-        if (t->ticket[i] == 0 && atomic_compare_exchange_strong(&t->ticket[i], &free, my_mark(s)))
+        if (t->ticket[i] == 0 && atomic_compare_exchange_strong(&t->ticket[i], &free, my_mark(s))) {
             return (int)i;
+        }
     }
     return -1;
 }
@@ -373,8 +399,9 @@ void state_ticket_return(struct state *s, int server, int ticket)
 {
     struct server *sv = server_at(s, server);
 
-    if (sv != NULL && is_mine(s, &sv->connections, ticket))
+    if (sv != NULL && is_mine(s, &sv->connections, ticket)) {
         sv->connections.ticket[ticket] = 0;
+    }
 }
 
 bool state_ticket_idle(struct state *s, int server, int ticket, unsigned keep_idle)
@@ -382,14 +409,17 @@ bool state_ticket_idle(struct state *s, int server, int ticket, unsigned keep_id
     struct server *sv = server_at(s, server);
     _Atomic uint8_t *t;
 
-    if (sv == NULL || keep_idle == 0 || !is_mine(s, &sv->connections, ticket))
+    if (sv == NULL || keep_idle == 0 || !is_mine(s, &sv->connections, ticket)) {
         return false;
+    }
     t = &sv->connections.ticket[ticket];
-    if (*t & TICKET_IDLE)
+    if (*t & TICKET_IDLE) {
         return true;
+    }
     *t = my_mark(s) | TICKET_IDLE;
-    if (count_tickets(&sv->connections, TICKET_IDLE) <= keep_idle)
+    if (count_tickets(&sv->connections, TICKET_IDLE) <= keep_idle) {
         return true;
+    }
     *t = my_mark(s); /* two at a time: one too few is better than one too many */
     return false;
 }
@@ -398,8 +428,9 @@ void state_ticket_busy(struct state *s, int server, int ticket)
 {
     struct server *sv = server_at(s, server);
 
-    if (sv != NULL && is_mine(s, &sv->connections, ticket))
+    if (sv != NULL && is_mine(s, &sv->connections, ticket)) {
         sv->connections.ticket[ticket] = my_mark(s);
+    }
 }
 
 int state_envelope_take(struct state *s, int server, unsigned cap)
@@ -413,8 +444,9 @@ void state_envelope_return(struct state *s, int server, int ticket)
 {
     struct server *sv = server_at(s, server);
 
-    if (sv != NULL && is_mine(s, &sv->envelopes, ticket))
+    if (sv != NULL && is_mine(s, &sv->envelopes, ticket)) {
         sv->envelopes.ticket[ticket] = 0;
+    }
 }
 
 /* ---- waiting ---- */
@@ -427,8 +459,9 @@ static uint64_t living(const struct state *s)
 
 void state_waiting_since(struct state *s, int upstream, uint64_t oldest_ms)
 {
-    if (upstream_valid(upstream) && s->my_slot >= 0)
+    if (upstream_valid(upstream) && s->my_slot >= 0) {
         s->sh->upstream[upstream].waiting[s->my_slot] = oldest_ms;
+    }
 }
 
 /* The worker's slot with the oldest waiter, `but` left out; -1 if none waits.  Supervisor and recorder never wait. */
@@ -442,8 +475,9 @@ static int oldest_waiter(const struct state *s, int upstream, int but, uint64_t 
         int i = next_slot(&slots);
         uint64_t at = s->sh->upstream[upstream].waiting[i];
 
-        if (i == but || at == 0 || (found >= 0 && at >= *since_ms))
+        if (i == but || at == 0 || (found >= 0 && at >= *since_ms)) {
             continue;
+        }
         *since_ms = at;
         found = i;
     }
@@ -454,8 +488,9 @@ uint64_t state_others_waiting_since(const struct state *s, int upstream)
 {
     uint64_t at = 0;
 
-    if (upstream_valid(upstream))
+    if (upstream_valid(upstream)) {
         (void)oldest_waiter(s, upstream, s->my_slot, &at);
+    }
     return at;
 }
 
@@ -464,11 +499,13 @@ void state_wake_waiter(struct state *s, int upstream)
     uint64_t at;
     int slot;
 
-    if (!upstream_valid(upstream))
+    if (!upstream_valid(upstream)) {
         return;
+    }
     slot = oldest_waiter(s, upstream, -1, &at);
-    if (slot >= 0)
+    if (slot >= 0) {
         wake(s->wake_fd[slot]);
+    }
 }
 
 int state_wake_fd(const struct state *s)
@@ -481,8 +518,9 @@ void state_wake_drain(struct state *s)
     uint64_t n;
     ssize_t r;
 
-    if (s->my_slot < 0)
+    if (s->my_slot < 0) {
         return;
+    }
     r = read(s->wake_fd[s->my_slot], &n, sizeof(n));
     (void)r; /* EAGAIN: nothing was there */
 }
@@ -505,8 +543,9 @@ static bool release_orphans(const struct state *s, struct tickets *t)
     for (unsigned i = 0; i < STATE_TICKETS; i++) {
         uint8_t ticket = t->ticket[i];
 
-        if (is_orphan(s, ticket) && atomic_compare_exchange_strong(&t->ticket[i], &ticket, 0))
+        if (is_orphan(s, ticket) && atomic_compare_exchange_strong(&t->ticket[i], &ticket, 0)) {
             freed = true;
+        }
     }
     return freed;
 }
@@ -526,8 +565,9 @@ static bool release_place(struct state *s, struct upstream_area *area, size_t i)
     struct server_place *p = &area->place[i];
     bool freed;
 
-    if (p->key == PLACE_FREE && p->users == 0)
+    if (p->key == PLACE_FREE && p->users == 0) {
         return false;
+    }
     freed = release_orphans(s, &area->server[i].connections);
     freed = release_orphans(s, &area->server[i].envelopes) || freed;
     if (is_left_emptying(s, p->key)) {
@@ -544,12 +584,15 @@ void servers_release_slot(struct state *s, int slot)
         struct upstream_area *area = &s->sh->upstream[u];
         bool freed = false;
 
-        if (s->upstream[u].name[0] == '\0')
+        if (s->upstream[u].name[0] == '\0') {
             continue;
+        }
         area->waiting[slot] = 0;
-        for (size_t i = 0; i < STATE_UPSTREAM_SERVERS; i++)
+        for (size_t i = 0; i < STATE_UPSTREAM_SERVERS; i++) {
             freed = release_place(s, area, i) || freed;
-        if (freed)
+        }
+        if (freed) {
             state_wake_waiter(s, u);
+        }
     }
 }

@@ -18,8 +18,9 @@ static bool takes_maximum(enum metric m)
 
 void state_set_draining(struct state *s, int slot)
 {
-    if (slot_valid(slot))
+    if (slot_valid(slot)) {
         s->mine->of[slot].slot.draining = 1;
+    }
 }
 
 int state_my_slot(const struct state *s)
@@ -29,8 +30,9 @@ int state_my_slot(const struct state *s)
 
 void state_heartbeat(struct state *s, uint64_t now_ms)
 {
-    if (s->my_slot >= 0)
+    if (s->my_slot >= 0) {
         s->mine->of[s->my_slot].slot.heartbeat_ms = now_ms;
+    }
 }
 
 uint64_t state_slot_metric(const struct state *s, int slot, enum metric m)
@@ -46,10 +48,11 @@ static uint64_t sum_of(const struct state *s, enum metric m, uint64_t slots)
         int slot = next_slot(&slots);
         uint64_t v = atomic_load_explicit(&s->owned->of[slot].slot.metrics[m], memory_order_relaxed);
 
-        if (takes_maximum(m))
+        if (takes_maximum(m)) {
             sum = v > sum ? v : sum;
-        else
+        } else {
             sum += v;
+        }
     }
     return sum;
 }
@@ -61,6 +64,7 @@ uint64_t state_gauge_sum(const struct state *s, enum metric gauge)
 
 void state_metrics_sum(const struct state *s, uint64_t out[METRIC_COUNT])
 {
-    for (int m = 0; m < METRIC_COUNT; m++)
+    for (int m = 0; m < METRIC_COUNT; m++) {
         out[m] = sum_of(s, (enum metric)m, UINT64_MAX);
+    }
 }

@@ -94,8 +94,9 @@ static int64_t one_number(struct snapshot *s, const char *sql, int *err)
         if (*err == SQLITE_ROW) {
             n = sqlite3_column_int64(q, 0);
             *err = SQLITE_OK;
-        } else if (*err == SQLITE_DONE)
+        } else if (*err == SQLITE_DONE) {
             *err = SQLITE_OK;
+        }
     }
     sqlite3_finalize(q);
     return n;
@@ -121,8 +122,9 @@ static void set_aside(struct snapshot *s, const char *why)
         buf_init(&to, 8192);
         buf_putf(&from, "%s%s", s->path, parts[i]);
         buf_putf(&to, "%s.broken-%" PRId64 "%s", s->path, now, parts[i]);
-        if (rename(from.ptr, to.ptr) != 0 && errno != ENOENT)
+        if (rename(from.ptr, to.ptr) != 0 && errno != ENOENT) {
             (void)unlink(from.ptr);
+        }
         buf_fini(&from);
         buf_fini(&to);
     }
@@ -149,12 +151,15 @@ static int prepare_db(struct snapshot *s)
 
     sqlite3_busy_timeout(s->db, BUSY_MS);
     version = one_number(s, "PRAGMA user_version", &err);
-    if (err == SQLITE_OK)
+    if (err == SQLITE_OK) {
         tables = one_number(s, "SELECT count(*) FROM sqlite_master", &err);
-    if (err != SQLITE_OK)
+    }
+    if (err != SQLITE_OK) {
         return err;
-    if (tables > 0 && version != (int64_t)TABLES_LAYOUT)
+    }
+    if (tables > 0 && version != (int64_t)TABLES_LAYOUT) {
         return SQLITE_NOTADB; /* of another version of the layout */
+    }
     buf_init_fixed(&b, pragma, sizeof(pragma));
     buf_putf(&b, "PRAGMA user_version=%u", TABLES_LAYOUT);
     err = run_sql(s, schema);
@@ -166,8 +171,9 @@ static void make_private(const char *path)
 {
     int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
 
-    if (fd >= 0)
+    if (fd >= 0) {
         close(fd); /* nobody has the database open yet, so no lock goes with it */
+    }
 }
 
 /* Twice: what cannot be read is set aside, and then there is none. */
@@ -179,10 +185,12 @@ static bool open_db(struct snapshot *s)
         make_private(s->path);
         err = sqlite3_open_v2(s->path, &s->db,
                               SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX, NULL);
-        if (err == SQLITE_OK)
+        if (err == SQLITE_OK) {
             err = prepare_db(s);
-        if (err == SQLITE_OK && stat(s->path, &s->file) == 0)
+        }
+        if (err == SQLITE_OK && stat(s->path, &s->file) == 0) {
             return true;
+        }
         if (is_damage(err)) {
             set_aside(s, sqlite3_errstr(err));
             s->full_s = 0;
@@ -215,8 +223,9 @@ static bool load_entries(struct snapshot *s, int64_t now_s, int64_t *rows)
                 struct entry_grey grey;
             } copy;
 
-            if (tab < 0 || tab > TABLE_GREY || (size_t)sqlite3_column_bytes(q, 1) != s->t->table[tab].size)
+            if (tab < 0 || tab > TABLE_GREY || (size_t)sqlite3_column_bytes(q, 1) != s->t->table[tab].size) {
                 continue;
+            }
             memcpy(&copy, sqlite3_column_blob(q, 1), s->t->table[tab].size);
             tables_restore(s->t, (enum table_id)tab, &copy.e, now_s);
             (*rows)++;
@@ -231,8 +240,9 @@ static void take_list(struct snapshot *s, sqlite3_stmt *q)
     struct slice name = slice_of(sqlite3_column_text(q, 0), (size_t)sqlite3_column_bytes(q, 0));
     struct memory_list *l = tables_list_take(s->t, name);
 
-    if (l == NULL)
+    if (l == NULL) {
         return;
+    }
     if (l->changed_ms == 0) { /* else somebody decided since */
         l->demoted_s = (uint32_t)sqlite3_column_int64(q, 1);
         l->evil_s = (uint32_t)sqlite3_column_int64(q, 2);
@@ -264,8 +274,9 @@ static bool load_lists(struct snapshot *s)
 
     while (err == SQLITE_OK || err == SQLITE_ROW) {
         err = sqlite3_step(q);
-        if (err == SQLITE_ROW)
+        if (err == SQLITE_ROW) {
             take_list(s, q);
+        }
     }
     sqlite3_finalize(q);
     return err == SQLITE_DONE;
@@ -279,18 +290,22 @@ static void load(struct snapshot *s, int64_t now_s)
 
     if (open_db(s)) {
         history = one_number(s, "SELECT value FROM meta WHERE key='history'", &err);
-        if (err != SQLITE_OK || !load_lists(s) || !load_entries(s, now_s, &rows))
+        if (err != SQLITE_OK || !load_lists(s) || !load_entries(s, now_s, &rows)) {
             set_aside(s, "it is damaged");
-        else
+        } else {
             s->full_s = now_s + FULL_S;
+        }
     }
-    if (history <= 0 || history > now_s)
+    if (history <= 0 || history > now_s) {
         history = now_s;
-    if (theirs == 0 || history < theirs)
+    }
+    if (theirs == 0 || history < theirs) {
         s->t->h->history_s = history;
+    }
     s->t->h->loaded = 1;
-    if (s->db != NULL)
+    if (s->db != NULL) {
         say(s, LOG_LEVEL_INFO, "%" PRId64 " entries were read from %s", rows, s->path);
+    }
 }
 
 /* ---- writing ---- */
@@ -366,8 +381,9 @@ static int write_list(struct snapshot *s, const struct memory_list *l)
 
     if (err == SQLITE_OK) {
         sqlite3_bind_text(q, 1, l->name, -1, SQLITE_STATIC);
-        for (size_t i = 0; i < ARRAY_LEN(values); i++)
+        for (size_t i = 0; i < ARRAY_LEN(values); i++) {
             sqlite3_bind_int64(q, (int)i + 2, values[i]);
+        }
         err = sqlite3_step(q) == SQLITE_DONE ? SQLITE_OK : sqlite3_errcode(s->db);
     }
     sqlite3_finalize(q);
@@ -381,8 +397,9 @@ static int write_lists(struct snapshot *s)
     for (size_t n = 0; n < MEMORY_LISTS && err == SQLITE_OK; n++) {
         struct memory_list *l = tables_list_at(s->t, n), *copy;
 
-        if (l == NULL)
+        if (l == NULL) {
             continue;
+        }
         copy = xmalloc(sizeof(*copy));
         memory_list_copy(copy, l);
         tables_list_give(s->t, l);
@@ -410,21 +427,27 @@ static int write_all(struct snapshot *s, bool full, int64_t now_s)
     struct buf sql;
     int err = run_sql(s, "BEGIN");
 
-    if (err == SQLITE_OK)
+    if (err == SQLITE_OK) {
         err = sqlite3_prepare_v2(s->db, "INSERT OR REPLACE INTO entries VALUES(?,?,?,?,?)", -1, &q, NULL);
-    for (size_t i = 0; i < ARRAY_LEN(stored) && err == SQLITE_OK; i++)
+    }
+    for (size_t i = 0; i < ARRAY_LEN(stored) && err == SQLITE_OK; i++) {
         err = write_table(s, q, stored[i], full, now_s);
+    }
     sqlite3_finalize(q);
-    if (err == SQLITE_OK)
+    if (err == SQLITE_OK) {
         err = write_lists(s);
-    if (err == SQLITE_OK && full && s->waits < BUSY_WAITS) /* else sets may be missing: their old rows stay */
+    }
+    if (err == SQLITE_OK && full &&
+        s->waits < BUSY_WAITS) { /* else sets may be missing: their old rows stay */
         err = finish_full(s);
+    }
     buf_init(&sql, 200);
     buf_putf(&sql, "INSERT OR REPLACE INTO meta VALUES('history', %" PRId64 "); COMMIT", s->t->h->history_s);
-    if (err == SQLITE_OK)
+    if (err == SQLITE_OK) {
         err = run_sql(s, sql.ptr);
-    else
+    } else {
         (void)run_sql(s, "ROLLBACK");
+    }
     buf_fini(&sql);
     return err;
 }
@@ -447,12 +470,14 @@ static void write_pass(struct snapshot *s)
         close_db(s);
         s->full_s = 0;
     }
-    if (s->db == NULL && !open_db(s))
+    if (s->db == NULL && !open_db(s)) {
         return;
+    }
     s->waits = 0;
     full = now_s >= s->full_s;
-    if (full)
+    if (full) {
         s->gen = now_s;
+    }
     err = write_all(s, full, now_s);
     if (err == SQLITE_OK) {
         s->full_s = full ? now_s + FULL_S : s->full_s;
@@ -460,11 +485,12 @@ static void write_pass(struct snapshot *s)
     }
     count(M_SNAPSHOT_ERRORS);
     s->full_s = 0; /* what was taken as written was not */
-    if (is_damage(err))
+    if (is_damage(err)) {
         set_aside(s, sqlite3_errstr(err));
-    else
+    } else {
         say(s, LOG_LEVEL_ERROR, "The database %s cannot be written (%s); it is tried again", s->path,
             sqlite3_errstr(err));
+    }
     close_db(s);
 }
 
@@ -472,9 +498,10 @@ static void write_keywords(struct snapshot *s)
 {
     bool ok = state_keywords_write(s->st, s->state_dir);
 
-    if (!ok && !s->keywords_failed)
+    if (!ok && !s->keywords_failed) {
         say(s, LOG_LEVEL_WARN, "The keywords of the upstream servers cannot be written to %s: %s",
             s->state_dir, strerror(errno));
+    }
     s->keywords_failed = !ok;
 }
 
@@ -489,8 +516,9 @@ static bool wait_s(struct snapshot *s, unsigned seconds)
     clock_gettime(CLOCK_MONOTONIC, &until);
     until.tv_sec += (time_t)seconds;
     pthread_mutex_lock(&s->mutex);
-    while (!s->stop && pthread_cond_timedwait(&s->wake, &s->mutex, &until) != ETIMEDOUT)
+    while (!s->stop && pthread_cond_timedwait(&s->wake, &s->mutex, &until) != ETIMEDOUT) {
         ;
+    }
     stop = s->stop;
     pthread_mutex_unlock(&s->mutex);
     return stop;
@@ -502,8 +530,9 @@ static void *thread_main(void *arg)
     unsigned waited_s = 0;
     bool stop = false;
 
-    if (s->t->h->loaded == 0)
+    if (s->t->h->loaded == 0) {
         load(s, wall_now_s());
+    }
     while (!stop) {
         stop = wait_s(s, KEYWORDS_S);
         waited_s += KEYWORDS_S;
@@ -539,8 +568,9 @@ struct snapshot *snapshot_start(struct state *st, const char *state_dir)
     pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
     pthread_cond_init(&s->wake, &attr);
     pthread_condattr_destroy(&attr);
-    if (pthread_create(&s->thread, NULL, thread_main, s) == 0)
+    if (pthread_create(&s->thread, NULL, thread_main, s) == 0) {
         return s;
+    }
     free(s->path);
     free(s->state_dir);
     free(s);
@@ -572,8 +602,9 @@ bool snapshot_stop(struct snapshot *s, unsigned timeout_ms)
     pthread_mutex_lock(&s->mutex);
     s->stop = true;
     pthread_cond_broadcast(&s->wake);
-    while (!s->done && pthread_cond_timedwait(&s->wake, &s->mutex, &until) != ETIMEDOUT)
+    while (!s->done && pthread_cond_timedwait(&s->wake, &s->mutex, &until) != ETIMEDOUT) {
         ;
+    }
     done = s->done;
     pthread_mutex_unlock(&s->mutex);
     return done;
@@ -583,8 +614,9 @@ void snapshot_free(struct snapshot **sp)
 {
     struct snapshot *s = *sp;
 
-    if (s == NULL)
+    if (s == NULL) {
         return;
+    }
     *sp = NULL;
     pthread_join(s->thread, NULL);
     pthread_cond_destroy(&s->wake);

@@ -34,11 +34,13 @@ void wake(int fd)
 static bool open_eventfds(struct state *s)
 {
     s->log_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
-    for (int i = 0; i < STATE_SLOTS; i++)
-        s->wake_fd[i] = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
     for (int i = 0; i < STATE_SLOTS; i++) {
-        if (s->wake_fd[i] < 0)
+        s->wake_fd[i] = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+    }
+    for (int i = 0; i < STATE_SLOTS; i++) {
+        if (s->wake_fd[i] < 0) {
             return false;
+        }
     }
     return s->log_fd >= 0;
 }
@@ -56,8 +58,9 @@ static bool map_memory(struct state *s, size_t clients)
     s->connections_stride = round_up(clients * sizeof(uint16_t), PAGE);
     s->mapped = fixed + table + STATE_SLOTS * s->connections_stride;
     mem = mmap(NULL, s->mapped, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-    if (mem == MAP_FAILED)
+    if (mem == MAP_FAILED) {
         return false;
+    }
     s->sh = (struct shared *)(void *)mem;
     s->clients = (struct client *)(void *)(mem + fixed);
     s->connections = mem + fixed + table;
@@ -94,18 +97,23 @@ void *state_tls_share(struct state *s)
 
 void state_free(struct state *s)
 {
-    if (s == NULL)
+    if (s == NULL) {
         return;
-    if (s->my_slot >= 0)
-        metrics_use(NULL);
-    if (s->log_fd >= 0)
-        close(s->log_fd);
-    for (int i = 0; i < STATE_SLOTS; i++) {
-        if (s->wake_fd[i] >= 0)
-            close(s->wake_fd[i]);
     }
-    if (s->sh != NULL)
+    if (s->my_slot >= 0) {
+        metrics_use(NULL);
+    }
+    if (s->log_fd >= 0) {
+        close(s->log_fd);
+    }
+    for (int i = 0; i < STATE_SLOTS; i++) {
+        if (s->wake_fd[i] >= 0) {
+            close(s->wake_fd[i]);
+        }
+    }
+    if (s->sh != NULL) {
         munmap(s->sh, s->mapped);
+    }
     owned_unmap(s);
     tables_free(s->tables);
     free(s->names.rule);

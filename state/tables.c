@@ -67,8 +67,9 @@ struct tables *tables_new(unsigned share)
 
 void tables_free(struct tables *t)
 {
-    if (t == NULL)
+    if (t == NULL) {
         return;
+    }
     munmap(t->h, t->mapped);
     free(t);
 }
@@ -93,10 +94,12 @@ static bool lock_shard(struct tables *t, enum table_id id, struct table_shard *s
         return false;
     }
     writing = shard->writing;
-    if (died && writing != 0 && writing <= t->table[id].sets * TABLE_WAYS)
+    if (died && writing != 0 && writing <= t->table[id].sets * TABLE_WAYS) {
         memset(entry_at(t, id, writing - 1), 0, t->table[id].size);
-    if (died)
+    }
+    if (died) {
         shard->writing = 0;
+    }
     return true;
 }
 
@@ -127,8 +130,9 @@ struct entry *place_find(struct place *p, const struct memory_key *key, int64_t 
     for (size_t i = 0; i < TABLE_WAYS; i++) {
         struct entry *e = entry_at(p->t, p->id, p->first + i);
 
-        if (is_key(e, key))
+        if (is_key(e, key)) {
             return (int64_t)e->until_s > now_s ? e : NULL;
+        }
     }
     return NULL;
 }
@@ -138,10 +142,12 @@ static bool gives_way(const struct entry *a, const struct entry *b, int64_t now_
 {
     bool dead_a = (int64_t)a->until_s <= now_s, dead_b = (int64_t)b->until_s <= now_s;
 
-    if (dead_a != dead_b)
+    if (dead_a != dead_b) {
         return dead_a;
-    if (!dead_a && a->worth != b->worth)
+    }
+    if (!dead_a && a->worth != b->worth) {
         return a->worth < b->worth;
+    }
     return a->used_s < b->used_s;
 }
 
@@ -150,19 +156,22 @@ struct entry *place_make(struct place *p, const struct memory_key *key, int64_t 
     struct entry *e = place_find(p, key, now_s), *victim = entry_at(p->t, p->id, p->first);
 
     *made = e == NULL;
-    if (e != NULL)
+    if (e != NULL) {
         return e;
+    }
     for (size_t i = 0; i < TABLE_WAYS; i++) {
         e = entry_at(p->t, p->id, p->first + i);
         if (is_key(e, key)) { /* expired, but never two of one key */
             victim = e;
             break;
         }
-        if (gives_way(e, victim, now_s))
+        if (gives_way(e, victim, now_s)) {
             victim = e;
+        }
     }
-    if (victim->until_s != 0 && (int64_t)victim->until_s > now_s)
+    if (victim->until_s != 0 && (int64_t)victim->until_s > now_s) {
         count(M_MEMORY_EVICTED);
+    }
     place_write_begin(p, victim);
     memset(victim, 0, p->t->table[p->id].size);
     victim->key = *key;
@@ -209,14 +218,16 @@ size_t tables_collect(struct tables *t, enum table_id id, size_t *set, bool all,
         *set = end;
         return 0;
     }
-    if (!lock_shard(t, id, s))
+    if (!lock_shard(t, id, s)) {
         return 0; /* the same sets again in the next call */
+    }
     s->changed &= ~bit;
     for (size_t i = *set * TABLE_WAYS; i < end * TABLE_WAYS; i++) {
         struct entry *e = entry_at(t, id, i);
 
-        if (e->until_s == 0 || (int64_t)e->until_s <= now_s || (!all && !e->dirty))
+        if (e->until_s == 0 || (int64_t)e->until_s <= now_s || (!all && !e->dirty)) {
             continue;
+        }
         e->dirty = 0;
         memcpy(out + n++ * t->table[id].size, e, t->table[id].size);
     }
@@ -231,8 +242,9 @@ void tables_restore(struct tables *t, enum table_id id, const struct entry *stor
     struct entry *e;
     bool made;
 
-    if ((int64_t)stored->until_s <= now_s || !place_lock(t, id, &stored->key, &p))
+    if ((int64_t)stored->until_s <= now_s || !place_lock(t, id, &stored->key, &p)) {
         return;
+    }
     e = place_make(&p, &stored->key, now_s, &made);
     if (made) {
         memcpy(e, stored, t->table[id].size);
@@ -241,8 +253,9 @@ void tables_restore(struct tables *t, enum table_id id, const struct entry *stor
         struct entry_seen *now = (struct entry_seen *)e;
         const struct entry_seen *then = (const struct entry_seen *)stored;
 
-        if (then->first_s < now->first_s)
+        if (then->first_s < now->first_s) {
             now->first_s = then->first_s;
+        }
     }
     place_write_end(&p);
     place_unlock(&p);

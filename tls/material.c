@@ -30,14 +30,17 @@ static FILE *open_plain(const char *path)
     struct stat st;
     FILE *f = NULL;
 
-    if (fd < 0)
+    if (fd < 0) {
         return NULL;
-    if (fstat(fd, &st) == 0 && !S_ISREG(st.st_mode))
+    }
+    if (fstat(fd, &st) == 0 && !S_ISREG(st.st_mode)) {
         errno = S_ISDIR(st.st_mode) ? EISDIR : EINVAL;
-    else
+    } else {
         f = fdopen(fd, "rb");
-    if (f == NULL)
+    }
+    if (f == NULL) {
         close(fd);
+    }
     return f;
 }
 

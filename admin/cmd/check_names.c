@@ -44,8 +44,9 @@ static struct dns_answer *ask(struct asker *a, struct slice name, enum dns_type 
 static bool has_name(const struct dns_answer *ans, struct slice name)
 {
     for (size_t i = 0; i < ans->count; i++) {
-        if (slice_eq_nocase(ans->records[i].data, name))
+        if (slice_eq_nocase(ans->records[i].data, name)) {
             return true;
+        }
     }
     return false;
 }
@@ -61,16 +62,17 @@ static void check_reverse(struct asker *a, const struct addr *ip, struct slice o
     addr_put_ip(&text, ip);
     dns_put_reverse(&reverse, ip);
     ans = ask(a, buf_slice(&reverse), DNS_TYPE_PTR);
-    if (has_name(ans, ours))
+    if (has_name(ans, ours)) {
         printf("name %s: ok: the reverse name of %s leads back\n", ours.ptr, text_mem);
-    else if (ans->status == DNS_TEMPFAIL)
+    } else if (ans->status == DNS_TEMPFAIL) {
         printf("name %s: unknown: no answer for the reverse name of %s\n", ours.ptr, text_mem);
-    else if (ans->count == 0)
+    } else if (ans->count == 0) {
         printf("name %s: warn: %s has no reverse name: many servers distrust such a machine\n", ours.ptr,
                text_mem);
-    else
+    } else {
         printf("name %s: warn: the reverse name of %s is another one: " SLICE_FMT "\n", ours.ptr, text_mem,
                SLICE_ARG(ans->records[0].data));
+    }
     dns_answer_unref(ans);
 }
 
@@ -90,9 +92,10 @@ static void check_hostname(struct asker *a, struct slice ours)
         }
         dns_answer_unref(ans);
     }
-    if (seen == 0)
+    if (seen == 0) {
         printf("name %s: %s\n", ours.ptr,
                unknown > 0 ? "unknown: no answer for its addresses" : "warn: it has no address in the DNS");
+    }
 }
 
 static void check_domain(struct asker *a, const char *domain, struct slice ours)
@@ -107,8 +110,9 @@ static void check_domain(struct asker *a, const char *domain, struct slice ours)
         printf("domain %s: warn: it has no MX\n", domain);
     } else {
         printf("domain %s: warn: " SLICE_FMT " is no MX of it; these are:", domain, SLICE_ARG(ours));
-        for (size_t i = 0; i < ans->count && i < MX_SHOWN; i++)
+        for (size_t i = 0; i < ans->count && i < MX_SHOWN; i++) {
             printf(" " SLICE_FMT, SLICE_ARG(ans->records[i].data));
+        }
         putchar('\n');
     }
     dns_answer_unref(ans);

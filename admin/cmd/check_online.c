@@ -55,8 +55,9 @@ bool check_online(const struct config *c)
     loop_run(o.loop); /* ends with the answer, which has a deadline of its own */
     check_names(c, o.loop, r);
     for (size_t i = 0; i < c->upstream_count; i++) {
-        for (size_t k = 0; k < c->upstreams[i].server_count; k++)
+        for (size_t k = 0; k < c->upstreams[i].server_count; k++) {
             o.ok = check_upstream(c, &c->upstreams[i], k, o.loop, r) && o.ok;
+        }
     }
     resolver_free(r);
     loop_free(o.loop);

@@ -112,8 +112,9 @@ static bool is_answered(const struct visit *v)
     while (slice_find(reply, '\n') < reply.len) {
         struct slice line = slice_cut(&reply, '\n');
 
-        if (line.len < 4 || line.ptr[3] != '-')
+        if (line.len < 4 || line.ptr[3] != '-') {
             return true;
+        }
     }
     return false;
 }
@@ -122,8 +123,9 @@ static bool is_answered(const struct visit *v)
 static bool wait_until(struct visit *v, bool (*done)(const struct visit *v))
 {
     timer_start_at(&v->patience, min_u64(loop_now(v->loop) + PATIENCE_MS, v->until_ms));
-    while (!v->over && !done(v))
+    while (!v->over && !done(v)) {
         loop_run(v->loop);
+    }
     timer_stop(&v->patience);
     return done(v);
 }
@@ -153,8 +155,9 @@ static unsigned read_reply(struct visit *v)
 {
     uint64_t code = 0;
 
-    if (!wait_until(v, is_answered))
+    if (!wait_until(v, is_answered)) {
         return 0;
+    }
     return slice_to_u64(slice_take(buf_slice(&v->reply), 3), 599, &code) && code >= 200 ? (unsigned)code : 0;
 }
 
@@ -202,8 +205,9 @@ static bool has_keyword(struct slice reply, struct slice word)
         struct slice line = slice_skip(slice_cut(&reply, '\n'), 4);
 
         line = slice_trim(slice_take(line, slice_find(line, '\r')));
-        if (slice_eq_nocase(slice_take(line, slice_find(line, ' ')), word))
+        if (slice_eq_nocase(slice_take(line, slice_find(line, ' ')), word)) {
             return true;
+        }
     }
     return false;
 }
@@ -232,8 +236,9 @@ static void take_addresses(const struct visit *v, struct addresses *out)
         struct addr a = dns_record_addr(&v->answer->records[i]);
 
         a.port = v->server->address.port;
-        if (a.family != ADDR_NONE)
+        if (a.family != ADDR_NONE) {
             out->list[out->count++] = a;
+        }
     }
 }
 
@@ -248,8 +253,9 @@ static void look_up(struct visit *v, struct resolver *r, struct addresses *out)
         loop_run(v->loop);
         take_addresses(v, out);
         out->exists = out->exists || v->answer->status != DNS_NXDOMAIN;
-        if (v->answer->status == DNS_TEMPFAIL)
+        if (v->answer->status == DNS_TEMPFAIL) {
             out->failed = dns_why_text((enum dns_why)v->answer->why);
+        }
         dns_answer_unref(v->answer);
     }
 }
@@ -275,8 +281,9 @@ static const struct config_domain *domain_of(const struct visit *v)
     for (size_t i = 0; i < v->conf->domain_count; i++) {
         const struct config_domain *d = &v->conf->domains[i];
 
-        if ((d->upstream == v->u || d->upstream == NULL) && d->validate == VALIDATE_LIVE)
+        if ((d->upstream == v->u || d->upstream == NULL) && d->validate == VALIDATE_LIVE) {
             return d;
+        }
     }
     return NULL;
 }
@@ -287,34 +294,37 @@ static void ask_unknown(struct visit *v)
     struct buf address;
     unsigned code;
 
-    if (d == NULL)
+    if (d == NULL) {
         return;
+    }
     buf_init(&address, 600);
     buf_putf(&address, "<glacis-check-%016" PRIx64 "@%s%s>", random_u64(),
              d->subdomains ? "glacis-check." : "", d->name);
     code = ask(v, "RCPT TO:", buf_slice(&address));
     buf_fini(&address);
-    if (code >= 500)
+    if (code >= 500) {
         say_reply(v, FOUND_OK, "refuses unknown recipients");
-    else if (code >= 400 || code == 0)
+    } else if (code >= 400 || code == 0) {
         say_reply(v, FOUND_WARN,
                   "does not say whether a recipient is unknown: senders will try again for days");
-    else
+    } else {
         say_reply(v, FOUND_WARN,
                   "takes unknown recipients, and will bounce or drop their mail: let it refuse them "
                   "at RCPT, or name a file in `validate`");
+    }
 }
 
 static void ask_envelope(struct visit *v)
 {
     unsigned code = ask(v, "MAIL FROM:", SLICE("<>"));
 
-    if (code == 0 || code >= 500)
+    if (code == 0 || code >= 500) {
         say_reply(v, FOUND_BROKEN, "refuses mail of ours at MAIL");
-    else if (code >= 400)
+    } else if (code >= 400) {
         say_reply(v, FOUND_WARN, "limits or delays us at MAIL");
-    else
+    } else {
         ask_unknown(v);
+    }
 }
 
 static bool has_proxy_identity(const struct visit *v)
@@ -328,8 +338,9 @@ static void send_identity(struct visit *v)
     struct addr ours = addr_of_socket(stream_fd(v->stream));
     struct buf header;
 
-    if (!has_proxy_identity(v) || ours.family == ADDR_NONE)
+    if (!has_proxy_identity(v) || ours.family == ADDR_NONE) {
         return;
+    }
     buf_init(&header, 512);
     proxy_put(&header, v->u->identity == IDENTITY_PROXY_V2 ? 2 : 1, &ours, &v->address);
     stream_write(v->stream, buf_slice(&header));
@@ -360,19 +371,21 @@ static bool say_hello(struct visit *v)
 static void say_software(struct visit *v)
 {
     if (slice_has_word(buf_slice(&v->reply), SLICE("Exim"))) {
-        if (v->u->max_messages == 0)
+        if (v->u->max_messages == 0) {
             say(v, FOUND_OK,
                 "is Exim: it gets 10 messages a connection, because it leaves more to its queue runner "
                 "(smtp_accept_queue_per_connection)");
-        else if (v->u->max_messages > EXIM_MESSAGES)
+        } else if (v->u->max_messages > EXIM_MESSAGES) {
             say(v, FOUND_WARN,
                 "is Exim, which leaves what comes behind the tenth message of a connection to its queue "
                 "runner (smtp_accept_queue_per_connection): let `max_messages` be auto");
+        }
     }
-    if (slice_has_word(buf_slice(&v->reply), SLICE("Postfix")) && v->u->connections > POSTFIX_CLIENT)
+    if (slice_has_word(buf_slice(&v->reply), SLICE("Postfix")) && v->u->connections > POSTFIX_CLIENT) {
         say(v, FOUND_WARN,
             "is Postfix, which takes 50 connections from one address (smtpd_client_connection_count_limit): "
             "`connections` is more");
+    }
 }
 
 /* Reports a missing or refusing banner with the likely cause. */
@@ -380,17 +393,18 @@ static void say_no_banner(struct visit *v, unsigned code)
 {
     const char *why = "does not greet us";
 
-    if (has_proxy_identity(v))
+    if (has_proxy_identity(v)) {
         why = "does not greet us behind the header of the PROXY protocol: does it expect one, and from this "
               "address?";
-    else if (code == 421)
+    } else if (code == 421) {
         why = "limits us at connect, or expects the header of the PROXY protocol (`identity`)";
-    else if (code == 521)
+    } else if (code == 521) {
         why = "takes no mail at all";
-    else if (code == 0)
+    } else if (code == 0) {
         why =
             "does not greet us; if it expects the header of the PROXY protocol, `identity` must be proxy_v1 "
             "or proxy_v2";
+    }
     say_reply(v, code >= 400 && code < 500 && !has_proxy_identity(v) ? FOUND_WARN : FOUND_BROKEN, why);
 }
 
@@ -416,8 +430,9 @@ static bool meet(struct visit *v)
         say_no_banner(v, code);
         return false;
     }
-    if (v->said.len == 0)
+    if (v->said.len == 0) {
         say_software(v);
+    }
     return say_hello(v);
 }
 
@@ -425,8 +440,9 @@ static void check_identity(struct visit *v)
 {
     struct slice word = identity_word(v);
 
-    if (slice_empty(word) || v->offers_identity)
+    if (slice_empty(word) || v->offers_identity) {
         return;
+    }
     say(v, FOUND_WARN, "does not offer ");
     buf_put_slice(&v->said, word);
     buf_put_str(&v->said, ", so it takes us for the client: does it trust this address?");
@@ -497,17 +513,20 @@ static bool encrypt(struct visit *v)
         return true;
     }
     if (ask(v, "STARTTLS", SLICE_NONE) / 100 == 2) {
-        if (begin_tls(v, demanded))
+        if (begin_tls(v, demanded)) {
             return true;
+        }
     } else {
         say_reply(v, demanded ? FOUND_BROKEN : FOUND_WARN,
                   demanded ? "refuses STARTTLS, which `tls` requires"
                            : "refuses STARTTLS, so mail goes there in clear");
-        if (!demanded && !v->over)
+        if (!demanded && !v->over) {
             return true;
+        }
     }
-    if (demanded || v->found == FOUND_BROKEN)
+    if (demanded || v->found == FOUND_BROKEN) {
         return false;
+    }
     hang_up(v);
     return meet(v);
 }
@@ -565,8 +584,9 @@ bool check_upstream(const struct config *c, const struct config_upstream *u, siz
         ok = v.said.len == 0 || print_finding(&v);
     }
     v.alone = found.count == 1;
-    for (size_t i = 0; i < found.count; i++)
+    for (size_t i = 0; i < found.count; i++) {
         ok = visit_address(&v, &found.list[i]) && ok;
+    }
     buf_fini(&v.reply);
     buf_fini(&v.said);
     return ok;

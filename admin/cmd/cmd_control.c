@@ -62,19 +62,20 @@ int control_options(struct control_request *req, int argc, char **argv)
 
     buf_init(&req->folder, PATH_BYTES);
     while ((opt = getopt_long(argc, argv, "c:h", options, NULL)) != -1) {
-        if (opt == 'c')
+        if (opt == 'c') {
             config = optarg;
-        else if (opt == 'C')
+        } else if (opt == 'C') {
             control = optarg;
-        else if (opt == 'j' && req->takes_json)
+        } else if (opt == 'j' && req->takes_json) {
             req->json = true;
-        else if (opt == 'h') {
+        } else if (opt == 'h') {
             fputs(req->usage, stdout);
             control_options_fini(req);
             return EX_OK;
         } else {
-            if (opt == 'j')
+            if (opt == 'j') {
                 fprintf(stderr, "glacis %s: --json is not offered here\n", req->name);
+            }
             wrong = true;
         }
     }
@@ -87,8 +88,9 @@ int control_options(struct control_request *req, int argc, char **argv)
         return EX_USAGE;
     }
     status = find_folder(req, config, control);
-    if (status >= 0)
+    if (status >= 0) {
         control_options_fini(req);
+    }
     return status;
 }
 
@@ -116,8 +118,9 @@ static void make_harmless(struct buf *answer)
     for (size_t i = 0; i < answer->len; i++) {
         unsigned char c = (unsigned char)answer->ptr[i];
 
-        if ((c < ' ' && c != '\n' && c != '\t') || c == 0x7f || (before == 0xc2 && c >= 0x80 && c < 0xa0))
+        if ((c < ' ' && c != '\n' && c != '\t') || c == 0x7f || (before == 0xc2 && c >= 0x80 && c < 0xa0)) {
             answer->ptr[i] = '?';
+        }
         before = c;
     }
 }
@@ -135,10 +138,12 @@ enum control_result control_try(const struct control_request *req, const char *n
     err = errno;
     buf_fini(&path);
     make_harmless(answer);
-    if (ok)
+    if (ok) {
         return CONTROL_ANSWERED;
-    if (err == ENOENT || err == ECONNREFUSED)
+    }
+    if (err == ENOENT || err == ECONNREFUSED) {
         return CONTROL_NOT_THERE;
+    }
     return err == EACCES || err == EPERM ? CONTROL_FORBIDDEN : CONTROL_SILENT;
 }
 
@@ -164,10 +169,12 @@ int control_request(const struct control_request *req, const char *name, const c
 {
     enum control_result result = control_try(req, name, line, timeout_s, answer);
 
-    if (result == CONTROL_ANSWERED)
+    if (result == CONTROL_ANSWERED) {
         return EX_OK;
+    }
     control_explain(req, name, result);
-    if (result == CONTROL_SILENT && strcmp(name, QUERY_NAME) == 0)
+    if (result == CONTROL_SILENT && strcmp(name, QUERY_NAME) == 0) {
         fputs("The recorder answers this socket; run `glacis status` to see whether it works.\n", stderr);
+    }
     return EX_UNAVAILABLE;
 }

@@ -28,8 +28,9 @@ int cmd_reload(int argc, char **argv)
     struct slice text;
     int status = control_options(&req, argc, argv);
 
-    if (status >= 0)
+    if (status >= 0) {
         return status;
+    }
     buf_init(&answer, CONTROL_ANSWER_MAX);
     status = control_request(&req, CONTROL_NAME, "reload", RELOAD_S, &answer);
     text = buf_slice(&answer);

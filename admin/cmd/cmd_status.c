@@ -44,14 +44,17 @@ static int ask_supervisor(const struct control_request *req, struct buf *answer)
 
     buf_reset(answer);
     result = control_try(req, CONTROL_NAME, req->json ? "processes json" : "processes", CONTROL_S, answer);
-    if (result == CONTROL_ANSWERED)
+    if (result == CONTROL_ANSWERED) {
         return show(buf_slice(answer));
+    }
     control_explain(req, CONTROL_NAME, result);
-    if (result != CONTROL_NOT_THERE)
+    if (result != CONTROL_NOT_THERE) {
         return EX_UNAVAILABLE;
-    if (req->json)
+    }
+    if (req->json) {
         puts("{\"status\":\"not_serving\",\"problems\":[{\"what\":\"not_running\",\"status\":\"not_serving\","
              "\"text\":\"no glacis listens on its sockets\"}]}");
+    }
     return NOT_SERVING;
 }
 
@@ -61,14 +64,16 @@ int cmd_status(int argc, char **argv)
     struct buf answer;
     int status = control_options(&req, argc, argv);
 
-    if (status >= 0)
+    if (status >= 0) {
         return status;
+    }
     buf_init(&answer, CONTROL_ANSWER_MAX);
     if (control_try(&req, QUERY_NAME, req.json ? "status json" : "status", QUERY_S, &answer) ==
-        CONTROL_ANSWERED)
+        CONTROL_ANSWERED) {
         status = show(buf_slice(&answer));
-    else
+    } else {
         status = ask_supervisor(&req, &answer);
+    }
     buf_fini(&answer);
     control_options_fini(&req);
     return status;

@@ -19,8 +19,9 @@ static void put_unknown(struct slice word, struct buf *out)
     struct nearest near;
 
     nearest_init(&near, word);
-    for (size_t i = 0; i < ARRAY_LEN(commands); i++)
+    for (size_t i = 0; i < ARRAY_LEN(commands); i++) {
         nearest_offer(&near, slice_str(commands[i].name));
+    }
     buf_put_str(out, "error\nThere is no command \"");
     buf_put_quoted(out, slice_take(word, 64), 64);
     buf_putf(out, "\"%s\n", nearest_words(&near));

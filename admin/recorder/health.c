@@ -15,8 +15,9 @@ struct workers_seen health_workers(const struct state *st, uint64_t now_ms)
     for (int i = 0; i < STATE_SLOTS; i++) {
         struct state_slot_info info;
 
-        if (!state_slot_info(st, i, &info) || info.role != ROLE_WORKER || info.generation != generation)
+        if (!state_slot_info(st, i, &info) || info.role != ROLE_WORKER || info.generation != generation) {
             continue;
+        }
         if (info.heartbeat_ms == 0) { /* just started in the place of another */
             seen.starting++;
         } else if (now_ms > info.heartbeat_ms && now_ms - info.heartbeat_ms > FRESH_MS) {

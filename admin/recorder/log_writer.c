@@ -40,8 +40,9 @@ struct log_writer {
 
 static void open_target(struct log_writer *w)
 {
-    if (w->owned && w->fd >= 0)
+    if (w->owned && w->fd >= 0) {
         close(w->fd);
+    }
     w->owned = w->torn = w->journal = false;
     w->fd = -1;
     switch (w->log->to) {
@@ -56,8 +57,9 @@ static void open_target(struct log_writer *w)
     case LOG_TO_FILE:
         w->fd = open(w->log->file, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NONBLOCK, 0640);
         w->owned = true;
-        if (w->fd < 0)
+        if (w->fd < 0) {
             w->error = errno;
+        }
         break;
     }
     w->journal = !w->owned && w->fd >= 0 && log_fd_is_journal(w->fd);
@@ -73,16 +75,18 @@ static struct slice write_all(struct log_writer *w, int fd, struct slice text)
             struct pollfd p = { fd, POLLOUT, 0 };
 
             (void)poll(&p, 1, POLL_MS);
-            if (w->stop)
+            if (w->stop) {
                 return text;
+            }
             continue;
         }
         if (n < 0 && errno != EINTR) {
             w->error = errno;
             break;
         }
-        if (n > 0)
+        if (n > 0) {
             w->torn = text.ptr[n - 1] != '\n';
+        }
         text = slice_skip(text, n > 0 ? (size_t)n : 0);
     }
     return text;
@@ -92,21 +96,25 @@ static size_t count_lines(struct slice text)
 {
     size_t n = 0;
 
-    for (; text.len > 0; n++)
+    for (; text.len > 0; n++) {
         (void)slice_cut(&text, '\n');
+    }
     return n;
 }
 
 static void write_lines(struct log_writer *w, struct slice batch)
 {
-    if (w->fd < 0)
+    if (w->fd < 0) {
         open_target(w);
-    if (w->fd >= 0 && w->torn)
+    }
+    if (w->fd >= 0 && w->torn) {
         (void)write_all(w, w->fd, SLICE("\n"));
-    if (w->fd < 0)
+    }
+    if (w->fd < 0) {
         batch = write_all(w, STDERR_FILENO, batch);
-    else if (!w->torn)
+    } else if (!w->torn) {
         batch = write_all(w, w->fd, batch);
+    }
     count_n(M_LOG_DROPPED, count_lines(batch));
 }
 
@@ -129,10 +137,11 @@ static void send_lines(struct log_writer *w, struct slice batch)
 
 static void write_batch(struct log_writer *w, struct slice batch)
 {
-    if (w->syslog != NULL)
+    if (w->syslog != NULL) {
         send_lines(w, batch);
-    else
+    } else {
         write_lines(w, batch);
+    }
 }
 
 #define PREFIX_LEN 3 /* "<6>" */
@@ -148,8 +157,9 @@ static bool take_line(struct log_writer *w, struct buf *batch)
         buf_truncate(batch, start);
         return false;
     }
-    if (batch->ptr[batch->len - 1] != '\n')
+    if (batch->ptr[batch->len - 1] != '\n') {
         buf_put_char(batch, '\n');
+    }
     if (w->journal) {
         line = slice_skip(buf_slice(batch), start + PREFIX_LEN);
         batch->ptr[start + 1] = (char)('0' + log_priority(log_level_of_line(line)));
@@ -163,8 +173,9 @@ static size_t take_batch(struct log_writer *w, struct buf *batch)
     size_t lines = 0;
 
     buf_reset(batch);
-    while (batch->len + PREFIX_LEN + LOG_LINE_MAX + 1 <= BATCH_BYTES && take_line(w, batch))
+    while (batch->len + PREFIX_LEN + LOG_LINE_MAX + 1 <= BATCH_BYTES && take_line(w, batch)) {
         lines++;
+    }
     return lines;
 }
 
@@ -174,11 +185,13 @@ static void sleep_until_woken(struct log_writer *w)
     struct timespec gather = { 0, GATHER_MS * 1000000L };
     uint64_t n;
 
-    if (poll(&p, 1, POLL_MS) <= 0)
+    if (poll(&p, 1, POLL_MS) <= 0) {
         return;
+    }
     (void)!read(p.fd, &n, sizeof(n));
-    if (!w->stop)
+    if (!w->stop) {
         (void)nanosleep(&gather, NULL);
+    }
 }
 
 static void *run(void *arg)
@@ -192,19 +205,22 @@ static void *run(void *arg)
         bool last = w->stop; /* before the look into the rings: what was logged before the stop is taken */
         size_t lines;
 
-        if (atomic_exchange(&w->reopen, false))
+        if (atomic_exchange(&w->reopen, false)) {
             open_target(w);
+        }
         lines = take_batch(w, &batch);
-        if (lines > 0)
+        if (lines > 0) {
             write_batch(w, buf_slice(&batch));
-        else if (last)
+        } else if (last) {
             break;
-        else
+        } else {
             sleep_until_woken(w);
+        }
     }
     buf_fini(&batch);
-    if (w->owned && w->fd >= 0)
+    if (w->owned && w->fd >= 0) {
         close(w->fd);
+    }
     return NULL;
 }
 
@@ -215,10 +231,12 @@ struct log_writer *log_writer_start(struct state *st, const struct config_log *l
     w->st = st;
     w->log = log;
     w->fd = -1;
-    if (log->to == LOG_TO_SYSLOG)
+    if (log->to == LOG_TO_SYSLOG) {
         w->syslog = log_syslog_new(LOG_SYSLOG_PATH);
-    if (pthread_create(&w->thread, NULL, run, w) == 0)
+    }
+    if (pthread_create(&w->thread, NULL, run, w) == 0) {
         return w;
+    }
     log_syslog_free(&w->syslog);
     free(w);
     return NULL;
@@ -245,8 +263,9 @@ bool log_writer_stop(struct log_writer *w, unsigned wait_ms)
     nudge(w);
     clock_gettime(CLOCK_REALTIME, &until);
     until.tv_sec += (time_t)(wait_ms / 1000) + 1;
-    if (pthread_timedjoin_np(w->thread, NULL, &until) != 0)
+    if (pthread_timedjoin_np(w->thread, NULL, &until) != 0) {
         return false;
+    }
     log_syslog_free(&w->syslog);
     free(w);
     return true;

@@ -15,10 +15,12 @@ static void advance(struct recent *r, uint64_t minute)
 {
     uint64_t from = r->minute;
 
-    if (from == 0 || minute - from > RECENT_MINUTES)
+    if (from == 0 || minute - from > RECENT_MINUTES) {
         from = minute - RECENT_MINUTES;
-    for (uint64_t m = from + 1; m <= minute; m++)
+    }
+    for (uint64_t m = from + 1; m <= minute; m++) {
         memcpy(r->row[m % RECENT_MINUTES], r->now, sizeof(r->now));
+    }
     r->minute = minute;
 }
 
@@ -27,12 +29,15 @@ void recent_note(struct recent *r, uint64_t now_ms, const uint64_t sums[METRIC_C
     uint64_t minute = now_ms / 60000 + RECENT_MINUTES; /* never 0 */
     bool first = r->minute == 0;
 
-    if (!first && minute > r->minute)
+    if (!first && minute > r->minute) {
         advance(r, minute);
-    for (size_t i = 0; i < RECENT_COUNT; i++)
+    }
+    for (size_t i = 0; i < RECENT_COUNT; i++) {
         r->now[i] = sums[metric_of[i]];
-    if (first)
+    }
+    if (first) {
         advance(r, minute);
+    }
 }
 
 uint64_t recent_count(const struct recent *r, enum recent_what what)

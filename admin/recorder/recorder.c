@@ -134,10 +134,11 @@ static void read_signals(struct recorder *r)
     struct signalfd_siginfo info;
 
     while (read(r->signal_fd, &info, sizeof(info)) == (ssize_t)sizeof(info)) {
-        if (info.ssi_signo == SIGUSR1)
+        if (info.ssi_signo == SIGUSR1) {
             log_writer_reopen(r->writer);
-        else
+        } else {
             r->stop = true;
+        }
     }
 }
 
@@ -147,8 +148,9 @@ static bool workers_left(const struct recorder *r)
         struct state_slot_info info;
 
         if (state_slot_info(r->st, i, &info) && info.role == ROLE_WORKER && info.pid > 0 &&
-            (kill(info.pid, 0) == 0 || errno == EPERM))
+            (kill(info.pid, 0) == 0 || errno == EPERM)) {
             return true;
+        }
     }
     return false;
 }
@@ -162,8 +164,9 @@ static void look_after_supervisor(struct recorder *r)
         log_msg(LOG_LEVEL_ERROR, "supervisor_gone",
                 "The supervisor is gone: the recorder ends with the last worker");
     }
-    if (r->orphaned && !workers_left(r))
+    if (r->orphaned && !workers_left(r)) {
         r->stop = true;
+    }
 }
 
 static void report_write_errors(struct recorder *r)
@@ -171,8 +174,9 @@ static void report_write_errors(struct recorder *r)
     int err = log_writer_error(r->writer);
     uint32_t before;
 
-    if (err != 0 && log_allowed(&r->write_errors, now_ms(), 10, &before))
+    if (err != 0 && log_allowed(&r->write_errors, now_ms(), 10, &before)) {
         log_msg(LOG_LEVEL_ERROR, "log_write", "Log lines cannot be written: %s", strerror(err));
+    }
 }
 
 static void report_snapshot(struct recorder *r)
@@ -182,8 +186,9 @@ static void report_snapshot(struct recorder *r)
     enum log_level level;
 
     buf_init_fixed(&b, text, sizeof(text));
-    if (r->snapshot != NULL && snapshot_message(r->snapshot, &level, &b))
+    if (r->snapshot != NULL && snapshot_message(r->snapshot, &level, &b)) {
         log_msg(level, "snapshot", "%s", text);
+    }
 }
 
 /* Opens HTTP and the socket `query`. */
@@ -191,7 +196,7 @@ static bool open_ears(struct recorder *r, const struct recorder_task *task)
 {
     r->view = (struct recorder_view){ .st = r->st, .conf = r->conf };
     r->query = query_new(task->query_fd, task->handover_fd, r->signal_fd, task->owner, &r->view);
-    if (r->query != NULL)
+    if (r->query != NULL) {
         r->http = http_new(task->admin_fd, query_fd(r->query),
                            &(struct http_settings){ .token = r->conf->admin.token,
                                                     .names = r->conf->admin.names,
@@ -199,6 +204,7 @@ static bool open_ears(struct recorder *r, const struct recorder_task *task)
                                                     .any_host = is_health,
                                                     .handler = on_request,
                                                     .arg = r });
+    }
     return r->http != NULL;
 }
 
@@ -223,8 +229,9 @@ int recorder_main(const struct recorder_task *task)
     bool stuck;
 
     if (!open_signals(&r) || (r.writer = log_writer_start(r.st, &r.conf->log)) == NULL ||
-        !open_ears(&r, task))
+        !open_ears(&r, task)) {
         return 71;
+    }
     r.snapshot = snapshot_start(r.st, r.conf->server.state_dir);
     while (!r.stop) {
         turn(&r);
@@ -234,13 +241,15 @@ int recorder_main(const struct recorder_task *task)
     query_finish(r.query, FINISH_MS);
     stuck = r.snapshot != NULL && !snapshot_stop(r.snapshot, SNAPSHOT_STOP_MS);
     report_snapshot(&r);
-    if (!stuck)
+    if (!stuck) {
         snapshot_free(&r.snapshot);
+    }
     http_free(r.http);
     query_free(&r.query);
     close(r.signal_fd);
     stuck = !log_writer_stop(r.writer, STOP_MS) || stuck;
-    if (stuck)
+    if (stuck) {
         _exit(0); /* a target that takes nothing: there is no one to tell */
+    }
     return 0;
 }

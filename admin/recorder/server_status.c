@@ -17,8 +17,9 @@
 static bool has_label(const struct state_server_info *info, uint64_t label)
 {
     for (size_t i = 0; i < STATE_SERVER_LABELS; i++) {
-        if (info->label[i] == label)
+        if (info->label[i] == label) {
             return true;
+        }
     }
     return false;
 }
@@ -39,8 +40,9 @@ static void each_address(const struct state *st, struct server_seen *s, server_s
         struct state_server_info info;
         struct state_health h;
 
-        if (!state_server_info(st, area, i, &info) || !has_label(&info, label))
+        if (!state_server_info(st, area, i, &info) || !has_label(&info, label)) {
             continue;
+        }
         state_health_get(st, info.server, &h);
         s->address = info.address;
         s->up = is_up(s->u, &h);
@@ -94,8 +96,9 @@ static void put_label(struct buf *b, const char *name, const char *value)
 {
     buf_putf(b, "%s=\"", name);
     for (const char *p = value; *p != '\0'; p++) {
-        if (*p == '"' || *p == '\\')
+        if (*p == '"' || *p == '\\') {
             buf_put_char(b, '\\');
+        }
         buf_put_char(b, *p == '\n' ? ' ' : *p);
     }
     buf_put_char(b, '"');
@@ -108,8 +111,9 @@ static void put_series(const struct server_seen *s, const char *name, uint64_t v
     buf_put_char(out, ',');
     put_label(out, "server", s->server->text);
     buf_put_str(out, ",address=\"");
-    if (s->address.family != ADDR_NONE)
+    if (s->address.family != ADDR_NONE) {
         addr_put_ip(out, &s->address);
+    }
     buf_putf(out, "\"} %" PRIu64 "\n", value);
 }
 
@@ -190,8 +194,9 @@ static void put_text(void *out, const struct server_seen *s)
         buf_put_char(out, ')');
     }
     buf_put_str(out, s->up ? " up" : " DOWN");
-    if (!s->up && now_ms > s->changed_ms)
+    if (!s->up && now_ms > s->changed_ms) {
         buf_putf(out, " for %" PRIu64 " s", (now_ms - s->changed_ms) / 1000);
+    }
     buf_putf(out, ", %u of %u connections\n", s->connections, s->u->connections);
 }
 

@@ -43,8 +43,9 @@ static void put_key(struct status *s, const char *name)
 /* Between two elements of a list or an object. */
 static void put_comma(struct status *s)
 {
-    if (s->out->len > 0 && strchr("[{", s->out->ptr[s->out->len - 1]) == NULL)
+    if (s->out->len > 0 && strchr("[{", s->out->ptr[s->out->len - 1]) == NULL) {
         buf_put_char(s->out, ',');
+    }
 }
 
 static void put_troubles_json(struct status *s)
@@ -71,10 +72,12 @@ static void put_first_line(struct status *s)
     size_t more = t->left_out + (t->count > FIRST_LINE_MAX ? t->count - FIRST_LINE_MAX : 0);
 
     buf_putf(s->out, "glacis %s, pid %ld, %s", GLACIS_VERSION, (long)s->supervisor, said[t->worst]);
-    for (size_t i = 0; i < t->count && i < FIRST_LINE_MAX; i++)
+    for (size_t i = 0; i < t->count && i < FIRST_LINE_MAX; i++) {
         buf_putf(s->out, "%s%s", i == 0 ? ": " : "; ", t->list[i].text);
-    if (more > 0)
+    }
+    if (more > 0) {
         buf_putf(s->out, "; and %zu more (--json has them)", more);
+    }
     buf_put_char(s->out, '\n');
 }
 
@@ -82,8 +85,9 @@ static void put_first_line(struct status *s)
 
 static void put_refused_json(struct status *s, const char *name, const struct state_refusal *r)
 {
-    if (r->since_s == 0)
+    if (r->since_s == 0) {
         return;
+    }
     put_key(s, name);
     buf_putf(s->out, "{\"since\":%" PRId64 ",\"errors\":%" PRIu32 ",\"last_good\":%s,\"first\":", r->since_s,
              r->errors, s->facts.last_good ? "true" : "false");
@@ -98,10 +102,12 @@ static void put_refused_text(struct status *s, const char *file, const char *ins
     struct tm tm;
     time_t since = (time_t)r->since_s;
 
-    if (since == 0)
+    if (since == 0) {
         return;
-    if (gmtime_r(&since, &tm) != NULL)
+    }
+    if (gmtime_r(&since, &tm) != NULL) {
         (void)strftime(stamp, sizeof(stamp), "%Y-%m-%d %H:%M:%S UTC", &tm);
+    }
     buf_putf(s->out,
              "REFUSED     %s as it is now, since %s (%" PRId64 " s), by %" PRIu32
              " error%s; %s\n            ",
@@ -139,8 +145,9 @@ static void put_config(struct status *s)
 
 static void put_listeners(struct status *s)
 {
-    if (s->json)
+    if (s->json) {
         buf_put_str(s->out, ",\"listeners\":[");
+    }
     for (size_t i = 0; i < s->facts.listeners; i++) {
         const struct state_listener *l = &s->facts.listener[i];
 
@@ -155,8 +162,9 @@ static void put_listeners(struct status *s)
             buf_put_char(s->out, '\n');
         }
     }
-    if (s->json)
+    if (s->json) {
         buf_put_char(s->out, ']');
+    }
 }
 
 /* ---- processes ---- */
@@ -174,9 +182,10 @@ static void put_worker(struct status *s, int slot, const struct state_slot_info 
     put_comma(s);
     buf_putf(s->out, "{\"pid\":%ld,\"generation\":%u,\"index\":%u,\"sessions\":%" PRIu64, (long)info->pid,
              info->generation, info->index, sessions);
-    if (info->heartbeat_ms != 0)
+    if (info->heartbeat_ms != 0) {
         buf_putf(s->out, ",\"heartbeat_age_ms\":%" PRIu64,
                  s->now_ms > info->heartbeat_ms ? s->now_ms - info->heartbeat_ms : 0);
+    }
     buf_putf(s->out, ",\"draining\":%s}", drains ? "true" : "false");
 }
 
@@ -184,16 +193,19 @@ static void put_processes(struct status *s)
 {
     struct state_slot_info info;
 
-    if (s->json)
+    if (s->json) {
         buf_putf(s->out, ",\"draining_generations\":%" PRIu32 ",\"workers\":[", s->facts.draining);
-    for (int i = 0; i < STATE_SLOTS; i++) {
-        if (state_slot_info(s->v->st, i, &info) && info.role == ROLE_WORKER)
-            put_worker(s, i, &info);
     }
-    if (s->json)
+    for (int i = 0; i < STATE_SLOTS; i++) {
+        if (state_slot_info(s->v->st, i, &info) && info.role == ROLE_WORKER) {
+            put_worker(s, i, &info);
+        }
+    }
+    if (s->json) {
         buf_putf(s->out, "],\"recorder\":%ld", (long)s->recorder);
-    else
+    } else {
         buf_putf(s->out, "recorder    pid %ld\n", (long)s->recorder);
+    }
 }
 
 /* ---- servers, certificates, gauges ---- */
@@ -219,12 +231,14 @@ static void put_gauges(struct status *s)
         char mem[256];
         struct buf name;
 
-        if (metric_table[m].kind == METRIC_COUNTER)
+        if (metric_table[m].kind == METRIC_COUNTER) {
             continue;
+        }
         buf_init_fixed(&name, mem, sizeof(mem));
         buf_put_str(&name, metric_table[m].name);
-        if (metric_table[m].label[0] != '\0')
+        if (metric_table[m].label[0] != '\0') {
             buf_putf(&name, "{%s}", metric_table[m].label);
+        }
         put_comma(s);
         buf_put_json(s->out, buf_slice(&name), sizeof(mem));
         buf_put_char(s->out, ':');
@@ -258,8 +272,9 @@ static void look(struct status *s)
     troubles_find(s->v, &s->troubles);
     s->now_ms = loop_now_us() / 1000;
     for (int i = 0; i < STATE_SLOTS; i++) {
-        if (!state_slot_info(s->v->st, i, &info))
+        if (!state_slot_info(s->v->st, i, &info)) {
             continue;
+        }
         s->supervisor = info.role == ROLE_SUPERVISOR ? info.pid : s->supervisor;
         s->recorder = info.role == ROLE_RECORDER ? info.pid : s->recorder;
     }

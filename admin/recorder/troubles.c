@@ -57,17 +57,20 @@ static void look_at_supervisor(const struct recorder_view *v, struct troubles *t
     struct state_slot_info info;
     struct state_facts f;
 
-    if (!state_facts_get(v->st, &f) || f.phase == STATE_STARTING)
+    if (!state_facts_get(v->st, &f) || f.phase == STATE_STARTING) {
         add(t, STATUS_NOT_SERVING, "starting", "it is still starting");
-    else if (f.phase == STATE_STOPPING)
+    } else if (f.phase == STATE_STOPPING) {
         add(t, STATUS_NOT_SERVING, "stopping", "it is stopping: sessions are drained");
+    }
     if (state_slot_info(v->st, SUPERVISOR_SLOT, &info) && now_ms() > info.heartbeat_ms &&
-        now_ms() - info.heartbeat_ms > SUPERVISOR_FRESH_MS)
+        now_ms() - info.heartbeat_ms > SUPERVISOR_FRESH_MS) {
         add(t, STATUS_DEGRADED, "supervisor",
             "the supervisor is gone or hangs: dead processes are not replaced");
-    if (f.deaths > 0)
+    }
+    if (f.deaths > 0) {
         add(t, STATUS_DEGRADED, "process_died", "%u process%s died within the last hour", f.deaths,
             f.deaths == 1 ? "" : "es");
+    }
 }
 
 static void look_at_workers(const struct recorder_view *v, struct troubles *t)
@@ -75,13 +78,16 @@ static void look_at_workers(const struct recorder_view *v, struct troubles *t)
     struct workers_seen seen = health_workers(v->st, now_ms());
     size_t wanted = v->conf->server.workers, there = seen.fresh + seen.stale + seen.starting;
 
-    if (seen.stale > 0)
+    if (seen.stale > 0) {
         add(t, STATUS_DEGRADED, "worker_hangs", "%u worker%s not beat", seen.stale,
             seen.stale == 1 ? " does" : "s do");
-    if (there < wanted)
+    }
+    if (there < wanted) {
         add(t, STATUS_DEGRADED, "workers", "%zu of %zu workers run", there, wanted);
-    if (seen.accepting == 0 && t->worst != STATUS_NOT_SERVING)
+    }
+    if (seen.accepting == 0 && t->worst != STATUS_NOT_SERVING) {
         add(t, STATUS_NOT_SERVING, "not_accepting", "no worker accepts connections");
+    }
 }
 
 /* ---- servers, lists, resolver, Redis ---- */
@@ -108,8 +114,9 @@ static void add_server(void *arg, const struct server_seen *s)
     char mem[ADDR_TEXT_MAX + 8];
     struct buf address;
 
-    if (s->up || !l->up[s->u - l->v->conf->upstreams])
+    if (s->up || !l->up[s->u - l->v->conf->upstreams]) {
         return;
+    }
     buf_init_fixed(&address, mem, sizeof(mem));
     if (s->address.family == ADDR_NONE) {
         add(l->t, STATUS_DEGRADED, "server_down", "server %s of %s has no address", s->server->text,
@@ -132,9 +139,10 @@ static void look_at_servers(const struct recorder_view *v, struct troubles *t)
     servers_each(v->conf, v->st, note_up, &l);
     servers_each(v->conf, v->st, add_server, &l);
     for (size_t i = 0; i < v->conf->upstream_count; i++) {
-        if (!l.up[i])
+        if (!l.up[i]) {
             add(t, l.any ? STATUS_DEGRADED : STATUS_NOT_SERVING, "upstream_down",
                 "every server of %s is down", v->conf->upstreams[i].name);
+        }
     }
 }
 
@@ -143,8 +151,9 @@ static void look_at_lists(const struct recorder_view *v, struct troubles *t)
     struct buf text;
     struct slice rest, line;
 
-    if (v->conf->policy == NULL)
+    if (v->conf->policy == NULL) {
         return;
+    }
     buf_init(&text, 65536);
     (void)policy_lists_degraded(v->conf->policy, v->st, &text);
     rest = buf_slice(&text);
@@ -159,36 +168,41 @@ static void look_at_resolver(const struct recorder_view *v, struct troubles *t)
 {
     uint64_t grade = state_gauge_sum(v->st, M_RESOLVER_GRADE);
 
-    if (grade == DNS_GRADE_BROKEN)
+    if (grade == DNS_GRADE_BROKEN) {
         add(t, STATUS_DEGRADED, "resolver", "the resolver is broken: SPF or lists cannot be trusted");
-    else if (grade >= DNS_GRADE_UNKNOWN)
+    } else if (grade >= DNS_GRADE_UNKNOWN) {
         add(t, STATUS_DEGRADED, "resolver", "the resolver did not answer its self-test");
-    if (state_gauge_sum(v->st, M_DNS_SERVERS_DOWN) > 0)
+    }
+    if (state_gauge_sum(v->st, M_DNS_SERVERS_DOWN) > 0) {
         add(t, STATUS_DEGRADED, "dns_server_down", "a DNS server does not answer");
+    }
 }
 
 static void look_at_shared_memory(const struct recorder_view *v, struct troubles *t)
 {
     unsigned workers = health_workers(v->st, now_ms()).fresh;
 
-    if (v->conf->state.backend == BACKEND_REDIS && state_gauge_sum(v->st, M_SHARED_UP) < workers)
+    if (v->conf->state.backend == BACKEND_REDIS && state_gauge_sum(v->st, M_SHARED_UP) < workers) {
         add(t, STATUS_DEGRADED, "redis", "Redis does not answer; only local memory is used");
+    }
 }
 
 /* ---- files ---- */
 
 static void refused(struct troubles *t, const char *what, const char *name, const struct state_refusal *r)
 {
-    if (r->since_s != 0)
+    if (r->since_s != 0) {
         add(t, STATUS_DEGRADED, what, "%s refused: %s", name, r->first);
+    }
 }
 
 static void look_at_files(const struct recorder_view *v, struct troubles *t)
 {
     struct state_facts f;
 
-    if (!state_facts_get(v->st, &f))
+    if (!state_facts_get(v->st, &f)) {
         return;
+    }
     refused(t, "config_refused", "the configuration file is", &f.config_refused);
     refused(t, "groups_refused", "a group file is", &f.groups_refused);
     refused(t, "certificates_refused", "changed certificates are", &f.certificates_refused);
@@ -198,10 +212,11 @@ static void look_at_material(const struct recorder_view *v, struct troubles *t)
 {
     uint64_t missing = state_gauge_sum(v->st, M_MATERIAL_MISSING);
 
-    if (missing > 0)
+    if (missing > 0) {
         add(t, STATUS_DEGRADED, "material_missing",
             "%" PRIu64 " file%s that the configuration names cannot be used", missing,
             missing == 1 ? "" : "s");
+    }
 }
 
 static void look_at_certificates(const struct recorder_view *v, struct troubles *t)
@@ -210,8 +225,9 @@ static void look_at_certificates(const struct recorder_view *v, struct troubles 
 
     buf_init(&text, 1024);
     for (size_t n = 0; certificates_trouble(v->conf, n, &text); n++) {
-        if (text.len > 0)
+        if (text.len > 0) {
             add(t, STATUS_DEGRADED, "certificate", SLICE_FMT, SLICE_ARG(buf_slice(&text)));
+        }
         buf_reset(&text);
     }
     buf_fini(&text);
@@ -234,8 +250,9 @@ static void look_at_counts(const struct recorder_view *v, struct troubles *t)
     for (size_t i = 0; i < ARRAY_LEN(counts); i++) {
         uint64_t n = recent_count(&v->recent, counts[i].what);
 
-        if (n > 0)
+        if (n > 0) {
             add(t, STATUS_DEGRADED, counts[i].name, "%" PRIu64 " %s within the last hour", n, counts[i].text);
+        }
     }
 }
 
@@ -247,6 +264,7 @@ static void (*const conditions[])(const struct recorder_view *v, struct troubles
 void troubles_find(const struct recorder_view *v, struct troubles *t)
 {
     memset(t, 0, sizeof(*t));
-    for (size_t i = 0; i < ARRAY_LEN(conditions); i++)
+    for (size_t i = 0; i < ARRAY_LEN(conditions); i++) {
         conditions[i](v, t);
+    }
 }

@@ -37,8 +37,9 @@ enum sandbox_status sandbox_user_find(const char *name, struct sandbox_user *out
     char *mem;
 
     memset(out, 0, sizeof(*out));
-    if (geteuid() != 0 || strcmp(name, "root") == 0)
+    if (geteuid() != 0 || strcmp(name, "root") == 0) {
         return SANDBOX_OK;
+    }
     mem = xmalloc(USER_BUFFER);
     if (getpwnam_r(name, &pw, mem, USER_BUFFER, &found) == 0 && found != NULL) {
         out->drop = pw.pw_uid != 0;
@@ -53,8 +54,9 @@ size_t sandbox_raise_descriptors(void)
 {
     struct rlimit r;
 
-    if (getrlimit(RLIMIT_NOFILE, &r) != 0)
+    if (getrlimit(RLIMIT_NOFILE, &r) != 0) {
         return 1024;
+    }
     if (r.rlim_cur < r.rlim_max) {
         r.rlim_cur = r.rlim_max;
         (void)setrlimit(RLIMIT_NOFILE, &r);
@@ -66,8 +68,9 @@ size_t sandbox_raise_descriptors(void)
 static bool change_user(const struct sandbox_user *u)
 {
     if (setgroups(0, NULL) != 0 || setresgid(u->gid, u->gid, u->gid) != 0 ||
-        setresuid(u->uid, u->uid, u->uid) != 0)
+        setresuid(u->uid, u->uid, u->uid) != 0) {
         return false;
+    }
     return setuid(0) != 0; /* there must be no way back */
 }
 
@@ -78,12 +81,14 @@ static bool keep_capabilities(uint64_t kept)
     struct __user_cap_data_struct data[2];
 
     memset(data, 0, sizeof(data));
-    if (syscall(SYS_capget, &head, data) != 0)
+    if (syscall(SYS_capget, &head, data) != 0) {
         return false;
+    }
     (void)prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0);
     for (unsigned cap = 0; cap <= CAP_LAST_CAP; cap++) {
-        if (!(kept >> cap & 1))
+        if (!(kept >> cap & 1)) {
             (void)prctl(PR_CAPBSET_DROP, cap, 0, 0, 0);
+        }
     }
     for (unsigned i = 0; i < ARRAY_LEN(data); i++) {
         uint32_t mask = (uint32_t)(kept >> (i * 32));
@@ -115,25 +120,31 @@ static void hide_memory(void)
 /* A worker does not fork, and writes only spool files. */
 static void limit_resources(const struct config *conf, enum seccomp_role role)
 {
-    if (role != SECCOMP_WORKER)
+    if (role != SECCOMP_WORKER) {
         return;
+    }
     (void)signal(SIGXFSZ, SIG_IGN); /* an error of write() instead */
-    if (conf->limits.spool != CONFIG_OFF)
+    if (conf->limits.spool != CONFIG_OFF) {
         limit(RLIMIT_FSIZE, (rlim_t)conf->limits.spool);
-    if (!seccomp_is_widened())
+    }
+    if (!seccomp_is_widened()) {
         limit(RLIMIT_NPROC, 0);
+    }
 }
 
 enum sandbox_status sandbox_enter(const struct config *conf, enum seccomp_role role)
 {
     struct sandbox_user u;
 
-    if (sandbox_user_find(conf->server.user, &u) != SANDBOX_OK)
+    if (sandbox_user_find(conf->server.user, &u) != SANDBOX_OK) {
         return SANDBOX_UNKNOWN_USER;
-    if (u.drop && !change_user(&u))
+    }
+    if (u.drop && !change_user(&u)) {
         return SANDBOX_FAILED;
-    if (!keep_capabilities(0) || prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0)
+    }
+    if (!keep_capabilities(0) || prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0) {
         return SANDBOX_FAILED;
+    }
     limit_resources(conf, role);
     hide_memory();
     return SANDBOX_OK;
@@ -145,8 +156,9 @@ void sandbox_seal(const struct config *conf, enum seccomp_role role)
         log_msg(LOG_LEVEL_WARN, "sandbox_off", "server.sandbox is false: any system call is allowed");
         return;
     }
-    if (role != SECCOMP_SUPERVISOR && !seccomp_is_widened() && !seccomp_is_watched())
+    if (role != SECCOMP_SUPERVISOR && !seccomp_is_widened() && !seccomp_is_watched()) {
         (void)prctl(PR_SET_MDWE, PR_MDWE_REFUSE_EXEC_GAIN, 0, 0, 0); /* Linux 6.3; the filter says the same */
+    }
     switch (seccomp_enter(role)) {
     case SECCOMP_OK:
         break;
@@ -170,15 +182,17 @@ static uint64_t of_supervisor(void)
                                      CAP_DAC_OVERRIDE };
     uint64_t set = 0;
 
-    for (size_t i = 0; i < ARRAY_LEN(kept); i++)
+    for (size_t i = 0; i < ARRAY_LEN(kept); i++) {
         set |= UINT64_C(1) << kept[i];
+    }
     return set;
 }
 
 void sandbox_supervisor(const struct config *conf)
 {
     hide_memory();
-    if (!keep_capabilities(of_supervisor()))
+    if (!keep_capabilities(of_supervisor())) {
         log_msg(LOG_LEVEL_WARN, "capabilities", "Capabilities cannot be given up: %s", strerror(errno));
+    }
     sandbox_seal(conf, SECCOMP_SUPERVISOR);
 }

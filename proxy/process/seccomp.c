@@ -169,8 +169,9 @@ struct making {
 
 static void note(struct making *m, int rc)
 {
-    if (rc != 0 && rc != -EEXIST && m->error == 0)
+    if (rc != 0 && rc != -EEXIST && m->error == 0) {
         m->error = rc;
+    }
 }
 
 static void rule(struct making *m, uint32_t action, int call)
@@ -188,8 +189,9 @@ static void rule_if(struct making *m, int call, unsigned argument, uint64_t mask
 
 static void allow(struct making *m, const int *calls, size_t count)
 {
-    for (size_t i = 0; i < count; i++)
+    for (size_t i = 0; i < count; i++) {
         rule(m, SCMP_ACT_ALLOW, calls[i]);
+    }
 }
 
 /* What workers and the recorder may do in part. */
@@ -199,15 +201,19 @@ static void allow_in_part(struct making *m)
     static const unsigned controls[] = { FIONREAD, FIONBIO, TCGETS };
     static const unsigned options[] = { PR_SET_NAME, PR_GET_NAME, PR_GET_DUMPABLE, PR_SET_VMA };
 
-    for (size_t i = 0; i < ARRAY_LEN(families); i++)
+    for (size_t i = 0; i < ARRAY_LEN(families); i++) {
         rule_if(m, S(socket), 0, INT, (uint32_t)families[i]);
+    }
     rule_if(m, S(socketpair), 0, INT, AF_UNIX);
-    for (size_t i = 0; i < ARRAY_LEN(controls); i++)
+    for (size_t i = 0; i < ARRAY_LEN(controls); i++) {
         rule_if(m, S(ioctl), 1, INT, controls[i]);
-    if (WIDENED)
+    }
+    if (WIDENED) {
         return; /* the rest is allowed whole */
-    for (size_t i = 0; i < ARRAY_LEN(options); i++)
+    }
+    for (size_t i = 0; i < ARRAY_LEN(options); i++) {
         rule_if(m, S(prctl), 0, INT, options[i]);
+    }
     rule_if(m, S(mmap), 2, PROT_EXEC, 0);
     rule_if(m, S(mprotect), 2, PROT_EXEC, 0);
     rule_if(m, S(tgkill), 0, INT, (uint32_t)getpid()); /* abort() */
@@ -217,31 +223,37 @@ static void allow_in_part(struct making *m)
 /* Threads, but no processes; and whether a worker still is there. */
 static void allow_threads(struct making *m)
 {
-    if (WIDENED)
+    if (WIDENED) {
         return;
+    }
     rule_if(m, S(clone), 0, CLONE_THREAD | NAMESPACES, CLONE_THREAD);
     rule_if(m, S(kill), 1, INT, 0);
 }
 
 static void add_rules(struct making *m, enum seccomp_role role, uint32_t act_kill)
 {
-    for (size_t i = 0; i < ARRAY_LEN(deadly); i++)
+    for (size_t i = 0; i < ARRAY_LEN(deadly); i++) {
         rule(m, act_kill, deadly[i]);
-    if (!WIDENED)
+    }
+    if (!WIDENED) {
         rule(m, act_kill, S(ptrace));
+    }
     rule(m, SCMP_ACT_ERRNO(ENOSYS), S(clone3));
     allow(m, for_all, ARRAY_LEN(for_all));
-    if (WIDENED)
+    if (WIDENED) {
         allow(m, for_sanitizers, ARRAY_LEN(for_sanitizers));
-    if (role != SECCOMP_WORKER)
+    }
+    if (role != SECCOMP_WORKER) {
         allow(m, for_recorder, ARRAY_LEN(for_recorder));
+    }
     if (role == SECCOMP_SUPERVISOR) {
         allow(m, for_supervisor, ARRAY_LEN(for_supervisor));
         return;
     }
     allow_in_part(m);
-    if (role == SECCOMP_RECORDER)
+    if (role == SECCOMP_RECORDER) {
         allow_threads(m);
+    }
 }
 
 /* The newest kernels and libraries know all of these; an older one goes without. */
@@ -265,8 +277,9 @@ static void on_denied(int sig, siginfo_t *info, void *context)
     unsigned call = (unsigned)info->si_syscall;
 
     (void)sig;
-    if (info->si_code != SYS_SECCOMP)
+    if (info->si_code != SYS_SECCOMP) {
         return; /* somebody else's kill() */
+    }
     call = call < CALLS_MAX ? call : CALLS_MAX - 1;
     atomic_fetch_or_explicit(&refused[call / 64], UINT64_C(1) << (call % 64), memory_order_relaxed);
     count(M_SECCOMP_DENIED);
@@ -314,8 +327,9 @@ void seccomp_report(void)
         uint64_t before = atomic_fetch_or_explicit(&said[i], now, memory_order_relaxed);
 
         for (unsigned bit = 0; bit < 64 && now != before; bit++) {
-            if ((now & ~before) >> bit & 1)
+            if ((now & ~before) >> bit & 1) {
                 say_refused(i * 64 + bit);
+            }
         }
     }
 }
@@ -337,20 +351,25 @@ enum seccomp_status seccomp_enter(enum seccomp_role role)
     struct making m = { NULL, 0 };
     uint32_t act_kill;
 
-    if (seccomp_is_watched())
+    if (seccomp_is_watched()) {
         return SECCOMP_WATCHED;
-    if (prctl(PR_GET_SECCOMP, 0, 0, 0, 0) < 0 || !catch_denied())
+    }
+    if (prctl(PR_GET_SECCOMP, 0, 0, 0, 0) < 0 || !catch_denied()) {
         return SECCOMP_NO_KERNEL;
+    }
     act_kill = seccomp_api_get() >= 3 ? SCMP_ACT_KILL_PROCESS : SCMP_ACT_KILL;
-    for (size_t i = 0; i < ARRAY_LEN(refused); i++)
+    for (size_t i = 0; i < ARRAY_LEN(refused); i++) {
         refused[i] = said[i] = 0; /* those of the process that forked us */
+    }
     m.ctx = seccomp_init(ACT_DENY);
-    if (m.ctx == NULL)
+    if (m.ctx == NULL) {
         return SECCOMP_NO_KERNEL;
+    }
     set_attributes(&m, act_kill);
     add_rules(&m, role, act_kill);
-    if (m.error == 0)
+    if (m.error == 0) {
         note(&m, seccomp_load(m.ctx));
+    }
     seccomp_release(m.ctx);
     errno = -m.error;
     return m.error == 0 ? SECCOMP_OK : SECCOMP_NO_KERNEL;

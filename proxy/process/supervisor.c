@@ -61,8 +61,9 @@ static struct config *fall_back(struct supervisor *sup, const struct config_erro
     struct buf text;
 
     buf_init(&text, TEXT_MAX);
-    if (path != NULL && files_last_good(path, &text))
+    if (path != NULL && files_last_good(path, &text)) {
         conf = supervisor_complete(config_load_text(path, buf_slice(&text), &again), &again);
+    }
     if (conf != NULL) {
         supervisor_log_errors(errs, path);
         supervisor_note_refused(sup, errs, SLICE_NONE);
@@ -87,13 +88,15 @@ static struct config *load_first(struct supervisor *sup, struct buf *text, int *
     } else {
         conf = fall_back(sup, &errs);
         buf_reset(text);
-        if (conf == NULL)
+        if (conf == NULL) {
             print_errors(&errs, sup->options.config_path);
+        }
     }
     *status = errs.unreadable ? EXIT_NOINPUT : EXIT_CONFIG;
     config_errors_fini(&errs);
-    if (conf != NULL)
+    if (conf != NULL) {
         conf->generation = ++sup->last_number;
+    }
     return conf;
 }
 
@@ -107,8 +110,9 @@ static bool bind_first(struct supervisor *sup, const struct config *conf, struct
 
     buf_reset(why); /* files_go_without() has logged what it held */
     for (unsigned tries = 0; !sockets_bind(&sup->sockets, conf, why); tries++) {
-        if (errno != EADDRINUSE || tries == BIND_TRIES)
+        if (errno != EADDRINUSE || tries == BIND_TRIES) {
             return false;
+        }
         buf_reset(why);
         (void)nanosleep(&pause, NULL);
     }
@@ -123,14 +127,15 @@ static int take_place(struct supervisor *sup, struct config *conf, struct slice 
 
     buf_init(&why, 4096);
     sockets_inherit(&sup->sockets);
-    if (!sup->options.beside && unix_sockets_taken(conf, &why))
+    if (!sup->options.beside && unix_sockets_taken(conf, &why)) {
         status = say(EXIT_OSERR, &why);
-    else if (!files_prepare(conf, &why) && !files_go_without(conf, buf_slice(&why)))
+    } else if (!files_prepare(conf, &why) && !files_go_without(conf, buf_slice(&why))) {
         status = say(EXIT_CONFIG, &why);
-    else if (!bind_first(sup, conf, &why))
+    } else if (!bind_first(sup, conf, &why)) {
         status = say(EXIT_OSERR, &why);
-    else
+    } else {
         files_keep_good(conf, text);
+    }
     buf_fini(&why);
     return status;
 }
@@ -193,20 +198,23 @@ static int start(struct supervisor *sup)
     int status = 0;
     struct config *conf = prepare(sup, &status);
 
-    if (conf == NULL)
+    if (conf == NULL) {
         return status;
+    }
     tls_tickets_prepare(state_tls_share(sup->state));
     state_slot_enter(sup->state, state_slot_take(sup->state, ROLE_SUPERVISOR, 0, 0));
     state_slot_pid(sup->state, state_my_slot(sup->state), getpid());
     gauge_set(M_CONFIG_REFUSED_NOW, sup->refused.since_s != 0 ? 1 : 0);
-    if (geteuid() == 0 && strcmp(conf->server.user, "root") == 0)
+    if (geteuid() == 0 && strcmp(conf->server.user, "root") == 0) {
         log_msg(LOG_LEVEL_WARN, "runs_as_root", "server.user is root: workers do not drop their privileges");
+    }
     sandbox_supervisor(conf);
     unix_sockets_open(sup, conf);
     sup->now_ms = supervisor_clock();
     material_say(sup, conf);
-    if (!generation_start(sup, conf))
+    if (!generation_start(sup, conf)) {
         status = EXIT_SOFTWARE;
+    }
     sockets_keep(&sup->sockets, (const struct config *const[]){ conf },
                  1); /* inherited ones that nobody names */
     return status;
@@ -225,8 +233,9 @@ static uint64_t longest_drain_ms(const struct supervisor *sup)
         for (size_t u = 0; c != NULL && u < c->upstream_count; u++) {
             uint64_t ms = c->server.drain_timeout_ms;
 
-            if (ms == CONFIG_OFF)
+            if (ms == CONFIG_OFF) {
                 return CONFIG_OFF;
+            }
             ms += c->upstreams[u].timeouts.final_reply_ms + STOP_MARGIN_MS;
             longest = ms > longest ? ms : longest;
         }
@@ -241,8 +250,9 @@ static void begin_stop(struct supervisor *sup)
     sup->stopping = true;
     notify_send(sup, "STOPPING=1\nSTATUS=Sessions are drained");
     log_msg(LOG_LEVEL_INFO, "stopping", "Sessions are drained; a second signal ends them at once");
-    if (sup->pending != NULL)
+    if (sup->pending != NULL) {
         config_free(sup->pending);
+    }
     sup->pending = NULL;
     generations_drain(sup);
     sockets_close_all(&sup->sockets);
@@ -255,8 +265,9 @@ static void on_stop_signal(struct supervisor *sup)
         begin_stop(sup);
         return;
     }
-    if (sup->at_once)
+    if (sup->at_once) {
         return;
+    }
     log_msg(LOG_LEVEL_WARN, "stopping", "The second signal: sessions are ended at once");
     sup->at_once = true;
     sup->stop_kill_ms = sup->now_ms + AT_ONCE_MS;
@@ -269,10 +280,12 @@ static void reopen_log(struct supervisor *sup)
 {
     const struct generation *g = generation_in(sup, GENERATION_CURRENT);
 
-    if (g != NULL && !files_make_log(g->conf))
+    if (g != NULL && !files_make_log(g->conf)) {
         log_msg(LOG_LEVEL_ERROR, "log_reopen", "%s cannot be made: %s", g->conf->log.file, strerror(errno));
-    if (sup->recorder.pid > 0)
+    }
+    if (sup->recorder.pid > 0) {
         (void)kill(sup->recorder.pid, SIGUSR1);
+    }
 }
 
 static void read_signals(struct supervisor *sup)
@@ -301,10 +314,12 @@ static void read_signals(struct supervisor *sup)
 
 static int wait_ms(const struct supervisor *sup)
 {
-    if (sup->stopping || sup->pending != NULL || generation_in(sup, GENERATION_STARTING) != NULL)
+    if (sup->stopping || sup->pending != NULL || generation_in(sup, GENERATION_STARTING) != NULL) {
         return TICK_BUSY_MS;
-    if (sup->recorder.restart_ms != 0 || generations_draining(sup) > 0)
+    }
+    if (sup->recorder.restart_ms != 0 || generations_draining(sup) > 0) {
         return TICK_BUSY_MS;
+    }
     return TICK_MS;
 }
 
@@ -319,25 +334,30 @@ static void wait_for_events(struct supervisor *sup)
 
         p[2 + i] = (struct pollfd){ fd, POLLIN, 0 };
     }
-    if (poll(p, ARRAY_LEN(p), wait_ms(sup)) < 0)
+    if (poll(p, ARRAY_LEN(p), wait_ms(sup)) < 0) {
         return;
+    }
     sup->now_ms = supervisor_clock();
     for (size_t i = 0; i < CONTROL_CLIENTS; i++) {
-        if (p[2 + i].revents != 0)
+        if (p[2 + i].revents != 0) {
             control_read(sup, &sup->client[i]);
+        }
     }
-    if (p[1].revents & POLLIN)
+    if (p[1].revents & POLLIN) {
         control_accept(sup);
-    if (p[0].revents & POLLIN)
+    }
+    if (p[0].revents & POLLIN) {
         read_signals(sup);
+    }
 }
 
 /* True once everything has ended. */
 static bool stop_step(struct supervisor *sup)
 {
     if (generations_alive(sup)) {
-        if (sup->now_ms >= sup->stop_kill_ms)
+        if (sup->now_ms >= sup->stop_kill_ms) {
             generations_signal(sup, SIGKILL);
+        }
         return false;
     }
     sup->recorder.restart_ms = 0;
@@ -352,8 +372,9 @@ static void run(struct supervisor *sup)
         sup->now_ms = supervisor_clock();
         state_heartbeat(sup->state, sup->now_ms);
         generations_reap(sup);
-        if (sup->stopping && stop_step(sup))
+        if (sup->stopping && stop_step(sup)) {
             break;
+        }
         generations_tick(sup);
         certificates_tick(sup);
         groups_tick(sup);
@@ -374,20 +395,23 @@ static void finish(struct supervisor *sup)
     log_set_sink(NULL, NULL);
     last_words(sup);
     for (size_t i = 0; i < GENERATIONS; i++) {
-        if (sup->generation[i] == NULL)
+        if (sup->generation[i] == NULL) {
             continue;
+        }
         config_free(sup->generation[i]->conf);
         free(sup->generation[i]);
     }
     control_drop_all(sup);
     unix_sockets_close(sup);
-    if (sup->to_recorder >= 0)
+    if (sup->to_recorder >= 0) {
         close(sup->to_recorder);
+    }
     sockets_close_all(&sup->sockets);
     state_free(sup->state);
     dns_pace_free(sup->pace);
-    if (sup->notify_fd >= 0)
+    if (sup->notify_fd >= 0) {
         close(sup->notify_fd);
+    }
 }
 
 int supervisor_run(const struct supervisor_options *options)
@@ -400,8 +424,9 @@ int supervisor_run(const struct supervisor_options *options)
     sup->control.fd = sup->query.fd = sup->to_recorder = -1;
     sup->sockets.beside = options->beside;
     sup->started_s = wall_now_s();
-    for (size_t i = 0; i < CONTROL_CLIENTS; i++)
+    for (size_t i = 0; i < CONTROL_CLIENTS; i++) {
         sup->client[i].fd = -1;
+    }
     log_set_process("supervisor", 0);
     notify_open(sup);
     status = start(sup);

@@ -23,12 +23,14 @@ static void warn_of_expiry(struct supervisor *sup, const struct tls_material *m)
     size_t n = tls_material_expiry(m, e, ARRAY_LEN(e)), expired = 0;
     int64_t now = wall_now_s();
 
-    for (size_t i = 0; i < n; i++)
+    for (size_t i = 0; i < n; i++) {
         expired += e[i].not_after_s < now;
+    }
     gauge_set(M_CERT_EXPIRED_NOW, expired);
 
-    if (sup->now_ms < sup->certificates.warn_ms)
+    if (sup->now_ms < sup->certificates.warn_ms) {
         return;
+    }
     sup->certificates.warn_ms = sup->now_ms + WARN_MS;
     for (size_t i = 0; i < n; i++) {
         struct log_line l;
@@ -36,8 +38,9 @@ static void warn_of_expiry(struct supervisor *sup, const struct tls_material *m)
         enum log_level level = e[i].not_after_s < now ? LOG_LEVEL_ERROR : LOG_LEVEL_WARN;
 
         if (e[i].not_after_s > now + SOON_S ||
-            !log_begin(&l, level, level == LOG_LEVEL_ERROR ? "certificate_expired" : "certificate_expires"))
+            !log_begin(&l, level, level == LOG_LEVEL_ERROR ? "certificate_expired" : "certificate_expires")) {
             continue;
+        }
         log_str(&l, "certificate", slice_str(e[i].path));
         log_num(&l, "hours", (e[i].not_after_s - now) / 3600);
         log_end(&l);
@@ -55,10 +58,12 @@ static bool said_before(struct supervisor *sup, const struct config_errors *errs
     sha256_of(text.ptr, text.len, digest);
     buf_fini(&text);
     same = sup->certificates.said_ms != 0 && memcmp(digest, sup->certificates.said, sizeof(digest)) == 0;
-    if (same && sup->now_ms < sup->certificates.said_ms + SAID_AGAIN_MS)
+    if (same && sup->now_ms < sup->certificates.said_ms + SAID_AGAIN_MS) {
         return true;
-    if (!same)
+    }
+    if (!same) {
         count(M_CERT_REFUSED);
+    }
     memcpy(sup->certificates.said, digest, sizeof(digest));
     sup->certificates.said_ms = sup->now_ms;
     return false;
@@ -73,8 +78,9 @@ static void refused(struct supervisor *sup, const struct config_errors *errs)
     refusal_set(&sup->certificates.refusal, errs->fatal, buf_slice(&first));
     buf_fini(&first);
     gauge_set(M_CERT_REFUSED_NOW, 1);
-    if (said_before(sup, errs))
+    if (said_before(sup, errs)) {
         return;
+    }
     supervisor_log_errors(errs, sup->options.config_path);
     log_msg(LOG_LEVEL_ERROR, "certificates_refused",
             "The certificate files have changed and cannot be taken; the old ones serve on");
@@ -84,8 +90,9 @@ static void settled(struct supervisor *sup)
 {
     gauge_set(M_CERT_REFUSED_NOW, 0);
     sup->certificates.said_ms = 0;
-    if (sup->certificates.refusal.since_s != 0)
+    if (sup->certificates.refusal.since_s != 0) {
         sup->recheck_ms = sup->now_ms; /* a reload may have been refused because of them */
+    }
     refusal_clear(&sup->certificates.refusal);
 }
 
@@ -96,13 +103,15 @@ static void renew(struct supervisor *sup, const struct config *old)
     struct config *conf = material_load(sup, old, MATERIAL_BIT(MATERIAL_TLS), &errs);
     bool good = conf != NULL && errs.missing[MATERIAL_TLS] == 0;
 
-    if (good)
+    if (good) {
         settled(sup);
-    else
+    } else {
         refused(sup, &errs);
+    }
     if (conf != NULL && !tls_material_same(conf->tls_material, old->tls_material)) {
-        if (good)
+        if (good) {
             supervisor_log_errors(&errs, sup->options.config_path); /* warnings */
+        }
         count(M_CERT_RENEWED);
         log_msg(LOG_LEVEL_INFO, "certificates_renewed",
                 "The certificate files have changed: a new generation takes them");
@@ -117,11 +126,13 @@ void certificates_tick(struct supervisor *sup)
 {
     const struct generation *g = generation_in(sup, GENERATION_CURRENT);
 
-    if (g == NULL || sup->stopping || sup->now_ms < sup->certificates.next_ms)
+    if (g == NULL || sup->stopping || sup->now_ms < sup->certificates.next_ms) {
         return;
+    }
     sup->certificates.next_ms = sup->now_ms + CHECK_MS;
-    if (sup->pending != NULL || generation_in(sup, GENERATION_STARTING) != NULL)
+    if (sup->pending != NULL || generation_in(sup, GENERATION_STARTING) != NULL) {
         return; /* it brings its own */
+    }
     if (g->conf->tls_material == NULL) {
         gauge_set(M_CERT_EXPIRED_NOW, 0);
         settled(sup);

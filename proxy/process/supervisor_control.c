@@ -24,8 +24,9 @@
 
 static void drop_client(struct control_client *c)
 {
-    if (c->fd >= 0)
+    if (c->fd >= 0) {
         close(c->fd);
+    }
     c->fd = -1;
     c->len = 0;
     c->waits_for = 0;
@@ -33,8 +34,9 @@ static void drop_client(struct control_client *c)
 
 void control_drop_all(struct supervisor *sup)
 {
-    for (size_t i = 0; i < CONTROL_CLIENTS; i++)
+    for (size_t i = 0; i < CONTROL_CLIENTS; i++) {
         drop_client(&sup->client[i]);
+    }
 }
 
 void control_accept(struct supervisor *sup)
@@ -44,39 +46,44 @@ void control_accept(struct supervisor *sup)
     for (size_t i = 0; fd >= 0 && i < CONTROL_CLIENTS; i++) {
         struct control_client *c = &sup->client[i];
 
-        if (c->fd >= 0)
+        if (c->fd >= 0) {
             continue;
+        }
         c->fd = fd;
         c->len = 0;
         c->waits_for = 0;
         c->deadline_ms = sup->now_ms + CLIENT_MS;
         return;
     }
-    if (fd >= 0)
+    if (fd >= 0) {
         close(fd);
+    }
 }
 
 void control_answer(struct supervisor *sup, struct control_client *c, struct slice text)
 {
     facts_publish(sup); /* so that the recorder already shows what this answer says */
-    if (c->fd >= 0)
+    if (c->fd >= 0) {
         (void)send(c->fd, text.ptr, text.len, MSG_NOSIGNAL | MSG_DONTWAIT);
+    }
     drop_client(c);
 }
 
 void control_generation(struct supervisor *sup, unsigned number, struct slice text)
 {
     for (size_t i = 0; i < CONTROL_CLIENTS; i++) {
-        if (sup->client[i].fd >= 0 && sup->client[i].waits_for == number)
+        if (sup->client[i].fd >= 0 && sup->client[i].waits_for == number) {
             control_answer(sup, &sup->client[i], text);
+        }
     }
 }
 
 void control_tick(struct supervisor *sup)
 {
     for (size_t i = 0; i < CONTROL_CLIENTS; i++) {
-        if (sup->client[i].fd >= 0 && sup->now_ms >= sup->client[i].deadline_ms)
+        if (sup->client[i].fd >= 0 && sup->now_ms >= sup->client[i].deadline_ms) {
             drop_client(&sup->client[i]);
+        }
     }
 }
 
@@ -87,16 +94,18 @@ static uint64_t age_ms(const struct supervisor *sup, const struct child *c)
     struct state_slot_info info;
 
     if (c->pid == 0 || !state_slot_info(sup->state, c->slot, &info) || info.heartbeat_ms == 0 ||
-        info.heartbeat_ms > sup->now_ms)
+        info.heartbeat_ms > sup->now_ms) {
         return 0;
+    }
     return sup->now_ms - info.heartbeat_ms;
 }
 
 /* The client asks for the table because the recorder did not answer. */
 static const char *recorder_trouble(const struct supervisor *sup)
 {
-    if (sup->recorder.pid == 0)
+    if (sup->recorder.pid == 0) {
         return "the recorder does not run";
+    }
     return age_ms(sup, &sup->recorder) > HANGS_MS ? "the recorder hangs" : "the recorder does not answer";
 }
 
@@ -105,14 +114,15 @@ static void put_child(const struct supervisor *sup, struct buf *b, bool json, co
 {
     uint64_t age = age_ms(sup, c);
 
-    if (json)
+    if (json) {
         buf_putf(b, ",{\"process\":\"%s\",\"pid\":%ld,\"heartbeat_age_ms\":%" PRIu64 "}", name, (long)c->pid,
                  age);
-    else if (c->pid == 0)
+    } else if (c->pid == 0) {
         buf_putf(b, "%s, not running\n", name);
-    else
+    } else {
         buf_putf(b, "%s, pid %ld, last beat %" PRIu64 ".%" PRIu64 " s ago\n", name, (long)c->pid, age / 1000,
                  age / 100 % 10);
+    }
 }
 
 static void put_workers(const struct supervisor *sup, struct buf *b, bool json)
@@ -141,7 +151,7 @@ static void answer_processes(struct supervisor *sup, struct control_client *c, b
 
     buf_init(&b, TABLE_MAX);
     buf_putf(&b, "exit %d\n", serving ? 1 : 2);
-    if (json)
+    if (json) {
         buf_putf(&b,
                  "{\"pid\":%ld,\"version\":\"%s\",\"state\":\"%s\",\"status\":\"%s\",\"problems\":[{\"what\":"
                  "\"recorder\",\"status\":\"degraded\",\"text\":\"%s\"}],\"processes\":[{\"process\":"
@@ -149,9 +159,10 @@ static void answer_processes(struct supervisor *sup, struct control_client *c, b
                  "\"pid\":%ld}",
                  (long)getpid(), GLACIS_VERSION, phase, serving ? "degraded" : "not_serving", trouble,
                  (long)getpid());
-    else
+    } else {
         buf_putf(&b, "glacis %s, pid %ld, %s: %s\n", GLACIS_VERSION, (long)getpid(),
                  serving ? "serving, DEGRADED" : phase, trouble);
+    }
     put_child(sup, &b, json, "recorder", &sup->recorder);
     put_workers(sup, &b, json);
     buf_put_str(&b, json ? "]}\n" : "");
@@ -180,16 +191,18 @@ void control_read(struct supervisor *sup, struct control_client *c)
     ssize_t n = read(c->fd, c->line + c->len, sizeof(c->line) - c->len);
     struct slice got;
 
-    if (n < 0 && (errno == EAGAIN || errno == EINTR))
+    if (n < 0 && (errno == EAGAIN || errno == EINTR)) {
         return;
+    }
     if (n <= 0) {
         drop_client(c);
         return;
     }
     c->len += (size_t)n;
     got = slice_of(c->line, c->len);
-    if (slice_find(got, '\n') < got.len)
+    if (slice_find(got, '\n') < got.len) {
         run_line(sup, c, slice_take(got, slice_find(got, '\n')));
-    else if (c->len == sizeof(c->line))
+    } else if (c->len == sizeof(c->line)) {
         drop_client(c);
+    }
 }

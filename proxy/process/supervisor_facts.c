@@ -23,8 +23,9 @@ static uint32_t recent_deaths(const struct supervisor *sup)
 {
     uint32_t n = 0;
 
-    for (size_t i = 0; i < DEATHS_KEPT && i < sup->deaths; i++)
+    for (size_t i = 0; i < DEATHS_KEPT && i < sup->deaths; i++) {
         n += sup->now_ms - sup->death_ms[i] < HOUR_MS;
+    }
     return n;
 }
 
@@ -50,8 +51,9 @@ static void put_listener(struct state_facts *f, const char *name, const struct b
     struct state_listener *l;
     struct buf text;
 
-    if (at == NULL || f->listeners == STATE_LISTENERS)
+    if (at == NULL || f->listeners == STATE_LISTENERS) {
         return;
+    }
     l = &f->listener[f->listeners++];
     l->at = at->real;
     l->sockets = (uint32_t)at->count;
@@ -64,15 +66,18 @@ static void put_generation(const struct supervisor *sup, struct state_facts *f)
     const struct generation *g = generation_in(sup, GENERATION_CURRENT);
     const struct config *conf;
 
-    if (g == NULL)
+    if (g == NULL) {
         g = generation_in(sup, GENERATION_STARTING);
-    if (g == NULL)
+    }
+    if (g == NULL) {
         return;
+    }
     conf = g->conf;
     f->loaded_s = conf->loaded_at_s;
-    for (size_t i = 0; i < conf->server.listen_count; i++)
+    for (size_t i = 0; i < conf->server.listen_count; i++) {
         put_listener(f, conf->server.listen[i].tls == TLS_MODE_IMPLICIT ? "smtps" : "smtp",
                      sockets_find(&sup->sockets, conf, i));
+    }
     put_listener(f, "admin", sockets_find_admin(&sup->sockets, conf));
 }
 
@@ -81,8 +86,9 @@ void facts_publish(struct supervisor *sup)
     struct state_facts f;
     struct buf text;
 
-    if (sup->state == NULL)
+    if (sup->state == NULL) {
         return;
+    }
     memset(&f, 0, sizeof(f)); /* clears padding too, for the comparison below */
     f.started_s = sup->started_s;
     f.phase = facts_phase(sup);
@@ -95,8 +101,9 @@ void facts_publish(struct supervisor *sup)
     buf_init_fixed(&text, f.config, sizeof(f.config));
     buf_put_str(&text, sup->options.config_path != NULL ? sup->options.config_path : "");
     put_generation(sup, &f);
-    if (memcmp(&f, &sup->facts, sizeof(f)) == 0)
+    if (memcmp(&f, &sup->facts, sizeof(f)) == 0) {
         return;
+    }
     sup->facts = f;
     state_facts_set(sup->state, &f);
 }

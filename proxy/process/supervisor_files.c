@@ -36,10 +36,12 @@ static bool read_descriptor(int fd, struct buf *out)
     ssize_t n;
 
     while ((n = read(fd, mem, sizeof(mem))) != 0) {
-        if (n < 0 && errno != EINTR)
+        if (n < 0 && errno != EINTR) {
             return false;
-        if (n > 0)
+        }
+        if (n > 0) {
             buf_put(out, mem, (size_t)n);
+        }
     }
     return buf_ok(out);
 }
@@ -55,8 +57,9 @@ bool files_read(const char *path, bool plain, struct buf *out)
         ok = false;
     }
     ok = ok && read_descriptor(fd, out);
-    if (fd >= 0)
+    if (fd >= 0) {
         close(fd);
+    }
     return ok;
 }
 
@@ -79,11 +82,13 @@ static bool write_file(const char *path, struct slice text, mode_t mode)
     (void)unlink(temp.ptr);
     fd = open(temp.ptr, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, mode);
     ok = fd >= 0 && write(fd, text.ptr, text.len) == (ssize_t)text.len && fdatasync(fd) == 0;
-    if (fd >= 0)
+    if (fd >= 0) {
         ok = close(fd) == 0 && ok;
+    }
     ok = ok && rename(temp.ptr, path) == 0;
-    if (!ok)
+    if (!ok) {
         (void)unlink(temp.ptr);
+    }
     buf_fini(&temp);
     return ok;
 }
@@ -114,8 +119,9 @@ static bool make_parents(const char *path)
     bool ok = true;
 
     for (char *p = copy + 1; ok && *p != '\0'; p++) {
-        if (*p != '/')
+        if (*p != '/') {
             continue;
+        }
         *p = '\0';
         ok = mkdir(copy, 0755) == 0 || errno == EEXIST || errno == EROFS;
         *p = '/';
@@ -132,13 +138,15 @@ static bool looks_like_ours(int fd)
     bool empty = true, ours = false;
 
     while (d != NULL && (e = readdir(d)) != NULL) {
-        if (strcmp(e->d_name, ".") == 0 || strcmp(e->d_name, "..") == 0)
+        if (strcmp(e->d_name, ".") == 0 || strcmp(e->d_name, "..") == 0) {
             continue;
+        }
         empty = false;
         ours = ours || strcmp(e->d_name, "spool") == 0 || strcmp(e->d_name, LAST_GOOD) == 0;
     }
-    if (d != NULL)
+    if (d != NULL) {
         closedir(d);
+    }
     return empty || ours;
 }
 
@@ -146,8 +154,9 @@ static void hand_over(int fd, const char *path, bool made, const struct sandbox_
 {
     struct stat st;
 
-    if (!u->drop || fstat(fd, &st) != 0 || st.st_uid == u->uid)
+    if (!u->drop || fstat(fd, &st) != 0 || st.st_uid == u->uid) {
         return;
+    }
     if (!made && (st.st_uid != 0 || !looks_like_ours(fd))) {
         log_msg(LOG_LEVEL_WARN, "state_dir",
                 "%s belongs to another user and holds other things, so it is not handed over; chown it if "
@@ -156,8 +165,9 @@ static void hand_over(int fd, const char *path, bool made, const struct sandbox_
                 path);
         return;
     }
-    if (fchown(fd, u->uid, u->gid) != 0)
+    if (fchown(fd, u->uid, u->gid) != 0) {
         log_msg(LOG_LEVEL_WARN, "state_dir", "%s cannot be handed over: %s", path, strerror(errno));
+    }
 }
 
 static void separate(struct buf *why)
@@ -196,17 +206,22 @@ bool files_make_log(const struct config *conf)
     struct stat st;
     int fd;
 
-    if (conf->log.to != LOG_TO_FILE)
+    if (conf->log.to != LOG_TO_FILE) {
         return true;
-    if (sandbox_user_find(conf->server.user, &u) != SANDBOX_OK)
+    }
+    if (sandbox_user_find(conf->server.user, &u) != SANDBOX_OK) {
         return false;
-    if (lstat(conf->log.file, &st) == 0 && (S_ISFIFO(st.st_mode) || S_ISCHR(st.st_mode)))
+    }
+    if (lstat(conf->log.file, &st) == 0 && (S_ISFIFO(st.st_mode) || S_ISCHR(st.st_mode))) {
         return true; /* leave it alone: open() would wait for a reader, and close() would send him end of file */
+    }
     fd = open(conf->log.file, O_WRONLY | O_CREAT | O_APPEND | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK, 0640);
-    if (fd < 0)
+    if (fd < 0) {
         return false;
-    if (u.drop && fstat(fd, &st) == 0 && S_ISREG(st.st_mode) && st.st_nlink == 1 && st.st_uid == 0)
+    }
+    if (u.drop && fstat(fd, &st) == 0 && S_ISREG(st.st_mode) && st.st_nlink == 1 && st.st_uid == 0) {
         (void)!fchown(fd, u.uid, u.gid);
+    }
     close(fd);
     return true;
 }
@@ -236,20 +251,22 @@ static void load_hash_key(struct config *conf)
     struct buf path, key;
     char *copy;
 
-    if (conf->state.hash_key[0] != '\0' || conf->log.addresses != LOG_ADDRESSES_HASH)
+    if (conf->state.hash_key[0] != '\0' || conf->log.addresses != LOG_ADDRESSES_HASH) {
         return;
+    }
     path = path_of(conf->server.state_dir, HASH_KEY);
     buf_init(&key, 1000);
     if (!read_own(path.ptr, 0077, &key) || slice_trim(buf_slice(&key)).len < KEY_OCTETS) {
         buf_reset(&key);
         make_key(&key);
-        if (!write_file(path.ptr, buf_slice(&key), 0600))
+        if (!write_file(path.ptr, buf_slice(&key), 0600)) {
             log_msg(LOG_LEVEL_WARN, "hash_key",
                     "%s cannot be written: %s; hashes of addresses change with each start", path.ptr,
                     strerror(errno));
-        else
+        } else {
             log_msg(LOG_LEVEL_INFO, "hash_key", "%s is new: the same address has another hash than before",
                     path.ptr);
+        }
     }
     copy = slice_dup(slice_take(buf_slice(&key), slice_find(buf_slice(&key), '\n')));
     config_attach(conf, copy, free);
@@ -288,8 +305,9 @@ bool files_go_without(const struct config *conf, struct slice why)
 {
     struct sandbox_user u;
 
-    if (sandbox_user_find(conf->server.user, &u) != SANDBOX_OK)
+    if (sandbox_user_find(conf->server.user, &u) != SANDBOX_OK) {
         return false;
+    }
     log_msg(LOG_LEVEL_ERROR, "state_dir", SLICE_FMT ": glacis serves without them, see MATERIAL in glacis(8)",
             SLICE_ARG(why));
     return true;
@@ -299,8 +317,9 @@ void files_keep_good(const struct config *conf, struct slice text)
 {
     struct buf path = path_of(conf->server.state_dir, LAST_GOOD);
 
-    if (text.len > 0 && !write_file(path.ptr, text, 0600))
+    if (text.len > 0 && !write_file(path.ptr, text, 0600)) {
         log_msg(LOG_LEVEL_WARN, "last_good", "%s cannot be written: %s", path.ptr, strerror(errno));
+    }
     buf_fini(&path);
 }
 
@@ -310,8 +329,9 @@ bool files_last_good(const char *config_path, struct buf *text)
     bool ok;
 
     buf_init(&dir, PATH_BYTES);
-    if (!control_state_dir(config_path, &dir))
+    if (!control_state_dir(config_path, &dir)) {
         buf_put_str(&dir, CONTROL_STATE_DIR);
+    }
     path = path_of(dir.ptr, LAST_GOOD);
     ok = buf_ok(&path) && read_own(path.ptr, 0, text);
     buf_fini(&path);
@@ -321,8 +341,9 @@ bool files_last_good(const char *config_path, struct buf *text)
 
 static void put_ready_line(struct buf *b, const char *name, const struct bound *at)
 {
-    if (at == NULL)
+    if (at == NULL) {
         return;
+    }
     buf_putf(b, "%s ", name);
     addr_put_endpoint(b, &at->real);
     buf_put_char(b, '\n');
@@ -333,8 +354,9 @@ bool files_write_ready(const struct supervisor *sup, const struct config *conf)
     struct buf b;
     bool ok;
 
-    if (sup->options.ready_file == NULL)
+    if (sup->options.ready_file == NULL) {
         return true;
+    }
     buf_init(&b, 64 * 1024);
     for (size_t i = 0; i < conf->server.listen_count; i++) {
         bool implicit = conf->server.listen[i].tls == TLS_MODE_IMPLICIT;

@@ -57,18 +57,21 @@ void groups_tick(struct supervisor *sup)
     const struct generation *g = generation_in(sup, GENERATION_CURRENT);
     uint64_t now;
 
-    if (g == NULL || g->conf->policy == NULL || sup->stopping || sup->now_ms < sup->groups.next_ms)
+    if (g == NULL || g->conf->policy == NULL || sup->stopping || sup->now_ms < sup->groups.next_ms) {
         return;
-    if (sup->pending != NULL || generation_in(sup, GENERATION_STARTING) != NULL)
+    }
+    if (sup->pending != NULL || generation_in(sup, GENERATION_STARTING) != NULL) {
         return; /* it brings its own */
+    }
     sup->groups.next_ms = sup->now_ms + LOOK_MS;
     now = policy_files_now(g->conf->policy);
     if (now != sup->groups.seen) {
         sup->groups.seen = now; /* perhaps it is still being written */
         sup->groups.settled = false;
     } else if (now == policy_files_read(g->conf->policy)) {
-        if (!sup->groups.settled)
+        if (!sup->groups.settled) {
             note_good(sup);
+        }
         sup->groups.settled = true;
     } else if (now != sup->groups.refused) {
         take(sup, g->conf);

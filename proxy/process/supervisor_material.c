@@ -18,8 +18,9 @@ static void keep_hash_key(struct config *conf, const struct config *old)
 {
     char *copy;
 
-    if (conf->state.hash_key[0] != '\0')
+    if (conf->state.hash_key[0] != '\0') {
         return;
+    }
     copy = xstrdup(old->state.hash_key);
     config_attach(conf, copy, free);
     conf->state.hash_key = copy;
@@ -34,8 +35,9 @@ struct config *material_load(struct supervisor *sup, const struct config *old, u
     errs->previous = old;
     errs->kept = MATERIAL_ALL & ~kinds;
     conf = supervisor_complete(config_load_text(path != NULL ? path : "environment", old->text, errs), errs);
-    if (conf != NULL)
+    if (conf != NULL) {
         keep_hash_key(conf, old);
+    }
     return conf;
 }
 
@@ -43,8 +45,9 @@ static size_t total(const unsigned missing[MATERIAL_COUNT])
 {
     size_t n = 0;
 
-    for (int kind = 0; kind < MATERIAL_COUNT; kind++)
+    for (int kind = 0; kind < MATERIAL_COUNT; kind++) {
         n += missing[kind];
+    }
     return n;
 }
 
@@ -52,8 +55,9 @@ void material_say(struct supervisor *sup, const struct config *conf)
 {
     size_t n = total(conf->missing);
 
-    if (n == 0)
+    if (n == 0) {
         return;
+    }
     sup->material.said_ms = sup->now_ms;
     log_msg(
         LOG_LEVEL_ERROR, "material_missing",
@@ -69,11 +73,13 @@ static void try_again(struct supervisor *sup, const struct config *old)
     struct config *conf;
     bool better = false;
 
-    for (unsigned kind = 0; kind < MATERIAL_COUNT; kind++)
+    for (unsigned kind = 0; kind < MATERIAL_COUNT; kind++) {
         errs.lenient |= old->missing[kind] > 0 ? MATERIAL_BIT(kind) : 0;
+    }
     conf = material_load(sup, old, errs.lenient, &errs);
-    for (int kind = 0; conf != NULL && kind < MATERIAL_COUNT; kind++)
+    for (int kind = 0; conf != NULL && kind < MATERIAL_COUNT; kind++) {
         better = better || conf->missing[kind] < old->missing[kind];
+    }
     if (better) {
         log_msg(LOG_LEVEL_INFO, "material_mended",
                 "A file that could not be used is good now: a new generation takes it");
@@ -92,14 +98,18 @@ void material_tick(struct supervisor *sup)
 {
     const struct generation *g = generation_in(sup, GENERATION_CURRENT);
 
-    if (g == NULL || sup->stopping)
+    if (g == NULL || sup->stopping) {
         return;
+    }
     gauge_set(M_MATERIAL_MISSING, total(g->conf->missing));
-    if (sup->now_ms < sup->material.next_ms)
+    if (sup->now_ms < sup->material.next_ms) {
         return;
-    if (sup->pending != NULL || generation_in(sup, GENERATION_STARTING) != NULL)
+    }
+    if (sup->pending != NULL || generation_in(sup, GENERATION_STARTING) != NULL) {
         return; /* it brings its own */
+    }
     sup->material.next_ms = sup->now_ms + CHECK_MS;
-    if (total(g->conf->missing) > 0)
+    if (total(g->conf->missing) > 0) {
         try_again(sup, g->conf);
+    }
 }

@@ -16,16 +16,18 @@ void notify_open(struct supervisor *sup)
     uint64_t usec = 0;
 
     sup->notify_fd = -1;
-    if (slice_to_u64(slice_str(getenv("WATCHDOG_USEC")), UINT64_MAX / 2, &usec))
+    if (slice_to_u64(slice_str(getenv("WATCHDOG_USEC")), UINT64_MAX / 2, &usec)) {
         sup->watchdog_ms = usec / 3000; /* three times within the limit */
+    }
     memset(&sa, 0, sizeof(sa));
     sa.sun_family = AF_UNIX;
     if (path.len >= 2 && path.len < sizeof(sa.sun_path) && (path.ptr[0] == '/' || path.ptr[0] == '@')) {
         socklen_t len = (socklen_t)(offsetof(struct sockaddr_un, sun_path) + path.len);
 
         memcpy(sa.sun_path, path.ptr, path.len);
-        if (path.ptr[0] == '@')
+        if (path.ptr[0] == '@') {
             sa.sun_path[0] = '\0'; /* an abstract address */
+        }
         sup->notify_fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
         if (sup->notify_fd >= 0 && connect(sup->notify_fd, (struct sockaddr *)&sa, len) != 0) {
             close(sup->notify_fd);
@@ -39,8 +41,9 @@ void notify_open(struct supervisor *sup)
 
 void notify_send(const struct supervisor *sup, const char *text)
 {
-    if (sup->notify_fd >= 0)
+    if (sup->notify_fd >= 0) {
         (void)send(sup->notify_fd, text, strlen(text), MSG_NOSIGNAL | MSG_DONTWAIT);
+    }
 }
 
 void notify_reloading(const struct supervisor *sup)
@@ -69,8 +72,9 @@ void notify_serving(const struct supervisor *sup, const struct generation *g)
 
 void notify_tick(struct supervisor *sup)
 {
-    if (sup->watchdog_ms == 0 || sup->now_ms < sup->watchdog_next_ms)
+    if (sup->watchdog_ms == 0 || sup->now_ms < sup->watchdog_next_ms) {
         return;
+    }
     sup->watchdog_next_ms = sup->now_ms + sup->watchdog_ms;
     notify_send(sup, "WATCHDOG=1");
 }

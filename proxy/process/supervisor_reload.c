@@ -19,10 +19,12 @@ static struct config *load(const char *path, bool first, struct config_errors *e
 {
     bool given = path != NULL && strcmp(path, "-") == 0;
 
-    if (path == NULL)
+    if (path == NULL) {
         return config_load_default(errs);
-    if (!given && files_read(path, !first, text))
+    }
+    if (!given && files_read(path, !first, text)) {
         return config_load_text(path, buf_slice(text), errs);
+    }
     if (!first && (given || errno == EINVAL)) {
         config_errors_add(errs, false, 0, 0, "not a plain file: a reload cannot read it");
         return NULL;
@@ -50,8 +52,9 @@ void supervisor_log_errors(const struct config_errors *errs, const char *path)
         const struct config_error *e = &errs->list[i];
         struct log_line l;
 
-        if (!log_begin(&l, e->warning ? LOG_LEVEL_WARN : LOG_LEVEL_ERROR, "config"))
+        if (!log_begin(&l, e->warning ? LOG_LEVEL_WARN : LOG_LEVEL_ERROR, "config")) {
             continue;
+        }
         log_text(&l, "file", path != NULL ? path : "environment");
         log_num(&l, "line", e->line);
         log_num(&l, "column", e->column);
@@ -76,8 +79,9 @@ bool supervisor_first_error(const struct supervisor *sup, const struct config_er
     for (size_t i = 0; errs != NULL && i < errs->count; i++) {
         struct config_errors one = { .list = &errs->list[i], .count = 1 };
 
-        if (errs->list[i].warning)
+        if (errs->list[i].warning) {
             continue;
+        }
         config_errors_print(&one, path, line);
         buf_truncate(line, slice_find(buf_slice(line), '\n'));
         return true;
@@ -90,10 +94,11 @@ void supervisor_note_refused(struct supervisor *sup, const struct config_errors 
     struct buf text;
 
     buf_init(&text, ERROR_MAX);
-    if (supervisor_first_error(sup, errs, &text))
+    if (supervisor_first_error(sup, errs, &text)) {
         refusal_set(&sup->refused, errs->fatal, buf_slice(&text));
-    else
+    } else {
         refusal_set(&sup->refused, 1, sentence);
+    }
     gauge_set(M_CONFIG_REFUSED_NOW, 1);
     buf_fini(&text);
 }
@@ -103,8 +108,9 @@ static bool is_in_force(const char *path, const struct config *conf)
     struct buf text;
     bool same;
 
-    if (path == NULL)
+    if (path == NULL) {
         return true;
+    }
     buf_init(&text, TEXT_MAX);
     same = files_read(path, true, &text) && slice_eq(buf_slice(&text), conf->text);
     buf_fini(&text);
@@ -119,11 +125,13 @@ void supervisor_recheck(struct supervisor *sup)
     struct config *conf;
 
     if (sup->refused.since_s == 0 || sup->last_good || sup->stopping || g == NULL ||
-        sup->now_ms < sup->recheck_ms)
+        sup->now_ms < sup->recheck_ms) {
         return;
+    }
     sup->recheck_ms = sup->now_ms + RECHECK_MS;
-    if (!is_in_force(path, g->conf))
+    if (!is_in_force(path, g->conf)) {
         return;
+    }
     conf = supervisor_complete(config_load_text(path != NULL ? path : "environment", g->conf->text, &errs),
                                &errs);
     if (conf != NULL) {
@@ -137,8 +145,9 @@ void supervisor_recheck(struct supervisor *sup)
 
 static void answer(struct supervisor *sup, struct control_client *client, struct slice text)
 {
-    if (client != NULL)
+    if (client != NULL) {
         control_answer(sup, client, text);
+    }
 }
 
 /* Loaded, its user known, its addresses bound; NULL if not, and then all is said. */
@@ -183,12 +192,14 @@ void supervisor_reloaded(struct supervisor *sup, struct config *conf, struct con
 
     conf->generation = ++sup->last_number;
     if (may_start(sup) && generation_start(sup, conf)) {
-        if (client != NULL)
+        if (client != NULL) {
             client->waits_for = conf->generation;
+        }
         return;
     }
-    if (sup->pending != NULL)
+    if (sup->pending != NULL) {
         config_free(sup->pending);
+    }
     sup->pending = conf;
     log_msg(LOG_LEVEL_INFO, "reload_waits", "Generation %u starts when an older one has drained",
             conf->generation);
@@ -227,11 +238,13 @@ void supervisor_reload_pending(struct supervisor *sup)
 {
     struct config *conf = sup->pending;
 
-    if (conf == NULL || sup->stopping || !may_start(sup))
+    if (conf == NULL || sup->stopping || !may_start(sup)) {
         return;
+    }
     sup->pending = NULL;
-    if (!generation_start(sup, conf))
+    if (!generation_start(sup, conf)) {
         sup->pending = conf;
+    }
 }
 
 static void log_listeners(const struct supervisor *sup, const struct config *conf)
@@ -242,8 +255,9 @@ static void log_listeners(const struct supervisor *sup, const struct config *con
         char mem[ADDR_TEXT_MAX];
         struct buf text;
 
-        if (at == NULL || !log_begin(&l, LOG_LEVEL_INFO, "listening"))
+        if (at == NULL || !log_begin(&l, LOG_LEVEL_INFO, "listening")) {
             continue;
+        }
         buf_init_fixed(&text, mem, sizeof(mem));
         addr_put_endpoint(&text, &at->real);
         log_str(&l, "address", buf_slice(&text));
@@ -261,14 +275,16 @@ static void note(struct buf *said, const char *text)
 /* What the supervisor has made of the file of its start, and cannot make anew. */
 static void note_what_stays(const struct supervisor *sup, const struct config *conf, struct buf *said)
 {
-    if (conf->server.sandbox != sup->sandbox)
+    if (conf->server.sandbox != sup->sandbox) {
         note(said, sup->sandbox
                        ? "server.sandbox: the supervisor keeps its filter of system calls until a restart"
                        : "server.sandbox: the supervisor has no filter of system calls until a restart");
-    if (supervisor_clients(conf) > sup->clients)
+    }
+    if (supervisor_clients(conf) > sup->clients) {
         note(said,
              "limits.connections: the table of clients keeps its size until a restart; with very many at "
              "once, rates, bans and connections_per_client do not see all of them");
+    }
 }
 
 void supervisor_generation_up(struct supervisor *sup, struct generation *g)
@@ -278,9 +294,10 @@ void supervisor_generation_up(struct supervisor *sup, struct generation *g)
 
     sup->ready = true;
     facts_publish(sup); /* so that status says "serving" as soon as the ready file is there */
-    if (!files_write_ready(sup, g->conf))
+    if (!files_write_ready(sup, g->conf)) {
         log_msg(LOG_LEVEL_ERROR, "ready_file", "%s cannot be written: %s", sup->options.ready_file,
                 strerror(errno));
+    }
     notify_serving(sup, g);
     if (first) {
         log_listeners(sup, g->conf);

@@ -36,8 +36,9 @@ static struct bound *find(struct sockets *s, const struct addr *wanted, unsigned
     for (size_t i = 0; i < s->count; i++) {
         struct bound *b = &s->item[i];
 
-        if (b->admin == admin && b->ordinal == ordinal && same_endpoint(&b->wanted, wanted))
+        if (b->admin == admin && b->ordinal == ordinal && same_endpoint(&b->wanted, wanted)) {
             return b;
+        }
     }
     return NULL;
 }
@@ -47,8 +48,9 @@ static unsigned ordinal_of(const struct config *c, size_t listener)
 {
     unsigned n = 0;
 
-    for (size_t i = 0; i < listener; i++)
+    for (size_t i = 0; i < listener; i++) {
         n += same_endpoint(&c->server.listen[i].address, &c->server.listen[listener].address);
+    }
     return n;
 }
 
@@ -69,8 +71,9 @@ const struct bound *sockets_find_admin(const struct sockets *s, const struct con
 static void close_bound(struct bound *b)
 {
     for (size_t i = 0; i < b->count; i++) {
-        if (b->fd[i] >= 0)
+        if (b->fd[i] >= 0) {
             close(b->fd[i]);
+        }
     }
     b->count = 0;
 }
@@ -92,18 +95,22 @@ static int bind_one(const struct addr *at, bool alone)
     int on = 1, saved;
     int fd = socket(sa.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
 
-    if (fd < 0)
+    if (fd < 0) {
         return -1;
+    }
     (void)setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
-    if (!alone)
+    if (!alone) {
         (void)setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &on, sizeof(on));
+    }
     (void)setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof(on)); /* accepted sockets inherit these two */
     (void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
-    if (sa.ss_family == AF_INET6)
+    if (sa.ss_family == AF_INET6) {
         (void)setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &on, sizeof(on));
+    }
     if (bind(fd, (struct sockaddr *)&sa, len) == 0 && listen(fd, BACKLOG) == 0 &&
-        setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &on, sizeof(on)) == 0)
+        setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &on, sizeof(on)) == 0) {
         return fd;
+    }
     saved = errno;
     close(fd);
     errno = saved;
@@ -133,13 +140,14 @@ static void explain(const struct addr *at, int err, struct buf *why)
     buf_put_str(why, "Cannot listen on ");
     addr_put_endpoint(why, at);
     buf_putf(why, ": %s", strerror(err));
-    if (err == EADDRINUSE)
+    if (err == EADDRINUSE) {
         buf_put_str(
             why, " (another program listens there; if that is a glacis to be replaced, start with --beside)");
-    else if (err == EACCES || err == EPERM)
+    } else if (err == EACCES || err == EPERM) {
         buf_put_str(why, " (ports below 1024 need root or the capability CAP_NET_BIND_SERVICE)");
-    else if (err == EADDRNOTAVAIL)
+    } else if (err == EADDRNOTAVAIL) {
         buf_put_str(why, " (no interface of this machine has the address)");
+    }
 }
 
 static bool family_missing(int err)
@@ -153,8 +161,9 @@ static bool adopt(struct sockets *s, const struct addr *wanted, unsigned ordinal
     for (size_t i = 0; i < s->count; i++) {
         struct bound *b = &s->item[i];
 
-        if (b->wanted.family != ADDR_NONE || !same_endpoint(&b->real, wanted))
+        if (b->wanted.family != ADDR_NONE || !same_endpoint(&b->real, wanted)) {
             continue;
+        }
         b->wanted = *wanted;
         b->ordinal = ordinal;
         b->admin = admin;
@@ -167,8 +176,9 @@ static bool adopt(struct sockets *s, const struct addr *wanted, unsigned ordinal
 static bool holds_port(const struct sockets *s, const struct addr *wanted)
 {
     for (size_t i = 0; i < s->count; i++) {
-        if (s->item[i].real.port == wanted->port && s->item[i].real.family == wanted->family)
+        if (s->item[i].real.port == wanted->port && s->item[i].real.family == wanted->family) {
             return true;
+        }
     }
     return false;
 }
@@ -178,8 +188,9 @@ static bool bind_address(struct sockets *s, const struct addr *wanted, unsigned 
     bool admin = sockets == 0;
     struct bound *b;
 
-    if (find(s, wanted, ordinal, admin) != NULL || adopt(s, wanted, ordinal, admin))
+    if (find(s, wanted, ordinal, admin) != NULL || adopt(s, wanted, ordinal, admin)) {
         return true;
+    }
     if (s->count == ADDRESSES) {
         errno = EMFILE;
         return false;
@@ -189,16 +200,18 @@ static bool bind_address(struct sockets *s, const struct addr *wanted, unsigned 
     b->wanted = *wanted;
     b->ordinal = ordinal;
     b->admin = admin;
-    if (!bind_all(b, admin ? 1 : sockets, !s->beside && !holds_port(s, wanted)))
+    if (!bind_all(b, admin ? 1 : sockets, !s->beside && !holds_port(s, wanted))) {
         return false;
+    }
     s->count++;
     return true;
 }
 
 static void undo(struct sockets *s, size_t from)
 {
-    while (s->count > from)
+    while (s->count > from) {
         remove_item(s, s->count - 1);
+    }
 }
 
 /* Binds the listeners of the file.  *err: the last error. */
@@ -214,13 +227,15 @@ static bool bind_listeners(struct sockets *s, const struct config *c, struct buf
             continue;
         }
         *err = errno;
-        if (!c->server.listen_given && family_missing(*err))
+        if (!c->server.listen_given && family_missing(*err)) {
             continue;
+        }
         explain(at, *err, why);
         return false;
     }
-    if (bound == 0)
+    if (bound == 0) {
         explain(&c->server.listen[0].address, *err, why);
+    }
     return bound > 0;
 }
 
@@ -236,8 +251,9 @@ bool sockets_bind(struct sockets *s, const struct config *c, struct buf *why)
         buf_put_str(why, "; this is admin.listen");
         ok = false;
     }
-    if (!ok)
+    if (!ok) {
         undo(s, before);
+    }
     errno = err;
     return ok;
 }
@@ -287,26 +303,31 @@ void sockets_inherit(struct sockets *s)
 {
     uint64_t fds = 0;
 
-    if (number_of_environment("LISTEN_PID") == (uint64_t)getpid())
+    if (number_of_environment("LISTEN_PID") == (uint64_t)getpid()) {
         fds = min_u64(number_of_environment("LISTEN_FDS"), ADDRESSES);
+    }
     unsetenv("LISTEN_PID");
     unsetenv("LISTEN_FDS");
     unsetenv("LISTEN_FDNAMES");
-    for (int i = 0; i < (int)fds; i++)
+    for (int i = 0; i < (int)fds; i++) {
         inherit_one(s, FIRST_INHERITED + i);
+    }
 }
 
 /* ---- keeping and dividing ---- */
 
 static bool named_by(const struct bound *b, const struct config *c)
 {
-    if (c == NULL)
+    if (c == NULL) {
         return false;
-    if (b->admin)
+    }
+    if (b->admin) {
         return c->admin.enabled && same_endpoint(&b->wanted, &c->admin.listen);
+    }
     for (size_t i = 0; i < c->server.listen_count; i++) {
-        if (same_endpoint(&b->wanted, &c->server.listen[i].address) && b->ordinal == ordinal_of(c, i))
+        if (same_endpoint(&b->wanted, &c->server.listen[i].address) && b->ordinal == ordinal_of(c, i)) {
             return true;
+        }
     }
     return false;
 }
@@ -316,8 +337,9 @@ void sockets_keep(struct sockets *s, const struct config *const *confs, size_t c
     for (size_t i = s->count; i-- > 0;) {
         bool named = false;
 
-        for (size_t k = 0; k < count && !named; k++)
+        for (size_t k = 0; k < count && !named; k++) {
             named = named_by(&s->item[i], confs[k]);
+        }
         if (!named) {
             struct buf text;
 
@@ -346,8 +368,9 @@ size_t sockets_of_worker(const struct sockets *s, const struct config *c, unsign
         for (size_t k = 0; b != NULL && k < b->count; k++) {
             bool mine = workers > b->count ? index % b->count == k : k % workers == index;
 
-            if (mine && n < WORKER_SOCKETS)
+            if (mine && n < WORKER_SOCKETS) {
                 out[n++] = (struct worker_socket){ b->fd[k], &c->server.listen[i] };
+            }
         }
     }
     return n;
@@ -360,10 +383,12 @@ void sockets_close_others(struct sockets *s, const struct worker_socket *mine, s
             int fd = s->item[i].fd[k];
             bool keep = fd == admin_fd;
 
-            for (size_t m = 0; m < count && !keep; m++)
+            for (size_t m = 0; m < count && !keep; m++) {
                 keep = mine[m].fd == fd;
-            if (!keep)
+            }
+            if (!keep) {
                 close(fd);
+            }
         }
     }
     s->count = 0;

@@ -34,10 +34,12 @@ static bool bind_at(struct unix_socket *u)
     struct stat st;
     int fd = control_bind(u->path);
 
-    if (fd < 0)
+    if (fd < 0) {
         return false;
-    if (u->fd >= 0)
+    }
+    if (u->fd >= 0) {
         close(u->fd);
+    }
     u->fd = fd;
     if (lstat(u->path, &st) == 0) {
         u->dev = st.st_dev;
@@ -56,18 +58,21 @@ static bool is_ours(const struct unix_socket *u)
 static bool open_one(struct unix_socket *u, const struct config *conf, const char *name)
 {
     *u = (struct unix_socket){ .fd = -1, .path = path_of(conf, name) };
-    if (bind_at(u))
+    if (bind_at(u)) {
         return true;
+    }
     log_msg(LOG_LEVEL_ERROR, "control_socket", "%s cannot be made: %s", u->path, strerror(errno));
     return false;
 }
 
 static void close_one(struct unix_socket *u)
 {
-    if (u->fd >= 0)
+    if (u->fd >= 0) {
         close(u->fd);
-    if (u->path != NULL && is_ours(u))
+    }
+    if (u->path != NULL && is_ours(u)) {
         (void)unlink(u->path);
+    }
     free(u->path);
     *u = (struct unix_socket){ .fd = -1 };
 }
@@ -78,11 +83,12 @@ bool unix_sockets_taken(const struct config *conf, struct buf *why)
     pid_t pid;
     bool taken = control_peer_at(path, geteuid(), &pid) == CONTROL_FRIEND;
 
-    if (taken)
+    if (taken) {
         buf_putf(why,
                  "Another glacis (pid %ld) runs with server.state_dir %s; stop it, set another folder, or "
                  "start with --beside to replace it without a gap",
                  (long)pid, conf->server.state_dir);
+    }
     free(path);
     return taken;
 }
@@ -101,13 +107,16 @@ void unix_sockets_close(struct supervisor *sup)
 
 void unix_sockets_close_in_child(struct supervisor *sup, bool keep_query)
 {
-    if (sup->control.fd >= 0)
+    if (sup->control.fd >= 0) {
         close(sup->control.fd);
+    }
     sup->control.fd = -1;
-    if (sup->query.fd >= 0 && !keep_query)
+    if (sup->query.fd >= 0 && !keep_query) {
         close(sup->query.fd);
-    if (sup->to_recorder >= 0)
+    }
+    if (sup->to_recorder >= 0) {
         close(sup->to_recorder);
+    }
     sup->to_recorder = -1;
 }
 
@@ -125,20 +134,23 @@ static void hand_over(struct supervisor *sup)
     };
     struct cmsghdr *c = CMSG_FIRSTHDR(&msg);
 
-    if (sup->recorder.pid == 0 || sup->to_recorder < 0 || sup->query.fd < 0)
+    if (sup->recorder.pid == 0 || sup->to_recorder < 0 || sup->query.fd < 0) {
         return;
+    }
     c->cmsg_level = SOL_SOCKET;
     c->cmsg_type = SCM_RIGHTS;
     c->cmsg_len = CMSG_LEN(sizeof(int));
     memcpy(CMSG_DATA(c), &sup->query.fd, sizeof(int));
-    if (sendmsg(sup->to_recorder, &msg, MSG_DONTWAIT | MSG_NOSIGNAL) != 1)
+    if (sendmsg(sup->to_recorder, &msg, MSG_DONTWAIT | MSG_NOSIGNAL) != 1) {
         recorder_stop(sup);
+    }
 }
 
 static void say_shared(struct supervisor *sup, struct unix_socket *u, pid_t pid)
 {
-    if (u->said_ms != 0 && sup->now_ms < u->said_ms + SAID_AGAIN_MS)
+    if (u->said_ms != 0 && sup->now_ms < u->said_ms + SAID_AGAIN_MS) {
         return;
+    }
     u->said_ms = sup->now_ms;
     log_msg(LOG_LEVEL_WARN, "another_instance",
             "Another glacis (pid %ld) has taken over %s; it is restored when that one ends", (long)pid,
@@ -150,16 +162,18 @@ static bool look_after(struct supervisor *sup, struct unix_socket *u)
 {
     pid_t pid;
 
-    if (u->path == NULL || (u->fd >= 0 && is_ours(u)))
+    if (u->path == NULL || (u->fd >= 0 && is_ours(u))) {
         return false;
+    }
     if (control_peer_at(u->path, geteuid(), &pid) == CONTROL_FRIEND) {
         say_shared(sup, u, pid);
         return false;
     }
     if (!bind_at(u)) {
-        if (u->said_ms == 0 || sup->now_ms >= u->said_ms + SAID_AGAIN_MS)
+        if (u->said_ms == 0 || sup->now_ms >= u->said_ms + SAID_AGAIN_MS) {
             log_msg(LOG_LEVEL_ERROR, "control_socket", "%s is gone and cannot be made again: %s", u->path,
                     strerror(errno));
+        }
         u->said_ms = sup->now_ms;
         return false;
     }
@@ -170,12 +184,14 @@ static bool look_after(struct supervisor *sup, struct unix_socket *u)
 
 void unix_sockets_tick(struct supervisor *sup)
 {
-    if (sup->stopping || sup->now_ms < sup->look_ms)
+    if (sup->stopping || sup->now_ms < sup->look_ms) {
         return;
+    }
     sup->look_ms = sup->now_ms + LOOK_MS;
     (void)look_after(sup, &sup->control);
-    if (look_after(sup, &sup->query))
+    if (look_after(sup, &sup->query)) {
         hand_over(sup);
+    }
 }
 
 /* Moves one socket to the folder of this configuration. */
@@ -186,8 +202,9 @@ static void follow_one(struct unix_socket *u, const struct config *conf, const c
     bool same = u->path != NULL && strcmp(u->path, path) == 0;
 
     free(path);
-    if (same)
+    if (same) {
         return;
+    }
     if (!open_one(&next, conf, name)) { /* it has logged why */
         free(next.path);
         return;
@@ -203,6 +220,7 @@ void unix_sockets_follow(struct supervisor *sup, const struct config *conf)
 
     follow_one(&sup->control, conf, CONTROL_NAME);
     follow_one(&sup->query, conf, QUERY_NAME);
-    if (sup->query.fd != before)
+    if (sup->query.fd != before) {
         hand_over(sup);
+    }
 }

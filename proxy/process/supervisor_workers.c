@@ -43,8 +43,9 @@ uint64_t supervisor_clock(void)
 struct generation *generation_in(const struct supervisor *sup, enum generation_phase phase)
 {
     for (size_t i = 0; i < GENERATIONS; i++) {
-        if (sup->generation[i] != NULL && sup->generation[i]->phase == phase)
+        if (sup->generation[i] != NULL && sup->generation[i]->phase == phase) {
             return sup->generation[i];
+        }
     }
     return NULL;
 }
@@ -53,8 +54,9 @@ unsigned generations_draining(const struct supervisor *sup)
 {
     unsigned n = 0;
 
-    for (size_t i = 0; i < GENERATIONS; i++)
+    for (size_t i = 0; i < GENERATIONS; i++) {
         n += sup->generation[i] != NULL && sup->generation[i]->phase == GENERATION_DRAINING;
+    }
     return n;
 }
 
@@ -73,8 +75,9 @@ static void become_child(struct supervisor *sup, const char *role, unsigned inde
     static const int ignored[] = { SIGHUP, SIGINT, SIGUSR1, SIGUSR2, SIGPIPE };
     sigset_t none;
 
-    for (size_t i = 0; i < ARRAY_LEN(ignored); i++)
+    for (size_t i = 0; i < ARRAY_LEN(ignored); i++) {
         (void)signal(ignored[i], SIG_IGN);
+    }
     sigemptyset(&none);
     sigaddset(&none, SIGTERM); /* stays blocked until the process has its own way to hear of it */
     sigprocmask(SIG_SETMASK, &none, NULL);
@@ -83,8 +86,9 @@ static void become_child(struct supervisor *sup, const char *role, unsigned inde
     close(sup->alive[1]);
     control_drop_all(sup);
     unix_sockets_close_in_child(sup, role[0] == 'r');
-    if (sup->notify_fd >= 0)
+    if (sup->notify_fd >= 0) {
         close(sup->notify_fd);
+    }
     crypto_after_fork();
     state_slot_enter(sup->state, slot);
     log_set_process(role, index);
@@ -138,8 +142,9 @@ NORETURN static void run_recorder(struct supervisor *sup, const struct config *c
     apply_log_settings(conf);
     sockets_close_others(&sup->sockets, NULL, 0, task.admin_fd);
     (void)sandbox_raise_descriptors();
-    if (sandbox_enter(conf, SECCOMP_RECORDER) != SANDBOX_OK)
+    if (sandbox_enter(conf, SECCOMP_RECORDER) != SANDBOX_OK) {
         exit(EXIT_CONFIG);
+    }
     sandbox_seal(conf, SECCOMP_RECORDER);
     exit(recorder_main(&task));
 }
@@ -172,8 +177,9 @@ static void start_worker(struct supervisor *sup, struct generation *g, unsigned 
         return;
     }
     pid = fork();
-    if (pid == 0)
+    if (pid == 0) {
         run_worker(sup, g, index, c->slot);
+    }
     forked(sup, c, pid);
 }
 
@@ -183,36 +189,44 @@ static void start_recorder(struct supervisor *sup)
     int pair[2];
     pid_t pid;
 
-    if (g == NULL)
+    if (g == NULL) {
         g = generation_in(sup, GENERATION_STARTING);
-    if (g == NULL)
+    }
+    if (g == NULL) {
         g = generation_in(sup, GENERATION_DRAINING);
+    }
     sup->recorder.restart_ms = 0;
     sup->recorder_stopping = false;
-    if (g == NULL)
+    if (g == NULL) {
         return;
+    }
     sup->recorder.slot = state_slot_take(sup->state, ROLE_RECORDER, g->number, 0);
     if (sup->recorder.slot < 0) {
         sup->recorder.restart_ms = sup->now_ms + BACKOFF_MAX_MS;
         return;
     }
-    if (socketpair(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, pair) != 0)
+    if (socketpair(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, pair) != 0) {
         pair[0] = pair[1] = -1; /* then a replacement for `query` needs a new recorder */
+    }
     sup->to_recorder = pair[0];
     pid = fork();
-    if (pid == 0)
+    if (pid == 0) {
         run_recorder(sup, g->conf, pair[1]);
+    }
     forked(sup, &sup->recorder, pid);
-    if (pair[1] >= 0)
+    if (pair[1] >= 0) {
         close(pair[1]);
-    if (pid > 0)
+    }
+    if (pid > 0) {
         log_set_sink(sink_to_ring, sup->state);
+    }
 }
 
 void recorder_stop(struct supervisor *sup)
 {
-    if (sup->recorder.pid == 0 || sup->recorder_stopping)
+    if (sup->recorder.pid == 0 || sup->recorder_stopping) {
         return;
+    }
     sup->recorder_stopping = true;
     sup->recorder_kill_ms = sup->now_ms + RECORDER_STOP_MS;
     (void)kill(sup->recorder.pid, SIGTERM);
@@ -226,8 +240,9 @@ NORETURN static void tell_last_words(struct supervisor *sup, const struct config
     become_child(sup, "recorder", 0, slot);
     (void)signal(SIGALRM, SIG_DFL);
     (void)alarm(LAST_WORDS_S);
-    if (conf != NULL && sandbox_enter(conf, SECCOMP_RECORDER) == SANDBOX_OK)
+    if (conf != NULL && sandbox_enter(conf, SECCOMP_RECORDER) == SANDBOX_OK) {
         sandbox_seal(conf, SECCOMP_RECORDER);
+    }
     buf_init(&line, LOG_LINE_MAX);
     while (state_log_read(sup->state, &line)) {
         fprintf(stderr, SLICE_FMT, SLICE_ARG(buf_slice(&line)));
@@ -242,17 +257,22 @@ void last_words(struct supervisor *sup)
     int slot = -1;
     pid_t pid;
 
-    if (sup->state != NULL && state_log_waits(sup->state))
+    if (sup->state != NULL && state_log_waits(sup->state)) {
         slot = state_slot_take(sup->state, ROLE_RECORDER, 0, 0);
-    if (slot < 0)
+    }
+    if (slot < 0) {
         return;
-    for (size_t i = 0; i < GENERATIONS && conf == NULL; i++)
+    }
+    for (size_t i = 0; i < GENERATIONS && conf == NULL; i++) {
         conf = sup->generation[i] != NULL ? sup->generation[i]->conf : NULL;
+    }
     pid = fork();
-    if (pid == 0)
+    if (pid == 0) {
         tell_last_words(sup, conf, slot);
-    while (pid > 0 && waitpid(pid, NULL, 0) < 0 && errno == EINTR)
+    }
+    while (pid > 0 && waitpid(pid, NULL, 0) < 0 && errno == EINTR) {
         ;
+    }
 }
 
 /* ---- generations ---- */
@@ -262,10 +282,12 @@ bool generation_start(struct supervisor *sup, struct config *conf)
     struct generation *g;
     size_t place = 0;
 
-    while (place < GENERATIONS && sup->generation[place] != NULL)
+    while (place < GENERATIONS && sup->generation[place] != NULL) {
         place++;
-    if (place == GENERATIONS)
+    }
+    if (place == GENERATIONS) {
         return false;
+    }
     g = xcalloc(1, sizeof(*g));
     g->number = conf->generation;
     g->conf = conf;
@@ -275,20 +297,24 @@ bool generation_start(struct supervisor *sup, struct config *conf)
     sup->generation[place] = g;
     upstreams_register(sup->state, conf);
     state_keywords_read(sup->state, conf->server.state_dir);
-    if (conf->policy != NULL)
+    if (conf->policy != NULL) {
         policy_rules_register(conf->policy, sup->state);
-    if (sup->recorder.pid == 0)
+    }
+    if (sup->recorder.pid == 0) {
         start_recorder(sup);
-    for (unsigned i = 0; i < g->workers; i++)
+    }
+    for (unsigned i = 0; i < g->workers; i++) {
         start_worker(sup, g, i);
+    }
     return true;
 }
 
 static bool is_alive(const struct generation *g)
 {
     for (size_t i = 0; i < g->workers; i++) {
-        if (g->worker[i].pid > 0)
+        if (g->worker[i].pid > 0) {
             return true;
+        }
     }
     return false;
 }
@@ -296,8 +322,9 @@ static bool is_alive(const struct generation *g)
 bool generations_alive(const struct supervisor *sup)
 {
     for (size_t i = 0; i < GENERATIONS; i++) {
-        if (sup->generation[i] != NULL && is_alive(sup->generation[i]))
+        if (sup->generation[i] != NULL && is_alive(sup->generation[i])) {
             return true;
+        }
     }
     return false;
 }
@@ -305,34 +332,39 @@ bool generations_alive(const struct supervisor *sup)
 static void signal_workers(struct generation *g, int sig)
 {
     for (size_t i = 0; i < g->workers; i++) {
-        if (g->worker[i].pid > 0)
+        if (g->worker[i].pid > 0) {
             (void)kill(g->worker[i].pid, sig);
+        }
     }
 }
 
 void generations_signal(struct supervisor *sup, int sig)
 {
     for (size_t i = 0; i < GENERATIONS; i++) {
-        if (sup->generation[i] != NULL)
+        if (sup->generation[i] != NULL) {
             signal_workers(sup->generation[i], sig);
+        }
     }
 }
 
 static void drain(struct generation *g)
 {
-    if (g->phase == GENERATION_DRAINING)
+    if (g->phase == GENERATION_DRAINING) {
         return;
+    }
     g->phase = GENERATION_DRAINING;
-    for (size_t i = 0; i < g->workers; i++)
+    for (size_t i = 0; i < g->workers; i++) {
         g->worker[i].restart_ms = 0;
+    }
     signal_workers(g, SIGTERM);
 }
 
 void generations_drain(struct supervisor *sup)
 {
     for (size_t i = 0; i < GENERATIONS; i++) {
-        if (sup->generation[i] != NULL)
+        if (sup->generation[i] != NULL) {
             drain(sup->generation[i]);
+        }
     }
 }
 
@@ -363,8 +395,9 @@ static void free_generation(struct supervisor *sup, size_t place)
     sup->generation[place] = NULL;
     config_free(g->conf);
     free(g);
-    if (!sup->stopping)
+    if (!sup->stopping) {
         sweep(sup);
+    }
 }
 
 /* All its workers beat: the one before drains, the recorder is replaced by one with the new settings. */
@@ -375,8 +408,9 @@ static void make_current(struct supervisor *sup, struct generation *g)
     state_generation_set(sup->state,
                          g->number); /* first: by this the old workers know that they are replaced */
     gauge_set(M_GENERATION, g->number);
-    if (old != NULL)
+    if (old != NULL) {
         drain(old);
+    }
     g->phase = GENERATION_CURRENT;
     if (old != NULL) {
         apply_log_settings(g->conf);
@@ -392,8 +426,9 @@ static bool all_beat(const struct supervisor *sup, const struct generation *g)
 
     for (size_t i = 0; i < g->workers; i++) {
         if (g->worker[i].pid == 0 || !state_slot_info(sup->state, g->worker[i].slot, &info) ||
-            info.heartbeat_ms == 0)
+            info.heartbeat_ms == 0) {
             return false;
+        }
     }
     return true;
 }
@@ -401,8 +436,9 @@ static bool all_beat(const struct supervisor *sup, const struct generation *g)
 static void give_up(struct supervisor *sup, struct generation *g)
 {
     g->phase = GENERATION_DRAINING;
-    for (size_t i = 0; i < g->workers; i++)
+    for (size_t i = 0; i < g->workers; i++) {
         g->worker[i].restart_ms = 0;
+    }
     signal_workers(g, SIGTERM);
     supervisor_generation_failed(sup, g);
 }
@@ -414,8 +450,9 @@ static uint64_t backoff(struct child *c, uint64_t now)
     uint64_t wait;
 
     c->crashes = now - c->started_ms < SOON_MS ? c->crashes + 1 : 0;
-    if (c->crashes <= CRASHES_FREE)
+    if (c->crashes <= CRASHES_FREE) {
         return now;
+    }
     wait = (uint64_t)BACKOFF_MS << (c->crashes - CRASHES_FREE < 6 ? c->crashes - CRASHES_FREE : 6);
     return now + min_u64(wait, BACKOFF_MAX_MS);
 }
@@ -425,8 +462,9 @@ static void log_death(const char *role, unsigned generation, unsigned index, con
 {
     struct log_line l;
 
-    if (!log_begin(&l, LOG_LEVEL_ERROR, "process_died"))
+    if (!log_begin(&l, LOG_LEVEL_ERROR, "process_died")) {
         return;
+    }
     log_text(&l, "role", role);
     log_num(&l, "generation", generation);
     log_num(&l, "index", index);
@@ -453,12 +491,14 @@ static void worker_gone(struct supervisor *sup, struct generation *g, unsigned i
     state_slot_release(sup->state, c->slot);
     c->slot = -1;
     c->pid = 0;
-    if (g->phase == GENERATION_DRAINING)
+    if (g->phase == GENERATION_DRAINING) {
         return;
+    }
     count(M_WORKER_RESTARTS);
     c->restart_ms = backoff(c, sup->now_ms);
-    if (g->phase == GENERATION_STARTING && ++g->failures >= START_FAILURES)
+    if (g->phase == GENERATION_STARTING && ++g->failures >= START_FAILURES) {
         give_up(sup, g);
+    }
 }
 
 static void recorder_gone(struct supervisor *sup, int status)
@@ -469,8 +509,9 @@ static void recorder_gone(struct supervisor *sup, int status)
         log_death("recorder", 0, 0, c, status);
         facts_note_death(sup);
     }
-    if (sup->to_recorder >= 0)
+    if (sup->to_recorder >= 0) {
         close(sup->to_recorder);
+    }
     sup->to_recorder = -1;
     state_slot_release(sup->state, c->slot);
     c->slot = -1;
@@ -507,8 +548,9 @@ void generations_reap(struct supervisor *sup)
     pid_t pid;
     int status;
 
-    while ((pid = waitpid(-1, &status, WNOHANG)) > 0)
+    while ((pid = waitpid(-1, &status, WNOHANG)) > 0) {
         find_dead(sup, pid, status);
+    }
 }
 
 /* ---- once a tick ---- */
@@ -518,11 +560,13 @@ static void check_heartbeat(struct supervisor *sup, struct child *c, const char 
     struct state_slot_info info;
     uint64_t last;
 
-    if (c->pid == 0 || c->killed || !state_slot_info(sup->state, c->slot, &info))
+    if (c->pid == 0 || c->killed || !state_slot_info(sup->state, c->slot, &info)) {
         return;
+    }
     last = info.heartbeat_ms > c->started_ms ? info.heartbeat_ms : c->started_ms;
-    if (sup->now_ms < sup->grace_until_ms || sup->now_ms < last + HEARTBEAT_MAX_MS)
+    if (sup->now_ms < sup->grace_until_ms || sup->now_ms < last + HEARTBEAT_MAX_MS) {
         return;
+    }
     log_msg(LOG_LEVEL_ERROR, "process_hung", "The %s with pid %ld has not beaten for %u s and is killed",
             role, (long)c->pid, HEARTBEAT_MAX_MS / 1000);
     c->killed = true;
@@ -535,24 +579,29 @@ static void tick_generation(struct supervisor *sup, struct generation *g)
         struct child *c = &g->worker[i];
 
         check_heartbeat(sup, c, "worker");
-        if (c->pid == 0 && c->restart_ms != 0 && sup->now_ms >= c->restart_ms)
+        if (c->pid == 0 && c->restart_ms != 0 && sup->now_ms >= c->restart_ms) {
             start_worker(sup, g, i);
+        }
     }
-    if (g->phase != GENERATION_STARTING)
+    if (g->phase != GENERATION_STARTING) {
         return;
-    if (all_beat(sup, g))
+    }
+    if (all_beat(sup, g)) {
         make_current(sup, g);
-    else if (sup->now_ms > g->since_ms + START_MAX_MS)
+    } else if (sup->now_ms > g->since_ms + START_MAX_MS) {
         give_up(sup, g);
+    }
 }
 
 static void tick_recorder(struct supervisor *sup)
 {
     check_heartbeat(sup, &sup->recorder, "recorder");
-    if (sup->recorder.pid == 0 && sup->recorder.restart_ms != 0 && sup->now_ms >= sup->recorder.restart_ms)
+    if (sup->recorder.pid == 0 && sup->recorder.restart_ms != 0 && sup->now_ms >= sup->recorder.restart_ms) {
         start_recorder(sup);
-    if (sup->recorder.pid > 0 && sup->recorder_stopping && sup->now_ms >= sup->recorder_kill_ms)
+    }
+    if (sup->recorder.pid > 0 && sup->recorder_stopping && sup->now_ms >= sup->recorder_kill_ms) {
         (void)kill(sup->recorder.pid, SIGKILL);
+    }
 }
 
 static void set_gauges(const struct supervisor *sup)
@@ -563,10 +612,11 @@ static void set_gauges(const struct supervisor *sup)
         const struct generation *g = sup->generation[i];
 
         for (size_t k = 0; g != NULL && k < g->workers; k++) {
-            if (g->worker[k].pid > 0 && g->phase == GENERATION_DRAINING)
+            if (g->worker[k].pid > 0 && g->phase == GENERATION_DRAINING) {
                 draining++;
-            else if (g->worker[k].pid > 0 && g->phase == GENERATION_CURRENT)
+            } else if (g->worker[k].pid > 0 && g->phase == GENERATION_CURRENT) {
                 current++;
+            }
         }
     }
     gauge_set(M_WORKERS, current);
@@ -575,16 +625,19 @@ static void set_gauges(const struct supervisor *sup)
 
 void generations_tick(struct supervisor *sup)
 {
-    if (sup->tick_ms != 0 && sup->now_ms > sup->tick_ms + HEARTBEAT_MAX_MS / 6)
+    if (sup->tick_ms != 0 && sup->now_ms > sup->tick_ms + HEARTBEAT_MAX_MS / 6) {
         sup->grace_until_ms = sup->now_ms + HEARTBEAT_MAX_MS; /* we slept ourselves: so may have the others */
+    }
     sup->tick_ms = sup->now_ms;
     tick_recorder(sup);
     for (size_t i = 0; i < GENERATIONS; i++) {
-        if (sup->generation[i] == NULL)
+        if (sup->generation[i] == NULL) {
             continue;
+        }
         tick_generation(sup, sup->generation[i]);
-        if (sup->generation[i]->phase == GENERATION_DRAINING && !is_alive(sup->generation[i]))
+        if (sup->generation[i]->phase == GENERATION_DRAINING && !is_alive(sup->generation[i])) {
             free_generation(sup, i);
+        }
     }
     set_gauges(sup);
 }

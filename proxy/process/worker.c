@@ -77,8 +77,9 @@ static void measure_turn(struct process *p, uint64_t now)
 {
     uint64_t longest = loop_longest_turn_us(p->w.loop);
 
-    if (longest < metric_get(M_LONGEST_TURN_US) && now < p->next_turn_ms)
+    if (longest < metric_get(M_LONGEST_TURN_US) && now < p->next_turn_ms) {
         return;
+    }
     gauge_set(M_LONGEST_TURN_US, longest);
     p->next_turn_ms = now + TURN_WINDOW * TICK_MS;
 }
@@ -96,8 +97,9 @@ static void give_memory_back(struct process *p)
 
 static void end_if_done(struct worker *w)
 {
-    if (w->draining && w->session_count == 0 && stream_lingering() == 0)
+    if (w->draining && w->session_count == 0 && stream_lingering() == 0) {
         loop_stop(w->loop);
+    }
 }
 
 static void on_tick(void *arg)
@@ -108,8 +110,9 @@ static void on_tick(void *arg)
 
     timer_start(&w->tick, w->draining ? TICK_DRAINING_MS : TICK_MS);
     end_if_done(w);
-    if (now < p->next_beat_ms)
+    if (now < p->next_beat_ms) {
         return;
+    }
     p->next_beat_ms = now + TICK_MS - 1;
     state_heartbeat(w->state, now);
     measure_load(w);
@@ -131,17 +134,20 @@ static void drain(struct process *p)
 {
     struct worker *w = &p->w;
 
-    if (w->draining)
+    if (w->draining) {
         return;
+    }
     w->draining = true;
     w->replaced = state_generation(w->state) > w->generation;
     state_set_draining(w->state, state_my_slot(w->state));
     log_msg(LOG_LEVEL_INFO, "draining", "%zu sessions are left", w->session_count);
-    for (size_t i = 0; i < w->listener_count; i++)
+    for (size_t i = 0; i < w->listener_count; i++) {
         listener_close(&w->listeners[i]);
+    }
     announced_close_all(w);
-    if (w->conf->server.drain_timeout_ms != CONFIG_OFF)
+    if (w->conf->server.drain_timeout_ms != CONFIG_OFF) {
         timer_start(&w->drain_deadline, w->conf->server.drain_timeout_ms);
+    }
     timer_start(&w->tick, TICK_DRAINING_MS);
     upstreams_drain(w->upstreams);
     session_each(w, session_drain);
@@ -154,8 +160,9 @@ static void on_signal(unsigned ready, void *arg)
 
     (void)ready;
     while (read(p->signal_fd, &info, sizeof(info)) == (ssize_t)sizeof(info)) {
-        if (p->w.draining)
+        if (p->w.draining) {
             _exit(0); /* the second time: at once; nothing here was promised to anyone */
+        }
         drain(p);
     }
 }
@@ -187,11 +194,13 @@ static void make_tls(struct worker *w)
 {
     struct config_errors errs = { 0 };
 
-    if (w->conf->tls_material == NULL)
+    if (w->conf->tls_material == NULL) {
         return;
+    }
     w->tls = tls_server_new(w->conf, w->conf->tls_material, state_tls_share(w->state), &errs);
-    for (size_t i = 0; i < errs.count; i++)
+    for (size_t i = 0; i < errs.count; i++) {
         log_msg(LOG_LEVEL_ERROR, "tls", "%s", errs.list[i].text);
+    }
     config_errors_fini(&errs);
 }
 
@@ -220,16 +229,18 @@ static void start(struct process *p, const struct worker_socket *sockets, int su
     heap_trim_init(&p->trim, w->loop);
     timer_init(&w->drain_deadline, w->loop, on_drain_deadline, w);
     timer_start(&w->tick, 0);
-    for (size_t i = 0; i < w->listener_count; i++)
+    for (size_t i = 0; i < w->listener_count; i++) {
         listener_open(&w->listeners[i], w, &sockets[i]);
+    }
 }
 
 static void finish(struct process *p)
 {
     struct worker *w = &p->w;
 
-    for (size_t i = 0; i < w->listener_count; i++)
+    for (size_t i = 0; i < w->listener_count; i++) {
         listener_fini(&w->listeners[i]);
+    }
     announced_close_all(w);
     timer_stop(&w->tick);
     heap_trim_stop(&p->trim);

@@ -94,8 +94,9 @@ static void on_readable(unsigned ready, void *arg)
     ssize_t n = recv(a->fd, a->head + a->len, sizeof(a->head) - a->len, MSG_PEEK);
 
     (void)ready;
-    if (n < 0 && (errno == EAGAIN || errno == EINTR))
+    if (n < 0 && (errno == EAGAIN || errno == EINTR)) {
         return;
+    }
     if (n <= 0) {
         give_up(a, M_PROXY_BAD_HEADER, "the connection ended before the header did");
         return;
@@ -107,8 +108,9 @@ static void on_readable(unsigned ready, void *arg)
         return;
     }
     a->len += mine;
-    if (status == PROXY_DONE)
+    if (status == PROXY_DONE) {
         go_on(a, &h);
+    }
 }
 
 static void on_deadline(void *arg)

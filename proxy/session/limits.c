@@ -27,8 +27,9 @@ static bool is_exempt(struct worker *w, const struct addr *client)
     struct log_line l;
     uint32_t before;
 
-    if (w->conf->server.private_clients != PRIVATE_EXEMPT || !addr_is_private(client))
+    if (w->conf->server.private_clients != PRIVATE_EXEMPT || !addr_is_private(client)) {
         return false;
+    }
     count(M_PRIVATE_CLIENTS);
     if (log_allowed(&w->private_log, loop_now(w->loop), 60, &before) &&
         log_begin(&l, LOG_LEVEL_WARN, "private_client")) {
@@ -55,8 +56,9 @@ static void log_monitored(struct worker *w, const struct addr *client, enum admi
 
     count(M_BANS_MONITORED);
     if (!log_allowed(&w->monitor_log, loop_now(w->loop), 1, &before) ||
-        !log_begin(&l, LOG_LEVEL_INFO, "refusal_monitored"))
+        !log_begin(&l, LOG_LEVEL_INFO, "refusal_monitored")) {
         return;
+    }
     log_ip(&l, "client", client);
     log_text(&l, "limit", result == ADMIT_BANNED ? "banned" : "rate");
     log_num(&l, "suppressed", before);
@@ -84,8 +86,9 @@ static size_t network_share(const struct worker *w)
     const struct config_limits *lim = &w->conf->limits;
     uint64_t most = lim->connections / NETWORK_SHARE;
 
-    if (most / NETWORK_CLIENTS < lim->connections_per_client)
+    if (most / NETWORK_CLIENTS < lim->connections_per_client) {
         most = lim->connections_per_client * NETWORK_CLIENTS;
+    }
     return (size_t)(most / w->conf->server.workers + 1);
 }
 
@@ -100,8 +103,9 @@ static void enter_network(struct worker *w, const struct addr *client, struct li
         lim->connections_per_client != CONFIG_OFF && limits_short(w, M_SESSIONS_NOW, lim->connections);
     bool good = crowded && limits_favours(w, client, false);
 
-    if (!a->counted || networks_enter(&w->networks, client, crowded && !good ? network_share(w) : SIZE_MAX))
+    if (!a->counted || networks_enter(&w->networks, client, crowded && !good ? network_share(w) : SIZE_MAX)) {
         return;
+    }
     state_client_leave(w->state, client);
     a->counted = false;
     a->result = ADMIT_PER_NETWORK;
@@ -120,12 +124,14 @@ static void enter_client(struct worker *w, const struct addr *client, struct lim
     struct config_limits loose;
 
     a->result = state_client_enter(w->state, client, lim, loop_now(w->loop), &a->counted);
-    if (a->result != ADMIT_BANNED && a->result != ADMIT_RATE)
+    if (a->result != ADMIT_BANNED && a->result != ADMIT_RATE) {
         return;
-    if (w->conf->mode == MODE_MONITOR)
+    }
+    if (w->conf->mode == MODE_MONITOR) {
         log_monitored(w, client, a->result);
-    else if (!limits_favours(w, client, false))
+    } else if (!limits_favours(w, client, false)) {
         return;
+    }
     loose = *lim;
     loose.ban_points = 0;
     loose.connection_rate.count = 0;
@@ -136,8 +142,9 @@ struct limits_admission limits_admit(struct worker *w, const struct addr *client
 {
     struct limits_admission a = { ADMIT_OK, false, !announced && is_exempt(w, client) };
 
-    if (a.exempt)
+    if (a.exempt) {
         return a;
+    }
     enter_client(w, client, &a);
     enter_network(w, client, &a);
     return a;
@@ -150,14 +157,17 @@ enum limits_total limits_total(const struct worker *w)
     /* 421 said and not yet read, or no PROXY header yet: descriptors all the same */
     uint64_t closing = stream_lingering() + w->announced_count;
 
-    if (w->session_count + closing >= w->session_max)
+    if (w->session_count + closing >= w->session_max) {
         return closing > w->session_max / 4 ? LIMITS_FLOOD : LIMITS_FULL;
-    if (limit == CONFIG_OFF || sessions < limit)
+    }
+    if (limit == CONFIG_OFF || sessions < limit) {
         return LIMITS_ROOM;
+    }
     /* Each worker sees its own lingering ones only, and takes them as typical. */
     if (sessions + closing * w->conf->server.workers >=
-        limit + limit / 100 * (FLOOD_PERCENT - 100) + FLOOD_LEAST)
+        limit + limit / 100 * (FLOOD_PERCENT - 100) + FLOOD_LEAST) {
         return LIMITS_FLOOD;
+    }
     return LIMITS_FULL;
 }
 
@@ -165,8 +175,9 @@ static size_t addresses_of(const struct config_upstream *u)
 {
     size_t n = 0;
 
-    for (size_t i = 0; i < u->server_count; i++)
+    for (size_t i = 0; i < u->server_count; i++) {
         n += u->server[i].is_name ? NAME_ADDRESSES : 1;
+    }
     return n;
 }
 
@@ -174,8 +185,9 @@ size_t limits_session_max(const struct config *conf, size_t descriptors)
 {
     size_t upstream = 0, left;
 
-    for (size_t i = 0; i < conf->upstream_count; i++)
+    for (size_t i = 0; i < conf->upstream_count; i++) {
         upstream += addresses_of(&conf->upstreams[i]) * conf->upstreams[i].connections;
+    }
     upstream = min_size(upstream, descriptors / 4) + RESERVED_DESCRIPTORS;
     left = descriptors > upstream ? descriptors - upstream : 0;
     return max_size(left / 4 * 3, 16); /* the fourth quarter is for spool files */

@@ -45,8 +45,9 @@ static void log_refusal(struct listener *l, const struct addr *peer, const char 
     uint32_t before;
 
     if (!log_allowed(&l->log, loop_now(l->worker->loop), 1, &before) ||
-        !log_begin(&line, LOG_LEVEL_INFO, "refused"))
+        !log_begin(&line, LOG_LEVEL_INFO, "refused")) {
         return;
+    }
     log_ip(&line, "client", peer);
     log_text(&line, "limit", limit);
     log_num(&line, "suppressed", before);
@@ -62,8 +63,9 @@ static void refuse(struct listener *l, int fd, enum reply_id id)
 
     buf_init(&b, REPLY_LINE_MAX);
     reply_write(&b, &reply_table[id], true, false, SLICE_NONE);
-    if (l->conf->tls != TLS_MODE_IMPLICIT)
+    if (l->conf->tls != TLS_MODE_IMPLICIT) {
         stream_write(s, buf_slice(&b));
+    }
     buf_fini(&b);
     stream_linger(&s, LINGER_MS);
 }
@@ -92,8 +94,9 @@ static bool room_for(struct listener *l, int fd, const struct addr *peer)
 static bool is_trusted(const struct config_listener *lc, const struct addr *peer)
 {
     for (size_t i = 0; (lc->proxy_protocol || lc->xclient) && i < lc->trusted_count; i++) {
-        if (cidr_contains(&lc->trusted[i], peer))
+        if (cidr_contains(&lc->trusted[i], peer)) {
             return true;
+        }
     }
     return false;
 }
@@ -105,10 +108,11 @@ void listener_admit(struct listener *l, int fd, const struct session_client *cli
     bool announced = c.via.family != ADDR_NONE;
 
     c.trusted = !announced && is_trusted(l->conf, &c.peer);
-    if (c.trusted)
+    if (c.trusted) {
         a = limits_admit_trusted(l->worker, &c.peer);
-    else
+    } else {
         a = limits_admit(l->worker, &c.peer, announced);
+    }
     if (a.result != ADMIT_OK) {
         count(refusals[a.result].metric);
         log_refusal(l, &c.peer, refusals[a.result].name);
@@ -130,13 +134,15 @@ static void take_client(struct listener *l, int fd, const struct addr *peer)
         close(fd);
         return;
     }
-    if (!room_for(l, fd, peer))
+    if (!room_for(l, fd, peer)) {
         return;
+    }
     c.local = l->any ? addr_of_socket(fd) : l->local;
-    if (l->conf->proxy_protocol)
+    if (l->conf->proxy_protocol) {
         announced_wait(l, fd, &c);
-    else
+    } else {
         listener_admit(l, fd, &c);
+    }
 }
 
 /* Tells one waiting client by means of the descriptor in reserve. */
@@ -145,14 +151,16 @@ static void refuse_by_reserve(struct listener *l)
     static const char text[] = "421 4.3.2 Too many connections, please try again later\r\n";
     int fd;
 
-    if (l->reserve < 0)
+    if (l->reserve < 0) {
         return;
+    }
     close(l->reserve);
     fd = accept4(l->fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
     if (fd >= 0) {
         count(M_REFUSED_CONNECTIONS);
-        if (l->conf->tls != TLS_MODE_IMPLICIT)
+        if (l->conf->tls != TLS_MODE_IMPLICIT) {
             (void)send(fd, text, sizeof(text) - 1, MSG_NOSIGNAL | MSG_DONTWAIT);
+        }
         shutdown(fd, SHUT_WR);
         close(fd);
     }
@@ -169,8 +177,9 @@ static void pause_accepting(struct listener *l, int err)
     timer_start(&l->pause, PAUSE_MS);
     refuse_by_reserve(l);
     if (!log_allowed(&l->log, loop_now(l->worker->loop), 1, &before) ||
-        !log_begin(&line, LOG_LEVEL_WARN, "accept_paused"))
+        !log_begin(&line, LOG_LEVEL_WARN, "accept_paused")) {
         return;
+    }
     log_text(&line, "error", strerror(err));
     log_num(&line, "suppressed", before);
     log_end(&line);
@@ -180,8 +189,9 @@ static void on_pause_over(void *arg)
 {
     struct listener *l = arg;
 
-    if (l->fd >= 0 && !l->worker->draining)
+    if (l->fd >= 0 && !l->worker->draining) {
         watch_set(&l->watch, WATCH_READ);
+    }
 }
 
 static void on_acceptable(unsigned ready, void *arg)
@@ -205,8 +215,9 @@ static void on_acceptable(unsigned ready, void *arg)
             l->alone = i <= 1 ? ALONE_TURNS : 0;
             return;
         }
-        if (fd < 0)
+        if (fd < 0) {
             continue; /* this client is gone already (ECONNABORTED and the like) */
+        }
         peer = addr_from_sockaddr((struct sockaddr *)&sa);
         take_client(l, fd, &peer);
     }
@@ -216,8 +227,9 @@ static void on_close(void *arg)
 {
     struct listener *l = arg;
 
-    if (l->fd >= 0)
+    if (l->fd >= 0) {
         close(l->fd);
+    }
     l->fd = -1;
 }
 
@@ -251,8 +263,9 @@ void listener_close(struct listener *l)
 {
     timer_stop(&l->pause);
     watch_stop(&l->watch);
-    if (l->fd >= 0 && !timer_active(&l->closing))
+    if (l->fd >= 0 && !timer_active(&l->closing)) {
         timer_start(&l->closing, 1);
+    }
 }
 
 void listener_fini(struct listener *l)
@@ -261,7 +274,8 @@ void listener_fini(struct listener *l)
     timer_stop(&l->closing);
     watch_stop(&l->watch);
     on_close(l);
-    if (l->reserve >= 0)
+    if (l->reserve >= 0) {
         close(l->reserve);
+    }
     l->reserve = -1;
 }

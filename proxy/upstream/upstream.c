@@ -420,8 +420,9 @@ static void log_reply(const struct upstream *u, const struct reply *r)
     };
     struct log_line l;
 
-    if (!log_begin(&l, LOG_LEVEL_DEBUG, "upstream_reply"))
+    if (!log_begin(&l, LOG_LEVEL_DEBUG, "upstream_reply")) {
         return;
+    }
     pool_log_server(&l, u->server);
     log_text(&l, "state", names[u->state]);
     log_num(&l, "code", r->code);

@@ -62,12 +62,14 @@ enum { ADDRESS_OK, ADDRESS_NONE, ADDRESS_AFAR };
 static inline int parse_address(char *text, struct sockaddr_in *a)
 {
     char *col = strrchr(text, ':');
-    if (!col)
+    if (!col) {
         return ADDRESS_NONE;
+    }
     *col = 0;
     *a = (struct sockaddr_in){ .sin_family = AF_INET, .sin_port = htons(atoi(col + 1)) };
-    if (inet_pton(AF_INET, text, &a->sin_addr) != 1)
+    if (inet_pton(AF_INET, text, &a->sin_addr) != 1) {
         return ADDRESS_NONE;
+    }
     return is_loopback(ntohl(a->sin_addr.s_addr)) ? ADDRESS_OK : ADDRESS_AFAR;
 }
 

@@ -54,8 +54,9 @@ static struct memory_key *make_keys(void)
 {
     struct memory_key *keys = xcalloc(KEYS, sizeof(*keys));
 
-    for (unsigned i = 0; i < KEYS; i++)
+    for (unsigned i = 0; i < KEYS; i++) {
         keys[i] = key_of(i);
+    }
     return keys;
 }
 
@@ -78,12 +79,14 @@ static int bench_ops(const char *kind, unsigned n)
     unsigned known = 0;
     size_t k = 0;
 
-    while (k < ARRAY_LEN(kinds) && strcmp(kinds[k].name, kind) != 0)
+    while (k < ARRAY_LEN(kinds) && strcmp(kinds[k].name, kind) != 0) {
         k++;
+    }
     for (unsigned i = 0; i < 1000; i++) { /* few keys: what is counted is the work, not the page faults */
         tables_note(t, MEMORY_ACCEPTED, &keys[i], 3600, NOW);
-        if (k < ARRAY_LEN(kinds))
+        if (k < ARRAY_LEN(kinds)) {
             (void)ask(t, kinds[k].what, &keys[i], i);
+        }
     }
     begin = now_ns();
     for (unsigned i = 0; i < n; i++) {
@@ -115,8 +118,9 @@ static void work_a_while(uint64_t us)
 {
     uint64_t end = now_ns() + us * 1000;
 
-    while (us > 0 && now_ns() < end)
+    while (us > 0 && now_ns() < end) {
         ;
+    }
 }
 
 static void hammer(struct tables *t, const struct memory_key *keys, struct tally *out, uint64_t end_ns,
@@ -178,8 +182,9 @@ static int bench_locks(unsigned seconds, unsigned processes, unsigned pause_us)
     uint64_t begin = now_ns(), end = begin + seconds * 1000000000ULL;
     struct tally *tally = xcalloc(1, sizeof(*tally));
 
-    for (unsigned i = 0; i < 1000; i++)
+    for (unsigned i = 0; i < 1000; i++) {
         (void)now_ns();
+    }
     printf("clock     %.0f ns\n", (double)(now_ns() - begin) / 1000);
     fflush(stdout);
     for (unsigned i = 0; i < processes; i++) {
@@ -190,8 +195,9 @@ static int bench_locks(unsigned seconds, unsigned processes, unsigned pause_us)
             _exit(0);
         }
     }
-    while (wait(NULL) > 0)
+    while (wait(NULL) > 0) {
         ;
+    }
     free(tally);
     free(keys);
     tables_free(t);
@@ -210,11 +216,13 @@ static size_t resident(void)
         struct slice rest = slice_str(line), name = slice_cut(&rest, ':');
 
         rest = slice_trim(rest);
-        if (slice_eq(name, SLICE("Pss_Shmem")))
+        if (slice_eq(name, SLICE("Pss_Shmem"))) {
             (void)!slice_to_u64(slice_cut(&rest, ' '), UINT64_MAX, &kib);
+        }
     }
-    if (f != NULL)
+    if (f != NULL) {
         fclose(f);
+    }
     return (size_t)kib;
 }
 
@@ -224,8 +232,9 @@ static void full_pass(struct tables *t)
         char *out = xmalloc(TABLE_COLLECT_SETS * TABLE_WAYS * t->table[id].size);
         size_t set = 0;
 
-        while (set < t->table[id].sets)
+        while (set < t->table[id].sets) {
             (void)tables_collect(t, (enum table_id)id, &set, true, NOW, out);
+        }
         free(out);
     }
 }
@@ -235,15 +244,17 @@ static int bench_memory(unsigned n)
     struct tables *t = tables_new(1);
     size_t before = resident(), made;
 
-    for (int id = 0; id < TABLE_COUNT; id++)
+    for (int id = 0; id < TABLE_COUNT; id++) {
         printf("%-9s %8zu entries x %2zu octets = %zu KiB\n", table_names[id], t->table[id].sets * TABLE_WAYS,
                t->table[id].size, t->table[id].sets * TABLE_WAYS * t->table[id].size / 1024);
+    }
     printf("mapped    %zu KiB; resident when new %zu KiB\n", t->mapped / 1024, before);
     for (unsigned i = 0; i < n; i++) {
         struct memory_key key = key_of(i);
 
-        for (size_t k = 0; k < ARRAY_LEN(kinds); k++)
+        for (size_t k = 0; k < ARRAY_LEN(kinds); k++) {
             (void)ask(t, kinds[k].what, &key, i);
+        }
         tables_note(t, MEMORY_ACCEPTED, &key, 3600, NOW);
     }
     made = resident();
@@ -263,12 +274,15 @@ static unsigned number(const char *text)
 
 int main(int argc, char **argv)
 {
-    if (argc == 4 && strcmp(argv[1], "ops") == 0)
+    if (argc == 4 && strcmp(argv[1], "ops") == 0) {
         return bench_ops(argv[2], number(argv[3]));
-    if ((argc == 4 || argc == 5) && strcmp(argv[1], "locks") == 0)
+    }
+    if ((argc == 4 || argc == 5) && strcmp(argv[1], "locks") == 0) {
         return bench_locks(number(argv[2]), number(argv[3]), argc == 5 ? number(argv[4]) : 0);
-    if (argc == 3 && strcmp(argv[1], "memory") == 0)
+    }
+    if (argc == 3 && strcmp(argv[1], "memory") == 0) {
         return bench_memory(number(argv[2]));
+    }
     fputs("usage: bench_tables ops KIND N | locks SECONDS PROCESSES [PAUSE_US] | memory N\n", stderr);
     return 2;
 }

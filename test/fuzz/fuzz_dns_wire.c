@@ -21,10 +21,12 @@ static struct slice question_text(struct slice msg, char mem[256])
     while (at < msg.len && msg.ptr[at] > 0 && msg.ptr[at] < 64 && len < 190) {
         size_t n = (uint8_t)msg.ptr[at];
 
-        if (n > msg.len - at - 1)
+        if (n > msg.len - at - 1) {
             break;
-        if (len > 0)
+        }
+        if (len > 0) {
             mem[len++] = '.';
+        }
         memcpy(mem + len, msg.ptr + at + 1, n);
         len += n;
         at += n + 1;
@@ -47,8 +49,9 @@ static void check_answer(uint16_t type, const struct dns_answer *ans)
     BUG_ON((ans->status == DNS_OK) != (ans->count > 0));
     BUG_ON((ans->status == DNS_TEMPFAIL) != (ans->why != DNS_WHY_NONE));
     BUG_ON(ans->count > WIRE_RECORDS_MAX);
-    for (size_t i = 0; i < ans->count; i++)
+    for (size_t i = 0; i < ans->count; i++) {
         check_record(type, &ans->records[i]);
+    }
     BUG_ON(ans->canonical.len > 0 && !wire_name_set(&name, ans->canonical));
 }
 
@@ -62,13 +65,15 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     uint8_t query[WIRE_QUERY_MAX];
     char text[256];
 
-    if (size < 3)
+    if (size < 3) {
         return 0;
+    }
     msg = slice_of(data + 1, size - 1);
     q.type = types[data[0] % ARRAY_LEN(types)];
     q.id = (uint16_t)(data[1] << 8 | data[2]);
-    if (!wire_name_set(&q.name, question_text(msg, text)) && !wire_name_set(&q.name, SLICE("a.test")))
+    if (!wire_name_set(&q.name, question_text(msg, text)) && !wire_name_set(&q.name, SLICE("a.test"))) {
         return 0;
+    }
     BUG_ON(wire_put_query(query, &q) != 12u + q.name.len + 4u + 11u);
 
     arena_init(&mem, WIRE_ARENA_MAX);

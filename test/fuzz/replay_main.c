@@ -48,19 +48,22 @@ static size_t run_path(const char *path)
         exit(1);
     }
     if (!S_ISDIR(st.st_mode)) {
-        if (!run_file(path))
+        if (!run_file(path)) {
             exit(1);
+        }
         return 1;
     }
     dir = opendir(path);
     while (dir != NULL && (e = readdir(dir)) != NULL) {
-        if (e->d_name[0] == '.')
+        if (e->d_name[0] == '.') {
             continue;
+        }
         snprintf(sub, sizeof(sub), "%s/%s", path, e->d_name);
         runs += run_path(sub);
     }
-    if (dir != NULL)
+    if (dir != NULL) {
         closedir(dir);
+    }
     return runs;
 }
 
@@ -68,8 +71,9 @@ int main(int argc, char **argv)
 {
     size_t runs = 0;
 
-    for (int i = 1; i < argc; i++)
+    for (int i = 1; i < argc; i++) {
         runs += run_path(argv[i]);
+    }
     printf("%zu inputs replayed\n", runs);
     return runs == 0 ? 1 : 0; /* an empty corpus proves nothing */
 }

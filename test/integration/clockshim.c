@@ -24,12 +24,14 @@ __attribute__((constructor)) static void map_offsets(void)
     int fd = path != NULL ? open(path, O_RDONLY | O_CLOEXEC) : -1;
     void *at;
 
-    if (fd < 0)
+    if (fd < 0) {
         return;
+    }
     at = mmap(NULL, 2 * sizeof(int64_t), PROT_READ, MAP_SHARED, fd, 0);
     close(fd);
-    if (at != MAP_FAILED)
+    if (at != MAP_FAILED) {
         offset_ms = at;
+    }
 }
 
 static void move(struct timespec *ts, int64_t ms)
@@ -50,13 +52,15 @@ int clock_gettime(clockid_t id, struct timespec *ts)
 {
     long done = syscall(SYS_clock_gettime, id, ts);
 
-    if (done != 0 || offset_ms == NULL)
+    if (done != 0 || offset_ms == NULL) {
         return (int)done;
-    if (id == CLOCK_REALTIME || id == CLOCK_REALTIME_COARSE)
+    }
+    if (id == CLOCK_REALTIME || id == CLOCK_REALTIME_COARSE) {
         move(ts, offset_ms[0]);
-    else if (id == CLOCK_MONOTONIC || id == CLOCK_MONOTONIC_COARSE || id == CLOCK_BOOTTIME ||
-             id == CLOCK_MONOTONIC_RAW)
+    } else if (id == CLOCK_MONOTONIC || id == CLOCK_MONOTONIC_COARSE || id == CLOCK_BOOTTIME ||
+               id == CLOCK_MONOTONIC_RAW) {
         move(ts, offset_ms[1]);
+    }
     return 0;
 }
 
@@ -65,8 +69,9 @@ int gettimeofday(struct timeval *restrict tv, void *restrict zone)
     struct timespec ts;
 
     (void)zone;
-    if (clock_gettime(CLOCK_REALTIME, &ts) != 0)
+    if (clock_gettime(CLOCK_REALTIME, &ts) != 0) {
         return -1;
+    }
     tv->tv_sec = ts.tv_sec;
     tv->tv_usec = ts.tv_nsec / 1000;
     return 0;
@@ -76,9 +81,11 @@ time_t time(time_t *at)
 {
     struct timespec ts;
 
-    if (clock_gettime(CLOCK_REALTIME, &ts) != 0)
+    if (clock_gettime(CLOCK_REALTIME, &ts) != 0) {
         return (time_t)-1;
-    if (at != NULL)
+    }
+    if (at != NULL) {
         *at = ts.tv_sec;
+    }
     return ts.tv_sec;
 }

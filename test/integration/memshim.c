@@ -21,12 +21,14 @@ __attribute__((constructor)) static void map_limit(void)
     int fd = path != NULL ? open(path, O_RDONLY | O_CLOEXEC) : -1;
     void *at;
 
-    if (fd < 0)
+    if (fd < 0) {
         return;
+    }
     at = mmap(NULL, sizeof(uint64_t), PROT_READ, MAP_SHARED, fd, 0);
     close(fd);
-    if (at != MAP_FAILED)
+    if (at != MAP_FAILED) {
         most = at;
+    }
 }
 
 void *realloc(void *ptr, size_t size)

@@ -50,8 +50,9 @@ static void state_dir_is_found_in_good_and_bad_files(void **st)
         buf_init(&out, 4096);
         write_file(path, rows[i].text);
         ok = control_state_dir(path, &out);
-        if (ok != (rows[i].want != NULL) || (ok && strcmp(out.ptr, rows[i].want) != 0))
+        if (ok != (rows[i].want != NULL) || (ok && strcmp(out.ptr, rows[i].want) != 0)) {
             fail_msg("%s: %s", rows[i].label, ok ? out.ptr : "not found");
+        }
         buf_fini(&out);
     }
     unlink(path);

@@ -28,8 +28,9 @@ static int handover[2], wake_pair[2];
 
 static void turn(uint64_t now_ms)
 {
-    for (unsigned i = 0; i < 20; i++)
+    for (unsigned i = 0; i < 20; i++) {
         query_turn(q, now_ms);
+    }
 }
 
 static int dial(void)
@@ -54,10 +55,12 @@ static size_t answer_of(int fd, char *out, size_t size)
 
     for (unsigned i = 0; i < 100000; i++) {
         n = recv(fd, out + len, size - 1 - len, MSG_DONTWAIT);
-        if (n == 0)
+        if (n == 0) {
             break;
-        if (n > 0)
+        }
+        if (n > 0) {
             len += (size_t)n;
+        }
         turn(NOW);
     }
     out[len] = '\0';
@@ -159,8 +162,9 @@ static void the_one_too_many_is_sent_away(void **st)
     }
     assert_int_equal(recv(fd[QUERY_CLIENTS], out, sizeof(out), MSG_DONTWAIT), 0);
     assert_int_equal(recv(fd[0], out, sizeof(out), MSG_DONTWAIT), -1);
-    for (size_t i = 0; i < ARRAY_LEN(fd); i++)
+    for (size_t i = 0; i < ARRAY_LEN(fd); i++) {
         close(fd[i]);
+    }
     turn(NOW); /* notices that they are gone */
     fd[0] = dial();
     put(fd[0], "x\n");
@@ -178,8 +182,9 @@ static void narrow_the_other_end(void)
 
         if (getsockname(fd, (struct sockaddr *)&sa, &len) == 0 && sa.sun_family == AF_UNIX &&
             strncmp(sa.sun_path, path, sizeof(sa.sun_path)) == 0 &&
-            getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &listens, &int_len) == 0 && !listens)
+            getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &listens, &int_len) == 0 && !listens) {
             assert_int_equal(setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &small, sizeof(small)), 0);
+        }
     }
 }
 
@@ -214,8 +219,9 @@ static void another_user_gets_no_answer(void **st)
     int fd;
 
     (void)st;
-    if (getuid() == 0)
+    if (getuid() == 0) {
         skip(); /* root may always ask */
+    }
     query_free(&q);
     q = query_new(control_bind(path), -1, wake_pair[1], getuid() + 1, &view);
     fd = dial();
@@ -294,8 +300,9 @@ static void without_descriptors_it_pauses(void **st)
     assert_int_equal(getrlimit(RLIMIT_NOFILE, &all), 0);
     none = all;
     none.rlim_cur = (rlim_t)fd; /* all numbers below are in use, or nearly */
-    for (int spare = dup(fd); spare >= 0 && spare < fd; spare = dup(fd))
+    for (int spare = dup(fd); spare >= 0 && spare < fd; spare = dup(fd)) {
         ;
+    }
     assert_int_equal(setrlimit(RLIMIT_NOFILE, &none), 0);
     assert_int_equal(poll(&p, 1, 0), 1);
     turn(NOW);

@@ -40,8 +40,9 @@ static void on_tick(void *arg)
     struct watcher *w = arg;
     size_t now = resident();
 
-    if (w->last > now && w->last - now > w->most)
+    if (w->last > now && w->last - now > w->most) {
         w->most = w->last - now;
+    }
     w->last = now;
     timer_start(&w->tick, 1);
 }
@@ -67,12 +68,14 @@ static void make_holes(void *stays[3])
 
     for (size_t i = 0; i < BLOCKS; i++) {
         block[i] = memset(xmalloc(BLOCK), 1, BLOCK);
-        if (i % 100 == 99)
+        if (i % 100 == 99) {
             stays[i / 100] = xmalloc(100);
+        }
     }
     stays[2] = xmalloc(100);
-    for (size_t i = 0; i < BLOCKS; i++)
+    for (size_t i = 0; i < BLOCKS; i++) {
         free(block[i]);
+    }
 }
 
 /* Is malloc the C library's, and not a sanitizer's? */
@@ -94,8 +97,9 @@ static void freed_memory_goes_back_in_steps(void **state UNUSED)
     struct heap_trim t;
     size_t before;
 
-    if (!malloc_counts())
+    if (!malloc_counts()) {
         skip();
+    }
     w.loop = loop_new();
     (void)mallopt(M_MMAP_THRESHOLD, 4 << 20);
     (void)mallopt(M_TRIM_THRESHOLD, 256 << 20);
@@ -111,14 +115,16 @@ static void freed_memory_goes_back_in_steps(void **state UNUSED)
     run_ms(w.loop, 100);
     assert_non_null(t.pieces);
     heap_trim_start(&t, 0); /* it goes on already */
-    for (unsigned i = 0; i < 500 && timer_active(&t.step); i++)
+    for (unsigned i = 0; i < 500 && timer_active(&t.step); i++) {
         run_ms(w.loop, 20);
+    }
     assert_null(t.pieces);
     assert_in_range(resident(), 0, before + 4 * MIB);
     assert_in_range(w.most, 1, 17 * MIB);
     timer_stop(&w.tick);
-    for (size_t i = 0; i < ARRAY_LEN(stays); i++)
+    for (size_t i = 0; i < ARRAY_LEN(stays); i++) {
         free(stays[i]);
+    }
     loop_free(w.loop);
 }
 
@@ -138,8 +144,9 @@ static void it_may_be_ended_at_any_time(void **state UNUSED)
     heap_trim_stop(&t);
     heap_trim_stop(&t);
     assert_null(t.pieces);
-    for (size_t i = 0; i < ARRAY_LEN(stays); i++)
+    for (size_t i = 0; i < ARRAY_LEN(stays); i++) {
         free(stays[i]);
+    }
     loop_free(l);
 }
 

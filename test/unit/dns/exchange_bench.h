@@ -28,8 +28,9 @@ static inline void on_packet(enum exchange_status status, struct slice packet, v
     struct bench *b = arg;
 
     b->last_len = min_size(packet.len, sizeof(b->last_packet));
-    if (b->last_len > 0)
+    if (b->last_len > 0) {
         memcpy(b->last_packet, packet.ptr, b->last_len);
+    }
     b->answers += status == EXCHANGE_ANSWER && packet.len > 12;
     b->timeouts += status == EXCHANGE_TIMEOUT;
     b->errors += status == EXCHANGE_NETWORK;

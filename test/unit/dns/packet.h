@@ -18,8 +18,9 @@ struct packet {
 
 static inline void pk_u8(struct packet *p, unsigned v)
 {
-    if (p->len < PACKET_MAX)
+    if (p->len < PACKET_MAX) {
         p->octets[p->len++] = (uint8_t)v;
+    }
 }
 
 static inline void pk_u16(struct packet *p, unsigned v)
@@ -36,8 +37,9 @@ static inline void pk_u32(struct packet *p, uint32_t v)
 
 static inline void pk_raw(struct packet *p, const void *data, size_t len)
 {
-    for (size_t i = 0; i < len; i++)
+    for (size_t i = 0; i < len; i++) {
         pk_u8(p, ((const uint8_t *)data)[i]);
+    }
 }
 
 static inline void pk_set_u16(struct packet *p, size_t at, unsigned v)
@@ -117,8 +119,9 @@ static inline void pk_named(struct packet *p, const char *owner, unsigned type, 
 {
     size_t at = pk_rr(p, PK_ANSWER, owner, type, ttl);
 
-    if (type == 15)
+    if (type == 15) {
         pk_u16(p, 10);
+    }
     pk_name(p, target);
     pk_rr_end(p, at);
 }
@@ -129,8 +132,9 @@ static inline void pk_soa(struct packet *p, const char *owner, uint32_t ttl, uin
 
     pk_name(p, "ns.test");
     pk_name(p, "root.test");
-    for (int i = 0; i < 4; i++)
+    for (int i = 0; i < 4; i++) {
         pk_u32(p, 1);
+    }
     pk_u32(p, minimum);
     pk_rr_end(p, at);
 }

@@ -96,19 +96,23 @@ static bool server_read_query(struct test_server *s, const uint8_t *p, size_t le
 {
     size_t at = 12, out = 0;
 
-    if (len < 17)
+    if (len < 17) {
         return false;
+    }
     memset(s->last_name, 0, sizeof(s->last_name));
     while (at < len && p[at] != 0) {
-        if (out > 0)
+        if (out > 0) {
             q->name[out++] = '.';
-        for (size_t i = 1; i <= p[at] && at + i < len; i++)
+        }
+        for (size_t i = 1; i <= p[at] && at + i < len; i++) {
             q->name[out++] = (char)p[at + i];
+        }
         at += 1u + p[at];
     }
     q->name[out] = '\0';
-    if (at + 5 > len)
+    if (at + 5 > len) {
         return false;
+    }
     memcpy(s->last_name, p + 12, min_size(at + 1 - 12, 255));
     q->id = (uint16_t)(p[0] << 8 | p[1]);
     q->type = (uint16_t)(p[at + 1] << 8 | p[at + 2]);
@@ -130,8 +134,9 @@ static void server_put_txt(struct packet *pk, size_t len)
         size_t n = min_size(len, 250);
 
         pk_u8(pk, (unsigned)n);
-        for (size_t i = 0; i < n; i++)
+        for (size_t i = 0; i < n; i++) {
             pk_u8(pk, 'x');
+        }
         len -= n;
     }
     pk_rr_end(pk, at);
@@ -142,18 +147,19 @@ static bool answer_selftest(struct packet *pk, const struct server_query *q)
 {
     struct slice name = slice_str(q->name);
 
-    if (slice_eq(name, SLICE("2.0.0.127.good.list")))
+    if (slice_eq(name, SLICE("2.0.0.127.good.list"))) {
         pk_a(pk, "@", 60, 0x7f000002);
-    else if (slice_eq(name, SLICE("2.0.0.127.open.list")))
+    } else if (slice_eq(name, SLICE("2.0.0.127.open.list"))) {
         pk_a(pk, "@", 60, 0x7ffffffe);
-    else if (slice_eq(name, SLICE("2.0.0.127.outside.list")))
+    } else if (slice_eq(name, SLICE("2.0.0.127.outside.list"))) {
         pk_a(pk, "@", 60, 0x0a000001);
-    else if (slice_eq(name, SLICE("2.0.0.127.rebind.list")))
+    } else if (slice_eq(name, SLICE("2.0.0.127.rebind.list"))) {
         pk_soa(pk, "list", 60, 60);
-    else if (slice_eq(name, SLICE("known.zone")))
+    } else if (slice_eq(name, SLICE("known.zone"))) {
         pk_named(pk, "@", 2, 60, "ns.zone");
-    else
+    } else {
         return false;
+    }
     return true;
 }
 
@@ -168,12 +174,14 @@ static bool server_answer(struct test_server *s, struct server_query *q, struct 
     char lower[sizeof(q->name)];
     struct slice rest, first;
 
-    for (size_t i = 0; i < sizeof(lower); i++)
+    for (size_t i = 0; i < sizeof(lower); i++) {
         lower[i] = ascii_lower(q->name[i]);
+    }
     rest = slice_str(lower);
     first = slice_cut(&rest, '.');
-    if (s->lowers)
+    if (s->lowers) {
         memcpy(q->name, lower, sizeof(lower));
+    }
     pk_begin(pk, q->id, 0x8180, q->name, q->type);
     *opt = q->has_opt;
     if (q->has_opt && s->opt != SERVER_OPT_TAKEN) {
@@ -185,8 +193,9 @@ static bool server_answer(struct test_server *s, struct server_query *q, struct 
         }
         return s->opt != SERVER_OPT_SILENT;
     }
-    if (s->mode == SERVER_SILENT || slice_eq(first, SLICE("silent")))
+    if (s->mode == SERVER_SILENT || slice_eq(first, SLICE("silent"))) {
         return false;
+    }
     if (s->mode == SERVER_SERVFAIL || slice_eq(first, SLICE("servfail"))) {
         server_set_rcode(pk, 2);
     } else if (s->mode == SERVER_REFUSED || slice_eq(first, SLICE("refused"))) {
@@ -210,10 +219,11 @@ static bool server_answer(struct test_server *s, struct server_query *q, struct 
     } else if (slice_eq(first, SLICE("k900"))) {
         server_put_txt(pk, 900);
     } else if (slice_eq(first, SLICE("big"))) {
-        if (q->udp)
+        if (q->udp) {
             pk->octets[2] |= 2;
-        else
+        } else {
             server_put_txt(pk, 9000);
+        }
     } else if (slice_eq(first, SLICE("alias"))) {
         pk_named(pk, "@", 5, 30, "target.test");
         pk_a(pk, "target.test", 60, 0xc0000201);
@@ -274,8 +284,9 @@ static void server_delay(struct test_server *s, const struct packet *pk, const s
     timer_init(&r->timer, s->loop, on_server_reply, r);
     timer_start(&r->timer, s->delay_ms);
     s->pending += 1;
-    if (s->pending > s->most_pending)
+    if (s->pending > s->most_pending) {
         s->most_pending = s->pending;
+    }
 }
 
 static void on_server_udp(unsigned ready UNUSED, void *arg)
@@ -293,23 +304,28 @@ static void on_server_udp(unsigned ready UNUSED, void *arg)
 
         s->udp_queries += 1;
         s->last_port = ntohs(from.sin_port);
-        if (!server_read_query(s, in, (size_t)n, &q) || !server_answer(s, &q, &pk, &opt))
+        if (!server_read_query(s, in, (size_t)n, &q) || !server_answer(s, &q, &pk, &opt)) {
             continue;
-        if (opt)
+        }
+        if (opt) {
             pk_opt(&pk, 0);
-        if (slice_starts(slice_str(q.name), SLICE("poison")))
+        }
+        if (slice_starts(slice_str(q.name), SLICE("poison"))) {
             server_poison(s, &q, &from);
-        if (s->delay_ms > 0)
+        }
+        if (s->delay_ms > 0) {
             server_delay(s, &pk, &from);
-        else
+        } else {
             server_send_udp(s, &pk, &from);
+        }
     }
 }
 
 static void server_conn_close(struct server_conn *c)
 {
-    if (c->fd < 0)
+    if (c->fd < 0) {
         return;
+    }
     watch_stop(&c->watch);
     close(c->fd);
     c->fd = -1;
@@ -334,8 +350,9 @@ static void on_server_tcp(unsigned ready UNUSED, void *arg)
 
         c->s->tcp_queries += 1;
         if (server_read_query(c->s, c->in + 2, len, &q) && server_answer(c->s, &q, &pk, &opt)) {
-            if (opt)
+            if (opt) {
                 pk_opt(&pk, 0);
+            }
             head[0] = (uint8_t)(pk.len >> 8);
             head[1] = (uint8_t)pk.len;
             (void)!send(c->fd, head, 2, MSG_NOSIGNAL);
@@ -354,16 +371,18 @@ static void on_server_accept(unsigned ready UNUSED, void *arg)
     for (size_t i = 0; i < SERVER_CONNS && fd >= 0; i++) {
         struct server_conn *c = &s->conns[i];
 
-        if (c->fd >= 0)
+        if (c->fd >= 0) {
             continue;
+        }
         c->fd = fd;
         c->have = 0;
         watch_init(&c->watch, s->loop, fd, on_server_tcp, c);
         watch_set(&c->watch, WATCH_READ);
         return;
     }
-    if (fd >= 0)
+    if (fd >= 0) {
         close(fd);
+    }
 }
 
 /* UDP and TCP on the same port; 0: a free one. */
@@ -375,8 +394,9 @@ static void server_start_at(struct test_server *s, struct loop *l, uint16_t port
 
     *s = (struct test_server){ .loop = l };
     list_init(&s->delayed);
-    for (size_t i = 0; i < SERVER_CONNS; i++)
+    for (size_t i = 0; i < SERVER_CONNS; i++) {
         s->conns[i] = (struct server_conn){ .s = s, .fd = -1 };
+    }
     for (int i = 0; i < 50; i++) {
         s->udp = socket(AF_INET, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
         s->tcp = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
@@ -384,8 +404,9 @@ static void server_start_at(struct test_server *s, struct loop *l, uint16_t port
         setsockopt(s->tcp, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
         BUG_ON(bind(s->udp, (struct sockaddr *)&sin, sizeof(sin)) != 0);
         BUG_ON(getsockname(s->udp, (struct sockaddr *)&sin, &len) != 0);
-        if (bind(s->tcp, (struct sockaddr *)&sin, sizeof(sin)) == 0)
+        if (bind(s->tcp, (struct sockaddr *)&sin, sizeof(sin)) == 0) {
             break;
+        }
         close(s->udp);
         close(s->tcp);
     }
@@ -405,12 +426,15 @@ static void server_start(struct test_server *s, struct loop *l)
 
 static void server_stop(struct test_server *s)
 {
-    if (s->udp < 0)
+    if (s->udp < 0) {
         return;
-    for (size_t i = 0; i < SERVER_CONNS; i++)
+    }
+    for (size_t i = 0; i < SERVER_CONNS; i++) {
         server_conn_close(&s->conns[i]);
-    while (!list_empty(&s->delayed))
+    }
+    while (!list_empty(&s->delayed)) {
         server_drop_reply(container_of(s->delayed.next, struct server_reply, node));
+    }
     watch_stop(&s->udp_watch);
     watch_stop(&s->tcp_watch);
     close(s->udp);

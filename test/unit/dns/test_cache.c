@@ -169,8 +169,9 @@ static void lifetimes_are_clamped(void **state UNUSED)
         struct dns_answer ans = { .status = (uint8_t)row->status, .why = (uint8_t)row->why };
 
         ans.ttl_s = row->ttl_s;
-        if (cache_ttl_s(&s, &ans) != row->want)
+        if (cache_ttl_s(&s, &ans) != row->want) {
             fail_msg("%s: %u", row->label, cache_ttl_s(&s, &ans));
+        }
     }
 }
 
@@ -207,8 +208,9 @@ static void memory_is_counted_as_the_heap_has_it(void **state UNUSED)
     struct cache c;
 
     memset(text, 'x', sizeof(text));
-    if (before == 0)
+    if (before == 0) {
         skip(); /* a sanitizer has the heap */
+    }
     cache_init(&c, 100000, 4 << 20);
     for (unsigned i = 0; i < 20000; i++) {
         struct dns_record r = { .data = slice_of(text, i * 7 % (i % 10 == 0 ? 4000 : 100)) };

@@ -58,8 +58,9 @@ static void ids_in_flight_differ(void **state)
     struct bench *b = *state;
 
     open_exchange(b, false, false);
-    for (int i = 0; i < 400; i++)
+    for (int i = 0; i < 400; i++) {
         assert_int_equal(seen[send_one(b, "silent.test")]++, 0);
+    }
     run_ms(b, 450);
     assert_int_equal(b->timeouts, 400);
     /* and are given back */
@@ -100,8 +101,9 @@ static void it_may_be_freed_in_a_callback(void **state)
 
     open_exchange(b, false, false);
     b->frees = true;
-    for (int i = 0; i < 10; i++)
+    for (int i = 0; i < 10; i++) {
         send_one(b, "host.test");
+    }
     run_ms(b, 50);
     assert_int_equal(b->answers, 1);
     assert_null(b->x);
@@ -114,8 +116,9 @@ static void it_may_be_freed_in_the_callback_of_a_failure(void **state)
     open_exchange(b, false, false);
     server_stop(&b->server);
     b->frees = true;
-    for (int i = 0; i < 10; i++)
+    for (int i = 0; i < 10; i++) {
         send_one(b, "host.test");
+    }
     run_ms(b, 50);
     assert_int_equal(b->errors, 1);
 }
@@ -147,14 +150,16 @@ static void who_refuses_edns_is_asked_without(void **state)
 
         open_exchange(b, i % 2 == 0, false);
         b->server.opt = ways[i];
-        for (int k = 0; k < 20; k++)
+        for (int k = 0; k < 20; k++) {
             send_one(b, "host.test"); /* all out before the first answer */
+        }
         run_ms(b, 50);
         assert_int_equal(b->answers, 20);
         assert_int_equal(b->server.with_opt, 20);
         assert_true(exchange_is_plain(b->x));
-        for (int k = 0; k < 20; k++)
+        for (int k = 0; k < 20; k++) {
             send_one(b, "host.test");
+        }
         run_ms(b, 50);
         assert_int_equal(b->answers, 40);
         assert_int_equal(b->server.with_opt, 20); /* it is remembered */
@@ -270,8 +275,9 @@ static void who_changes_letters_is_asked_in_lower_case(void **state)
     run_ms(b, 20);
     assert_int_equal(b->answers, 1);
     assert_int_equal(b->server.udp_queries, 2);
-    for (int i = 0; i < 10; i++)
+    for (int i = 0; i < 10; i++) {
         send_one(b, "host-with-many-letters.test");
+    }
     run_ms(b, 20);
     assert_int_equal(b->answers, 11);
     assert_int_equal(b->server.udp_queries, 12);

@@ -74,11 +74,13 @@ static void below_the_registry_of_a_country_each_name_is_a_site(void **state UNU
     struct fair_queue q;
 
     fair_queue_init(&q);
-    for (size_t i = 0; i < ARRAY_LEN(names); i++)
+    for (size_t i = 0; i < ARRAY_LEN(names); i++) {
         add(&q, &w[i], names[i], false);
+    }
     assert_int_equal(q.sites.len, ARRAY_LEN(order));
-    for (size_t i = 0; i < ARRAY_LEN(order); i++)
+    for (size_t i = 0; i < ARRAY_LEN(order); i++) {
         assert_string_equal(next(&q), order[i]);
+    }
     while (fair_queue_next(&q) != NULL) {
     }
     fair_queue_fini(&q);

@@ -47,8 +47,9 @@ static void names_are_legal_or_not(void **state UNUSED)
 
         buf_init(&b, 300);
         if (dns_name_legal(row->name) != row->want || dns_put_name(&b, row->name) != row->want ||
-            !slice_eq(buf_slice(&b), row->want_normal))
+            !slice_eq(buf_slice(&b), row->want_normal)) {
             fail_msg("%s", row->label);
+        }
         buf_fini(&b);
     }
 }
@@ -80,13 +81,16 @@ static void addresses_make_reverse_and_list_names(void **state UNUSED)
         assert_true(addr_parse_ip(slice_str(row->address), &a));
         buf_init(&b, 600);
         dns_put_reverse(&b, &a);
-        if (row->want_reverse != NULL && !slice_eq(buf_slice(&b), slice_str(row->want_reverse)))
+        if (row->want_reverse != NULL && !slice_eq(buf_slice(&b), slice_str(row->want_reverse))) {
             fail_msg("reverse of %s", row->address);
+        }
         buf_reset(&b);
-        if (dns_put_list_name(&b, &a, slice_str(row->zone)) != (row->want_list != NULL))
+        if (dns_put_list_name(&b, &a, slice_str(row->zone)) != (row->want_list != NULL)) {
             fail_msg("%s in %s", row->address, row->zone);
-        if (row->want_list != NULL && !slice_eq(buf_slice(&b), slice_str(row->want_list)))
+        }
+        if (row->want_list != NULL && !slice_eq(buf_slice(&b), slice_str(row->want_list))) {
             fail_msg("%s in %s", row->address, row->zone);
+        }
         buf_fini(&b);
     }
 }

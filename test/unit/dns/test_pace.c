@@ -43,8 +43,9 @@ static unsigned asks(struct dns_pace *p, const struct dns_asker *who, unsigned t
 {
     unsigned yes = 0;
 
-    for (unsigned i = 0; i < times; i++)
+    for (unsigned i = 0; i < times; i++) {
         yes += pace_ask(p, &rates, who, now_us) != PACE_NO;
+    }
     return yes;
 }
 
@@ -114,8 +115,9 @@ static void who_is_forgiven_goes_on(void **state)
     unsigned called = 0;
 
     who.failures_free = false;
-    for (int i = 0; i < 2; i++)
+    for (int i = 0; i < 2; i++) {
         assert_int_equal(pace_ask(*state, &rates, &who, NOW), PACE_YES);
+    }
     assert_int_equal(pace_ask(*state, &rates, &who, NOW), PACE_NO);
     who.forgives = yes;
     who.arg = &called;
@@ -133,8 +135,9 @@ static void all_processes_share_one_table(void **state)
     pid_t pid = fork();
 
     assert_true(pid >= 0);
-    if (pid == 0)
+    if (pid == 0) {
         _exit((int)asks(*state, &who, 2, NOW));
+    }
     assert_int_equal(waitpid(pid, &status, 0), pid);
     assert_int_equal(WEXITSTATUS(status), 2);
     assert_int_equal(asks(*state, &who, 10, NOW), 1);

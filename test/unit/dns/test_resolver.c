@@ -55,17 +55,20 @@ static void on_answer(struct dns_answer *ans, const struct dns_had *had, void *a
     dns_answer_unref(q->ans);
     q->ans = dns_answer_ref(ans);
     q->had = *had;
-    if (q->cancels != NULL)
+    if (q->cancels != NULL) {
         dns_cancel(&q->cancels->req);
+    }
     if (q->frees) {
         resolver_free(b->r);
         b->r = NULL;
     }
-    if (q->asks_again && b->r != NULL && q->called == 1)
+    if (q->asks_again && b->r != NULL && q->called == 1) {
         q->req = dns_query(b->r, SLICE("again.test"), DNS_TYPE_A, on_answer, q);
+    }
     b->done += 1;
-    if (b->done == b->wanted)
+    if (b->done == b->wanted) {
         loop_stop(b->loop);
+    }
 }
 
 static void ask(struct bench *b, struct asked *q, struct slice name, enum dns_type type)
@@ -120,8 +123,9 @@ static void open_resolver(struct bench *b, size_t servers, void (*change)(struct
     s.server_count = servers;
     s.timeout_ms = 150;
     s.cache_entries = 10000;
-    if (change != NULL)
+    if (change != NULL) {
         change(&s);
+    }
     b->r = resolver_new(b->loop, &s);
 }
 
@@ -219,11 +223,13 @@ static void each_kind_of_answer_is_understood_and_remembered(void **state)
         unsigned sent;
 
         get(b, &q, row->name, row->type);
-        if (q.ans->status != row->want || q.ans->why != row->why || q.ans->ttl_s != row->ttl_s)
+        if (q.ans->status != row->want || q.ans->why != row->why || q.ans->ttl_s != row->ttl_s) {
             fail_msg("%s: %s %s %u", row->name, dns_status_text(q.ans->status), dns_why_text(q.ans->why),
                      q.ans->ttl_s);
-        if (row->want == DNS_OK && row->type == DNS_TYPE_A)
+        }
+        if (row->want == DNS_OK && row->type == DNS_TYPE_A) {
             assert_int_equal(dns_record_addr(&q.ans->records[0]).ip[0], 192);
+        }
         sent = b->one.udp_queries;
         get(b, &q, row->name, row->type);
         assert_true(q.had.cached);
@@ -349,8 +355,9 @@ static void equal_questions_share_one_flight(void **state)
         assert_int_equal(q[i].had.merged, i > 0);
         assert_ptr_equal(q[i].ans, q[0].ans);
     }
-    for (size_t i = 0; i < ARRAY_LEN(q); i++)
+    for (size_t i = 0; i < ARRAY_LEN(q); i++) {
         drop(&q[i]);
+    }
 }
 
 static void generous(struct dns_settings *s)
@@ -416,12 +423,14 @@ static void a_full_queue_answers_overload_at_once(void **state)
     assert_int_equal(q[3].ans->status, DNS_TEMPFAIL);
     assert_int_equal(q[3].ans->why, DNS_WHY_OVERLOAD);
     wait_for(b, 3);
-    for (size_t i = 0; i < 3; i++)
+    for (size_t i = 0; i < 3; i++) {
         assert_int_equal(q[i].ans->status, DNS_OK);
+    }
     get(b, &q[3], "a3.test", DNS_TYPE_A); /* was not remembered */
     assert_int_equal(q[3].ans->status, DNS_OK);
-    for (size_t i = 0; i < 4; i++)
+    for (size_t i = 0; i < 4; i++) {
         drop(&q[i]);
+    }
 }
 
 static void who_waits_too_long_in_the_queue_is_told(void **state)
@@ -437,8 +446,9 @@ static void who_waits_too_long_in_the_queue_is_told(void **state)
     wait_for(b, 3);
     assert_int_equal(q[0].ans->why, DNS_WHY_TIMEOUT);
     assert_int_equal(q[2].ans->why, DNS_WHY_OVERLOAD);
-    for (size_t i = 0; i < 3; i++)
+    for (size_t i = 0; i < 3; i++) {
         drop(&q[i]);
+    }
 }
 
 static void narrow_and_patient(struct dns_settings *s)
@@ -470,8 +480,9 @@ static void a_slow_question_leaves_its_place_to_others(void **state)
     assert_true(stats(b).in_flight >= 2 && stats(b).queued >= 10);
     wait_ms(b, 3000);
     assert_int_equal(stats(b).in_flight, 8); /* and no more */
-    for (unsigned i = 0; i < 20; i++)
+    for (unsigned i = 0; i < 20; i++) {
         drop(&slow[i]);
+    }
     drop(&good);
 }
 
@@ -512,8 +523,9 @@ static void questions_of_a_client_end_at_its_pace(void **state)
     }
     assert_int_equal(get_for(b, &q, "a5.test", false)->why, DNS_WHY_PACE);
     assert_int_equal(q.ans->status, DNS_TEMPFAIL);
-    for (int i = 0; i < 50; i++)
+    for (int i = 0; i < 50; i++) {
         assert_int_equal(get_for(b, &q, "a0.test", false)->status, DNS_OK); /* the cache is free */
+    }
     assert_int_equal(get(b, &q, "a5.test", DNS_TYPE_A)->status,
                      DNS_OK); /* nothing was remembered, and we may */
     assert_int_equal(b->one.udp_queries, 6);
@@ -616,12 +628,14 @@ static void the_next_server_is_asked_after_a_failure(void **state)
 
         open_resolver(b, 2, NULL);
         b->one.mode = row->mode;
-        if (row->closed)
+        if (row->closed) {
             server_stop(&b->one);
+        }
         get(b, &q, "host.test", DNS_TYPE_A);
         if (q.ans->status != DNS_OK || q.ans->server.port != b->two.addr.port ||
-            q.ans->network_us > row->most_us)
+            q.ans->network_us > row->most_us) {
             fail_msg("%s: %s after %u us", row->label, dns_status_text(q.ans->status), q.ans->network_us);
+        }
         resolver_free(b->r);
         b->r = NULL;
         drop(&q);
@@ -752,14 +766,16 @@ static void a_callback_may_cancel_another_and_ask_again(void **state)
     open_resolver(b, 1, NULL);
     q[0].cancels = &q[1];
     q[0].asks_again = true;
-    for (size_t i = 0; i < 3; i++)
+    for (size_t i = 0; i < 3; i++) {
         ask(b, &q[i], SLICE("same.test"), DNS_TYPE_A);
+    }
     wait_for(b, 3); /* the first twice, the third */
     assert_int_equal(q[0].called, 2);
     assert_int_equal(q[1].called, 0);
     assert_int_equal(q[2].called, 1);
-    for (size_t i = 0; i < 3; i++)
+    for (size_t i = 0; i < 3; i++) {
         drop(&q[i]);
+    }
 }
 
 static void the_resolver_may_be_freed_with_everything_out(void **state)
@@ -777,10 +793,12 @@ static void the_resolver_may_be_freed_with_everything_out(void **state)
     resolver_free(b->r);
     b->r = NULL;
     wait_ms(b, 50);
-    for (size_t i = 1; i < 5; i++)
+    for (size_t i = 1; i < 5; i++) {
         assert_int_equal(q[i].called, 0);
-    for (size_t i = 0; i < 6; i++)
+    }
+    for (size_t i = 0; i < 6; i++) {
         drop(&q[i]);
+    }
 }
 
 static void a_callback_may_free_the_resolver(void **state)
@@ -791,14 +809,16 @@ static void a_callback_may_free_the_resolver(void **state)
     open_resolver(b, 1, NULL);
     b->one.delay_ms = 10;
     q[1].frees = true;
-    for (size_t i = 0; i < 4; i++)
+    for (size_t i = 0; i < 4; i++) {
         ask(b, &q[i], i < 3 ? SLICE("same.test") : SLICE("other.test"), DNS_TYPE_A);
+    }
     wait_for(b, 2);
     wait_ms(b, 50);
     assert_int_equal(q[0].called + q[1].called, 2);
     assert_int_equal(q[2].called + q[3].called, 0);
-    for (size_t i = 0; i < 4; i++)
+    for (size_t i = 0; i < 4; i++) {
         drop(&q[i]);
+    }
 }
 
 static void a_callback_may_free_the_resolver_on_failure(void **state)

@@ -84,8 +84,9 @@ static void start(struct bench *b, const char *const *zones, size_t count)
     struct slice lists[DNS_SELFTEST_LISTS_MAX];
     struct dns_selftest_settings s = { .known = SLICE_INIT("known.zone"), .lists = lists };
 
-    for (size_t i = 0; i < count; i++)
+    for (size_t i = 0; i < count; i++) {
         lists[i] = slice_str(zones[i]);
+    }
     s.list_count = count;
     b->test = dns_selftest_start(b->r, &s, on_result, b);
 }
@@ -100,8 +101,9 @@ static void run_ms(struct bench *b, unsigned ms)
 static const struct dns_finding *find(const struct bench *b, enum dns_check check, size_t list)
 {
     for (size_t i = 0; i < b->count; i++) {
-        if (b->findings[i].check == check && b->findings[i].list == list)
+        if (b->findings[i].check == check && b->findings[i].list == list) {
             return &b->findings[i];
+        }
     }
     fail_msg("no finding for %s", dns_check_text(check));
     return NULL;
@@ -112,8 +114,9 @@ static void expect(const struct bench *b, enum dns_check check, size_t list, enu
 {
     const struct dns_finding *f = find(b, check, list);
 
-    if (f->grade != grade || strstr(f->text, part) == NULL)
+    if (f->grade != grade || strstr(f->text, part) == NULL) {
         fail_msg("%s: %s, \"%s\"", dns_check_text(check), dns_grade_text(f->grade), f->text);
+    }
 }
 
 static void a_good_resolver_is_good(void **state)

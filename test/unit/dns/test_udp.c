@@ -32,8 +32,9 @@ int sendmmsg(int fd, struct mmsghdr *msg, unsigned count, int flags)
         errno = what == 'e' ? EAGAIN : what == 'b' ? ENOBUFS : ECONNREFUSED;
         return -1;
     }
-    if (what != 'a')
+    if (what != 'a') {
         count = (unsigned)min_size(count, (size_t)(what - '0'));
+    }
     return (int)syscall(SYS_sendmmsg, fd, msg, count, flags);
 }
 
@@ -84,9 +85,10 @@ static void a_full_kernel_is_waited_for(void **state)
 
         script = row->script;
         ask(b, row->questions, 300);
-        if (b->answers != row->answers || b->errors != row->errors || b->timeouts != 0)
+        if (b->answers != row->answers || b->errors != row->errors || b->timeouts != 0) {
             fail_msg("%s: %u answers, %u errors, %u timeouts", row->label, b->answers, b->errors,
                      b->timeouts);
+        }
         tear_down(state);
         set_up(state);
     }
@@ -239,8 +241,9 @@ static void ports_change_often_and_are_closed(void **state)
 
         wire_ask(w, &q[i], "host.test");
         wire_take(w, &s);
-        for (unsigned k = 0; k < 200; k++)
+        for (unsigned k = 0; k < 200; k++) {
             assert_true(k < 180 || s.from.sin_port != ports[k]);
+        }
         pk_begin(&pk, id_of(&s), 0x8180, "host.test", 1);
         wire_say(w, &pk, &s.from);
         wire_run(w, PORT_MS + 1);

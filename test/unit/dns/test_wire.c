@@ -29,8 +29,9 @@ static struct dns_answer *parse_cut(const char *name, unsigned type, size_t len,
     arena_init(&mem, WIRE_ARENA_MAX);
     wire_parse(slice_of(exact, len), &q, &mem, &w);
     free(exact);
-    if (has_opt != NULL)
+    if (has_opt != NULL) {
         *has_opt = w.has_opt;
+    }
     ans = answer_new(&w);
     arena_fini(&mem);
     return ans;
@@ -310,12 +311,14 @@ static void negative_answers_last_as_long_as_their_soa_says(void **state UNUSED)
         struct dns_answer *ans;
 
         pk_begin(&pk, 7, row->flags, "n.sub.test", 1);
-        if (row->soa_owner != NULL)
+        if (row->soa_owner != NULL) {
             pk_soa(&pk, row->soa_owner, row->soa_ttl, row->minimum);
+        }
         pk_opt(&pk, 0);
         ans = parse("n.sub.test", 1);
-        if (ans->status != row->want || ans->ttl_s != row->want_ttl)
+        if (ans->status != row->want || ans->ttl_s != row->want_ttl) {
             fail_msg("%s: %s, %u", row->label, dns_status_text(ans->status), ans->ttl_s);
+        }
         dns_answer_unref(ans);
     }
 }
@@ -360,20 +363,24 @@ static void only_who_says_so_says_that_there_is_nothing(void **state UNUSED)
         size_t at;
 
         pk_begin(&pk, 7, OK_FLAGS, "n.sub.test", 1);
-        if (row->alias)
+        if (row->alias) {
             pk_named(&pk, "@", 5, 60, "m.sub.test");
-        if (row->stranger)
+        }
+        if (row->stranger) {
             pk_a(&pk, "poisoned.test", 60, 1);
+        }
         if (row->ns) {
             at = pk_rr(&pk, PK_AUTHORITY, "sub.test", 2, 60);
             pk_name(&pk, "ns.sub.test");
             pk_rr_end(&pk, at);
         }
-        if (row->soa)
+        if (row->soa) {
             pk_soa(&pk, "sub.test", 900, 30);
+        }
         ans = parse("n.sub.test", 1);
-        if (ans->status != row->want || ans->why != row->why)
+        if (ans->status != row->want || ans->why != row->why) {
             fail_msg("%s: %s %s", row->label, dns_status_text(ans->status), dns_why_text(ans->why));
+        }
         dns_answer_unref(ans);
     }
 }
@@ -406,8 +413,9 @@ static void failures_keep_their_reason(void **state UNUSED)
         }
         pk_opt(&pk, row->high);
         ans = parse("a.test", 1);
-        if (ans->status != DNS_TEMPFAIL || ans->why != row->want)
+        if (ans->status != DNS_TEMPFAIL || ans->why != row->want) {
             fail_msg("row %zu: %s", i, dns_why_text(ans->why));
+        }
         assert_int_equal(ans->rcode, row->question ? row->rcode | row->high << 4 : row->rcode);
         dns_answer_unref(ans);
     }
@@ -467,8 +475,9 @@ static void hostile_records_are_garbage(void **state UNUSED)
         pk_set_u16(&pk, PK_ANSWER, 1);
         pk_raw(&pk, row->rr.ptr, row->rr.len);
         ans = parse("a.test", row->type);
-        if (ans->status != DNS_TEMPFAIL || ans->why != DNS_WHY_GARBAGE || ans->count != 0)
+        if (ans->status != DNS_TEMPFAIL || ans->why != DNS_WHY_GARBAGE || ans->count != 0) {
             fail_msg("%s: %s", row->label, dns_status_text(ans->status));
+        }
         dns_answer_unref(ans);
     }
 }
@@ -502,8 +511,9 @@ static void heads_that_do_not_fit_are_garbage(void **state UNUSED)
         pk_set_u16(&pk, 4, row->questions);
         pk_set_u16(&pk, PK_ANSWER, row->answers);
         ans = parse("a.test", 1);
-        if (ans->status != DNS_TEMPFAIL || ans->why != DNS_WHY_GARBAGE)
+        if (ans->status != DNS_TEMPFAIL || ans->why != DNS_WHY_GARBAGE) {
             fail_msg("%s: %s", row->label, dns_status_text(ans->status));
+        }
         dns_answer_unref(ans);
     }
 }
@@ -529,8 +539,9 @@ static void caps_hold(void **state UNUSED)
     char owner[32];
 
     pk_begin(&pk, 7, OK_FLAGS, "a.test", 1);
-    for (unsigned i = 0; i < WIRE_RRS_MAX; i++)
+    for (unsigned i = 0; i < WIRE_RRS_MAX; i++) {
         pk_a(&pk, "@", 9, i);
+    }
     ans = parse("a.test", 1);
     assert_int_equal(ans->count, WIRE_RECORDS_MAX);
     assert_int_equal(ans->dropped, WIRE_RRS_MAX - WIRE_RECORDS_MAX);
@@ -563,8 +574,9 @@ static void a_name_of_256_octets_is_garbage(void **state UNUSED)
             unsigned n = l == 3 ? last : 63;
 
             pk_u8(&pk, n);
-            for (unsigned i = 0; i < n; i++)
+            for (unsigned i = 0; i < n; i++) {
                 pk_u8(&pk, 'a');
+            }
         }
         pk_u8(&pk, 0);
         pk_rr_end(&pk, at);

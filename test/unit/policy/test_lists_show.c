@@ -182,8 +182,9 @@ static void judge_it(struct memory_list *l, const struct config_guard *s, unsign
 
 static void is_fit_for_people(void)
 {
-    for (size_t i = 0; i < said.len; i++)
+    for (size_t i = 0; i < said.len; i++) {
         assert_true((unsigned char)said.ptr[i] >= ' ' || said.ptr[i] == '\n');
+    }
 }
 
 static void a_record_may_hold_anything(void **state)
@@ -201,8 +202,9 @@ static void a_record_may_hold_anything(void **state)
             memcpy((char *)l + word * 8, &extremes[e], sizeof(extremes[e]));
             judge_it(l, &world.policy->remembered.guard, (unsigned)word);
             memcpy((char *)l + word * 8, &extremes[e], sizeof(extremes[e]));
-            if (word % 16 != 0)
+            if (word % 16 != 0) {
                 continue;
+            }
             ask("json");
             is_fit_for_people();
             ask("");

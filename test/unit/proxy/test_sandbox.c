@@ -46,8 +46,9 @@ static int in_child(enum seccomp_role role, deed f)
         (void)alarm(CHILD_S);
         (void)signal(SIGABRT, SIG_DFL); /* cmocka would report it and go on */
         (void)setrlimit(RLIMIT_CORE, &(struct rlimit){ 0, 0 });
-        if (seccomp_enter(role) != SECCOMP_OK)
+        if (seccomp_enter(role) != SECCOMP_OK) {
             _exit(NO_FILTER);
+        }
         _exit(f() ? 0 : 1);
     }
     assert_true(pid > 0);
@@ -63,8 +64,9 @@ static bool nothing(void)
 /* False on a kernel without them, where nothing can be shown. */
 static bool filters_work(void)
 {
-    if (prctl(PR_GET_SECCOMP, 0, 0, 0, 0) < 0)
+    if (prctl(PR_GET_SECCOMP, 0, 0, 0, 0) < 0) {
         return false;
+    }
     assert_int_equal(in_child(SECCOMP_WORKER, nothing), 0);
     return true;
 }
@@ -134,8 +136,9 @@ static bool forks(void)
 {
     pid_t pid = (pid_t)syscall(SYS_clone, SIGCHLD, NULL, NULL, NULL, NULL);
 
-    if (pid == 0)
+    if (pid == 0) {
         _exit(0);
+    }
     return pid < 0;
 }
 
@@ -198,20 +201,23 @@ static const struct {
 static void what_a_role_does_not_need_is_refused_and_counted(void **st)
 {
     (void)st;
-    if (!filters_work())
+    if (!filters_work()) {
         skip();
+    }
     for (size_t i = 0; i < ARRAY_LEN(refusals); i++) {
         const bool roles[SECCOMP_ROLE_COUNT] = { refusals[i].worker, refusals[i].recorder,
                                                  refusals[i].supervisor };
 
-        if (refusals[i].widened && seccomp_is_widened())
+        if (refusals[i].widened && seccomp_is_widened()) {
             continue;
+        }
         wanted = refusals[i].f;
         for (unsigned role = 0; role < SECCOMP_ROLE_COUNT; role++) {
             int status = roles[role] ? in_child((enum seccomp_role)role, is_refused) : 0;
 
-            if (status != 0)
+            if (status != 0) {
                 fail_msg("%s, role %u: wait status %#x", refusals[i].label, role, (unsigned)status);
+            }
         }
     }
 }
@@ -287,26 +293,31 @@ static bool kernel_takes_32_bits(void)
 
 static void assert_killed(const char *label, unsigned role, int status)
 {
-    if (!WIFSIGNALED(status) || WTERMSIG(status) != SIGSYS)
+    if (!WIFSIGNALED(status) || WTERMSIG(status) != SIGSYS) {
         fail_msg("%s, role %u: wait status %#x", label, role, (unsigned)status);
+    }
 }
 
 static void what_only_an_intruder_would_do_is_death(void **st)
 {
     (void)st;
-    if (!filters_work())
+    if (!filters_work()) {
         skip();
+    }
     for (size_t i = 0; i < ARRAY_LEN(kills); i++) {
         number = kills[i].call;
-        if (number == SYS_ptrace && seccomp_is_widened())
+        if (number == SYS_ptrace && seccomp_is_widened()) {
             continue;
-        for (unsigned role = 0; role < SECCOMP_ROLE_COUNT; role++)
+        }
+        for (unsigned role = 0; role < SECCOMP_ROLE_COUNT; role++) {
             assert_killed(kills[i].label, role, in_child((enum seccomp_role)role, make_call));
+        }
     }
 #if defined(__x86_64__) && !defined(__ILP32__)
-    for (unsigned role = 0; role < SECCOMP_ROLE_COUNT && kernel_takes_32_bits(); role++)
+    for (unsigned role = 0; role < SECCOMP_ROLE_COUNT && kernel_takes_32_bits(); role++) {
         assert_killed("a call of 32 bits", role, in_child((enum seccomp_role)role, call_as_32_bits));
 #endif
+    }
 }
 
 /* ---- needed ---- */
@@ -343,8 +354,9 @@ static bool takes_memory(void)
     char *p = malloc(32u << 20);
     bool ok = p != NULL;
 
-    if (ok)
+    if (ok) {
         memset(p, 1, 32u << 20);
+    }
     free(p);
     return ok;
 }
@@ -463,15 +475,17 @@ static bool without_refusal(void)
 static void what_a_role_needs_works_and_nothing_is_counted(void **st)
 {
     (void)st;
-    if (!filters_work())
+    if (!filters_work()) {
         skip();
+    }
     for (size_t i = 0; i < ARRAY_LEN(needs); i++) {
         wanted = needs[i].f;
         for (unsigned role = 0; role < SECCOMP_ROLE_COUNT; role++) {
             int status = needs[i].roles >> role & 1 ? in_child((enum seccomp_role)role, without_refusal) : 0;
 
-            if (status != 0)
+            if (status != 0) {
                 fail_msg("%s, role %u: wait status %#x", needs[i].label, role, (unsigned)status);
+            }
         }
     }
 }
@@ -484,8 +498,9 @@ static bool aborts(void)
 static void a_bug_ends_in_sigabrt_as_ever(void **st)
 {
     (void)st;
-    if (!filters_work())
+    if (!filters_work()) {
         skip();
+    }
     for (unsigned role = 0; role < SECCOMP_ROLE_COUNT; role++) {
         int status = in_child((enum seccomp_role)role, aborts);
 
@@ -518,8 +533,9 @@ static bool is_said_once(void)
 
     log_set_sink(on_line, &seen);
     seccomp_report();
-    if (seen.lines != 0)
+    if (seen.lines != 0) {
         return false;
+    }
     (void)listens();
     (void)listens();
     seccomp_report();
@@ -530,8 +546,9 @@ static bool is_said_once(void)
 static void a_refused_call_is_logged_once_by_name(void **st)
 {
     (void)st;
-    if (!filters_work())
+    if (!filters_work()) {
         skip();
+    }
     assert_int_equal(in_child(SECCOMP_WORKER, is_said_once), 0);
 }
 
@@ -543,8 +560,9 @@ static bool takes_a_stray_signal(void)
 static void a_sigsys_that_somebody_sent_changes_nothing(void **st)
 {
     (void)st;
-    if (!filters_work())
+    if (!filters_work()) {
         skip();
+    }
     assert_int_equal(in_child(SECCOMP_WORKER, takes_a_stray_signal), 0);
 }
 
@@ -566,8 +584,9 @@ static bool has_capabilities(void)
     struct __user_cap_data_struct data[2];
 
     memset(data, 0, sizeof(data));
-    if (syscall(SYS_capget, &head, data) != 0)
+    if (syscall(SYS_capget, &head, data) != 0) {
         return true;
+    }
     return (data[0].effective | data[0].permitted | data[0].inheritable | data[1].effective |
             data[1].permitted | data[1].inheritable) != 0;
 }
@@ -583,19 +602,24 @@ static int entered_worker(const struct config *c)
 {
     int fd;
 
-    if (sandbox_enter(c, SECCOMP_WORKER) != SANDBOX_OK)
+    if (sandbox_enter(c, SECCOMP_WORKER) != SANDBOX_OK) {
         return 1;
-    if (has_capabilities())
+    }
+    if (has_capabilities()) {
         return 2;
-    if (prctl(PR_GET_NO_NEW_PRIVS, 0, 0, 0, 0) != 1 || prctl(PR_GET_DUMPABLE, 0, 0, 0, 0) != 0)
+    }
+    if (prctl(PR_GET_NO_NEW_PRIVS, 0, 0, 0, 0) != 1 || prctl(PR_GET_DUMPABLE, 0, 0, 0, 0) != 0) {
         return 3;
+    }
     if (!limit_is(RLIMIT_CORE, 0) || !limit_is(RLIMIT_FSIZE, 1u << 20) ||
-        !(seccomp_is_widened() || limit_is(RLIMIT_NPROC, 0)))
+        !(seccomp_is_widened() || limit_is(RLIMIT_NPROC, 0))) {
         return 4;
+    }
     sandbox_seal(c, SECCOMP_WORKER);
     fd = open("/tmp", O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
-    if (fd >= 0 && (pwrite(fd, "x", 1, 1u << 20) >= 0 || errno != EFBIG))
+    if (fd >= 0 && (pwrite(fd, "x", 1, 1u << 20) >= 0 || errno != EFBIG)) {
         return 5; /* an error, not SIGXFSZ */
+    }
     return 0;
 }
 
@@ -606,8 +630,9 @@ static void a_worker_keeps_no_capability_and_no_core(void **st)
     pid_t pid = fork();
 
     (void)st;
-    if (pid == 0)
+    if (pid == 0) {
         _exit(entered_worker(c));
+    }
     assert_int_equal(waitpid(pid, &status, 0), pid);
     assert_int_equal(status, 0);
     free(c);
@@ -629,8 +654,9 @@ static void with_sandbox_false_there_is_a_warning_and_no_filter(void **st)
     pid_t pid = fork();
 
     (void)st;
-    if (pid == 0)
+    if (pid == 0) {
         _exit(left_open(c));
+    }
     assert_int_equal(waitpid(pid, &status, 0), pid);
     assert_int_equal(status, 0);
     free(c);
@@ -644,13 +670,16 @@ static int supervises(const struct config *c)
                     1u << CAP_CHOWN | 1u << CAP_DAC_OVERRIDE;
 
     sandbox_supervisor(c);
-    if (prctl(PR_GET_DUMPABLE, 0, 0, 0, 0) != 0 || !limit_is(RLIMIT_CORE, 0))
+    if (prctl(PR_GET_DUMPABLE, 0, 0, 0, 0) != 0 || !limit_is(RLIMIT_CORE, 0)) {
         return 3;
+    }
     memset(data, 0, sizeof(data));
-    if (syscall(SYS_capget, &head, data) != 0 || (data[0].permitted & ~kept) != 0 || data[1].permitted != 0)
+    if (syscall(SYS_capget, &head, data) != 0 || (data[0].permitted & ~kept) != 0 || data[1].permitted != 0) {
         return 1;
-    if (geteuid() == 0 && !(data[0].effective & 1u << CAP_SETUID))
+    }
+    if (geteuid() == 0 && !(data[0].effective & 1u << CAP_SETUID)) {
         return 0; /* root without capabilities: a container's */
+    }
     return geteuid() != 0 || prctl(PR_CAPBSET_READ, CAP_SYS_ADMIN, 0, 0, 0) == 0 ? 0 : 2;
 }
 
@@ -661,8 +690,9 @@ static void the_supervisor_keeps_what_it_needs_alone(void **st)
     pid_t pid = fork();
 
     (void)st;
-    if (pid == 0)
+    if (pid == 0) {
         _exit(supervises(c));
+    }
     assert_int_equal(waitpid(pid, &status, 0), pid);
     assert_int_equal(status, 0);
     free(c);
@@ -684,8 +714,9 @@ static __attribute__((noinline)) bool guarded(const char *text)
 {
     volatile char copy[64];
 
-    for (size_t i = 0; i < sizeof(copy); i++)
+    for (size_t i = 0; i < sizeof(copy); i++) {
         copy[i] = text[i % 4];
+    }
     return copy[5] == text[1];
 }
 
@@ -703,8 +734,9 @@ NORETURN static void tells_its_canary(int fd)
     canary_set(canary_new());
     mine = canary();
     if (!guarded("abcd") || pthread_create(&t, NULL, in_a_thread, &of_thread) != 0 ||
-        pthread_join(t, NULL) != 0 || of_thread != mine)
+        pthread_join(t, NULL) != 0 || of_thread != mine) {
         _exit(1);
+    }
     _exit(write(fd, &mine, sizeof(mine)) == sizeof(mine) ? 0 : 2);
 }
 
@@ -719,8 +751,9 @@ static void each_child_has_a_canary_of_its_own(void **st)
         int status = -1;
         pid_t pid = fork();
 
-        if (pid == 0)
+        if (pid == 0) {
             tells_its_canary(pair[1]);
+        }
         assert_int_equal(waitpid(pid, &status, 0), pid);
         assert_int_equal(status, 0);
         assert_int_equal(read(pair[0], &seen[i], sizeof(seen[i])), sizeof(seen[i]));

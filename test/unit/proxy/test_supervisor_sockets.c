@@ -27,8 +27,9 @@ static bool bind_it(struct sockets *s, const struct config *c, const char *want_
 
     buf_init(&why, 4096);
     ok = sockets_bind(s, c, &why);
-    if (want_in_error != NULL && !ok && strstr(why.ptr, want_in_error) == NULL)
+    if (want_in_error != NULL && !ok && strstr(why.ptr, want_in_error) == NULL) {
         fail_msg("%s", why.ptr);
+    }
     buf_fini(&why);
     return ok;
 }
@@ -77,14 +78,16 @@ static void every_socket_has_a_worker_and_every_worker_a_socket(void **st)
             for (size_t k = 0; k < n; k++) {
                 const struct bound *b = sockets_find(s, c, (size_t)(out[k].conf - c->server.listen));
 
-                for (size_t f = 0; f < b->count; f++)
+                for (size_t f = 0; f < b->count; f++) {
                     owners[out[k].conf - c->server.listen][f] += b->fd[f] == out[k].fd;
+                }
             }
         }
         for (size_t l = 0; l < 2; l++) {
             assert_int_equal(sockets_find(s, c, l)->count, splits[i].first);
-            for (unsigned f = 0; f < splits[i].first; f++)
+            for (unsigned f = 0; f < splits[i].first; f++) {
                 assert_true(splits[i].now > splits[i].first ? owners[l][f] >= 1 : owners[l][f] == 1);
+            }
         }
         sockets_close_all(s);
         free(c);

@@ -22,8 +22,9 @@ static inline int fork_busy_as(struct state *s, enum state_role role, busy_work 
     if (*pid == 0) {
         (void)prctl(PR_SET_PDEATHSIG, SIGKILL); /* a test that fails ends without killing it */
         state_slot_enter(s, slot);
-        for (unsigned round = 0;; round++)
+        for (unsigned round = 0;; round++) {
             work(s, round);
+}
     }
     return slot;
 }

@@ -60,8 +60,9 @@ static void connections_are_limited_and_come_back(void **st)
     state_client_leave(s, &a);
     assert_int_equal(state_client_connections(s, &a), 1);
     assert_int_equal(enter(s, a, &lim, 1), ADMIT_OK);
-    for (int i = 0; i < 5; i++)
+    for (int i = 0; i < 5; i++) {
         state_client_leave(s, &a); /* one too many is no harm */
+    }
     assert_int_equal(state_client_connections(s, &a), 0);
     assert_int_equal(state_client_connections(s, &b), 1);
     state_free(s);
@@ -108,8 +109,9 @@ static void a_rate_is_kept(void **st)
     struct addr a = ip("192.0.2.1");
 
     (void)st;
-    for (int i = 0; i < 3; i++)
+    for (int i = 0; i < 3; i++) {
         assert_int_equal(enter(s, a, &lim, 100000), ADMIT_OK);
+    }
     assert_int_equal(enter(s, a, &lim, 100000), ADMIT_RATE);
     assert_int_equal(enter(s, a, &lim, 119999), ADMIT_RATE);
     assert_int_equal(enter(s, a, &lim, 120000), ADMIT_OK);
@@ -165,11 +167,13 @@ static void points_within_the_window_ban(void **st)
         int banned = -1;
 
         for (int k = 0; k < 4 && ban_rows[i].at[k] != 0 && banned < 0; k++) {
-            if (state_client_abuse(s, &a, 10, &lim, ban_rows[i].at[k] * 1000))
+            if (state_client_abuse(s, &a, 10, &lim, ban_rows[i].at[k] * 1000)) {
                 banned = k;
+            }
         }
-        if (banned != ban_rows[i].ban_at)
+        if (banned != ban_rows[i].ban_at) {
             fail_msg("%s: banned at %d", ban_rows[i].label, banned);
+        }
         state_free(s);
     }
 }
@@ -205,19 +209,22 @@ static void a_flood_of_addresses_forgets_the_idle_and_keeps_the_connected(void *
     unsigned uncounted = 0;
 
     (void)st;
-    for (unsigned i = 0; i < 500; i++)
+    for (unsigned i = 0; i < 500; i++) {
         assert_int_equal(enter(s, v4(i), &lim, 10), ADMIT_OK);
+    }
     for (unsigned i = 1000; i < 40000; i++) { /* ten times the table, all of them gone again at once */
         struct addr a = v4(i);
 
         assert_int_equal(state_client_enter(s, &a, &lim, 20 + i, &counted), ADMIT_OK);
         uncounted += !counted;
-        if (counted)
+        if (counted) {
             state_client_leave(s, &a);
+        }
     }
     assert_true(uncounted < 40);
-    for (unsigned i = 0; i < 500; i++)
+    for (unsigned i = 0; i < 500; i++) {
         assert_int_equal(enter(s, v4(i), &lim, 99999), ADMIT_PER_CLIENT);
+    }
     for (unsigned i = 50000; i < 60000; i++) { /* and with all entries live, the rest goes uncounted */
         struct addr a = v4(i);
 
@@ -237,10 +244,12 @@ static void enter_and_leave(struct state *s, unsigned round)
     struct addr a = v4(round % 64);
     bool counted;
 
-    if (state_client_enter(s, &a, &lim, 1000 + round, &counted) == ADMIT_OK && counted && round % 5 != 0)
+    if (state_client_enter(s, &a, &lim, 1000 + round, &counted) == ADMIT_OK && counted && round % 5 != 0) {
         state_client_leave(s, &a);
-    if (state_client_abuse(s, &a, 1, &lim, 1000 + round))
+    }
+    if (state_client_abuse(s, &a, 1, &lim, 1000 + round)) {
         count(M_BANS);
+    }
 }
 
 static void owners_killed_with_a_lock_leave_a_table_that_works(void **st)
@@ -256,8 +265,9 @@ static void owners_killed_with_a_lock_leave_a_table_that_works(void **st)
         slot[0] = fork_busy(s, enter_and_leave, &pid[0]);
         slot[1] = fork_busy(s, enter_and_leave, &pid[1]);
         pause_us(200 + i * 17 % 700);
-        for (int k = 0; k < 2; k++)
+        for (int k = 0; k < 2; k++) {
             kill_and_reap(s, pid[k], slot[k]);
+        }
         for (unsigned n = 0; n < 64; n++) {
             struct addr a = v4(n);
 
@@ -286,8 +296,9 @@ static struct {
 static void on_write(int signal_number)
 {
     (void)signal_number;
-    if (torn.writes++ > 0 || mprotect(torn.page, torn.len, PROT_READ | PROT_WRITE) != 0)
+    if (torn.writes++ > 0 || mprotect(torn.page, torn.len, PROT_READ | PROT_WRITE) != 0) {
         _exit(99); /* a fault of another kind */
+    }
     (void)state_client_connections(torn.s, &torn.client);
 }
 
@@ -298,8 +309,9 @@ static void orphan_all_shards(struct state *s)
     struct locker dead = { s->processes, s->processes->slot[slot].start << 8 | (uint64_t)(slot + 1) };
     bool died;
 
-    for (size_t i = 0; i < CLIENT_SHARDS; i++)
+    for (size_t i = 0; i < CLIENT_SHARDS; i++) {
         assert_true(shard_lock(&dead, &s->sh->client_lock[i], &died));
+    }
     state_slot_release(s, slot);
 }
 

@@ -84,8 +84,9 @@ static void a_killed_owner_leaves_no_half_reply(void **st)
         for (unsigned n = 0; n < 500; n++) {
             hash_of(n, h);
             buf_reset(&reply);
-            if (!state_dup_find(s, h, 1, &reply))
+            if (!state_dup_find(s, h, 1, &reply)) {
                 continue;
+            }
             assert_int_equal(reply.len, STATE_DUP_REPLY_MAX);
             assert_int_equal(reply.ptr[0], reply.ptr[reply.len - 1]);
         }

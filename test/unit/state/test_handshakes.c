@@ -82,8 +82,9 @@ static void any_words_are_survived(void **st)
 
     (void)st;
     for (size_t w = 0; w < ARRAY_LEN(words); w++) {
-        for (size_t i = 0; i < HANDSHAKE_SETS * HANDSHAKE_WAYS; i++)
+        for (size_t i = 0; i < HANDSHAKE_SETS * HANDSHAKE_WAYS; i++) {
             s->sh->handshake[i / HANDSHAKE_WAYS][i % HANDSHAKE_WAYS] = words[w];
+        }
         assert_false(state_handshakes_fail(s, &a, NOW));
         assert_false(state_handshake_failed(s, &a, NOW));
         assert_true(state_handshake_failed(s, &a, NOW));

@@ -72,8 +72,9 @@ static void use_clients(struct world *w, unsigned round)
     (void)!state_client_message(w->s, &a, &limits, NOW_MS + round);
     (void)!state_client_abuse(w->s, &a, 1, &limits, NOW_MS + round);
     (void)state_client_connections(w->s, &a);
-    if (counted)
+    if (counted) {
         state_client_leave(w->s, &a);
+    }
     (void)!state_handshake_failed(w->s, &a, NOW_MS + round);
     (void)!state_handshakes_fail(w->s, &a, NOW_MS + round);
     state_handshake_worked(w->s, &a);
@@ -89,12 +90,14 @@ static void use_servers(struct world *w)
     state_server_leave(w->s, w->server);
     w->server = state_server_join(w->s, w->upstream, &server_address);
     (void)!state_server_find(w->s, w->upstream, &server_address);
-    for (size_t i = 0; i < STATE_UPSTREAM_SERVERS; i++)
+    for (size_t i = 0; i < STATE_UPSTREAM_SERVERS; i++) {
         (void)!state_server_info(w->s, w->upstream, i, &info);
+    }
     envelope = state_envelope_take(w->s, w->server, 5);
     ticket = state_ticket_take(w->s, w->server, 5);
-    if (ticket >= 0 && state_ticket_idle(w->s, w->server, ticket, 3))
+    if (ticket >= 0 && state_ticket_idle(w->s, w->server, ticket, 3)) {
         state_ticket_busy(w->s, w->server, ticket);
+    }
     (void)state_tickets_used(w->s, w->server);
     state_waiting_since(w->s, w->upstream, NOW_MS);
     (void)state_others_waiting_since(w->s, w->upstream);
@@ -137,13 +140,15 @@ static void use_lists(struct world *w)
     struct memory_list *l = tables_list_take(w->s->tables, SLICE("a-list")), copy;
     char packed[MEMORY_LIST_PACKED];
 
-    if (l == NULL)
+    if (l == NULL) {
         return;
+    }
     memory_list_copy(&copy, l);
     assert_true(strlen(copy.name) < sizeof(copy.name) && strlen(copy.why) < sizeof(copy.why));
     assert_true(copy.evidence_next < MEMORY_EVIDENCE && copy.override <= OVERRIDE_OFF);
-    for (size_t i = 0; i < MEMORY_EVIDENCE; i++)
+    for (size_t i = 0; i < MEMORY_EVIDENCE; i++) {
         assert_true(strlen(copy.evidence[i].text) < sizeof(copy.evidence[i].text));
+    }
     (void)!memory_list_claim(l, &l->told_s, NOW_S, 4);
     memory_list_changed(l, NOW_MS);
     memory_list_others_begin(l);
@@ -159,8 +164,9 @@ static void use_snapshot(struct world *w)
     for (int id = 0; id < TABLE_COUNT; id++) {
         size_t set = 0;
 
-        for (unsigned calls = 0; calls < 4 && set < w->s->tables->table[id].sets; calls++)
+        for (unsigned calls = 0; calls < 4 && set < w->s->tables->table[id].sets; calls++) {
             (void)tables_collect(w->s->tables, (enum table_id)id, &set, true, NOW_S, out);
+        }
     }
 }
 
@@ -176,8 +182,9 @@ static void use_log(struct world *w)
 /* As the recorder does. */
 static void read_log(struct world *w)
 {
-    for (unsigned i = 0; i < 200 && state_log_read(w->s, &w->out); i++)
+    for (unsigned i = 0; i < 200 && state_log_read(w->s, &w->out); i++) {
         buf_reset(&w->out);
+    }
     buf_reset(&w->out);
 }
 
@@ -296,8 +303,9 @@ static void each_field_may_hold_anything(void **st)
                 use_all(&w, (unsigned)(at / 8 + e));
                 read_log(&w);
             }
-            if (at % 512 == 0)
+            if (at % 512 == 0) {
                 supervise(&w);
+            }
             fields++;
         }
         use_snapshot(&w);
@@ -317,11 +325,13 @@ static void whole_pages_may_hold_anything(void **st)
         for (size_t at = 0; at + 4096 <= sizeof(struct shared); at += 4096) {
             uint64_t *page = (uint64_t *)(void *)((char *)w.s->sh + at);
 
-            for (size_t i = 0; i < 4096 / sizeof(*page); i++)
+            for (size_t i = 0; i < 4096 / sizeof(*page); i++) {
                 page[i] = extremes[e];
+            }
         }
-        for (size_t at = 0; at + 4096 <= sizeof(struct tables_header); at += 4096)
+        for (size_t at = 0; at + 4096 <= sizeof(struct tables_header); at += 4096) {
             memset((char *)w.s->tables->h + at, (int)(extremes[e] & 0xff), 4096);
+        }
         use_all(&w, (unsigned)e);
         supervise(&w);
         use_snapshot(&w);
@@ -347,10 +357,11 @@ static void write_anything(struct state *s, unsigned round)
     size_t at = (size_t)random_below((uint32_t)(p->len / 8)) * 8;
 
     (void)s;
-    if (round % 64 != 63)
+    if (round % 64 != 63) {
         memcpy(p->at + at, &extremes[random_below(ARRAY_LEN(extremes))], sizeof(uint64_t));
-    else
+    } else {
         memset(p->at, (int)random_below(256), p->len);
+    }
 }
 
 static void others_live_while_one_writes(void **st)
@@ -363,8 +374,9 @@ static void others_live_while_one_writes(void **st)
     (void)st;
     world_init(w);
     storm_parts = parts_of(w, storm);
-    for (int i = 0; i < 2; i++)
+    for (int i = 0; i < 2; i++) {
         slot[i] = fork_busy(w->s, work, &pid[i]);
+    }
     slot[2] = fork_busy(w->s, write_anything, &pid[2]);
     end = loop_now_us() + STORM_MS * 1000;
     while (loop_now_us() < end) {
@@ -402,11 +414,13 @@ static int tries_to_write(struct state *s)
     state_slot_enter(s, slot_of_child);
     count(M_SESSIONS); /* its own: works */
     state_log(s, LOG_CLASS_NORMAL, SLICE("x\n"));
-    if (mprotect(readable, sizeof(*s->owned), PROT_READ | PROT_WRITE) == 0)
+    if (mprotect(readable, sizeof(*s->owned), PROT_READ | PROT_WRITE) == 0) {
         return 1; /* the kernel gave it back */
+    }
     for (size_t i = 0; i < ARRAY_LEN(pages); i++) {
-        if ((madvise(pages[i].at, 4096, MADV_NORMAL) == 0) != pages[i].mapped)
+        if ((madvise(pages[i].at, 4096, MADV_NORMAL) == 0) != pages[i].mapped) {
             return 10 + (int)i;
+        }
     }
     return 0;
 }
@@ -421,8 +435,9 @@ static void a_child_can_write_its_own_slot_alone(void **st)
     (void)state_slot_take(s, ROLE_WORKER, 1, 0);
     slot_of_child = state_slot_take(s, ROLE_WORKER, 1, 1);
     pid = fork();
-    if (pid == 0)
+    if (pid == 0) {
         _exit(tries_to_write(s));
+    }
     assert_int_equal(waitpid(pid, &status, 0), pid);
     assert_int_equal(status, 0);
     assert_int_equal(state_slot_metric(s, slot_of_child, M_SESSIONS), 1);
@@ -443,8 +458,9 @@ static void facts_are_read_whole(void **st)
     pid = fork();
     if (pid == 0) {
         for (unsigned i = 0; i < 20000; i++) {
-            if (state_facts_get(s, &seen) && seen.config[0] != seen.config[sizeof(seen.config) - 1])
+            if (state_facts_get(s, &seen) && seen.config[0] != seen.config[sizeof(seen.config) - 1]) {
                 _exit(1);
+            }
         }
         _exit(0);
     }
@@ -498,14 +514,18 @@ static void without_locks_everything_goes_on(void **st)
     world_init(&w);
     other = state_slot_take(w.s, ROLE_WORKER, 1, 1);
     word = w.s->processes->slot[other].start << 8 | (uint64_t)(other + 1);
-    for (size_t i = 0; i < CLIENT_SHARDS; i++)
+    for (size_t i = 0; i < CLIENT_SHARDS; i++) {
         w.s->sh->client_lock[i].owner = word;
-    for (size_t i = 0; i < DUP_SHARDS; i++)
+    }
+    for (size_t i = 0; i < DUP_SHARDS; i++) {
         w.s->sh->dup_lock[i].owner = word;
-    for (size_t i = 0; i < (size_t)TABLE_COUNT * TABLE_SHARDS; i++)
+    }
+    for (size_t i = 0; i < (size_t)TABLE_COUNT * TABLE_SHARDS; i++) {
         w.s->tables->h->shard[i / TABLE_SHARDS][i % TABLE_SHARDS].lock.owner = word;
-    for (size_t i = 0; i < MEMORY_LISTS; i++)
+    }
+    for (size_t i = 0; i < MEMORY_LISTS; i++) {
         w.s->tables->h->list_lock[i].lock.owner = word;
+    }
     use_all(&w, 2);
     supervise(&w);
     assert_true(metric_get(M_MEMORY_BUSY) >= 8);

@@ -79,8 +79,9 @@ static size_t recalled(const struct state *s, int upstream)
     struct state_keywords k;
     size_t n = 0;
 
-    for (size_t i = 0; i < STATE_UPSTREAM_SERVERS; i++)
+    for (size_t i = 0; i < STATE_UPSTREAM_SERVERS; i++) {
         n += state_keywords_recalled(s, upstream, i, &k);
+    }
     return n;
 }
 
@@ -179,13 +180,15 @@ static void only_whole_lines_are_believed(void **st)
 
         buf_init(&text, 4096);
         buf_put_slice(&text, slice_take(slice_str(lines[i].line), slice_find(slice_str(lines[i].line), '@')));
-        if (at != NULL)
+        if (at != NULL) {
             buf_putf(&text, "%" PRId64 "%s", wall_now_s(), at + 1);
+        }
         buf_put_char(&text, '\n');
         put_file(text.ptr);
         state_keywords_read(s, dir);
-        if (recalled(s, 0) != lines[i].taken || recalled(s, 1) != 0)
+        if (recalled(s, 0) != lines[i].taken || recalled(s, 1) != 0) {
             fail_msg("%s", lines[i].label);
+        }
         buf_fini(&text);
         state_free(s);
     }
@@ -199,8 +202,9 @@ static void more_addresses_than_there_is_room_for_push_out_the_oldest(void **st)
 
     (void)st;
     buf_init(&text, 65536);
-    for (int i = 0; i < STATE_UPSTREAM_SERVERS + 8; i++)
+    for (int i = 0; i < STATE_UPSTREAM_SERVERS + 8; i++) {
         buf_putf(&text, "corp 192.0.2.%d:25 %" PRId64 " DSN\n", i + 1, wall_now_s() - 1000 + i);
+    }
     put_file(text.ptr);
     state_keywords_read(s, dir);
     assert_int_equal(recalled(s, 0), STATE_UPSTREAM_SERVERS);

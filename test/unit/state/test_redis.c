@@ -87,8 +87,9 @@ static void run_ms(uint64_t ms)
 static bool wait_up(bool up, unsigned ms)
 {
     for (unsigned i = 0; i < ms / 20; i++) {
-        if (memory_shared_up(t.m[0]) == up && memory_shared_up(t.m[1]) == up)
+        if (memory_shared_up(t.m[0]) == up && memory_shared_up(t.m[1]) == up) {
             return true;
+        }
         run_ms(20);
     }
     return false;
@@ -121,8 +122,9 @@ static struct result ask(int proxy, enum memory_what what, const char *name, int
 
     assert_non_null(op);
     assert_false(r.done);
-    while (!r.done)
+    while (!r.done) {
         loop_run(t.loop);
+    }
     return r;
 }
 
@@ -175,12 +177,14 @@ static void standing_is_shared_and_so_is_a_refusal(void **st)
     note(0, MEMORY_ACCEPTED, "good.example", NOW + DAY + 30);
     r = ask(1, MEMORY_STANDING, "good.example", NOW + DAY + 40);
     assert_int_equal(r.record[0].standing.count[0], 1);
-    for (int i = 0; i < 60; i++)
+    for (int i = 0; i < 60; i++) {
         note(0, MEMORY_ACCEPTED, "long.example", NOW + i * DAY);
+    }
     (void)ask(0, MEMORY_STANDING, "long.example", NOW + 60 * DAY); /* old days are dropped */
     r = ask(1, MEMORY_STANDING, "long.example", NOW + 60 * DAY);
-    for (int i = 0; i < MEMORY_DAYS; i++)
+    for (int i = 0; i < MEMORY_DAYS; i++) {
         assert_in_range(r.record[0].standing.day[i], 20000 + 52, 20000 + 59);
+    }
 }
 
 /* So many clients, of them listed, in the newest minute of a list's record. */
@@ -309,8 +313,9 @@ static void the_standing_of_a_list_is_shared(void **st)
     assert_int_equal(l->demoted_s, 1234567);
     assert_int_equal(l->override, OVERRIDE_MONITOR);
     memory_list_give(t.m[1], l);
-    for (int i = 0; i < 40 && !first_has_heard(); i++)
+    for (int i = 0; i < 40 && !first_has_heard(); i++) {
         run_ms(500);
+    }
     check_skewed();
     check_tied();
 }
@@ -366,12 +371,15 @@ static void on_load(void *arg, const struct memory_answer *a)
     l->op[s->i] = NULL;
     l->answers++;
     l->shared += a->shared;
-    for (size_t i = 0; i < a->count; i++)
+    for (size_t i = 0; i < a->count; i++) {
         l->unknown += !a->record[i].known;
-    if (took > l->longest_ms)
+    }
+    if (took > l->longest_ms) {
         l->longest_ms = took;
-    if (!l->stop)
+    }
+    if (!l->stop) {
         ask_again(l, s->i);
+    }
 }
 
 static void ask_again(struct load *l, size_t i)
@@ -381,9 +389,10 @@ static void ask_again(struct load *l, size_t i)
                                     { .what = MEMORY_GREYLIST, .keep_s = DAY } };
     char text[32];
 
-    for (size_t k = 0; k < 3; k++)
+    for (size_t k = 0; k < 3; k++) {
         q[k].key = memory_key(MEMORY_DOMAIN,
                               slice_of(text, (size_t)snprintf(text, sizeof(text), "load%u", l->n++ % 5000)));
+    }
     load_slots[i] = (struct load_slot){ l, i };
     l->asked_ms[i] = loop_now(l->loop);
     l->op[i] = memory_ask(t.m[i % 2], q, 3, NOW, on_load, &load_slots[i]);
@@ -395,8 +404,9 @@ static void killed_stopped_and_restarted_under_load_nobody_waits(void **st)
     size_t before;
 
     (void)st;
-    for (size_t i = 0; i < LOAD; i++)
+    for (size_t i = 0; i < LOAD; i++) {
         ask_again(&l, i);
+    }
     run_ms(400);
     assert_true(l.shared > 0);
     stop_server();
@@ -406,8 +416,9 @@ static void killed_stopped_and_restarted_under_load_nobody_waits(void **st)
     run_ms(100);
     assert_true(l.answers > before); /* local memory serves */
     start_server();
-    for (int i = 0; i < 300 && !(memory_shared_up(t.m[0]) && memory_shared_up(t.m[1])); i++)
+    for (int i = 0; i < 300 && !(memory_shared_up(t.m[0]) && memory_shared_up(t.m[1])); i++) {
         run_ms(20);
+    }
     assert_true(memory_shared_up(t.m[0]));
     before = l.shared;
     run_ms(200);
@@ -421,16 +432,18 @@ static void killed_stopped_and_restarted_under_load_nobody_waits(void **st)
     assert_true(l.answers > before);
     run_ms(4000);
     kill(t.server, SIGCONT);
-    for (int i = 0; i < 800 && !(memory_shared_up(t.m[0]) && memory_shared_up(t.m[1])); i++)
+    for (int i = 0; i < 800 && !(memory_shared_up(t.m[0]) && memory_shared_up(t.m[1])); i++) {
         run_ms(20);
+    }
     assert_true(memory_shared_up(t.m[0]) && memory_shared_up(t.m[1]));
     l.stop = true;
     run_ms(400);
     print_message("%zu answers, %zu with Redis, longest wait %" PRIu64 " ms (timeout 200)\n", l.answers,
                   l.shared, l.longest_ms);
     assert_int_equal(l.unknown, 0);
-    for (size_t i = 0; i < LOAD; i++)
+    for (size_t i = 0; i < LOAD; i++) {
         assert_null(l.op[i]);
+    }
 }
 
 static void an_address_that_cannot_be_used_leaves_the_tables(void **st)
@@ -455,11 +468,13 @@ static void freed_with_questions_out(void **st)
     struct result r = { .loop = t.loop };
 
     (void)st;
-    for (int i = 0; i < 100 && !memory_shared_up(m); i++)
+    for (int i = 0; i < 100 && !memory_shared_up(m); i++) {
         run_ms(20);
+    }
     assert_true(memory_shared_up(m));
-    for (int i = 0; i < 10; i++)
+    for (int i = 0; i < 10; i++) {
         assert_non_null(memory_ask(m, &q, 1, NOW, on_answer, &r));
+    }
     memory_free(&m);
     run_ms(50);
     assert_false(r.done);
@@ -475,8 +490,9 @@ static void tell(const char *script)
     freeReplyObject(redisCommand(c, "SELECT 2"));
     reply = redisCommand(c, "EVAL %s 0", script);
     assert_non_null(reply);
-    if (reply->type == REDIS_REPLY_ERROR)
+    if (reply->type == REDIS_REPLY_ERROR) {
         fail_msg("%s", reply->str);
+    }
     freeReplyObject(reply);
     redisFree(c);
 }
@@ -531,13 +547,15 @@ static void replies_are_bounded(void **st)
 
     (void)st;
     assert_true(memory_shared_up(m));
-    for (size_t i = 0; i < sizeof(k.octets); i++, len += 2)
+    for (size_t i = 0; i < sizeof(k.octets); i++, len += 2) {
         (void)snprintf(script + len, sizeof(script) - len, "%02x", k.octets[i]);
+    }
     (void)snprintf(script + len, sizeof(script) - len, "', 'x' .. i, 1) end return 1");
     tell(script);
     assert_non_null(memory_ask(m, &q, 1, NOW, on_answer, &r));
-    while (!r.done)
+    while (!r.done) {
         loop_run(t.loop);
+    }
     assert_false(r.shared);
     assert_false(memory_shared_up(m)); /* and comes back in a second */
     memory_free(&m);
@@ -565,8 +583,9 @@ int main(void)
     int failed;
 
     (void)signal(SIGPIPE, SIG_IGN);
-    if (access("/usr/bin/redis-server", X_OK) != 0)
+    if (access("/usr/bin/redis-server", X_OK) != 0) {
         return 77;
+    }
     t.port = free_port();
     start_server();
     (void)snprintf(t.url, sizeof(t.url), "redis://127.0.0.1:%u/2", t.port);
@@ -576,8 +595,9 @@ int main(void)
         t.st[i] = state_new(0);
         t.m[i] = memory_new(t.st[i], t.loop, &conf);
     }
-    if (!wait_up(true, 10000))
+    if (!wait_up(true, 10000)) {
         fprintf(stderr, "redis-server does not answer\n");
+    }
     failed = cmocka_run_group_tests(tests, NULL, NULL);
     for (int i = 0; i < 2; i++) {
         memory_free(&t.m[i]);

@@ -36,8 +36,9 @@ static void lines_come_out_as_they_went_in_over_many_wraps(void **st)
     buf_init(&out, LOG_LINE_MAX);
     for (unsigned i = 0; i < 3000; i++) {
         buf_reset(&in);
-        for (unsigned k = 0; k < 1 + i % 900; k++)
+        for (unsigned k = 0; k < 1 + i % 900; k++) {
             buf_putf(&in, "%u,", i % 10);
+        }
         buf_put_char(&in, '\n');
         state_log(s, LOG_CLASS_NORMAL, buf_slice(&in));
         buf_reset(&out);
@@ -100,8 +101,9 @@ static void the_reader_is_woken_once_for_an_empty_ring(void **st)
     assert_true(is_readable(state_log_fd(s)));
     assert_int_equal(read(state_log_fd(s), &n, sizeof(n)), sizeof(n));
     assert_int_equal(n, 1);
-    while (state_log_read(s, &out))
+    while (state_log_read(s, &out)) {
         ;
+    }
     assert_true(slice_eq(buf_slice(&out), SLICE("one\ntwo\n")));
     state_log(s, LOG_CLASS_NORMAL, SLICE("three\n"));
     assert_true(is_readable(state_log_fd(s)));
@@ -116,8 +118,9 @@ static void log_numbered(struct state *s, unsigned round)
 
     buf_init_fixed(&b, mem, sizeof(mem));
     buf_putf(&b, "%u ", round);
-    while (b.len < 20 + round % 400)
+    while (b.len < 20 + round % 400) {
         buf_put_char(&b, (char)('a' + round % 26));
+    }
     buf_put_char(&b, '\n');
     state_log(s, LOG_CLASS_NORMAL, buf_slice(&b));
 }
@@ -132,8 +135,9 @@ static uint64_t check_numbered(struct slice line)
     assert_true(slice_to_u64(number, UINT32_MAX, &round));
     want = 20 + round % 400 - number.len - 1 + 1;
     assert_int_equal(line.len, want);
-    for (size_t i = 0; i + 1 < line.len; i++)
+    for (size_t i = 0; i + 1 < line.len; i++) {
         assert_int_equal(line.ptr[i], (char)('a' + round % 26));
+    }
     assert_int_equal(line.ptr[line.len - 1], '\n');
     return round;
 }
@@ -180,8 +184,9 @@ static void read_all(struct state *s, unsigned round)
 
     (void)round;
     buf_init_fixed(&out, mem, sizeof(mem));
-    if (state_log_read(s, &out) && check_numbered(buf_slice(&out)) > UINT32_MAX)
+    if (state_log_read(s, &out) && check_numbered(buf_slice(&out)) > UINT32_MAX) {
         abort();
+    }
 }
 
 static void a_killed_reader_is_followed_by_another(void **st)

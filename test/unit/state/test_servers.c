@@ -163,13 +163,15 @@ static void records_of_a_killed_process_stay_and_can_be_had_again(void **st)
     assert_false(state_health_report(s, a, false, 1, 1, 8));
     state_server_leave(s, a);
     state_slot_enter(s, state_slot_take(s, ROLE_WORKER, 1, 1));
-    for (unsigned i = 0; i < STATE_UPSTREAM_SERVERS; i++)
+    for (unsigned i = 0; i < STATE_UPSTREAM_SERVERS; i++) {
         assert_true(join(s, 100 + i) >= 0);
+    }
     assert_int_equal(join(s, 200), -1);
     state_slot_release(s, state_my_slot(s));
     state_slot_enter(s, me);
-    for (unsigned i = 0; i < STATE_UPSTREAM_SERVERS; i++) /* unused records are freed */
+    for (unsigned i = 0; i < STATE_UPSTREAM_SERVERS; i++) { /* unused records are freed */
         assert_true(join(s, 300 + i) >= 0);
+    }
     state_free(s);
 }
 
@@ -207,12 +209,15 @@ static void come_and_go(struct state *s, unsigned round)
     int a = join(s, last);
     struct state_server_info info;
 
-    if (a < 0)
+    if (a < 0) {
         return;
-    if (!state_server_info(s, 0, (size_t)(a % STATE_UPSTREAM_SERVERS), &info) || info.address.ip[3] != last)
+    }
+    if (!state_server_info(s, 0, (size_t)(a % STATE_UPSTREAM_SERVERS), &info) || info.address.ip[3] != last) {
         abort();
-    if (round % 200 != 199)
+    }
+    if (round % 200 != 199) {
         state_server_leave(s, a);
+    }
 }
 
 static void processes_that_come_and_go_agree(void **st)
@@ -225,8 +230,9 @@ static void processes_that_come_and_go_agree(void **st)
         pid_t pid[3];
         int slot[3];
 
-        for (int k = 0; k < 3; k++)
+        for (int k = 0; k < 3; k++) {
             slot[k] = fork_busy(s, come_and_go, &pid[k]);
+        }
         pause_us(300 + i * 100);
         for (int k = 0; k < 3; k++) {
             int status = 0;
@@ -235,8 +241,9 @@ static void processes_that_come_and_go_agree(void **st)
             kill_and_reap(s, pid[k], slot[k]);
         }
     }
-    for (unsigned i = 0; i < 3; i++)
+    for (unsigned i = 0; i < 3; i++) {
         assert_true(join(s, i) >= 0);
+    }
     for (size_t i = 0; i < STATE_UPSTREAM_SERVERS; i++) {
         struct state_server_info info;
 
@@ -262,8 +269,9 @@ static void hostile_memory_is_bounded(void **st)
 
         assert_int_equal(join(s, 1), 0);
         memset(&s->sh->upstream[0], octets[i], sizeof(s->sh->upstream[0]));
-        for (size_t p = 0; p < STATE_UPSTREAM_SERVERS; p++)
+        for (size_t p = 0; p < STATE_UPSTREAM_SERVERS; p++) {
             assert_false(state_server_info(s, 0, p, &info));
+        }
         assert_true(state_tickets_used(s, 0) <= STATE_TICKETS);
         (void)state_ticket_take(s, 0, 5);
         assert_false(state_ticket_idle(s, 0, 3, 5));
@@ -323,8 +331,9 @@ static void no_more_tickets_than_the_cap(void **st)
     int server = join(s, 1), t[3];
 
     (void)st;
-    for (int i = 0; i < 3; i++)
+    for (int i = 0; i < 3; i++) {
         assert_true((t[i] = state_ticket_take(s, server, 3)) >= 0);
+    }
     assert_int_equal(state_ticket_take(s, server, 3), -1);
     assert_int_equal(state_tickets_used(s, server), 3);
     state_ticket_return(s, server, t[1]);
@@ -357,13 +366,16 @@ static void take_and_return(struct state *s, unsigned round)
 {
     int t = state_ticket_take(s, 0, 5);
 
-    if (t < 0)
+    if (t < 0) {
         return;
-    if (state_tickets_used(s, 0) > 5 || (round % 3 == 0 && !state_ticket_idle(s, 0, t, 5)))
+    }
+    if (state_tickets_used(s, 0) > 5 || (round % 3 == 0 && !state_ticket_idle(s, 0, t, 5))) {
         abort();
+    }
     state_ticket_busy(s, 0, t);
-    if (round % 100 != 99)
+    if (round % 100 != 99) {
         state_ticket_return(s, 0, t); /* the hundredth is kept, so some die as owners */
+    }
 }
 
 static void tickets_of_a_killed_process_come_back(void **st)
@@ -464,25 +476,31 @@ static void health_falls_and_rises(void **st)
         for (const char *e = health_rows[i].events; *e != '\0'; e++) {
             bool ok = *e == 'o' || *e == 'O', want = *e == 'O' || *e == 'F';
 
-            if (state_health_report(s, join(s, 1), ok, health_rows[i].fall, health_rows[i].rise, 7) != want)
+            if (state_health_report(s, join(s, 1), ok, health_rows[i].fall, health_rows[i].rise, 7) != want) {
                 fail_msg("%s: at %s", health_rows[i].label, e);
+            }
         }
         state_health_get(s, join(s, 1), &h);
-        if (h.down != health_rows[i].down)
+        if (h.down != health_rows[i].down) {
             fail_msg("%s", health_rows[i].label);
+        }
         state_free(s);
     }
 }
 
 static void claim_probes(struct state *s, unsigned round)
 {
-    if (state_probe_claim(s, 0, 1000 + round / 1000, 1))
+    if (state_probe_claim(s, 0, 1000 + round / 1000, 1)) {
         count(M_UP_PROBES);
-    if (round >= 100000)
-        for (;;)
+    }
+    if (round >= 100000) {
+        for (;;) {
             pause();
-    if (round == 99999)
+        }
+    }
+    if (round == 99999) {
         count(M_SESSIONS); /* done */
+    }
 }
 
 static void each_probe_is_claimed_once(void **st)
@@ -494,14 +512,16 @@ static void each_probe_is_claimed_once(void **st)
 
     (void)st;
     assert_int_equal(join(s, 1), 0);
-    for (int i = 0; i < 3; i++)
+    for (int i = 0; i < 3; i++) {
         slot[i] = fork_busy(s, claim_probes, &pid[i]);
+    }
     do {
         pause_us(1000);
         state_metrics_sum(s, sums);
     } while (sums[M_SESSIONS] < 3);
-    for (int i = 0; i < 3; i++)
+    for (int i = 0; i < 3; i++) {
         kill_and_reap(s, pid[i], slot[i]);
+    }
     assert_in_range(sums[M_UP_PROBES], 1, 101); /* never more than one a millisecond of their clocks */
     state_free(s);
 }

@@ -27,8 +27,9 @@ static void a_killed_process_leaves_its_counters_and_not_its_gauges(void **st)
     (void)st;
     slot = fork_busy(s, count_and_work, &pid);
     assert_true(slot >= 2);
-    while (state_gauge_sum(s, M_SESSIONS_NOW) < 1000)
+    while (state_gauge_sum(s, M_SESSIONS_NOW) < 1000) {
         pause_us(100);
+    }
     assert_true(state_slot_info(s, slot, &info));
     assert_int_equal(info.role, ROLE_WORKER);
     kill(pid, SIGKILL);

@@ -40,14 +40,17 @@ static unsigned each_file(bool remove_all, const char *holding)
     unsigned n = 0;
 
     while (d != NULL && (e = readdir(d)) != NULL) {
-        if (e->d_name[0] == '.')
+        if (e->d_name[0] == '.') {
             continue;
+        }
         n += strstr(e->d_name, holding) != NULL;
-        if (remove_all)
+        if (remove_all) {
             (void)unlink(in_dir(e->d_name));
+        }
     }
-    if (d != NULL)
+    if (d != NULL) {
         closedir(d);
+    }
     return n;
 }
 
@@ -116,8 +119,9 @@ static void what_is_remembered_outlives_a_restart(void **st)
     struct stat file;
 
     (void)st;
-    for (unsigned i = 0; i < 1000; i++)
+    for (unsigned i = 0; i < 1000; i++) {
         (void)ask(s, i % 2 == 0 ? MEMORY_SEEN : MEMORY_GREYLIST, i, now - 1000);
+    }
     tables_note(s->tables, MEMORY_ACCEPTED, &k, 36 * DAY, now);
     l = tables_list_take(s->tables, SLICE("zen"));
     l->override = OVERRIDE_MONITOR;
@@ -136,8 +140,9 @@ static void what_is_remembered_outlives_a_restart(void **st)
     run_recorder(s, said, sizeof(said));
     assert_non_null(strstr(said, "1001 entries were read"));
     assert_int_equal(s->tables->h->history_s, history);
-    for (unsigned i = 0; i < 1000; i++)
+    for (unsigned i = 0; i < 1000; i++) {
         assert_int_equal(ask(s, i % 2 == 0 ? MEMORY_SEEN : MEMORY_GREYLIST, i, now).since_s, now - 1000);
+    }
     assert_int_equal(ask(s, MEMORY_STANDING, 5000, now).standing.count[0], 1);
     l = tables_list_take(s->tables, SLICE("zen"));
     assert_int_equal(l->override, OVERRIDE_MONITOR);
@@ -156,8 +161,9 @@ static void a_broken_database_is_set_aside(void **st)
 
     (void)st;
     assert_non_null(f);
-    for (int i = 0; i < 3000; i++)
+    for (int i = 0; i < 3000; i++) {
         (void)fputs("this is no database ", f);
+    }
     (void)fclose(f);
     (void)ask(s, MEMORY_SEEN, 1, now);
     run_recorder(s, said, sizeof(said));
@@ -178,8 +184,9 @@ static void a_damaged_page_is_set_aside_too(void **st)
     FILE *f;
 
     (void)st;
-    for (unsigned i = 0; i < 20000; i++)
+    for (unsigned i = 0; i < 20000; i++) {
         (void)ask(s, MEMORY_SEEN, i, now);
+    }
     run_recorder(s, said, sizeof(said));
     state_free(s);
     f = fopen(in_dir("memory.db"), "r+");
@@ -233,8 +240,9 @@ static void remove_under(bool folder, char *said, size_t size)
     wait_loaded(s);
     assert_true(each_file(true, "memory.db") > 0);
     (void)ask(s, MEMORY_SEEN, 1, wall_now_s());
-    if (folder)
+    if (folder) {
         assert_int_equal(mkdir(in_dir("memory.db"), 0700), 0);
+    }
     assert_true(snapshot_stop(snap, 30000));
     buf_init_fixed(&b, said, size);
     assert_true(snapshot_message(snap, &level, &b));
@@ -276,8 +284,9 @@ static void a_recorder_killed_while_writing_loses_nothing(void **st)
         int slot = state_slot_take(s, ROLE_RECORDER, 1, 0);
         pid_t pid;
 
-        for (unsigned i = 0; i < 3000; i++)
+        for (unsigned i = 0; i < 3000; i++) {
             (void)ask(s, MEMORY_SEEN, round * 3000 + i, now);
+        }
         pid = fork();
         if (pid == 0) {
             struct snapshot *snap;
@@ -301,8 +310,9 @@ static void a_recorder_killed_while_writing_loses_nothing(void **st)
     assert_int_equal(each_file(false, "broken"), 0);
     s = state_new(0);
     run_recorder(s, said, sizeof(said));
-    for (unsigned i = 0; i < 36000; i++)
+    for (unsigned i = 0; i < 36000; i++) {
         known += ask(s, MEMORY_SEEN, i, now + 10).since_s == now;
+    }
     assert_int_equal(known, 36000);
     state_free(s);
 }
@@ -317,13 +327,16 @@ static void locks_that_are_never_free_hold_up_nothing(void **st)
     bool died;
 
     (void)st;
-    for (unsigned i = 0; i < 100; i++)
+    for (unsigned i = 0; i < 100; i++) {
         (void)ask(s, MEMORY_SEEN, i, now);
-    for (int k = 0; k < TABLE_SHARDS; k++)
+    }
+    for (int k = 0; k < TABLE_SHARDS; k++) {
         assert_true(shard_lock(&other, &s->tables->h->shard[TABLE_SEEN][k].lock, &died));
+    }
     run_recorder(s, said, sizeof(said));
-    for (int k = 0; k < TABLE_SHARDS; k++)
+    for (int k = 0; k < TABLE_SHARDS; k++) {
         shard_unlock(&s->tables->h->shard[TABLE_SEEN][k].lock);
+    }
     run_recorder(s, said, sizeof(said)); /* nothing was marked as written */
     state_free(s);
     s = state_new(0);

@@ -73,17 +73,20 @@ static void standing_counts_days_and_a_refusal_ends_it(void **st)
     assert_false(ask(t, MEMORY_STANDING, 1, 0, NOW).found);
     tables_note(t, MEMORY_REFUSED, &k, 36 * DAY, NOW);
     assert_false(ask(t, MEMORY_STANDING, 1, 0, NOW).found); /* a refusal alone makes no record */
-    for (int i = 0; i < 12; i++)
+    for (int i = 0; i < 12; i++) {
         tables_note(t, MEMORY_ACCEPTED, &k, 36 * DAY, NOW + i * DAY / 2);
+    }
     r = ask(t, MEMORY_STANDING, 1, 0, NOW + 6 * DAY);
     assert_int_equal(r.standing.since_s, NOW);
     assert_int_equal(r.standing.day[0], NOW / DAY);
     assert_int_equal(r.standing.count[0], 2);
-    for (int i = 0; i < 30; i++)
+    for (int i = 0; i < 30; i++) {
         tables_note(t, MEMORY_ACCEPTED, &k, 36 * DAY, NOW + (10 + i) * DAY);
+    }
     r = ask(t, MEMORY_STANDING, 1, 0, NOW + 40 * DAY);
-    for (int i = 0; i < MEMORY_DAYS; i++) /* the newest days are kept */
+    for (int i = 0; i < MEMORY_DAYS; i++) { /* the newest days are kept */
         assert_in_range(r.standing.day[i], NOW / DAY + 32, NOW / DAY + 39);
+    }
     tables_note(t, MEMORY_REFUSED, &k, 36 * DAY, NOW + 40 * DAY);
     r = ask(t, MEMORY_STANDING, 1, 0, NOW + 40 * DAY);
     assert_int_equal(r.standing.since_s, 0);
@@ -141,8 +144,9 @@ static void a_rate_is_per_minute(void **st)
     struct memory_record r = { 0 };
 
     (void)st;
-    for (int i = 0; i < 30; i++)
+    for (int i = 0; i < 30; i++) {
         r = ask(t, MEMORY_RATE, 1, 0, minute + 10);
+    }
     assert_int_equal(r.count, 30);
     r = ask(t, MEMORY_RATE, 1, 0, minute + 90); /* half of the last minute lies within sixty seconds */
     assert_int_equal(r.count, 16);
@@ -158,14 +162,18 @@ static void a_flood_pushes_out_what_is_worth_least(void **st)
     unsigned kept = 0;
 
     (void)st;
-    for (unsigned i = 0; i < 200; i++)
+    for (unsigned i = 0; i < 200; i++) {
         (void)ask(t, MEMORY_SEEN, i, 30 * DAY, NOW);
-    for (unsigned i = 0; i < 200; i++)
+    }
+    for (unsigned i = 0; i < 200; i++) {
         (void)ask(t, MEMORY_SEEN, i, 30 * DAY, NOW + 3 * DAY);
-    for (unsigned i = 0; i < 100000; i++)
+    }
+    for (unsigned i = 0; i < 100000; i++) {
         (void)ask(t, MEMORY_SEEN, 1000 + i, 30 * DAY, NOW + 3 * DAY + i / 1000);
-    for (unsigned i = 0; i < 200; i++)
+    }
+    for (unsigned i = 0; i < 200; i++) {
         kept += ask(t, MEMORY_SEEN, i, 30 * DAY, NOW + 4 * DAY).since_s == NOW;
+    }
     assert_int_equal(kept, 200);
     tables_free(t);
 }
@@ -177,8 +185,9 @@ static void write_for_ever(struct state *s, unsigned round)
     struct memory_record r;
     struct memory_list *l = tables_list_take(s->tables, SLICE("a-list"));
 
-    if (l != NULL)
+    if (l != NULL) {
         l->total_answers++;
+    }
     tables_list_give(s->tables, l);
     tables_ask(s->tables, &q, NOW, &r);
     tables_note(s->tables, MEMORY_ACCEPTED, &k, 36 * DAY, NOW);
@@ -190,8 +199,9 @@ static void write_for_ever(struct state *s, unsigned round)
 /* However busy the machine is, some rounds have been worked when the process is killed. */
 static void let_work(const struct state *s, int slot, uint64_t before, unsigned rounds)
 {
-    for (unsigned i = 0; i < 100000 && state_slot_metric(s, slot, M_SESSIONS) < before + rounds; i++)
+    for (unsigned i = 0; i < 100000 && state_slot_metric(s, slot, M_SESSIONS) < before + rounds; i++) {
         pause_us(100);
+    }
 }
 
 static void tables_survive_killed_writers(void **st)
@@ -212,18 +222,21 @@ static void tables_survive_killed_writers(void **st)
             before[i] = state_slot_metric(s, slot[i], M_SESSIONS);
         }
         pause_us(2000 + round * 37);
-        for (int i = 0; i < 2; i++)
+        for (int i = 0; i < 2; i++) {
             let_work(s, slot[i], before[i], 150);
-        for (int i = 0; i < 2; i++)
+        }
+        for (int i = 0; i < 2; i++) {
             kill_and_reap(s, pid[i], slot[i]);
+        }
     }
     for (unsigned i = 0; i < 3000; i++) {
         struct memory_question q = { .what = MEMORY_STANDING, .key = key_of(i) };
         struct memory_record r;
 
         q.keep_s = 600;
-        for (q.what = MEMORY_SEEN; q.what <= MEMORY_BURST; q.what++)
+        for (q.what = MEMORY_SEEN; q.what <= MEMORY_BURST; q.what++) {
             tables_ask(s->tables, &q, NOW, &r); /* whoever asks next repairs what the dead have left */
+        }
         q.what = MEMORY_STANDING;
         tables_ask(s->tables, &q, NOW, &r);
         known += r.known;
@@ -234,8 +247,9 @@ static void tables_survive_killed_writers(void **st)
     assert_int_equal(known, 3000); /* no lock stays behind */
     assert_true(full > 100);
     for (int i = 0; i < TABLE_COUNT; i++) {
-        for (int k = 0; k < TABLE_SHARDS; k++)
+        for (int k = 0; k < TABLE_SHARDS; k++) {
             assert_int_equal(s->tables->h->shard[i][k].writing, 0);
+        }
     }
     l = tables_list_take(s->tables, SLICE("a-list"));
     assert_non_null(l);
@@ -259,8 +273,9 @@ static void lists_are_found_by_name(void **st)
     tables_list_give(t, b);
     assert_ptr_equal(tables_list_take(t, SLICE("one")), a);
     tables_list_give(t, a);
-    for (unsigned i = 2; i < MEMORY_LISTS; i++)
+    for (unsigned i = 2; i < MEMORY_LISTS; i++) {
         tables_list_give(t, tables_list_take(t, slice_of(name, (size_t)snprintf(name, 16, "l%u", i))));
+    }
     assert_null(tables_list_take(t, SLICE("one-too-many")));
     assert_null(tables_list_at(t, MEMORY_LISTS));
     tables_free(t);
@@ -272,8 +287,9 @@ static size_t resident_pages(const struct tables *t)
     unsigned char *in = xcalloc(pages, 1);
 
     assert_int_equal(mincore(t->h, t->mapped, in), 0);
-    for (size_t i = 0; i < pages; i++)
+    for (size_t i = 0; i < pages; i++) {
         n += in[i] & 1;
+    }
     free(in);
     return n;
 }
@@ -285,14 +301,16 @@ static void a_snapshot_takes_no_memory_of_its_own(void **st)
     size_t before = resident_pages(t);
 
     (void)st;
-    for (unsigned i = 0; i < 20; i++)
+    for (unsigned i = 0; i < 20; i++) {
         (void)ask(t, MEMORY_SEEN, i, 600, NOW);
+    }
     for (int id = 0; id < TABLE_COUNT; id++) {
         char *out = xmalloc(TABLE_COLLECT_SETS * TABLE_WAYS * t->table[id].size);
         size_t n = 0;
 
-        for (size_t set = 0; set < t->table[id].sets;)
+        for (size_t set = 0; set < t->table[id].sets;) {
             n += tables_collect(t, (enum table_id)id, &set, true, NOW, out);
+        }
         assert_int_equal(n, id == TABLE_SEEN ? 20 : 0);
         free(out);
     }
@@ -322,8 +340,9 @@ static void costs_are_measured(void **st)
     struct place p;
 
     (void)st;
-    for (unsigned i = 0; i < 100000; i++)
+    for (unsigned i = 0; i < 100000; i++) {
         keys[i] = key_of(i);
+    }
     print_message("a key: %.3f us\n", (double)(us_now() - begin) / 100000);
     for (size_t row = 0; row < ARRAY_LEN(rows); row++) {
         double us[2];
@@ -346,8 +365,9 @@ static void costs_are_measured(void **st)
         size_t set = 0, n = 0;
 
         begin = us_now();
-        while (set < t->table[id].sets)
+        while (set < t->table[id].sets) {
             n += tables_collect(t, (enum table_id)id, &set, true, NOW, out);
+        }
         print_message("%-9s %zu entries of %zu octets (%zu MiB), snapshot reads %zu in %" PRIu64
                       " us, %.1f us a lock\n",
                       table_names[id], t->table[id].sets * TABLE_WAYS, t->table[id].size,
@@ -368,8 +388,9 @@ static size_t resident(const struct tables *t, enum table_id id)
     unsigned char *in = xcalloc(pages, 1);
 
     assert_int_equal(mincore(t->table[id].entries, pages * 4096, in), 0);
-    for (size_t i = 0; i < pages; i++)
+    for (size_t i = 0; i < pages; i++) {
         n += in[i] & 1;
+    }
     free(in);
     return n;
 }
@@ -379,8 +400,9 @@ static size_t collect_all(struct tables *t, enum table_id id, bool all)
     char *out = xmalloc(TABLE_COLLECT_SETS * TABLE_WAYS * t->table[id].size);
     size_t set = 0, n = 0;
 
-    while (set < t->table[id].sets)
+    while (set < t->table[id].sets) {
         n += tables_collect(t, id, &set, all, NOW, out);
+    }
     free(out);
     return n;
 }
