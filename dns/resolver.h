@@ -20,8 +20,8 @@ struct resolver {
     struct table flights;    /* struct flight.entry: all that may still be joined */
     struct list_node flying; /* struct flight.node: a try is out */
     struct fair_queue queue;      /* struct flight.turn: waiting for a place */
-    struct list_node tries;  /* struct try.node, the oldest first */
-    struct list_node slow;   /* struct try.node: out for SLOW_MS, they take no place any more */
+    struct list_node tries;  /* struct attempt.node, the oldest first */
+    struct list_node slow;   /* struct attempt.node: out for SLOW_MS, they take no place any more */
     struct timer aging;      /* active while a caller waits for the next one to be slow */
     struct list_node ready;  /* struct dns_req.node: answered, to be called back */
     struct list_node round;  /* those being called back now */
