@@ -109,6 +109,6 @@ bool check_online(const struct config *c);
  * and its tests are run; everything is attached to it and freed with it.  False with errors (positions from the
  * file) if anything is wrong: then the caller frees the snapshot.  Blocking.
  */
-bool snapshot_complete(struct config *c, struct config_errors *errs) MUST_USE;
+bool setup_complete(struct config *c, struct config_errors *errs) MUST_USE;
 
 #endif

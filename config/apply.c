@@ -2,10 +2,10 @@
  * apply.c - walks a mapping of the file beside the table of keys and sets what it finds.
  *
  * Knows the shape of the file (mappings, `off` for a mapping, required keys, what is not in this version)
- * and nothing of single types: those are the setters' (scalars.c, lists.c, upstreams.c, domains.c).
+ * and nothing of single types: those are the setters' (scalars.c, sequences.c, upstreams.c, domains.c).
  * Every key of the file ends in exactly one of: set, one error.
  */
-#include "config/load.h"
+#include "config/load_priv.h"
 
 #include "config/secret.h"
 #include "config/values.h"

@@ -5,7 +5,7 @@
  * derived (hostname, spool_dir, banner, authserv_id), rules that span keys, files that the file names.
  * The snapshot and everything in it is one xcalloc and one arena; config_free() drops both.
  */
-#include "config/load.h"
+#include "config/load_priv.h"
 
 #include <errno.h>
 #include <fcntl.h>

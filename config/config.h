@@ -107,7 +107,7 @@ struct config_upstream {
     enum config_up_tls            tls;
     const char                   *tls_ca;   /* "system" or a path */
     const char                   *tls_name; /* "" = the server's name */
-    struct tls_client            *tls_client; /* made by tls/ (admin/snapshot.c) with the anchors of tls_ca; NULL before */
+    struct tls_client            *tls_client; /* made by tls/ (admin/setup.c) with the anchors of tls_ca; NULL before */
     enum config_identity          identity;
     unsigned                      connections; /* per server, over all workers and generations, probes included */
     uint64_t                      size;        /* largest message; CONFIG_OFF */
@@ -417,7 +417,7 @@ struct config {
     struct config_policy_section policy_section;
     struct slice text;              /* the file as it was read, to load it again when certificates have changed */
     const struct config_node *root; /* lives as long as the snapshot: policy/ compiles its sections from it */
-    const struct policy       *policy;       /* compiled by policy/ (admin/snapshot.c); NULL before */
+    const struct policy       *policy;       /* compiled by policy/ (admin/setup.c); NULL before */
     struct tls_material       *tls_material; /* read by tls/; NULL without `tls:`, or if no pair can be used */
     unsigned                   missing[MATERIAL_COUNT]; /* what of its material cannot be used: errors, by kind */
     struct config_private_data *own; /* memory of the snapshot */

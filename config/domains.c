@@ -7,7 +7,7 @@
  *
  * Limits: CONFIG_MAX_DOMAINS.
  */
-#include "config/load.h"
+#include "config/load_priv.h"
 
 #include "core/idna.h"
 

@@ -6,7 +6,7 @@
  *
  * Reads small files, and so for the load only.
  */
-#include "config/load.h"
+#include "config/load_priv.h"
 
 #include <fcntl.h>
 #include <sched.h>

@@ -6,7 +6,7 @@
  * it was in the file, with ${NAME} unreplaced.  Secrets are masked; a masked value does not load,
  * so a printed configuration never silently lacks its token.
  */
-#include "config/load.h"
+#include "config/load_priv.h"
 
 #define DEPTH_MAX 8
 

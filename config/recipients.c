@@ -12,7 +12,7 @@
  * Owns: text, entries and table of each file, until the last config_free() of those that hold it.
  * Limits: RECIPIENTS_MAX entries, TEXTFILE_MAX octets, ADDRESS_MAX_BYTES a line; ten errors a file.
  */
-#include "config/load.h"
+#include "config/load_priv.h"
 #include "config/textfile.h"
 
 #define ADDRESS_MAX_BYTES 2400 /* a command line (CMD-15) and what IDNA adds to it */

@@ -8,7 +8,7 @@
  *             came from ${NAME}, and for every label that may be a key (secret.h) in front of the known zone of the
  *             preset, or of the last two labels.
  */
-#include "config/load.h"
+#include "config/load_priv.h"
 
 #include "config/secret.h"
 #include "config/values.h"

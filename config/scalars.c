@@ -4,7 +4,7 @@
  * set_scalar() and put_scalar() are inverse: what one writes the other reads to the same field.  `why` gets
  * what was expected, in the words of the manual.
  */
-#include "config/load.h"
+#include "config/load_priv.h"
 
 #include <limits.h>
 

@@ -7,7 +7,7 @@
  *
  * One object a section: put_section() walks the rows below a path and comes back to itself for the sections in it.
  */
-#include "config/load.h"
+#include "config/load_priv.h"
 
 #include "config/values.h"
 

@@ -4,7 +4,7 @@
  * `{{` is a brace.  The names of headers.add are rendered for each message by the relay; here they are only
  * checked, so that a mistyped name is an error of the file and never a hole in a header.
  */
-#include "config/load.h"
+#include "config/load_priv.h"
 
 static const char header_names[] =
     "{client.ip} {client.rdns} {helo.name} {sender.address} {sender.domain} {session.id} {server.hostname} "

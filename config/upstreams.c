@@ -3,7 +3,7 @@
  *
  * Order for each: the table's defaults, the preset of its kind, then the keys that are given.
  */
-#include "config/load.h"
+#include "config/load_priv.h"
 
 #include "config/values.h"
 

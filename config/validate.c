@@ -4,7 +4,7 @@
  * Runs also after errors, so that all of them appear at once; what it needs from a broken key is at its
  * default then.  Errors are for what cannot work, warnings for what works otherwise than expected.
  */
-#include "config/load.h"
+#include "config/load_priv.h"
 
 #include "config/values.h"
 

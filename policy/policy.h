@@ -27,7 +27,7 @@
 struct policy;        /* compiled, immutable */
 struct policy_worker;
 struct judge;
-struct judge_rest;  /* a folded one */
+struct judge_packed;  /* a packed one */
 
 /*
  * Compiles groups, the rules of `policy` and the templates of headers.add from conf->root, the rest from conf.
@@ -103,13 +103,13 @@ struct judge *judge_new(struct policy_worker *pw, const struct judge_client *cli
 void          judge_free(struct judge **j); /* cancels everything; NULL is allowed */
 
 /*
- * Folds the judge of a session that is silent between transactions to some hundred octets, and frees it; NULL, and
- * *j as it was: not now (a transaction is open, something is asked).  judge_wake() makes it as it was, with the
+ * Packs the judge of a session that is silent between transactions to some hundred octets, and frees it; NULL, and
+ * *j as it was: not now (a transaction is open, something is asked).  judge_unpack() makes it as it was, with the
  * client of judge_new, and asks nothing; where answers came from (explain) is lost.
  */
-struct judge_rest *judge_rest(struct judge **j) MUST_USE;
-struct judge      *judge_wake(struct policy_worker *pw, const struct judge_client *client, struct judge_rest **r) MUST_USE;
-void               judge_rest_free(struct judge_rest **r); /* NULL inside is allowed */
+struct judge_packed *judge_pack(struct judge **j) MUST_USE;
+struct judge      *judge_unpack(struct policy_worker *pw, const struct judge_client *client, struct judge_packed **r) MUST_USE;
+void               judge_packed_free(struct judge_packed **r); /* NULL inside is allowed */
 
 void judge_pregreet(struct judge *j);
 void judge_violations(struct judge *j, unsigned count); /* sampled when a rule asks */

@@ -16,7 +16,7 @@
 #include "config/config.h"
 #include "core/loop.h"
 #include "core/slab.h"
-#include "proxy/networks.h"
+#include "proxy/network_share.h"
 #include "state/state.h"
 
 struct upstreams;
@@ -41,13 +41,13 @@ struct worker {
     struct list_node     handshakes; /* sessions in a handshake, by session.tls_link */
     size_t               handshake_count;
     struct list_node     announced;  /* connections whose PROXY header is awaited */
-    size_t               announced_count;
+    size_t               proxy_wait_count;
     unsigned             index;      /* 0.. of its generation */
     unsigned             generation;
     struct list_node     sessions;   /* all live ones, by session.link */
     size_t               session_count;
     struct slab          session_slab;
-    struct networks      networks;   /* where the counted sessions come from */
+    struct network_share      networks;   /* where the counted sessions come from */
     struct listener     *listeners;
     size_t               listener_count;
     bool                 draining;   /* no new sessions; the loop stops when the last one is gone */

@@ -6,7 +6,7 @@
  * Dots are taken from the front of every line.  Only CRLF.CRLF ends DATA; a lone dot with any other ends
  * around it is content.
  *
- * body_feed() has two gears.  The fast one looks at blocks of 64 octets (scan.h) and goes on as long as
+ * body_reader_feed() has two gears.  The fast one looks at blocks of 64 octets (scan.h) and goes on as long as
  * every CR is followed by LF and every LF preceded by CR; what it passes is put in one piece, many lines at
  * once, up to a dot at the beginning of a line, which it leaves out if text follows.  At anything else the
  * slow one takes a few octets one by one through the states below.  Both give the same for every cut.
@@ -111,14 +111,14 @@ enum body_state {
 /* After a surprise so many octets are taken singly before the next block is tried. */
 #define SLOW_OCTETS 16
 
-struct feed { /* one call of body_feed */
+struct feed { /* one call of body_reader_feed */
     struct body_reader *r;
     body_put put;
     void *arg;
     const char *start, *end; /* input to be put as it is, not put yet */
 };
 
-void body_init(struct body_reader *r, enum body_mode mode, bool normalize)
+void body_reader_init(struct body_reader *r, enum body_mode mode, bool normalize)
 {
     *r = (struct body_reader){ 0 };
     r->mode = mode;
@@ -126,7 +126,7 @@ void body_init(struct body_reader *r, enum body_mode mode, bool normalize)
     r->state = BODY_BOL;
 }
 
-bool body_refused(const struct body_reader *r)
+bool body_reader_refused(const struct body_reader *r)
 {
     return !r->normalize && r->n.bare_lf + r->n.bare_cr > 0;
 }
@@ -135,7 +135,7 @@ static void give(struct feed *f, const char *data, size_t len)
 {
     struct body_reader *r = f->r;
 
-    if (len == 0 || body_refused(r)) {
+    if (len == 0 || body_reader_refused(r)) {
         return;
     }
     r->n.octets += len;
@@ -478,7 +478,8 @@ static const char *fast_blocks(struct feed *f, const char *p, const char *limit)
     return clean_blocks(f, p, limit, scan_block);
 }
 
-void body_feed(struct body_reader *r, struct slice in, body_put put, void *arg, size_t *used, bool *ended)
+void body_reader_feed(struct body_reader *r, struct slice in, body_put put, void *arg, size_t *used,
+                      bool *ended)
 {
     struct feed f = { .r = r, .put = put, .arg = arg, .start = in.ptr, .end = in.ptr };
     const char *p = in.ptr;
@@ -502,7 +503,7 @@ void body_feed(struct body_reader *r, struct slice in, body_put put, void *arg, 
     *ended = r->state == BODY_END;
 }
 
-void body_finish(struct body_reader *r, body_put put, void *arg)
+void body_reader_finish(struct body_reader *r, body_put put, void *arg)
 {
     struct feed f = { .r = r, .put = put, .arg = arg };
 

@@ -1,7 +1,7 @@
 /*
  * line.h - the only code that decides what ends a line, and the only one that removes leading dots (S6).
  *
- * Commands: line_next() takes one CRLF-ended line out of a buffer.  Message octets: body_feed() takes
+ * Commands: line_next() takes one CRLF-ended line out of a buffer.  Message octets: body_reader_feed() takes
  * what DATA or BDAT brought and gives canonical content: every line ended by CRLF, dots of DATA
  * removed.  Everything behind it sees these lines and no others: header firewall, facts, spool, writer.
  *
@@ -47,7 +47,7 @@ struct body_counts { /* what was met: for refusals, points and statistics */
 
 struct body_reader {
     enum body_mode mode;
-    bool normalize; /* a bare CR or LF is made whole; else the first one refuses the content: body_refused */
+    bool normalize; /* a bare CR or LF is made whole; else the first one refuses the content: body_reader_refused */
     int state;
     unsigned crs;     /* CRs held back */
     bool behind_crlf; /* the line of the dot that is held back began behind CRLF */
@@ -61,11 +61,11 @@ struct body_reader {
 /* Where canonical octets go.  False: not taken (budget); feeding goes on but nothing more is put. */
 typedef bool (*body_put)(void *arg, const void *data, size_t len);
 
-void body_init(struct body_reader *r, enum body_mode mode, bool normalize);
+void body_reader_init(struct body_reader *r, enum body_mode mode, bool normalize);
 
 /*
  * Takes octets of the message.  DATA: *ended becomes true at CRLF.CRLF and *used stops behind it; what
- * follows is the next command.  BDAT: all octets are taken; the caller counts chunks and calls body_finish
+ * follows is the next command.  BDAT: all octets are taken; the caller counts chunks and calls body_reader_finish
  * at LAST.  Whatever comes in, only CRLF line ends are put.  Large stretches of clean lines are put in one
  * piece: this is the path that every octet takes.
  *
@@ -73,12 +73,12 @@ void body_init(struct body_reader *r, enum body_mode mode, bool normalize);
  * whatever ends are around it, ends what is left (`lenient_end`, DAT-26): a client that ends its lines with
  * LF never sends the real end.  The caller refuses, closes, and reads no command behind such an end.
  */
-void body_feed(struct body_reader *r, struct slice in, body_put put, void *arg, size_t *used, bool *ended);
+void body_reader_feed(struct body_reader *r, struct slice in, body_put put, void *arg, size_t *used, bool *ended);
 
 /* Has a bare CR or LF refused the content? */
-bool body_refused(const struct body_reader *r);
+bool body_reader_refused(const struct body_reader *r);
 
 /* BDAT LAST: ends the last line with CRLF if it has none (BDT-06); CRs at the very end are part of it. */
-void body_finish(struct body_reader *r, body_put put, void *arg);
+void body_reader_finish(struct body_reader *r, body_put put, void *arg);
 
 #endif

@@ -13,7 +13,7 @@
  * Limits  An entry is recycled when it has neither connections nor a ban, the longest unused first; so
  *         under a flood from very many addresses rates and points of the oldest are forgotten.
  */
-#include "state/shared.h"
+#include "state/shared_priv.h"
 
 #include <sys/mman.h>
 

@@ -5,7 +5,7 @@
  * that could not be stored or found means one delivery more, never one less.
  */
 #include "state/duplicates.h"
-#include "state/shared.h"
+#include "state/shared_priv.h"
 
 static struct duplicate *lock_set(struct state *s, const uint8_t hash[32], struct shard_lock **lock)
 {

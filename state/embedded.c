@@ -6,7 +6,7 @@
  *             a flood of new keys pushes out new keys.
  * Clock       times later than now (a clock that went back) are taken for now.
  */
-#include "state/tables.h"
+#include "state/tables_priv.h"
 
 #define DAY_S 86400
 

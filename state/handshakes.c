@@ -11,7 +11,7 @@
  * Limits   HANDSHAKE_SETS x HANDSHAKE_WAYS clients.  In a full set the one with the fewest failures gives way, of
  *          these the oldest: clients with one failure cannot evict one with two.
  */
-#include "state/shared.h"
+#include "state/shared_priv.h"
 
 #include "core/table.h"
 #include "state/handshakes.h"

@@ -13,7 +13,7 @@
  */
 #include "core/loop.h"
 #include "state/servers.h"
-#include "state/shared.h"
+#include "state/shared_priv.h"
 
 #include <errno.h>
 #include <fcntl.h>

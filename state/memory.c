@@ -5,7 +5,7 @@
 
 #include "core/crypto.h"
 #include "state/memory_priv.h"
-#include "state/shared.h"
+#include "state/shared_priv.h"
 
 #define KEY_TEXT_MAX 1024 /* longer texts are cut; the longest triplet is shorter */
 

@@ -8,7 +8,7 @@
 #define STATE_MEMORY_PRIV_H
 
 #include "core/list.h"
-#include "state/tables.h"
+#include "state/tables_priv.h"
 
 struct redis;
 

@@ -3,7 +3,7 @@
  *
  * Each function is the reading half of its namesake ask_ there.  A test asks both and compares.
  */
-#include "state/tables.h"
+#include "state/tables_priv.h"
 
 static int64_t not_after(uint32_t at_s, int64_t now_s)
 {

@@ -8,7 +8,7 @@
  *           A reader copies the current one and repeats the copy if the version changed meanwhile.
  */
 #include "state/facts.h"
-#include "state/shared.h"
+#include "state/shared_priv.h"
 #include "state/slots.h"
 
 #define READ_TRIES 8

@@ -17,7 +17,7 @@
  *           worker can lie in its own lines, but it cannot add lines or send escapes to a terminal.
  */
 #include "state/log_ring.h"
-#include "state/shared.h"
+#include "state/shared_priv.h"
 
 #define RING_MASK (RING_SIZE - 1)
 #define RECORD_HEAD sizeof(uint32_t)

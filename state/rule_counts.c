@@ -8,7 +8,7 @@
  * Limits  STATE_RULES names in the life of a supervisor; further ones are not counted.
  */
 #include "state/rule_counts.h"
-#include "state/shared.h"
+#include "state/shared_priv.h"
 
 int state_rule_find(const struct state *s, const char *name)
 {

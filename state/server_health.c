@@ -5,7 +5,7 @@
  * where two processes may move it; numbers of servers are checked, and nothing read here is used as an index.
  */
 #include "state/servers.h"
-#include "state/shared.h"
+#include "state/shared_priv.h"
 
 #include <stddef.h>
 

@@ -20,7 +20,7 @@
  * Trust  a compromised worker can write anything here.  Loops end at constants, widths are cut to STATE_TICKETS,
  *        and an address is shown only if it matches its key.  The supervisor never waits.
  */
-#include "state/shared.h"
+#include "state/shared_priv.h"
 
 #include "core/table.h"
 #include "state/servers.h"

@@ -8,7 +8,7 @@
  * Hostile   Slots hold only numbers.  A process that forges its own can make sums wrong and nothing else.
  */
 #include "state/slots.h"
-#include "state/shared.h"
+#include "state/shared_priv.h"
 
 /* Gauges of which the largest one, not the sum, is what people want to see. */
 static bool takes_maximum(enum metric m)

@@ -21,7 +21,7 @@
 #include <sys/stat.h>
 
 #include "state/servers.h"
-#include "state/tables.h"
+#include "state/tables_priv.h"
 
 #define EVERY_S 60
 #define KEYWORDS_S 1 /* keywords of upstream servers, which lie in a file of their own */

@@ -11,8 +11,8 @@
 #include <sys/mman.h>
 
 #include "core/crypto.h"
-#include "state/shared.h"
-#include "state/tables.h"
+#include "state/shared_priv.h"
+#include "state/tables_priv.h"
 
 #define PAGE 4096u
 #define CLIENTS_MIN 4096u

@@ -4,7 +4,7 @@
  * Untouched pages of the mapping cost nothing (MAP_NORESERVE), so the sizes are generous.  A set is chosen by
  * SipHash under a secret seed over the 128-bit key, so that no outsider can aim at a set.
  */
-#include "state/tables.h"
+#include "state/tables_priv.h"
 
 #include <sys/mman.h>
 

@@ -202,7 +202,7 @@ int cmd_check(int argc, char **argv)
     for (size_t i = 0; c != NULL && i < ARRAY_LEN(checks); i++) {
         checks[i](c, &errs);
     }
-    if (c != NULL && !snapshot_complete(c, &errs)) {
+    if (c != NULL && !setup_complete(c, &errs)) {
         code = EX_CONFIG; /* what is wrong is in errs */
     }
     print_errors(&errs, path);

@@ -12,11 +12,11 @@
  * Callbacks   always from the loop (run_later); nothing is touched after the verdict was delivered, since
  *             the callback may free the judge.
  */
-#include "policy/judge/engine.h"
+#include "policy/judge/engine_priv.h"
 
 #include "core/metrics.h"
 #include "policy/rules/match.h"
-#include "policy/rules/reply.h"
+#include "policy/rules/text.h"
 
 #define JUDGES_KEPT 200
 #define STEPS_MAX 1000 /* evaluations of one turn; each one settles a fact */
@@ -319,7 +319,7 @@ static void deliver(struct judge *j)
     buf_reset(&j->text);
     if (refuses(r->action)) {
         texts.code = r->reply.code;
-        reply_render(&texts, r->reply.text, &j->text);
+        text_reply(&texts, r->reply.text, &j->text);
         j->verdict.code = r->reply.code;
         j->verdict.enhanced = r->reply.enhanced;
         j->verdict.text = buf_slice(&j->text);

@@ -6,9 +6,9 @@
  * arrive late.
  */
 #include "core/idna.h"
-#include "policy/judge/engine.h"
+#include "policy/judge/engine_priv.h"
 #include "policy/rules/address.h"
-#include "policy/rules/reply.h"
+#include "policy/rules/text.h"
 #include "smtp/author.h"
 
 #define TARPIT_TRANSACTION_MS 30000
@@ -347,7 +347,7 @@ static void add_tag(struct judge *j, const struct rule_tag *rt)
     struct buf value;
 
     buf_init(&value, TAG_VALUE_MAX);
-    tag_render(&texts, rt->text, &value);
+    text_tag(&texts, rt->text, &value);
     tag = t->tag_count < JUDGE_TAGS_MAX && !has_tag(t, rt->name, buf_slice(&value))
               ? arena_alloc(&j->arena[SCOPE_TXN], sizeof(*tag))
               : NULL;

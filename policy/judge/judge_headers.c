@@ -10,8 +10,8 @@
  * RFC         8601, 7208 9.1 (authres.c)
  */
 #include "policy/judge/authres.h"
-#include "policy/judge/engine.h"
-#include "policy/rules/reply.h"
+#include "policy/judge/engine_priv.h"
+#include "policy/rules/text.h"
 #include "smtp/field.h"
 
 #define LEVEL_MAX 20
@@ -286,7 +286,7 @@ void judge_added_headers(const struct judge *j, struct buf *out)
     buf_init(&value, TAG_VALUE_MAX);
     for (size_t i = 0; i < h->add_count; i++) {
         buf_reset(&value);
-        tag_render(&texts, slice_str(h->add[i].value), &value);
+        text_tag(&texts, slice_str(h->add[i].value), &value);
         field_put(out, slice_str(h->add[i].name), buf_slice(&value), false);
     }
     buf_fini(&value);

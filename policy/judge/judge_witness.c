@@ -3,7 +3,7 @@
  * (lists/guard_run.h).
  */
 #include "core/table.h"
-#include "policy/judge/engine.h"
+#include "policy/judge/engine_priv.h"
 
 static uint64_t hash_of(struct slice s)
 {
@@ -37,19 +37,20 @@ void judge_bear_witness(const struct judge *j, bool established)
 {
     const struct reputation *rep = &j->pw->policy->reputation;
     bool pass = source_is_word(j, FACT_ID_SPF, "pass");
-    struct slice owner = pass ? identity_owner(source_text(j, FACT_ID_SPF_DOMAIN)) : SLICE_NONE;
+    struct slice owner = pass ? standing_key_owner(source_text(j, FACT_ID_SPF_DOMAIN)) : SLICE_NONE;
     struct slice name = source_text(j, FACT_ID_CLIENT_RDNS);
     struct addr net = addr_network(&j->ip, 24, 48);
     struct guard_witness w = { .spf_pass = pass,
                                .established = established,
                                .owner = hash_of(owner),
                                .ip = j->ip,
-                               .network = identity_network_hash(&j->ip) };
+                               .network = standing_key_network_hash(&j->ip) };
     char mem[DNS_NAME_MAX + ADDR_TEXT_MAX + 2];
     struct buf who;
 
     if (w.established) { /* a provider's many customers are one correspondent */
-        guard_run_canary(j->pw->guard, &j->ip, slice_empty(name) ? w.owner : hash_of(identity_owner(name)));
+        guard_run_canary(j->pw->guard, &j->ip,
+                         slice_empty(name) ? w.owner : hash_of(standing_key_owner(name)));
     }
     buf_init_fixed(&who, mem, sizeof(mem));
     addr_put_ip(&who, &net);

@@ -4,9 +4,8 @@
 #include <sys/stat.h>
 
 #include "config/values.h"
-#include "policy/judge/engine.h"
+#include "policy/judge/engine_priv.h"
 #include "policy/rules/lists_load.h"
-#include "policy/rules/rules_parts.h"
 #include "smtp/field.h"
 
 #define GROUP_PREFIX "group:"
@@ -62,16 +61,10 @@ static uint64_t mix(uint64_t h, uint64_t v)
 /* tls.not_offered_to names a group of the file. */
 static void check_named_group(const struct policy *p, struct config_errors *errs)
 {
-    struct slice name = slice_str(p->conf->tls.not_offered_to), group;
-    const struct config_node *at = config_node_find(p->conf->root, "tls.not_offered_to");
-    struct nearest near;
-    struct quoted q;
+    struct slice name = slice_str(p->conf->tls.not_offered_to);
 
     if (!slice_empty(name) && named_group(p, name) == NULL) {
-        group = slice_skip(name, sizeof(GROUP_PREFIX) - 1);
-        config_errors_add(errs, false, at != NULL ? at->line : 0, at != NULL ? at->column : 0,
-                          "tls.not_offered_to: there is no group `%s`%s", rules_quote(&q, group),
-                          rules_nearest_group(&p->rules, group, &near));
+        rules_group_missing(p, errs, "tls.not_offered_to", slice_skip(name, sizeof(GROUP_PREFIX) - 1));
     }
 }
 

@@ -5,7 +5,7 @@
  * or not the rule decided it.  What a rule, a ramp or the whole file only records counts as mode="monitor".
  * The labels are names of the configuration; where no rule decided, it is `default`.
  */
-#include "policy/judge/engine.h"
+#include "policy/judge/engine_priv.h"
 
 #include "state/rule_counts.h"
 

@@ -4,7 +4,7 @@
  * Derive      a source may start another one while it derives.  Then all are derived once more, so that the order
  *             in which answers come does not matter.  It ends: a source starts once a scope.
  */
-#include "policy/judge/engine.h"
+#include "policy/judge/engine_priv.h"
 
 const struct source *const source_table[SOURCE_COUNT] = {
 #define X(id, name) [SOURCE_##id] = &source_##name,

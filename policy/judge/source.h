@@ -2,7 +2,7 @@
  * source.h - sources: the checks that produce facts, in one table.  The engine knows only the table.
  *
  *     source_NAME.c   a check as a source: starts it, takes its answer, writes its facts, says engine_changed()
- *     source.c        runs the table: start, derive, give up, forget, fold
+ *     source.c        runs the table: start, derive, give up, forget, pack
  *     engine.c        decides which fact is needed, and when
  *
  *     IDLE --start--> PENDING --callback or derive--> KNOWN, UNKNOWN      PENDING --budget over, give_up--> UNKNOWN
@@ -88,7 +88,7 @@ struct source {
     /* Is an answer out? */
     bool (*busy)(const struct judge *j, const void *state);
     /*
-     * What judge_rest() keeps of its state, and back (judge_rest.c).  The engine keeps the facts, and unpacks them
+     * What judge_pack() keeps of its state, and back (judge_pack.c).  The engine keeps the facts, and unpacks them
      * before the states.  NULL: nothing of the state lasts beyond a transaction.
      */
     void (*pack)(const struct judge *j, const void *state, struct buf *out);

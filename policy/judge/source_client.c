@@ -4,7 +4,7 @@
  *
  * The memory is not asked about exempt clients.
  */
-#include "policy/judge/engine.h"
+#include "policy/judge/engine_priv.h"
 #include "state/clients.h"
 
 struct client_state {

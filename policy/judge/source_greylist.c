@@ -5,7 +5,7 @@
  * The answer is no fact but struct judge.triplet.  A triplet passes if the memory cannot tell.
  */
 #include "core/metrics.h"
-#include "policy/judge/engine.h"
+#include "policy/judge/engine_priv.h"
 
 struct greylist_state {
     struct memory_op *op;

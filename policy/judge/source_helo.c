@@ -5,7 +5,7 @@
  *     matches        resolves to the client's address, or is the client's verified name
  *     impersonates   names this server, or a domain whose mail it takes, and nothing shows that the client may
  */
-#include "policy/judge/engine.h"
+#include "policy/judge/engine_priv.h"
 
 struct helo_state {
     struct helo_check *check; /* NULL: not asked, or answered */

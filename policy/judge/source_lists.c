@@ -349,7 +349,7 @@ static void pack(const struct judge *j, const void *state, struct buf *out)
     buf_put_char(out, (char)(lists->asked | lists->late_asked << 1 | lists->reason_asked << 2 |
                              (j->run != NULL) << 3));
     if (j->run != NULL) {
-        reputation_fold(j->run, out);
+        run_pack(j->run, out);
     }
 }
 
@@ -365,7 +365,7 @@ static void unpack(struct judge *j, void *state, struct slice *in)
     lists->late_asked = (bits & 2) != 0;
     lists->reason_asked = (bits & 4) != 0;
     if ((bits & 8) != 0) {
-        take_run(j, lists, reputation_unfold(&setup, on_change, j, &j->ip, in));
+        take_run(j, lists, run_unpack(&setup, on_change, j, &j->ip, in));
     }
 }
 

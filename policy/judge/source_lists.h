@@ -4,7 +4,7 @@
 #ifndef POLICY_JUDGE_SOURCE_LISTS_H
 #define POLICY_JUDGE_SOURCE_LISTS_H
 
-#include "policy/judge/engine.h"
+#include "policy/judge/engine_priv.h"
 
 struct lists_seen { /* what derive() looked at last */
     bool valid;

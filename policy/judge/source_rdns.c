@@ -3,7 +3,7 @@
  *
  * Exempt clients are not looked up: they have no name.  A name that XCLIENT gave is taken as verified.
  */
-#include "policy/judge/engine.h"
+#include "policy/judge/engine_priv.h"
 
 struct rdns_state {
     struct rdns_check *check; /* NULL: not asked, or answered */

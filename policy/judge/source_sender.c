@@ -1,7 +1,7 @@
 /*
  * source_sender.c - does the sender's domain take mail?  The fact sender.resolves (source.h, checks/sender.c).
  */
-#include "policy/judge/engine.h"
+#include "policy/judge/engine_priv.h"
 
 struct sender_state {
     struct sender_check *check; /* NULL: not asked, or answered */

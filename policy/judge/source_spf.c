@@ -6,7 +6,7 @@
  * Verdicts      are kept for the header fields, for the life of the scope.
  */
 #include "core/metrics.h"
-#include "policy/judge/engine.h"
+#include "policy/judge/engine_priv.h"
 
 struct spf_state {
     struct spf_check *check; /* NULL: not asked, or answered */

@@ -5,7 +5,7 @@
  * Asked when SPF and the verified name are settled, because they make the identities.  The memory is not asked about
  * exempt clients, and learns nothing from them.  A look-up that fails makes the fact unknown.
  */
-#include "policy/judge/engine.h"
+#include "policy/judge/engine_priv.h"
 
 struct standing_state {
     struct memory_op *op;
@@ -53,7 +53,7 @@ static size_t take_identities(struct judge *j, struct memory_key key[2])
     }
     if (has_own_name(j)) {
         if (!st->host_made) {
-            st->host = identity_host(&j->ip, source_text(j, FACT_ID_CLIENT_RDNS));
+            st->host = standing_key_host(&j->ip, source_text(j, FACT_ID_CLIENT_RDNS));
             st->host_made = true;
         }
         key[n++] = st->host;
@@ -211,9 +211,9 @@ void judge_outcome(struct judge *j, bool accepted)
     }
     n = take_identities(j, key);
     if (has_own_name(j)) {
-        key[n++] = identity_address(&j->ip);
+        key[n++] = standing_key_address(&j->ip);
     }
-    key[n++] = identity_network(&j->ip);
+    key[n++] = standing_key_network(&j->ip);
     for (size_t i = 0; i < n; i++) {
         memory_note(j->pw->memory, accepted ? MEMORY_ACCEPTED : MEMORY_REFUSED, &key[i],
                     j->pw->policy->remembered.known_good.within_s, wall_now_s());
@@ -245,10 +245,10 @@ static bool peek(const struct policy_worker *pw, struct memory_key key)
 
 bool policy_client_known_good(const struct policy_worker *pw, const struct addr *ip)
 {
-    return peek(pw, identity_address(ip));
+    return peek(pw, standing_key_address(ip));
 }
 
 bool policy_greets_at_once(const struct policy_worker *pw, const struct addr *ip)
 {
-    return peek(pw, identity_network(ip)) || policy_client_known_good(pw, ip);
+    return peek(pw, standing_key_network(ip)) || policy_client_known_good(pw, ip);
 }

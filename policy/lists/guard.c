@@ -8,7 +8,7 @@
  *             came since the newest evidence is a trial of its own, and the addresses that were evidence are
  *             asked about again by the probes.
  */
-#include "policy/lists/guard_parts.h"
+#include "policy/lists/guard_priv.h"
 
 #define RECENT_MIN 10
 #define SLOW_MIN 60 /* where ten minutes have too few clients */

@@ -85,7 +85,7 @@ struct guard_witness {
     bool unique;             /* listed by this one alone of those that answered */
     bool overlap;            /* listed by another one too */
     bool established;        /* by SPF: known_good_is_established() of the domain that passed just now */
-    uint64_t owner, network; /* hashes: of the domain's owner, identity_network_hash() */
+    uint64_t owner, network; /* hashes: of the domain's owner, standing_key_network_hash() */
     struct addr ip;
     struct slice who; /* "example.com 192.0.2.0/24", for people */
 };

@@ -11,7 +11,7 @@
  *            or the newest probe must have failed as well.
  * Open       only the trial and probes say when it is over: what was out before may still come, both ways.
  */
-#include "policy/lists/guard_parts.h"
+#include "policy/lists/guard_priv.h"
 #include "policy/standing/standing.h"
 
 #define BREAKER_MAX_S 600
@@ -34,7 +34,7 @@ static void halve(struct memory_list *l)
 /* Its network joins those behind the failures; true: there are enough of them. */
 static bool note_network(struct memory_list *l, const struct addr *from)
 {
-    uint32_t network = identity_network_hash(from);
+    uint32_t network = standing_key_network_hash(from);
 
     for (size_t i = 0; i < MEMORY_FAILED_BY; i++) {
         if (l->failed_by[i] == 0) {

@@ -7,7 +7,7 @@
  * Evidence    the last hour's questions, of which none was answered; where too few were asked, the probes; a breaker
  *             that has been open for a while; a test entry (RFC 5782 5) that was never there.
  */
-#include "policy/lists/guard_parts.h"
+#include "policy/lists/guard_priv.h"
 
 #define WINDOW_MIN 60
 #define ASKED_MIN 5  /* failures that mean something, */

@@ -121,8 +121,8 @@ void reputation_sample(struct reputation_run *run);
  * What came of a run that is not busy, as octets behind those in `out`; and the same run made of them, taken off the
  * front of *in.  Nobody is asked.  Where answers came from is not kept.
  */
-void reputation_fold(const struct reputation_run *run, struct buf *out);
-struct reputation_run *reputation_unfold(const struct reputation_setup *setup, void (*on_change)(void *arg), void *arg,
+void run_pack(const struct reputation_run *run, struct buf *out);
+struct reputation_run *run_unpack(const struct reputation_setup *setup, void (*on_change)(void *arg), void *arg,
                                          const struct addr *client, struct slice *in) MUST_USE;
 
 /* The time is over: what is awaited ends without an answer. */

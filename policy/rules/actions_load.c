@@ -10,9 +10,9 @@
  *       otherwise: "451 4.7.1 ..."
  */
 #include "policy/rules/match.h"
-#include "policy/rules/reply.h"
-#include "policy/rules/rules_parts.h"
+#include "policy/rules/rules_priv.h"
 #include "policy/rules/template.h"
+#include "policy/rules/text.h"
 
 struct action_word {
     const char *word;
@@ -95,7 +95,7 @@ static bool name_known(void *arg, struct slice name)
     struct names *n = arg;
     unsigned fact;
 
-    if (!reply_name_known(n->l->r, name, &fact)) {
+    if (!text_name_known(n->l->r, name, &fact)) {
         return false;
     }
     if (fact == RULE_NO_FACT) {
@@ -218,7 +218,7 @@ static bool take_reply(struct rules_load *l, struct rule *rule, const struct con
         return false;
     }
     if (!is_class(given.code, rule->final)) { /* the preset's text under an action from `override` */
-        given.code = reply_default(rule->final).code;
+        given.code = text_default(rule->final).code;
         given.enhanced = enhanced_as(l, given.enhanced, given.code < 500 ? '4' : '5');
     }
     check_template(l, rule, at, false);
@@ -265,7 +265,7 @@ static void load_reply(struct rules_load *l, struct rule *rule)
 {
     const struct config_node *node = rule->reply_node;
 
-    rule->reply = (struct reply_choice){ .by = FACT_COUNT, .any = reply_default(rule->final) };
+    rule->reply = (struct reply_choice){ .by = FACT_COUNT, .any = text_default(rule->final) };
     if (node == NULL || (!is_refusing(rule->final) && l->preset)) {
         return; /* a reply of the preset has no meaning once `override` accepts */
     }

@@ -5,7 +5,7 @@
  * wants it; what a fact can never be is an error here, and not a rule that never matches.
  */
 #include "policy/rules/match.h"
-#include "policy/rules/rules_parts.h"
+#include "policy/rules/rules_priv.h"
 
 #define WANTED_MAX 200 /* octets of the values in words */
 

@@ -12,7 +12,7 @@
  */
 #include "config/textfile.h"
 #include "policy/rules/match.h"
-#include "policy/rules/rules_parts.h"
+#include "policy/rules/rules_priv.h"
 
 #define ERRORS_PER_GROUP 10
 #define ENTRY_TEXT_MAX 400
@@ -42,13 +42,26 @@ struct group *rules_group(const struct rules *r, struct slice name)
     return NULL;
 }
 
-const char *rules_nearest_group(const struct rules *r, struct slice name, struct nearest *near)
+/* The end of the sentence that there is no such group (nearest_words). */
+static const char *nearest_group(const struct rules *r, struct slice name, struct nearest *near)
 {
     nearest_init(near, name);
     for (size_t i = 0; i < r->group_count; i++) {
         nearest_offer(near, r->group[i].name);
     }
     return nearest_words(near);
+}
+
+void rules_group_missing(const struct policy *p, struct config_errors *errs, const char *key,
+                         struct slice name)
+{
+    const struct config_node *at = config_node_find(p->conf->root, key);
+    struct nearest near;
+    struct quoted q;
+
+    config_errors_add(errs, false, at != NULL ? at->line : 0, at != NULL ? at->column : 0,
+                      "%s: there is no group `%s`%s", key, rules_quote(&q, name),
+                      nearest_group(&p->rules, name, &near));
 }
 
 bool group_has_ip(const struct group *g, const struct addr *ip, int64_t now_s)
@@ -336,7 +349,7 @@ struct group *groups_use(struct rules_load *l, const struct config_node *at, str
 
     if (g == NULL) {
         rules_error(l, at, "rule %s: there is no group `%s`%s", l->name, rules_quote(&q, name),
-                    rules_nearest_group(l->r, name, &near));
+                    nearest_group(l->r, name, &near));
         return NULL;
     }
     if (g->count == 0 && !g->ended && !g->standing && !g->broken) {

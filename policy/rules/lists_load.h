@@ -5,7 +5,7 @@
 #define POLICY_RULES_LISTS_LOAD_H
 
 #include "policy/lists/reputation.h"
-#include "policy/rules/rules_parts.h"
+#include "policy/rules/rules_priv.h"
 
 /* Fills p->reputation; its memory is p->arena's and the configuration's. */
 void lists_load(struct policy *p, struct config_errors *errs);

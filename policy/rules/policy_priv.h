@@ -2,7 +2,7 @@
  * policy_priv.h - what the files of policy/ share about a compiled configuration.  Private to policy/.
  *
  *     policy.c      makes and frees struct policy; calls the loaders in this order:
- *                   lists_load.c -> standing_load.c -> rules_load.c (with groups.c) -> policy_tests.c
+ *                   lists_load.c -> standing_load.c -> rules_load.c (with groups.c) -> trial.c
  *     verdict.c     rules_evaluate(): pure; the engine calls it in a loop (policy/rules/verdict.h):
  *
  *         evaluate -> EVAL_NEEDS fact -> the engine asks, waits, sets the fact -> evaluate ... -> EVAL_DONE
@@ -34,5 +34,8 @@ struct policy {
     size_t tag_name_count;
     uint64_t files_read; /* policy_files_now() at that time */
 };
+
+/* Reports that there is no group of this name, at the key of the file that names it. */
+void rules_group_missing(const struct policy *p, struct config_errors *errs, const char *key, struct slice name);
 
 #endif

@@ -183,7 +183,7 @@ struct rules {
 };
 
 /* What a refusing action says without a reply of its own. */
-struct rule_reply reply_default(enum action a);
+struct rule_reply text_default(enum action a);
 
 /* The group of this name, or NULL. */
 struct group *rules_group(const struct rules *r, struct slice name);
@@ -200,7 +200,7 @@ bool group_has_name(const struct group *g, struct slice name, int64_t now_s);
 bool rules_load(struct policy *p, struct config_errors *errs) MUST_USE;
 void rules_free(struct policy *p);
 
-/* policy.tests (policy_tests.c): a failed one is an error at its place. */
+/* policy.tests (trial.c): a failed one is an error at its place. */
 void rules_run_tests(struct policy *p, struct config_errors *errs);
 
 #endif

@@ -9,7 +9,7 @@
  */
 #include "config/secret.h"
 #include "policy/rules/match.h"
-#include "policy/rules/rules_parts.h"
+#include "policy/rules/rules_priv.h"
 
 #define MESSAGE_MAX 600
 #define PRESET_MAX 64 /* rules of it */
@@ -20,7 +20,7 @@
 extern const unsigned char policy_preset_spf_first[];
 extern const size_t policy_preset_spf_first_len;
 
-/* ---- what the loaders share (rules_parts.h) ---- */
+/* ---- what the loaders share (rules_priv.h) ---- */
 
 const char *rules_quote(struct quoted *q, struct slice s)
 {

@@ -9,7 +9,7 @@
  *
  * Only enforced rules for all clients take anything away; a rule that is not certain to match takes nothing.
  */
-#include "policy/rules/rules_parts.h"
+#include "policy/rules/rules_priv.h"
 
 /* For each fact of words or flags: the values that no rule lower down can see, and who took the last. */
 struct taken {

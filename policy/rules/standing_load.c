@@ -3,7 +3,7 @@
  */
 #include "policy/rules/standing_load.h"
 
-#include "policy/rules/rules_parts.h"
+#include "policy/rules/rules_priv.h"
 
 _Static_assert(CONFIG_MAX_GOOD_DAYS == MEMORY_DAYS && CONFIG_MAX_BURST == MEMORY_BURST_MAX,
                "the limits of keys are those of records");

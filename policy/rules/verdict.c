@@ -322,7 +322,7 @@ static void finish(struct walk *w, const struct rule *rule, enum action action, 
     out->divert = rule != NULL ? rule->divert : NULL;
     out->score = w->score;
     if (refuses) {
-        out->reply = rule != NULL ? *choose_reply(w, rule) : reply_default(action);
+        out->reply = rule != NULL ? *choose_reply(w, rule) : text_default(action);
         if (out->reply.code >= 500 && (!certain || w->doubt)) {
             soften(out);
         }

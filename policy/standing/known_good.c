@@ -40,7 +40,7 @@ bool known_good_is_established(const struct config_known_good *s, const struct m
     return known_good_is(s, r, now_s) && now_s - (int64_t)r->standing.since_s >= need;
 }
 
-struct memory_key identity_host(const struct addr *ip, struct slice name)
+struct memory_key standing_key_host(const struct addr *ip, struct slice name)
 {
     struct addr client = addr_client(ip);
     char mem[ADDR_TEXT_MAX + 256];
@@ -53,12 +53,12 @@ struct memory_key identity_host(const struct addr *ip, struct slice name)
     return memory_key(MEMORY_HOST, buf_slice(&b));
 }
 
-struct memory_key identity_address(const struct addr *ip)
+struct memory_key standing_key_address(const struct addr *ip)
 {
-    return identity_host(ip, SLICE_NONE);
+    return standing_key_host(ip, SLICE_NONE);
 }
 
-struct memory_key identity_network(const struct addr *ip)
+struct memory_key standing_key_network(const struct addr *ip)
 {
     struct addr net = addr_network(ip, 24, 64);
     char mem[ADDR_TEXT_MAX];
@@ -69,7 +69,7 @@ struct memory_key identity_network(const struct addr *ip)
     return memory_key(MEMORY_CLIENT, buf_slice(&b));
 }
 
-uint32_t identity_network_hash(const struct addr *ip)
+uint32_t standing_key_network_hash(const struct addr *ip)
 {
     static const uint64_t fixed[2] = { 0x676c61636973ULL, 0x6e6574776f726bULL }; /* only within one record */
     struct addr net = addr_network(ip, 24, 48);
@@ -78,7 +78,7 @@ uint32_t identity_network_hash(const struct addr *ip)
     return hash != 0 ? hash : 1;
 }
 
-struct slice identity_owner(struct slice host)
+struct slice standing_key_owner(struct slice host)
 {
     size_t last = slice_rfind(host, '.'), second, third;
     struct slice middle;

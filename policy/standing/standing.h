@@ -30,23 +30,23 @@ bool known_good_is_established(const struct config_known_good *s, const struct m
  * Identities, to which standing belongs: the domain of an SPF pass (MEMORY_DOMAIN), and the very address (IPv6: /64)
  * with its verified name.  The caller leaves out generic names: each next customer of the address has them too.
  */
-struct memory_key identity_host(const struct addr *ip, struct slice name);
+struct memory_key standing_key_host(const struct addr *ip, struct slice name);
 
 /*
  * No identities, and good for less.  The address alone has what its name earned: it is known at connect, where rates
  * and shares of connections are decided.  The network (/24, /64) only shortens the greeting delay.
  */
-struct memory_key identity_address(const struct addr *ip);
-struct memory_key identity_network(const struct addr *ip);
+struct memory_key standing_key_address(const struct addr *ip);
+struct memory_key standing_key_network(const struct addr *ip);
 
 /* Tells networks apart (/24, /48) where many of them are evidence; not 0. */
-uint32_t identity_network_hash(const struct addr *ip);
+uint32_t standing_key_network_hash(const struct addr *ip);
 
 /*
  * The part of a domain or host name that stands for its owner: the last two labels, three where the second-last is a
  * short or generic one (co.uk, com.au).  Good enough to count owners; standing never belongs to one.
  */
-struct slice identity_owner(struct slice host);
+struct slice standing_key_owner(struct slice host);
 
 /* ---- greylist.c ---- */
 

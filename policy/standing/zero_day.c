@@ -34,8 +34,8 @@ struct zero_day zero_day_decide(const struct config_zero_day *s, const struct ze
 size_t zero_day_burst_questions(const struct config_zero_day *s, const struct burst_ask *ask,
                                 const struct addr *ip, struct memory_question q[3], unsigned which[3])
 {
-    bool same_owner =
-        !slice_empty(ask->rdns) && slice_eq_nocase(identity_owner(ask->rdns), identity_owner(ask->helo));
+    bool same_owner = !slice_empty(ask->rdns) &&
+                      slice_eq_nocase(standing_key_owner(ask->rdns), standing_key_owner(ask->helo));
     const struct {
         enum memory_kind kind;
         struct slice text;
@@ -57,7 +57,7 @@ size_t zero_day_burst_questions(const struct config_zero_day *s, const struct bu
         q[n] = (struct memory_question){
             .what = MEMORY_BURST,
             .key = memory_key(row[i].kind, row[i].text),
-            .member = identity_network_hash(ip),
+            .member = standing_key_network_hash(ip),
             .keep_s = s->burst_within_s,
         };
         which[n++] = i;

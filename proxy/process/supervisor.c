@@ -21,7 +21,7 @@
 
 #include "admin/admin.h"
 #include "dns/dns.h"
-#include "proxy/process/supervisor_parts.h"
+#include "proxy/process/supervisor_priv.h"
 #include "state/slots.h"
 #include "tls/tls.h"
 

@@ -7,7 +7,7 @@
  * match yet, no right to read it) is logged when it begins or changes, and every SAID_AGAIN_MS; what is held in memory
  * serves on in its place.  An expired one is taken, and said once a day.
  */
-#include "proxy/process/supervisor_parts.h"
+#include "proxy/process/supervisor_priv.h"
 #include "tls/tls.h"
 
 #define CHECK_MS 30000

@@ -13,7 +13,7 @@
 #include <errno.h>
 #include <sys/socket.h>
 
-#include "proxy/process/supervisor_parts.h"
+#include "proxy/process/supervisor_priv.h"
 #include "state/facts.h"
 #include "state/slots.h"
 

@@ -4,7 +4,7 @@
  * The supervisor publishes on every change.  The recorder cannot ask, because the supervisor takes no requests from
  * unprivileged processes.
  */
-#include "proxy/process/supervisor_parts.h"
+#include "proxy/process/supervisor_priv.h"
 #include "state/facts.h"
 
 #define HOUR_MS (60 * 60 * 1000)

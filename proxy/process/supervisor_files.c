@@ -12,7 +12,7 @@
 
 #include "admin/admin.h"
 #include "core/crypto.h"
-#include "proxy/process/supervisor_parts.h"
+#include "proxy/process/supervisor_priv.h"
 
 #define LAST_GOOD "last-good.yaml"
 #define HASH_KEY "hash_key"

@@ -11,7 +11,7 @@
  */
 #include "core/slice.h"
 #include "policy/policy.h"
-#include "proxy/process/supervisor_parts.h"
+#include "proxy/process/supervisor_priv.h"
 #include "state/facts.h"
 
 #define LOOK_MS 1000

@@ -8,7 +8,7 @@
  * A start goes on without what cannot be used (glacis(8), MATERIAL).  Every CHECK_MS it is tried again here, and as soon
  * as less is missing a new generation takes it; until then it is shouted about, every SAID_AGAIN_MS.
  */
-#include "proxy/process/supervisor_parts.h"
+#include "proxy/process/supervisor_priv.h"
 
 #define CHECK_MS 30000
 #define SAID_AGAIN_MS (60 * 60 * 1000)

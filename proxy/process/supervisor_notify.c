@@ -7,7 +7,7 @@
 #include <sys/socket.h>
 #include <sys/un.h>
 
-#include "proxy/process/supervisor_parts.h"
+#include "proxy/process/supervisor_priv.h"
 
 void notify_open(struct supervisor *sup)
 {

@@ -7,7 +7,7 @@
 #include <errno.h>
 
 #include "core/slice.h"
-#include "proxy/process/supervisor_parts.h"
+#include "proxy/process/supervisor_priv.h"
 
 #define TEXT_MAX (64u * 1024u * 1024u)
 #define ANSWER_MAX (64u * 1024u)
@@ -34,7 +34,7 @@ static struct config *load(const char *path, bool first, struct config_errors *e
 
 struct config *supervisor_complete(struct config *conf, struct config_errors *errs)
 {
-    if (conf != NULL && !snapshot_complete(conf, errs)) {
+    if (conf != NULL && !setup_complete(conf, errs)) {
         config_free(conf);
         return NULL;
     }

@@ -21,7 +21,7 @@
 #include <netinet/tcp.h>
 #include <sys/socket.h>
 
-#include "proxy/process/supervisor_parts.h"
+#include "proxy/process/supervisor_priv.h"
 
 #define FIRST_INHERITED 3
 #define BACKLOG 4096

@@ -13,7 +13,7 @@
 #include <sys/stat.h>
 
 #include "admin/admin.h"
-#include "proxy/process/supervisor_parts.h"
+#include "proxy/process/supervisor_priv.h"
 
 #define PATH_BYTES 4096
 #define SAID_AGAIN_MS (60 * 60 * 1000)

@@ -19,7 +19,7 @@
 #include "core/loop.h"
 #include "policy/policy.h"
 #include "proxy/process/canary.h"
-#include "proxy/process/supervisor_parts.h"
+#include "proxy/process/supervisor_priv.h"
 #include "proxy/upstream/pool.h"
 #include "state/log_ring.h"
 #include "state/servers.h"

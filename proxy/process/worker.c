@@ -21,9 +21,9 @@
 #include "policy/policy.h"
 #include "proxy/process/resolver_watch.h"
 #include "proxy/process/sandbox.h"
-#include "proxy/session/announced.h"
 #include "proxy/session/limits.h"
 #include "proxy/session/listener.h"
+#include "proxy/session/proxy_wait.h"
 #include "proxy/session/session.h"
 #include "proxy/upstream/pool.h"
 #include "proxy/upstream/upstream_names.h"
@@ -144,7 +144,7 @@ static void drain(struct process *p)
     for (size_t i = 0; i < w->listener_count; i++) {
         listener_close(&w->listeners[i]);
     }
-    announced_close_all(w);
+    proxy_wait_close_all(w);
     if (w->conf->server.drain_timeout_ms != CONFIG_OFF) {
         timer_start(&w->drain_deadline, w->conf->server.drain_timeout_ms);
     }
@@ -241,7 +241,7 @@ static void finish(struct process *p)
     for (size_t i = 0; i < w->listener_count; i++) {
         listener_fini(&w->listeners[i]);
     }
-    announced_close_all(w);
+    proxy_wait_close_all(w);
     timer_stop(&w->tick);
     heap_trim_stop(&p->trim);
     timer_stop(&w->drain_deadline);
@@ -255,7 +255,7 @@ static void finish(struct process *p)
     loop_free(w->loop);
     tls_server_free(w->tls);
     slab_fini(&w->session_slab);
-    networks_fini(&w->networks);
+    network_share_fini(&w->networks);
     close(p->signal_fd);
     free(w->listeners);
     free(p);
@@ -285,7 +285,7 @@ int worker_main(const struct worker_task *task)
     list_init(&w->sessions);
     list_init(&w->handshakes);
     list_init(&w->announced);
-    networks_init(&w->networks);
+    network_share_init(&w->networks);
     session_slab_init(&w->session_slab, SESSIONS_KEPT);
     p->signal_fd = open_signals();
     if (sandbox_enter(conf, SECCOMP_WORKER) != SANDBOX_OK) {

@@ -6,7 +6,7 @@
  * a minute.
  *
  * A client in allow_clients or in good standing is exempt from rates and bans, not from the number of connections.  Any
- * other one's network gets no more than its share near limits.connections: see networks.h.
+ * other one's network gets no more than its share near limits.connections: see network_share.h.
  */
 #include "proxy/session/limits.h"
 
@@ -103,7 +103,8 @@ static void enter_network(struct worker *w, const struct addr *client, struct li
         lim->connections_per_client != CONFIG_OFF && limits_short(w, M_SESSIONS_NOW, lim->connections);
     bool good = crowded && limits_favours(w, client, false);
 
-    if (!a->counted || networks_enter(&w->networks, client, crowded && !good ? network_share(w) : SIZE_MAX)) {
+    if (!a->counted ||
+        network_share_enter(&w->networks, client, crowded && !good ? network_share(w) : SIZE_MAX)) {
         return;
     }
     state_client_leave(w->state, client);
@@ -114,7 +115,7 @@ static void enter_network(struct worker *w, const struct addr *client, struct li
 void limits_leave(struct worker *w, const struct addr *client)
 {
     state_client_leave(w->state, client);
-    networks_leave(&w->networks, client);
+    network_share_leave(&w->networks, client);
 }
 
 /* As the client's own entry says, in the mode of the file. */
@@ -155,7 +156,7 @@ enum limits_total limits_total(const struct worker *w)
     uint64_t limit = w->conf->limits.connections;
     uint64_t sessions = state_gauge_sum(w->state, M_SESSIONS_NOW);
     /* 421 said and not yet read, or no PROXY header yet: descriptors all the same */
-    uint64_t closing = stream_lingering() + w->announced_count;
+    uint64_t closing = stream_lingering() + w->proxy_wait_count;
 
     if (w->session_count + closing >= w->session_max) {
         return closing > w->session_max / 4 ? LIMITS_FLOOD : LIMITS_FULL;

@@ -17,8 +17,8 @@
 #include <sys/socket.h>
 
 #include "core/stream.h"
-#include "proxy/session/announced.h"
 #include "proxy/session/limits.h"
+#include "proxy/session/proxy_wait.h"
 #include "proxy/session/session.h"
 #include "smtp/smtp_reply.h"
 #include "state/clients.h"
@@ -139,7 +139,7 @@ static void take_client(struct listener *l, int fd, const struct addr *peer)
     }
     c.local = l->any ? addr_of_socket(fd) : l->local;
     if (l->conf->proxy_protocol) {
-        announced_wait(l, fd, &c);
+        proxy_wait_start(l, fd, &c);
     } else {
         listener_admit(l, fd, &c);
     }

@@ -18,7 +18,7 @@
 #define LINGER_MS 2000           /* long enough for the last reply to be read (LIM-13) */
 #define FAREWELL_MS 1000         /* for a reset behind an end that came before its 250 */
 #define CONTENT_MAX (256u << 10) /* content is taken in larger pieces, and does not wait */
-#define REST_MS 500              /* silence between transactions, then the judge is folded */
+#define REST_MS 500              /* silence between transactions, then the judge is packed */
 #define FRESH_MS 5000            /* a session without a message is idle after it (reload) */
 #define TLS_HANDSHAKE 0x16       /* first octet of a ClientHello on the wrong port (GRT-10) */
 
@@ -81,7 +81,7 @@ static uint64_t command_due(const struct session *s)
     return min_u64(due, session_later(s->started, lim->session_timeout_ms));
 }
 
-/* The next time to fold what nobody needs while the client is silent; what is asked may take longer than
+/* The next time to pack what nobody needs while the client is silent; what is asked may take longer than
  * that. */
 static uint64_t rest_due(const struct session *s)
 {

@@ -59,7 +59,7 @@ static void hash_envelope(struct txn *t)
 /* Is this refused DATA, which is read only to find its end? */
 static bool drops_content(const struct txn *t)
 {
-    return t->content == CONTENT_DATA && body_refused(&t->body);
+    return t->content == CONTENT_DATA && body_reader_refused(&t->body);
 }
 
 /*
@@ -104,7 +104,7 @@ static void begin_content(struct session *s, enum body_mode mode)
 
     t->spool = spool_new(s->worker->state, s->worker->conf);
     t->size_max = min_u64(lim->message_size, t->upstream->size);
-    body_init(&t->body, mode, policy == NEWLINE_NORMALIZE);
+    body_reader_init(&t->body, mode, policy == NEWLINE_NORMALIZE);
     if (lim->duplicate_guard_ms != CONFIG_OFF) {
         hash_envelope(t);
     }
@@ -151,7 +151,7 @@ static enum reply_id judge_content(struct session *s)
     const struct config_limits *lim = &s->worker->conf->limits;
     struct txn *t = s->txn;
 
-    if (body_refused(&t->body)) { /* first: it may have ended where only such content ends */
+    if (body_reader_refused(&t->body)) { /* first: it may have ended where only such content ends */
         return REPLY_BARE_NEWLINE;
     }
     if (t->too_big) {
@@ -489,7 +489,7 @@ static bool take_data(struct session *s, struct slice in)
     size_t used = 0;
     bool ended = false;
 
-    body_feed(&t->body, in, put_content, t, &used, &ended);
+    body_reader_feed(&t->body, in, put_content, t, &used, &ended);
     if (t->hash != NULL) {
         sha256_update(t->hash, in.ptr, used);
     }
@@ -557,7 +557,7 @@ static void chunk_done(struct session *s)
 
     s->suspicious = 2; /* what follows a chunk that was announced too small is content (BDT-23) */
     if (t->bdat_last) {
-        body_finish(&t->body, put_content, t);
+        body_reader_finish(&t->body, put_content, t);
         message_complete(s);
         return;
     }
@@ -621,7 +621,7 @@ static bool take_chunk(struct session *s, struct slice in)
     bool ended = false;
 
     in = slice_take(in, (size_t)min_u64(in.len, t->bdat_left));
-    body_feed(&t->body, in, put_content, t, &used, &ended);
+    body_reader_feed(&t->body, in, put_content, t, &used, &ended);
     if (t->hash != NULL) {
         sha256_update(t->hash, in.ptr, in.len);
     }

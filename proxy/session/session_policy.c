@@ -119,7 +119,7 @@ void session_policy_open(struct session *s)
 void session_policy_close(struct session *s)
 {
     judge_free(&s->judge);
-    judge_rest_free(&s->resting);
+    judge_packed_free(&s->resting);
 }
 
 struct judge *session_judge(struct session *s)
@@ -128,7 +128,7 @@ struct judge *session_judge(struct session *s)
 
     if (s->resting != NULL) {
         c = client_of(s);
-        s->judge = judge_wake(s->worker->judges, &c, &s->resting);
+        s->judge = judge_unpack(s->worker->judges, &c, &s->resting);
     }
     return s->judge;
 }
@@ -137,7 +137,7 @@ void session_policy_rest(struct session *s)
 {
     s->rest_tried = loop_now(s->worker->loop);
     if (s->judge != NULL) {
-        s->resting = judge_rest(&s->judge);
+        s->resting = judge_pack(&s->judge);
     }
 }
 

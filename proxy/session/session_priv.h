@@ -105,7 +105,7 @@ struct session {
     const struct config_listener *listener;
     struct stream                *stream; /* NULL once the client is gone and only the relay goes on */
     struct judge                 *judge;  /* facts and verdicts, by session_judge() only; made at accept, again at XCLIENT */
-    struct judge_rest            *resting; /* it, folded, while the session is silent: then judge is NULL */
+    struct judge_packed            *resting; /* it, packed, while the session is silent: then judge is NULL */
     struct txn                   *txn;    /* "in a transaction" is txn != NULL */
     struct timer                  timer;  /* the nearest deadline of this phase */
     union {
@@ -132,7 +132,7 @@ struct session {
 
     uint64_t started;         /* ms */
     uint64_t idle_since;      /* last line taken or reply written */
-    uint64_t rest_tried;      /* to fold the judge; 0: not yet */
+    uint64_t rest_tried;      /* to pack the judge; 0: not yet */
     uint64_t line_since;      /* first octet of the incomplete line; 0: none */
     uint64_t data_since, data_last; /* DATA: start, last octet */
     uint64_t paced_since;     /* DATA: PACE_OCTETS ago, or the start of the chunk */
@@ -275,7 +275,7 @@ struct decision { /* valid during the call that acts on it */
 void            session_policy_open(struct session *s); /* rDNS and early lists may be asked from here on */
 void            session_policy_close(struct session *s);
 struct judge   *session_judge(struct session *s);       /* awake */
-void            session_policy_rest(struct session *s); /* silent between transactions: folded, unless something is asked */
+void            session_policy_rest(struct session *s); /* silent between transactions: packed, unless something is asked */
 void            session_policy_txn(struct txn *t);
 void            session_policy_mail(struct session *s); /* the transaction is open: SPF may be asked */
 /* Ask about a recipient, about the complete message.  `act_on` gets the decision from the loop, once, and not after the

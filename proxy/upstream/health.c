@@ -168,7 +168,8 @@ void health_broken(struct pool_server *s, const struct upstream_failure *f)
     uint64_t now = loop_now(s->pool->ups->loop);
     struct log_line l;
 
-    if (f->why != UP_LOST && f->why != UP_TIMEOUT && f->why != UP_MALFORMED && f->why != UP_GOES_AWAY) {
+    if (f->why != UP_WHY_LOST && f->why != UP_WHY_TIMEOUT && f->why != UP_WHY_MALFORMED &&
+        f->why != UP_WHY_GOES_AWAY) {
         return;
     }
     s->broken++;

@@ -130,15 +130,15 @@ struct upstream *pool_take_idle(struct pool_server *s)
 static const char *refused_text(enum up_state state)
 {
     switch ((unsigned)state) {
-    case UP_GREETING:
+    case UP_STATE_GREETING:
         return "the host takes no mail";
-    case UP_STARTTLS:
+    case UP_STATE_STARTTLS:
         return "STARTTLS refused";
-    case UP_XCLIENT:
+    case UP_STATE_XCLIENT:
         return "XCLIENT refused";
-    case UP_EHLO:
+    case UP_STATE_EHLO:
         return "EHLO after XCLIENT refused";
-    case UP_HELO:
+    case UP_STATE_HELO:
         return "EHLO and HELO refused";
     default:
         return "MAIL or RCPT refused for us";
@@ -147,29 +147,29 @@ static const char *refused_text(enum up_state state)
 
 static const char *failure_text(const struct upstream_failure *f)
 {
-    if (f->state == UP_CONNECT) {
-        return f->why == UP_TIMEOUT ? "connect timeout" : "connect failed";
+    if (f->state == UP_STATE_CONNECT) {
+        return f->why == UP_WHY_TIMEOUT ? "connect timeout" : "connect failed";
     }
     switch (f->why) {
-    case UP_TIMEOUT:
+    case UP_WHY_TIMEOUT:
         return "no answer in time";
-    case UP_MALFORMED:
+    case UP_WHY_MALFORMED:
         return "not an SMTP reply";
-    case UP_GOES_AWAY:
-    case UP_REFUSAL:
+    case UP_WHY_GOES_AWAY:
+    case UP_WHY_REFUSAL:
         return "refused";
-    case UP_REFUSES_US:
+    case UP_WHY_REFUSES_US:
         return refused_text(f->state);
-    case UP_NO_TLS:
+    case UP_WHY_NO_TLS:
         return "no TLS";
-    case UP_TLS_FAILED:
+    case UP_WHY_TLS_FAILED:
         return "TLS handshake failed";
-    case UP_UNTRUSTED:
+    case UP_WHY_UNTRUSTED:
         return "certificate not valid";
-    case UP_LOST:
-    case UP_STALE:
-    case UP_EARLY:
-    case UP_SPOOL:
+    case UP_WHY_LOST:
+    case UP_WHY_STALE:
+    case UP_WHY_EARLY:
+    case UP_WHY_SPOOL:
     case UP_WHY_COUNT:
         break;
     }
@@ -178,7 +178,7 @@ static const char *failure_text(const struct upstream_failure *f)
 
 static void log_path_failure(struct pool_server *s, const struct upstream_failure *f)
 {
-    bool us = f->why == UP_REFUSES_US;
+    bool us = f->why == UP_WHY_REFUSES_US;
     struct log_line l;
     uint32_t suppressed;
 
@@ -210,13 +210,13 @@ void pool_refuses_us(struct pool_server *s, const struct upstream_failure *failu
 /* Worse than unreachable is what somebody must act upon. */
 static enum lease_status status_of(enum up_why why, enum lease_status before)
 {
-    if (why == UP_REFUSES_US) {
+    if (why == UP_WHY_REFUSES_US) {
         return LEASE_REFUSES_US;
     }
-    if (why == UP_UNTRUSTED && before != LEASE_REFUSES_US) {
+    if (why == UP_WHY_UNTRUSTED && before != LEASE_REFUSES_US) {
         return LEASE_UNTRUSTED;
     }
-    if ((why == UP_NO_TLS || why == UP_TLS_FAILED) && before == LEASE_UNREACHABLE) {
+    if ((why == UP_WHY_NO_TLS || why == UP_WHY_TLS_FAILED) && before == LEASE_UNREACHABLE) {
         return LEASE_NO_TLS;
     }
     return before;
@@ -239,11 +239,11 @@ static void without_tls(struct pool_server *s, struct lease *l)
 static void path_failed(struct pool_server *s, struct lease *l, const struct upstream_failure *f,
                         uint64_t spent_ms)
 {
-    if (f->why == UP_TLS_FAILED && s->pool->conf->tls == UP_TLS_OPPORTUNISTIC) {
+    if (f->why == UP_WHY_TLS_FAILED && s->pool->conf->tls == UP_TLS_OPPORTUNISTIC) {
         without_tls(s, l);
         return;
     }
-    if (f->why == UP_REFUSES_US) {
+    if (f->why == UP_WHY_REFUSES_US) {
         pool_refuses_us(s, f);
     } else {
         count(M_UP_CONNECT_FAILURES);
@@ -257,7 +257,7 @@ static void path_failed(struct pool_server *s, struct lease *l, const struct ups
     l->again = true;
     l->tried |= 1U << (s - s->pool->server);
     l->worst = status_of(f->why, l->worst);
-    l->connect_ms += f->state == UP_CONNECT ? spent_ms : 0;
+    l->connect_ms += f->state == UP_STATE_CONNECT ? spent_ms : 0;
     pool_enqueue(l);
 }
 
@@ -272,7 +272,7 @@ void pool_connect(struct pool_server *s, int ticket, struct lease *l)
     }
     u = upstream_connect(s, ticket, budget);
     if (u == NULL) {
-        struct upstream_failure f = { UP_LOST, UP_CONNECT, errno, NULL };
+        struct upstream_failure f = { UP_WHY_LOST, UP_STATE_CONNECT, errno, NULL };
 
         state_ticket_return(ups->state, s->index, ticket);
         path_failed(s, l, &f, 0);
@@ -347,7 +347,7 @@ void pool_lost(struct upstream *u, const struct upstream_failure *f)
         path_failed(s, l, f, loop_now(s->pool->ups->loop) - u->born_ms);
         return;
     }
-    if (f->why == UP_REFUSES_US) {
+    if (f->why == UP_WHY_REFUSES_US) {
         pool_refuses_us(s, f);
     }
     if (l) {
@@ -358,7 +358,7 @@ void pool_lost(struct upstream *u, const struct upstream_failure *f)
         health_broken(s, f);
         pool_release(l);
         ev->on_failed(arg, f);
-    } else if (idle && f->why != UP_STALE) {
+    } else if (idle && f->why != UP_WHY_STALE) {
         count(M_UP_STALE);
     }
 }
@@ -579,7 +579,7 @@ static void close_connections(struct pool_server *s)
         while (!list_empty(&s->list[i])) {
             struct upstream *u = upstream_at(s->list[i].next);
 
-            if (u->state == UP_READY && u->list != POOL_CLOSING) {
+            if (u->state == UP_STATE_READY && u->list != POOL_CLOSING) {
                 upstream_quit(u);
                 stream_flush(u->stream);
             }

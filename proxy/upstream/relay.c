@@ -209,7 +209,7 @@ static void take_lease(struct relay *r, bool fresh)
 
 static void note_refusal_of_us(struct relay *r, enum up_state state, const struct reply *reply)
 {
-    struct upstream_failure f = { UP_REFUSES_US, state, 0, reply };
+    struct upstream_failure f = { UP_WHY_REFUSES_US, state, 0, reply };
 
     pool_refuses_us(r->lease.u->server, &f);
 }
@@ -274,7 +274,7 @@ static void ask_rcpt(struct relay *r)
         answer_with(r, no_utf8(r));
         return;
     }
-    if (u->state != UP_OPEN) {
+    if (u->state != UP_STATE_OPEN) {
         r->open_count = 0;
         op.env = r->env;
         op.size = r->env->size_given ? r->env->size + SIZE_ALLOWANCE : 0;
@@ -291,7 +291,7 @@ static void take_rcpt_answer(struct relay *r, const struct up_answer *a)
     if (a->result == MAP_ACCEPTED) {
         add_open(r, r->asked);
     } else if (a->result == MAP_REFUSES_US) {
-        note_refusal_of_us(r, UP_RCPT, a->reply);
+        note_refusal_of_us(r, UP_STATE_RCPT, a->reply);
     } else {
         remember(r, r->asked, a);
     }
@@ -366,7 +366,7 @@ static void take_repeated_refusal(struct relay *r, size_t i, const struct up_ans
     struct relay_answer told = map_answer(a);
 
     if (a->result == MAP_REFUSES_US) {
-        note_refusal_of_us(r, UP_RCPT, a->reply);
+        note_refusal_of_us(r, UP_STATE_RCPT, a->reply);
         r->about_us = true;
     }
     remember(r, r->env->rcpt[i], a);
@@ -413,7 +413,7 @@ static void begin_message(struct relay *r)
     } else if (!pool_promote(&r->lease)) { /* the rate: not while a connection is held for it */
         give_back(r);
         take_lease(r, false);
-    } else if (u->state != UP_OPEN || !open_is_complete(r) || says_7bit_wrongly(r)) {
+    } else if (u->state != UP_STATE_OPEN || !open_is_complete(r) || says_7bit_wrongly(r)) {
         repeat_envelope(r);
     } else if (!refuse_content(r)) {
         upstream_data(u, &r->msg);
@@ -475,7 +475,7 @@ static void on_mail_refused(void *arg, const struct up_answer *a)
     struct relay_answer told = map_answer(a);
 
     if (a->result == MAP_REFUSES_US) {
-        note_refusal_of_us(r, UP_MAIL, a->reply);
+        note_refusal_of_us(r, UP_STATE_MAIL, a->reply);
     }
     keep(&r->mail_refusal, &told);
     give_back(r);
@@ -507,7 +507,10 @@ static void log_unknown(const struct relay *r, const struct upstream_failure *f)
         if (r->server_address.family != ADDR_NONE) {
             log_ip(&l, "address", &r->server_address);
         }
-        log_text(&l, "why", f->why == UP_TIMEOUT ? "timeout" : f->why == UP_MALFORMED ? "malformed" : "lost");
+        log_text(&l, "why",
+                 f->why == UP_WHY_TIMEOUT     ? "timeout"
+                 : f->why == UP_WHY_MALFORMED ? "malformed"
+                                              : "lost");
         log_end(&l);
     }
 }
@@ -524,7 +527,7 @@ static void on_failed(void *arg, const struct upstream_failure *f)
     if (r->op == OP_NONE || r->pending.copy != NULL) {
         return; /* nothing was asked of it: the next question takes another */
     }
-    if (f->why == UP_STALE && !r->replaced) {
+    if (f->why == UP_WHY_STALE && !r->replaced) {
         r->replaced = true;
         take_lease(r, true);
         return;
@@ -593,7 +596,7 @@ static void begin_rcpt(struct relay *r, enum config_validate validate)
         known = unknown_rcpt_find(r->ups->unknown, r->to->index, r->asked->address, now);
     }
     if (known != NULL) {
-        struct up_answer said = map_reply(UP_RCPT, known);
+        struct up_answer said = map_reply(UP_STATE_RCPT, known);
         struct relay_answer a = map_answer(&said);
 
         a.remembered = true;
@@ -637,7 +640,7 @@ void relay_message(struct relay *r, const struct relay_message *msg, relay_cb cb
 
 bool relay_committed(const struct relay *r)
 {
-    return r->op == OP_MESSAGE && r->lease.held && r->lease.u->state == UP_FINAL;
+    return r->op == OP_MESSAGE && r->lease.held && r->lease.u->state == UP_STATE_FINAL;
 }
 
 struct slice relay_server(const struct relay *r)

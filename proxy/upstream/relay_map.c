@@ -17,10 +17,10 @@ static bool is_about_us(enum up_state state, const struct reply *r)
         SLICE_INIT("5.7.60"),
     };
 
-    if (!reply_is(r, 5) || (state != UP_MAIL && state != UP_RCPT)) {
+    if (!reply_is(r, 5) || (state != UP_STATE_MAIL && state != UP_STATE_RCPT)) {
         return false;
     }
-    if (state == UP_MAIL && (r->code == 521 || slice_eq(r->enhanced, SLICE("5.5.1")))) {
+    if (state == UP_STATE_MAIL && (r->code == 521 || slice_eq(r->enhanced, SLICE("5.5.1")))) {
         return true;
     }
     for (size_t i = 0; i < ARRAY_LEN(codes); i++) {
@@ -33,8 +33,8 @@ static bool is_about_us(enum up_state state, const struct reply *r)
 
 static bool is_acceptance(enum up_state state, const struct reply *r)
 {
-    return state == UP_DATA ? r->code == 354
-                            : reply_accepts(r); /* content never goes out as commands (UPF-32) */
+    return state == UP_STATE_DATA ? r->code == 354
+                                  : reply_accepts(r); /* content never goes out as commands (UPF-32) */
 }
 
 /* Only unambiguous codes, because unknown_rcpt.c remembers such recipients. */
@@ -65,7 +65,7 @@ struct up_answer map_reply(enum up_state state, const struct reply *reply)
 {
     return (struct up_answer){
         .result = result_of(state, reply),
-        .no_such_user = state == UP_RCPT && says_no_such_user(reply),
+        .no_such_user = state == UP_STATE_RCPT && says_no_such_user(reply),
         .reply = reply,
     };
 }
@@ -120,27 +120,27 @@ struct relay_answer map_ours(const struct reply *reply)
 static enum reply_id reply_for(const struct upstream_failure *f)
 {
     switch (f->why) {
-    case UP_LOST:
-    case UP_STALE:
-        return f->state == UP_FINAL ? REPLY_UP_UNKNOWN : REPLY_UP_LOST;
-    case UP_TIMEOUT:
-        return f->state == UP_FINAL ? REPLY_UP_UNKNOWN : REPLY_UP_TIMEOUT;
-    case UP_MALFORMED:
+    case UP_WHY_LOST:
+    case UP_WHY_STALE:
+        return f->state == UP_STATE_FINAL ? REPLY_UP_UNKNOWN : REPLY_UP_LOST;
+    case UP_WHY_TIMEOUT:
+        return f->state == UP_STATE_FINAL ? REPLY_UP_UNKNOWN : REPLY_UP_TIMEOUT;
+    case UP_WHY_MALFORMED:
         return REPLY_UP_PROTOCOL;
-    case UP_GOES_AWAY:
+    case UP_WHY_GOES_AWAY:
         return REPLY_UP_BUSY;
-    case UP_REFUSAL:
+    case UP_WHY_REFUSAL:
         return REPLY_UP_UNREACHABLE;
-    case UP_REFUSES_US:
+    case UP_WHY_REFUSES_US:
         return REPLY_UP_REFUSES_US;
-    case UP_NO_TLS:
-    case UP_TLS_FAILED:
+    case UP_WHY_NO_TLS:
+    case UP_WHY_TLS_FAILED:
         return REPLY_UP_TLS;
-    case UP_UNTRUSTED:
+    case UP_WHY_UNTRUSTED:
         return REPLY_UP_TLS_VERIFY;
-    case UP_EARLY:
+    case UP_WHY_EARLY:
         return REPLY_UP_LOST;
-    case UP_SPOOL:
+    case UP_WHY_SPOOL:
         return REPLY_NO_MEMORY;
     case UP_WHY_COUNT:
         break;
@@ -151,15 +151,17 @@ static enum reply_id reply_for(const struct upstream_failure *f)
 /* The dot is out, and no reply to it can be read: the upstream may have the message. */
 static bool loses_outcome(const struct upstream_failure *f)
 {
-    return f->state == UP_FINAL && (f->why == UP_LOST || f->why == UP_TIMEOUT || f->why == UP_MALFORMED);
+    return f->state == UP_STATE_FINAL &&
+           (f->why == UP_WHY_LOST || f->why == UP_WHY_TIMEOUT || f->why == UP_WHY_MALFORMED);
 }
 
 struct relay_answer map_failure(const struct upstream_failure *f)
 {
     struct relay_answer a = map_ours(&reply_table[reply_for(f)]);
 
-    if (f->reply != NULL && (f->why == UP_GOES_AWAY || f->why == UP_EARLY)) {
-        struct up_answer said = map_reply(UP_FINAL, f->reply); /* 4xx and 5xx as they are, 421 as busy */
+    if (f->reply != NULL && (f->why == UP_WHY_GOES_AWAY || f->why == UP_WHY_EARLY)) {
+        struct up_answer said =
+            map_reply(UP_STATE_FINAL, f->reply); /* 4xx and 5xx as they are, 421 as busy */
 
         a = map_answer(&said);
     }

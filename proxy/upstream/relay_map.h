@@ -11,7 +11,7 @@
 
 #include "proxy/upstream/upstream.h"
 
-/* state: UP_MAIL, UP_RCPT, UP_DATA or UP_FINAL.  The answer borrows the reply. */
+/* state: UP_STATE_MAIL, UP_STATE_RCPT, UP_STATE_DATA or UP_STATE_FINAL.  The answer borrows the reply. */
 struct up_answer map_reply(enum up_state state, const struct reply *reply);
 
 /* The reply that the client gets.  The texts are borrowed from the upstream's reply, or static. */

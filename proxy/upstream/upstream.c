@@ -55,9 +55,9 @@ static void finish(struct upstream *u, const struct upstream_failure *f)
     struct loop *l = u->server->pool->ups->loop;
     enum up_state was = u->state;
 
-    u->state = UP_CLOSED;
+    u->state = UP_STATE_CLOSED;
     timer_stop(&u->timer);
-    if (was == UP_BODY || was == UP_DATA) {
+    if (was == UP_STATE_BODY || was == UP_STATE_DATA) {
         stream_abort(&u->stream);
     } else {
         stream_close(&u->stream);
@@ -69,24 +69,24 @@ static void finish(struct upstream *u, const struct upstream_failure *f)
 static void count_failure(enum up_why why)
 {
     switch (why) {
-    case UP_TIMEOUT:
+    case UP_WHY_TIMEOUT:
         count(M_UP_TIMEOUTS);
         break;
-    case UP_MALFORMED:
+    case UP_WHY_MALFORMED:
         count(M_UP_PROTOCOL_ERRORS);
         break;
-    case UP_STALE:
+    case UP_WHY_STALE:
         count(M_UP_STALE);
         break;
-    case UP_LOST:
-    case UP_GOES_AWAY:
-    case UP_REFUSAL:
-    case UP_REFUSES_US:
-    case UP_NO_TLS:
-    case UP_TLS_FAILED: /* where it is logged */
-    case UP_UNTRUSTED:
-    case UP_EARLY:
-    case UP_SPOOL:
+    case UP_WHY_LOST:
+    case UP_WHY_GOES_AWAY:
+    case UP_WHY_REFUSAL:
+    case UP_WHY_REFUSES_US:
+    case UP_WHY_NO_TLS:
+    case UP_WHY_TLS_FAILED: /* where it is logged */
+    case UP_WHY_UNTRUSTED:
+    case UP_WHY_EARLY:
+    case UP_WHY_SPOOL:
     case UP_WHY_COUNT:
         break;
     }
@@ -94,27 +94,28 @@ static void count_failure(enum up_why why)
 
 static bool dead_from_the_start(const struct upstream *u, enum up_why why)
 {
-    return u->was_idle && (why == UP_LOST || why == UP_GOES_AWAY || (why == UP_MALFORMED && u->owed == 0));
+    return u->was_idle &&
+           (why == UP_WHY_LOST || why == UP_WHY_GOES_AWAY || (why == UP_WHY_MALFORMED && u->owed == 0));
 }
 
 void upstream_fail(struct upstream *u, enum up_why why, int err, const struct reply *reply)
 {
     struct upstream_failure f = { why, u->state, err, reply };
 
-    if (u->state == UP_CLOSED) {
+    if (u->state == UP_STATE_CLOSED) {
         return;
     }
-    if (u->state == UP_QUIT) {
+    if (u->state == UP_STATE_QUIT) {
         finish(u, NULL);
         return;
     }
-    f.why = dead_from_the_start(u, why) ? UP_STALE : upstream_tls_cause(u, why);
+    f.why = dead_from_the_start(u, why) ? UP_WHY_STALE : upstream_tls_cause(u, why);
     if (u->mail_refusal && u->lease) { /* the answer is known; that the connection is gone changes nothing */
         struct up_answer refusal = { .result = u->mail_result, .reply = u->mail_refusal };
 
         u->lease->ev->on_mail_refused(u->lease->arg, &refusal);
     }
-    if (u->state != UP_CLOSED) {
+    if (u->state != UP_STATE_CLOSED) {
         count_failure(f.why);
         finish(u, &f);
     }
@@ -127,22 +128,22 @@ static void fail(struct upstream *u, enum up_why why)
 
 static void on_deadline(void *arg)
 {
-    fail(upstream_of(arg), UP_TIMEOUT);
+    fail(upstream_of(arg), UP_WHY_TIMEOUT);
 }
 
 /* ---- the message ---- */
 
 static void drive_body(struct upstream *u)
 {
-    switch (body_send(&u->body, u->stream)) {
-    case BODY_SENT:
-        upstream_enter(u, UP_FINAL);
+    switch (body_writer_send(&u->body, u->stream)) {
+    case BODY_WRITER_SENT:
+        upstream_enter(u, UP_STATE_FINAL);
         break;
-    case BODY_WAIT:
+    case BODY_WRITER_WAIT:
         timer_start(&u->timer, BODY_BLOCKED_MS);
         break;
-    case BODY_UNREADABLE:
-        fail(u, UP_SPOOL);
+    case BODY_WRITER_UNREADABLE:
+        fail(u, UP_WHY_SPOOL);
         break;
     }
 }
@@ -150,12 +151,12 @@ static void drive_body(struct upstream *u)
 static void begin_body(struct upstream *u)
 {
     if (u->parsing || stream_input(u->stream).len > 0) { /* "354 go, 250 early" */
-        fail(u, UP_MALFORMED);
+        fail(u, UP_WHY_MALFORMED);
         return;
     }
     u->messages++;
     u->early = false;
-    body_begin(&u->body, u->msg);
+    body_writer_begin(&u->body, u->msg);
     drive_body(u);
 }
 
@@ -202,60 +203,60 @@ void upstream_enter(struct upstream *u, enum up_state state)
 
     u->state = state;
     switch (state) { /* flat: one case a state, in the order of on_reply */
-    case UP_GREETING:
+    case UP_STATE_GREETING:
         u->owed = 1;
         timer_start(&u->timer, c->timeouts.greeting_ms);
         break;
-    case UP_EHLO:
+    case UP_STATE_EHLO:
         upstream_send_line(u, "EHLO ", upstream_hello_name(u), short_ms);
         break;
-    case UP_HELO:
+    case UP_STATE_HELO:
         upstream_send_line(u, "HELO ", upstream_hello_name(u), short_ms);
         break;
-    case UP_STARTTLS:
+    case UP_STATE_STARTTLS:
         upstream_send_line(u, "STARTTLS", "", short_ms);
         break;
-    case UP_HANDSHAKE:
+    case UP_STATE_HANDSHAKE:
         upstream_handshake(u);
         break;
-    case UP_READY:
-    case UP_OPEN:
+    case UP_STATE_READY:
+    case UP_STATE_OPEN:
         timer_stop(&u->timer);
         break;
-    case UP_RSET:
+    case UP_STATE_RSET:
         u->resets++;
         enter_rset(u, short_ms);
         break;
-    case UP_XCLIENT:
+    case UP_STATE_XCLIENT:
         upstream_send_identity(u, short_ms);
         break;
-    case UP_XFORWARD:
+    case UP_STATE_XFORWARD:
         enter_xforward(u, short_ms);
         break;
-    case UP_MAIL:
+    case UP_STATE_MAIL:
         enter_mail(u);
         break;
-    case UP_RCPT:
+    case UP_STATE_RCPT:
         if (u->rcpt_sent == u->rcpt_answered) {
             upstream_send_rcpts(u);
         }
         break;
-    case UP_DATA:
+    case UP_STATE_DATA:
         upstream_send_line(u, "DATA", "", min_u64(c->timeouts.command_ms, DATA_COMMAND_MS));
         break;
-    case UP_BODY:
+    case UP_STATE_BODY:
         begin_body(u);
         break;
-    case UP_FINAL:
+    case UP_STATE_FINAL:
         u->early = u->parsing || stream_input(u->stream).len > 0;
         u->owed = 1;
         timer_start(&u->timer, c->timeouts.final_reply_ms);
         break;
-    case UP_QUIT:
+    case UP_STATE_QUIT:
         upstream_send_line(u, "QUIT", "", QUIT_MS);
         break;
-    case UP_CONNECT:
-    case UP_CLOSED:
+    case UP_STATE_CONNECT:
+    case UP_STATE_CLOSED:
     case UP_STATE_COUNT:
         break;
     }
@@ -268,13 +269,13 @@ static void end_envelope(struct upstream *u)
 
     u->mail_refusal = NULL;
     if (refusal == NULL) {
-        upstream_enter(u, UP_OPEN);
+        upstream_enter(u, UP_STATE_OPEN);
         if (u->lease == NULL) {
-            upstream_enter(u, UP_RSET);
+            upstream_enter(u, UP_STATE_RSET);
         }
         return;
     }
-    upstream_enter(u, UP_READY);
+    upstream_enter(u, UP_STATE_READY);
     if (u->lease) {
         struct up_answer answer = { .result = u->mail_result, .reply = refusal };
 
@@ -297,11 +298,11 @@ static void note_refusal(struct upstream *u)
 static bool ends_connection(struct upstream *u, const struct up_answer *answer)
 {
     if (answer->result == MAP_GOES_AWAY) {
-        upstream_fail(u, UP_GOES_AWAY, 0, answer->reply);
+        upstream_fail(u, UP_WHY_GOES_AWAY, 0, answer->reply);
         return true;
     }
     if (answer->result == MAP_NONSENSE) {
-        fail(u, UP_MALFORMED);
+        fail(u, UP_WHY_MALFORMED);
         return true;
     }
     return false;
@@ -309,7 +310,7 @@ static bool ends_connection(struct upstream *u, const struct up_answer *answer)
 
 static void on_mail_reply(struct upstream *u, const struct reply *r)
 {
-    struct up_answer answer = map_reply(UP_MAIL, r);
+    struct up_answer answer = map_reply(UP_STATE_MAIL, r);
 
     if (ends_connection(u, &answer)) {
         return;
@@ -318,7 +319,7 @@ static void on_mail_reply(struct upstream *u, const struct reply *r)
         if (u->lease == NULL && u->owed == 0) {
             end_envelope(u);
         } else {
-            upstream_enter(u, UP_RCPT);
+            upstream_enter(u, UP_STATE_RCPT);
         }
         return;
     }
@@ -329,7 +330,7 @@ static void on_mail_reply(struct upstream *u, const struct reply *r)
     if (u->owed == 0) {
         end_envelope(u);
     } else {
-        u->state = UP_RCPT; /* the answers to what went with it are of no interest */
+        u->state = UP_STATE_RCPT; /* the answers to what went with it are of no interest */
     }
 }
 
@@ -346,16 +347,16 @@ static void take_rcpt_answer(struct upstream *u, const struct up_answer *answer)
     if (last || (u->lease == NULL && u->owed == 0)) {
         end_envelope(u);
     } else {
-        upstream_enter(u, UP_RCPT);
+        upstream_enter(u, UP_STATE_RCPT);
     }
-    if (u->state != UP_CLOSED && u->lease) {
+    if (u->state != UP_STATE_CLOSED && u->lease) {
         u->lease->ev->on_rcpt(u->lease->arg, i, answer);
     }
 }
 
 static void on_rcpt_reply(struct upstream *u, const struct reply *r)
 {
-    struct up_answer answer = map_reply(UP_RCPT, r);
+    struct up_answer answer = map_reply(UP_STATE_RCPT, r);
 
     if (u->mail_refusal) {
         if (u->owed == 0) {
@@ -371,16 +372,16 @@ static void on_rcpt_reply(struct upstream *u, const struct reply *r)
 static void on_rset_reply(struct upstream *u, const struct reply *r)
 {
     if (r->code == 421) {
-        upstream_fail(u, UP_GOES_AWAY, 0, r);
+        upstream_fail(u, UP_WHY_GOES_AWAY, 0, r);
     } else if (!reply_accepts(r)) {
-        fail(u, UP_MALFORMED);
+        fail(u, UP_WHY_MALFORMED);
     } else if (u->op_waits && (u->lease || u->op_sent)) {
         u->forwarded = false;
         upstream_begin_op(u);
     } else {
         u->forwarded = false;
         u->op_waits = false;
-        upstream_enter(u, UP_READY);
+        upstream_enter(u, UP_STATE_READY);
         pool_clean(u);
     }
 }
@@ -394,29 +395,30 @@ static void on_message_reply(struct upstream *u, const struct reply *r)
     if (ends_connection(u, &answer)) {
         return;
     }
-    if (answer.result == MAP_ACCEPTED && was == UP_DATA) {
-        upstream_enter(u, UP_BODY);
+    if (answer.result == MAP_ACCEPTED && was == UP_STATE_DATA) {
+        upstream_enter(u, UP_STATE_BODY);
         return;
     }
     if (answer.result == MAP_ACCEPTED && u->early) {
-        fail(u, UP_MALFORMED);
+        fail(u, UP_WHY_MALFORMED);
         return;
     }
     u->msg = NULL;
-    u->forwarded = u->forwarded && was == UP_DATA; /* a final reply ends the transaction, and it with that */
-    upstream_enter(u, was == UP_DATA ? UP_OPEN : UP_READY);
+    u->forwarded =
+        u->forwarded && was == UP_STATE_DATA; /* a final reply ends the transaction, and it with that */
+    upstream_enter(u, was == UP_STATE_DATA ? UP_STATE_OPEN : UP_STATE_READY);
     u->lease->ev->on_final(u->lease->arg, &answer);
 }
 
 static void log_reply(const struct upstream *u, const struct reply *r)
 {
     static const char *const names[UP_STATE_COUNT] = {
-        [UP_CONNECT] = "connect", [UP_GREETING] = "greeting", [UP_EHLO] = "ehlo",
-        [UP_HELO] = "helo",       [UP_STARTTLS] = "starttls", [UP_HANDSHAKE] = "handshake",
-        [UP_XCLIENT] = "xclient", [UP_XFORWARD] = "xforward", [UP_READY] = "ready",
-        [UP_RSET] = "rset",       [UP_MAIL] = "mail",         [UP_RCPT] = "rcpt",
-        [UP_OPEN] = "open",       [UP_DATA] = "data",         [UP_BODY] = "body",
-        [UP_FINAL] = "final",     [UP_QUIT] = "quit",         [UP_CLOSED] = "closed",
+        [UP_STATE_CONNECT] = "connect", [UP_STATE_GREETING] = "greeting", [UP_STATE_EHLO] = "ehlo",
+        [UP_STATE_HELO] = "helo",       [UP_STATE_STARTTLS] = "starttls", [UP_STATE_HANDSHAKE] = "handshake",
+        [UP_STATE_XCLIENT] = "xclient", [UP_STATE_XFORWARD] = "xforward", [UP_STATE_READY] = "ready",
+        [UP_STATE_RSET] = "rset",       [UP_STATE_MAIL] = "mail",         [UP_STATE_RCPT] = "rcpt",
+        [UP_STATE_OPEN] = "open",       [UP_STATE_DATA] = "data",         [UP_STATE_BODY] = "body",
+        [UP_STATE_FINAL] = "final",     [UP_STATE_QUIT] = "quit",         [UP_STATE_CLOSED] = "closed",
     };
     struct log_line l;
 
@@ -442,46 +444,46 @@ static void on_reply(struct upstream *u, const struct reply *r)
         u->was_idle = false;
     }
     switch (u->state) {
-    case UP_CONNECT:
-    case UP_CLOSED:
+    case UP_STATE_CONNECT:
+    case UP_STATE_CLOSED:
     case UP_STATE_COUNT:
         break;
-    case UP_GREETING:
+    case UP_STATE_GREETING:
         upstream_greeted(u, r);
         break;
-    case UP_EHLO:
-    case UP_HELO:
-    case UP_STARTTLS:
-    case UP_XCLIENT:
-    case UP_XFORWARD:
+    case UP_STATE_EHLO:
+    case UP_STATE_HELO:
+    case UP_STATE_STARTTLS:
+    case UP_STATE_XCLIENT:
+    case UP_STATE_XFORWARD:
         upstream_hello_reply(u, r);
         break;
-    case UP_HANDSHAKE: /* nothing was asked */
-    case UP_READY:
-    case UP_OPEN:
-        upstream_fail(u, r->code == 421 ? UP_GOES_AWAY : UP_MALFORMED, 0, r->code == 421 ? r : NULL);
+    case UP_STATE_HANDSHAKE: /* nothing was asked */
+    case UP_STATE_READY:
+    case UP_STATE_OPEN:
+        upstream_fail(u, r->code == 421 ? UP_WHY_GOES_AWAY : UP_WHY_MALFORMED, 0, r->code == 421 ? r : NULL);
         break;
-    case UP_RSET:
+    case UP_STATE_RSET:
         on_rset_reply(u, r);
         break;
-    case UP_MAIL:
+    case UP_STATE_MAIL:
         on_mail_reply(u, r);
         break;
-    case UP_RCPT:
+    case UP_STATE_RCPT:
         on_rcpt_reply(u, r);
         break;
-    case UP_DATA:
-    case UP_FINAL:
+    case UP_STATE_DATA:
+    case UP_STATE_FINAL:
         on_message_reply(u, r);
         break;
-    case UP_BODY: /* before the dot: only a refusal makes sense, and then the connection is of no use */
+    case UP_STATE_BODY: /* before the dot: only a refusal makes sense, and then the connection is of no use */
         if (reply_is(r, 4) || reply_is(r, 5)) {
-            upstream_fail(u, UP_EARLY, 0, r);
+            upstream_fail(u, UP_WHY_EARLY, 0, r);
         } else {
-            fail(u, UP_MALFORMED);
+            fail(u, UP_WHY_MALFORMED);
         }
         break;
-    case UP_QUIT:
+    case UP_STATE_QUIT:
         finish(u, NULL);
         break;
     }
@@ -492,7 +494,7 @@ static void on_reply(struct upstream *u, const struct reply *r)
 /* Takes all complete replies. */
 static void pump(struct upstream *u)
 {
-    while (u->state != UP_CLOSED && stream_input(u->stream).len > 0) {
+    while (u->state != UP_STATE_CLOSED && stream_input(u->stream).len > 0) {
         struct reply r;
         size_t used = 0;
         enum reply_status st;
@@ -508,7 +510,7 @@ static void pump(struct upstream *u)
         }
         u->parsing = false;
         if (st == REPLY_BAD) {
-            fail(u, UP_MALFORMED);
+            fail(u, UP_WHY_MALFORMED);
             return;
         }
         on_reply(u, &r);
@@ -525,24 +527,24 @@ static void on_eof(void *arg)
     struct upstream *u = upstream_of(arg);
 
     pump(u);
-    fail(u, UP_LOST);
+    fail(u, UP_WHY_LOST);
 }
 
 static void on_error(void *arg, int err)
 {
     struct upstream *u = upstream_of(arg);
 
-    if (u->state != UP_CONNECT && u->state != UP_HANDSHAKE) {
+    if (u->state != UP_STATE_CONNECT && u->state != UP_STATE_HANDSHAKE) {
         pump(u);
     }
-    upstream_fail(u, UP_LOST, err, NULL);
+    upstream_fail(u, UP_WHY_LOST, err, NULL);
 }
 
 static void on_writable(void *arg)
 {
     struct upstream *u = upstream_of(arg);
 
-    if (u->state == UP_BODY) {
+    if (u->state == UP_STATE_BODY) {
         drive_body(u);
     }
 }
@@ -551,11 +553,11 @@ static void on_open(void *arg)
 {
     struct upstream *u = upstream_of(arg);
 
-    if (u->state == UP_CONNECT) {
+    if (u->state == UP_STATE_CONNECT) {
         count(M_UP_CONNECTS);
         upstream_announce(u);
-        upstream_enter(u, UP_GREETING);
-    } else if (u->state == UP_HANDSHAKE) {
+        upstream_enter(u, UP_STATE_GREETING);
+    } else if (u->state == UP_STATE_HANDSHAKE) {
         upstream_encrypted(u);
     }
 }
@@ -589,7 +591,7 @@ struct upstream *upstream_connect(struct pool_server *s, int ticket, uint64_t co
         return NULL;
     }
     stream_set_input_max(u->stream, REPLY_UPSTREAM_BYTES);
-    upstream_enter(u, UP_CONNECT);
+    upstream_enter(u, UP_STATE_CONNECT);
     timer_start(&u->timer, connect_ms);
     return u;
 }
@@ -602,13 +604,13 @@ void upstream_envelope(struct upstream *u, const struct up_envelope *op)
     u->op_sent = false;
     u->op_waits = op->env != NULL;
     if (op->env == NULL) {
-        upstream_enter(u, UP_RCPT);
+        upstream_enter(u, UP_STATE_RCPT);
         return;
     }
     u->envelope_refused = false;
     upstream_identify(u);
-    if (u->state == UP_OPEN || u->forwarded) {
-        upstream_enter(u, UP_RSET);
+    if (u->state == UP_STATE_OPEN || u->forwarded) {
+        upstream_enter(u, UP_STATE_RSET);
     } else {
         upstream_begin_op(u);
     }
@@ -617,49 +619,49 @@ void upstream_envelope(struct upstream *u, const struct up_envelope *op)
 void upstream_begin_op(struct upstream *u)
 {
     if (upstream_must_announce(u)) {
-        upstream_enter(u, UP_XCLIENT);
+        upstream_enter(u, UP_STATE_XCLIENT);
     } else if (upstream_must_hello(u)) {
-        upstream_enter(u, UP_EHLO);
+        upstream_enter(u, UP_STATE_EHLO);
     } else if (conf_of(u)->identity == IDENTITY_XFORWARD && u->identity.len > 0) {
-        upstream_enter(u, UP_XFORWARD);
+        upstream_enter(u, UP_STATE_XFORWARD);
     } else {
-        upstream_enter(u, UP_MAIL);
+        upstream_enter(u, UP_STATE_MAIL);
     }
 }
 
 void upstream_data(struct upstream *u, const struct relay_message *msg)
 {
     u->msg = msg;
-    upstream_enter(u, UP_DATA);
+    upstream_enter(u, UP_STATE_DATA);
 }
 
 void upstream_let_go(struct upstream *u)
 {
     switch (u->state) {
-    case UP_READY:
+    case UP_STATE_READY:
         pool_clean(u);
         break;
-    case UP_OPEN:
-        upstream_enter(u, UP_RSET);
+    case UP_STATE_OPEN:
+        upstream_enter(u, UP_STATE_RSET);
         break;
-    case UP_DATA:
-    case UP_BODY:
-    case UP_FINAL:
+    case UP_STATE_DATA:
+    case UP_STATE_BODY:
+    case UP_STATE_FINAL:
         finish(u, NULL);
         break;
-    case UP_CONNECT: /* goes on by itself */
-    case UP_GREETING:
-    case UP_EHLO:
-    case UP_HELO:
-    case UP_STARTTLS:
-    case UP_HANDSHAKE:
-    case UP_XCLIENT:
-    case UP_XFORWARD:
-    case UP_RSET:
-    case UP_MAIL:
-    case UP_RCPT:
-    case UP_QUIT:
-    case UP_CLOSED:
+    case UP_STATE_CONNECT: /* goes on by itself */
+    case UP_STATE_GREETING:
+    case UP_STATE_EHLO:
+    case UP_STATE_HELO:
+    case UP_STATE_STARTTLS:
+    case UP_STATE_HANDSHAKE:
+    case UP_STATE_XCLIENT:
+    case UP_STATE_XFORWARD:
+    case UP_STATE_RSET:
+    case UP_STATE_MAIL:
+    case UP_STATE_RCPT:
+    case UP_STATE_QUIT:
+    case UP_STATE_CLOSED:
     case UP_STATE_COUNT:
         break;
     }
@@ -667,12 +669,12 @@ void upstream_let_go(struct upstream *u)
 
 void upstream_quit(struct upstream *u)
 {
-    upstream_enter(u, UP_QUIT);
+    upstream_enter(u, UP_STATE_QUIT);
 }
 
 void upstream_drop(struct upstream *u)
 {
-    if (u->state != UP_CLOSED) {
+    if (u->state != UP_STATE_CLOSED) {
         finish(u, NULL);
     }
 }
@@ -682,7 +684,8 @@ bool upstream_usable(struct upstream *u)
     int fd = stream_fd(u->stream);
     char octet;
 
-    if (u->state != UP_READY || u->parsing || stream_input(u->stream).len > 0 || stream_at_eof(u->stream)) {
+    if (u->state != UP_STATE_READY || u->parsing || stream_input(u->stream).len > 0 ||
+        stream_at_eof(u->stream)) {
         return false;
     }
     /* What the kernel has and the loop has not: one look is cheaper than a transaction on a dead connection.

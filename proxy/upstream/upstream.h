@@ -34,40 +34,40 @@
 #include "state/servers.h"
 
 enum up_state {
-    UP_CONNECT = 0,
-    UP_GREETING,
-    UP_EHLO,
-    UP_HELO,
-    UP_STARTTLS,  /* its 220 is owed */
-    UP_HANDSHAKE, /* TLS */
-    UP_READY,
-    UP_RSET,
-    UP_XCLIENT,  /* its 220 is owed; EHLO follows */
-    UP_XFORWARD, /* with PIPELINING, MAIL and RCPT are on their way behind it */
-    UP_MAIL,
-    UP_RCPT,
-    UP_OPEN,
-    UP_DATA,  /* DATA was sent, 354 is owed */
-    UP_BODY,  /* content is on its way; the dot is not yet */
-    UP_FINAL, /* the dot is out */
-    UP_QUIT,
-    UP_CLOSED,
+    UP_STATE_CONNECT = 0,
+    UP_STATE_GREETING,
+    UP_STATE_EHLO,
+    UP_STATE_HELO,
+    UP_STATE_STARTTLS,  /* its 220 is owed */
+    UP_STATE_HANDSHAKE, /* TLS */
+    UP_STATE_READY,
+    UP_STATE_RSET,
+    UP_STATE_XCLIENT,  /* its 220 is owed; EHLO follows */
+    UP_STATE_XFORWARD, /* with PIPELINING, MAIL and RCPT are on their way behind it */
+    UP_STATE_MAIL,
+    UP_STATE_RCPT,
+    UP_STATE_OPEN,
+    UP_STATE_DATA,  /* DATA was sent, 354 is owed */
+    UP_STATE_BODY,  /* content is on its way; the dot is not yet */
+    UP_STATE_FINAL, /* the dot is out */
+    UP_STATE_QUIT,
+    UP_STATE_CLOSED,
     UP_STATE_COUNT,
 };
 
 enum up_why {
-    UP_LOST = 0, /* end of file or error */
-    UP_TIMEOUT,
-    UP_MALFORMED,  /* no reply, or not one to this command */
-    UP_GOES_AWAY,  /* 421 */
-    UP_STALE,      /* the first command on a connection that had been idle met a dead one */
-    UP_REFUSAL,    /* a greeting that is not 2yz, EHLO and HELO refused */
-    UP_REFUSES_US, /* 5xx to EHLO and to HELO, or to a demanded STARTTLS; 521; XCLIENT refused */
-    UP_NO_TLS,     /* the configuration demands TLS and there is none (UTL-03) */
-    UP_TLS_FAILED, /* STARTTLS, the handshake, EHLO in it; `opportunistic` goes on in clear, on a new connection */
-    UP_UNTRUSTED,  /* the handshake, over the server's certificate */
-    UP_EARLY,      /* 4xx or 5xx inside content */
-    UP_SPOOL,      /* our own copy of the message could not be read */
+    UP_WHY_LOST = 0, /* end of file or error */
+    UP_WHY_TIMEOUT,
+    UP_WHY_MALFORMED,  /* no reply, or not one to this command */
+    UP_WHY_GOES_AWAY,  /* 421 */
+    UP_WHY_STALE,      /* the first command on a connection that had been idle met a dead one */
+    UP_WHY_REFUSAL,    /* a greeting that is not 2yz, EHLO and HELO refused */
+    UP_WHY_REFUSES_US, /* 5xx to EHLO and to HELO, or to a demanded STARTTLS; 521; XCLIENT refused */
+    UP_WHY_NO_TLS,     /* the configuration demands TLS and there is none (UTL-03) */
+    UP_WHY_TLS_FAILED, /* STARTTLS, the handshake, EHLO in it; `opportunistic` goes on in clear, on a new connection */
+    UP_WHY_UNTRUSTED,  /* the handshake, over the server's certificate */
+    UP_WHY_EARLY,      /* 4xx or 5xx inside content */
+    UP_WHY_SPOOL,      /* our own copy of the message could not be read */
     UP_WHY_COUNT,
 };
 
@@ -115,9 +115,9 @@ struct up_envelope {
 };
 
 #define UP_TLS_TEXT 96
-#define UP_BODY_IOVS 60 /* one call of the stream's */
+#define BODY_WRITER_IOVS 60 /* one call of the stream's */
 
-struct up_body { /* upstream_body.c */
+struct body_writer { /* upstream_body.c */
     const struct relay_message *msg;
     struct slice chunk; /* read and not yet in the window */
     uint64_t offset;    /* in the spool, behind chunk */
@@ -125,7 +125,7 @@ struct up_body { /* upstream_body.c */
     bool chunk_lent; /* the window points into what spool_read gave */
     bool dot_placed; /* the final dot is in the window */
     char last[2];    /* of what is in the window */
-    struct iovec iov[UP_BODY_IOVS];
+    struct iovec iov[BODY_WRITER_IOVS];
     int first, count; /* the window: iov[first..count) is still to be sent */
 };
 
@@ -171,7 +171,7 @@ struct upstream {
     struct reply *mail_refusal; /* the upstream's own */
     enum map_result mail_result; /* what it means */
     const struct relay_message *msg;
-    struct up_body body;
+    struct body_writer body;
     struct grave grave;
 };
 
@@ -202,10 +202,10 @@ void upstream_begin_op(struct upstream *u); /* what comes next of op: XCLIENT, X
 /* ---- upstream_hello.c: from EHLO to READY, TLS and identity; each may end in upstream_fail() ---- */
 
 void upstream_greeted(struct upstream *u, const struct reply *r); /* the banner */
-/* An answer in UP_EHLO, _HELO, _STARTTLS, _XCLIENT or _XFORWARD. */
+/* An answer in UP_STATE_EHLO, _HELO, _STARTTLS, _XCLIENT or _XFORWARD. */
 void upstream_hello_reply(struct upstream *u, const struct reply *r);
 void upstream_announce(struct upstream *u); /* connected: the header of the PROXY protocol, if it is wanted */
-void upstream_handshake(struct upstream *u);           /* UP_HANDSHAKE begins */
+void upstream_handshake(struct upstream *u);           /* UP_STATE_HANDSHAKE begins */
 void upstream_encrypted(struct upstream *u);           /* ... and is done */
 void upstream_identify(struct upstream *u);            /* makes the commands for op's client */
 bool upstream_must_announce(const struct upstream *u); /* XCLIENT is to be said before op */
@@ -231,12 +231,12 @@ void upstream_learn(struct slice ehlo_text, struct state_keywords *out); /* at_m
 
 /* ---- upstream_body.c ---- */
 
-enum body_status {
-    BODY_SENT = 0, /* all of it, the dot included */
-    BODY_WAIT,     /* on_writable follows */
-    BODY_UNREADABLE,
+enum body_writer_status {
+    BODY_WRITER_SENT = 0, /* all of it, the dot included */
+    BODY_WRITER_WAIT,     /* on_writable follows */
+    BODY_WRITER_UNREADABLE,
 };
-void body_begin(struct up_body *b, const struct relay_message *msg);
-enum body_status body_send(struct up_body *b, struct stream *s) MUST_USE;
+void body_writer_begin(struct body_writer *b, const struct relay_message *msg);
+enum body_writer_status body_writer_send(struct body_writer *b, struct stream *s) MUST_USE;
 
 #endif

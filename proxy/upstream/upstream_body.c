@@ -17,12 +17,12 @@
 
 #define SPOOL_STEP ((size_t)256 * 1024)
 
-void body_begin(struct up_body *b, const struct relay_message *msg)
+void body_writer_begin(struct body_writer *b, const struct relay_message *msg)
 {
-    *b = (struct up_body){ .msg = msg, .offset = msg->skip, .last = { '\r', '\n' } };
+    *b = (struct body_writer){ .msg = msg, .offset = msg->skip, .last = { '\r', '\n' } };
 }
 
-static void place(struct up_body *b, struct slice piece)
+static void place(struct body_writer *b, struct slice piece)
 {
     b->iov[b->count].iov_base = (void *)(uintptr_t)piece.ptr;
     b->iov[b->count].iov_len = piece.len;
@@ -49,7 +49,7 @@ static size_t find_dot_line(struct slice s)
     return s.len;
 }
 
-static void remember_end(struct up_body *b, struct slice s)
+static void remember_end(struct body_writer *b, struct slice s)
 {
     if (s.len >= 2) {
         b->last[0] = s.ptr[s.len - 2];
@@ -61,9 +61,9 @@ static void remember_end(struct up_body *b, struct slice s)
 }
 
 /* Puts as much of the chunk into the window as there are pieces for; two places are left for the end. */
-static void place_chunk(struct up_body *b)
+static void place_chunk(struct body_writer *b)
 {
-    while (b->chunk.len && b->count < UP_BODY_IOVS - 2) {
+    while (b->chunk.len && b->count < BODY_WRITER_IOVS - 2) {
         size_t dot;
 
         if (b->chunk.ptr[0] == '.' && b->last[1] == '\n') {
@@ -85,7 +85,7 @@ static void place_chunk(struct up_body *b)
 }
 
 /* The next chunk; false at the end of the message, or if the window must go out first. */
-static bool next_chunk(struct up_body *b, enum spool_status *status)
+static bool next_chunk(struct body_writer *b, enum spool_status *status)
 {
     if (!b->head_taken) {
         b->head_taken = true;
@@ -104,13 +104,13 @@ static bool next_chunk(struct up_body *b, enum spool_status *status)
     return *status == SPOOL_OK;
 }
 
-static bool at_end(const struct up_body *b)
+static bool at_end(const struct body_writer *b)
 {
     return b->head_taken && b->chunk.len == 0 && b->offset >= spool_size(b->msg->spool);
 }
 
 /* Fills an empty window. */
-static enum spool_status fill(struct up_body *b)
+static enum spool_status fill(struct body_writer *b)
 {
     enum spool_status status = SPOOL_OK;
 
@@ -118,7 +118,7 @@ static enum spool_status fill(struct up_body *b)
     b->chunk_lent = b->chunk.len > 0 && b->offset > b->msg->skip;
     do {
         place_chunk(b);
-    } while (b->chunk.len == 0 && b->count < UP_BODY_IOVS - 2 && next_chunk(b, &status));
+    } while (b->chunk.len == 0 && b->count < BODY_WRITER_IOVS - 2 && next_chunk(b, &status));
     if (status == SPOOL_OK && at_end(b)) {
         bool ended = b->last[0] == '\r' && b->last[1] == '\n';
 
@@ -128,7 +128,7 @@ static enum spool_status fill(struct up_body *b)
     return status;
 }
 
-static void advance(struct up_body *b, size_t sent)
+static void advance(struct body_writer *b, size_t sent)
 {
     while (b->first < b->count && sent >= b->iov[b->first].iov_len) {
         sent -= b->iov[b->first].iov_len;
@@ -140,20 +140,20 @@ static void advance(struct up_body *b, size_t sent)
     }
 }
 
-enum body_status body_send(struct up_body *b, struct stream *s)
+enum body_writer_status body_writer_send(struct body_writer *b, struct stream *s)
 {
     for (;;) {
         if (b->first == b->count) {
             if (b->dot_placed) {
-                return BODY_SENT;
+                return BODY_WRITER_SENT;
             }
             if (fill(b) != SPOOL_OK) {
-                return BODY_UNREADABLE;
+                return BODY_WRITER_UNREADABLE;
             }
         }
         advance(b, stream_send(s, b->iov + b->first, b->count - b->first));
         if (b->first < b->count) {
-            return BODY_WAIT;
+            return BODY_WRITER_WAIT;
         }
     }
 }

@@ -76,22 +76,22 @@ static void log_tls(struct upstream *u, const char *why, const struct reply *r)
 static const char *odd_text(enum up_why why)
 {
     switch (why) {
-    case UP_LOST:
+    case UP_WHY_LOST:
         return "closed by the server";
-    case UP_TIMEOUT:
+    case UP_WHY_TIMEOUT:
         return "no answer in time";
-    case UP_GOES_AWAY:
+    case UP_WHY_GOES_AWAY:
         return "421 to STARTTLS or in TLS";
-    case UP_REFUSAL:
-    case UP_REFUSES_US:
+    case UP_WHY_REFUSAL:
+    case UP_WHY_REFUSES_US:
         return "EHLO is refused in TLS";
-    case UP_MALFORMED:
-    case UP_STALE:
-    case UP_NO_TLS:
-    case UP_TLS_FAILED:
-    case UP_UNTRUSTED:
-    case UP_EARLY:
-    case UP_SPOOL:
+    case UP_WHY_MALFORMED:
+    case UP_WHY_STALE:
+    case UP_WHY_NO_TLS:
+    case UP_WHY_TLS_FAILED:
+    case UP_WHY_UNTRUSTED:
+    case UP_WHY_EARLY:
+    case UP_WHY_SPOOL:
     case UP_WHY_COUNT:
         break;
     }
@@ -101,24 +101,24 @@ static const char *odd_text(enum up_why why)
 /* Under `opportunistic` any failure here means "no TLS"; else only a cut connection does. */
 static bool is_about_tls(const struct upstream *u, enum up_why why)
 {
-    bool inside = (u->state == UP_EHLO || u->state == UP_HELO) && !u->greeted && !is_plain(u);
+    bool inside = (u->state == UP_STATE_EHLO || u->state == UP_STATE_HELO) && !u->greeted && !is_plain(u);
 
-    return (u->state == UP_STARTTLS || inside) && (why == UP_LOST || !demands_tls(u));
+    return (u->state == UP_STATE_STARTTLS || inside) && (why == UP_WHY_LOST || !demands_tls(u));
 }
 
 enum up_why upstream_tls_cause(struct upstream *u, enum up_why why)
 {
-    bool shaking = u->state == UP_HANDSHAKE && (why == UP_LOST || why == UP_TIMEOUT);
+    bool shaking = u->state == UP_STATE_HANDSHAKE && (why == UP_WHY_LOST || why == UP_WHY_TIMEOUT);
 
     if (!shaking && !is_about_tls(u, why)) {
         return why;
     }
     count(M_UP_TLS_FAILED);
-    log_tls(u, shaking && why == UP_LOST ? tls_error(u->stream) : odd_text(why), NULL);
+    log_tls(u, shaking && why == UP_WHY_LOST ? tls_error(u->stream) : odd_text(why), NULL);
     if (!demands_tls(u)) {
         u->server->clear_until_ms = loop_now(u->server->pool->ups->loop) + CLEAR_MS;
     }
-    return shaking && tls_untrusted(u->stream) ? UP_UNTRUSTED : UP_TLS_FAILED;
+    return shaking && tls_untrusted(u->stream) ? UP_WHY_UNTRUSTED : UP_WHY_TLS_FAILED;
 }
 
 static bool wants_starttls(const struct upstream *u)
@@ -151,7 +151,7 @@ void upstream_encrypted(struct upstream *u)
         buf_put_char(&text, ' ');
         buf_put_str(&text, info.cipher);
     }
-    upstream_enter(u, UP_EHLO);
+    upstream_enter(u, UP_STATE_EHLO);
 }
 
 /* ---- READY for the first time ---- */
@@ -181,17 +181,17 @@ static bool identity_is_missing(const struct upstream *u)
 static void after_hello(struct upstream *u)
 {
     if (wants_starttls(u)) {
-        upstream_enter(u, UP_STARTTLS);
+        upstream_enter(u, UP_STATE_STARTTLS);
         return;
     }
     if (demands_tls(u) && is_plain(u)) { /* mail that must go through TLS never goes in clear */
-        upstream_fail(u, UP_NO_TLS, 0, NULL);
+        upstream_fail(u, UP_WHY_NO_TLS, 0, NULL);
         return;
     }
     if (identity_is_missing(u)) {
         note_no_identity(u, "not offered", NULL);
     }
-    upstream_enter(u, UP_READY);
+    upstream_enter(u, UP_STATE_READY);
     u->greeted = true;
     pool_greeted(u);
 }
@@ -200,27 +200,28 @@ void upstream_greeted(struct upstream *u, const struct reply *r)
 {
     if (reply_is(r, 2)) {
         u->is_exim = slice_has_word(r->text, SLICE("Exim"));
-        upstream_enter(u, UP_EHLO);
+        upstream_enter(u, UP_STATE_EHLO);
     } else {
-        upstream_fail(u, r->code == 521 ? UP_REFUSES_US : UP_REFUSAL, 0, r);
+        upstream_fail(u, r->code == 521 ? UP_WHY_REFUSES_US : UP_WHY_REFUSAL, 0, r);
     }
 }
 
 static void on_first_hello(struct upstream *u, const struct reply *r)
 {
     if (reply_accepts(r)) {
-        if (u->state == UP_EHLO) {
+        if (u->state == UP_STATE_EHLO) {
             upstream_learn(r->text, &u->ext);
             identity_learn(r->text, &u->offer);
         }
-        u->bound = u->bound || (u->state == UP_HELO && conf_of(u)->ehlo == EHLO_CLIENT); /* no second EHLO */
+        u->bound =
+            u->bound || (u->state == UP_STATE_HELO && conf_of(u)->ehlo == EHLO_CLIENT); /* no second EHLO */
         after_hello(u);
     } else if (!reply_is(r, 5)) {
-        upstream_fail(u, UP_REFUSAL, 0, r);
-    } else if (u->state == UP_EHLO && r->code != 521) {
-        upstream_enter(u, UP_HELO);
+        upstream_fail(u, UP_WHY_REFUSAL, 0, r);
+    } else if (u->state == UP_STATE_EHLO && r->code != 521) {
+        upstream_enter(u, UP_STATE_HELO);
     } else {
-        upstream_fail(u, UP_REFUSES_US, 0, r);
+        upstream_fail(u, UP_WHY_REFUSES_US, 0, r);
     }
 }
 
@@ -230,19 +231,19 @@ static void on_starttls(struct upstream *u, const struct reply *r)
                  stream_queued(u->stream) == 0;
 
     if (reply_is(r, 2) && alone) {
-        upstream_enter(u, UP_HANDSHAKE);
+        upstream_enter(u, UP_STATE_HANDSHAKE);
     } else if (r->code == 421) {
-        upstream_fail(u, UP_GOES_AWAY, 0, r);
+        upstream_fail(u, UP_WHY_GOES_AWAY, 0, r);
     } else if (!reply_is(r, 4) && !reply_is(r, 5)) {
         if (demands_tls(u)) {
-            log_tls(u, odd_text(UP_MALFORMED), r);
+            log_tls(u, odd_text(UP_WHY_MALFORMED), r);
         }
-        upstream_fail(u, UP_MALFORMED, 0, NULL);
+        upstream_fail(u, UP_WHY_MALFORMED, 0, NULL);
     } else {
         count(M_UP_TLS_FAILED);
         log_tls(u, "STARTTLS was refused", r);
         if (demands_tls(u)) {
-            upstream_fail(u, reply_is(r, 5) ? UP_REFUSES_US : UP_NO_TLS, 0, r);
+            upstream_fail(u, reply_is(r, 5) ? UP_WHY_REFUSES_US : UP_WHY_NO_TLS, 0, r);
             return;
         }
         count(M_UP_TLS_CLEAR);
@@ -346,15 +347,15 @@ const char *upstream_hello_name(struct upstream *u)
 static void on_xclient(struct upstream *u, const struct reply *r)
 {
     if (reply_is(r, 2)) { /* Postfix says 220, others 250 */
-        upstream_enter(u, UP_EHLO);
+        upstream_enter(u, UP_STATE_EHLO);
     } else if (r->code == 421) {
-        upstream_fail(u, UP_GOES_AWAY, 0, r);
+        upstream_fail(u, UP_WHY_GOES_AWAY, 0, r);
     } else if (reply_is(r, 4) || reply_is(r, 5)) {
         count(M_UP_IDENTITY_REFUSED);
         note_no_identity(u, "XCLIENT was refused", r);
-        upstream_fail(u, UP_REFUSES_US, 0, r);
+        upstream_fail(u, UP_WHY_REFUSES_US, 0, r);
     } else {
-        upstream_fail(u, UP_MALFORMED, 0, NULL);
+        upstream_fail(u, UP_WHY_MALFORMED, 0, NULL);
     }
 }
 
@@ -371,7 +372,9 @@ static void on_next_hello(struct upstream *u, const struct reply *r)
     struct identity_offer offer;
 
     if (!reply_accepts(r)) {
-        enum up_why why = r->code == 421 ? UP_GOES_AWAY : reply_is(r, 5) ? UP_REFUSES_US : UP_REFUSAL;
+        enum up_why why = r->code == 421   ? UP_WHY_GOES_AWAY
+                          : reply_is(r, 5) ? UP_WHY_REFUSES_US
+                                           : UP_WHY_REFUSAL;
 
         upstream_fail(u, why, 0, r);
         return;
@@ -382,7 +385,7 @@ static void on_next_hello(struct upstream *u, const struct reply *r)
         u->bound = true; /* it could not be told of another client */
     }
     if (u->lease && utf8_is_lost(u, &ext)) {
-        upstream_fail(u, UP_MALFORMED, 0, NULL);
+        upstream_fail(u, UP_WHY_MALFORMED, 0, NULL);
         return;
     }
     u->ext = ext;
@@ -391,7 +394,7 @@ static void on_next_hello(struct upstream *u, const struct reply *r)
         return;
     }
     u->op_waits = false;
-    upstream_enter(u, UP_READY);
+    upstream_enter(u, UP_STATE_READY);
     pool_clean(u);
 }
 
@@ -406,11 +409,11 @@ static void refuse_xforward(struct upstream *u, const struct reply *r)
 static void on_xforward(struct upstream *u, const struct reply *r)
 {
     if (r->code == 421) {
-        upstream_fail(u, UP_GOES_AWAY, 0, r);
+        upstream_fail(u, UP_WHY_GOES_AWAY, 0, r);
         return;
     }
     if (reply_is(r, 3)) {
-        upstream_fail(u, UP_MALFORMED, 0, NULL);
+        upstream_fail(u, UP_WHY_MALFORMED, 0, NULL);
         return;
     }
     if (!reply_is(r, 2)) {
@@ -418,29 +421,29 @@ static void on_xforward(struct upstream *u, const struct reply *r)
     }
     if (u->op_sent) {
         if (--u->identity_owed == 0) {
-            upstream_enter(u, UP_MAIL);
+            upstream_enter(u, UP_STATE_MAIL);
         }
     } else if (u->lease == NULL) {
         u->op_waits = false;
-        upstream_enter(u, UP_READY);
+        upstream_enter(u, UP_STATE_READY);
         pool_clean(u);
     } else if (u->identity_sent < u->identity.len) {
-        upstream_enter(u, UP_XFORWARD);
+        upstream_enter(u, UP_STATE_XFORWARD);
     } else {
-        upstream_enter(u, UP_MAIL);
+        upstream_enter(u, UP_STATE_MAIL);
     }
 }
 
 void upstream_hello_reply(struct upstream *u, const struct reply *r)
 {
     switch ((unsigned)u->state) {
-    case UP_STARTTLS:
+    case UP_STATE_STARTTLS:
         on_starttls(u, r);
         break;
-    case UP_XCLIENT:
+    case UP_STATE_XCLIENT:
         on_xclient(u, r);
         break;
-    case UP_XFORWARD:
+    case UP_STATE_XFORWARD:
         on_xforward(u, r);
         break;
     default:

@@ -15,7 +15,7 @@ static bool send_scratch(struct upstream *u, unsigned commands)
 
     if (u->owed == 0 && (u->parsing || stream_input(u->stream).len > 0)) {
         buf_reset(b);
-        upstream_fail(u, UP_MALFORMED, 0, NULL);
+        upstream_fail(u, UP_WHY_MALFORMED, 0, NULL);
         return false;
     }
     if (whole) {
@@ -24,7 +24,7 @@ static bool send_scratch(struct upstream *u, unsigned commands)
     }
     buf_reset(b);
     if (!whole) {
-        upstream_fail(u, UP_SPOOL, 0, NULL);
+        upstream_fail(u, UP_WHY_SPOOL, 0, NULL);
     }
     return whole;
 }

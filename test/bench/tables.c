@@ -19,7 +19,7 @@
 
 #include "core/metrics.h"
 #include "state/memory.h"
-#include "state/tables.h"
+#include "state/tables_priv.h"
 
 #define KEYS 100000u
 #define SAMPLES (1u << 20)

@@ -69,9 +69,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         return 0;
     }
     buf_init(&in, 3 * size + 200);
-    body_init(&r, BODY_BDAT, true);
-    body_feed(&r, slice_of(data, size), on_put, &in, &used, &ended);
-    body_finish(&r, on_put, &in);
+    body_reader_init(&r, BODY_BDAT, true);
+    body_reader_feed(&r, slice_of(data, size), on_put, &in, &used, &ended);
+    body_reader_finish(&r, on_put, &in);
     n = read_all(buf_slice(&in), &digest, &fields);
     rest = buf_slice(&in);
     header_skip_mbox(&rest);

@@ -37,14 +37,14 @@ static void run(struct result *res, struct slice in, const struct body_reader *f
         }
         exact = xmalloc(n);
         memcpy(exact, in.ptr, n);
-        body_feed(&res->r, slice_of(exact, n), on_put, &res->out, &used, &res->ended);
+        body_reader_feed(&res->r, slice_of(exact, n), on_put, &res->out, &used, &res->ended);
         free(exact);
         BUG_ON(used != n && !res->ended);
         res->used += used;
         in = slice_skip(in, n);
     }
     if (fresh->mode == BODY_BDAT) {
-        body_finish(&res->r, on_put, &res->out);
+        body_reader_finish(&res->r, on_put, &res->out);
     }
 }
 
@@ -147,13 +147,14 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     if (size < 2 || size > 1 << 16) {
         return 0;
     }
-    body_init(&fresh, data[0] & 1 ? BODY_BDAT : BODY_DATA, (data[0] & 2) == 0);
+    body_reader_init(&fresh, data[0] & 1 ? BODY_BDAT : BODY_DATA, (data[0] & 2) == 0);
     in = slice_of(data + 2, size - 2);
     run(&whole, in, &fresh, 0);
     run(&cut, in, &fresh, 1u + data[1]);
     BUG_ON(!slice_eq(buf_slice(&whole.out), buf_slice(&cut.out)));
     BUG_ON(whole.ended != cut.ended || whole.used != cut.used);
-    BUG_ON(whole.r.lenient_end != cut.r.lenient_end || (whole.r.lenient_end && !body_refused(&whole.r)));
+    BUG_ON(whole.r.lenient_end != cut.r.lenient_end ||
+           (whole.r.lenient_end && !body_reader_refused(&whole.r)));
     BUG_ON(whole.r.n.octets != cut.r.n.octets);
     BUG_ON(whole.r.n.bare_cr != cut.r.n.bare_cr || whole.r.n.bare_lf != cut.r.n.bare_lf);
     BUG_ON(whole.r.n.nul != cut.r.n.nul || whole.r.n.smuggling != cut.r.n.smuggling);

@@ -9,7 +9,7 @@
 
 #include "admin/recorder/query.h"
 #include "policy/policy.h"
-#include "proxy/process/supervisor_parts.h"
+#include "proxy/process/supervisor_priv.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -24,7 +24,7 @@ static struct config *load(void)
     struct config_errors errs = { .count = 0 };
     struct config *conf = config_load_text("fuzz", slice_str(text), &errs);
 
-    BUG_ON(conf == NULL || !snapshot_complete(conf, &errs));
+    BUG_ON(conf == NULL || !setup_complete(conf, &errs));
     config_errors_fini(&errs);
     return conf;
 }

@@ -137,9 +137,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     }
     buf_init(&in, 3 * size + 16);
     buf_init(&out, 4 * size + 64);
-    body_init(&r, BODY_BDAT, true);
-    body_feed(&r, slice_of(data, size), on_put, &in, &used, &ended);
-    body_finish(&r, on_put, &in);
+    body_reader_init(&r, BODY_BDAT, true);
+    body_reader_feed(&r, slice_of(data, size), on_put, &in, &used, &ended);
+    body_reader_finish(&r, on_put, &in);
     n = header_rewrite(buf_slice(&in), added, &rules, &out);
     BUG_ON(n > in.len || !buf_ok(&out) || !slice_starts(buf_slice(&out), added));
     BUG_ON(out.len > n + added.len + 2);

@@ -12,7 +12,7 @@
  * policies that are right.
  */
 #include "policy/rules/policy_priv.h"
-#include "policy/rules/reply.h"
+#include "policy/rules/text.h"
 #include "policy/rules/verdict.h"
 
 #define FUZZ_TEXT_MAX 20000
@@ -106,7 +106,7 @@ static void write_all(const struct policy *p, const struct world *w, const struc
     struct buf out;
 
     buf_init(&out, 1u << 20);
-    reply_render(&tf, r->reply.text, &out);
+    text_reply(&tf, r->reply.text, &out);
     for (size_t i = 0; i < out.len; i++) {
         if (!ascii_is_print(out.ptr[i]) && out.ptr[i] != '\n') {
             abort();
@@ -115,7 +115,7 @@ static void write_all(const struct policy *p, const struct world *w, const struc
     for (size_t i = 0; i < b->count; i++) {
         rule_trace_why(&p->rules, &w->trace[i], in, &out);
         for (const struct rule_tag *t = b->rule[i].tags; t != NULL; t = t->next) {
-            tag_render(&tf, t->text, &out);
+            text_tag(&tf, t->text, &out);
         }
     }
     buf_fini(&out);

@@ -10,7 +10,7 @@
 
 #include "state/memory.h"
 #include "state/state.h"
-#include "state/tables.h"
+#include "state/tables_priv.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

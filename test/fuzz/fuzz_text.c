@@ -11,7 +11,7 @@
 #include "core/idna.h"
 #include "core/utf8.h"
 #include "dns/servers.h"
-#include "policy/judge/engine.h"
+#include "policy/judge/engine_priv.h"
 #include "policy/rules/policy_priv.h"
 #include "policy/rules/template.h"
 #include "smtp/field.h"

@@ -28,7 +28,7 @@ GREY = """preset: none
 rules:
   - {name: grey, when: {recipient.local: bob}, then: greylist}
 """
-ENTRY = struct.Struct("=16sIIBBH")          # state/tables.h: struct entry
+ENTRY = struct.Struct("=16sIIBBH")          # state/tables_priv.h: struct entry
 SEEN, STANDING, GREYLIST = 0, 1, 2
 MORE = {SEEN: struct.Struct("=I"), STANDING: struct.Struct("=I8H8H"), GREYLIST: struct.Struct("=II")}
 STRANGER = "a@none.test"

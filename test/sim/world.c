@@ -67,7 +67,7 @@ struct config *world_conf(struct slice text)
     struct config *conf = config_load_text("sim", text, &errs);
     struct buf said;
 
-    if (conf == NULL || !snapshot_complete(conf, &errs)) {
+    if (conf == NULL || !setup_complete(conf, &errs)) {
         buf_init(&said, 65536);
         config_errors_print(&errs, "sim", &said);
         fprintf(stderr, "%.*s", (int)said.len, said.ptr);
@@ -126,7 +126,7 @@ void world_start(struct world *wd, struct config *conf)
     wd->w.loop = loop_new();
     wd->w.state = shared;
     list_init(&wd->w.sessions);
-    networks_init(&wd->w.networks);
+    network_share_init(&wd->w.networks);
     session_slab_init(&wd->w.session_slab, 16);
     wd->w.upstreams = upstreams_new(wd->w.loop, shared, wd->conf);
     teach_keywords(wd);
@@ -294,7 +294,7 @@ void world_stop(struct world *wd)
     resolver_free(wd->w.resolver);
     sim_settle(wd->w.loop);
     slab_fini(&wd->w.session_slab);
-    networks_fini(&wd->w.networks);
+    network_share_fini(&wd->w.networks);
     loop_free(wd->w.loop);
     buf_fini(&wd->ehlo);
     sim_clear();

@@ -41,7 +41,7 @@ static void start(struct running *r)
 
     *r = (struct running){ .conf = load(&errs), .st = state_new(0) };
     assert_non_null(r->st);
-    assert_true(snapshot_complete(r->conf, &errs));
+    assert_true(setup_complete(r->conf, &errs));
     r->policy = policy_compile(r->conf, &errs);
     assert_non_null(r->policy);
     config_errors_fini(&errs);

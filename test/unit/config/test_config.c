@@ -1,7 +1,7 @@
 /*
  * test_config.c - good files: what they set, where mail goes, what is warned about.
  */
-#include "config/load.h"
+#include "config/load_priv.h"
 #include "helper.h"
 
 #define UP "upstreams: {u: {servers: [\"192.0.2.1:25\"]}}\ndomains: {a.example: u}\n"

@@ -3,7 +3,7 @@
  */
 #include "helper.h"
 
-#include "config/load.h"
+#include "config/load_priv.h"
 
 struct fixture {
     struct config c;

@@ -26,7 +26,7 @@
 #include "policy/lists/guard_canary.h"
 #include "policy/standing/standing.h"
 #include "state/memory.h"
-#include "state/tables.h"
+#include "state/tables_priv.h"
 #include "test/unit/policy/guard_settings.h"
 
 #define MINUTE 60
@@ -340,10 +340,10 @@ static size_t keys_of(const struct caller *c, struct memory_key key[3], size_t *
         key[n++] = memory_key(MEMORY_DOMAIN, slice_str(c->domain));
     }
     if (c->name[0] != '\0') {
-        key[n++] = identity_host(&c->ip, slice_str(c->name));
+        key[n++] = standing_key_host(&c->ip, slice_str(c->name));
     }
     *identities = n;
-    key[n++] = identity_network(&c->ip);
+    key[n++] = standing_key_network(&c->ip);
     return n;
 }
 
@@ -365,17 +365,17 @@ static void bear_witness(struct world *w, const struct caller *c, const enum gua
     struct guard_witness wit = {
         .spf_pass = c->spf_pass,
         .established = k->established,
-        .network = identity_network_hash(&c->ip),
+        .network = standing_key_network_hash(&c->ip),
         .ip = c->ip,
     };
     char who[120];
     int len = snprintf(who, sizeof(who), "%s %u.%u.%u.0/24", c->domain, c->ip.ip[0], c->ip.ip[1], c->ip.ip[2]);
 
     wit.who = slice_of(who, (size_t)len);
-    wit.owner = hash_of(identity_owner(slice_str(c->domain)));
+    wit.owner = hash_of(standing_key_owner(slice_str(c->domain)));
     if (wit.established) {
         canaries_note(&w->canaries, &c->ip,
-                      hash_of(identity_owner(slice_str(c->name[0] != '\0' ? c->name : c->domain))), w->now);
+                      hash_of(standing_key_owner(slice_str(c->name[0] != '\0' ? c->name : c->domain))), w->now);
     }
     for (size_t i = 0; i < LISTS; i++) {
         struct guard_list about = about_list(w, i);

@@ -19,7 +19,7 @@
 #include "config/values.h"
 #include "policy/rules/match.h"
 #include "policy/rules/policy_priv.h"
-#include "policy/rules/reply.h"
+#include "policy/rules/text.h"
 #include "policy/rules/verdict.h"
 
 #define NOON_2026 1793620800 /* 2026-11-02 12:00 UTC */

@@ -383,7 +383,7 @@ static void mail_of_a_paced_client_is_put_off_by_whatever_rule_accepts_it(void *
 
     (void)state;
     for (size_t i = 0; i < 2 * ARRAY_LEN(rests); i++) {
-        struct judge_rest *folded;
+        struct judge_packed *folded;
         struct judge_client c;
         struct world w;
         struct buf conf;
@@ -400,11 +400,11 @@ static void mail_of_a_paced_client_is_put_off_by_whatever_rule_accepts_it(void *
         sim_advance(w.loop, 1000);
         judge_helo(w.j, SLICE("mail.sender.test"));
         sim_advance(w.loop, 1000);
-        folded = i >= ARRAY_LEN(rests) ? judge_rest(&w.j) : NULL;
+        folded = i >= ARRAY_LEN(rests) ? judge_pack(&w.j) : NULL;
         if (folded != NULL) {
             c = (struct judge_client){ .session_id = "01TEST" };
             assert_true(addr_parse_ip(SLICE("203.0.113.1"), &c.ip));
-            w.j = judge_wake(w.pw, &c, &folded);
+            w.j = judge_unpack(w.pw, &c, &folded);
         }
         world_mail(&w, "a@sender.test");
         world_ask(&w, "bob@example.com");

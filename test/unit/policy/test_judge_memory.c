@@ -2,9 +2,9 @@
  * time. */
 #include "test/unit/policy/judge_world.h"
 
-#include "policy/judge/engine.h"
+#include "policy/judge/engine_priv.h"
 #include "state/memory.h"
-#include "state/tables.h"
+#include "state/tables_priv.h"
 
 #define DAY_MS ((uint64_t)86400000)
 

@@ -10,7 +10,7 @@
 #include "policy/lists/guard.h"
 #include "policy/rules/policy_priv.h"
 #include "state/memory.h"
-#include "state/tables.h"
+#include "state/tables_priv.h"
 
 #define LISTS "reputation: {lists: [{name: one, zone: one.test}, {name: two, zone: two.test}]}\n"
 

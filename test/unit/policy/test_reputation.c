@@ -4,9 +4,9 @@
  */
 #include "test/unit/policy/judge_world.h"
 
-#include "policy/judge/engine.h"
+#include "policy/judge/engine_priv.h"
 #include "state/memory.h"
-#include "state/tables.h"
+#include "state/tables_priv.h"
 
 #define DBL                                                                                                  \
     "reputation: {guard: {probe_interval: off}, lists: [{name: dbl, preset: spamhaus-dbl, zone: dbl.test},"  \
@@ -536,12 +536,12 @@ static void each_lists_answer_is_told(void **state)
     judge_reset(w.j);
     sim_settle(w.loop);
     {
-        struct judge_rest *rest = judge_rest(&w.j); /* folded and back: the log still knows */
+        struct judge_packed *rest = judge_pack(&w.j); /* folded and back: the log still knows */
         struct judge_client c = { .session_id = "01TEST" };
 
         assert_non_null(rest);
         assert_true(addr_parse_ip(SLICE("203.0.113.9"), &c.ip));
-        w.j = judge_wake(w.pw, &c, &rest);
+        w.j = judge_unpack(w.pw, &c, &rest);
     }
     buf_reset(&b);
     reputation_put_answers(w.j->run, &b);

@@ -3,7 +3,7 @@
  */
 #include "test/unit/policy/judge_world.h"
 
-#include "policy/judge/engine.h"
+#include "policy/judge/engine_priv.h"
 
 static void each_fact_has_one_source(void **state)
 {

@@ -7,7 +7,7 @@
 
 #include "policy/standing/standing.h"
 #include "state/memory.h"
-#include "state/tables.h"
+#include "state/tables_priv.h"
 
 #define DAY 86400
 #define HOUR 3600
@@ -94,7 +94,7 @@ static void the_owner_of_a_name(void **st)
 
     (void)st;
     for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
-        struct slice owner = identity_owner(slice_str(rows[i][0]));
+        struct slice owner = standing_key_owner(slice_str(rows[i][0]));
 
         assert_int_equal(owner.len, strlen(rows[i][1]));
         assert_memory_equal(owner.ptr, rows[i][1], owner.len);
@@ -119,20 +119,21 @@ static void an_identity_is_one_address_with_its_name(void **st)
     };
     struct addr a = ip("192.0.2.1"), six = ip("2001:db8::1"), neighbour = ip("2001:db8::2"),
                 far = ip("2001:db8:0:1::1");
-    struct memory_key want = identity_host(&a, SLICE("mail.hoster.test"));
+    struct memory_key want = standing_key_host(&a, SLICE("mail.hoster.test"));
 
     (void)st;
     for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
         struct addr b = ip(rows[i].ip);
 
-        assert_int_equal(same(want, identity_host(&b, slice_str(rows[i].name))), rows[i].same);
+        assert_int_equal(same(want, standing_key_host(&b, slice_str(rows[i].name))), rows[i].same);
     }
-    assert_true(same(identity_host(&six, SLICE("m.test")), identity_host(&neighbour, SLICE("m.test"))));
-    assert_false(same(identity_host(&six, SLICE("m.test")), identity_host(&far, SLICE("m.test"))));
-    assert_false(same(identity_address(&a), identity_network(&a)));
+    assert_true(
+        same(standing_key_host(&six, SLICE("m.test")), standing_key_host(&neighbour, SLICE("m.test"))));
+    assert_false(same(standing_key_host(&six, SLICE("m.test")), standing_key_host(&far, SLICE("m.test"))));
+    assert_false(same(standing_key_address(&a), standing_key_network(&a)));
     a = ip("192.0.2.0"); /* the address that is written like its network */
-    assert_false(same(identity_address(&a), identity_network(&a)));
-    assert_int_equal(identity_network_hash(&six), identity_network_hash(&far)); /* of one /48 */
+    assert_false(same(standing_key_address(&a), standing_key_network(&a)));
+    assert_int_equal(standing_key_network_hash(&six), standing_key_network_hash(&far)); /* of one /48 */
 }
 
 /* One attempt; true: it passes. */

@@ -5,7 +5,7 @@
 
 #include <cmocka.h>
 
-#include "proxy/process/supervisor_parts.h"
+#include "proxy/process/supervisor_priv.h"
 
 static struct config *config_of(const char *const *addresses, unsigned workers)
 {

@@ -7,7 +7,7 @@
 #include "proxy/upstream/upstream.h"
 #include "proxy/upstream/upstream_names.h"
 #include "state/servers.h"
-#include "state/shared.h"
+#include "state/shared_priv.h"
 #include "test/sim/fake_dns.h"
 #include "test/unit/proxy/relay_world.h"
 

@@ -297,8 +297,8 @@ static void both_readers_agree_where_the_section_ends(void **state)
             buf_put_str(&in, pieces[(seed >> 33) % ARRAY_LEN(pieces)]);
         }
         buf_put_str(&in, "\r\n");
-        body_init(&r, BODY_BDAT, true);
-        body_feed(&r, buf_slice(&in), drop, NULL, &used, &ended);
+        body_reader_init(&r, BODY_BDAT, true);
+        body_reader_feed(&r, buf_slice(&in), drop, NULL, &used, &ended);
         end = header_rewrite(buf_slice(&in), SLICE_NONE, &rules, &out);
         rest = slice_skip(buf_slice(&in), end);
         end += slice_starts(rest, SLICE("\r\n")) ? 2 : 0;

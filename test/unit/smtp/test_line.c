@@ -152,7 +152,7 @@ static void result_init(struct result *res, enum body_mode mode, bool normalize)
     *res = (struct result){ 0 };
     buf_init(&res->out, 4 << 20);
     buf_put(&res->out, "", 0);
-    body_init(&res->r, mode, normalize);
+    body_reader_init(&res->r, mode, normalize);
 }
 
 /* A copy of its own for each piece, so that the sanitizer sees reads over its ends. */
@@ -164,7 +164,7 @@ static void feed_piece(struct result *res, struct slice piece)
 
     memcpy(exact, mem, piece.len);
     free(mem);
-    body_feed(&res->r, slice_of(exact, piece.len), on_put, res, &used, &res->ended);
+    body_reader_feed(&res->r, slice_of(exact, piece.len), on_put, res, &used, &res->ended);
     res->used += used;
     free(exact);
 }
@@ -176,7 +176,7 @@ static void feed_cut(struct result *res, struct slice in, size_t cut)
         feed_piece(res, slice_skip(in, cut));
     }
     if (res->r.mode == BODY_BDAT) {
-        body_finish(&res->r, on_put, res);
+        body_reader_finish(&res->r, on_put, res);
     }
 }
 
@@ -186,7 +186,7 @@ static void feed_octets(struct result *res, struct slice in)
         feed_piece(res, slice_of(in.ptr + i, 1));
     }
     if (res->r.mode == BODY_BDAT) {
-        body_finish(&res->r, on_put, res);
+        body_reader_finish(&res->r, on_put, res);
     }
 }
 
@@ -374,7 +374,7 @@ static void refused_content_ends_leniently(void **state)
         struct result res;
 
         feed_every_cut(row->in, row->mode, false, row->label, &res);
-        REQUIRE(body_refused(&res.r), row->label);
+        REQUIRE(body_reader_refused(&res.r), row->label);
         REQUIRE(res.ended == row->ended && res.used == row->used, row->label);
         REQUIRE(res.r.lenient_end == row->lenient, row->label);
         REQUIRE(slice_eq(buf_slice(&res.out), row->want), row->label);
@@ -643,9 +643,9 @@ static void after_a_refused_put_octets_are_only_counted(void **state)
     bool ended;
 
     (void)state;
-    body_init(&r, BODY_DATA, false);
-    body_feed(&r, SLICE("one\r\n"), on_refused, &calls, &used, &ended);
-    body_feed(&r, SLICE("two\r\n.\r\n"), on_refused, &calls, &used, &ended);
+    body_reader_init(&r, BODY_DATA, false);
+    body_reader_feed(&r, SLICE("one\r\n"), on_refused, &calls, &used, &ended);
+    body_reader_feed(&r, SLICE("two\r\n.\r\n"), on_refused, &calls, &used, &ended);
     assert_int_equal(calls, 1);
     assert_int_equal(r.n.octets, 10);
     assert_true(ended);

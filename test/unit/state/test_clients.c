@@ -9,7 +9,7 @@
 #include <sys/mman.h>
 
 #include "state/clients.h"
-#include "state/shared.h"
+#include "state/shared_priv.h"
 #include "state/slots.h"
 #include "test/unit/state/kill_midway.h"
 

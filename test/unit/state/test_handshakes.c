@@ -6,7 +6,7 @@
 #include <cmocka.h>
 
 #include "state/handshakes.h"
-#include "state/shared.h"
+#include "state/shared_priv.h"
 
 #define HOUR_MS UINT64_C(3600000)
 #define NOW (7 * HOUR_MS)

@@ -23,7 +23,7 @@
 #include "state/rule_counts.h"
 #include "state/servers.h"
 #include "state/slots.h"
-#include "state/tables.h"
+#include "state/tables_priv.h"
 #include "test/unit/state/kill_midway.h"
 
 #define NOW_MS UINT64_C(5000000)

@@ -10,7 +10,7 @@
 
 #include "core/crypto.h"
 #include "state/memory.h"
-#include "state/tables.h"
+#include "state/tables_priv.h"
 
 #define NOW INT64_C(1790000000)
 #define DAY 86400

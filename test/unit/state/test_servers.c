@@ -10,7 +10,7 @@
 #include <stdio.h>
 
 #include "state/servers.h"
-#include "state/shared.h"
+#include "state/shared_priv.h"
 #include "state/slots.h"
 #include "test/unit/state/kill_midway.h"
 

@@ -12,7 +12,7 @@
 
 #include "state/memory.h"
 #include "state/slots.h"
-#include "state/tables.h"
+#include "state/tables_priv.h"
 
 #define DAY 86400
 

@@ -10,7 +10,7 @@
 #include "core/crypto.h"
 #include "state/memory.h"
 #include "state/slots.h"
-#include "state/tables.h"
+#include "state/tables_priv.h"
 #include "test/unit/state/kill_midway.h"
 
 #define DAY 86400

@@ -16,8 +16,8 @@
  * Killed    A process may die between any two instructions.  So each datum is one atomic word, or is published by
  *           one, or is cleared with its shard by the process that finds the lock of the dead owner.
  */
-#ifndef STATE_SHARED_H
-#define STATE_SHARED_H
+#ifndef STATE_SHARED_PRIV_H
+#define STATE_SHARED_PRIV_H
 
 #include <stdatomic.h>
 

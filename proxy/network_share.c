@@ -1,7 +1,7 @@
 /*
- * networks.c - connections by network; see networks.h.
+ * network_share.c - connections by network; see network_share.h.
  */
-#include "proxy/networks.h"
+#include "proxy/network_share.h"
 
 #define V4_BITS 24
 #define V6_BITS 48
@@ -23,7 +23,7 @@ static struct slice key_of(const struct addr *client, uint8_t key[KEY_LEN])
     return slice_of(key, KEY_LEN);
 }
 
-static struct network *find(const struct networks *n, const struct addr *client)
+static struct network *find(const struct network_share *n, const struct addr *client)
 {
     uint8_t key[KEY_LEN];
     struct table_entry *e = table_find(&n->table, key_of(client, key));
@@ -31,20 +31,20 @@ static struct network *find(const struct networks *n, const struct addr *client)
     return e == NULL ? NULL : container_of(e, struct network, entry);
 }
 
-void networks_init(struct networks *n)
+void network_share_init(struct network_share *n)
 {
     table_init(&n->table);
     list_init(&n->all);
 }
 
-static void drop(struct networks *n, struct network *net)
+static void drop(struct network_share *n, struct network *net)
 {
     table_remove(&n->table, &net->entry);
     list_remove(&net->link);
     free(net);
 }
 
-void networks_fini(struct networks *n)
+void network_share_fini(struct network_share *n)
 {
     while (!list_empty(&n->all)) {
         drop(n, container_of(n->all.next, struct network, link));
@@ -52,7 +52,7 @@ void networks_fini(struct networks *n)
     table_fini(&n->table);
 }
 
-bool networks_enter(struct networks *n, const struct addr *client, size_t most)
+bool network_share_enter(struct network_share *n, const struct addr *client, size_t most)
 {
     struct network *net = find(n, client);
 
@@ -69,7 +69,7 @@ bool networks_enter(struct networks *n, const struct addr *client, size_t most)
     return true;
 }
 
-void networks_leave(struct networks *n, const struct addr *client)
+void network_share_leave(struct network_share *n, const struct addr *client)
 {
     struct network *net = find(n, client);
 

@@ -1,5 +1,5 @@
 /*
- * policy_tests.c - `policy.tests`: facts that are given, and the verdict that is expected of them.
+ * trial.c - `policy.tests`: facts that are given, and the verdict that is expected of them.
  *
  * Run by `check` and before every start and reload.  A fact that is not given is unknown; what follows from a
  * given fact is derived, unless it is given itself:
@@ -18,7 +18,7 @@
  */
 #include "policy/checks/check.h"
 #include "policy/rules/match.h"
-#include "policy/rules/rules_parts.h"
+#include "policy/rules/rules_priv.h"
 #include "policy/rules/verdict.h"
 
 #define TEST_ARENA_MAX ((size_t)4 << 20)

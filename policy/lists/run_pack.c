@@ -1,5 +1,5 @@
 /*
- * reputation_fold.c - a run of which nothing is out, as octets and back (reputation.h, judge_rest.c).
+ * run_pack.c - a run of which nothing is out, as octets and back (reputation.h, judge_pack.c).
  *
  *     counts and states | names of the subjects | the reason | modes, a list after the other
  *     | a slot after the other, with its finding if it has one
@@ -40,7 +40,7 @@ static void fold_slots(const struct reputation_run *run, struct buf *out)
     }
 }
 
-void reputation_fold(const struct reputation_run *run, struct buf *out)
+void run_pack(const struct reputation_run *run, struct buf *out)
 {
     struct folded f = { .kinds = (uint8_t)run->kinds,
                         .reason_state = (uint8_t)run->reason_state,
@@ -94,8 +94,8 @@ static void unfold_slots(struct reputation_run *run, struct slice *in)
     }
 }
 
-struct reputation_run *reputation_unfold(const struct reputation_setup *setup, void (*on_change)(void *arg),
-                                         void *arg, const struct addr *client, struct slice *in)
+struct reputation_run *run_unpack(const struct reputation_setup *setup, void (*on_change)(void *arg),
+                                  void *arg, const struct addr *client, struct slice *in)
 {
     struct reputation_run *run = run_make(setup, on_change, arg);
     struct folded f;

@@ -1,5 +1,5 @@
 /*
- * snapshot.c - a configuration with all that is made from it; what `check` judges is what the supervisor
+ * setup.c - a configuration with all that is made from it; what `check` judges is what the supervisor
  * runs.
  *
  * Workers inherit the result by fork: they read no certificate, key, trust anchor or group file of their own.  What is
@@ -75,7 +75,7 @@ static void compile_policy(struct config *c, struct config_errors *errs)
     }
 }
 
-bool snapshot_complete(struct config *c, struct config_errors *errs)
+bool setup_complete(struct config *c, struct config_errors *errs)
 {
     read_certificates(c, errs);
     make_clients(c, errs);

@@ -11,11 +11,11 @@
  * Locks       tried a bounded number of times, never waited for (M_MEMORY_BUSY); the snapshot takes a few
  *             sets at a time.
  */
-#ifndef STATE_TABLES_H
-#define STATE_TABLES_H
+#ifndef STATE_TABLES_PRIV_H
+#define STATE_TABLES_PRIV_H
 
 #include "state/memory.h"
-#include "state/shared.h"
+#include "state/shared_priv.h"
 
 #define TABLES_MAGIC 0x676d656du /* "gmem" */
 #define TABLES_LAYOUT 1u

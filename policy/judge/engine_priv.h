@@ -4,15 +4,15 @@
  *     judge.c           public functions: what the session tells, lifetimes
  *     engine.c          what rules need; the loop evaluate -> needs -> ask -> evaluate
  *     source.h          the checks that make the facts: a table; source_NAME.c one check each
- *     judge_rest.c      a silent session's judge, folded
+ *     judge_pack.c      a silent session's judge, packed
  *     judge_headers.c   what is written: header fields, log keys, explain
  *     judge_witness.c   what the guard of the lists learns
  *
  * Ownership   the judge owns the states of its sources; texts of facts lie in the arena of the fact's scope and
  *             go with it.
  */
-#ifndef POLICY_JUDGE_ENGINE_H
-#define POLICY_JUDGE_ENGINE_H
+#ifndef POLICY_JUDGE_ENGINE_PRIV_H
+#define POLICY_JUDGE_ENGINE_PRIV_H
 
 #include "core/slab.h"
 #include "policy/checks/check.h"

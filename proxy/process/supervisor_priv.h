@@ -1,5 +1,5 @@
 /*
- * supervisor_parts.h - what the files of the supervisor share; private to them.
+ * supervisor_priv.h - what the files of the supervisor share; private to them.
  *
  *   supervisor.c          start, the poll loop, signals, stop
  *   supervisor_workers.c  forks, reaps, replaces; generations from starting to drained
@@ -17,8 +17,8 @@
  * A generation's life:   STARTING -- all workers beat --> CURRENT -- a newer one is --> DRAINING --> freed
  *                            +-- they do not come up: abandoned, the current one stays
  */
-#ifndef PROXY_PROCESS_SUPERVISOR_PARTS_H
-#define PROXY_PROCESS_SUPERVISOR_PARTS_H
+#ifndef PROXY_PROCESS_SUPERVISOR_PRIV_H
+#define PROXY_PROCESS_SUPERVISOR_PRIV_H
 
 #include "admin/admin.h"
 #include "config/config.h"

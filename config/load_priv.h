@@ -1,13 +1,13 @@
 /*
  * load.h - one load of a file in progress: what the files of config/ share.  Private to config/.
  *
- *     config.c -> yaml.c (tree) -> apply.c (walks tree and table) -> scalars.c, lists.c, upstreams.c, reputation.c (set)
+ *     config.c -> yaml.c (tree) -> apply.c (walks tree and table) -> scalars.c, sequences.c, upstreams.c, reputation.c (set)
  *              -> domains.c -> validate.c (rules that span keys)
  *
  * Setters never stop the load: they report and leave the default in place.
  */
-#ifndef CONFIG_LOAD_H
-#define CONFIG_LOAD_H
+#ifndef CONFIG_LOAD_PRIV_H
+#define CONFIG_LOAD_PRIV_H
 
 #include "config/keys.h"
 #include "config/tree.h"
@@ -105,7 +105,7 @@ bool banner_expand(struct slice text, const char *hostname, struct buf *out, str
 /* Is a template of headers.add in order?  False with what is expected in `why`. */
 bool added_header_check(struct slice text, struct buf *why) MUST_USE;
 
-/* ---- lists.c, upstreams.c, domains.c ---- */
+/* ---- sequences.c, upstreams.c, domains.c ---- */
 
 void set_list(struct load *l, const struct value *v);
 void put_list(const struct key *k, const void *base, struct buf *out); /* as a YAML flow list */

@@ -1,5 +1,5 @@
 /*
- * test_reply.c - templates over facts: replies that are always printable ASCII of bounded length, and tags.
+ * test_text.c - templates over facts: replies that are always printable ASCII of bounded length, and tags.
  */
 #include "rules_fixture.h"
 
@@ -13,7 +13,7 @@ static const char *render(struct fixture *f, const char *text, unsigned code)
     struct buf out;
 
     buf_init_fixed(&out, mem, sizeof(mem));
-    (code == 0 ? tag_render : reply_render)(&t, slice_str(text), &out);
+    (code == 0 ? text_tag : text_reply)(&t, slice_str(text), &out);
     assert_true(buf_ok(&out));
     return mem;
 }

@@ -1,5 +1,5 @@
 /*
- * announced.c - reads the PROXY header of a connection, and not one octet more.
+ * proxy_wait.c - reads the PROXY header of a connection, and not one octet more.
  *
  * The octets are looked at in the kernel's queue (MSG_PEEK) and only those of the header are taken out, so
  * what follows in the same segment is there for the session: early talk, or a ClientHello (PXY-09).  An
@@ -10,7 +10,7 @@
  * end of file closes the connection without a word (PXY-05, PXY-11): whoever it is, it is no balancer that
  * works.
  */
-#include "proxy/session/announced.h"
+#include "proxy/session/proxy_wait.h"
 
 #include <errno.h>
 
@@ -18,7 +18,7 @@
 
 #define WAIT_MS 5000
 
-struct announced {
+struct proxy_wait {
     struct list_node link; /* on worker.announced */
     struct listener *listener;
     struct session_client client; /* the socket's own addresses, until the header is there */
@@ -31,19 +31,19 @@ struct announced {
 };
 
 /* Takes it off everything; the descriptor stays open. */
-static int release(struct announced *a)
+static int release(struct proxy_wait *a)
 {
     struct worker *w = a->listener->worker;
 
     watch_stop(&a->watch);
     timer_stop(&a->deadline);
     list_remove(&a->link);
-    w->announced_count--;
+    w->proxy_wait_count--;
     loop_bury(w->loop, &a->grave, free, a);
     return a->fd;
 }
 
-static void give_up(struct announced *a, enum metric why, const char *text)
+static void give_up(struct proxy_wait *a, enum metric why, const char *text)
 {
     struct worker *w = a->listener->worker;
     struct log_line l;
@@ -63,14 +63,14 @@ static void give_up(struct announced *a, enum metric why, const char *text)
 }
 
 /* Does the header announce another client?  HAProxy's v1 checks send TCP4 with the connection's own end: v1 has no LOCAL. */
-static bool is_for_client(const struct announced *a, const struct proxy_header *h)
+static bool is_for_client(const struct proxy_wait *a, const struct proxy_header *h)
 {
     const struct addr *own = &a->client.peer;
 
     return h->announced && !(addr_same_ip(&h->source, own) && h->source.port == own->port);
 }
 
-static void go_on(struct announced *a, const struct proxy_header *h)
+static void go_on(struct proxy_wait *a, const struct proxy_header *h)
 {
     struct session_client c = a->client;
     struct listener *l = a->listener;
@@ -87,7 +87,7 @@ static void go_on(struct announced *a, const struct proxy_header *h)
 
 static void on_readable(unsigned ready, void *arg)
 {
-    struct announced *a = arg;
+    struct proxy_wait *a = arg;
     struct proxy_header h;
     enum proxy_status status;
     size_t used, mine;
@@ -118,29 +118,29 @@ static void on_deadline(void *arg)
     give_up(arg, M_PROXY_TIMEOUTS, "no PROXY header in time");
 }
 
-void announced_wait(struct listener *l, int fd, const struct session_client *socket)
+void proxy_wait_start(struct listener *l, int fd, const struct session_client *socket)
 {
     struct worker *w = l->worker;
-    struct announced *a = xcalloc(1, sizeof(*a));
+    struct proxy_wait *a = xcalloc(1, sizeof(*a));
 
     a->listener = l;
     a->client = *socket;
     a->fd = fd;
     list_node_init(&a->link);
     list_push_back(&w->announced, &a->link);
-    w->announced_count++;
+    w->proxy_wait_count++;
     timer_init(&a->deadline, w->loop, on_deadline, a);
     timer_start(&a->deadline, WAIT_MS);
     watch_init(&a->watch, w->loop, fd, on_readable, a);
     watch_set(&a->watch, WATCH_READ);
 }
 
-void announced_close_all(struct worker *w)
+void proxy_wait_close_all(struct worker *w)
 {
     struct list_node *n, *next;
 
     for (n = w->announced.next; n != &w->announced; n = next) {
         next = n->next;
-        close(release(container_of(n, struct announced, link)));
+        close(release(container_of(n, struct proxy_wait, link)));
     }
 }

@@ -4,8 +4,8 @@
  * What a peer can put into a fact is made harmless here, once: a reply is printable ASCII, at most
  * REPLY_FACT_MAX octets of each fact, in lines of at most REPLY_LINE_WIDTH; a tag is one line.
  */
-#ifndef POLICY_RULES_REPLY_H
-#define POLICY_RULES_REPLY_H
+#ifndef POLICY_RULES_TEXT_H
+#define POLICY_RULES_TEXT_H
 
 #include "policy/rules/rules.h"
 
@@ -24,12 +24,12 @@ struct text_facts {
 
 /* Is it a name for templates?  *fact is it, or RULE_NO_FACT for server.hostname, policy.contact,
  * greylist.wait and reply.retry. */
-bool reply_name_known(const struct rules *r, struct slice name, unsigned *fact);
+bool text_name_known(const struct rules *r, struct slice name, unsigned *fact);
 
 /* The text alone, without codes; lines are joined by '\n'. */
-void reply_render(const struct text_facts *t, struct slice text, struct buf *out);
+void text_reply(const struct text_facts *t, struct slice text, struct buf *out);
 
 /* One line without control characters, cut at TAG_VALUE_MAX; what is not ASCII stays: field_put() encodes it. */
-void tag_render(const struct text_facts *t, struct slice text, struct buf *out);
+void text_tag(const struct text_facts *t, struct slice text, struct buf *out);
 
 #endif

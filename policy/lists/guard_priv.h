@@ -1,9 +1,9 @@
 /*
- * guard_parts.h - what the files of the guard share: guard.c, guard_breaker.c, guard_effect.c.  Private to them; pure,
+ * guard_priv.h - what the files of the guard share: guard.c, guard_breaker.c, guard_effect.c.  Private to them; pure,
  * on a record that is taken.
  */
-#ifndef POLICY_LISTS_GUARD_PARTS_H
-#define POLICY_LISTS_GUARD_PARTS_H
+#ifndef POLICY_LISTS_GUARD_PRIV_H
+#define POLICY_LISTS_GUARD_PRIV_H
 
 #include "policy/lists/guard_count.h"
 

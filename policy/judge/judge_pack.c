@@ -1,9 +1,9 @@
 /*
- * judge_rest.c - the judgement of a silent session, folded to what later stages need (policy.h).
+ * judge_pack.c - the judgement of a silent session, packed to what later stages need (policy.h).
  *
  * Between transactions, with every answer in, a struct judge of some kilobytes says little: a dozen facts,
- * what the lists answered, who said HELO.  judge_rest() writes that down in some hundred octets and frees the
- * rest; judge_wake() makes the same judge of it again, and asks nobody.
+ * what the lists answered, who said HELO.  judge_pack() writes that down in some hundred octets and frees the
+ * rest; judge_unpack() makes the same judge of it again, and asks nobody.
  *
  *     violations | paced | raw HELO | facts ... 0xff | the states of the sources, each as it packs itself (source.h)
  *     a fact: id, state and word and flag in one octet, then nothing, a number, or a text with its length
@@ -13,7 +13,7 @@
  *              Facts of a transaction follow from the others.
  * Owns         nothing: what is written is the caller's.
  */
-#include "policy/judge/engine.h"
+#include "policy/judge/engine_priv.h"
 
 #define REST_MAX 4096 /* a session that said more stays as it is */
 #define NO_MORE_FACTS 0xff
@@ -21,7 +21,7 @@
 
 _Static_assert(FACT_COUNT < NO_MORE_FACTS, "the id of a fact is an octet");
 
-struct judge_rest {
+struct judge_packed {
     uint32_t len;
     char data[];
 };
@@ -82,7 +82,7 @@ static bool may_rest(const struct judge *j)
     return true;
 }
 
-static void fold(const struct judge *j, struct buf *out)
+static void put_all(const struct judge *j, struct buf *out)
 {
     buf_put(out, &j->violations, sizeof(j->violations));
     buf_put_char(out, j->paced);
@@ -96,9 +96,9 @@ static void fold(const struct judge *j, struct buf *out)
     sources_pack(j, out);
 }
 
-struct judge_rest *judge_rest(struct judge **judge)
+struct judge_packed *judge_pack(struct judge **judge)
 {
-    struct judge_rest *r;
+    struct judge_packed *r;
     char mem[REST_MAX];
     struct buf out;
 
@@ -106,7 +106,7 @@ struct judge_rest *judge_rest(struct judge **judge)
         return NULL;
     }
     buf_init_fixed(&out, mem, sizeof(mem));
-    fold(*judge, &out);
+    put_all(*judge, &out);
     if (!buf_ok(&out)) {
         return NULL;
     }
@@ -117,7 +117,7 @@ struct judge_rest *judge_rest(struct judge **judge)
     return r;
 }
 
-void judge_rest_free(struct judge_rest **r)
+void judge_packed_free(struct judge_packed **r)
 {
     free(*r);
     *r = NULL;
@@ -172,12 +172,12 @@ static void unfold(struct judge *j, struct slice in)
     sources_derive(j);
 }
 
-struct judge *judge_wake(struct policy_worker *pw, const struct judge_client *client,
-                         struct judge_rest **rest)
+struct judge *judge_unpack(struct policy_worker *pw, const struct judge_client *client,
+                           struct judge_packed **rest)
 {
     struct judge *j = judge_make(pw, client);
 
     unfold(j, slice_of((*rest)->data, (*rest)->len));
-    judge_rest_free(rest);
+    judge_packed_free(rest);
     return j;
 }

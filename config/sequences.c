@@ -1,10 +1,10 @@
 /*
- * lists.c - keys with a list of texts, and the two lists of mappings (server.listen, tls.more).
+ * sequences.c - keys with a list of texts, and the two lists of mappings (server.listen, tls.more).
  *
  * A list of texts may also be written as one text with commas, so that one variable of the environment can
  * fill it.  A list that is given replaces the default.
  */
-#include "config/load.h"
+#include "config/load_priv.h"
 
 #include "config/values.h"
 

@@ -1,5 +1,5 @@
 /*
- * test_networks.c - connections by network: /24 and /48, and nothing is left of those that are gone.
+ * test_network_share.c - connections by network: /24 and /48, and nothing is left of those that are gone.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -8,7 +8,7 @@
 
 #include <cmocka.h>
 
-#include "proxy/networks.h"
+#include "proxy/network_share.h"
 
 static struct addr ip(const char *text)
 {
@@ -18,25 +18,25 @@ static struct addr ip(const char *text)
     return a;
 }
 
-static bool enter(struct networks *n, const char *text, size_t most)
+static bool enter(struct network_share *n, const char *text, size_t most)
 {
     struct addr a = ip(text);
 
-    return networks_enter(n, &a, most);
+    return network_share_enter(n, &a, most);
 }
 
-static void leave(struct networks *n, const char *text)
+static void leave(struct network_share *n, const char *text)
 {
     struct addr a = ip(text);
 
-    networks_leave(n, &a);
+    network_share_leave(n, &a);
 }
 
 static void a_network_beyond_its_share_gets_no_more(void **state UNUSED)
 {
-    struct networks n;
+    struct network_share n;
 
-    networks_init(&n);
+    network_share_init(&n);
     assert_true(enter(&n, "192.0.2.1", 2));
     assert_true(enter(&n, "192.0.2.200", 2));
     assert_false(enter(&n, "192.0.2.3", 2));
@@ -49,20 +49,20 @@ static void a_network_beyond_its_share_gets_no_more(void **state UNUSED)
     leave(&n, "192.0.2.1");
     leave(&n, "192.0.3.3");
     assert_int_equal(n.table.len, 0);
-    networks_fini(&n);
+    network_share_fini(&n);
 }
 
 static void ipv6_is_counted_by_48(void **state UNUSED)
 {
-    struct networks n;
+    struct network_share n;
 
-    networks_init(&n);
+    network_share_init(&n);
     assert_true(enter(&n, "2001:db8:1:1::1", 2));
     assert_true(enter(&n, "2001:db8:1:ffff::1", 2));
     assert_false(enter(&n, "2001:db8:1:2::1", 2));
     assert_true(enter(&n, "2001:db8:2:2::1", 2));
     assert_true(enter(&n, "32.1.13.184", 1)); /* the same octets, another family */
-    networks_fini(&n);                        /* with some in it */
+    network_share_fini(&n);                   /* with some in it */
 }
 
 int main(void)

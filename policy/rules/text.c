@@ -4,7 +4,7 @@
  * Cleaning happens to each fact's text before it joins the reply, so a fact can neither be longer than its
  * share nor bring a line break; breaks of the template itself stay.
  */
-#include "policy/rules/reply.h"
+#include "policy/rules/text.h"
 
 #include "config/values.h"
 #include "policy/rules/template.h"
@@ -18,7 +18,7 @@ struct rendering {
     struct buf value; /* of one fact */
 };
 
-bool reply_name_known(const struct rules *r, struct slice name, unsigned *fact)
+bool text_name_known(const struct rules *r, struct slice name, unsigned *fact)
 {
     *fact = fact_by_name(name);
     if (*fact < FACT_COUNT) {
@@ -38,7 +38,7 @@ bool reply_name_known(const struct rules *r, struct slice name, unsigned *fact)
     return false;
 }
 
-struct rule_reply reply_default(enum action a)
+struct rule_reply text_default(enum action a)
 {
     struct rule_reply r = { .code = a == ACTION_DROP ? 421 : 451,
                             .enhanced = SLICE("4.7.1"),
@@ -110,7 +110,7 @@ static bool look_up(void *arg, struct slice name, struct buf *out)
     struct rendering *r = arg;
     unsigned fact;
 
-    if (!reply_name_known(r->t->rules, name, &fact)) {
+    if (!text_name_known(r->t->rules, name, &fact)) {
         return false;
     }
     buf_reset(&r->value);
@@ -145,7 +145,7 @@ static size_t break_at(struct slice line)
     return blank < REPLY_LINE_WIDTH && blank > 0 ? blank : REPLY_LINE_WIDTH;
 }
 
-void reply_render(const struct text_facts *t, struct slice text, struct buf *out)
+void text_reply(const struct text_facts *t, struct slice text, struct buf *out)
 {
     struct buf whole;
     struct slice rest;
@@ -169,7 +169,7 @@ void reply_render(const struct text_facts *t, struct slice text, struct buf *out
     buf_fini(&whole);
 }
 
-void tag_render(const struct text_facts *t, struct slice text, struct buf *out)
+void text_tag(const struct text_facts *t, struct slice text, struct buf *out)
 {
     struct buf whole;
 

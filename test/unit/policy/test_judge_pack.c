@@ -1,5 +1,5 @@
 /*
- * test_judge_rest.c - a folded judge: when it may be, that it comes back as it was, that nothing is asked
+ * test_judge_pack.c - a folded judge: when it may be, that it comes back as it was, that nothing is asked
  * again.
  */
 #include "test/unit/policy/judge_world.h"
@@ -23,7 +23,7 @@ static void client(struct judge_client *c, const char *ip)
 /* Folds and unfolds; false: not now. */
 static bool rest(struct world *w, const char *ip)
 {
-    struct judge_rest *r = judge_rest(&w->j);
+    struct judge_packed *r = judge_pack(&w->j);
     struct judge_client c;
 
     if (r == NULL) {
@@ -32,7 +32,7 @@ static bool rest(struct world *w, const char *ip)
     }
     assert_null(w->j);
     client(&c, ip);
-    w->j = judge_wake(w->pw, &c, &r);
+    w->j = judge_unpack(w->pw, &c, &r);
     assert_null(r);
     return true;
 }
@@ -163,18 +163,18 @@ static void not_while_something_is_asked(void **state)
 
 static void what_is_never_woken_is_freed(void **state)
 {
-    struct judge_rest *r;
+    struct judge_packed *r;
     struct world w;
 
     (void)state;
     setup(&w);
     world_connect(&w, "203.0.113.9");
     sim_settle(w.loop);
-    r = judge_rest(&w.j);
+    r = judge_pack(&w.j);
     assert_non_null(r);
-    judge_rest_free(&r);
+    judge_packed_free(&r);
     assert_null(r);
-    judge_rest_free(&r);
+    judge_packed_free(&r);
     world_fini(&w);
 }
 

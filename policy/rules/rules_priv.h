@@ -1,11 +1,11 @@
 /*
- * rules_parts.h - what the loaders of rules share: groups.c, cond_load.c, actions_load.c, rules_load.c,
+ * rules_priv.h - what the loaders of rules share: groups.c, cond_load.c, actions_load.c, rules_load.c,
  * rules_warn.c.
  *
  * Loaders never stop: they report and go on, so that all errors of a file appear at once.
  */
-#ifndef POLICY_RULES_RULES_PARTS_H
-#define POLICY_RULES_RULES_PARTS_H
+#ifndef POLICY_RULES_RULES_PRIV_H
+#define POLICY_RULES_RULES_PRIV_H
 
 #include "config/values.h"
 #include "policy/rules/policy_priv.h"
@@ -52,9 +52,6 @@ bool field_is_standard(struct slice name);
 void groups_load(struct rules_load *l);  /* reads them, files included */
 void groups_build(struct rules_load *l); /* when all uses are known: their sets */
 struct group *groups_use(struct rules_load *l, const struct config_node *at, struct slice name);
-
-/* The end of the sentence that there is no such group (nearest_words). */
-const char *rules_nearest_group(const struct rules *r, struct slice name, struct nearest *near);
 
 /* ---- cond_load.c ---- */
 
