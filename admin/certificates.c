@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * certificates.c - when the certificates of a snapshot expire, for metrics, `glacis check` and `glacis status`.
  */

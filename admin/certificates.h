@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * certificates.h - when the certificates of a snapshot expire.
  */

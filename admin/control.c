@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * control.c - finding, binding and asking the sockets `control` and `query`.
  *

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * setup.c - a configuration with all that is made from it; what `check` judges is what the supervisor
  * runs.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * apply.c - walks a mapping of the file beside the table of keys and sets what it finds.
  *

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * config.h - every setting: unit, default, limits and why it exists.  Read this file first.
  *

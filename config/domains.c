@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * domains.c - the mapping of domains: where mail for whom goes, and the question config_route().
  *

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * errors.c - what is wrong with a file: collected in any order, shown in the file's.
  *

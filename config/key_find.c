@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * key_find.c - questions asked of the table of keys (keys.h).
  *

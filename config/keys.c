@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * keys.c - THE table of keys (keys.h): path, type, default, limits, help.
  *

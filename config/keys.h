@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * keys.h - the table of keys: one row for every key of the file (code-guide C3).
  *

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * load.h - one load of a file in progress: what the files of config/ share.  Private to config/.
  *

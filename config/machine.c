@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * machine.c - what the machine says about itself: its name and how many processors we may use.
  *

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * print.c - the effective configuration as YAML that loads to an equal snapshot.
  *

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * recipients.c - files of known recipients (domains.*.validate: file:PATH) and the look-up in them.
  *

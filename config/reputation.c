@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * reputation.c - the entries of reputation.lists: presets of public lists, zones, answers and their weights.
  *

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * scalars.c - keys with one text: from the file into the snapshot's field, and back for printing.
  *

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * schema.c - the table of keys as a JSON Schema (draft 2020-12), for editors: `glacis check --schema`.
  *

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * secret.c - finding and masking secrets in URLs and zones (secret.h).
  */

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * secret.h - what must not be shown of a value of the file: passwords in URLs, query keys in zones of lists.
  *

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * sequences.c - keys with a list of texts, and the two lists of mappings (server.listen, tls.more).
  *

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * textfile.c - small files that administrators write, read whole and line by line (textfile.h).
  */

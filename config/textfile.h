@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * textfile.h - small files that administrators write: one entry a line, comments behind `#` or `;` (recipients, groups;
  * DROP lists of Spamhaus are such files).

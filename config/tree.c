@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * tree.c - walking the parsed file, and the two directions of a scalar: environment in, YAML text out.
  *

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * upstreams.c - the mapping of upstreams: presets of their kinds, their servers.
  *

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * values.h - the small languages of values: durations, sizes, percentages, rates, endpoints.
  *

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * yaml.c - libyaml's events into a tree (tree.h); the only file that sees libyaml.
  *

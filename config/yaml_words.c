@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * yaml_words.c - errors of YAML in words for people (yaml_words.h).
  *

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * yaml_words.h - what is wrong with a text that is not YAML, in words for people.  Private to config/.
  *

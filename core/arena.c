@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * arena.c - memory with one lifetime, in a small block and then blocks that double from 4 KiB to 64 KiB.
  *

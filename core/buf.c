@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * buf.c - growable text with a maximum, and the two ways to quote what a peer sent.
  *

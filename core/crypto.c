@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * crypto.c - random numbers, SHA-256 and session ids over OpenSSL's EVP and RAND.
  *

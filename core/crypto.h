@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * crypto.h - random numbers, SHA-256, session ids.  The only place beside tls/ that sees OpenSSL.
  */

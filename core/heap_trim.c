@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * heap_trim.c - freed memory in pieces; see heap_trim.h.
  *

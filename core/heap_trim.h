@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * heap_trim.h - what malloc keeps of freed memory is given back to the system, a little in each turn.
  *

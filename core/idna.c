@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * idna.c - lower-case A-labels from anything (libidn2).
  *

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * idna.h - domain names as they are compared, looked up and sent: lower-case A-labels.
  *

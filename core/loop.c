@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * loop.c - the event loop over libevent: poll, clock, deferred calls, burial.
  *

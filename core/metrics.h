@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * metrics.h - every number glacis counts: one list, one array, one function that prints it.
  *

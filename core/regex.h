@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * regex.h - regular expressions of the configuration against octets of peers.
  *

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * slab.c - objects of one size in chunks of 64 KiB (slab.h).
  *

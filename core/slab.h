@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * slab.h - objects of one size, counted, in pages of their own.
  *

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * slice.c - comparing, cutting and reading text by pointer and length.
  *

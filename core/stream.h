@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * stream.h - non-blocking octets over one descriptor, plain or through a transport (TLS).
  *

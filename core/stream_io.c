@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * stream_io.c - moves octets between a descriptor, the loop's buffer and a stream's own ones.
  *

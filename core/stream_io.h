@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * stream_io.h - the inside of a stream; private to stream.c, stream_io.c and stream_linger.c.
  *

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * table.c - chained hash table under SipHash-2-4 with a random key.
  *

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * table.h - hash table from a slice to a pointer, seeded against collisions.
  *

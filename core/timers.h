@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * timers.h - the heap behind the timers of loop.h; private to the bodies of the loop (loop.c, and the
  * sim's).

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * utf8.h - is it UTF-8?  Strictly: no overlong forms, no surrogates, nothing above U+10FFFF (RFC 3629 4).
  */

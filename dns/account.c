@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * account.c - on whose account a question is asked: the resolver's side of the pace (pace.h).
  */

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * cares.c - c-ares on our loop, for questions by TCP.  The only file that sees its header.
  *

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * cares.h - questions to one server by TCP, through c-ares on our loop.
  *

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * dns.h - the asynchronous resolver: ask for a name, be called back from the loop.
  *

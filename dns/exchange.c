@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * exchange.c - one recursive server, spoken to as it understands it; see exchange.h.
  *

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * exchange.h - one recursive server, spoken to as it understands it: UDP, TCP, with and without EDNS.
  *

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * fair_queue.c - sites that take turns; see fair_queue.h.
  *

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * fair_queue.h - the questions that wait for a place on the wire, and whose turn it is.
  *

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * names.h - DNS names as text: legality, normal form, reverse names, list names.
  *

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * numbers.c - what a resolver counts, for metrics and for dns_stats.
  */

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * pace.c - GCRA over a fixed table of words: the low 48 bits of a word are the time (us) at which the network's allowance
  * is whole again, the high 16 bits say which network of this set it is.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * pace.h - how many questions one client network may cause (dns.per_client): a table all workers share.
  *

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * quirk.h - does one server bear what we do to our questions?  Pure bookkeeping; the caller says what time it is.
  *

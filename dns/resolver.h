@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * resolver.h - what the files of dns/ know of struct resolver.  Private to dns/.
  */

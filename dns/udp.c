@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * udp.c - questions to one server by UDP; see udp.h.
  *

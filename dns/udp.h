@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * udp.h - questions to one server by UDP: ports, ids, time-outs, and what counts as an answer.
  *

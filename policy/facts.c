@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * facts.c - the table of facts, and setting, forgetting and showing their values (facts.h).
  */

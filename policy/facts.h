@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * facts.h - what can be known about a client, its transaction and its message: one table, one array.
  *

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * policy.h - the judgement: all that proxy/ and admin/ see of it.
  *

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * verdict_reply.h - what a verdict of policy/ means to a client: refused or not, and by which reply.
  *

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * spool.c - one message: memory that grows in four steps, more of it while there is plenty, then a file.
  *

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * spool.h - one message: in memory, and beyond what there is plenty of in an unlinked file (M6).
  *

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * author.c - the addresses of From fields (author.h).
  *

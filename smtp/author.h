@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * author.h - who a message says it is from: the addresses of its From fields.
  *

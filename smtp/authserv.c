@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * authserv.c - who wrote an Authentication-Results field, as strict and careless readers see it (authserv.h).
  *

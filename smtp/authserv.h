@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * authserv.h - could a reader behind us take an Authentication-Results field for one of ours?
  *

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * envelope.h - what a transaction says on the outside: sender, recipients, parameters, and who brought it.
  *

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * field.c - header fields taken from a section, and written from a value of any origin (field.h).
  *

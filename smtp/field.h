@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * field.h - header fields: the one reader of a header section, and a writer of fields of our own.
  *

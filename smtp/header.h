@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * header.h - the header section at the relay: what is stripped, what is added on top.
  *

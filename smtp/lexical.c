@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * lexical.c - the small parts of structured header fields (lexical.h).
  *

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * lexical.h - the small parts of structured header fields: blanks and comments, quoted strings, atoms,
  * encoded words.

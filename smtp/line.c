@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * line.c - what ends a line, for commands and for message octets; leading dots.
  *

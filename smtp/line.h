@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * line.h - the only code that decides what ends a line, and the only one that removes leading dots (S6).
  *

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * proxy_header.c - the parser of PROXY v1 lines and v2 blocks.
  *

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * proxy_put.h - the header of the PROXY protocol, as we send it to servers behind.
  *

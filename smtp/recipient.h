@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * recipient.h - relay control: is this recipient ours, and where does its mail go?
  *

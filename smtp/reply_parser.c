@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * reply_parser.c - what an upstream answers, taken apart strictly.
  *

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * scan.h - where the interesting octets of a block are: one bit an octet, 64 octets at a time.
  *

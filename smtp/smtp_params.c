@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * smtp_params.c - ESMTP parameters: a table of keywords a command, each with its own check.
  *

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * smtp_params.h - ESMTP parameters of MAIL and RCPT.  Private to smtp_parse.c and smtp_params.c.
  */

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * smtp_parse.c - command lines: verbs, paths, BDAT.  Parameters are in smtp_params.c.
  *

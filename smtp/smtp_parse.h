@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * smtp_parse.h - command lines: verbs, paths, parameters (RFC 5321 4.1, 3461, 1870, 6152, 6531, 3030).
  *

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * smtp_reply.c - our own replies as a table, and the one function that writes any reply.
  *

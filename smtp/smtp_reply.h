@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * smtp_reply.h - replies: ours as a table, the upstream's parsed, all of them written by one function.
  *

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * xclient.c - the parser of XCLIENT's argument.
  *

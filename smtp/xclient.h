@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * xclient.h - the argument of XCLIENT: who the client is, as a trusted peer says.
  *

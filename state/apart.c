@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * apart.c - a memory for `glacis explain`, which leaves no trace (memory.h).
  *

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * clients.c - what is known of each client address: connections, rates, abuse points, bans.
  *

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * clients.h - connections, rates, abuse points and bans of each client address, over all processes.
  *

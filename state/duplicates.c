@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * duplicates.c - hashes of messages whose 250 was lost, and the reply that was meant (RFC 1047).
  *

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * duplicates.h - messages whose 250 may not have reached the client (RFC 1047), by a 32-octet hash.
  *

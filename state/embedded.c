@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * embedded.c - the contract of memory.h on the tables: every question is answered at once.
  *

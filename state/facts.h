@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * facts.h - what only the supervisor knows: the configuration in force, files that were refused, listening sockets.
  *

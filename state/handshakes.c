@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * handshakes.c - clients whose TLS has nothing in common with ours: after two failures STARTTLS is not offered to
  * them for an hour.

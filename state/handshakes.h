@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * handshakes.h - clients whose TLS handshakes find no shared version, cipher or group.
  *

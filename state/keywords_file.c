@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * keywords_file.c - the keywords of upstream servers over a restart: the file `keywords` of state_dir.
  *

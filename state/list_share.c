@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * list_share.c - the evidence about a list as one proxy tells it to the others (memory.h): packed, added up.
  *

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * log_ring.h - complete lines from each process to the recorder.
  *

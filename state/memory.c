@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * memory.c - the front of memory.h: keys, handles, the way to the tables and to the shared backend.
  */

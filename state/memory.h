@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * memory.h - what is remembered of the world: who was seen, who is in good standing, who waits, who bursts.
  *

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * memory_priv.h - the front of the contract and its shared backend.  Private to state/.
  *

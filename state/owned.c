@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * owned.c - memory in which each process can write only its own slot; the supervisor can write all of it.
  *

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * peek.c - reads the tables and changes nothing in them: the answers of embedded.c without its writes.
  *

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * processes.c - the process table (which process is in which slot), the supervisor's facts, and locks by owner.
  *

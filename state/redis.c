@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * redis.c - what several proxies know together: hiredis on our loop, the connection and the questions.
  * redis_lists.c exchanges what concerns reputation lists; only these two speak to hiredis.

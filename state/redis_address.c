@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * redis_address.c - state.redis.url taken apart (memory_priv.h).
  *

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * redis_lists.c - what several proxies know together of reputation lists, every LISTS_EVERY_MS.
  *

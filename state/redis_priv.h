@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * redis_priv.h - the connection to Redis, shared by redis.c (connection, questions) and redis_lists.c (lists).
  */

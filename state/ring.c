@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * ring.c - log rings: one writer, one reader, no lock, nobody waits.
  *

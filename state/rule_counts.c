@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * rule_counts.c - how often each rule of the policy matched, over all processes and generations.
  *

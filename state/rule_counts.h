@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * rule_counts.h - how often each rule of the policy matched, enforced or only recorded.
  *

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * server_health.c - keywords, health, probes and rate of each server, over all processes.
  *

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * servers.c - upstream servers over all processes: their records, tickets, waiting.
  *

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * servers.h - the addresses of upstream servers over all processes: connection tickets, health, keywords, waiters, rates.
  *

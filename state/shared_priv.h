@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * shared.h - the layout of the memory that processes share; private to state/.
  *

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * slots.c - one slot a process: its heartbeat, its numbers.
  *

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * slots.h - which process is in which slot, and the numbers that each of them counts.
  *

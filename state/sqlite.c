@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * sqlite.c - the tables on disk: read at start, written each minute.  The only file that speaks to SQLite.
  *

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * state.c - the shared mapping: made, divided, given back; names, wake-ups.
  *

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * tables.c - the tables themselves: mapped, locked, found, given up, repaired, copied out.
  *

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * tables.h - fixed-size expiring hash tables in shared memory.  Private to state/ and its tests.
  *

@@ -1,4 +1,5 @@
 #!/bin/sh
+# SPDX-License-Identifier: Apache-2.0
 # coverage.sh - which lines the tests run: a build with gcc --coverage, then unit tests, transcripts and fuzz corpora in it;
 # prints lines covered by folder and the twenty files with most lines left, and fails below 85 % where that is promised.
 #

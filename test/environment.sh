@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 # shellcheck shell=sh
 # environment.sh - what the person or the service that runs the tests has set must not matter to them; sourced by test/run
 # and lib.sh, and client.py does the same.

@@ -1,4 +1,5 @@
 #!/bin/sh
+# SPDX-License-Identifier: Apache-2.0
 # files.sh ROOT - the files of this tree, one a line: those that git knows or would add, whoever owns the tree; where git
 # cannot be asked (an unpacked archive), all but builds and what fuzzers leave.
 set -eu

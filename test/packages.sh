@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 # shellcheck shell=sh
 # packages.sh - installs what is missing of test/packages.txt; sourced by quickstart and test/run.
 #

@@ -1,4 +1,5 @@
 #!/bin/sh
+# SPDX-License-Identifier: Apache-2.0
 # valgrind.sh - the integration tests under valgrind: no invalid access, no use of what was never written, no lost memory.
 # Takes about ten minutes; not part of test/run.  Usage: test/valgrind.sh [TEST...]     GLACIS=build/glacis
 set -u

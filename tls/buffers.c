@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * buffers.c - the buffers of TLS records lie apart from everything else that OpenSSL keeps.
  *

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * client.c - TLS towards upstreams: what is verified, and resumption.
  *

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * context.c - the server's contexts: certificates by key type and by SNI, versions, ciphers, tickets.
  *

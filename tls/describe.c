@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * describe.c - what was negotiated, or why nothing was, for facts, Received and logs.
  *

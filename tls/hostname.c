@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * hostname.c - which host is a certificate for: for `check`, which tells when it is none of ours.
  */

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * material.c - certificates and keys as octets, read and checked by the supervisor.
  *

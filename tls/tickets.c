@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * tickets.c - session tickets whose keys all workers share and that change by themselves (TLS-17, RFC
  * 5077 5.5).

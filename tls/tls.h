@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * tls.h - TLS on a stream, in both directions; the only folder that sees SSL_*.
  *

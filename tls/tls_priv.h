@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * tls_priv.h - shared by the files of tls/; nobody else includes it.
  */

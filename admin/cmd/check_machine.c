@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * check_machine.c - the user and the folders of a file, as a start on this machine would find them.
  *

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * check_machine.h - `glacis check`: does this machine have what the file names?
  */

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * check_names.c - glacis check --online: does the DNS say of us what other mail servers look for?
  *

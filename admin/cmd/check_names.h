@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * check_names.h - what the DNS says of the proxy's own name and of its domains, for glacis check --online.
  */

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * check_online.c - glacis check --online: is the resolver fit for lists and SPF (DESIGN 6)?
  *

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * check_upstreams.c - glacis check --online: do the servers behind do what the proxy needs of them?
  *

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * check_upstreams.h - one server of an upstream is asked, for glacis check --online.
  */

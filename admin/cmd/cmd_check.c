@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * cmd_check.c - glacis check: is this file good, and what does it say with all defaults filled in?
  *

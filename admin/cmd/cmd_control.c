@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * cmd_control.c - options and one question for the subcommands that speak to the running glacis.
  */

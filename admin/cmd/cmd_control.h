@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * cmd_control.h - what the subcommands that speak to the running glacis have in common; private to them.
  */

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * cmd_explain.c - glacis explain: what would happen to this envelope, and why.
  *

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * cmd_lists.c - glacis lists: how the reputation lists behave, and the operator's word about them.
  *

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * cmd_reload.c - glacis reload: asks the running one to take its file again, and waits for the answer.
  */

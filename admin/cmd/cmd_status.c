@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * cmd_status.c - glacis status: health and activity, as text, as JSON and as exit status for monitoring systems.
  *

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * explain.h - `glacis explain`: one envelope, judged as the proxy judges it.  Private to the files of the command.
  *

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * explain_ask.c - asks the running glacis what it remembers, for `glacis explain` (explain.h).
  *

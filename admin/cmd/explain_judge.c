@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * explain_judge.c - the session of `glacis explain`, from the banner to RCPT.
  *

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * explain_show.c - what `glacis explain` prints: facts with their sources, rules, verdict, tags; for people or as JSON.
  */

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * commands.h - the functions of the commands of `query`; query_NAME() lies in NAME.c.
  */

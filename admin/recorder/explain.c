@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * explain.c - what the recorder answers to `glacis explain` (explain_ask.c has both lines and answers).
  *

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * explain.h - what the recorder answers to `glacis explain`; the asking side is admin/cmd/explain_ask.c.
  */

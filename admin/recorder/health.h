@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * health.h - do workers accept?  For the health pages and status.  Servers: admin/recorder/server_status.h.
  */

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * http.c - the connections of the admin listener: from accept to one answer and the close.
  *

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * http_request.c - the head of a request (http_request.h).  RFC 9110, 9112.
  *

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * http_request.h - the head of an HTTP request: read by its grammar, and who may be meant by its Host.
  *

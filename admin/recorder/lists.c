@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * lists.c - the command `lists` of the socket `query`: shows and sets reputation lists (policy/).
  */

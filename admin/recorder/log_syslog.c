@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * log_syslog.c - one record a line: <priority>Mmm dd hh:mm:ss glacis[pid]: line
  *

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * log_syslog.h - log lines as records of syslog (RFC 3164) on its unix socket; for the log writer's thread.
  *

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * log_writer.c - rings to standard output, standard error, a file or syslog; a thread of its own.
  *

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * log_writer.h - the thread that takes lines out of all rings and writes them where the file says.
  *

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * query.h - the socket `query`: one line in, an answer out, closed.
  *

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * recent.c - sums of a few counters, minute by minute (recent.h).
  */

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * recorder.c - the process that writes the log and serves metrics, health and the socket `query`.
  *

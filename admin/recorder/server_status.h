@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * server_status.h - every address of every upstream server, for metrics, status and health.
  */

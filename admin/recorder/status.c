@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * status.c - the command `status` of the socket `query`: health and activity, as text or JSON.
  *

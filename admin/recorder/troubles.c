@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * troubles.c - the conditions of `glacis status`, one function each (troubles.h).
  *

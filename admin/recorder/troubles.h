@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * troubles.h - every problem that an administrator should see: first line and exit status of `glacis status`.
  *

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * check.h - the checks that ask the DNS about names: reverse name, HELO, domain of the sender.
  *

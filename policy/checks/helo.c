@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * helo.c - the name in HELO: what kind it is, whether it resolves, whether it is the client's.
  *

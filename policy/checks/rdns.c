@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * rdns.c - the reverse name of a client, with forward confirmation; names that look generic.
  *

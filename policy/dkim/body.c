@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * body.c - runs the body through each canonicalisation in use and reads the running hash at each l=.
  *

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * body.h - all hashes of one body: one running SHA-256 for each canonicalisation, read wherever an l= ends.
  *

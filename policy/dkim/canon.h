@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * canon.h - canonical forms of header fields and of the body (RFC 6376 3.4), streaming.
  *

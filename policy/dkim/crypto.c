@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * crypto.c - RSA and Ed25519 verification and a readable SHA-256, on OpenSSL's EVP.
  *

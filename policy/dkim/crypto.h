@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * crypto.h - the two operations of DKIM that need OpenSSL: verifying one signature, and a hash that can be read while
  * it runs.  Only crypto.c sees OpenSSL.

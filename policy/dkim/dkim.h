@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * dkim.h - the DKIM verifier (RFC 6376): which domains signed this message, and does each signature verify?
  *

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * header.h - stores the fields of one message and finds them by name, from the bottom up (RFC 6376 5.4.2).
  *

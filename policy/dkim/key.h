@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * key.h - parses and checks a key record (RFC 6376 3.6.1), down to the numbers of the key.
  *

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * results.c - presents verdicts: words of RFC 8601, reasons for people, the best signature, and the text for
  * Authentication-Results.

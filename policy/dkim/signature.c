@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * signature.c - reads the tags of a DKIM-Signature field, one small reader for each.
  *

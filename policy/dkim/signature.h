@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * signature.h - parses and checks one DKIM-Signature field (RFC 6376 3.5, 6.1.1).
  *

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * tags.c - reads tag lists, colon-separated lists, and base64.
  *

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * tags.h - tag lists (RFC 6376 3.2), the syntax that signatures and key records share, and base64 values.
  *

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * verify.c - the state machine of the verifier (dkim.h): fields, answers and body in, verdicts out.
  *

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * dmarc.h - the DMARC evaluator (RFC 9989): does an authenticated domain belong to the author, and what does the
  * author's domain ask for if none does?

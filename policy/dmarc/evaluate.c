@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * evaluate.c - the outcome, from the answers so far: policy, alignment, organisational domain.
  *

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * psl.c - public suffixes by libpsl.  Built with GLACIS_HAVE_LIBPSL only.
  *

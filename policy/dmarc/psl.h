@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * psl.h - organisational domains by a public suffix list, for `dmarc.org_domain: psl` (RFC 7489 3.2).
  *

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * record.c - reads a policy record: version, tags, and whether rua= has a valid URI.
  *

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * record.h - one DMARC policy record (RFC 9989 4.7, 4.8).
  *

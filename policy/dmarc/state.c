@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * state.c - takes the domains of the message, gives out questions, and keeps their answers.
  *

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * state.h - the state of one evaluation: its domains, the answers so far, and the questions that are open.
  *

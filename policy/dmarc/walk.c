@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * walk.c - names, organisational domain, and comparison of tree walks.
  *

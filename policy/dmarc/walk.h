@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * walk.h - the DNS tree walk (RFC 9989 4.10): its names, the organisational domain, and whether two domains share it.
  *

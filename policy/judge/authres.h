@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * authres.h - what was found out, as Authentication-Results (RFC 8601) and Received-SPF (RFC 7208 9.1).
  *

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * engine.c - asks for what the rules need, as early as they can need it, and evaluates until they are
  * decided.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * engine.h - struct judge: one session's facts, the checks that are out, the question that waits for them.
  *

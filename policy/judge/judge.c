@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * judge.c - a session's judgement as the session sees it: what it tells, when that is forgotten (policy.h).
  *

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * judge_headers.c - what a judgement leaves behind: header fields, log keys, the story for explain.
  *

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * judge_pack.c - the judgement of a silent session, packed to what later stages need (policy.h).
  *

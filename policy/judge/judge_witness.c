@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * judge_witness.c - what the guard of the lists learns from a session: who was listed, and who it was
  * (lists/guard_run.h).

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * lists_show.c - `glacis lists` at its other end: the standing of each list, in words or as JSON, and the
  * operator's word about it (policy.h).  Runs in the recorder, which serves no mail: reads and changes shared

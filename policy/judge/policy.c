@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * policy.c - struct policy: its making from a configuration, and its end (policy.h, policy_priv.h).
  */

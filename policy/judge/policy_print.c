@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * policy_print.c - the merged rules as keys of the section `policy` that load to the same (check --print).
  *

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * source.c - runs the table of sources: starting, deriving, giving up, forgetting; what sources share (source.h).
  *

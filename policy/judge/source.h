@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * source.h - sources: the checks that produce facts, in one table.  The engine knows only the table.
  *

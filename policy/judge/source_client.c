@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * source_client.c - what is remembered of the client's address as facts: client.first_seen, .rate, .connections
  * (source.h).

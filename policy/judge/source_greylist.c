@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * source_greylist.c - does this triplet have to wait?  Asked when a rule with `greylist` matched (source.h,
  * standing/standing.h).

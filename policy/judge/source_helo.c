@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * source_helo.c - the name in HELO as facts: helo.resolves, .matches, .impersonates (source.h, checks/helo.c).
  *

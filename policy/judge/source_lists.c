@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * source_lists.c - what the reputation lists answered, as facts: reputation.* (source.h, lists/reputation.h).
  *

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * source_lists.h - what suspicion of the first day sees of the lists.  Private to source_lists.c, source_zero_day.c.
  */

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * source_rdns.c - the client's reverse name as facts: client.rdns, .iprev, .dynamic (source.h, checks/rdns.c).
  *

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * source_sender.c - does the sender's domain take mail?  The fact sender.resolves (source.h, checks/sender.c).
  */

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * source_spf.c - SPF of the sender and of HELO as facts: spf, spf.* and spf.helo (source.h, spf/spf_check.h).
  *

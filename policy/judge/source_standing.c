@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * source_standing.c - is an identity of the client in good standing?  The fact client.known_good; and what a
  * session's outcome adds to its standing (source.h, standing/standing.h).

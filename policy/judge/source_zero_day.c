@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * source_zero_day.c - suspicion of the first day as facts: zero_day.* (source.h, standing/standing.h).
  *

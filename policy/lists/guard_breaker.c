@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * guard_breaker.c - skips a list that does not answer, so that no session waits for it (guard.h).
  *

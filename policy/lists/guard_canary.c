@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * guard_canary.c - the most frequent established correspondents (guard_canary.h).
  */

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * guard_canary.h - the witnesses (guard.h) that write most: addresses that no list should have.
  *

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * guard_count.c - counting for the guard (guard_count.h), in a fixed size: nothing grows with traffic.
  *

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * guard_count.h - what is counted about a list: minutes, clients told apart, distinct identities.
  *

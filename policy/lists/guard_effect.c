@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * guard_effect.c - finds a list that cannot list any client, so that the administrator mends it (guard.h).
  *

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * guard_priv.h - what the files of the guard share: guard.c, guard_breaker.c, guard_effect.c.  Private to them; pure,
  * on a record that is taken.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * guard_run.c - the guard of a worker (guard_run.h).
  *

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * guard_run.h - the guard of a worker: what is in force for each list now, probes, canaries, log lines.
  *

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * reputation.c - asking reputation lists for one session (reputation.h): slots, and the life of a run.
  *

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * reputation.h - reputation lists (DNSBL, DNSWL, domain lists): compiled, and asked for one session.
  *

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * reputation_answer.c - what a list may be asked about, and what one answer of it means (reputation.h).  Pure.
  */

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * reputation_reason.c - the list's own text for a reply: which list names the client, and what its TXT says
  * (reputation.h).

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * reputation_run.h - the inside of a run: one session's questions to reputation lists; private to reputation*.c.
  */

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * reputation_sum.c - what follows from the answers of a run: states, the score and what it can still become, names
  * (reputation.h).

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * run_pack.c - a run of which nothing is out, as octets and back (reputation.h, judge_pack.c).
  *

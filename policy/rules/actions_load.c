@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * actions_load.c - `then` and `reply` of a rule.
  *

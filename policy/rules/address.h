@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * address.h - one spelling for each mailbox, so that a rule or group matches it however the client wrote it.
  *

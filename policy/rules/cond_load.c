@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * cond_load.c - `when`: from a mapping to a tree of conditions.
  *

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * groups.c - named sets: inline entries and files, then sets of what the rules ask of them.
  *

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * lists_load.c - the lists of the configuration, ready to be asked: slots, bounds, who waits for whom
  * (reputation.h).

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * lists_load.h - config.reputation with what follows from it.  Private to policy/.
  */

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * match.c - sets of values and the questions asked of them (match.h).
  *

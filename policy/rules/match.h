@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * match.h - one value against one set: addresses in networks, names below domains, numbers in ranges.
  *

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * policy_priv.h - what the files of policy/ share about a compiled configuration.  Private to policy/.
  *

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * rules.h - the compiled rule language: groups, conditions, actions, blocks.  Private to policy/.
  *

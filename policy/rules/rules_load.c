@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * rules_load.c - the rules of the section `policy`, and `groups`, with the preset, to struct rules.
  *

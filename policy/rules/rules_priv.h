@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * rules_priv.h - what the loaders of rules share: groups.c, cond_load.c, actions_load.c, rules_load.c,
  * rules_warn.c.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * rules_warn.c - rules that load and yet cannot do what their writer thinks: warnings.
  *

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * standing_load.c - settings of what is remembered (standing_load.h), as the configuration has them.
  */

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * standing_load.h - the sections known_good, zero_day, greylist, reputation.guard and state.redis.  Private to
  * policy/.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * template.h - "text {fact} text{? optional {fact}}" in replies, tags and added headers.
  *

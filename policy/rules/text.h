@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * reply.h - texts of rules with facts in them: replies to clients, values of tags.
  *

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * trial.c - `policy.tests`: facts that are given, and the verdict that is expected of them.
  *

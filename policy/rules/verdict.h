@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * verdict.h - from facts and rules to an outcome: pure, three-valued, no clock, no waiting.
  *

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * spf.c - one SPF evaluation from its input to its verdict: new, step, feed, free.
  *

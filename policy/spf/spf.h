@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * spf.h - SPF (RFC 7208): may this client send mail for this domain?
  *

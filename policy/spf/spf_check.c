@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * spf_check.c - the asynchronous driver of an SPF evaluation.
  *

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * spf_check.h - one SPF check over the resolver: asks for what the evaluation wants, under a deadline.
  *

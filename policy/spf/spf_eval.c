@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * spf_eval.c - check_host() of RFC 7208 over the table of facts, and the native engine.
  *

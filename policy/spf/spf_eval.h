@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * spf_eval.h - what the parts of the SPF evaluation share.  Private to policy/spf*.
  *

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * spf_facts.c - the table under an SPF evaluation: names, answers, and what is counted about them.
  *

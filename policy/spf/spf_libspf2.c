@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * spf_libspf2.c - the second engine: libspf2 matches the directives.  Built with GLACIS_HAVE_LIBSPF2 only.
  *

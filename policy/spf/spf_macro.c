@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * spf_macro.c - macro-strings: one walk over the text serves checking, looking for %{p} and expanding.
  *

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * spf_macro.h - macro-strings of SPF: syntax and expansion (RFC 7208 7).  Pure; private to policy/spf*.
  */

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * spf_record.c - terms of an SPF record: one is taken at a time, nothing is stored.
  *

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * spf_record.h - the text of an SPF record as terms (RFC 7208 12).  Pure; private to policy/spf*.
  */

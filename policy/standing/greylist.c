@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * greylist.c - who comes back passes: triplets keyed by the SPF-pass domain or the network.
  *

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * known_good.c - good standing: accepted on so many days, with no refusal since.
  *

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * standing.h - what follows from what is remembered: good standing, greylisting, suspicion of the first day.
  *

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * zero_day.c - what looks like the first hours of a wave: never seen before, or suddenly from everywhere.
  *

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * resolver_watch.c - see resolver_watch.h; the test itself is dns/selftest.c.
  */

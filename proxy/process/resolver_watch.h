@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * resolver_watch.h - is the resolver fit for lists and SPF?  (DESIGN 6)
  *

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * sandbox.h - what a process gives up: the user, capabilities, limits, new privileges, system calls.
  *

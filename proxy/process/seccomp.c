@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * seccomp.c - one filter a role, made by libseccomp; the only file that speaks to it.
  *

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * supervisor.h - the first process: sockets, shared memory, generations of workers, the recorder.
  */

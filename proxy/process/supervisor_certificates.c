@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * supervisor_certificates.c - certificates live: files that have changed become a new generation.
  *

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * supervisor_control.c - the control socket: one line in, an answer out, closed.
  *

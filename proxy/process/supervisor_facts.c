@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * supervisor_facts.c - publishes what only the supervisor knows, for the recorder to show (struct state_facts).
  *

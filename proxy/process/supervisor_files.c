@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * supervisor_files.c - the state directory, the key of hashes, the last good configuration, the ready file.
  *

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * supervisor_material.c - what the file names and is not the file: certificates, group files, lists of recipients,
  * trust anchors.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * supervisor_notify.c - systemd's notification protocol: one datagram of KEY=VALUE lines to a unix socket.
  *

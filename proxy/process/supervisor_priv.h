@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * supervisor_priv.h - what the files of the supervisor share; private to them.
  *

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * supervisor_reload.c - a new file becomes the next generation, or changes nothing and says why.
  *

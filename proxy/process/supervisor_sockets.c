@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * supervisor_sockets.c - the listening sockets: bound once, held for as long as a generation names them.
  *

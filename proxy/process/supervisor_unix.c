@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * supervisor_unix.c - the sockets `control` and `query`: makes, restores, moves and removes them.
  *

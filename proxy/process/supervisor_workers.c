@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * supervisor_workers.c - processes and generations: fork, watch, reap, replace, drain.
  *

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * worker.c - one worker process: builds everything on the snapshot, serves, drains, ends.
  *

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * limits.h - who may connect: the per-client limits over the shared memory, as the mode of the file says.
  *

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * listener.c - accept, refuse readably, pause when out of descriptors.
  *

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * proxy_wait.c - reads the PROXY header of a connection, and not one octet more.
  *

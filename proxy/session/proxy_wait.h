@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * proxy_wait.h - connections from a trusted balancer, until their PROXY header is complete.
  *

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * session.c - the life of a session: accept, phases, pump, timers, replies, close.
  *

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * session_cmds.c - the command table: one row and one cmd_ function a verb.
  *

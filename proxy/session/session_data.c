@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * session_data.c - DATA and BDAT into the spool, and the final reply to the message, from any source.
  *

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * session_early.c - verdicts before RCPT, with policy.reject_at: earliest.
  *

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * session_log.c - the records of a session: connect, refused (before RCPT), rcpt (refused ones), txn, close;
  * at the level debug also each command and reply.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * session_policy.c - asks policy/, and turns a verdict into a decision.
  *

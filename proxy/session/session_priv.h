@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * session_priv.h - one client connection, from accept to close: for the files of session_*.c and txn.c.
  *

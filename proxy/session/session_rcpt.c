@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * session_rcpt.c - MAIL and RCPT: from the command's argument to the reply, from any source.
  *

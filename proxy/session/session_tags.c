@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * session_tags.c - the block put on top of a message: Received, tags, headers.add.
  *

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * session_tls.c - TLS of a client: STARTTLS and implicit, from the command to the forgotten EHLO.
  *

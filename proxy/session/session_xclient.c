@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * session_xclient.c - XCLIENT: a trusted peer names the client, and the session begins anew.
  *

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * txn.c - making and unmaking the transaction; see txn.h.
  */

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * txn.h - one transaction: from MAIL to the final reply, RSET, EHLO or close.
  *

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * pool.c - the connections of a worker: made, kept, cleaned up; what upstream.c reports.
  *

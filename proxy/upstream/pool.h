@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * pool.h - connections to upstream servers: lent, kept, counted, waited for.
  *

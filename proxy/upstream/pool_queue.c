@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * pool_queue.c - leases: who waits, whose turn it is, on which server.
  *

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * pool_servers.c - which addresses are the servers of an upstream, in which order, and with how many tickets.
  *

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * relay.c - one transaction at one upstream: what is asked, what is repeated, what the client is told.
  *

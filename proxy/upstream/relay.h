@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * relay.h - joins one transaction to one upstream: whose reply goes where.
  *

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * relay_map.c - the table of protocol 1.10 and RPL-15.
  *

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * relay_map.h - what an upstream's reply means, and the reply that the client gets (protocol 1.10, RPL-15).
  *

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * unknown_rcpt.c - a table of (upstream, address) with an age list.
  *

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * unknown_rcpt.h - recipients that an upstream does not know, remembered for a while.
  *

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * upstream.c - the SMTP client: upstream_enter() sends, on_reply() decides (the diagram is in upstream.h).
  *

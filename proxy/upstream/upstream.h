@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * upstream.h - one SMTP connection to an upstream server, as its client (RFC 5321).
  *

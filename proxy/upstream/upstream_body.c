@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * upstream_body.c - the only writer of message octets: head, spool, dots, the final dot (S6).
  *

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * upstream_cmd.c - MAIL and RCPT as they are sent, and what an EHLO reply says.
  *

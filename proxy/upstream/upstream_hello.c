@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * upstream_hello.c - from the connection to READY: PROXY header, EHLO, STARTTLS; XCLIENT, XFORWARD later.
  *

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * upstream_identity.c - XCLIENT and XFORWARD commands, as we send them.
  *

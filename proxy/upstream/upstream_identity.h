@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * upstream_identity.h - who the client is, in words that a server behind understands.
  *

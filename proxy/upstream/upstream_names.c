@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * upstream_names.c - for each configured name: asks the DNS for A and AAAA, sleeps until the TTL is over, asks again.
  *

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * upstream_names.h - servers that are configured by name get their addresses here.
  *

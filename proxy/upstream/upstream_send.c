@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * upstream_send.c - commands on their way: one write a group, never over unread input.
  *

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * common.h - what the load generator (smtpload.c) and the sink (smtpsink.c) have in common: the clock, the end by a
  * signal, room for descriptors, a loopback address from the command line, sockets without delay.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * dkim.c - bench_dkim: what verifying costs, in CPU time; by hand (it is not a test: figures need a quiet machine).
  *

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """idle.py PORT PID COUNT - holds COUNT idle sessions against glacis and prints what they cost; see idle.sh."""
 import os
 import resource

@@ -1,4 +1,5 @@
 #!/bin/sh
+# SPDX-License-Identifier: Apache-2.0
 # idle.sh - how much memory an idle connection costs: holds COUNT (default 20000) connections that have said EHLO, from several
 # addresses of 127.0.0.0/8, and prints KiB of PSS for each, for workers alone and for all processes.
 #

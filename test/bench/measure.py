@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """measure.py - one workload against one running target: a row (a dict) for raw.jsonl.
 
 Every row has target, workload, rep, other and steal (shares of the machine that others took meanwhile) and disturbed.

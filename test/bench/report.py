@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """report.py - rows of measure.py as the tables of docs/performance.md (markdown) and as JSON.
 
 Each figure is the median of the undisturbed repetitions; where all were disturbed, of all, and it is marked with ~.

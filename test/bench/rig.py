@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """rig.py - what stands around a target: control groups, the DNS, the sink, certificates, and readings of the machine.
 
 Each process runs in one of four control groups (peer, gen, sink, dns) below GROUPS, so CPU is counted for all processes

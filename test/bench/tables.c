@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * tables.c - what the shared tables cost: an operation, a lock, memory.  Built by `ninja bench_tables`.
  *

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """target.py - one program under test: its bash file (peers/NAME.sh) with variables and the functions start and stop."""
 import glob
 import os

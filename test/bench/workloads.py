@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """workloads.py - what is done to a target, and the plan of the whole comparison.
 
 A workload is a line of WORKLOADS: what the reader is told, arguments of smtpload, its kind, and what else it needs.

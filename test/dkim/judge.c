@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * judge.c - dkim_judge KEYS NOW MESSAGE...: what policy/dkim finds in files, for test/integration/29-dkim-corpus.py.
  *

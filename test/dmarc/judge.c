@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * judge.c - dmarc_judge < CASES: what policy/dmarc finds, for test/integration/29-dmarc-zones.py.
  *

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * fuzz_author.c - From fields: any octets as a header section, made canonical by line.c first.
  *

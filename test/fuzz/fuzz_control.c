@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * fuzz_control.c - the sockets `control` and `query`: whatever is written to them, there is an answer that a terminal
  * can show, or the end, and supervisor and recorder go on.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * fuzz_dkim_key.c - any key record: read without a fault; a key that is accepted is within its limits, OpenSSL can make
  * it, and OpenSSL's own decoder reads the same numbers.

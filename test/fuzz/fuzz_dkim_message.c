@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * fuzz_dkim_message.c - any message in any chunks, and any message that was signed before.
  *

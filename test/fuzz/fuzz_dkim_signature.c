@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * fuzz_dkim_signature.c - any value of a DKIM-Signature field: read without a fault, and whatever it gives is fit for a
  * DNS question and for a header field.

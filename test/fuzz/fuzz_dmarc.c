@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * fuzz_dmarc.c - any zone, any domains, answers in any order: the evaluation ends within its caps, its outcome is
  * consistent, and it is the same for serial and for late answers.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * fuzz_header.c - header sections: after a rewrite no forged field is left for any reader.
  *

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * fuzz_http.c - any octets at the door of metrics and health: they are answered or dropped, and nobody is let
  * in who did not bring the token.

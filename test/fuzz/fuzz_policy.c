@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * fuzz_policy.c - any text as a configuration: it compiles or is refused, and what compiles keeps its
  * promises.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * fuzz_proxy_header.c - who the client is: PROXY headers and XCLIENT arguments.
  *

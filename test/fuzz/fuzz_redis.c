@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * fuzz_redis.c - any octets as the replies of Redis: every question is answered exactly once, from the tables
  * if need be, and what is learned is no nonsense.

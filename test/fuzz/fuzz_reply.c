@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * fuzz_reply.c - upstream replies: cuts change nothing, and what is written to a client is well-formed.
  *

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * fuzz_rows.c - any rows, or any file, as the database of what is remembered: it is read or set aside, and
  * afterwards the tables answer.

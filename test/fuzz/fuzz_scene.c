@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * fuzz_scene.c - a session with everything around it hostile: client, upstream, DNS, and the order of events.
  *

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * fuzz_session.c - a whole session against the sim: whatever octets a client sends, the upstream sees exactly
  * one end of data per acknowledged message, only CRLF, and no line that is neither command nor content.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * fuzz_smtp_command.c - command lines: what is accepted is canonical and parses again to the same.
  *

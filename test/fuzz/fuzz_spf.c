@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * fuzz_spf.c - any zone, any sender: one verdict, whatever the order of answers and the engine.
  *

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * fuzz_text.c - the small formats: addresses, resolv.conf, comments and encoded words, templates, lists of
  * recipients and groups, the control client's look at a file, names, what goes into the log.

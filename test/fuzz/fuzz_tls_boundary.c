@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * fuzz_tls_boundary.c - the transport of tls/ against a client of OpenSSL's, whose octets arrive in any
  * pieces.

@@ -1,4 +1,5 @@
 #!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
 """hour.py BUILD [--cpu 3600] [--slice 300] [--jobs 2] [--state DIR] [TARGET ...] - an hour of CPU for each fuzz target.
 
 BUILD is a fuzz build (README, docs/testing.md).  Every target gets slices of CPU time in turn, the one that has had the

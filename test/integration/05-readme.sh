@@ -1,4 +1,5 @@
 #!/bin/sh
+# SPDX-License-Identifier: Apache-2.0
 # 05-readme.sh - the README tells the truth: its commands run, its configuration is good, the files that it names exist,
 # its packages are those of test/packages.txt and of the Dockerfile.
 . "$(dirname "$0")/lib.sh"

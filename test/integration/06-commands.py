@@ -1,4 +1,5 @@
 #!/usr/bin/python3
+# SPDX-License-Identifier: Apache-2.0
 """06-commands.py - the command line: every command explains itself, and a wrong word is named with what to write instead."""
 import os
 import re

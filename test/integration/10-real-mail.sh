@@ -1,4 +1,5 @@
 #!/bin/sh
+# SPDX-License-Identifier: Apache-2.0
 # 10-real-mail.sh - mail of real and of our own clients crosses octet for octet: swaks and smtp-source,
 # several recipients, 8-bit, SMTPUTF8, BDAT, dots, 50 MiB; DKIM signatures still verify behind it.
 . "$(dirname "$0")/lib.sh"

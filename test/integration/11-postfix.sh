@@ -1,4 +1,5 @@
 #!/bin/sh
+# SPDX-License-Identifier: Apache-2.0
 # 11-postfix.sh - a real Postfix as sender -> glacis -> a real Postfix as receiver, delivered to a maildir.
 # Two instances in private directories; both are stopped at the end.
 . "$(dirname "$0")/lib.sh"

@@ -1,4 +1,5 @@
 #!/usr/bin/python3
+# SPDX-License-Identifier: Apache-2.0
 """20-protocol.py - conformance: every requirement by its id, black box, against scripted upstreams.
 
 Usage: 20-protocol.py [PATTERN...]   only cases whose id or setup matches one of the regular expressions

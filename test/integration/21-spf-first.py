@@ -1,4 +1,5 @@
 #!/usr/bin/python3
+# SPDX-License-Identifier: Apache-2.0
 """21-spf-first.py - the preset and every action of the policy, end to end: real clients, nsd and rbldnsd (lab.py).
 
 What a sender is told, what the second filter reads, what the log says, and who was asked.

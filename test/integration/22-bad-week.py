@@ -1,4 +1,5 @@
 #!/usr/bin/python3
+# SPDX-License-Identifier: Apache-2.0
 """22-bad-week.py - a reputation list that suddenly answers for everyone.
 
 It delays at most those for whom nobody vouches, refuses nothing for good, and what it delayed comes through

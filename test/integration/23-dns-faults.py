@@ -1,4 +1,5 @@
 #!/usr/bin/python3
+# SPDX-License-Identifier: Apache-2.0
 """23-dns-faults.py - the DNS at its worst: silent, failing, lame, slow, truncated, garbage, poisoned, and 5,000
 questions at once.  Nobody is refused for good because of it, the event loop does not stall, memory stays bounded.
 """

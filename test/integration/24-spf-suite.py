@@ -1,4 +1,5 @@
 #!/usr/bin/python3
+# SPDX-License-Identifier: Apache-2.0
 """24-spf-suite.py - SPF against a real DNS server: the RFC 7208 suite through `explain`, a handful through the proxy,
 and records made to crash or hang evaluators, with both engines.
 

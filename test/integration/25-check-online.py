@@ -1,4 +1,5 @@
 #!/usr/bin/python3
+# SPDX-License-Identifier: Apache-2.0
 """25-check-online.py - glacis check --online: what it finds of resolver, names and servers, and its exit code."""
 import os
 import socket

@@ -1,4 +1,5 @@
 #!/usr/bin/python3
+# SPDX-License-Identifier: Apache-2.0
 """26-memory.py - what is remembered, end to end: greylist, good standing, first days, rates, kills, the database.
 
 Time does not pass in these tests: a stopped glacis has its memory made older in the database (age()), which also

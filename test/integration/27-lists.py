@@ -1,4 +1,5 @@
 #!/usr/bin/python3
+# SPDX-License-Identifier: Apache-2.0
 """27-lists.py - glacis lists: what an administrator sees of each list, and the word by hand, with a real rbldnsd.
 
 A zone of its own for each check is rewritten under the running rbldnsd, so a list can begin to lie and stop.

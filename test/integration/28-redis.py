@@ -1,4 +1,5 @@
 #!/usr/bin/python3
+# SPDX-License-Identifier: Apache-2.0
 """28-redis.py - a memory that several proxies share: real redis-server processes, killed, stopped and restarted.
 
 What one proxy learned the other one knows; whatever becomes of Redis, no mail is refused for it and no session waits.

@@ -1,4 +1,5 @@
 #!/usr/bin/python3
+# SPDX-License-Identifier: Apache-2.0
 """29-dkim-corpus.py - DKIM against other programs: messages that dkimpy, libopendkim and mailauth sign, judged by
 policy/dkim and by all three.
 

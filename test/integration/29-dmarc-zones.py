@@ -1,4 +1,5 @@
 #!/usr/bin/python3
+# SPDX-License-Identifier: Apache-2.0
 """29-dmarc-zones.py - DMARC over generated zones: policy/dmarc against an evaluator written anew from RFC 9989, and
 against mailauth.
 

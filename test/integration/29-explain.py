@@ -1,4 +1,5 @@
 #!/usr/bin/python3
+# SPDX-License-Identifier: Apache-2.0
 """29-explain.py - what `glacis explain` says is what the proxy does: random envelopes, each explained and then sent.
 
 One policy, real DNS (lab.py); the same reply at the same command, by the same rule, with the same score and tags.

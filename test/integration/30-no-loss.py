@@ -1,4 +1,5 @@
 #!/usr/bin/python3
+# SPDX-License-Identifier: Apache-2.0
 """30-no-loss.py - no acknowledged message is lost, none is delivered twice without a reason.
 
 Several clients send at once while, every second, a worker is killed, a reload comes and connections are

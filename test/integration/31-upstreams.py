@@ -1,4 +1,5 @@
 #!/usr/bin/python3
+# SPDX-License-Identifier: Apache-2.0
 """31-upstreams.py - servers by name with several addresses, and keywords of servers over a restart."""
 import json
 import os

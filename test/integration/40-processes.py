@@ -1,4 +1,5 @@
 #!/usr/bin/python3
+# SPDX-License-Identifier: Apache-2.0
 """40-processes.py - the supervisor: reload, stop, crashes, sockets, users, PID 1, health and metrics."""
 import json
 import os

@@ -1,4 +1,5 @@
 #!/usr/bin/python3
+# SPDX-License-Identifier: Apache-2.0
 """41-hostile-worker.py - a compromised worker writes arbitrary values into shared memory.
 
 The test writes through /proc/PID/mem of one worker.  It overwrites each page of the structures, and samples of the large

@@ -1,4 +1,5 @@
 #!/usr/bin/python3
+# SPDX-License-Identifier: Apache-2.0
 """42-status.py - glacis status for monitoring systems: the first line and the JSON name every problem, and the exit status
 is 0 (well), 1 (degraded) or 2 (not serving)."""
 import json

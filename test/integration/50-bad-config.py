@@ -1,4 +1,5 @@
 #!/usr/bin/python3
+# SPDX-License-Identifier: Apache-2.0
 """50-bad-config.py - each typical error of a configuration gets its place and its sentence; all at once; exit 78."""
 import json
 import os

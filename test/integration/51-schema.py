@@ -1,4 +1,5 @@
 #!/usr/bin/python3
+# SPDX-License-Identifier: Apache-2.0
 """51-schema.py - `glacis check --schema`: a JSON Schema that takes every file we ship or print and refuses wrong ones."""
 import functools
 import glob

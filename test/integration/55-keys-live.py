@@ -1,4 +1,5 @@
 #!/usr/bin/python3
+# SPDX-License-Identifier: Apache-2.0
 """55-keys-live.py - the keys of the reference in a running program: what each does, before and after one reload.
 
 Each check looks at many keys at once: one file, one look, one `glacis reload` with other values for all of them, the same

@@ -1,4 +1,5 @@
 #!/usr/bin/python3
+# SPDX-License-Identifier: Apache-2.0
 """60-limits.py - memory stays within its budget: many idle connections, 500 slow ones, full spools.
 
 LIMITS_IDLE (default 2000) idle connections; the long mode is LIMITS_IDLE=10000.

@@ -1,4 +1,5 @@
 #!/usr/bin/python3
+# SPDX-License-Identifier: Apache-2.0
 """61-connection-memory.py - what one connection can hold at most: each row of the table in docs/memory.md is attacked.
 
 Each attack fills one thing on CONNECTIONS connections at once and keeps it so.  Counted is what the worker's memory has

@@ -1,4 +1,5 @@
 #!/usr/bin/python3
+# SPDX-License-Identifier: Apache-2.0
 """70-log.py - the log: one `txn` line for each message that explains it, escaping, addresses, lengths."""
 import contextlib
 import json

@@ -1,4 +1,5 @@
 #!/usr/bin/python3
+# SPDX-License-Identifier: Apache-2.0
 """71-admin.py - the admin listener against idle, slow and misled clients."""
 import os
 import re

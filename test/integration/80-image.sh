@@ -1,4 +1,5 @@
 #!/bin/sh
+# SPDX-License-Identifier: Apache-2.0
 # 80-image.sh - the Dockerfile builds, and what it builds carries mail: no engine is needed.
 # A minimal trixie is made by debootstrap and committed as localhost/debian:trixie-slim; buildah builds the
 # Dockerfile in a chroot; the root file system is then run by chroot with nothing but GLACIS_DOMAINS and GLACIS_UPSTREAM,

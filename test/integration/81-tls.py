@@ -1,4 +1,5 @@
 #!/usr/bin/python3
+# SPDX-License-Identifier: Apache-2.0
 """81-tls.py - STARTTLS and implicit TLS of clients: protocol, injection, stalls, crowds, real peers, scanners."""
 import json
 import os

@@ -1,4 +1,5 @@
 #!/usr/bin/python3
+# SPDX-License-Identifier: Apache-2.0
 """82-proxy-protocol.py - who the client is: the PROXY protocol, haproxy in front, XCLIENT, private clients."""
 import os
 import shutil

@@ -1,4 +1,5 @@
 #!/usr/bin/python3
+# SPDX-License-Identifier: Apache-2.0
 """83-certificates.py - certificates live: check, start, reload, renewal under load, bad pairs, expiry.
 
 The supervisor looks every 30 s of its clock, which is moved where no session under way would notice (clockshim.c).

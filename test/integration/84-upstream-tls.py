@@ -1,4 +1,5 @@
 #!/usr/bin/python3
+# SPDX-License-Identifier: Apache-2.0
 """84-upstream-tls.py - TLS and identity towards the servers behind: a sink that misbehaves, and a real Postfix.
 
 Clients come through a PROXY header, so that the server behind can be told of IPv6 and public addresses.

@@ -1,4 +1,5 @@
 #!/usr/bin/python3
+# SPDX-License-Identifier: Apache-2.0
 """85-sandbox.py - the filters of system calls: every process has one, and normal work never trips it.
 
 What is forbidden really fails or kills: test/unit/proxy/test_sandbox.c.

@@ -1,4 +1,5 @@
 #!/bin/sh
+# SPDX-License-Identifier: Apache-2.0
 # 86-exim.sh - Exim as the sending server: STARTTLS that it insists on, its own EHLO, CHUNKING by BDAT, an unknown user;
 # and as the server behind: it leaves what comes after ten messages of a connection to its queue runner.
 #

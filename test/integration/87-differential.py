@@ -1,4 +1,5 @@
 #!/usr/bin/python3
+# SPDX-License-Identifier: Apache-2.0
 """87-differential.py - generated messages through glacis, and the same octets to a real Postfix and a real Exim.
 
 Line ends, dots, header shapes and chunk borders, by DATA and BDAT, under `reject` and under `normalize`.  What glacis

@@ -1,4 +1,5 @@
 #!/usr/bin/python3
+# SPDX-License-Identifier: Apache-2.0
 """87-material.py - what the file names and is not the file: a start goes on without it, and takes it when it is there.
 
 Each check is a row of the table in glacis(8), MATERIAL.  `check` and a reload refuse what a start goes on without.

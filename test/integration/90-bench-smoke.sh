@@ -1,4 +1,5 @@
 #!/bin/sh
+# SPDX-License-Identifier: Apache-2.0
 # 90-bench-smoke.sh - the bench works, and what it counts is true: BENCH_MESSAGES (default 100) messages of 64 KiB go through
 # each target that is installed; every one that was acknowledged is in the sink once, its sum and its added header are right.
 # 600 listed clients at once: glacis lets none through. Tables and JSON are made. No times are judged.

@@ -1,4 +1,5 @@
 #!/usr/bin/python3
+# SPDX-License-Identifier: Apache-2.0
 """95-faults.py - everything that glacis leans on breaks, one thing at a time and then several at once.
 
 While a fault is on: every client gets a reply in time, none of it a permanent refusal, no 250 for what the upstream does

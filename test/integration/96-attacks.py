@@ -1,4 +1,5 @@
 #!/usr/bin/python3
+# SPDX-License-Identifier: Apache-2.0
 """96-attacks.py - under siege: what attackers get, and what becomes of the good mail of others meanwhile.
 
 Each check is an attack by a crowd (attackers.py) on a glacis with lists and SPF, while honest clients on other addresses

@@ -1,4 +1,5 @@
 #!/usr/bin/python3
+# SPDX-License-Identifier: Apache-2.0
 """97-abuse.py - what a single client may cost: answers about recipients, commands, log lines, memory.
 
 Each check is one session, or a few, that goes on for as long as it is let; shown is where it ends, what was told until

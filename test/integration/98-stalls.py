@@ -1,4 +1,5 @@
 #!/usr/bin/python3
+# SPDX-License-Identifier: Apache-2.0
 """98-stalls.py - peers that stop in the middle of anything: the workers sleep meanwhile.
 
 Each check brings a session to a point, leaves it there, and looks at the state of the worker: a process that is

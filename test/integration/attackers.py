@@ -1,4 +1,5 @@
 #!/usr/bin/python3
+# SPDX-License-Identifier: Apache-2.0
 """attackers.py - the two sides of a siege, each a process of its own: a crowd of attackers, and honest senders.
 
     crowd   many connections at once (epoll), each from an address of its own, each playing the same script

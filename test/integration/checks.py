@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """checks.py - the small runner of the Python integration tests: each check is a sentence and a function.
 
 A check gets a fresh directory; it fails by raising, and skips by raising Skip.  At the end stands

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """client.py - a raw SMTP client for the tests: it sends any octets in any pieces, and starts glacis.
 
 Nothing is checked here and nothing is repaired: what a test says is what goes out.  Every wait has a

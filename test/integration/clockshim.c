@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * clockshim.c - the clocks of one program, moved by a test while it runs.
  *

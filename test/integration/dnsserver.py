@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """dnsserver.py - a DNS server for the tests: a table, a script of faults, a count of every question.
 
 It answers as the recursive server that glacis asks: from its own table, or by passing the question on to

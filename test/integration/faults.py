@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """faults.py - a mail system in small that can be broken everywhere, and what breaks it.
 
 Rig is one glacis with all that it leans on: an upstream in plain, one by TLS and by name, a pair of servers, a DNS server with lists

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """lab.py - a small Internet for the tests of the judgement: domains in nsd, lists in rbldnsd, glacis asking both.
 
 Clients (all of 127/8, told apart by `private_clients: judge`):

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 # shellcheck shell=sh
 # lib.sh - what the integration tests share; sourced by them, from any directory.
 #

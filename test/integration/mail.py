@@ -1,4 +1,5 @@
 #!/usr/bin/python3
+# SPDX-License-Identifier: Apache-2.0
 """mail.py - makes, sends and compares messages for the shell tests.
 
     mail.py make KIND FILE [ARGUMENT]     plain | eightbit | utf8 | dots | big MIB

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * memshim.c - realloc() of one program refuses what is larger than a test says, while it runs.
  *

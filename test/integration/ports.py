@@ -1,4 +1,5 @@
 #!/usr/bin/python3
+# SPDX-License-Identifier: Apache-2.0
 """ports.py - a free port for a program that cannot choose and report its own; as a command it prints one.
 
 Tests run side by side: the ports are taken at random from below the range from which the kernel serves outgoing

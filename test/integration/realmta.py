@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """realmta.py - a real Postfix and a real Exim that take mail for example.test and deliver it to files.
 
 Each runs in a directory of its own and listens on loopback.  Nothing stays on the machine: Postfix is the installed

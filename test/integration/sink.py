@@ -1,4 +1,5 @@
 #!/usr/bin/python3
+# SPDX-License-Identifier: Apache-2.0
 """sink.py - an SMTP server that remembers everything and misbehaves on demand.
 
 The upstream of the integration tests.  It stores each message with its envelope, keeps every octet

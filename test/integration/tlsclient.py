@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """tlsclient.py - certificates made on the spot, and a raw SMTP client that can begin TLS wherever a test wants."""
 import os
 import ssl

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """traffic.py - clients that behave like mail servers, and the ledger of what they were told.
 
 What was not acknowledged is sent again, under the same X-Id and with a hash of its body.  Then it is counted:

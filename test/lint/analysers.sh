@@ -1,4 +1,5 @@
 #!/bin/sh
+# SPDX-License-Identifier: Apache-2.0
 # analysers.sh ROOT BUILD - cppcheck, gcc -fanalyzer and clang's analyser (that of scan-build) over the program.
 #
 # A finding is fixed, or named with its reason in analysers.except (TOOL FILE CHECK REASON); an exception that no

@@ -1,4 +1,5 @@
 #!/bin/sh
+# SPDX-License-Identifier: Apache-2.0
 # banned.sh ROOT - names that must not be called (S2, S3, L8), non-ASCII sources, long lines, unfinished marks.
 set -eu
 cd "${1:?usage: banned.sh ROOT}"

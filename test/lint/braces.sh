@@ -1,4 +1,5 @@
 #!/bin/sh
+# SPDX-License-Identifier: Apache-2.0
 # braces.sh ROOT - every body of if, else, for and while stands in braces, macros aside.  Reads code that
 # clang-format has laid out.
 set -eu

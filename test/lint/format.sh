@@ -1,4 +1,5 @@
 #!/bin/sh
+# SPDX-License-Identifier: Apache-2.0
 # format.sh ROOT - layout is .clang-format's business (headers have tables aligned by hand and are left alone).
 set -eu
 cd "${1:?usage: format.sh ROOT}"

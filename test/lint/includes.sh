@@ -1,4 +1,5 @@
 #!/bin/sh
+# SPDX-License-Identifier: Apache-2.0
 # includes.sh ROOT - which room may include what (B1), how large it may be, and where each library is spoken to (B4).
 set -eu
 root=${1:?usage: includes.sh ROOT}

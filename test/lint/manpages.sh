@@ -1,4 +1,5 @@
 #!/bin/sh
+# SPDX-License-Identifier: Apache-2.0
 # manpages.sh ROOT - the manual pages are well-formed, and name every command, log event and kind of abuse.
 set -eu
 cd "${1:?usage: manpages.sh ROOT}"

@@ -1,4 +1,5 @@
 #!/bin/sh
+# SPDX-License-Identifier: Apache-2.0
 # metrics.sh ROOT - B12: every metric of core/metrics.h is counted somewhere, and every name is as `promtool check metrics`
 # and the Prometheus naming rules want it: base units written out, _total for counters and for nothing else.
 set -eu

@@ -1,4 +1,5 @@
 #!/bin/sh
+# SPDX-License-Identifier: Apache-2.0
 # retries.sh ROOT - B14: test/run runs failed integration tests once more, names them, and runs no other test again.
 #
 # A ctest of our own on PATH plays what the real one prints.

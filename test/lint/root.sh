@@ -1,4 +1,5 @@
 #!/bin/sh
+# SPDX-License-Identifier: Apache-2.0
 # root.sh ROOT - no unknown file lies at the root of the tree: test/lint/root.allow names what belongs there.
 set -eu
 cd "${1:?usage: root.sh ROOT}"

@@ -1,4 +1,5 @@
 #!/bin/sh
+# SPDX-License-Identifier: Apache-2.0
 # shell.sh ROOT - shellcheck over every script of ours.
 set -eu
 cd "${1:?usage: shell.sh ROOT}"

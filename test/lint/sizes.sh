@@ -1,4 +1,5 @@
 #!/bin/sh
+# SPDX-License-Identifier: Apache-2.0
 # sizes.sh ROOT - files under 700 lines, functions under 60 (90 with a comment `flat:` in them), tests aside.
 set -eu
 cd "${1:?usage: sizes.sh ROOT}"

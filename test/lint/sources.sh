@@ -1,4 +1,5 @@
 #!/bin/sh
+# SPDX-License-Identifier: Apache-2.0
 # sources.sh ROOT - the engine names no check: it reaches sources only through their table (policy/judge/source.h).
 set -eu
 cd "${1:?usage: sources.sh ROOT}"

@@ -1,4 +1,5 @@
 #!/bin/sh
+# SPDX-License-Identifier: Apache-2.0
 # tidy.sh ROOT BUILD - clang-tidy with .clang-tidy over the program; BUILD holds compile_commands.json.
 set -eu
 cd "${1:?usage: tidy.sh ROOT BUILD}"

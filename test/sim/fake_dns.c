@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * fake_dns.c - dns_query_for() and friends answered from a table (fake_dns.h).
  */

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * fake_dns.h - a resolver for tests: a table of answers with delays in virtual time.
  *

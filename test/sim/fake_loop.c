@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * fake_loop.c - core/loop.h with a virtual clock: time passes only in sim_advance().
  *

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * mem_stream.c - core/stream.h in memory: the other end is a struct sim_conn that a script holds.
  *

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * player.c - plays transcripts (cases/NAME.smtp) against the real session in the sim.
  *

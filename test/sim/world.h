@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * world.h - one worker in the sim: the real session, relay and pools on a virtual clock.
  *

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """inside.py - what try.sh shows of the units, run as a service beside them in the container."""
 import json
 import os

@@ -1,4 +1,5 @@
 #!/bin/sh
+# SPDX-License-Identifier: Apache-2.0
 # try.sh BUILD [ROOT] - the installed units under a real systemd, in a container of its own (systemd-nspawn).
 # By hand, not part of test/run: it takes a Debian system of 400 MB, made once in ROOT by debootstrap.  Needs root and
 #   apt-get install debootstrap systemd-container

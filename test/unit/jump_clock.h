@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * jump_clock.h - a clock for tests on the real loop that no busy machine can disturb.
  *

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 desc="glacis, one worker, no rules: headers, live upstream, limits, log"
 checks="header"
 tls=starttls

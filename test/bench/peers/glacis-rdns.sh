@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 desc="glacis, one worker, the rules it comes with (spf-first) and four lists: also reverse DNS with confirmation, the HELO's name"
 checks="dnsbl4 spf helo fcrdns header"
 tls=starttls

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """BDT-* and SIZ-*: BDAT, SIZE."""
 from cases.harness import HOST, MESSAGE, Skip, case, table
 from client import Lost

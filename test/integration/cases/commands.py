@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """CMD-* and PIP-*: commands, their syntax and order, pipelining."""
 import random
 import time

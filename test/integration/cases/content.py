@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """DAT-*: transparency, line ends, smuggling."""
 import random
 import re

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """GRT-*: greeting, pre-greeting, who is not an SMTP client."""
 import time
 

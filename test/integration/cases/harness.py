@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """harness.py - one glacis in front of scripted sinks, and many small cases against it.
 
 A case is a function with the id of a requirement, what it shows, and the name of the setup it runs

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """HDR-* and RCV-*: what is stripped, what is added, Received and loops."""
 import re
 

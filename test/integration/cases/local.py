@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Bans, remembered unknown users, the duplicate guard: what glacis decides by itself."""
 import time
 

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """RLY-*, DSN-*, ADR-*, UTF-*, RTE-*: who may be written to, addresses, parameters, routes."""
 from cases.harness import MESSAGE, case, table
 

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """RPL-* and CAP-*: what is made of the upstream's replies and keywords."""
 import time
 

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """setups.py - the configurations of 20-protocol.py; the longest-running first."""
 from cases.harness import Setup
 from sink import KEYWORDS

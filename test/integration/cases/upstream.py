@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """UPF-*: what the client gets when the upstream fails, at every stage."""
 import time
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * test_cmd_check.c - glacis check: exit codes and what goes to which stream.
  */

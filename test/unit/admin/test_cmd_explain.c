@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * test_cmd_explain.c - glacis explain: its exit codes, and what it prints.
  *

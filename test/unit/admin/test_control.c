@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Finding state_dir in files that may be wrong in everything else; the control socket's paths. */
 #include <setjmp.h>
 #include <stdarg.h>

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * test_explain_memory.c - what `glacis explain` asks the running glacis, from one end to the other without the socket.
  */

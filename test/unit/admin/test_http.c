@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * test_http.c - the admin listener: grammar, Host, token, and how many connections it keeps, over real sockets.
  */

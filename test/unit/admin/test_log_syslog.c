@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * test_log_syslog.c - records of syslog: their form, a daemon that is away, one that does not read, one restarted.
  */

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * test_log_writer.c - lines out of the rings into a file: all of them, whole, in order; a rotation; a full disk.
  */

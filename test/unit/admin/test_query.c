@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * test_query.c - the socket `query`: partial and long lines, too many clients, slow readers, other users, replacement of
  * the socket; and counters of the last hour.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * helper.h - loads texts for the tests of config/ and gives back what the program would say.
  */

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * test_keys.c - the table of keys against itself, the shipped reference, the example and the manual page.
  */

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * test_later.c - single setters, called below the walk over the table (load.h): one key, one value, no file.
  */

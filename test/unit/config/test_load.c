@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * test_load.c - whole files: each typical mistake with its sentence, verbatim, and what good files set.
  */

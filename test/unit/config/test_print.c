@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * test_print.c - what is printed loads again to the same, and secrets stay secret.
  */

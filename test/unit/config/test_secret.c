@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * test_secret.c - passwords in URLs and query keys in zones: what is shown of a value.
  */

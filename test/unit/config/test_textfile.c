@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * test_textfile.c - files of entries: what a line is, and what is no file.
  */

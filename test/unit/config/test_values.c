@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * test_values.c - durations, sizes, rates and the likeness of words.
  */

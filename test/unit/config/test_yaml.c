@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * test_yaml.c - the subset of YAML, the environment in scalars, and what is refused, verbatim.
  */

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * test_yaml_words.c - what people write that is not YAML, each with its sentence, word for word.
  */

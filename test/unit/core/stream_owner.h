@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * stream_owner.h - an owner of a stream that notes what it sees and does what the test told it.
  *

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * test_addr.c - addresses and networks: strict reading, exact writing.
  */

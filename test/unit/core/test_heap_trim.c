@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * test_heap_trim.c - freed memory goes back in steps, and all of it.
  */

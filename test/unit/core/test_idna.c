@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * test_idna.c - UTF-8 and domain names in A-labels.
  */

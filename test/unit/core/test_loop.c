@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * test_loop.c - timers, watches, deferred calls and burial over the real loop; stalls.
  */

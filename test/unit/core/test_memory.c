@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * test_memory.c - arena, slab, table and base: lifetimes, limits, collisions.
  */

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * test_regex.c - expressions match octets, and never work longer than their limits.
  */

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * test_slice.c - slices: cutting at the edges, empty slices, numbers, host names.
  */

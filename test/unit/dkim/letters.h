@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * letters.h - messages for the tests of DKIM: taken apart, signed, and judged.
  *

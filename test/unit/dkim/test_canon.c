@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * test_canon.c - the streaming canonical forms against the slow ones of letters.h, over bodies made of what matters:
  * white space, CR, LF, and runs that end at the borders of chunks, of eight octets and of blocks.

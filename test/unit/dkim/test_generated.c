@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * test_generated.c - messages that other programs signed, each with the result it must have.
  *

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * test_key.c - RSA keys in DER, byte by byte, and the limits on their numbers.  Records as texts: test_verify.c.
  */

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * test_results.c - the text for Authentication-Results, and the choice of the best signature.
  */

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * test_signature.c - tag lists, base64 and the tags of DKIM-Signature fields.
  */

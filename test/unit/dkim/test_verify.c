@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * test_verify.c - whole messages through the verifier: what must verify, and every trap that other verifiers fell into.
  *

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * test_evaluate.c - evaluations over small zones: policy discovery, alignment, errors, caps, number of questions.
  *

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * test_psl.c - organisational domains by a small public suffix list, and an evaluation with it.
  */

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * test_record.c - policy records: the version, each tag, and errors that must not matter.
  */

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * test_walk.c - the names of a walk, the organisational domain, and comparison of two walks with failed lookups.
  */

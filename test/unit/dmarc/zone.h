@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * zone.h - a DNS of a few names for the tests of policy/dmarc, and the loop that asks it.
  *

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * exchange_bench.h - a loop, a test server and one struct exchange that asks it, with what came back counted.
  */

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * packet.h - builds DNS messages for tests, right ones and wrong ones.
  *

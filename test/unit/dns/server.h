@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * server.h - a small DNS server on loopback, UDP and TCP, on the test's own loop.
  *

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * test_cache.c - the cache: bounds, order of eviction, lifetimes, references.
  */

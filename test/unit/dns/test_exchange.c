@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * test_exchange.c - one server: ids, TCP, EDNS, letters, freeing at bad moments.
  */

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * test_pace.c - how many questions a network may cause: allowances, refill, who shares one, nonsense in the table.
  */

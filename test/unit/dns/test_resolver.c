@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * test_resolver.c - the resolver against servers on loopback that behave, and that do not.
  */

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * test_selftest.c - the self-test of resolvers that are fit, and of those that are not.
  */

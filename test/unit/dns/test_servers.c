@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * test_servers.c - choice of a server, health, resolv.conf.
  */

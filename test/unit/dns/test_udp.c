@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * test_udp.c - groups of datagrams, a kernel that has no room, or not for all; ports, and what counts as an answer.
  *

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * test_wire.c - DNS messages: the query, good answers, hostile ones.
  */

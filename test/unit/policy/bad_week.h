@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * bad_week.h - a world of mail on a virtual clock, for the tests of the list guard: real tables, real
  * standing, the real guard, and lists that are right or wrong as a test wants it.

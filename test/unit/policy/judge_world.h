@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * judge_world.h - a judgement in virtual time: the fake loop, the fake resolver, a configuration from text.
  *

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * rules_fixture.h - policies from text, and facts from text, for the tests of rules.
  *

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * spf_fixture.h - a small DNS for the tests of SPF: a list of records, and two ways of answering.
  *

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * test_authres.c - Authentication-Results and Received-SPF: what they look like, and what cannot get into
  * them.

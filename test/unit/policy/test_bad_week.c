@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The bad week on a virtual clock (bad_week.h): lists that lie in every way we know of, and attackers who
  * want a good list demoted.  Prints the tables of docs/list-guard.md; GLACIS_TABLE names a file that gets

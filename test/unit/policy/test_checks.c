@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * test_checks.c - reverse names, names that look generic, the sender's domain, one answer of a list.
  */

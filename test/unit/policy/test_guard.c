@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The guard's decisions on one record: what demotes, what does not, what brings a list back, whose word wins.
  */

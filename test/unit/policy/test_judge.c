@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * test_judge.c - the engine: what is asked when, what is waited for, lifetimes, budgets, cancelling.
  */

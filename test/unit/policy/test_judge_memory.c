@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* A judgement with a memory: standing, suspicion, greylisting, and a list that is caught lying, in virtual
  * time. */
 #include "test/unit/policy/judge_world.h"

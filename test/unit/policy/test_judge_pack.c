@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * test_judge_pack.c - a folded judge: when it may be, that it comes back as it was, that nothing is asked
  * again.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * test_lists_show.c - `glacis lists` while another process has the record of a list.
  */

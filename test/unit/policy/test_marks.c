@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * test_marks.c - the marks of X-Glacis-Tests and X-Glacis-Monitor, which rules of other filters search for as text.
  */

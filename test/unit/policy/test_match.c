@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * test_match.c - one value against one set, and what entries are read as.
  */

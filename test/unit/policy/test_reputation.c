@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * test_reputation.c - lists that misbehave, and clients that make them: what is asked, what an answer is worth, how
  * long a session waits.  In virtual time, with the shared memory that the guard uses.

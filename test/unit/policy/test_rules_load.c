@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * test_rules_load.c - files with mistakes, word for word; groups and their files; what is printed loads
  * again.

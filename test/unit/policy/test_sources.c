@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * test_sources.c - the table of sources holds what the engine relies on.
  */

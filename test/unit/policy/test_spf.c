@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * test_spf.c - verdicts of SPF over a zone of our own, with each engine that was built, twice
  * (spf_fixture.h).

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * test_spf_check.c - the driver of SPF: asks, feeds, keeps its deadline, can be cancelled.
  *

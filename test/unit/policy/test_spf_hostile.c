@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * test_spf_hostile.c - records published to hurt: each engine must live, be right and be quick.
  *

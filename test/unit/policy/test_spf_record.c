@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * test_spf_record.c - syntax of SPF records and of macro-strings, and what macros expand to.
  */

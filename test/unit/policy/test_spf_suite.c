@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * test_spf_suite.c - the public test suite of RFC 7208 (YAML), each case played twice with each engine.
  *

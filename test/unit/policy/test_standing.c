@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Standing, greylisting and suspicion of the first day: settings and records in, decisions out. */
 #include <setjmp.h>
 #include <stdarg.h>

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * test_text.c - templates over facts: replies that are always printable ASCII of bounded length, and tags.
  */

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * test_verdict.c - what follows from which facts: the preset row by row, and the language's own rules.
  */

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * certificate.h - certificates made for a test: one that signs itself, or one that another has signed.
  */

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * fake_smtp.h - an SMTP server that does what a test says, in the same loop.
  *

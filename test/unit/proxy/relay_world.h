@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * relay_world.h - a loop, a state, a configuration, fake servers and transactions: what relay tests stand on.
  *

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * test_network_share.c - connections by network: /24 and /48, and nothing is left of those that are gone.
  */

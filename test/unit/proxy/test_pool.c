@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * test_pool.c - leases: given back, repeated, reused, replaced, shared, waited for; failover, health,
  * keywords.

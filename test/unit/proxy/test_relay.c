@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * test_relay.c - relay, pool and upstream against fake servers: what the client is told, row by row (protocol
  * 1.10, 1.11), and what the servers see.  Leases, waiting and health are in test_pool.c.

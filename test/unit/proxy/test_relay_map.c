@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * test_relay_map.c - what an upstream's reply means, and what the client is told of it.
  */

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * test_relay_storm.c - many transactions against servers that go wrong at random, freed at random; and two
  * processes that must share one connection.

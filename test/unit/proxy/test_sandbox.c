@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The sandbox: what a role may not do fails or kills, what it needs works.  Each case is a child that puts
  * the filter on and makes one call.

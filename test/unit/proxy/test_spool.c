@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * test_spool.c - content comes back whatever its size and cuts; budgets are kept and given back.
  */

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Listening sockets: every queue has a worker, addresses stay while they are named, errors are sentences. */
 #include <setjmp.h>
 #include <stdarg.h>

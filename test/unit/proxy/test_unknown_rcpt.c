@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * test_unknown_rcpt.c - refused recipients are remembered by upstream and address, for a time, up to a number.
  */

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * test_upstream_identity.c - what a server is told about the client: XCLIENT, XFORWARD, PROXY (XCL-02 to
  * XCL-08, PXY-14), and that it is never told of one client in the name of another.

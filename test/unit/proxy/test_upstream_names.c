@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * test_upstream_names.c - servers that are configured by name: every address is one, and changes are followed.
  *

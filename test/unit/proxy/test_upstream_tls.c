@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * test_upstream_tls.c - TLS towards upstream servers (UTL-01 to UTL-08): who is spoken to how, what never
  * goes in clear, and what comes of servers that offer, refuse, inject or break it.

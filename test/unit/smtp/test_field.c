@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * test_field.c - what a line of a header section is; values from anywhere in a field of ours: cleaned, folded, encoded.
  */

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * test_header.c - stripping, rewriting, Received, dates.
  */

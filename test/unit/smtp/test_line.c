@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * test_line.c - command lines, and message octets cut at every place.
  *

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * test_proxy_header.c - PROXY headers: every form that is one, and that nothing else is.
  *

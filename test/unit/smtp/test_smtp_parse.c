@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * test_smtp_parse.c - verbs, paths and parameters.
  */

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * test_smtp_reply.c - replies written, and the upstream's parsed, cut at every octet.
  */

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * test_xclient.c - the argument of XCLIENT: what is taken, and that one bad word spoils it all.
  */

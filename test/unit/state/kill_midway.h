@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * kill_midway.h - a forked process that works on the shared memory until it is killed in the middle of it.
  */

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Clients: connections by slot, rates, points and bans, full sets, owners killed with the lock in their hand.
  */
 #include <setjmp.h>

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* The duplicate guard's memory: found, expired, replaced, and whole after its owner was killed. */
 #include <setjmp.h>
 #include <stdarg.h>

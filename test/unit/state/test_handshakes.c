@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Handshakes: two failures within an hour, a success that clears them, and a table that strangers cannot empty. */
 #include <setjmp.h>
 #include <stdarg.h>

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * test_hostile.c - C1, C2: a compromised worker writes arbitrary values into shared memory.
  *

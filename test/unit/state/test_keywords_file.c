@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* The keywords of upstream servers over a restart: writing, reading, and lines that are skipped. */
 #include <setjmp.h>
 #include <stdarg.h>

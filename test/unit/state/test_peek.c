@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * test_peek.c - memory_peek() says what memory_ask() would say, and leaves no trace; a memory apart with a source.
  */

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The shared backend on a real redis-server: two proxies know the same; killed, stopped and restarted under
  * load, nobody waits longer than the timeout.  77 without redis-server.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Log rings: order, wrapping, dropping by class, wake-ups, writers and readers killed in the middle. */
 #include <setjmp.h>
 #include <stdarg.h>

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Rules: found by name, counted apart when only recorded, kept when they are gone, bounded. */
 #include <setjmp.h>
 #include <stdarg.h>

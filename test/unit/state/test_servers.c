@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Servers: tickets over processes, waiting, keywords, health, probes, rates. */
 #include <setjmp.h>
 #include <stdarg.h>

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Slots: who is there, what a killed process leaves behind, sums over all processes. */
 #include <setjmp.h>
 #include <stdarg.h>

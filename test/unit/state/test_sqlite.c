@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* The snapshot on disk: kept over a restart, a recorder killed while it writes, a database that is broken or
  * away. */
 #include <dirent.h>

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* What is remembered, on the tables: every kind of question, full sets, writers killed in the middle, costs.
  */
 #include <setjmp.h>

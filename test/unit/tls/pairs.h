@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * pairs.h - certificates made on the spot, in a directory of the test's own.
  */

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * test_buffers.c - the region of record buffers, asked through OpenSSL's own functions.
  */

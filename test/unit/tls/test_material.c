@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * test_material.c - certificates and keys as the supervisor reads them: what is refused, what is warned of,
  * and when contents have changed.
