@@ -84,9 +84,9 @@ int cmd_explain(int argc, char **argv);
 struct recorder_task { /* what the supervisor gives the recorder; all of it outlives recorder_main() */
     struct state *state;
     const struct config *conf;
-    int admin_fd;    /* listening: metrics and health; -1: none */
-    int query_fd;    /* listening: the socket `query`; -1: making it failed */
-    int handover_fd; /* the supervisor sends a replacement for `query` here; -1: it cannot */
+    int admin_fd;            /* listening: metrics and health; -1: none */
+    int query_fd;            /* listening: the socket `query`; -1: making it failed */
+    int handover_fd;         /* the supervisor sends a replacement for `query` here; -1: it cannot */
     int supervisor_fd;       /* readable (end of file) when the supervisor is gone */
     uid_t owner;             /* the user of the supervisor, who may ask like root */
     void (*each_turn)(void); /* about once a second */

@@ -19,7 +19,7 @@
 
 #define CONFIG_MAX_LISTENERS 16
 #define CONFIG_MAX_UPSTREAMS 32
-#define CONFIG_MAX_SERVERS 16   /* of one upstream */
+#define CONFIG_MAX_SERVERS 16 /* of one upstream */
 #define CONFIG_MAX_WORKERS 16
 #define CONFIG_MAX_DOMAINS 10000
 
@@ -28,53 +28,54 @@ enum config_mode { MODE_ENFORCE = 0, MODE_MONITOR };
 enum config_tls_mode { TLS_MODE_STARTTLS = 0, TLS_MODE_IMPLICIT, TLS_MODE_OFF };
 
 struct config_listener {
-    struct addr          address; /* port 0: any free one (tests) */
-    struct slice         text;    /* as written, for messages */
-    bool                 proxy_protocol;
-    bool                 xclient;
+    struct addr address; /* port 0: any free one (tests) */
+    struct slice text;   /* as written, for messages */
+    bool proxy_protocol;
+    bool xclient;
     enum config_tls_mode tls;
-    struct cidr         *trusted; /* who may speak PROXY or XCLIENT here */
-    size_t               trusted_count;
-    int                  line; /* in the file; 0 for a default */
+    struct cidr *trusted; /* who may speak PROXY or XCLIENT here */
+    size_t trusted_count;
+    int line; /* in the file; 0 for a default */
 };
 
 enum config_private { PRIVATE_EXEMPT = 0, PRIVATE_JUDGE };
 
 struct config_server_section {
-    const char            *hostname; /* default: the FQDN of the machine; always has a dot */
+    const char *hostname; /* default: the FQDN of the machine; always has a dot */
     struct config_listener listen[CONFIG_MAX_LISTENERS];
-    size_t                 listen_count;
-    bool                   listen_given; /* false: the default pair, where a missing family is skipped */
-    unsigned               workers;      /* `auto` is already resolved: 1..CONFIG_MAX_WORKERS */
-    const char            *user;         /* used only when started as root */
-    const char            *state_dir;
-    const char            *spool_dir; /* resolved: state_dir/spool by default */
-    const char            *banner;    /* expanded: text after "220 " */
-    enum config_private    private_clients;
-    uint64_t               greet_delay_ms;   /* 0: none */
-    uint64_t               drain_timeout_ms; /* a stop or reload ends sessions after this, never one that waits for the final reply */
-    bool                   sandbox;
+    size_t listen_count;
+    bool listen_given; /* false: the default pair, where a missing family is skipped */
+    unsigned workers;  /* `auto` is already resolved: 1..CONFIG_MAX_WORKERS */
+    const char *user;  /* used only when started as root */
+    const char *state_dir;
+    const char *spool_dir; /* resolved: state_dir/spool by default */
+    const char *banner;    /* expanded: text after "220 " */
+    enum config_private private_clients;
+    uint64_t greet_delay_ms; /* 0: none */
+    uint64_t
+        drain_timeout_ms; /* a stop or reload ends sessions after this, never one that waits for the final reply */
+    bool sandbox;
 };
 
 struct config_keypair {
     const char *certificate; /* path */
     const char *private_key; /* path */
-    int         line;
+    int line;
 };
 
 #define CONFIG_MAX_KEYPAIRS 32
 
 struct config_tls_section {
-    bool                  enabled; /* the section was given */
+    bool enabled;                                    /* the section was given */
     struct config_keypair pair[CONFIG_MAX_KEYPAIRS]; /* [0] is certificate/private_key, the rest `more` */
-    size_t                pair_count;
-    bool                  required;    /* 530 5.7.0 before MAIL */
-    int                   min_version; /* 0x0301 (TLS 1.0) .. 0x0304 (1.3), as on the wire */
-    const char           *ciphers;     /* "" for the default, "strong", or a list of OpenSSL's */
-    const char           *client_ca;   /* path; "": no client certificate is requested */
-    int                   client_ca_line;
-    uint64_t              handshake_timeout_ms;
-    const char           *not_offered_to; /* "" or "group:NAME" */
+    size_t pair_count;
+    bool required;         /* 530 5.7.0 before MAIL */
+    int min_version;       /* 0x0301 (TLS 1.0) .. 0x0304 (1.3), as on the wire */
+    const char *ciphers;   /* "" for the default, "strong", or a list of OpenSSL's */
+    const char *client_ca; /* path; "": no client certificate is requested */
+    int client_ca_line;
+    uint64_t handshake_timeout_ms;
+    const char *not_offered_to; /* "" or "group:NAME" */
 };
 
 struct config_rate {
@@ -86,40 +87,46 @@ enum config_kind { KIND_GENERIC = 0, KIND_EXCHANGE, KIND_GROUPWISE, KIND_POSTFIX
 enum config_balance { BALANCE_FAILOVER = 0, BALANCE_ROUND_ROBIN, BALANCE_LEAST_SESSIONS };
 enum config_up_tls { UP_TLS_OPPORTUNISTIC = 0, UP_TLS_OFF, UP_TLS_REQUIRED, UP_TLS_VERIFY };
 enum config_ehlo { EHLO_OURS = 0, EHLO_CLIENT, EHLO_AUTO };
-enum config_identity { IDENTITY_NONE = 0, IDENTITY_XCLIENT, IDENTITY_XFORWARD, IDENTITY_PROXY_V1, IDENTITY_PROXY_V2 };
+enum config_identity {
+    IDENTITY_NONE = 0,
+    IDENTITY_XCLIENT,
+    IDENTITY_XFORWARD,
+    IDENTITY_PROXY_V1,
+    IDENTITY_PROXY_V2
+};
 
 struct config_upstream_server {
-    const char *text;     /* as written: "10.1.1.10:25" or "mail.corp:25"; its label in logs and metrics */
-    const char *host;     /* the name, or the address without port */
-    bool        is_name;  /* to be resolved by our own resolver */
-    struct addr address;  /* family NONE while is_name; the port is always set */
-    int         line;
+    const char *text;    /* as written: "10.1.1.10:25" or "mail.corp:25"; its label in logs and metrics */
+    const char *host;    /* the name, or the address without port */
+    bool is_name;        /* to be resolved by our own resolver */
+    struct addr address; /* family NONE while is_name; the port is always set */
+    int line;
 };
 
 struct tls_client;
 
 struct config_upstream {
-    const char                   *name;
-    unsigned                      index; /* of this upstream in config.upstreams */
-    enum config_kind              kind;
+    const char *name;
+    unsigned index; /* of this upstream in config.upstreams */
+    enum config_kind kind;
     struct config_upstream_server server[CONFIG_MAX_SERVERS];
-    size_t                        server_count; /* >= 1 */
-    enum config_balance           balance;
-    enum config_up_tls            tls;
-    const char                   *tls_ca;   /* "system" or a path */
-    const char                   *tls_name; /* "" = the server's name */
-    struct tls_client            *tls_client; /* made by tls/ (admin/setup.c) with the anchors of tls_ca; NULL before */
-    enum config_identity          identity;
-    unsigned                      connections; /* per server, over all workers and generations, probes included */
-    uint64_t                      size;        /* largest message; CONFIG_OFF */
-    uint64_t                      remember_unknown_ms; /* CONFIG_OFF: remember nothing */
-    unsigned                      keep_idle;   /* per server, over all workers */
-    uint64_t                      hold_ms;     /* longest wait of the upstream for a client */
-    uint64_t                      queue_wait_ms;
-    uint64_t                      idle_timeout_ms;
-    uint64_t                      max_age_ms;
-    unsigned                      max_messages; /* per connection; 0: as the banner says; UINT_MAX for off */
-    enum config_ehlo              ehlo;         /* whose name; AUTO: the client's with PROXY identity */
+    size_t server_count; /* >= 1 */
+    enum config_balance balance;
+    enum config_up_tls tls;
+    const char *tls_ca;            /* "system" or a path */
+    const char *tls_name;          /* "" = the server's name */
+    struct tls_client *tls_client; /* made by tls/ (admin/setup.c) with the anchors of tls_ca; NULL before */
+    enum config_identity identity;
+    unsigned connections;         /* per server, over all workers and generations, probes included */
+    uint64_t size;                /* largest message; CONFIG_OFF */
+    uint64_t remember_unknown_ms; /* CONFIG_OFF: remember nothing */
+    unsigned keep_idle;           /* per server, over all workers */
+    uint64_t hold_ms;             /* longest wait of the upstream for a client */
+    uint64_t queue_wait_ms;
+    uint64_t idle_timeout_ms;
+    uint64_t max_age_ms;
+    unsigned max_messages; /* per connection; 0: as the banner says; UINT_MAX for off */
+    enum config_ehlo ehlo; /* whose name; AUTO: the client's with PROXY identity */
     struct {
         uint64_t connect_ms, greeting_ms, command_ms, final_reply_ms;
     } timeouts;
@@ -134,13 +141,13 @@ struct config_upstream {
 enum config_validate { VALIDATE_LIVE = 0, VALIDATE_FILE, VALIDATE_NONE };
 
 struct config_domain {
-    const char                   *name;       /* lower-case A-labels, without the leading dot */
-    bool                          subdomains; /* ".example.com": any depth below, not itself */
+    const char *name; /* lower-case A-labels, without the leading dot */
+    bool subdomains;  /* ".example.com": any depth below, not itself */
     const struct config_upstream *upstream;
-    enum config_validate          validate;
-    const char                   *validate_file; /* VALIDATE_FILE: path */
-    struct config_recipients     *recipients;    /* VALIDATE_FILE: its content, loaded */
-    int                           line;
+    enum config_validate validate;
+    const char *validate_file;            /* VALIDATE_FILE: path */
+    struct config_recipients *recipients; /* VALIDATE_FILE: its content, loaded */
+    int line;
 };
 
 enum config_newline { NEWLINE_REJECT = 0, NEWLINE_NORMALIZE };
@@ -148,91 +155,92 @@ enum config_encapsulated { ENCAPSULATED_REJECT = 0, ENCAPSULATED_PASS };
 enum config_dsn { DSN_KNOWN = 0, DSN_ALWAYS, DSN_NEVER };
 
 struct config_limits {
-    uint64_t            connections;            /* over all workers; CONFIG_OFF */
-    uint64_t            connections_per_client; /* client: IPv4 address, IPv6 /64 */
-    struct config_rate  connection_rate;
-    struct config_rate  message_rate; /* over it: 451 4.7.1 at RCPT */
-    uint64_t            message_size;
-    unsigned            recipients;           /* per transaction, >= 100; UINT_MAX */
-    unsigned            messages_per_session; /* UINT_MAX for off */
-    unsigned            errors;               /* 500-504, 530, 555, MAIL refused for good; then 421 */
-    unsigned            refused_recipients;   /* then 421, only with no accepted recipient */
-    uint64_t            command_timeout_ms;   /* silence between commands */
-    uint64_t            command_deadline_ms;  /* one command line */
-    uint64_t            data_timeout_ms;      /* silence within the message */
-    uint64_t            data_deadline_ms;     /* the whole message */
-    uint64_t            session_timeout_ms;
-    unsigned            stress_at_percent; /* of `connections`; 0: off */
-    uint64_t            stress_command_timeout_ms;
-    uint64_t            headers; /* octets of the header section */
-    unsigned            hops;    /* Received lines, then 554 5.4.6 */
-    uint64_t            memory;  /* octets over all workers: messages, envelopes, judgements, DNS caches */
-    uint64_t            spool_memory; /* of one message; beyond it a file */
-    bool                spool_memory_exact; /* not the default: never more, though there be plenty */
-    uint64_t            spool;        /* all files together */
-    unsigned            ban_points;   /* 0: off */
-    uint64_t            ban_within_ms;
-    uint64_t            ban_for_ms;
+    uint64_t connections;            /* over all workers; CONFIG_OFF */
+    uint64_t connections_per_client; /* client: IPv4 address, IPv6 /64 */
+    struct config_rate connection_rate;
+    struct config_rate message_rate; /* over it: 451 4.7.1 at RCPT */
+    uint64_t message_size;
+    unsigned recipients;           /* per transaction, >= 100; UINT_MAX */
+    unsigned messages_per_session; /* UINT_MAX for off */
+    unsigned errors;               /* 500-504, 530, 555, MAIL refused for good; then 421 */
+    unsigned refused_recipients;   /* then 421, only with no accepted recipient */
+    uint64_t command_timeout_ms;   /* silence between commands */
+    uint64_t command_deadline_ms;  /* one command line */
+    uint64_t data_timeout_ms;      /* silence within the message */
+    uint64_t data_deadline_ms;     /* the whole message */
+    uint64_t session_timeout_ms;
+    unsigned stress_at_percent; /* of `connections`; 0: off */
+    uint64_t stress_command_timeout_ms;
+    uint64_t headers;        /* octets of the header section */
+    unsigned hops;           /* Received lines, then 554 5.4.6 */
+    uint64_t memory;         /* octets over all workers: messages, envelopes, judgements, DNS caches */
+    uint64_t spool_memory;   /* of one message; beyond it a file */
+    bool spool_memory_exact; /* not the default: never more, though there be plenty */
+    uint64_t spool;          /* all files together */
+    unsigned ban_points;     /* 0: off */
+    uint64_t ban_within_ms;
+    uint64_t ban_for_ms;
     enum config_newline bare_newline;      /* in DATA */
     enum config_newline bare_newline_bdat; /* in BDAT */
     enum config_encapsulated encapsulated; /* local parts that hold another address */
-    uint64_t            duplicate_guard_ms; /* CONFIG_OFF */
+    uint64_t duplicate_guard_ms;           /* CONFIG_OFF */
 };
 
 struct config_header_add {
     const char *name;
-    const char *value; /* a template: {client.ip} {client.rdns} {helo.name} {sender.address} {session.id} {server.hostname} ... */
-    int         line;
+    const char *
+        value; /* a template: {client.ip} {client.rdns} {helo.name} {sender.address} {session.id} {server.hostname} ... */
+    int line;
 };
 
 #define CONFIG_MAX_HEADERS 64
 
 struct config_headers {
-    bool                     received;
-    bool                     authentication_results;
-    const char              *authserv_id; /* resolved: server.hostname by default */
-    const char              *strip_authserv_ids[CONFIG_MAX_HEADERS];
-    size_t                   strip_authserv_count;
-    bool                     received_spf;
-    bool                     verdict; /* the X-Glacis tags */
-    const char              *strip[CONFIG_MAX_HEADERS]; /* names, a final '*' matches any rest; X-Glacis-* is implied */
-    size_t                   strip_count;
+    bool received;
+    bool authentication_results;
+    const char *authserv_id; /* resolved: server.hostname by default */
+    const char *strip_authserv_ids[CONFIG_MAX_HEADERS];
+    size_t strip_authserv_count;
+    bool received_spf;
+    bool verdict;                          /* the X-Glacis tags */
+    const char *strip[CONFIG_MAX_HEADERS]; /* names, a final '*' matches any rest; X-Glacis-* is implied */
+    size_t strip_count;
     struct config_header_add add[CONFIG_MAX_HEADERS];
-    size_t                   add_count;
+    size_t add_count;
 };
 
 enum config_log_to { LOG_TO_STDOUT = 0, LOG_TO_STDERR, LOG_TO_SYSLOG, LOG_TO_FILE };
 enum config_log_addresses { LOG_ADDRESSES_FULL = 0, LOG_ADDRESSES_DOMAIN, LOG_ADDRESSES_HASH };
 
 struct config_log {
-    enum log_format           format;
-    enum config_log_to        to;
-    const char               *file; /* LOG_TO_FILE: path */
-    enum log_level            level;
+    enum log_format format;
+    enum config_log_to to;
+    const char *file; /* LOG_TO_FILE: path */
+    enum log_level level;
     enum config_log_addresses addresses;
 };
 
 struct config_dns { /* the resolver's settings (dns/dns.h copies them) */
     struct addr servers[8];
-    size_t      server_count; /* 0: /etc/resolv.conf */
-    uint64_t    timeout_ms;
-    unsigned    attempts;
-    unsigned    cache_entries; /* over all workers, as the next: each has its share */
-    uint64_t    cache_memory;  /* octets; the heap of the cache and its table */
-    uint64_t    cache_min_ttl_ms, cache_max_ttl_ms, cache_negative_ttl_ms, cache_failure_ttl_ms;
-    unsigned    in_flight;
+    size_t server_count; /* 0: /etc/resolv.conf */
+    uint64_t timeout_ms;
+    unsigned attempts;
+    unsigned cache_entries; /* over all workers, as the next: each has its share */
+    uint64_t cache_memory;  /* octets; the heap of the cache and its table */
+    uint64_t cache_min_ttl_ms, cache_max_ttl_ms, cache_negative_ttl_ms, cache_failure_ttl_ms;
+    unsigned in_flight;
     struct config_rate client_questions; /* that one client network may cause; beyond: temperror */
     struct config_rate client_failed;    /* of them: that came to nothing */
-    uint64_t    self_test_ms; /* CONFIG_OFF: never */
+    uint64_t self_test_ms;               /* CONFIG_OFF: never */
 };
 
 enum config_spf_engine { CONFIG_SPF_NATIVE = 0, CONFIG_SPF_LIBSPF2 };
 
 struct config_spf {
     enum config_spf_engine engine;
-    bool     helo, mailfrom;  /* identities; without helo the null sender's spf is `none` */
-    uint64_t timeout_ms;      /* of one check, then temperror */
-    unsigned weak_pass_bits;  /* a pass by more than an IPv4 network of so many bits is weak; 0: off */
+    bool helo, mailfrom;     /* identities; without helo the null sender's spf is `none` */
+    uint64_t timeout_ms;     /* of one check, then temperror */
+    unsigned weak_pass_bits; /* a pass by more than an IPv4 network of so many bits is weak; 0: off */
 };
 
 /* ---- what is remembered, and what follows from it (policy/standing) ---- */
@@ -261,8 +269,8 @@ struct config_greylist {
 /* ---- reputation lists (policy/lists) ---- */
 
 #define CONFIG_MAX_LISTS 100
-#define CONFIG_MAX_ANSWERS 64      /* of one list */
-#define CONFIG_MAX_WEIGHT 1000000  /* thousandths */
+#define CONFIG_MAX_ANSWERS 64     /* of one list */
+#define CONFIG_MAX_WEIGHT 1000000 /* thousandths */
 #define CONFIG_MAX_CANARIES 16
 
 enum list_subject { SUBJECT_CLIENT = 0, SUBJECT_HELO, SUBJECT_SENDER, SUBJECT_RDNS, SUBJECT_COUNT };
@@ -287,47 +295,47 @@ struct list_range { /* of answers: each octet between two bounds */
 
 struct list_ranges {
     struct list_range *range;
-    size_t             count;
+    size_t count;
 };
 
 struct config_list { /* an entry of reputation.lists */
-    const char             *name;
+    const char *name;
     enum config_list_preset preset;
-    struct slice            zone;     /* as asked, lower case: may hold a key */
-    struct slice            shown;    /* as shown */
-    unsigned                subjects; /* bit n: enum list_subject n */
-    struct list_ranges      answers, errors, voids; /* voids: about the question itself */
-    bool                    ipv4, ipv6;
-    enum list_mode          mode;
-    enum list_ask           ask;
-    uint64_t                timeout_ms;
-    enum list_reason        reason;   /* does its text go into replies? */
-    bool                    zero_day; /* a hit is zero_day.listed */
-    enum list_probe         probe;    /* has it the test entries of RFC 5782? */
-    int                     line, column;
+    struct slice zone;                         /* as asked, lower case: may hold a key */
+    struct slice shown;                        /* as shown */
+    unsigned subjects;                         /* bit n: enum list_subject n */
+    struct list_ranges answers, errors, voids; /* voids: about the question itself */
+    bool ipv4, ipv6;
+    enum list_mode mode;
+    enum list_ask ask;
+    uint64_t timeout_ms;
+    enum list_reason reason; /* does its text go into replies? */
+    bool zero_day;           /* a hit is zero_day.listed */
+    enum list_probe probe;   /* has it the test entries of RFC 5782? */
+    int line, column;
 };
 
 struct config_guard { /* UINT_MAX: off, where 0 means something else */
-    unsigned    good_clients, good_share_percent;
-    uint32_t    good_within_s;
-    uint32_t    probe_interval_s; /* 0: never */
-    bool        canaries_auto;
+    unsigned good_clients, good_share_percent;
+    uint32_t good_within_s;
+    uint32_t probe_interval_s; /* 0: never */
+    bool canaries_auto;
     struct addr canary[CONFIG_MAX_CANARIES];
-    size_t      canary_count;
+    size_t canary_count;
     const char *canary_domain[CONFIG_MAX_CANARIES];
-    size_t      canary_domain_count;
-    unsigned    positive_percent, min_asked;
-    unsigned    surge; /* a factor; 0: off */
-    unsigned    breaker_failures; /* 0: off */
-    uint32_t    breaker_retry_s;
-    unsigned    sample_percent; /* 0: off */
-    bool        recover_by_hand;
+    size_t canary_domain_count;
+    unsigned positive_percent, min_asked;
+    unsigned surge;            /* a factor; 0: off */
+    unsigned breaker_failures; /* 0: off */
+    uint32_t breaker_retry_s;
+    unsigned sample_percent; /* 0: off */
+    bool recover_by_hand;
 };
 
 struct config_reputation {
-    int64_t             threshold; /* thousandths */
+    int64_t threshold; /* thousandths */
     struct config_list *list;
-    size_t              list_count; /* in the order of the file */
+    size_t list_count; /* in the order of the file */
     struct config_guard guard;
 };
 
@@ -338,21 +346,22 @@ enum config_fallback { FALLBACK_ACCEPT = 0, FALLBACK_REJECT, FALLBACK_DEFER };
 enum config_reject_at { REJECT_AT_RECIPIENT = 0, REJECT_AT_EARLIEST };
 
 struct config_policy_section {
-    enum config_preset    preset;
-    enum config_fallback  fallback; /* policy.default: where no rule ends */
+    enum config_preset preset;
+    enum config_fallback fallback; /* policy.default: where no rule ends */
     enum config_reject_at reject_at;
-    uint64_t              budget_mail_ms, budget_message_ms; /* the longest a stage waits for look-ups */
-    const char           *contact; /* resolved: postmaster@ the first domain by default; "" without one */
+    uint64_t budget_mail_ms, budget_message_ms; /* the longest a stage waits for look-ups */
+    const char *contact; /* resolved: postmaster@ the first domain by default; "" without one */
 };
 
 #define CONFIG_MAX_NAMES 32
 
 struct config_admin {
-    bool        enabled;
+    bool enabled;
     struct addr listen;
     const char *token; /* "" for none; needed for anything but loopback */
-    const char *names[CONFIG_MAX_NAMES]; /* host names that requests may name, besides loopback and its own address */
-    size_t      name_count;
+    const char *
+        names[CONFIG_MAX_NAMES]; /* host names that requests may name, besides loopback and its own address */
+    size_t name_count;
 };
 
 enum config_backend { BACKEND_EMBEDDED = 0, BACKEND_REDIS };
@@ -360,7 +369,7 @@ enum config_backend { BACKEND_EMBEDDED = 0, BACKEND_REDIS };
 struct config_redis {
     const char *url; /* redis://[[user]:password@]address[:port][/db], unix:/path; "" or NULL: none */
     const char *prefix;
-    uint64_t    timeout_ms;
+    uint64_t timeout_ms;
 };
 
 /*
@@ -385,68 +394,70 @@ struct tls_material;
 struct config_node; /* the parsed file, with positions: config/tree.h */
 
 struct config {
-    const char                  *path; /* of the file */
-    unsigned                     generation;
-    int64_t                      loaded_at_s; /* wall clock */
-    enum config_mode             mode;
+    const char *path; /* of the file */
+    unsigned generation;
+    int64_t loaded_at_s; /* wall clock */
+    enum config_mode mode;
     struct config_server_section server;
-    struct config_tls_section    tls;
-    struct config_upstream       upstreams[CONFIG_MAX_UPSTREAMS];
-    size_t                       upstream_count;
-    struct config_domain        *domains;
-    size_t                       domain_count;
-    struct config_limits         limits;
+    struct config_tls_section tls;
+    struct config_upstream upstreams[CONFIG_MAX_UPSTREAMS];
+    size_t upstream_count;
+    struct config_domain *domains;
+    size_t domain_count;
+    struct config_limits limits;
     struct {
-        bool            chunking;
-        bool            smtputf8;
+        bool chunking;
+        bool smtputf8;
         enum config_dsn dsn;
     } smtp;
-    struct config_headers     headers;
-    struct config_dns         dns;
-    struct config_spf         spf;
-    struct config_admin       admin;
-    struct config_log         log;
+    struct config_headers headers;
+    struct config_dns dns;
+    struct config_spf spf;
+    struct config_admin admin;
+    struct config_log log;
     struct {
         enum config_backend backend;
-        const char         *hash_key; /* "" for one of this host's own, made once in state_dir */
+        const char *hash_key; /* "" for one of this host's own, made once in state_dir */
         struct config_redis redis;
     } state;
-    struct config_reputation     reputation;
-    struct config_known_good     known_good;
-    struct config_zero_day       zero_day;
-    struct config_greylist       greylist;
+    struct config_reputation reputation;
+    struct config_known_good known_good;
+    struct config_zero_day zero_day;
+    struct config_greylist greylist;
     struct config_policy_section policy_section;
-    struct slice text;              /* the file as it was read, to load it again when certificates have changed */
+    struct slice text; /* the file as it was read, to load it again when certificates have changed */
     const struct config_node *root; /* lives as long as the snapshot: policy/ compiles its sections from it */
-    const struct policy       *policy;       /* compiled by policy/ (admin/setup.c); NULL before */
-    struct tls_material       *tls_material; /* read by tls/; NULL without `tls:`, or if no pair can be used */
-    unsigned                   missing[MATERIAL_COUNT]; /* what of its material cannot be used: errors, by kind */
-    struct config_private_data *own; /* memory of the snapshot */
+    const struct policy *policy;    /* compiled by policy/ (admin/setup.c); NULL before */
+    struct tls_material *tls_material; /* read by tls/; NULL without `tls:`, or if no pair can be used */
+    unsigned missing[MATERIAL_COUNT];  /* what of its material cannot be used: errors, by kind */
+    struct config_private_data *own;   /* memory of the snapshot */
 };
 
 /* What is wrong with a file, or worth a warning; in file order. */
 struct config_error {
-    bool  warning;
-    int   line, column; /* 0 where no place can be named */
-    char *text;         /* a sentence for people, without the position */
+    bool warning;
+    int line, column; /* 0 where no place can be named */
+    char *text;       /* a sentence for people, without the position */
 };
 
 struct config_errors {
     struct config_error *list;
-    size_t               count;
-    size_t               fatal; /* of them are errors, not warnings */
-    bool                 unreadable; /* the file itself could not be read */
-    unsigned             missing[MATERIAL_COUNT]; /* errors of material, fatal or not */
+    size_t count;
+    size_t fatal;                     /* of them are errors, not warnings */
+    bool unreadable;                  /* the file itself could not be read */
+    unsigned missing[MATERIAL_COUNT]; /* errors of material, fatal or not */
 
     /* set before a load */
-    unsigned             lenient;  /* MATERIAL_BITs whose errors are not fatal */
-    unsigned             kept;     /* MATERIAL_BITs that are not read but taken from `previous` */
+    unsigned lenient;              /* MATERIAL_BITs whose errors are not fatal */
+    unsigned kept;                 /* MATERIAL_BITs that are not read but taken from `previous` */
     const struct config *previous; /* in force; NULL: nothing is kept */
 };
 
 void config_errors_fini(struct config_errors *errs);
-void config_errors_add(struct config_errors *errs, bool warning, int line, int column, const char *fmt, ...) PRINTF(5, 6);
-void config_errors_material(struct config_errors *errs, enum config_material kind, int line, int column, const char *fmt, ...) PRINTF(5, 6);
+void config_errors_add(struct config_errors *errs, bool warning, int line, int column, const char *fmt, ...)
+    PRINTF(5, 6);
+void config_errors_material(struct config_errors *errs, enum config_material kind, int line, int column,
+                            const char *fmt, ...) PRINTF(5, 6);
 
 /* Is material of this kind taken from `previous`? */
 static inline bool config_keeps(const struct config_errors *errs, enum config_material kind)

@@ -70,9 +70,9 @@ enum key_type {
 };
 
 enum key_flags {
-    KEY_OFF_ZERO = 1, /* `off` is allowed and is 0 */
-    KEY_OFF_MAX = 2,  /* `off` is allowed and is CONFIG_OFF or UINT_MAX */
-    KEY_REQUIRED = 4, /* where the mapping around it is given */
+    KEY_OFF_ZERO = 1,  /* `off` is allowed and is 0 */
+    KEY_OFF_MAX = 2,   /* `off` is allowed and is CONFIG_OFF or UINT_MAX */
+    KEY_REQUIRED = 4,  /* where the mapping around it is given */
     KEY_AUTO_ZERO = 8, /* `auto` is allowed and is 0 */
 };
 

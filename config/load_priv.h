@@ -40,15 +40,16 @@ struct load {
     struct config *c;
     struct config_errors *errs;
     struct arena *arena;
-    bool upstreams_wrong; /* reported: which names there are is not known, so nothing is said of names that are not */
+    bool
+        upstreams_wrong; /* reported: which names there are is not known, so nothing is said of names that are not */
 };
 
-struct place {         /* a mapping with keys of the table */
-    const char *path;  /* in the table: "upstreams.*" */
-    const char *shown; /* to people: "upstreams.exchange" */
-    void *base;        /* the struct its keys are in */
-    bool is_sentence;    /* `shown` is words: ": " comes behind it, not a dot */
-    const char *filled;  /* a required key below it that has a value already; may be NULL */
+struct place {          /* a mapping with keys of the table */
+    const char *path;   /* in the table: "upstreams.*" */
+    const char *shown;  /* to people: "upstreams.exchange" */
+    void *base;         /* the struct its keys are in */
+    bool is_sentence;   /* `shown` is words: ": " comes behind it, not a dot */
+    const char *filled; /* a required key below it that has a value already; may be NULL */
 };
 
 struct value { /* one key with its value */

@@ -25,14 +25,14 @@ enum config_node_kind { NODE_SCALAR = 0, NODE_SEQUENCE, NODE_MAPPING };
 
 struct config_node {
     enum config_node_kind kind;
-    int line, column;                /* of the value, from 1 */
-    int key_line, key_column;        /* of the key; the value's own place where there is no key */
-    struct slice key;                /* in a mapping; empty in a sequence and for the root */
-    struct slice text;               /* NODE_SCALAR: with ${NAME} replaced */
-    struct slice raw;                /* NODE_SCALAR: as written, before ${NAME} was replaced */
-    bool bad;                        /* NODE_SCALAR: an error was reported; the text means nothing */
-    bool twice;                      /* its key was given again, which was reported: that value is not in the tree */
-    size_t count;                    /* children */
+    int line, column;         /* of the value, from 1 */
+    int key_line, key_column; /* of the key; the value's own place where there is no key */
+    struct slice key;         /* in a mapping; empty in a sequence and for the root */
+    struct slice text;        /* NODE_SCALAR: with ${NAME} replaced */
+    struct slice raw;         /* NODE_SCALAR: as written, before ${NAME} was replaced */
+    bool bad;                 /* NODE_SCALAR: an error was reported; the text means nothing */
+    bool twice;               /* its key was given again, which was reported: that value is not in the tree */
+    size_t count;             /* children */
     const struct config_node *first; /* child, NULL if none */
     const struct config_node *next;  /* sibling */
 };

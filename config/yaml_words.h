@@ -11,9 +11,9 @@
 #include "core/buf.h"
 
 struct yaml_problem {
-    const char *problem;    /* libyaml's words */
-    size_t line, column;    /* of it, from 1 */
-    size_t context_line;    /* where the collection or text began that it is in; 0: none */
+    const char *problem; /* libyaml's words */
+    size_t line, column; /* of it, from 1 */
+    size_t context_line; /* where the collection or text began that it is in; 0: none */
 };
 
 /* Writes the sentence, without "not YAML: ". */

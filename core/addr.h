@@ -18,21 +18,21 @@ enum addr_family {
 };
 
 struct addr {
-    uint8_t  family;   /* enum addr_family */
-    uint16_t port;     /* host order; 0 where none is meant */
-    uint8_t  ip[16];   /* network order; ADDR_V4 uses the first four, the others are 0 */
+    uint8_t family; /* enum addr_family */
+    uint16_t port;  /* host order; 0 where none is meant */
+    uint8_t ip[16]; /* network order; ADDR_V4 uses the first four, the others are 0 */
 };
 
 struct cidr {
     struct addr base; /* host bits are 0 */
-    uint8_t     bits; /* 0..32 or 0..128 */
+    uint8_t bits;     /* 0..32 or 0..128 */
 };
 
 #define ADDR_TEXT_MAX 64 /* longest text any function here writes, NUL included */
 
-struct addr addr_from_sockaddr(const struct sockaddr *sa);                 /* family NONE if unknown */
-struct addr addr_of_socket(int fd);                                        /* our end; the same */
-socklen_t   addr_to_sockaddr(const struct addr *a, struct sockaddr_storage *out);
+struct addr addr_from_sockaddr(const struct sockaddr *sa); /* family NONE if unknown */
+struct addr addr_of_socket(int fd);                        /* our end; the same */
+socklen_t addr_to_sockaddr(const struct addr *a, struct sockaddr_storage *out);
 
 /* "192.0.2.1" or "2001:db8::1"; no brackets, no port, no zone. */
 bool addr_parse_ip(struct slice text, struct addr *out) MUST_USE;

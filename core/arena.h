@@ -16,16 +16,16 @@ struct arena_block;
 
 struct arena {
     struct arena_block *blocks; /* newest first */
-    size_t              used;   /* octets handed out */
-    size_t              max;
-    bool                counted; /* its blocks are part of M_MEMORY_HELD */
+    size_t used;                /* octets handed out */
+    size_t max;
+    bool counted; /* its blocks are part of M_MEMORY_HELD */
 };
 
 void arena_init(struct arena *a, size_t max_bytes); /* allocates nothing yet */
 
 /* The same for what a connection fills: it counts in limits.memory. */
 void arena_init_counted(struct arena *a, size_t max_bytes);
-void arena_fini(struct arena *a);                   /* frees all; the arena is empty and usable again */
+void arena_fini(struct arena *a); /* frees all; the arena is empty and usable again */
 
 /* Aligned for any type, zeroed.  NULL when the maximum is reached. */
 void *arena_alloc(struct arena *a, size_t size) MUST_USE;

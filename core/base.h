@@ -30,16 +30,16 @@
 #define READ_ONCE(x) (*(const volatile __typeof__(x) *)&(x))
 
 #define ARRAY_LEN(a) (sizeof(a) / sizeof((a)[0]))
-#define container_of(ptr, type, member) ((type *)(void *)((char *)(ptr) - offsetof(type, member)))
+#define container_of(ptr, type, member) ((type *)(void *)((char *)(ptr)-offsetof(type, member)))
 
 /* Says where and why, then aborts.  The supervisor replaces the process. */
 NORETURN void bug(const char *file, int line, const char *cond);
 
 /* "We are wrong."  No octet from outside may ever reach one of these (E5). */
-#define BUG_ON(cond)                                                                                 \
-    do {                                                                                             \
-        if (__builtin_expect(!!(cond), 0))                                                           \
-            bug(__FILE__, __LINE__, #cond);                                                          \
+#define BUG_ON(cond)                                                                                         \
+    do {                                                                                                     \
+        if (__builtin_expect(!!(cond), 0))                                                                   \
+            bug(__FILE__, __LINE__, #cond);                                                                  \
     } while (0)
 
 NORETURN void out_of_memory(size_t wanted); /* says so and aborts */

@@ -83,7 +83,7 @@ static inline void list_move_all(struct list_node *from, struct list_node *to)
 }
 
 /* The current node may be removed in the body; no other one may. */
-#define LIST_EACH(head, n, tmp)                                                                      \
+#define LIST_EACH(head, n, tmp)                                                                              \
     for ((n) = (head)->next, (tmp) = (n)->next; (n) != (head); (n) = (tmp), (tmp) = (n)->next)
 
 #endif

@@ -42,8 +42,8 @@ enum log_format {
     LOG_FORMAT_TEXT,
 };
 
-#define LOG_LINE_MAX 4000  /* octets of one line, newline included (LOG-05) */
-#define LOG_VALUE_MAX 512  /* octets of one value from a peer */
+#define LOG_LINE_MAX 4000 /* octets of one line, newline included (LOG-05) */
+#define LOG_VALUE_MAX 512 /* octets of one value from a peer */
 
 typedef void (*log_sink)(enum log_level level, enum log_class cls, struct slice line, void *arg);
 
@@ -52,7 +52,7 @@ typedef void (*log_sink)(enum log_level level, enum log_class cls, struct slice 
  * its level (sd-daemon(3)), which the journal takes off.
  */
 bool log_fd_is_journal(int fd);
-unsigned log_priority(enum log_level level); /* of syslog(3): 3 for an error, ... 7 */
+unsigned log_priority(enum log_level level);         /* of syslog(3): 3 for an error, ... 7 */
 enum log_level log_level_of_line(struct slice line); /* of a line in either format; DEBUG if it has none */
 
 /* The default sink writes to standard error, synchronously: for the command line and early start. */
@@ -62,13 +62,13 @@ void log_set_level(enum log_level level);
 void log_set_process(const char *role, unsigned index); /* "supervisor", "worker" 3: joins every line */
 
 struct log_line {
-    struct buf     b;
+    struct buf b;
     enum log_level level;
     enum log_class cls;
-    bool           cut;       /* a value did not fit: nothing more is added */
-    bool           in_list;   /* between log_list_begin and log_list_end */
-    bool           list_used; /* it has an item */
-    char           mem[LOG_LINE_MAX];
+    bool cut;       /* a value did not fit: nothing more is added */
+    bool in_list;   /* between log_list_begin and log_list_end */
+    bool list_used; /* it has an item */
+    char mem[LOG_LINE_MAX];
 };
 
 /* Is this level logged? */

@@ -21,14 +21,14 @@
 struct loop;
 
 struct loop *loop_new(void);
-void         loop_free(struct loop *l); /* all timers, watches and deferred calls must be stopped */
+void loop_free(struct loop *l); /* all timers, watches and deferred calls must be stopped */
 
 void loop_run(struct loop *l);  /* until loop_stop */
 void loop_stop(struct loop *l); /* after the current turn */
 
-uint64_t loop_now(const struct loop *l); /* ms, monotonic, start of this turn */
-uint64_t loop_now_us(void);              /* us, monotonic, now: for measuring only */
-int64_t  wall_now_s(void);               /* seconds since 1970: log lines, headers, signatures only */
+uint64_t loop_now(const struct loop *l);       /* ms, monotonic, start of this turn */
+uint64_t loop_now_us(void);                    /* us, monotonic, now: for measuring only */
+int64_t wall_now_s(void);                      /* seconds since 1970: log lines, headers, signatures only */
 uint64_t loop_longest_turn_us(struct loop *l); /* since the last call; resets */
 
 /* ---- timers: a binary heap of our own (a libevent timer is 128 octets a session) ---- */
@@ -37,11 +37,11 @@ typedef void (*timer_cb)(void *arg);
 
 struct timer {
     struct loop *loop;
-    timer_cb     cb;
-    void        *arg;
-    uint64_t     due;   /* ms */
-    uint32_t     slot;  /* place in the heap + 1; 0: stopped */
-    uint32_t     order; /* of starting: the earlier one of two that are due together runs first */
+    timer_cb cb;
+    void *arg;
+    uint64_t due;   /* ms */
+    uint32_t slot;  /* place in the heap + 1; 0: stopped */
+    uint32_t order; /* of starting: the earlier one of two that are due together runs first */
 };
 
 void timer_init(struct timer *t, struct loop *l, timer_cb cb, void *arg);
@@ -66,10 +66,10 @@ typedef void (*watch_cb)(unsigned ready, void *arg); /* ready: WATCH_ bits */
 struct watch {
     struct event ev;
     struct loop *loop;
-    watch_cb     cb;
-    void        *arg;
-    int          fd;
-    unsigned     wanted; /* WATCH_ bits now armed */
+    watch_cb cb;
+    void *arg;
+    int fd;
+    unsigned wanted; /* WATCH_ bits now armed */
 };
 
 void watch_init(struct watch *w, struct loop *l, int fd, watch_cb cb, void *arg);

@@ -12,8 +12,8 @@
 
 struct reader {
     const uint8_t *ptr;
-    size_t         len; /* octets left */
-    bool           failed;
+    size_t len; /* octets left */
+    bool failed;
 };
 
 static inline struct reader reader_of(const void *data, size_t len)

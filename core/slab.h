@@ -13,20 +13,20 @@
 #include "core/list.h"
 
 struct slab {
-    const char      *name;
-    size_t           size;      /* of one object */
-    size_t           in_use;    /* objects handed out */
-    size_t           per_chunk; /* objects; 0: they come from malloc */
-    size_t           max_kept;  /* empty chunks: more go back to the system */
-    size_t           empty;     /* chunks with no object in use */
-    struct list_node chunks;    /* with room, by link: the empty ones last */
+    const char *name;
+    size_t size;             /* of one object */
+    size_t in_use;           /* objects handed out */
+    size_t per_chunk;        /* objects; 0: they come from malloc */
+    size_t max_kept;         /* empty chunks: more go back to the system */
+    size_t empty;            /* chunks with no object in use */
+    struct list_node chunks; /* with room, by link: the empty ones last */
 };
 
 /* `keep`: so many free objects may stay for the next ones, in whole chunks: 0 none, 1 one chunk. */
-void  slab_init(struct slab *sl, const char *name, size_t object_size, size_t keep);
-void  slab_fini(struct slab *sl);           /* in_use must be 0 */
+void slab_init(struct slab *sl, const char *name, size_t object_size, size_t keep);
+void slab_fini(struct slab *sl);            /* in_use must be 0 */
 void *slab_alloc(struct slab *sl) MUST_USE; /* zeroed; never NULL */
 void *slab_take(struct slab *sl) MUST_USE;  /* the same, with anything in it; NULL: there is no memory */
-void  slab_release(struct slab *sl, void *object);
+void slab_release(struct slab *sl, void *object);
 
 #endif

@@ -12,11 +12,14 @@
 
 struct slice {
     const char *ptr;
-    size_t      len; /* octets */
+    size_t len; /* octets */
 };
 
 #define SLICE(lit) ((struct slice){ "" lit, sizeof(lit) - 1 })
-#define SLICE_INIT(lit) { "" lit, sizeof(lit) - 1 } /* in constant tables */
+#define SLICE_INIT(lit)                                                                                      \
+    {                                                                                                        \
+        "" lit, sizeof(lit) - 1                                                                              \
+    } /* in constant tables */
 #define SLICE_NONE ((struct slice){ NULL, 0 })
 #define SLICE_FMT "%.*s"
 #define SLICE_ARG(s) (int)(s).len, (s).ptr

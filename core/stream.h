@@ -29,12 +29,13 @@
 struct stream;
 
 struct stream_events {
-    void (*on_input)(void *arg);          /* stream_input() has grown */
-    void (*on_eof)(void *arg);            /* the peer ended its half; stream_input() may still hold octets */
-    void (*on_error)(void *arg, int err); /* broken (errno value, or 0 for a transport error); nothing follows */
-    void (*on_writable)(void *arg);       /* after a short stream_send(): room again, and the queue is empty */
-    void (*on_flushed)(void *arg);        /* the queue went out completely; may be NULL */
-    void (*on_open)(void *arg);           /* connect done; or handshake done; may be NULL */
+    void (*on_input)(void *arg); /* stream_input() has grown */
+    void (*on_eof)(void *arg);   /* the peer ended its half; stream_input() may still hold octets */
+    void (*on_error)(void *arg,
+                     int err);      /* broken (errno value, or 0 for a transport error); nothing follows */
+    void (*on_writable)(void *arg); /* after a short stream_send(): room again, and the queue is empty */
+    void (*on_flushed)(void *arg);  /* the queue went out completely; may be NULL */
+    void (*on_open)(void *arg);     /* connect done; or handshake done; may be NULL */
 };
 
 /* Four functions between a stream and its descriptor; results as of read(2): > 0 octets, 0 end of
@@ -65,7 +66,8 @@ struct transport {
 struct stream *stream_new(struct loop *l, int fd, const struct stream_events *ev, void *arg);
 
 /* Starts a connect; on_open or on_error follows from the loop.  NULL with errno if it fails at once. */
-struct stream *stream_connect(struct loop *l, const struct addr *to, const struct stream_events *ev, void *arg) MUST_USE;
+struct stream *stream_connect(struct loop *l, const struct addr *to, const struct stream_events *ev,
+                              void *arg) MUST_USE;
 
 /* Replaces callbacks and their argument (an upstream connection changes hands). */
 void stream_set_events(struct stream *s, const struct stream_events *ev, void *arg);
@@ -77,16 +79,16 @@ void stream_set_events(struct stream *s, const struct stream_events *ev, void *a
 void stream_start_transport(struct stream *s, const struct transport *t, void *state);
 void *stream_transport_state(const struct stream *s); /* NULL while plain */
 
-struct slice stream_input(const struct stream *s);           /* valid until consume or the return to the loop */
-void         stream_consume(struct stream *s, size_t n);     /* n <= stream_input().len */
-void         stream_set_input_max(struct stream *s, size_t max); /* default 64 KiB, up to 1 MiB */
-void         stream_pause(struct stream *s);                 /* no reading at all until stream_resume */
-void         stream_resume(struct stream *s);
-bool         stream_at_eof(const struct stream *s);
+struct slice stream_input(const struct stream *s);       /* valid until consume or the return to the loop */
+void stream_consume(struct stream *s, size_t n);         /* n <= stream_input().len */
+void stream_set_input_max(struct stream *s, size_t max); /* default 64 KiB, up to 1 MiB */
+void stream_pause(struct stream *s);                     /* no reading at all until stream_resume */
+void stream_resume(struct stream *s);
+bool stream_at_eof(const struct stream *s);
 
-void   stream_write(struct stream *s, struct slice data);  /* queued whole, never fails; see stream_queued */
-size_t stream_queued(const struct stream *s);              /* octets accepted and not yet in the kernel */
-void   stream_flush(struct stream *s);                     /* now instead of at the end of the turn */
+void stream_write(struct stream *s, struct slice data); /* queued whole, never fails; see stream_queued */
+size_t stream_queued(const struct stream *s);           /* octets accepted and not yet in the kernel */
+void stream_flush(struct stream *s);                    /* now instead of at the end of the turn */
 
 /*
  * As stream_flush(), for the last octets before our end of file: they may leave together with it, in one packet

@@ -12,25 +12,25 @@
 
 struct table_entry {
     struct table_entry *next;
-    struct slice        key; /* borrowed from the object around it */
-    uint64_t            hash;
+    struct slice key; /* borrowed from the object around it */
+    uint64_t hash;
 };
 
 struct table_key { /* hashed once, for several questions */
     struct slice text;
-    uint64_t     hash;
+    uint64_t hash;
 };
 
 struct table {
     struct table_entry **buckets;
-    size_t               bucket_count; /* a power of two, 0 before the first insert */
-    size_t               len;
-    uint64_t             seed[2];
+    size_t bucket_count; /* a power of two, 0 before the first insert */
+    size_t len;
+    uint64_t seed[2];
 };
 
-void table_init(struct table *t); /* takes a random seed */
+void table_init(struct table *t);                                 /* takes a random seed */
 void table_init_like(struct table *t, const struct table *other); /* takes its seed: keys serve both */
-void table_fini(struct table *t); /* forgets the entries, frees the buckets */
+void table_fini(struct table *t);                                 /* forgets the entries, frees the buckets */
 
 struct table_entry *table_find(const struct table *t, struct slice key);
 

@@ -106,7 +106,7 @@ const char *dns_why_text(enum dns_why why);          /* "timeout", "servfail", .
 
 #define DNS_SERVERS_MAX 8
 
-struct dns_rate { /* count at once, then one each per_ms / count */
+struct dns_rate {   /* count at once, then one each per_ms / count */
     uint32_t count; /* 0: no limit */
     uint64_t per_ms;
 };
@@ -131,8 +131,8 @@ struct dns_settings {
     size_t cache_bytes;      /* 0: 512 an entry */
     uint32_t min_ttl_s;
     uint32_t max_ttl_s;
-    uint32_t negative_ttl_s; /* longest, for DNS_NXDOMAIN and DNS_NODATA (RFC 2308) */
-    uint32_t failure_ttl_s;  /* for DNS_TEMPFAIL (RFC 9520) */
+    uint32_t negative_ttl_s;          /* longest, for DNS_NXDOMAIN and DNS_NODATA (RFC 2308) */
+    uint32_t failure_ttl_s;           /* for DNS_TEMPFAIL (RFC 9520) */
     struct dns_rate client_questions; /* that one client network may cause */
     struct dns_rate client_failed;    /* of them: that may come to nothing */
     struct dns_pace *pace;            /* borrowed, outlives the resolver; NULL: nothing is counted */
@@ -186,9 +186,11 @@ struct dns_asker {
     struct resolver *resolver;
     uint64_t network;   /* dns_network() of the client that causes it; 0: our own, not counted */
     bool failures_free; /* questions that come to nothing are neither counted nor held against it */
-    bool (*forgives)(void *arg); /* asked, inside dns_query_for(), once too many have failed: true lets this one
+    bool (*forgives)(
+        void *arg); /* asked, inside dns_query_for(), once too many have failed: true lets this one
                                     through; NULL: none are */
-    void (*paced)(void *arg);    /* told, inside dns_query_for(), that this question is not asked; NULL: no call */
+    void (*paced)(
+        void *arg); /* told, inside dns_query_for(), that this question is not asked; NULL: no call */
     void *arg;
 };
 

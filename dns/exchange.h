@@ -41,7 +41,8 @@ typedef void (*exchange_cb)(enum exchange_status status, struct slice packet, vo
 
 struct exchange;
 
-struct exchange *exchange_new(struct loop *l, const struct exchange_settings *settings) MUST_USE; /* never NULL */
+struct exchange *exchange_new(struct loop *l,
+                              const struct exchange_settings *settings) MUST_USE; /* never NULL */
 
 /* No callback runs afterwards.  Allowed in a callback; the memory goes at the end of the turn. */
 void exchange_free(struct exchange *x);

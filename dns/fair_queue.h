@@ -24,7 +24,7 @@ struct fair_queue {
     size_t len;             /* questions */
 };
 
-struct fair_turn {              /* embedded in its owner; all zero: does not wait */
+struct fair_turn {         /* embedded in its owner; all zero: does not wait */
     struct list_node node; /* site.waiting */
     struct site *site;     /* NULL: does not wait */
 };

@@ -27,7 +27,7 @@
 #include "dns/dns.h"
 
 #define PACE_SETS 8192
-#define PACE_WAYS 8 /* words of a set: one cache line */
+#define PACE_WAYS 8                                               /* words of a set: one cache line */
 #define PACE_BYTES (2 * PACE_SETS * PACE_WAYS * sizeof(uint64_t)) /* 1 MiB */
 
 enum pace_kind { PACE_QUESTIONS = 0, PACE_FAILED, PACE_KINDS };

@@ -17,8 +17,8 @@
 #define QUIRK_PAUSE_MS 3600000
 
 struct quirk {
-    bool borne;          /* it has been, since the last pause */
-    unsigned doubts;     /* failures since it was */
+    bool borne;      /* it has been, since the last pause */
+    unsigned doubts; /* failures since it was */
     uint64_t off_until_ms;
 };
 

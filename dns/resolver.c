@@ -75,8 +75,6 @@ struct dns_req {
 
 static _Thread_local struct slab req_slab; /* name NULL: not made yet */
 
-/* ---- names of things ---- */
-
 static size_t make_key(char key[KEY_MAX], const struct wire_question *q)
 {
     key[0] = (char)(q->type >> 8);

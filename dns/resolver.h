@@ -8,9 +8,9 @@
 #include "core/slab.h"
 #include "dns/cache.h"
 #include "dns/exchange.h"
+#include "dns/fair_queue.h"
 #include "dns/pace.h"
 #include "dns/servers.h"
-#include "dns/fair_queue.h"
 #include "dns/wire.h"
 
 struct resolver {
@@ -20,7 +20,7 @@ struct resolver {
     struct cache cache;
     struct table flights;    /* struct flight.entry: all that may still be joined */
     struct list_node flying; /* struct flight.node: a try is out */
-    struct fair_queue queue;      /* struct flight.turn: waiting for a place */
+    struct fair_queue queue; /* struct flight.turn: waiting for a place */
     struct list_node tries;  /* struct attempt.node, the oldest first */
     struct list_node slow;   /* struct attempt.node: out for SLOW_MS, they take no place any more */
     struct timer aging;      /* active while a caller waits for the next one to be slow */
@@ -30,13 +30,13 @@ struct resolver {
     struct slab try_slab;
     struct deferred deliver;
     struct grave grave;
-    size_t on_wire;         /* length of tries and slow */
-    size_t slow_count;      /* length of slow */
-    size_t requests;        /* handles that are out */
-    bool closed;            /* resolver_free() was called; the memory goes at the end of the turn */
+    size_t on_wire;              /* length of tries and slow */
+    size_t slow_count;           /* length of slow */
+    size_t requests;             /* handles that are out */
+    bool closed;                 /* resolver_free() was called; the memory goes at the end of the turn */
     struct pace_rates rates;     /* of settings */
     struct log_limit pace_limit; /* for its log line */
-    struct dns_stats stats; /* the counters; the rest is filled in by resolver_stats() */
+    struct dns_stats stats;      /* the counters; the rest is filled in by resolver_stats() */
 };
 
 /* ---- numbers.c ---- */

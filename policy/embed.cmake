@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 # embed.cmake - a file of the repository as an array of octets in C: embed(FILE SYMBOL OUT).
 # It is done when the build is configured; a changed file configures again.
 function(embed file symbol out)

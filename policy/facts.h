@@ -24,10 +24,10 @@
 
 enum fact_type {
     FACT_FLAG = 0,
-    FACT_WORD,     /* one of the fact's words */
-    FACT_WORDS,    /* a set of texts, joined by ',' */
-    FACT_NAME,     /* host or domain name, lower case */
-    FACT_ADDRESS,  /* mail address */
+    FACT_WORD,    /* one of the fact's words */
+    FACT_WORDS,   /* a set of texts, joined by ',' */
+    FACT_NAME,    /* host or domain name, lower case */
+    FACT_ADDRESS, /* mail address */
     FACT_IP,
     FACT_NUMBER,   /* thousandths: 2500 is 2.5 (scores); counts are whole thousands */
     FACT_DURATION, /* ms */
@@ -35,10 +35,10 @@ enum fact_type {
 };
 
 enum fact_scope { /* the shorter-lived ones are forgotten with the longer ones */
-    SCOPE_SESSION = 0,
-    SCOPE_HELO,      /* each EHLO, STARTTLS */
-    SCOPE_TXN,
-    SCOPE_RECIPIENT,
+                  SCOPE_SESSION = 0,
+                  SCOPE_HELO, /* each EHLO, STARTTLS */
+                  SCOPE_TXN,
+                  SCOPE_RECIPIENT,
 };
 
 enum fact_stage { STAGE_CONNECT = 0, STAGE_HELO, STAGE_MAIL, STAGE_RCPT, STAGE_MESSAGE };
@@ -53,93 +53,100 @@ enum {
 #define TEMPERROR_AT(index) (((index) + 1) << FACT_TEMPERROR_SHIFT)
 
 /*  X(ID, "name", type, stage, scope, traits, "words separated by blanks" or "") */
-#define FACT_LIST(X)                                                                                 \
-    X(CLIENT_IP, "client.ip", FACT_IP, STAGE_CONNECT, SCOPE_SESSION, 0, "")                          \
-    X(CLIENT_PRIVATE, "client.private", FACT_FLAG, STAGE_CONNECT, SCOPE_SESSION, 0, "")              \
-    X(CLIENT_RDNS, "client.rdns", FACT_NAME, STAGE_CONNECT, SCOPE_SESSION, FROM_DNS, "")             \
-    X(CLIENT_IPREV, "client.iprev", FACT_WORD, STAGE_CONNECT, SCOPE_SESSION, FROM_DNS | TEMPERROR_AT(3), "pass fail none temperror permerror") \
-    X(CLIENT_DYNAMIC, "client.dynamic", FACT_FLAG, STAGE_CONNECT, SCOPE_SESSION, FROM_DNS, "")       \
-    X(CLIENT_KNOWN_GOOD, "client.known_good", FACT_FLAG, STAGE_MAIL, SCOPE_TXN, 0, "")               \
-    X(CLIENT_FIRST_SEEN, "client.first_seen", FACT_DURATION, STAGE_CONNECT, SCOPE_SESSION, 0, "")    \
-    X(CLIENT_CONNECTIONS, "client.connections", FACT_NUMBER, STAGE_CONNECT, SCOPE_SESSION, 0, "")    \
-    X(CLIENT_RATE, "client.rate", FACT_NUMBER, STAGE_CONNECT, SCOPE_SESSION, 0, "")                  \
-    X(PROTOCOL_PREGREET, "protocol.pregreet", FACT_FLAG, STAGE_CONNECT, SCOPE_SESSION, 0, "")        \
-    X(PROTOCOL_VIOLATIONS, "protocol.violations", FACT_NUMBER, STAGE_CONNECT, SCOPE_RECIPIENT, 0, "") \
-    X(REPUTATION_LISTED, "reputation.listed", FACT_FLAG, STAGE_CONNECT, SCOPE_TXN, FROM_DNS | OF_LISTS, "") \
-    X(REPUTATION_SCORE, "reputation.score", FACT_NUMBER, STAGE_CONNECT, SCOPE_TXN, FROM_DNS | OF_LISTS, "") \
-    X(REPUTATION_LISTS, "reputation.lists", FACT_WORDS, STAGE_CONNECT, SCOPE_TXN, FROM_DNS | OF_LISTS, "") \
-    X(REPUTATION_MONITORED, "reputation.monitored", FACT_WORDS, STAGE_CONNECT, SCOPE_TXN, FROM_DNS, "") \
-    X(REPUTATION_INCOMPLETE, "reputation.incomplete", FACT_FLAG, STAGE_CONNECT, SCOPE_TXN, FROM_DNS | OF_LISTS, "") \
-    X(REPUTATION_REASON, "reputation.reason", FACT_TEXT, STAGE_CONNECT, SCOPE_TXN, FROM_DNS | OF_LISTS, "") \
-    X(REPUTATION_SUBJECT, "reputation.subject", FACT_TEXT, STAGE_CONNECT, SCOPE_TXN, FROM_DNS | OF_LISTS, "") \
-    X(HELO_NAME, "helo.name", FACT_NAME, STAGE_HELO, SCOPE_HELO, 0, "")                              \
-    X(HELO_KIND, "helo.kind", FACT_WORD, STAGE_HELO, SCOPE_HELO, 0, "fqdn bare literal invalid")     \
-    X(HELO_RESOLVES, "helo.resolves", FACT_WORD, STAGE_HELO, SCOPE_HELO, FROM_DNS | TEMPERROR_AT(3), "pass fail none temperror") \
-    X(HELO_MATCHES, "helo.matches", FACT_FLAG, STAGE_HELO, SCOPE_HELO, FROM_DNS, "")                 \
-    X(HELO_IMPERSONATES, "helo.impersonates", FACT_FLAG, STAGE_HELO, SCOPE_HELO, FROM_DNS, "")       \
-    X(TLS_VERSION, "tls.version", FACT_TEXT, STAGE_HELO, SCOPE_SESSION, 0, "")                       \
-    X(TLS_CIPHER, "tls.cipher", FACT_TEXT, STAGE_HELO, SCOPE_SESSION, 0, "")                         \
-    X(TLS_CLIENT_SUBJECT, "tls.client_subject", FACT_TEXT, STAGE_HELO, SCOPE_SESSION, 0, "")         \
-    X(SENDER_ADDRESS, "sender.address", FACT_ADDRESS, STAGE_MAIL, SCOPE_TXN, 0, "")                  \
-    X(SENDER_LOCAL, "sender.local", FACT_TEXT, STAGE_MAIL, SCOPE_TXN, 0, "")                         \
-    X(SENDER_DOMAIN, "sender.domain", FACT_NAME, STAGE_MAIL, SCOPE_TXN, 0, "")                       \
-    X(SENDER_NULL, "sender.null", FACT_FLAG, STAGE_MAIL, SCOPE_TXN, 0, "")                           \
-    X(SENDER_RESOLVES, "sender.resolves", FACT_WORD, STAGE_MAIL, SCOPE_TXN, FROM_DNS | TEMPERROR_AT(3), "pass fail null_mx temperror none") \
-    X(SPF, "spf", FACT_WORD, STAGE_MAIL, SCOPE_TXN, FROM_DNS | TEMPERROR_AT(5), "pass fail softfail neutral none temperror permerror") \
-    X(SPF_HELO, "spf.helo", FACT_WORD, STAGE_MAIL, SCOPE_HELO, FROM_DNS | TEMPERROR_AT(5), "pass fail softfail neutral none temperror permerror") \
-    X(SPF_WEAK, "spf.weak", FACT_FLAG, STAGE_MAIL, SCOPE_TXN, FROM_DNS, "")                          \
-    X(SPF_DOMAIN, "spf.domain", FACT_NAME, STAGE_MAIL, SCOPE_TXN, FROM_DNS, "")                      \
-    X(SPF_MECHANISM, "spf.mechanism", FACT_TEXT, STAGE_MAIL, SCOPE_TXN, FROM_DNS, "")                \
-    X(SPF_EXPLANATION, "spf.explanation", FACT_TEXT, STAGE_MAIL, SCOPE_TXN, FROM_DNS, "")            \
-    X(ZERO_DAY_SUSPECT, "zero_day.suspect", FACT_FLAG, STAGE_MAIL, SCOPE_TXN, OF_LISTS, "")          \
-    X(ZERO_DAY_FRESH_DOMAIN, "zero_day.fresh_domain", FACT_FLAG, STAGE_MAIL, SCOPE_TXN, 0, "")       \
-    X(ZERO_DAY_FRESH_CLIENT, "zero_day.fresh_client", FACT_FLAG, STAGE_MAIL, SCOPE_TXN, 0, "")       \
-    X(ZERO_DAY_BURST, "zero_day.burst", FACT_FLAG, STAGE_MAIL, SCOPE_TXN, 0, "")                     \
-    X(ZERO_DAY_LISTED, "zero_day.listed", FACT_FLAG, STAGE_MAIL, SCOPE_TXN, OF_LISTS, "")            \
-    X(ZERO_DAY_REASONS, "zero_day.reasons", FACT_WORDS, STAGE_MAIL, SCOPE_TXN, OF_LISTS, "")         \
-    X(RECIPIENT_ADDRESS, "recipient.address", FACT_ADDRESS, STAGE_RCPT, SCOPE_RECIPIENT, 0, "")      \
-    X(RECIPIENT_LOCAL, "recipient.local", FACT_TEXT, STAGE_RCPT, SCOPE_RECIPIENT, 0, "")             \
-    X(RECIPIENT_DOMAIN, "recipient.domain", FACT_NAME, STAGE_RCPT, SCOPE_RECIPIENT, 0, "")           \
-    X(RECIPIENT_ORIGINAL, "recipient.original", FACT_ADDRESS, STAGE_RCPT, SCOPE_RECIPIENT, 0, "")    \
-    X(RECIPIENT_WILDCARD, "recipient.wildcard", FACT_TEXT, STAGE_RCPT, SCOPE_RECIPIENT, 0, "")       \
-    X(RECIPIENT_COUNT, "recipient.count", FACT_NUMBER, STAGE_RCPT, SCOPE_RECIPIENT, 0, "")           \
-    X(SCORE, "score", FACT_NUMBER, STAGE_RCPT, SCOPE_RECIPIENT, 0, "")                               \
-    X(MESSAGE_SIZE, "message.size", FACT_NUMBER, STAGE_MESSAGE, SCOPE_TXN, 0, "")                    \
-    X(MESSAGE_FROM_DOMAIN, "message.from_domain", FACT_NAME, STAGE_MESSAGE, SCOPE_TXN, 0, "")        \
-    X(MESSAGE_FROM_LOCAL, "message.from_local", FACT_TEXT, STAGE_MESSAGE, SCOPE_TXN, 0, "")          \
+#define FACT_LIST(X)                                                                                         \
+    X(CLIENT_IP, "client.ip", FACT_IP, STAGE_CONNECT, SCOPE_SESSION, 0, "")                                  \
+    X(CLIENT_PRIVATE, "client.private", FACT_FLAG, STAGE_CONNECT, SCOPE_SESSION, 0, "")                      \
+    X(CLIENT_RDNS, "client.rdns", FACT_NAME, STAGE_CONNECT, SCOPE_SESSION, FROM_DNS, "")                     \
+    X(CLIENT_IPREV, "client.iprev", FACT_WORD, STAGE_CONNECT, SCOPE_SESSION, FROM_DNS | TEMPERROR_AT(3),     \
+      "pass fail none temperror permerror")                                                                  \
+    X(CLIENT_DYNAMIC, "client.dynamic", FACT_FLAG, STAGE_CONNECT, SCOPE_SESSION, FROM_DNS, "")               \
+    X(CLIENT_KNOWN_GOOD, "client.known_good", FACT_FLAG, STAGE_MAIL, SCOPE_TXN, 0, "")                       \
+    X(CLIENT_FIRST_SEEN, "client.first_seen", FACT_DURATION, STAGE_CONNECT, SCOPE_SESSION, 0, "")            \
+    X(CLIENT_CONNECTIONS, "client.connections", FACT_NUMBER, STAGE_CONNECT, SCOPE_SESSION, 0, "")            \
+    X(CLIENT_RATE, "client.rate", FACT_NUMBER, STAGE_CONNECT, SCOPE_SESSION, 0, "")                          \
+    X(PROTOCOL_PREGREET, "protocol.pregreet", FACT_FLAG, STAGE_CONNECT, SCOPE_SESSION, 0, "")                \
+    X(PROTOCOL_VIOLATIONS, "protocol.violations", FACT_NUMBER, STAGE_CONNECT, SCOPE_RECIPIENT, 0, "")        \
+    X(REPUTATION_LISTED, "reputation.listed", FACT_FLAG, STAGE_CONNECT, SCOPE_TXN, FROM_DNS | OF_LISTS, "")  \
+    X(REPUTATION_SCORE, "reputation.score", FACT_NUMBER, STAGE_CONNECT, SCOPE_TXN, FROM_DNS | OF_LISTS, "")  \
+    X(REPUTATION_LISTS, "reputation.lists", FACT_WORDS, STAGE_CONNECT, SCOPE_TXN, FROM_DNS | OF_LISTS, "")   \
+    X(REPUTATION_MONITORED, "reputation.monitored", FACT_WORDS, STAGE_CONNECT, SCOPE_TXN, FROM_DNS, "")      \
+    X(REPUTATION_INCOMPLETE, "reputation.incomplete", FACT_FLAG, STAGE_CONNECT, SCOPE_TXN,                   \
+      FROM_DNS | OF_LISTS, "")                                                                               \
+    X(REPUTATION_REASON, "reputation.reason", FACT_TEXT, STAGE_CONNECT, SCOPE_TXN, FROM_DNS | OF_LISTS, "")  \
+    X(REPUTATION_SUBJECT, "reputation.subject", FACT_TEXT, STAGE_CONNECT, SCOPE_TXN, FROM_DNS | OF_LISTS,    \
+      "")                                                                                                    \
+    X(HELO_NAME, "helo.name", FACT_NAME, STAGE_HELO, SCOPE_HELO, 0, "")                                      \
+    X(HELO_KIND, "helo.kind", FACT_WORD, STAGE_HELO, SCOPE_HELO, 0, "fqdn bare literal invalid")             \
+    X(HELO_RESOLVES, "helo.resolves", FACT_WORD, STAGE_HELO, SCOPE_HELO, FROM_DNS | TEMPERROR_AT(3),         \
+      "pass fail none temperror")                                                                            \
+    X(HELO_MATCHES, "helo.matches", FACT_FLAG, STAGE_HELO, SCOPE_HELO, FROM_DNS, "")                         \
+    X(HELO_IMPERSONATES, "helo.impersonates", FACT_FLAG, STAGE_HELO, SCOPE_HELO, FROM_DNS, "")               \
+    X(TLS_VERSION, "tls.version", FACT_TEXT, STAGE_HELO, SCOPE_SESSION, 0, "")                               \
+    X(TLS_CIPHER, "tls.cipher", FACT_TEXT, STAGE_HELO, SCOPE_SESSION, 0, "")                                 \
+    X(TLS_CLIENT_SUBJECT, "tls.client_subject", FACT_TEXT, STAGE_HELO, SCOPE_SESSION, 0, "")                 \
+    X(SENDER_ADDRESS, "sender.address", FACT_ADDRESS, STAGE_MAIL, SCOPE_TXN, 0, "")                          \
+    X(SENDER_LOCAL, "sender.local", FACT_TEXT, STAGE_MAIL, SCOPE_TXN, 0, "")                                 \
+    X(SENDER_DOMAIN, "sender.domain", FACT_NAME, STAGE_MAIL, SCOPE_TXN, 0, "")                               \
+    X(SENDER_NULL, "sender.null", FACT_FLAG, STAGE_MAIL, SCOPE_TXN, 0, "")                                   \
+    X(SENDER_RESOLVES, "sender.resolves", FACT_WORD, STAGE_MAIL, SCOPE_TXN, FROM_DNS | TEMPERROR_AT(3),      \
+      "pass fail null_mx temperror none")                                                                    \
+    X(SPF, "spf", FACT_WORD, STAGE_MAIL, SCOPE_TXN, FROM_DNS | TEMPERROR_AT(5),                              \
+      "pass fail softfail neutral none temperror permerror")                                                 \
+    X(SPF_HELO, "spf.helo", FACT_WORD, STAGE_MAIL, SCOPE_HELO, FROM_DNS | TEMPERROR_AT(5),                   \
+      "pass fail softfail neutral none temperror permerror")                                                 \
+    X(SPF_WEAK, "spf.weak", FACT_FLAG, STAGE_MAIL, SCOPE_TXN, FROM_DNS, "")                                  \
+    X(SPF_DOMAIN, "spf.domain", FACT_NAME, STAGE_MAIL, SCOPE_TXN, FROM_DNS, "")                              \
+    X(SPF_MECHANISM, "spf.mechanism", FACT_TEXT, STAGE_MAIL, SCOPE_TXN, FROM_DNS, "")                        \
+    X(SPF_EXPLANATION, "spf.explanation", FACT_TEXT, STAGE_MAIL, SCOPE_TXN, FROM_DNS, "")                    \
+    X(ZERO_DAY_SUSPECT, "zero_day.suspect", FACT_FLAG, STAGE_MAIL, SCOPE_TXN, OF_LISTS, "")                  \
+    X(ZERO_DAY_FRESH_DOMAIN, "zero_day.fresh_domain", FACT_FLAG, STAGE_MAIL, SCOPE_TXN, 0, "")               \
+    X(ZERO_DAY_FRESH_CLIENT, "zero_day.fresh_client", FACT_FLAG, STAGE_MAIL, SCOPE_TXN, 0, "")               \
+    X(ZERO_DAY_BURST, "zero_day.burst", FACT_FLAG, STAGE_MAIL, SCOPE_TXN, 0, "")                             \
+    X(ZERO_DAY_LISTED, "zero_day.listed", FACT_FLAG, STAGE_MAIL, SCOPE_TXN, OF_LISTS, "")                    \
+    X(ZERO_DAY_REASONS, "zero_day.reasons", FACT_WORDS, STAGE_MAIL, SCOPE_TXN, OF_LISTS, "")                 \
+    X(RECIPIENT_ADDRESS, "recipient.address", FACT_ADDRESS, STAGE_RCPT, SCOPE_RECIPIENT, 0, "")              \
+    X(RECIPIENT_LOCAL, "recipient.local", FACT_TEXT, STAGE_RCPT, SCOPE_RECIPIENT, 0, "")                     \
+    X(RECIPIENT_DOMAIN, "recipient.domain", FACT_NAME, STAGE_RCPT, SCOPE_RECIPIENT, 0, "")                   \
+    X(RECIPIENT_ORIGINAL, "recipient.original", FACT_ADDRESS, STAGE_RCPT, SCOPE_RECIPIENT, 0, "")            \
+    X(RECIPIENT_WILDCARD, "recipient.wildcard", FACT_TEXT, STAGE_RCPT, SCOPE_RECIPIENT, 0, "")               \
+    X(RECIPIENT_COUNT, "recipient.count", FACT_NUMBER, STAGE_RCPT, SCOPE_RECIPIENT, 0, "")                   \
+    X(SCORE, "score", FACT_NUMBER, STAGE_RCPT, SCOPE_RECIPIENT, 0, "")                                       \
+    X(MESSAGE_SIZE, "message.size", FACT_NUMBER, STAGE_MESSAGE, SCOPE_TXN, 0, "")                            \
+    X(MESSAGE_FROM_DOMAIN, "message.from_domain", FACT_NAME, STAGE_MESSAGE, SCOPE_TXN, 0, "")                \
+    X(MESSAGE_FROM_LOCAL, "message.from_local", FACT_TEXT, STAGE_MESSAGE, SCOPE_TXN, 0, "")                  \
     X(SESSION_ID, "session.id", FACT_TEXT, STAGE_CONNECT, SCOPE_SESSION, 0, "")
 
 enum fact_id {
 #define X(id, name, type, stage, scope, traits, words) FACT_ID_##id,
     FACT_LIST(X)
 #undef X
-    FACT_COUNT,
+        FACT_COUNT,
 };
 
 /* `reputation.NAME` of one list is not in the table: its value is asked of reputation.h by list index; the
  * rules hold it as FACT_COUNT + index. */
 
 struct fact_info {
-    const char     *name;
-    enum fact_type  type;
+    const char *name;
+    enum fact_type type;
     enum fact_stage stage;
     enum fact_scope scope;
-    uint8_t         traits;
-    const char     *words;
+    uint8_t traits;
+    const char *words;
 };
 extern const struct fact_info fact_table[FACT_COUNT];
 
 enum fact_state { FACT_IDLE = 0, FACT_PENDING, FACT_UNKNOWN, FACT_KNOWN, FACT_SOFT };
 
 struct fact_value {
-    uint8_t  state; /* enum fact_state */
-    uint8_t  word;  /* FACT_WORD: index in the fact's words */
-    bool     flag;
-    bool     doubt; /* KNOWN, and might be otherwise had a look-up not failed: no ground to refuse for good */
-    uint32_t len;   /* of text */
+    uint8_t state; /* enum fact_state */
+    uint8_t word;  /* FACT_WORD: index in the fact's words */
+    bool flag;
+    bool doubt;   /* KNOWN, and might be otherwise had a look-up not failed: no ground to refuse for good */
+    uint32_t len; /* of text */
     union {
-        const char        *text;   /* NAME, ADDRESS, TEXT, WORDS: owned by who set it, for the scope's life */
-        uint64_t           number; /* NUMBER in thousandths (two's complement), DURATION in ms */
+        const char *text; /* NAME, ADDRESS, TEXT, WORDS: owned by who set it, for the scope's life */
+        uint64_t number;  /* NUMBER in thousandths (two's complement), DURATION in ms */
         const struct addr *ip;
     } u;
 };
@@ -154,7 +161,7 @@ struct facts {
 enum fact_id fact_by_name(struct slice name);
 
 /* Index of the word among the fact's words, or -1; and back. */
-int          fact_word_index(enum fact_id id, struct slice word);
+int fact_word_index(enum fact_id id, struct slice word);
 struct slice fact_word(enum fact_id id, unsigned index);
 
 #define FACT_NO_WORD UINT8_MAX

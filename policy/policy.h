@@ -25,10 +25,10 @@
 #include "state/memory.h"
 #include "state/state.h"
 
-struct policy;        /* compiled, immutable */
+struct policy; /* compiled, immutable */
 struct policy_worker;
 struct judge;
-struct judge_packed;  /* a packed one */
+struct judge_packed; /* a packed one */
 
 /*
  * Compiles groups, the rules of `policy` and the templates of headers.add from conf->root, the rest from conf.
@@ -36,7 +36,7 @@ struct judge_packed;  /* a packed one */
  * NULL only if there was an error.  conf must outlive it.  Reads group files: blocking.
  */
 struct policy *policy_compile(const struct config *conf, struct config_errors *errs) MUST_USE;
-void           policy_free(struct policy *p);
+void policy_free(struct policy *p);
 
 /* A config_put_fn: prints the rules of conf->policy merged, with the preset's. */
 bool policy_put_key(const struct config *conf, const char *path, struct buf *out);
@@ -61,7 +61,8 @@ size_t policy_probe_zones(const struct policy *p, struct slice *zones, struct sl
  * `glacis lists` at its other end (recorder): "", "json", "test", "set NAME enforce|monitor|off|auto [SECONDS]".
  * uid: the user who asks, for the log.  An answer that begins with "error" means that nothing was changed.
  */
-void policy_lists_command(const struct policy *p, struct state *st, struct slice args, uid_t uid, struct buf *out);
+void policy_lists_command(const struct policy *p, struct state *st, struct slice args, uid_t uid,
+                          struct buf *out);
 /* So that the rules can be counted, over all processes (supervisor, before the fork). */
 void policy_rules_register(const struct policy *p, struct state *st);
 /* Prometheus text, a label a rule; a label a list (recorder). */
@@ -77,8 +78,9 @@ bool policy_set_list_mode(struct policy *p, struct slice name, struct slice mode
 /* Lists that are demoted or have no effect, for `status`: a line each ("list zen has no effect: ..."); returns how many. */
 size_t policy_lists_degraded(const struct policy *p, struct state *st, struct buf *out);
 
-struct policy_worker *policy_worker_new(const struct policy *p, struct loop *loop, struct resolver *r, struct state *st);
-void                  policy_worker_free(struct policy_worker **pw);
+struct policy_worker *policy_worker_new(const struct policy *p, struct loop *loop, struct resolver *r,
+                                        struct state *st);
+void policy_worker_free(struct policy_worker **pw);
 
 /* The same for explain: judges as a worker does, changes nothing that others see, and probes no list. */
 struct policy_apart {
@@ -92,16 +94,16 @@ struct policy_worker *policy_worker_new_apart(const struct policy *p, struct loo
 /* ---- a session ---- */
 
 struct judge_client {
-    struct addr  ip;        /* as everybody sees it: behind PROXY or XCLIENT the announced one */
-    struct addr  local;     /* ours that it connected to; family NONE: not known */
-    bool         exempt;    /* client.private holds, and private_clients is exempt */
-    bool         is_private;
-    struct slice rdns;      /* given by XCLIENT or --rdns: then it is not asked; else empty with ptr NULL */
-    const char  *session_id;
+    struct addr ip;    /* as everybody sees it: behind PROXY or XCLIENT the announced one */
+    struct addr local; /* ours that it connected to; family NONE: not known */
+    bool exempt;       /* client.private holds, and private_clients is exempt */
+    bool is_private;
+    struct slice rdns; /* given by XCLIENT or --rdns: then it is not asked; else empty with ptr NULL */
+    const char *session_id;
 };
 
 struct judge *judge_new(struct policy_worker *pw, const struct judge_client *client);
-void          judge_free(struct judge **j); /* cancels everything; NULL is allowed */
+void judge_free(struct judge **j); /* cancels everything; NULL is allowed */
 
 /*
  * Packs the judge of a session that is silent between transactions to some hundred octets, and frees it; NULL, and
@@ -109,46 +111,56 @@ void          judge_free(struct judge **j); /* cancels everything; NULL is allow
  * client of judge_new, and asks nothing; where answers came from (explain) is lost.
  */
 struct judge_packed *judge_pack(struct judge **j) MUST_USE;
-struct judge      *judge_unpack(struct policy_worker *pw, const struct judge_client *client, struct judge_packed **r) MUST_USE;
-void               judge_packed_free(struct judge_packed **r); /* NULL inside is allowed */
+struct judge *judge_unpack(struct policy_worker *pw, const struct judge_client *client,
+                           struct judge_packed **r) MUST_USE;
+void judge_packed_free(struct judge_packed **r); /* NULL inside is allowed */
 
 void judge_pregreet(struct judge *j);
 void judge_violations(struct judge *j, unsigned count); /* sampled when a rule asks */
 /* After the handshake: forgets the HELO and what depended on it. */
 void judge_tls(struct judge *j, struct slice version, struct slice cipher, struct slice subject);
-void judge_helo(struct judge *j, struct slice said);   /* copied, without a final dot; forgets what depended on the old one */
+void judge_helo(struct judge *j,
+                struct slice said); /* copied, without a final dot; forgets what depended on the old one */
 
 struct judge_sender {
     struct slice address; /* local@domain, borrowed for the transaction; empty for the null sender */
     struct slice local, domain;
-    bool         null;
+    bool null;
 };
-void judge_mail(struct judge *j, const struct judge_sender *s); /* opens the transaction: SPF and the like may start */
-void judge_reset(struct judge *j);                              /* the transaction is gone */
+void judge_mail(struct judge *j,
+                const struct judge_sender *s); /* opens the transaction: SPF and the like may start */
+void judge_reset(struct judge *j);             /* the transaction is gone */
 
 struct judge_recipient {
     struct slice address, local, domain, original; /* borrowed until the answer */
-    unsigned     count;                            /* accepted so far */
+    unsigned count;                                /* accepted so far */
 };
 
-enum verdict_action { VERDICT_ACCEPT = 0, VERDICT_BYPASS, VERDICT_REJECT, VERDICT_DEFER, VERDICT_DROP, VERDICT_DIVERT };
+enum verdict_action {
+    VERDICT_ACCEPT = 0,
+    VERDICT_BYPASS,
+    VERDICT_REJECT,
+    VERDICT_DEFER,
+    VERDICT_DROP,
+    VERDICT_DIVERT
+};
 
 struct verdict {
-    enum verdict_action           action;
-    const char                   *rule;     /* name; "default" */
-    unsigned                      code;     /* refusing actions: the reply, text rendered and cleaned; no session id yet */
-    struct slice                  enhanced;
-    struct slice                  text;
+    enum verdict_action action;
+    const char *rule; /* name; "default" */
+    unsigned code;    /* refusing actions: the reply, text rendered and cleaned; no session id yet */
+    struct slice enhanced;
+    struct slice text;
     const struct config_upstream *divert;
-    uint64_t                      tarpit_ms; /* hold the reply back that long (already capped) */
-    bool                          monitored; /* mode: monitor for the file: `action` is what would have been; deliver */
+    uint64_t tarpit_ms; /* hold the reply back that long (already capped) */
+    bool monitored;     /* mode: monitor for the file: `action` is what would have been; deliver */
 };
 typedef void (*judge_cb)(void *arg, const struct verdict *v);
 
 void judge_rcpt(struct judge *j, const struct judge_recipient *r, judge_cb cb, void *arg);
 
 struct judge_content {
-    uint64_t     size;
+    uint64_t size;
     struct slice head; /* header section, for message.from_*; borrowed until the answer */
 };
 void judge_message(struct judge *j, const struct judge_content *c, judge_cb cb, void *arg);
@@ -224,11 +236,11 @@ bool judge_settled(const struct judge *j);
 
 enum rule_outcome { RULE_NOT_ASKED = 0, RULE_MATCHED, RULE_NOT, RULE_UNKNOWN, RULE_MONITORED };
 
-size_t            judge_rule_count(const struct judge *j);
-const char       *judge_rule_name(const struct judge *j, size_t i);
+size_t judge_rule_count(const struct judge *j);
+const char *judge_rule_name(const struct judge *j, size_t i);
 enum rule_outcome judge_rule_outcome(const struct judge *j, size_t i);
 /* Why: the first term that decided it, in words for people. */
-void                judge_rule_why(const struct judge *j, size_t i, struct buf *out);
+void judge_rule_why(const struct judge *j, size_t i, struct buf *out);
 const struct facts *judge_facts(const struct judge *j);
 /* Where a fact came from ("dns 127.0.0.1:53", "cache", "given") and how long it took (us); false: not asked. */
 bool judge_fact_source(const struct judge *j, enum fact_id id, struct buf *from, uint64_t *us);

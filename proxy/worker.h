@@ -31,51 +31,51 @@ struct tls_server;
 
 struct worker {
     const struct config *conf;
-    struct loop         *loop;
-    struct state        *state;
-    struct upstreams    *upstreams;
-    struct resolver     *resolver;
-    struct upstream_names *names;  /* upstream servers given by name */
-    struct policy_worker *judges;  /* what the sessions' judgements share */
-    struct resolver_watch *test;   /* NULL: another worker does it */
-    struct tls_server   *tls;        /* NULL: no section tls */
-    struct list_node     handshakes; /* sessions in a handshake, by session.tls_link */
-    size_t               handshake_count;
-    struct list_node     announced;  /* connections whose PROXY header is awaited */
-    size_t               proxy_wait_count;
-    unsigned             index;      /* 0.. of its generation */
-    unsigned             generation;
-    struct list_node     sessions;   /* all live ones, by session.link */
-    size_t               session_count;
-    struct slab          session_slab;
-    struct network_share      networks;   /* where the counted sessions come from */
-    struct listener     *listeners;
-    size_t               listener_count;
-    bool                 draining;   /* no new sessions; the loop stops when the last one is gone */
-    bool                 replaced;   /* draining because a newer generation serves: a reload, not a stop */
-    bool                 stress;     /* over limits.stress.at: short command timeout */
-    bool                 spool_stress; /* the same share of limits.memory or limits.spool: messages must keep a pace */
-    struct timer         tick;       /* heartbeat, stress, gauges: once a second */
-    struct timer         drain_deadline;
-    size_t               session_max; /* of this process, so that descriptors are left for upstreams */
-    struct log_limit     private_log, monitor_log, proxy_log;
+    struct loop *loop;
+    struct state *state;
+    struct upstreams *upstreams;
+    struct resolver *resolver;
+    struct upstream_names *names; /* upstream servers given by name */
+    struct policy_worker *judges; /* what the sessions' judgements share */
+    struct resolver_watch *test;  /* NULL: another worker does it */
+    struct tls_server *tls;       /* NULL: no section tls */
+    struct list_node handshakes;  /* sessions in a handshake, by session.tls_link */
+    size_t handshake_count;
+    struct list_node announced; /* connections whose PROXY header is awaited */
+    size_t proxy_wait_count;
+    unsigned index; /* 0.. of its generation */
+    unsigned generation;
+    struct list_node sessions; /* all live ones, by session.link */
+    size_t session_count;
+    struct slab session_slab;
+    struct network_share networks; /* where the counted sessions come from */
+    struct listener *listeners;
+    size_t listener_count;
+    bool draining;     /* no new sessions; the loop stops when the last one is gone */
+    bool replaced;     /* draining because a newer generation serves: a reload, not a stop */
+    bool stress;       /* over limits.stress.at: short command timeout */
+    bool spool_stress; /* the same share of limits.memory or limits.spool: messages must keep a pace */
+    struct timer tick; /* heartbeat, stress, gauges: once a second */
+    struct timer drain_deadline;
+    size_t session_max; /* of this process, so that descriptors are left for upstreams */
+    struct log_limit private_log, monitor_log, proxy_log;
 };
 
 /* A listening socket handed to a worker. */
 struct worker_socket {
-    int                           fd;
+    int fd;
     const struct config_listener *conf;
 };
 
 struct dns_pace;
 
 struct worker_task { /* what the supervisor gives a worker; all of it outlives worker_main() */
-    struct state               *state;
-    struct dns_pace            *pace; /* of all workers: what client networks have asked */
-    const struct config        *conf;
-    unsigned                    index, generation;
+    struct state *state;
+    struct dns_pace *pace; /* of all workers: what client networks have asked */
+    const struct config *conf;
+    unsigned index, generation;
     const struct worker_socket *sockets;
-    size_t                      socket_count;
+    size_t socket_count;
     int supervisor_fd; /* readable (end of file) when the supervisor is gone: then the worker drains too */
 };
 

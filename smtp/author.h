@@ -21,11 +21,13 @@
 
 #define AUTHOR_PART_MAX 1000 /* octets of a local part, of a domain */
 
-struct author {       /* valid until the next author_next or author_end */
-    bool readable;    /* else local and domain are empty */
-    struct slice name;   /* display name, or else the first comment; unquoted, unfolded, encoded words as they are */
-    struct slice local;  /* unquoted */
-    struct slice domain; /* as written but without blanks, comments and a final dot: a name, perhaps with UTF-8, or "[literal]" */
+struct author {    /* valid until the next author_next or author_end */
+    bool readable; /* else local and domain are empty */
+    struct slice
+        name; /* display name, or else the first comment; unquoted, unfolded, encoded words as they are */
+    struct slice local; /* unquoted */
+    struct slice
+        domain; /* as written but without blanks, comments and a final dot: a name, perhaps with UTF-8, or "[literal]" */
 };
 
 struct author_reader {

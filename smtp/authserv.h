@@ -16,10 +16,10 @@
 
 #define AUTHSERV_ID_MAX 512 /* a longer id is not ours: ours have at most 253 octets */
 
-struct authserv_reading {  /* one way to read the value; see authserv.c */
-    struct slice strict;   /* empty: there is no id */
-    struct slice front;    /* the value from the first octet of a host name on */
-    struct slice reduced;  /* empty: it is no id */
+struct authserv_reading { /* one way to read the value; see authserv.c */
+    struct slice strict;  /* empty: there is no id */
+    struct slice front;   /* the value from the first octet of a host name on */
+    struct slice reduced; /* empty: it is no id */
     char strict_mem[AUTHSERV_ID_MAX], reduced_mem[AUTHSERV_ID_MAX];
 };
 

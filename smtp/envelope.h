@@ -17,41 +17,41 @@ enum body_type { BODY_NOT_GIVEN = 0, BODY_7BIT, BODY_8BITMIME };
 enum dsn_ret { RET_NOT_GIVEN = 0, RET_FULL, RET_HDRS };
 
 struct recipient {
-    struct slice local;      /* as it came, quotes kept */
-    struct slice domain;     /* lower-case A-labels, or an address literal; empty for <postmaster> */
-    struct slice address;    /* local@domain, as it goes upstream and into logs */
-    struct slice notify;     /* NOTIFY= value, canonical upper case; empty if not given */
-    struct slice orcpt;      /* ORCPT= value, still xtext; empty if not given */
-    bool         utf8;       /* the local part is not ASCII */
-    bool         routed;     /* a source route was stripped */
-    bool         judged;     /* the rules were asked */
+    struct slice local;               /* as it came, quotes kept */
+    struct slice domain;              /* lower-case A-labels, or an address literal; empty for <postmaster> */
+    struct slice address;             /* local@domain, as it goes upstream and into logs */
+    struct slice notify;              /* NOTIFY= value, canonical upper case; empty if not given */
+    struct slice orcpt;               /* ORCPT= value, still xtext; empty if not given */
+    bool utf8;                        /* the local part is not ASCII */
+    bool routed;                      /* a source route was stripped */
+    bool judged;                      /* the rules were asked */
     const struct config_domain *home; /* set by recipient.c: which entry of `domains` took it */
 };
 
 struct envelope {
-    struct slice   sender;        /* local@domain; empty for the null sender */
-    struct slice   sender_local, sender_domain;
-    bool           sender_null;
-    bool           sender_utf8;   /* the local part is not ASCII */
-    bool           size_given;
-    uint64_t       size;          /* SIZE= */
+    struct slice sender; /* local@domain; empty for the null sender */
+    struct slice sender_local, sender_domain;
+    bool sender_null;
+    bool sender_utf8; /* the local part is not ASCII */
+    bool size_given;
+    uint64_t size; /* SIZE= */
     enum body_type body;
-    bool           smtputf8;      /* the parameter was given */
-    enum dsn_ret   ret;
-    struct slice   envid;         /* still xtext; empty if not given */
+    bool smtputf8; /* the parameter was given */
+    enum dsn_ret ret;
+    struct slice envid; /* still xtext; empty if not given */
 
-    struct recipient **rcpt;      /* accepted ones, in order */
-    size_t             rcpt_count;
+    struct recipient **rcpt; /* accepted ones, in order */
+    size_t rcpt_count;
 
     /* who brought it: for XCLIENT, XFORWARD, PROXY and the fair queue */
-    struct addr  client;          /* with port */
-    struct addr  local;           /* our own end */
-    struct slice rdns;            /* verified name or empty */
-    struct slice helo;            /* as the client said it, sanitised (RCV-04) */
-    bool         esmtp;
-    bool         client_exempt;   /* private client: no shares by address */
-    bool         client_good;     /* in good standing, as far as it is known: first in the queue */
-    const char  *session_id;      /* ULID */
+    struct addr client; /* with port */
+    struct addr local;  /* our own end */
+    struct slice rdns;  /* verified name or empty */
+    struct slice helo;  /* as the client said it, sanitised (RCV-04) */
+    bool esmtp;
+    bool client_exempt;     /* private client: no shares by address */
+    bool client_good;       /* in good standing, as far as it is known: first in the queue */
+    const char *session_id; /* ULID */
 };
 
 #endif

@@ -70,7 +70,8 @@ bool header_only(struct slice head, struct slice name, struct header_field *out)
 
 struct header_section { /* zeroed at first */
     bool ended;
-    uint64_t octets;   /* so far; once it has ended: up to and including the empty line, or up to the first line that is
+    uint64_t
+        octets; /* so far; once it has ended: up to and including the empty line, or up to the first line that is
                           no field (HDR-10) */
     unsigned received; /* Received fields */
     bool eight_bit;    /* a line of the section has an octet above 127 */

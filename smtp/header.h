@@ -15,7 +15,8 @@
 struct header_rules { /* what the configuration says, borrowed */
     const struct config_headers *conf;
     const char *hostname;
-    bool (*adds)(const void *arg, struct slice name); /* may one of our own fields have this name?  NULL: none */
+    bool (*adds)(const void *arg,
+                 struct slice name); /* may one of our own fields have this name?  NULL: none */
     const void *adds_arg;
 };
 

@@ -42,21 +42,22 @@ struct body_counts { /* what was met: for refusals, points and statistics */
     uint64_t taken;  /* of the client's octets */
     uint64_t octets; /* given out, canonical */
     uint64_t bare_lf, bare_cr, nul;
-    uint64_t smuggling;    /* dot lines with a wrong end nearby: DAT-10..23; counted in DATA only */
-    bool eight_bit;        /* any octet above 127 */
+    uint64_t smuggling; /* dot lines with a wrong end nearby: DAT-10..23; counted in DATA only */
+    bool eight_bit;     /* any octet above 127 */
 };
 
 struct body_reader {
     enum body_mode mode;
-    bool normalize; /* a bare CR or LF is made whole; else the first one refuses the content: body_reader_refused */
+    bool
+        normalize; /* a bare CR or LF is made whole; else the first one refuses the content: body_reader_refused */
     int state;
     unsigned crs;     /* CRs held back */
     bool behind_crlf; /* the line of the dot that is held back began behind CRLF */
     bool lenient_end; /* refused content of DATA has ended, by what only a lenient reader takes for its end */
     struct body_counts n;
     struct header_section head; /* as it passes */
-    bool line_begun;      /* octets of a line were given out, not its CRLF */
-    bool full;            /* put said no: nothing more is put */
+    bool line_begun;            /* octets of a line were given out, not its CRLF */
+    bool full;                  /* put said no: nothing more is put */
 };
 
 /* Where canonical octets go.  False: not taken (budget); feeding goes on but nothing more is put. */
@@ -74,7 +75,8 @@ void body_reader_init(struct body_reader *r, enum body_mode mode, bool normalize
  * whatever ends are around it, ends what is left (`lenient_end`, DAT-26): a client that ends its lines with
  * LF never sends the real end.  The caller refuses, closes, and reads no command behind such an end.
  */
-void body_reader_feed(struct body_reader *r, struct slice in, body_put put, void *arg, size_t *used, bool *ended);
+void body_reader_feed(struct body_reader *r, struct slice in, body_put put, void *arg, size_t *used,
+                      bool *ended);
 
 /* Has a bare CR or LF refused the content? */
 bool body_reader_refused(const struct body_reader *r);

@@ -7,9 +7,9 @@
 
 #include "smtp/smtp_parse.h"
 
-#define ENVID_MAX 100  /* RFC 3461 4.4 */
-#define ORCPT_MAX 500  /* RFC 3461 4.2 */
-#define NOTIFY_MAX 21  /* SUCCESS,FAILURE,DELAY */
+#define ENVID_MAX 100 /* RFC 3461 4.4 */
+#define ORCPT_MAX 500 /* RFC 3461 4.2 */
+#define NOTIFY_MAX 21 /* SUCCESS,FAILURE,DELAY */
 
 struct mail_params {
     bool size_given, smtputf8;

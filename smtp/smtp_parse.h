@@ -33,7 +33,7 @@ enum parse_status {
 struct smtp_offer {
     bool esmtp; /* EHLO, not HELO */
     bool size, eightbitmime, smtputf8, dsn;
-    bool dsn_success; /* NOTIFY=SUCCESS is passed on */
+    bool dsn_success;  /* NOTIFY=SUCCESS is passed on */
     uint64_t size_max; /* 0: no limit */
 };
 

@@ -98,8 +98,9 @@ void reply_write(struct buf *out, const struct reply *r, bool with_enhanced, boo
     X(BARE_NEWLINE, 550, "5.6.11", "Message contains bare CR or LF")                                         \
     X(NUL_IN_MESSAGE, 554, "5.6.0", "Message contains NUL characters")                                       \
     X(LOOP, 554, "5.4.6", "Routing loop: too many Received lines")                                           \
-    X(NEEDS_UTF8, 555, "5.6.7", "The destination cannot take internationalized addresses")                  \
-    X(UTF8_ELSEWHERE, 452, "4.3.3", "This destination has no SMTPUTF8, please send this recipient separately")\
+    X(NEEDS_UTF8, 555, "5.6.7", "The destination cannot take internationalized addresses")                   \
+    X(UTF8_ELSEWHERE, 452, "4.3.3",                                                                          \
+      "This destination has no SMTPUTF8, please send this recipient separately")                             \
     X(NEEDS_UTF8_HEADERS, 554, "5.6.9", "The destination cannot take internationalized headers")             \
     X(BDAT_COUNT, 501, "5.5.4", "BDAT without a valid size, closing the connection")                         \
     X(BDAT_REFUSED, 503, "5.5.1", "BDAT is not possible now")                                                \

@@ -17,25 +17,25 @@
 
 enum state_phase { STATE_STARTING = 0, STATE_SERVING, STATE_STOPPING };
 
-struct state_refusal {       /* of a file that could not be loaded */
-    int64_t  since_s;        /* 0: there is none */
-    uint32_t errors;         /* 0: not counted */
-    char     first[STATE_TEXT]; /* of the errors: FILE:LINE:COLUMN: error: ... */
+struct state_refusal {      /* of a file that could not be loaded */
+    int64_t since_s;        /* 0: there is none */
+    uint32_t errors;        /* 0: not counted */
+    char first[STATE_TEXT]; /* of the errors: FILE:LINE:COLUMN: error: ... */
 };
 
 struct state_listener {
     struct addr at;
-    uint32_t    sockets;
-    char        name[8]; /* smtp, smtps, admin */
+    uint32_t sockets;
+    char name[8]; /* smtp, smtps, admin */
 };
 
 struct state_facts {
-    int64_t  started_s, loaded_s;
-    uint32_t phase; /* enum state_phase */
-    uint32_t draining; /* generations */
-    uint32_t deaths;   /* workers and recorders that died within the last hour */
-    uint32_t last_good; /* 1: the last good file of an earlier run is in force */
-    char     config[STATE_TEXT]; /* path of the file; "": the environment */
+    int64_t started_s, loaded_s;
+    uint32_t phase;          /* enum state_phase */
+    uint32_t draining;       /* generations */
+    uint32_t deaths;         /* workers and recorders that died within the last hour */
+    uint32_t last_good;      /* 1: the last good file of an earlier run is in force */
+    char config[STATE_TEXT]; /* path of the file; "": the environment */
     struct state_refusal config_refused, groups_refused, certificates_refused;
     uint32_t listeners;
     struct state_listener listener[STATE_LISTENERS];

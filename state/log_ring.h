@@ -13,10 +13,10 @@
 #include "core/log.h"
 #include "state/state.h"
 
-void state_log(struct state *s, enum log_class cls, struct slice line);  /* a complete line */
+void state_log(struct state *s, enum log_class cls, struct slice line); /* a complete line */
 /* Takes the next line of any slot into out; false if all are empty.  Recorder only. */
 bool state_log_read(struct state *s, struct buf *out);
 bool state_log_waits(const struct state *s); /* some ring holds a line */
-int  state_log_fd(const struct state *s); /* eventfd: readable when something may be there */
+int state_log_fd(const struct state *s);     /* eventfd: readable when something may be there */
 
 #endif

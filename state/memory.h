@@ -147,7 +147,7 @@ struct memory_minute {
     uint32_t minute; /* since 1970; another one in its place means empty */
     uint32_t answers, yes;
     uint32_t errors, timeouts;
-    uint32_t voids; /* about the question itself: neither an answer nor a failure */
+    uint32_t voids;                /* about the question itself: neither an answer nor a failure */
     uint32_t clients, clients_yes; /* asked about, listed: each client once in a while */
     uint32_t vouched, vouched_yes; /* of these: with an SPF pass, or established */
     uint32_t bad, bad_yes;         /* of these: others are sure: listed elsewhere, or SPF fail */
@@ -183,7 +183,7 @@ struct memory_list {
     uint32_t told_s; /* when the others are to be told next */
     struct memory_evidence evidence[MEMORY_EVIDENCE];
     uint32_t evidence_next;
-    uint32_t lately[MEMORY_LATELY]; /* hashes of clients that counted already */
+    uint32_t lately[MEMORY_LATELY];      /* hashes of clients that counted already */
     uint8_t vouched_bits, vouched_count; /* of the newest eight clients with an SPF pass: which were listed */
     struct memory_trial trial;
     uint64_t total_answers, total_yes, total_unique, total_overlap, total_good_yes;
@@ -192,28 +192,29 @@ struct memory_list {
     uint32_t latency_us;   /* smoothed */
     uint32_t baseline_ppm; /* smoothed share of yes, over days */
     uint32_t baseline_weight, baseline_hour;
-    uint32_t failures, successes;                      /* of the newest questions: the breaker's window */
-    uint32_t failed_by[MEMORY_FAILED_BY];              /* hashes of the networks behind these failures; 0: free */
+    uint32_t failures, successes;         /* of the newest questions: the breaker's window */
+    uint32_t failed_by[MEMORY_FAILED_BY]; /* hashes of the networks behind these failures; 0: free */
     uint32_t broken_since_s, retry_at_s, retry_wait_s; /* breaker */
-    uint32_t useless_s, useless_said_s; /* it has no effect: since when, and when logged last; 0: it has one */
-    uint8_t useless;                    /* enum guard_effect: why */
-    uint8_t last_error[4];              /* the newest error answer; 0.0.0.0: it had no address */
-    uint32_t probe_at_s;                               /* when the next one is due */
-    uint32_t probed_s;                                 /* newest one that was answered */
-    uint32_t control_s;                                /* newest answer about the control */
-    uint32_t canary_s;                                 /* newest answers about canaries */
-    uint32_t cleared_s;                                /* newest time whom it wronged was not listed */
+    uint32_t useless_s,
+        useless_said_s;    /* it has no effect: since when, and when logged last; 0: it has one */
+    uint8_t useless;       /* enum guard_effect: why */
+    uint8_t last_error[4]; /* the newest error answer; 0.0.0.0: it had no address */
+    uint32_t probe_at_s;   /* when the next one is due */
+    uint32_t probed_s;     /* newest one that was answered */
+    uint32_t control_s;    /* newest answer about the control */
+    uint32_t canary_s;     /* newest answers about canaries */
+    uint32_t cleared_s;    /* newest time whom it wronged was not listed */
     uint8_t canary_asked, canary_listed;
     uint8_t probe_listed;  /* test point that must be listed: 0 not known, 1 yes, 2 no */
     uint8_t probe_control; /* test point that must not be: 0 not known, 1 listed (bad), 2 not listed (good) */
     uint8_t probe_works;   /* the first one was listed once, so its absence means something */
     uint8_t probe_failures; /* probes in a row of which no question was answered */
-    uint8_t reason;        /* enum guard_reason of the demotion in force */
-    uint8_t against;       /* bits of enum guard_reason: all that was found against it since */
-    char why[96];          /* of the demotion, in numbers, for people */
-    uint32_t demoted_s;    /* 0: it is not demoted */
-    uint32_t evil_s;       /* newest evidence while demoted: good behaviour counts from here, */
-    uint32_t heard_s;      /* or from here, if another proxy found it, whose clock evil_s is of; not shared */
+    uint8_t reason;         /* enum guard_reason of the demotion in force */
+    uint8_t against;        /* bits of enum guard_reason: all that was found against it since */
+    char why[96];           /* of the demotion, in numbers, for people */
+    uint32_t demoted_s;     /* 0: it is not demoted */
+    uint32_t evil_s;        /* newest evidence while demoted: good behaviour counts from here, */
+    uint32_t heard_s; /* or from here, if another proxy found it, whose clock evil_s is of; not shared */
     uint32_t demotions, last_restored_s;
     uint32_t surge_s, silent_s; /* alarms since; 0 none */
     uint8_t override;           /* enum memory_override */

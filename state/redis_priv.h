@@ -29,7 +29,7 @@ struct redis {
     char prefix[PREFIX_MAX + 1];
     uint64_t timeout_ms;
     enum redis_state state;
-    redisAsyncContext *ac; /* hiredis frees it; NULL while AWAY */
+    redisAsyncContext *ac;                /* hiredis frees it; NULL while AWAY */
     redisReplyObjectFunctions make_reply; /* hiredis' own, with a limit for arrays (limit_replies) */
     void *(*make_array)(const redisReadTask *, array_size);
     struct watch watch;

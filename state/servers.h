@@ -37,37 +37,38 @@ uint64_t state_server_label(const char *text); /* case of ASCII letters is ignor
 int state_server_find(const struct state *s, int upstream, const struct addr *a);
 
 struct state_server_info {
-    int         server;
+    int server;
     struct addr address;
-    uint64_t    label[STATE_SERVER_LABELS]; /* 0: none */
+    uint64_t label[STATE_SERVER_LABELS]; /* 0: none */
 };
 /* Record `i` (below STATE_UPSTREAM_SERVERS) of the upstream; false: no process uses it. */
 bool state_server_info(const struct state *s, int upstream, size_t i, struct state_server_info *out);
 
 /* One of `cap` connections to the server, over all processes.  Returns the ticket or -1. */
-int  state_ticket_take(struct state *s, int server, unsigned cap);
+int state_ticket_take(struct state *s, int server, unsigned cap);
 void state_ticket_return(struct state *s, int server, int ticket);
 /* Marks it as idle in a pool, if fewer than keep_idle are; false: close the connection instead. */
 bool state_ticket_idle(struct state *s, int server, int ticket, unsigned keep_idle) MUST_USE;
 void state_ticket_busy(struct state *s, int server, int ticket);
 unsigned state_tickets_used(const struct state *s, int server);
 /* The same for the share of envelopes, which is counted apart. */
-int  state_envelope_take(struct state *s, int server, unsigned cap);
+int state_envelope_take(struct state *s, int server, unsigned cap);
 void state_envelope_return(struct state *s, int server, int ticket);
 
 /* Which process waits longest for a connection to this upstream: monotonic ms of its oldest waiter, 0 none. */
-void     state_waiting_since(struct state *s, int upstream, uint64_t oldest_ms);
+void state_waiting_since(struct state *s, int upstream, uint64_t oldest_ms);
 /* The oldest waiter of any other process; 0: none. */
 uint64_t state_others_waiting_since(const struct state *s, int upstream);
 /* Wakes the process that waits longest (its eventfd becomes readable); it may find nothing. */
-void     state_wake_waiter(struct state *s, int upstream);
-int      state_wake_fd(const struct state *s); /* of this process */
-void     state_wake_drain(struct state *s);
+void state_wake_waiter(struct state *s, int upstream);
+int state_wake_fd(const struct state *s); /* of this process */
+void state_wake_drain(struct state *s);
 
 struct state_keywords { /* of the server's last EHLO */
-    bool     known;
-    bool     pipelining, eightbitmime, smtputf8, dsn, size_offered, starttls, chunking, xclient, xforward, enhanced;
-    uint64_t size; /* 0: offered without a number or 0 (no fixed limit) */
+    bool known;
+    bool pipelining, eightbitmime, smtputf8, dsn, size_offered, starttls, chunking, xclient, xforward,
+        enhanced;
+    uint64_t size;  /* 0: offered without a number or 0 (no fixed limit) */
     uint64_t at_ms; /* 0: recalled from before the start, not heard since */
 };
 void state_keywords_set(struct state *s, int server, const struct state_keywords *k);
@@ -84,14 +85,15 @@ bool state_keywords_write(struct state *s, const char *state_dir) MUST_USE;
 bool state_keywords_recalled(const struct state *s, int upstream, size_t i, struct state_keywords *out);
 
 struct state_health {
-    bool     down;
+    bool down;
     unsigned failures, successes; /* in a row */
     uint64_t changed_ms;
     uint64_t next_probe_ms; /* the process that moves it with state_probe_claim() does the probe */
 };
 void state_health_get(const struct state *s, int server, struct state_health *out);
 /* One observation; returns true if the server's state changed by it (then the caller logs). fall 0: never down. */
-bool state_health_report(struct state *s, int server, bool ok, unsigned fall, unsigned rise, uint64_t now_ms) MUST_USE;
+bool state_health_report(struct state *s, int server, bool ok, unsigned fall, unsigned rise,
+                         uint64_t now_ms) MUST_USE;
 /* True for exactly one process when now_ms >= next_probe_ms; the next one is then due interval_ms later. */
 bool state_probe_claim(struct state *s, int server, uint64_t now_ms, uint64_t interval_ms) MUST_USE;
 

@@ -51,7 +51,8 @@ struct process {
     _Atomic uint32_t role; /* enum state_role; written last when taken, first when released */
     _Atomic uint32_t generation, index;
     _Atomic int32_t pid;
-    _Atomic uint64_t start; /* number of this start, unique in the life of the supervisor; 0: the slot is free */
+    _Atomic uint64_t
+        start; /* number of this start, unique in the life of the supervisor; 0: the slot is free */
 };
 
 #define FACTS_WORDS ((sizeof(struct state_facts) + 7) / 8)
@@ -209,9 +210,9 @@ struct tables; /* tables.h */
 
 struct state {
     struct shared *sh;
-    struct tables *tables;      /* what is remembered: a mapping of its own */
-    const struct owned *owned;  /* read-only */
-    struct owned *mine;         /* the same memory, writable: all of it in the supervisor, one slot elsewhere */
+    struct tables *tables;     /* what is remembered: a mapping of its own */
+    const struct owned *owned; /* read-only */
+    struct owned *mine; /* the same memory, writable: all of it in the supervisor, one slot elsewhere */
     const struct process_table *processes; /* &owned->processes */
     pid_t supervisor;
     uint64_t starts; /* supervisor: number of the last one */

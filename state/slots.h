@@ -21,7 +21,7 @@ enum state_role { ROLE_FREE = 0, ROLE_SUPERVISOR, ROLE_RECORDER, ROLE_WORKER };
 /* ---- by the supervisor ---- */
 
 /* Takes a free slot for a process about to be forked; -1 if none is free. */
-int  state_slot_take(struct state *s, enum state_role role, unsigned generation, unsigned index);
+int state_slot_take(struct state *s, enum state_role role, unsigned generation, unsigned index);
 void state_slot_pid(struct state *s, int slot, pid_t pid);
 /* The process is gone: gauges, tickets, its connections in the client table.  Counters stay in the sum. */
 void state_slot_release(struct state *s, int slot);
@@ -33,24 +33,24 @@ void state_slot_enter(struct state *s, int slot);
 
 struct state_slot_info {
     enum state_role role;
-    unsigned        generation, index;
-    pid_t           pid;
-    bool            draining;     /* claimed by the process itself */
-    uint64_t        heartbeat_ms; /* the same; monotonic, 0: none yet */
+    unsigned generation, index;
+    pid_t pid;
+    bool draining;         /* claimed by the process itself */
+    uint64_t heartbeat_ms; /* the same; monotonic, 0: none yet */
 };
-bool     state_slot_info(const struct state *s, int slot, struct state_slot_info *out); /* false: free */
-void     state_set_draining(struct state *s, int slot);
+bool state_slot_info(const struct state *s, int slot, struct state_slot_info *out); /* false: free */
+void state_set_draining(struct state *s, int slot);
 unsigned state_generation(const struct state *s);
 
 /* ---- numbers ---- */
 
 /* One number of one slot (gauges of the status command). */
 uint64_t state_slot_metric(const struct state *s, int slot, enum metric m);
-int  state_my_slot(const struct state *s);
+int state_my_slot(const struct state *s);
 void state_heartbeat(struct state *s, uint64_t now_ms);
 
 /* Sum over all live slots (gauges) and all that ever were (counters). */
-void     state_metrics_sum(const struct state *s, uint64_t out[METRIC_COUNT]);
+void state_metrics_sum(const struct state *s, uint64_t out[METRIC_COUNT]);
 uint64_t state_gauge_sum(const struct state *s, enum metric gauge);
 
 #endif

@@ -41,7 +41,7 @@
 #define STATE_UPSTREAM_SERVERS 32                  /* addresses of one upstream */
 #define STATE_UPSTREAM_NAME_MAX 63
 #define STATE_SERVER_LABELS 4 /* configured servers that can be named to have one address */
-#define STATE_TICKETS 1024 /* most connections of one server */
+#define STATE_TICKETS 1024    /* most connections of one server */
 #define STATE_RULES 2048
 #define STATE_RULE_NAME_MAX 64
 
@@ -50,9 +50,10 @@ struct state; /* handle of a process: the mapping and which slot is ours */
 /* Supervisor, before the first fork.  NULL with a log line if memory cannot be had.  `clients`: entries of the client
  * table. */
 struct state *state_new(size_t clients) MUST_USE;
-void          state_free(struct state *s);
+void state_free(struct state *s);
 
 #define STATE_TLS_SHARE 256
-void *state_tls_share(struct state *s); /* STATE_TLS_SHARE octets for the ticket keys (tls/), zeros at first */
+void *
+state_tls_share(struct state *s); /* STATE_TLS_SHARE octets for the ticket keys (tls/), zeros at first */
 
 #endif

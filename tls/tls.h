@@ -36,7 +36,7 @@ struct tls_material; /* octets of all pairs, checked to match */
  */
 struct tls_material *tls_material_load(const struct config *conf, struct config_errors *errs) MUST_USE;
 struct tls_material *tls_material_ref(struct tls_material *m); /* one more holder; NULL is allowed */
-void                 tls_material_free(struct tls_material *m); /* of one holder; NULL is allowed */
+void tls_material_free(struct tls_material *m);                /* of one holder; NULL is allowed */
 
 /* Would both serve the same?  NULL serves nothing. */
 bool tls_material_same(const struct tls_material *a, const struct tls_material *b);
@@ -46,7 +46,7 @@ bool tls_material_changed(const struct tls_material *m);
 
 struct tls_expiry {
     const char *path;
-    int64_t     not_after_s; /* wall clock */
+    int64_t not_after_s; /* wall clock */
 };
 size_t tls_material_expiry(const struct tls_material *m, struct tls_expiry *out, size_t max);
 
@@ -65,7 +65,7 @@ void tls_tickets_prepare(void *ticket_share);
 /* `ticket_share`: TLS_TICKET_SHARE octets that all workers map.  NULL with errors if OpenSSL refuses something. */
 struct tls_server *tls_server_new(const struct config *conf, const struct tls_material *m, void *ticket_share,
                                   struct config_errors *errs) MUST_USE;
-void               tls_server_free(struct tls_server *t);
+void tls_server_free(struct tls_server *t);
 
 /* Starts the server side on a stream (stream_start_transport); on_open or on_error follows. */
 void tls_accept(struct tls_server *t, struct stream *s);
@@ -81,10 +81,10 @@ struct tls_resume; /* the last session with one server, for the next connection 
  */
 struct tls_client *tls_client_new(const struct config_upstream *up, struct config_errors *errs) MUST_USE;
 struct tls_client *tls_client_ref(struct tls_client *t); /* one more holder; NULL is allowed */
-void               tls_client_free(struct tls_client *t); /* of one holder; NULL is allowed */
+void tls_client_free(struct tls_client *t);              /* of one holder; NULL is allowed */
 
 struct tls_resume *tls_resume_new(void) MUST_USE;
-void               tls_resume_free(struct tls_resume *r); /* no stream that was started with it is left */
+void tls_resume_free(struct tls_resume *r); /* no stream that was started with it is left */
 
 /*
  * Starts the client side.  `server`: its name or address text, for SNI and verification (tls_name wins).  A
@@ -96,11 +96,11 @@ void tls_connect(struct tls_client *t, struct stream *s, const char *server, str
 /* ---- what came of it ---- */
 
 struct tls_info {
-    const char *version;  /* "TLS1.3" */
-    const char *cipher;   /* "TLS_AES_256_GCM_SHA384" */
-    char        subject[256]; /* of the peer's certificate, cleaned; "" without one, inbound also if not verified */
-    bool        resumed;
-    bool        verified;     /* outbound: chain and name were good; inbound: signed by one of tls.client_ca */
+    const char *version; /* "TLS1.3" */
+    const char *cipher;  /* "TLS_AES_256_GCM_SHA384" */
+    char subject[256]; /* of the peer's certificate, cleaned; "" without one, inbound also if not verified */
+    bool resumed;
+    bool verified; /* outbound: chain and name were good; inbound: signed by one of tls.client_ca */
 };
 bool tls_info(const struct stream *s, struct tls_info *out); /* false: the stream is plain */
 

@@ -17,34 +17,34 @@
 
 /* One pair as the supervisor read it. */
 struct tls_pair {
-    struct buf     certificate; /* PEM: leaf first, then its chain */
-    struct buf     key;         /* PEM */
-    char          *certificate_path, *key_path; /* own copies: a later snapshot may keep the material */
-    uint8_t        digest[SHA256_LEN]; /* of both files' octets */
-    int64_t        not_after_s;
+    struct buf certificate;            /* PEM: leaf first, then its chain */
+    struct buf key;                    /* PEM */
+    char *certificate_path, *key_path; /* own copies: a later snapshot may keep the material */
+    uint8_t digest[SHA256_LEN];        /* of both files' octets */
+    int64_t not_after_s;
 };
 
 struct tls_material {
-    unsigned        refs;
+    unsigned refs;
     struct tls_pair pair[CONFIG_MAX_KEYPAIRS];
-    size_t          count;
-    struct buf      client_ca; /* PEM: who may have signed clients' certificates; empty: we request none */
-    uint8_t         client_ca_digest[SHA256_LEN];
-    char           *client_ca_path; /* NULL: there is none */
+    size_t count;
+    struct buf client_ca; /* PEM: who may have signed clients' certificates; empty: we request none */
+    uint8_t client_ca_digest[SHA256_LEN];
+    char *client_ca_path; /* NULL: there is none */
 };
 
 /* The state behind a stream (transport.c). */
 struct tls_session {
-    SSL               *ssl;
+    SSL *ssl;
     struct tls_client *client; /* outbound; else NULL */
     struct tls_resume *resume; /* outbound: where a session for resumption goes; or NULL */
-    unsigned           resume_names; /* resume->names at the start */
-    char              *held;   /* plain octets of a record that must be repeated; NULL: none */
-    size_t             held_len;
-    unsigned           reads;    /* of the descriptor that this call may still make */
-    char               error[160];
-    bool               broken;
-    bool               mismatch; /* no shared version, cipher or group, as far as we can see */
+    unsigned resume_names;     /* resume->names at the start */
+    char *held;                /* plain octets of a record that must be repeated; NULL: none */
+    size_t held_len;
+    unsigned reads; /* of the descriptor that this call may still make */
+    char error[160];
+    bool broken;
+    bool mismatch; /* no shared version, cipher or group, as far as we can see */
 };
 
 extern const struct transport tls_transport;

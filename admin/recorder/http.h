@@ -24,8 +24,9 @@ struct http_reply {
 typedef void (*http_handler)(void *arg, struct slice path, bool authorized, struct http_reply *out);
 
 struct http_settings { /* borrowed for the life of the server */
-    const char *token;        /* "" for none */
-    const char *const *names; /* hosts that clients may name, besides loopback and their own connection's address */
+    const char *token; /* "" for none */
+    const char *const
+        *names; /* hosts that clients may name, besides loopback and their own connection's address */
     size_t name_count;
     bool (*any_host)(struct slice path); /* paths that are answered whatever the Host; NULL: none */
     http_handler handler;

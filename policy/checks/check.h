@@ -60,8 +60,8 @@ struct helo_result {
 typedef void (*helo_cb)(const struct helo_result *res, void *arg);
 
 struct helo_check;
-struct helo_check *helo_start(const struct dns_asker *who, struct slice name, const struct addr *ip, helo_cb cb,
-                              void *arg) MUST_USE;
+struct helo_check *helo_start(const struct dns_asker *who, struct slice name, const struct addr *ip,
+                              helo_cb cb, void *arg) MUST_USE;
 void helo_cancel(struct helo_check **c);
 
 /* ---- sender.c: could mail be sent there? (RFC 5321 5.1, RFC 7505) ---- */

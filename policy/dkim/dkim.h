@@ -33,14 +33,16 @@
 
 #include "core/buf.h"
 
-#define DKIM_FIELDS_MAX 50          /* DKIM-Signature fields that are parsed; the rest is only counted */
-#define DKIM_SIGNATURES_MAX 10      /* default of max_signatures */
-#define DKIM_HEADER_MAX (1u << 20)  /* memory for the header section; each field takes its octets plus about 60 */
-#define DKIM_SIGNED_MAX (64u << 10) /* octets of all fields that one signature covers, its own field included */
-#define DKIM_NAMES_MAX 1000         /* names in h= */
-#define DKIM_KEY_MAX 4096           /* base64 octets of p= */
-#define DKIM_RECORD_MAX (8u << 10)  /* octets of a key record */
-#define DKIM_RSA_BITS_MIN 1024      /* RFC 8301 3.2 */
+#define DKIM_FIELDS_MAX 50     /* DKIM-Signature fields that are parsed; the rest is only counted */
+#define DKIM_SIGNATURES_MAX 10 /* default of max_signatures */
+#define DKIM_HEADER_MAX                                                                                      \
+    (1u << 20) /* memory for the header section; each field takes its octets plus about 60 */
+#define DKIM_SIGNED_MAX                                                                                      \
+    (64u << 10)             /* octets of all fields that one signature covers, its own field included */
+#define DKIM_NAMES_MAX 1000 /* names in h= */
+#define DKIM_KEY_MAX 4096   /* base64 octets of p= */
+#define DKIM_RECORD_MAX (8u << 10) /* octets of a key record */
+#define DKIM_RSA_BITS_MIN 1024     /* RFC 8301 3.2 */
 #define DKIM_RSA_BITS_MAX 4096
 
 /* RFC 8601 2.7.1. */
@@ -132,9 +134,10 @@ const char *dkim_canon_text(enum dkim_canon canon); /* "simple", "relaxed" */
 /* ---- the verifier ---- */
 
 struct dkim_settings {
-    int64_t now_s;         /* wall clock, for x= */
-    size_t max_signatures; /* how many to examine, each with a key lookup; values over DKIM_FIELDS_MAX mean that many */
-    bool utf8;             /* internationalised message (SMTPUTF8): convert U-labels in d=, i= and s= (RFC 8616 5);
+    int64_t now_s; /* wall clock, for x= */
+    size_t
+        max_signatures; /* how many to examine, each with a key lookup; values over DKIM_FIELDS_MAX mean that many */
+    bool utf8; /* internationalised message (SMTPUTF8): convert U-labels in d=, i= and s= (RFC 8616 5);
                               otherwise a U-label is a permerror (RFC 6376 3.5) */
 };
 
@@ -159,12 +162,14 @@ void dkim_end_header(struct dkim *d, struct slice author);
 /* Hashes the next octets of the body, line ends as received.  Only between dkim_end_header and dkim_end_body. */
 void dkim_put_body(struct dkim *d, struct slice chunk);
 void dkim_end_body(struct dkim *d);
-bool dkim_needs_body(const struct dkim *d); /* false: no signature waits for the body, the caller may stop feeding */
+bool dkim_needs_body(
+    const struct dkim *d); /* false: no signature waits for the body, the caller may stop feeding */
 
 /* ---- keys ---- */
 
 struct dkim_want {
-    struct slice name; /* selector._domainkey.domain in lower-case A-labels, no final dot; passes hostname_valid() */
+    struct slice
+        name; /* selector._domainkey.domain in lower-case A-labels, no final dot; passes hostname_valid() */
 };
 
 /* The TXT records to look up, each name once; complete after dkim_end_header.  The array lives until dkim_free. */
@@ -208,15 +213,16 @@ struct dkim_verdict {
     enum dkim_canon header_canon, body_canon;
     struct slice domain;   /* d= in lower-case A-labels; empty if it is not legal */
     struct slice selector; /* s=, likewise */
-    struct slice identity; /* i= decoded, "joe@example.org"; "@example.org" if its local part is not a dot-string (RFC
+    struct slice
+        identity; /* i= decoded, "joe@example.org"; "@example.org" if its local part is not a dot-string (RFC
                               5322 3.2.3); empty if the tag is absent or not legal */
-    char signature[9];     /* the first eight characters of b=, for header.b (RFC 6008); NUL-terminated */
-    int64_t signed_s;      /* t=; -1 if absent, INT64_MAX if it has more than 12 digits */
-    int64_t expires_s;     /* x=, likewise */
-    unsigned key_bits;     /* size of the RSA key; 0 if we saw none */
-    bool examined;         /* we looked up its key */
-    bool testing;          /* the key record has t=y; such a signature counts like any other (RFC 6376 3.6.1) */
-    size_t position;       /* its place among the DKIM-Signature fields; 0 is the topmost */
+    char signature[9]; /* the first eight characters of b=, for header.b (RFC 6008); NUL-terminated */
+    int64_t signed_s;  /* t=; -1 if absent, INT64_MAX if it has more than 12 digits */
+    int64_t expires_s; /* x=, likewise */
+    unsigned key_bits; /* size of the RSA key; 0 if we saw none */
+    bool examined;     /* we looked up its key */
+    bool testing;      /* the key record has t=y; such a signature counts like any other (RFC 6376 3.6.1) */
+    size_t position;   /* its place among the DKIM-Signature fields; 0 is the topmost */
 };
 
 /*

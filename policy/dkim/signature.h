@@ -15,14 +15,14 @@
 struct dkim_signature {
     enum dkim_algorithm algorithm;
     enum dkim_canon header_canon, body_canon;
-    struct slice domain;         /* A-labels, lower case, in the arena */
-    struct slice selector;       /* likewise */
-    struct slice key_name;       /* selector._domainkey.domain, in the arena */
-    struct slice identity;       /* as in struct dkim_verdict, in the arena */
-    bool identity_is_domain;     /* the domain of i= equals d=, or i= is absent */
-    struct slice names;          /* h= as written in the field; dkim_signature_name splits it */
-    struct slice body_hash;      /* bh= decoded, in the arena; DKIM_HASH_LEN octets in a signature without error */
-    struct slice signature;      /* b= decoded, in the arena */
+    struct slice domain;     /* A-labels, lower case, in the arena */
+    struct slice selector;   /* likewise */
+    struct slice key_name;   /* selector._domainkey.domain, in the arena */
+    struct slice identity;   /* as in struct dkim_verdict, in the arena */
+    bool identity_is_domain; /* the domain of i= equals d=, or i= is absent */
+    struct slice names;      /* h= as written in the field; dkim_signature_name splits it */
+    struct slice body_hash; /* bh= decoded, in the arena; DKIM_HASH_LEN octets in a signature without error */
+    struct slice signature; /* b= decoded, in the arena */
     struct slice signature_text; /* b= as written, with the white space around it: the header hash omits it */
     bool has_length;
     uint64_t length; /* l= */

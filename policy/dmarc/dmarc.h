@@ -94,7 +94,8 @@ typedef size_t (*dmarc_org_fn)(void *arg, struct slice domain);
 struct dmarc_settings {
     struct slice author; /* the domain of the only author; empty if the message has none or several */
     unsigned want;       /* enum dmarc_want, ORed */
-    dmarc_org_fn org;    /* NULL: tree walks; else RFC 7489: the record of the author or of its organisational domain,
+    dmarc_org_fn
+        org; /* NULL: tree walks; else RFC 7489: the record of the author or of its organisational domain,
                             psd= and PSDs do not count */
     void *org_arg;
 };
@@ -123,7 +124,7 @@ void dmarc_end_domains(struct dmarc *d);
 
 enum dmarc_question {
     DMARC_ASK_TXT = 0, /* the TXT records at the name */
-    DMARC_ASK_EXISTS,  /* does the name exist?  Any type will do: only NXDOMAIN says no (RFC 9989 3.2.13, RFC 8020) */
+    DMARC_ASK_EXISTS, /* does the name exist?  Any type will do: only NXDOMAIN says no (RFC 9989 3.2.13, RFC 8020) */
 };
 
 struct dmarc_query {
@@ -168,17 +169,19 @@ enum dmarc_truth {
 struct dmarc_outcome {
     enum dmarc_result result;
     enum dmarc_reason reason;
-    enum dmarc_policy policy;   /* for the author's domain, after sp, np and t; DMARC_POLICY_NONE without a record */
-    bool policy_known;          /* false: no record, or unknown.  If only the existence is unknown, `policy` is the
+    enum dmarc_policy
+        policy;        /* for the author's domain, after sp, np and t; DMARC_POLICY_NONE without a record */
+    bool policy_known; /* false: no record, or unknown.  If only the existence is unknown, `policy` is the
                                    milder one of sp and np. */
-    const char *tag;            /* the tag the policy comes from: "p", "sp", "np"; "" if none.  Not "np" if that comes
+    const char *tag;   /* the tag the policy comes from: "p", "sp", "np"; "" if none.  Not "np" if that comes
                                    to the same as sp or p: the existence is not looked up then. */
     struct slice domain;        /* the organisational domain; empty if unknown or not wanted */
     struct slice policy_domain; /* where the record is; empty without a record */
     struct dmarc_record record; /* that record, for explain; zeros without a record */
-    bool spf, dkim;             /* dmarc.by: which of them authenticated an aligned domain.  If one is equal to the
+    bool spf, dkim; /* dmarc.by: which of them authenticated an aligned domain.  If one is equal to the
                                    author's and DMARC_WANT_RELAXED is not set, only equal domains count here. */
-    enum dmarc_truth relaxed;   /* with DMARC_WANT_RELAXED: is an authenticated domain aligned by the relaxed rule?
+    enum dmarc_truth
+        relaxed; /* with DMARC_WANT_RELAXED: is an authenticated domain aligned by the relaxed rule?
                                    Also without a record, and under strict alignment. */
 };
 
@@ -201,6 +204,7 @@ enum dmarc_published {
  * FROM domain as author, dmarc_end_domains at once, then the loop of questions.  Complete once dmarc_done().
  */
 enum dmarc_published dmarc_published(struct dmarc *d);
-const char *dmarc_published_text(enum dmarc_published published); /* "none", "quarantine", "reject", "temperror" */
+const char *
+dmarc_published_text(enum dmarc_published published); /* "none", "quarantine", "reject", "temperror" */
 
 #endif

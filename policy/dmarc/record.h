@@ -27,10 +27,10 @@ enum dmarc_psd {
 struct dmarc_record {
     enum dmarc_policy p, sp, np; /* sp and np: defaults applied (np, then sp, then p) */
     bool has_sp, has_np;         /* the record itself has them */
-    bool no_policy;              /* no valid p, or an invalid sp or np; and no valid rua: DMARC does not apply */
-    bool substituted;            /* likewise, but with a valid rua: p, sp and np are all "none" (RFC 9989 4.10.1) */
-    bool testing;                /* t=y */
-    bool has_rua;                /* at least one valid URI */
+    bool no_policy;   /* no valid p, or an invalid sp or np; and no valid rua: DMARC does not apply */
+    bool substituted; /* likewise, but with a valid rua: p, sp and np are all "none" (RFC 9989 4.10.1) */
+    bool testing;     /* t=y */
+    bool has_rua;     /* at least one valid URI */
     bool strict_spf, strict_dkim;
     enum dmarc_psd psd;
 };

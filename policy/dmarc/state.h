@@ -18,7 +18,7 @@
 #define DMARC_PREFIX "_dmarc."
 #define DMARC_DOMAINS_MAX (2 + DMARC_DKIM_MAX)                 /* author, SPF, DKIM */
 #define DMARC_ANSWERS_MAX (DMARC_DOMAINS_MAX * DMARC_WALK_MAX) /* names with TXT questions */
-#define DMARC_EXISTS_ID DMARC_ANSWERS_MAX                      /* the question whether the author's domain exists */
+#define DMARC_EXISTS_ID DMARC_ANSWERS_MAX /* the question whether the author's domain exists */
 
 enum dmarc_place {
     DMARC_PLACE_AUTHOR = 0,

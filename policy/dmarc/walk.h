@@ -13,8 +13,9 @@
 #define DMARC_WALK_MAX 8
 
 size_t dmarc_labels(struct slice domain);
-struct slice dmarc_suffix(struct slice domain, size_t labels); /* its last `labels` labels; all of it if it has fewer */
-size_t dmarc_shared_labels(struct slice a, struct slice b);    /* equal labels at their ends */
+struct slice dmarc_suffix(struct slice domain,
+                          size_t labels); /* its last `labels` labels; all of it if it has fewer */
+size_t dmarc_shared_labels(struct slice a, struct slice b); /* equal labels at their ends */
 
 /* The names that a walk asks, the longest first, without "_dmarc"; slices of `domain`. */
 size_t dmarc_walk_names(struct slice domain, struct slice names[DMARC_WALK_MAX]);
@@ -33,11 +34,12 @@ struct dmarc_level {
 };
 
 struct dmarc_walk {
-    bool pending;      /* an answer is missing that can matter; nothing below is set */
-    size_t org;        /* labels of the organisational domain, if no name in error has a record */
-    size_t stop;       /* index of the record with psd=y or psd=n that ended the walk; `count` if none did */
-    size_t error;      /* labels of the longest name in error before the end; 0: none */
-    unsigned possible; /* bit N: the organisational domain may have N labels; bit 0: the start, of more than 8 labels */
+    bool pending; /* an answer is missing that can matter; nothing below is set */
+    size_t org;   /* labels of the organisational domain, if no name in error has a record */
+    size_t stop;  /* index of the record with psd=y or psd=n that ended the walk; `count` if none did */
+    size_t error; /* labels of the longest name in error before the end; 0: none */
+    unsigned
+        possible; /* bit N: the organisational domain may have N labels; bit 0: the start, of more than 8 labels */
 };
 
 /* Evaluates the answers to dmarc_walk_names; levels[0] is the start. */

@@ -32,22 +32,22 @@ struct policy_worker {
     const struct policy *policy;
     struct loop *loop;
     struct resolver *resolver;
-    struct state *state;     /* NULL: explain */
-    int *rule_count;         /* records of the rules, see rules_count.c; NULL: no state */
-    struct memory *memory;   /* NULL: no state */
-    const char *origin;      /* explain: of what the memory says; else NULL */
-    unsigned connections;    /* explain: client.connections */
-    struct guard_run *guard; /* NULL: no list, or no state */
-    bool *lists_wanted;      /* reputation.count: is the list worth asking at all? */
-    bool *used;              /* FACT_COUNT + lists: some rule has a term on it that can match */
-    bool any_list;           /* some list is wanted that the file does not have off */
-    bool zero_day_lists;     /* some enforcing list has zero_day */
+    struct state *state;           /* NULL: explain */
+    int *rule_count;               /* records of the rules, see rules_count.c; NULL: no state */
+    struct memory *memory;         /* NULL: no state */
+    const char *origin;            /* explain: of what the memory says; else NULL */
+    unsigned connections;          /* explain: client.connections */
+    struct guard_run *guard;       /* NULL: no list, or no state */
+    bool *lists_wanted;            /* reputation.count: is the list worth asking at all? */
+    bool *used;                    /* FACT_COUNT + lists: some rule has a term on it that can match */
+    bool any_list;                 /* some list is wanted that the file does not have off */
+    bool zero_day_lists;           /* some enforcing list has zero_day */
     uint8_t source_of[FACT_SLOTS]; /* enum source_id */
     bool ahead[SOURCE_COUNT];      /* see struct source */
     struct source_hooks hooks;
     size_t state_at[SOURCE_COUNT], states_size;
-    struct slab judge_slab;  /* a judge, its lists, the states of its sources */
-    struct slab run_slab;    /* of reputation_run_new */
+    struct slab judge_slab; /* a judge, its lists, the states of its sources */
+    struct slab run_slab;   /* of reputation_run_new */
 };
 
 struct question { /* that is out */
@@ -132,7 +132,7 @@ void engine_init(struct judge *j);
 void judge_bypass_init(struct judge *j); /* judge.c */
 /* A judge that knows what it was told about its client, and has asked nothing.  judge.c */
 struct judge *judge_make(struct policy_worker *pw, const struct judge_client *client) MUST_USE;
-void judge_paced(void *judge);         /* what the resolver calls; judge.c */
+void judge_paced(void *judge); /* what the resolver calls; judge.c */
 struct text_facts;
 struct text_facts engine_texts(const struct judge *j);
 struct eval_input engine_input(const struct judge *j, enum fact_stage stage);

@@ -47,7 +47,7 @@ enum source_id {
 #define X(id, name) SOURCE_##id,
     SOURCE_LIST(X)
 #undef X
-    SOURCE_COUNT,
+        SOURCE_COUNT,
 };
 
 enum {
@@ -59,7 +59,8 @@ enum {
 
 struct source {
     const uint8_t *facts; /* enum fact_id, FACT_END behind the last */
-    const uint8_t *needs; /* enum source_id, SOURCE_NONE behind the last; NULL: none.  They are started with it. */
+    const uint8_t
+        *needs; /* enum source_id, SOURCE_NONE behind the last; NULL: none.  They are started with it. */
     size_t state_size;
     enum fact_scope scope; /* the shortest-lived part of its state */
     bool ahead;            /* started at the stage of its facts as soon as a fact in use needs it */

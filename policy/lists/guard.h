@@ -119,7 +119,6 @@ unsigned guard_tick(struct memory_list *l, const struct config_guard *s, const s
 enum guard_ask { GUARD_ASK = 0, GUARD_ASK_NOT, GUARD_ASK_TRIAL };
 enum guard_ask guard_may_ask(struct memory_list *l, int64_t now_s);
 
-
 /* The mode in force. */
 enum list_mode guard_mode(const struct memory_list *l, enum list_mode configured, int64_t now_s);
 

@@ -25,8 +25,7 @@ void guard_note_good(struct memory_list *l, const struct config_guard *s, const 
 struct guard_good {
     unsigned asked, listed; /* distinct within known_good.within */
 };
-struct guard_good guard_count_good(const struct memory_list *l, const struct config_guard *s,
-                                   int64_t now_s);
+struct guard_good guard_count_good(const struct memory_list *l, const struct config_guard *s, int64_t now_s);
 
 /* part / whole >= percent / 100 */
 bool guard_reaches(uint64_t part, uint64_t whole, unsigned percent);

@@ -70,7 +70,8 @@ struct list_finding { /* what one answer of a list means */
     int64_t weight; /* LIST_HIT: the largest of the answers that are in a range */
     bool answered;  /* there was an address: `answer`, the one that decided */
     uint8_t answer[4];
-    bool ours; /* LIST_ERROR: not asked: too many of our own questions were out, or the client caused too many */
+    bool
+        ours; /* LIST_ERROR: not asked: too many of our own questions were out, or the client caused too many */
 };
 
 /* Pure. */
@@ -123,8 +124,8 @@ void reputation_sample(struct reputation_run *run);
  * front of *in.  Nobody is asked.  Where answers came from is not kept.
  */
 void run_pack(const struct reputation_run *run, struct buf *out);
-struct reputation_run *run_unpack(const struct reputation_setup *setup, void (*on_change)(void *arg), void *arg,
-                                         const struct addr *client, struct slice *in) MUST_USE;
+struct reputation_run *run_unpack(const struct reputation_setup *setup, void (*on_change)(void *arg),
+                                  void *arg, const struct addr *client, struct slice *in) MUST_USE;
 
 /* The time is over: what is awaited ends without an answer. */
 void reputation_expire(struct reputation_run *run);
@@ -163,18 +164,26 @@ struct reputation_open {
     bool name; /* the client's verified name is being looked up */
 };
 
-enum list_outlook { OUTLOOK_SETTLED = 0, OUTLOOK_FAILED, OUTLOOK_LATE, OUTLOOK_AWAITED }; /* the strongest counts */
+enum list_outlook {
+    OUTLOOK_SETTLED = 0,
+    OUTLOOK_FAILED,
+    OUTLOOK_LATE,
+    OUTLOOK_AWAITED
+}; /* the strongest counts */
 
 struct reputation_sum { /* over the enforcing lists; weights in thousandths */
     int64_t score;      /* of what answered */
-    int64_t low, high;  /* what it can become by answers that may still come, or that failed lists might have given */
-    int64_t low_if_answered; /* the same, had no allow-list failed: a listing above `low` alone rests on an outage */
-    bool incomplete;         /* a list that was asked gave no answer */
+    int64_t low,
+        high; /* what it can become by answers that may still come, or that failed lists might have given */
+    int64_t
+        low_if_answered; /* the same, had no allow-list failed: a listing above `low` alone rests on an outage */
+    bool incomplete;     /* a list that was asked gave no answer */
     enum list_outlook outlook;
     bool zero_day; /* a list with zero_day has it */
     enum list_outlook zero_day_outlook;
 };
-void reputation_sum(const struct reputation_run *run, struct reputation_open open, struct reputation_sum *out);
+void reputation_sum(const struct reputation_run *run, struct reputation_open open,
+                    struct reputation_sum *out);
 
 /* Names of lists with a hit, joined by ',': enforcing ones with a positive weight, or monitoring ones. */
 void reputation_put_lists(const struct reputation_run *run, bool monitored, struct buf *out);

@@ -66,18 +66,20 @@ struct reputation_run {
 /* ---- reputation.c ---- */
 
 /* A run that has neither modes nor slots yet; then the slots, by the modes in run->force. */
-struct reputation_run *run_make(const struct reputation_setup *setup, void (*on_change)(void *arg), void *arg) MUST_USE;
+struct reputation_run *run_make(const struct reputation_setup *setup, void (*on_change)(void *arg),
+                                void *arg) MUST_USE;
 void run_make_slots(struct reputation_run *run);
 void run_set_client(struct reputation_run *run, const struct addr *ip);
 
-void run_changed(struct reputation_run *run); /* on_change is called, once a turn */
-unsigned run_kind_of(const struct slot *s);   /* RUN_ bit */
+void run_changed(struct reputation_run *run);                          /* on_change is called, once a turn */
+unsigned run_kind_of(const struct slot *s);                            /* RUN_ bit */
 bool run_put_question(const struct slot *s, struct buf *out) MUST_USE; /* false: the list cannot have it */
 
 /* Rules wait for its answer. */
 static inline bool run_awaits(const struct slot *s)
 {
-    return s->state == LIST_PENDING && s->run->force[s->index].ask != LIST_BACKGROUND && !s->sampled && !s->trial;
+    return s->state == LIST_PENDING && s->run->force[s->index].ask != LIST_BACKGROUND && !s->sampled &&
+           !s->trial;
 }
 
 /* ---- reputation_reason.c ---- */

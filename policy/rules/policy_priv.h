@@ -16,8 +16,8 @@
 #ifndef POLICY_RULES_POLICY_PRIV_H
 #define POLICY_RULES_POLICY_PRIV_H
 
-#include "policy/policy.h"
 #include "policy/lists/reputation.h"
+#include "policy/policy.h"
 #include "policy/rules/rules.h"
 #include "policy/rules/standing_load.h"
 
@@ -37,6 +37,7 @@ struct policy {
 };
 
 /* Reports that there is no group of this name, at the key of the file that names it. */
-void rules_group_missing(const struct policy *p, struct config_errors *errs, const char *key, struct slice name);
+void rules_group_missing(const struct policy *p, struct config_errors *errs, const char *key,
+                         struct slice name);
 
 #endif

@@ -176,9 +176,9 @@ struct rules {
     enum config_reject_at reject_at;
     uint64_t budget_mail_ms, budget_message_ms;
     struct slice contact;
-    const char *hostname; /* of config, for templates */
-    bool preset;          /* spf-first is in it */
-    struct set *sets;     /* all that were made, for rules_free */
+    const char *hostname;     /* of config, for templates */
+    bool preset;              /* spf-first is in it */
+    struct set *sets;         /* all that were made, for rules_free */
     struct rules_file *files; /* each path once */
     size_t file_count;
 };

@@ -27,8 +27,8 @@ typedef void (*spf_check_cb)(const struct spf_verdict *verdict, void *arg);
 struct spf_check_setup {
     struct loop *loop;
     struct dns_asker who; /* on whose account: copied */
-    uint64_t timeout_ms; /* of the whole check; 0: SPF_CHECK_TIMEOUT_MS */
-    struct spf_input in; /* copied */
+    uint64_t timeout_ms;  /* of the whole check; 0: SPF_CHECK_TIMEOUT_MS */
+    struct spf_input in;  /* copied */
 };
 
 /* Never NULL. */

@@ -14,6 +14,6 @@ struct resolver_watch;
 
 /* NULL if this worker does not test (not the first, or dns.self_test is off). */
 struct resolver_watch *resolver_watch_new(struct worker *w);
-void                  resolver_watch_free(struct resolver_watch **t); /* NULL is allowed */
+void resolver_watch_free(struct resolver_watch **t); /* NULL is allowed */
 
 #endif

@@ -137,7 +137,7 @@ struct supervisor {
     int alive[2]; /* a pipe nobody writes: its end of file tells the children that we are gone */
     struct unix_socket control, query;
     uint64_t look_ms; /* when the two are next checked */
-    int to_recorder; /* a replacement for `query` is sent there; -1: no recorder */
+    int to_recorder;  /* a replacement for `query` is sent there; -1: no recorder */
     struct control_client client[CONTROL_CLIENTS];
     int notify_fd; /* -1: not under systemd */
     uint64_t watchdog_ms, watchdog_next_ms;
@@ -162,10 +162,10 @@ struct supervisor {
     uint64_t recheck_ms;          /* when supervisor_recheck() tries the refused file again */
     struct state_facts facts;     /* as last published */
     uint64_t death_ms[DEATHS_KEPT];
-    size_t deaths; /* of workers and recorders, since the start */
+    size_t deaths;         /* of workers and recorders, since the start */
     struct dns_pace *pace; /* of all workers and generations (dns.per_client) */
-    size_t clients; /* the size of the table of them, chosen at the start */
-    bool sandbox;   /* server.sandbox of the start, which holds for the supervisor */
+    size_t clients;        /* the size of the table of them, chosen at the start */
+    bool sandbox;          /* server.sandbox of the start, which holds for the supervisor */
     bool ready, stopping, at_once;
     uint64_t stop_kill_ms;
     int exit_status;
@@ -233,7 +233,7 @@ void groups_tick(struct supervisor *sup);
 bool unix_sockets_taken(const struct config *conf, struct buf *why) MUST_USE;
 void unix_sockets_open(struct supervisor *sup, const struct config *conf);   /* logs failures */
 void unix_sockets_follow(struct supervisor *sup, const struct config *conf); /* moves them to its state_dir */
-void unix_sockets_tick(struct supervisor *sup);                              /* restores them if they are gone */
+void unix_sockets_tick(struct supervisor *sup);  /* restores them if they are gone */
 void unix_sockets_close(struct supervisor *sup); /* removes them unless another glacis replaced them */
 void unix_sockets_close_in_child(struct supervisor *sup, bool keep_query);
 

@@ -18,8 +18,8 @@ struct listener {
     int fd;
     bool any;          /* bound to no address in particular */
     struct addr local; /* what it is bound to */
-    unsigned alone; /* turns in which one is accepted and no second one asked for */
-    int reserve; /* a descriptor to let go when there are no more; -1: none */
+    unsigned alone;    /* turns in which one is accepted and no second one asked for */
+    int reserve;       /* a descriptor to let go when there are no more; -1: none */
     struct watch watch;
     struct timer pause;   /* accepting again after running out of descriptors */
     struct timer closing; /* closes fd once the poll has forgotten it */

@@ -18,16 +18,17 @@
 struct session;
 
 struct session_client {
-    struct addr peer;    /* the client as sessions, logs and rules see it */
-    struct addr local;   /* our end */
-    struct addr via;     /* the balancer that announced it; family NONE: no balancer */
-    bool        counted; /* state_client_enter counted it */
-    bool        exempt;  /* a private client to which nothing by address applies */
-    bool        trusted; /* a trusted peer on its own behalf: PROXY LOCAL, or before XCLIENT */
+    struct addr peer;  /* the client as sessions, logs and rules see it */
+    struct addr local; /* our end */
+    struct addr via;   /* the balancer that announced it; family NONE: no balancer */
+    bool counted;      /* state_client_enter counted it */
+    bool exempt;       /* a private client to which nothing by address applies */
+    bool trusted;      /* a trusted peer on its own behalf: PROXY LOCAL, or before XCLIENT */
 };
 
 /* Takes an accepted, non-blocking descriptor. */
-void session_accept(struct worker *w, const struct config_listener *lc, int fd, const struct session_client *c);
+void session_accept(struct worker *w, const struct config_listener *lc, int fd,
+                    const struct session_client *c);
 
 /* A stop or reload: an idle session gets 421 4.3.2 now, any other at its next quiet moment. */
 void session_drain(struct session *s);

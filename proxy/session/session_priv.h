@@ -93,50 +93,51 @@ enum cmd_result {
     CMD_CLOSED,      /* the session is closed; its memory is still valid in this turn */
 };
 
-#define COMMANDS_MAX 16384 /* octets of pipelined commands that are kept while an answer is awaited (PIP-14) */
+#define COMMANDS_MAX                                                                                         \
+    16384 /* octets of pipelined commands that are kept while an answer is awaited (PIP-14) */
 
 #define SESSION_MAGIC 0x5e551011u
 #define SESSION_DEAD 0xdeadbeefu
 
 struct session {
-    uint32_t                      magic;
-    enum phase                    phase;
-    struct list_node              link; /* on worker.sessions */
-    struct worker                *worker;
+    uint32_t magic;
+    enum phase phase;
+    struct list_node link; /* on worker.sessions */
+    struct worker *worker;
     const struct config_listener *listener;
-    struct stream                *stream; /* NULL once the client is gone and only the relay goes on */
-    struct judge                 *judge;  /* facts and verdicts, by session_judge() only; made at accept, again at XCLIENT */
-    struct judge_packed            *resting; /* it, packed, while the session is silent: then judge is NULL */
-    struct txn                   *txn;    /* "in a transaction" is txn != NULL */
-    struct timer                  timer;  /* the nearest deadline of this phase */
+    struct stream *stream; /* NULL once the client is gone and only the relay goes on */
+    struct judge *judge;   /* facts and verdicts, by session_judge() only; made at accept, again at XCLIENT */
+    struct judge_packed *resting; /* it, packed, while the session is silent: then judge is NULL */
+    struct txn *txn;              /* "in a transaction" is txn != NULL */
+    struct timer timer;           /* the nearest deadline of this phase */
     union {
-        struct deferred           resume; /* runs session_pump in the next turn */
-        struct grave              grave;  /* once it is closed */
+        struct deferred resume; /* runs session_pump in the next turn */
+        struct grave grave;     /* once it is closed */
     };
-    struct addr                   peer, local; /* the client as everybody sees it, and our end */
-    struct addr                   via;    /* who named it by PROXY or XCLIENT; family NONE: nobody */
+    struct addr peer, local; /* the client as everybody sees it, and our end */
+    struct addr via;         /* who named it by PROXY or XCLIENT; family NONE: nobody */
 
-    unsigned waits;           /* WAIT_ bits */
-    bool     counted;         /* in the client table: leave it at close */
-    bool     exempt;          /* a private client: nothing by address */
-    bool     esmtp;           /* EHLO, not HELO */
-    bool     eof;             /* the client ended its half */
-    bool     skipping;        /* the tail of a too long line is to be dropped */
-    bool     draining;        /* end at the next quiet moment */
-    bool     pregreet;        /* talked before the banner */
-    bool     known;           /* in good standing, or in allow_clients: by its address alone */
-    bool     undelayed;       /* the banner comes at once */
-    bool     farewell;        /* its end came before it can have read its 250: a reset would show that it has not */
-    bool     tls;             /* the stream is encrypted */
-    bool     trusted;         /* XCLIENT is offered */
-    bool     rdns_given;      /* XCLIENT named the client: announced_name; it is not looked up */
+    unsigned waits;  /* WAIT_ bits */
+    bool counted;    /* in the client table: leave it at close */
+    bool exempt;     /* a private client: nothing by address */
+    bool esmtp;      /* EHLO, not HELO */
+    bool eof;        /* the client ended its half */
+    bool skipping;   /* the tail of a too long line is to be dropped */
+    bool draining;   /* end at the next quiet moment */
+    bool pregreet;   /* talked before the banner */
+    bool known;      /* in good standing, or in allow_clients: by its address alone */
+    bool undelayed;  /* the banner comes at once */
+    bool farewell;   /* its end came before it can have read its 250: a reset would show that it has not */
+    bool tls;        /* the stream is encrypted */
+    bool trusted;    /* XCLIENT is offered */
+    bool rdns_given; /* XCLIENT named the client: announced_name; it is not looked up */
 
-    uint64_t started;         /* ms */
-    uint64_t idle_since;      /* last line taken or reply written */
-    uint64_t rest_tried;      /* to pack the judge; 0: not yet */
-    uint64_t line_since;      /* first octet of the incomplete line; 0: none */
+    uint64_t started;               /* ms */
+    uint64_t idle_since;            /* last line taken or reply written */
+    uint64_t rest_tried;            /* to pack the judge; 0: not yet */
+    uint64_t line_since;            /* first octet of the incomplete line; 0: none */
     uint64_t data_since, data_last; /* DATA: start, last octet */
-    uint64_t paced_since;     /* DATA: PACE_OCTETS ago, or the start of the chunk */
+    uint64_t paced_since;           /* DATA: PACE_OCTETS ago, or the start of the chunk */
 
     unsigned errors;          /* 500-504, 555, and each other 5xx of session_fault() */
     unsigned idle_commands;   /* NOOP, RSET, VRFY, EHLO since the last message */
@@ -146,20 +147,22 @@ struct session {
     unsigned ended, accepted; /* of them: with complete content and a final reply; with a 250 */
     unsigned violations;      /* protocol.violations */
     unsigned paced;           /* octets of content since then */
-    unsigned suspicious;      /* content may follow a refused DATA or a BDAT: so much junk closes; 0: none expected */
+    unsigned
+        suspicious; /* content may follow a refused DATA or a BDAT: so much junk closes; 0: none expected */
 
-    char             *helo;   /* as said, heap; NULL before EHLO */
-    char             *announced_name; /* by XCLIENT NAME, heap; NULL: none */
-    char             *announced_helo; /* by XCLIENT HELO, heap: wins over what the peer itself says */
-    struct list_node  tls_link;       /* on worker.handshakes while the handshake runs */
-    const char       *tls_version, *tls_cipher; /* "TLS1.3", "TLS_AES_..."; NULL in clear */
-    struct smtp_offer offer;  /* what EHLO offered */
-    bool              eating;      /* octets of a refused BDAT chunk are dropped */
-    enum reply_id     eat_reply;   /* what it is answered, behind its last octet */
-    uint64_t          eat_left;
-    uint8_t          *unconfirmed; /* duplicate guard: SHA256_LEN of the message whose 250 may not arrive, heap; NULL: none yet */
-    bool              unconfirmed_set;
-    char              id[ULID_LEN + 1];
+    char *helo;                           /* as said, heap; NULL before EHLO */
+    char *announced_name;                 /* by XCLIENT NAME, heap; NULL: none */
+    char *announced_helo;                 /* by XCLIENT HELO, heap: wins over what the peer itself says */
+    struct list_node tls_link;            /* on worker.handshakes while the handshake runs */
+    const char *tls_version, *tls_cipher; /* "TLS1.3", "TLS_AES_..."; NULL in clear */
+    struct smtp_offer offer;              /* what EHLO offered */
+    bool eating;                          /* octets of a refused BDAT chunk are dropped */
+    enum reply_id eat_reply;              /* what it is answered, behind its last octet */
+    uint64_t eat_left;
+    uint8_t *
+        unconfirmed; /* duplicate guard: SHA256_LEN of the message whose 250 may not arrive, heap; NULL: none yet */
+    bool unconfirmed_set;
+    char id[ULID_LEN + 1];
 };
 
 _Static_assert(sizeof(struct session) < 1024, "an idle connection must stay small");
@@ -195,8 +198,9 @@ bool session_may_begin(const struct session *s);
 void session_enter(struct session *s, enum phase phase);
 void session_pump(struct session *s);
 
-void            session_reply(struct session *s, const struct reply *r, bool ours);
-enum cmd_result session_say(struct session *s, enum reply_id id); /* session_reply of a table row; CMD_REPLIED or CMD_CLOSED */
+void session_reply(struct session *s, const struct reply *r, bool ours);
+enum cmd_result session_say(struct session *s,
+                            enum reply_id id); /* session_reply of a table row; CMD_REPLIED or CMD_CLOSED */
 
 /* One of our replies, then close so that it is read. */
 enum cmd_result session_end(struct session *s, enum reply_id id, enum close_reason reason);
@@ -228,10 +232,10 @@ void session_abandon(struct session *s);
 enum cmd_result session_command(struct session *s, struct slice line); /* session_cmds.c */
 enum cmd_result cmd_mail(struct session *s, struct slice arg);         /* session_rcpt.c */
 enum cmd_result cmd_rcpt(struct session *s, struct slice arg);
-enum cmd_result cmd_data(struct session *s, struct slice arg);         /* session_data.c */
+enum cmd_result cmd_data(struct session *s, struct slice arg); /* session_data.c */
 enum cmd_result cmd_bdat(struct session *s, struct slice arg);
-enum cmd_result cmd_starttls(struct session *s, struct slice arg);     /* session_tls.c */
-enum cmd_result cmd_xclient(struct session *s, struct slice arg);      /* session_xclient.c */
+enum cmd_result cmd_starttls(struct session *s, struct slice arg); /* session_tls.c */
+enum cmd_result cmd_xclient(struct session *s, struct slice arg);  /* session_xclient.c */
 
 /* 220 and the banner: at the start, and after XCLIENT. */
 void session_greet(struct session *s);
@@ -266,27 +270,28 @@ enum decision_kind {
 };
 
 struct decision { /* valid during the call that acts on it */
-    enum decision_kind            kind;
-    struct reply                  reply;  /* REFUSE, DROP: the rule's words, borrowed from the judge */
+    enum decision_kind kind;
+    struct reply reply;                   /* REFUSE, DROP: the rule's words, borrowed from the judge */
     const struct config_upstream *divert; /* GO_ON: the mail goes there instead; NULL: no */
-    bool                          bypass; /* GO_ON: the message rules are not asked */
-    bool                          alone;  /* GO_ON: no other recipient may be in the transaction */
+    bool bypass;                          /* GO_ON: the message rules are not asked */
+    bool alone;                           /* GO_ON: no other recipient may be in the transaction */
 };
 
-void            session_policy_open(struct session *s); /* rDNS and early lists may be asked from here on */
-void            session_policy_close(struct session *s);
-struct judge   *session_judge(struct session *s);       /* awake */
-void            session_policy_rest(struct session *s); /* silent between transactions: packed, unless something is asked */
-void            session_policy_txn(struct txn *t);
-void            session_policy_mail(struct session *s); /* the transaction is open: SPF may be asked */
+void session_policy_open(struct session *s); /* rDNS and early lists may be asked from here on */
+void session_policy_close(struct session *s);
+struct judge *session_judge(struct session *s); /* awake */
+void session_policy_rest(
+    struct session *s); /* silent between transactions: packed, unless something is asked */
+void session_policy_txn(struct txn *t);
+void session_policy_mail(struct session *s); /* the transaction is open: SPF may be asked */
 /* Ask about a recipient, about the complete message.  `act_on` gets the decision from the loop, once, and not after the
  * transaction has ended. */
-void            session_policy_rcpt(struct session *s, struct recipient *rcpt, session_act act_on);
-void            session_policy_message(struct session *s, session_act act_on);
+void session_policy_rcpt(struct session *s, struct recipient *rcpt, session_act act_on);
+void session_policy_message(struct session *s, session_act act_on);
 /* session_rcpt.c: answers what is already in the input buffer as behind a drop by `r`, and closes. */
-void            session_drop(struct session *s, const struct reply *r);
+void session_drop(struct session *s, const struct reply *r);
 /* session_early.c: true while the banner waits for a verdict, which then says it, or refuses. */
-bool            session_early_banner(struct session *s);
+bool session_early_banner(struct session *s);
 enum cmd_result session_early_mail(struct session *s); /* the reply to MAIL */
 
 /* Drops octets of a refused BDAT chunk; true: go on pumping. */
@@ -300,8 +305,8 @@ void session_log_command(struct session *s, struct slice verb, struct slice arg,
 void session_log_reply(struct session *s, const struct reply *r);
 void session_log_connect(struct session *s);
 void session_log_close(struct session *s, enum close_reason reason);
-void session_log_rcpt(struct session *s, const struct recipient *rcpt, struct slice said, const struct reply *r,
-                      const char *by);
+void session_log_rcpt(struct session *s, const struct recipient *rcpt, struct slice said,
+                      const struct reply *r, const char *by);
 /* A refusal before there was a recipient. */
 void session_log_refused(struct session *s, const struct reply *r);
 /* r: the final reply; NULL: none was given. */

@@ -24,7 +24,8 @@ struct decision;
 /* Acts on a decision about what is being asked: a recipient, or the message (session_priv.h). */
 typedef void (*session_act)(struct session *s, const struct decision *d);
 
-#define TXN_ARENA_MAX (1u << 20) /* envelope and header section work: 200 recipients with DSN parameters fit ten times */
+#define TXN_ARENA_MAX                                                                                        \
+    (1u << 20) /* envelope and header section work: 200 recipients with DSN parameters fit ten times */
 
 enum content_state {
     CONTENT_NONE = 0,
@@ -36,50 +37,50 @@ enum content_state {
 };
 
 enum txn_outcome { /* how it ended */
-    TXN_ACCEPTED = 0,
-    TXN_REJECTED,
-    TXN_DEFERRED,
-    TXN_UNKNOWN,   /* the upstream's final reply was lost */
-    TXN_DUPLICATE, /* answered by the duplicate guard */
-    TXN_ABORTED,   /* given up by the client */
-    TXN_OUTCOME_COUNT,
+                   TXN_ACCEPTED = 0,
+                   TXN_REJECTED,
+                   TXN_DEFERRED,
+                   TXN_UNKNOWN,   /* the upstream's final reply was lost */
+                   TXN_DUPLICATE, /* answered by the duplicate guard */
+                   TXN_ABORTED,   /* given up by the client */
+                   TXN_OUTCOME_COUNT,
 };
 
 struct txn {
-    struct session               *session;
-    struct arena                  arena;
-    struct envelope               env;
-    struct relay                 *relay;    /* from the first good recipient on */
+    struct session *session;
+    struct arena arena;
+    struct envelope env;
+    struct relay *relay;                    /* from the first good recipient on */
     const struct config_upstream *upstream; /* the transaction's class */
     const struct config_upstream *divert;   /* the message goes there instead; NULL: no */
-    bool                          bypass;   /* the message rules are not asked */
-    bool                          close_after; /* a rule dropped a later recipient: close behind this transaction */
-    struct recipient             *asking;   /* the recipient whose verdict or answer is awaited */
-    struct timer                  tarpit;   /* a verdict is held back */
-    struct verdict               *held;     /* by it; in the arena */
-    session_act                   act;      /* on the decision that is awaited */
-    size_t                        rcpt_room;
-    unsigned                      number;   /* of the message in its session, from 1 */
-    unsigned                      refused;  /* recipients */
-    bool                          rate_counted; /* limits.message_rate */
-    uint64_t                      started;  /* ms */
+    bool bypass;                            /* the message rules are not asked */
+    bool close_after;         /* a rule dropped a later recipient: close behind this transaction */
+    struct recipient *asking; /* the recipient whose verdict or answer is awaited */
+    struct timer tarpit;      /* a verdict is held back */
+    struct verdict *held;     /* by it; in the arena */
+    session_act act;          /* on the decision that is awaited */
+    size_t rcpt_room;
+    unsigned number;   /* of the message in its session, from 1 */
+    unsigned refused;  /* recipients */
+    bool rate_counted; /* limits.message_rate */
+    uint64_t started;  /* ms */
 
     enum content_state content;
     struct body_reader body;
-    struct spool      *spool;
-    enum spool_status  spool_status;
-    uint64_t           size_max; /* octets this message may have: limits.message_size and the upstream's */
-    bool               too_big;
-    bool               bdat_last;   /* the chunk now read is the last */
-    uint64_t           bdat_left;   /* octets of the chunk still to come */
-    uint64_t           bdat_size;   /* of the whole chunk */
-    struct sha256     *hash;        /* duplicate guard */
-    uint8_t            digest[SHA256_LEN];
-    bool               digest_set;
-    struct slice       section;     /* the header section as it came */
-    struct buf         section_copy; /* of it, where it is not in memory in one piece */
-    struct buf         head;        /* the rewritten header section */
-    uint64_t           data_ms;     /* when the content was complete */
+    struct spool *spool;
+    enum spool_status spool_status;
+    uint64_t size_max; /* octets this message may have: limits.message_size and the upstream's */
+    bool too_big;
+    bool bdat_last;      /* the chunk now read is the last */
+    uint64_t bdat_left;  /* octets of the chunk still to come */
+    uint64_t bdat_size;  /* of the whole chunk */
+    struct sha256 *hash; /* duplicate guard */
+    uint8_t digest[SHA256_LEN];
+    bool digest_set;
+    struct slice section;    /* the header section as it came */
+    struct buf section_copy; /* of it, where it is not in memory in one piece */
+    struct buf head;         /* the rewritten header section */
+    uint64_t data_ms;        /* when the content was complete */
 };
 
 /* Opens the transaction of a session with an empty envelope. */

@@ -31,8 +31,8 @@
 
 #include "core/loop.h"
 #include "core/table.h"
-#include "smtp/envelope.h"
 #include "proxy/upstream/relay.h"
+#include "smtp/envelope.h"
 #include "state/state.h"
 
 struct pool;
@@ -97,8 +97,9 @@ struct pool {
     size_t places;                                     /* of server: behind them all are free */
     bool has_leaving;
     struct timer refill; /* pool_arrange() again: an address found no free record */
-    struct pool_server *order[STATE_UPSTREAM_SERVERS]; /* those that may have leases, failover's first in front */
-    size_t server_count;                               /* of order */
+    struct pool_server
+        *order[STATE_UPSTREAM_SERVERS];         /* those that may have leases, failover's first in front */
+    size_t server_count;                        /* of order */
     struct pool_name known[CONFIG_MAX_SERVERS]; /* by the place in conf->server */
     size_t resolving;                           /* names whose first lookup is still running */
     struct log_limit full_log;
@@ -260,7 +261,7 @@ void pool_wake(struct pool *p); /* something became free: asks the queue, from t
 void pool_servers_init(struct pool *p);
 void pool_arrange(struct pool *p); /* configured addresses and those of names become servers; others leave */
 void pool_tidy(struct pool *p);    /* forgets servers that have left */
-void pool_servers_fini(struct pool *p); /* no connection is left */
+void pool_servers_fini(struct pool *p);      /* no connection is left */
 int pool_take_ticket(struct pool_server *s); /* for a new connection; may close an idle one; or -1 */
 bool pool_tickets_gone(const struct pool_server *s);
 /* Upstream, server, and the address of one that is a name. */

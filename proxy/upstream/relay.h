@@ -26,9 +26,9 @@
 #ifndef PROXY_UPSTREAM_RELAY_H
 #define PROXY_UPSTREAM_RELAY_H
 
+#include "proxy/spool.h"
 #include "smtp/envelope.h"
 #include "smtp/smtp_reply.h"
-#include "proxy/spool.h"
 
 struct relay;
 struct upstreams; /* all pools of this worker: upstreams_new in pool.h */
@@ -50,7 +50,8 @@ struct relay_answer {
 typedef void (*relay_cb)(void *arg, const struct relay_answer *answer);
 
 /* For one transaction at one upstream.  Does nothing yet.  Never NULL. */
-struct relay *relay_new(struct upstreams *ups, const struct config_upstream *to, const struct envelope *env) MUST_USE;
+struct relay *relay_new(struct upstreams *ups, const struct config_upstream *to,
+                        const struct envelope *env) MUST_USE;
 
 /* The recipients were accepted elsewhere (a diverted message): any refusal of the envelope is 451 4.3.0. */
 void relay_strict(struct relay *r);
@@ -59,14 +60,15 @@ void relay_strict(struct relay *r);
  * Asks about one more recipient (not yet in env->rcpt; the session adds it after a 2xx).  One question at a
  * time.  `validate` is the domain's: LIVE asks; FILE and NONE answer 250 here (FILE was already looked up).
  */
-void relay_rcpt(struct relay *r, const struct recipient *rcpt, enum config_validate validate, relay_cb cb, void *arg);
+void relay_rcpt(struct relay *r, const struct recipient *rcpt, enum config_validate validate, relay_cb cb,
+                void *arg);
 
 struct relay_message {
-    struct slice  head;      /* the rewritten header section with all that was added, canonical; replaces ... */
-    uint64_t      skip;      /* ... this many octets at the front of the spool */
+    struct slice head; /* the rewritten header section with all that was added, canonical; replaces ... */
+    uint64_t skip;     /* ... this many octets at the front of the spool */
     struct spool *spool;
-    bool          eight_bit; /* content has octets above 127 */
-    bool          utf8_headers; /* the header section has */
+    bool eight_bit;    /* content has octets above 127 */
+    bool utf8_headers; /* the header section has */
 };
 
 /* Sends the message to all of env->rcpt (>= 1) and gives the final reply. */
@@ -80,9 +82,11 @@ bool relay_committed(const struct relay *r);
 
 /* What the log says of it: the server's label and the milliseconds since the last start; "" if none was used. */
 struct slice relay_server(const struct relay *r);
-struct addr  relay_address(const struct relay *r); /* of a server that is a name; family NONE: its label says it */
-unsigned     relay_attempts(const struct relay *r); /* connections used, replaced ones included */
-const char  *relay_tls(const struct relay *r); /* of the last connection: "TLS1.3 TLS_AES_256_GCM_SHA384"; "" in clear */
+struct addr
+relay_address(const struct relay *r); /* of a server that is a name; family NONE: its label says it */
+unsigned relay_attempts(const struct relay *r); /* connections used, replaced ones included */
+const char *
+relay_tls(const struct relay *r); /* of the last connection: "TLS1.3 TLS_AES_256_GCM_SHA384"; "" in clear */
 
 /*
  * Ends it in any state: a transaction at the upstream is ended by RSET, or by closing when content had begun
@@ -92,10 +96,12 @@ void relay_free(struct relay **r);
 
 /* ---- what EHLO may offer (CAP-09): the intersection over all servers that ever answered ---- */
 struct relay_keywords {
-    bool     eightbitmime, smtputf8, dsn;
-    uint64_t size; /* smallest of limits.message_size, upstreams' size and servers' SIZE less an allowance; 0: no limit */
+    bool eightbitmime, smtputf8, dsn;
+    uint64_t
+        size; /* smallest of limits.message_size, upstreams' size and servers' SIZE less an allowance; 0: no limit */
 };
 void upstreams_keywords(struct upstreams *ups, struct relay_keywords *out);
-bool upstreams_any_utf8(const struct upstreams *ups); /* is there a server that takes SMTPUTF8, as far as is known? */
+bool upstreams_any_utf8(
+    const struct upstreams *ups); /* is there a server that takes SMTPUTF8, as far as is known? */
 
 #endif

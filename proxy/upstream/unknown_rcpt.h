@@ -10,9 +10,9 @@
 
 #include "smtp/smtp_reply.h"
 
-#define UNKNOWN_MAX 20000     /* addresses */
+#define UNKNOWN_MAX 20000       /* addresses */
 #define UNKNOWN_ADDRESS_MAX 400 /* octets of an address: a longer one is not remembered */
-#define UNKNOWN_TEXT_MAX 1024 /* octets of a reply's text: a longer one is not remembered */
+#define UNKNOWN_TEXT_MAX 1024   /* octets of a reply's text: a longer one is not remembered */
 
 struct unknown_rcpt;
 
@@ -20,10 +20,11 @@ struct unknown_rcpt *unknown_rcpt_new(size_t max) MUST_USE;
 void unknown_rcpt_free(struct unknown_rcpt **u); /* NULL is allowed */
 
 /* Copies, unless address or text is too long; a known address gets the new reply and time. */
-void unknown_rcpt_remember(struct unknown_rcpt *u, unsigned upstream, struct slice address, const struct reply *reply,
-                      uint64_t until_ms);
+void unknown_rcpt_remember(struct unknown_rcpt *u, unsigned upstream, struct slice address,
+                           const struct reply *reply, uint64_t until_ms);
 
 /* Borrowed until the next call; NULL: nothing is remembered. */
-const struct reply *unknown_rcpt_find(struct unknown_rcpt *u, unsigned upstream, struct slice address, uint64_t now_ms);
+const struct reply *unknown_rcpt_find(struct unknown_rcpt *u, unsigned upstream, struct slice address,
+                                      uint64_t now_ms);
 
 #endif

@@ -66,9 +66,9 @@ enum up_why {
     UP_WHY_REFUSES_US, /* 5xx to EHLO and to HELO, or to a demanded STARTTLS; 521; XCLIENT refused */
     UP_WHY_NO_TLS,     /* the configuration demands TLS and there is none (UTL-03) */
     UP_WHY_TLS_FAILED, /* STARTTLS, the handshake, EHLO in it; `opportunistic` goes on in clear, on a new connection */
-    UP_WHY_UNTRUSTED,  /* the handshake, over the server's certificate */
-    UP_WHY_EARLY,      /* 4xx or 5xx inside content */
-    UP_WHY_SPOOL,      /* our own copy of the message could not be read */
+    UP_WHY_UNTRUSTED, /* the handshake, over the server's certificate */
+    UP_WHY_EARLY,     /* 4xx or 5xx inside content */
+    UP_WHY_SPOOL,     /* our own copy of the message could not be read */
     UP_WHY_COUNT,
 };
 
@@ -101,8 +101,9 @@ struct up_answer {
 struct upstream_events {
     /* MAIL was accepted, and this is the answer to op.rcpt[i].  With the last one the state is OPEN. */
     void (*on_rcpt)(void *arg, size_t i, const struct up_answer *answer);
-    void (*on_mail_refused)(void *arg, const struct up_answer *answer); /* all replies are in, the state is READY */
-    void (*on_final)(void *arg, const struct up_answer *answer);        /* to the dot, or DATA was refused */
+    void (*on_mail_refused)(void *arg,
+                            const struct up_answer *answer);     /* all replies are in, the state is READY */
+    void (*on_final)(void *arg, const struct up_answer *answer); /* to the dot, or DATA was refused */
     void (*on_failed)(void *arg, const struct upstream_failure *failure); /* the lease is gone with it */
 };
 
@@ -169,7 +170,7 @@ struct upstream {
     uint64_t idle_ms; /* since when */
     struct up_envelope op;
     size_t rcpt_sent, rcpt_answered;
-    struct reply *mail_refusal; /* the upstream's own */
+    struct reply *mail_refusal;  /* the upstream's own */
     enum map_result mail_result; /* what it means */
     const struct relay_message *msg;
     struct body_writer body;

@@ -16,11 +16,13 @@
  * "NODATA", "NXDOMAIN", "SERVFAIL", "TIMEOUT" (never answers), "GARBAGE", "OVERLOAD" (no question was sent), "PACE" (the
  * client has caused too many questions).  An A may also be any address of IPv6.
  */
-void fake_dns_add(struct resolver *r, const char *name, enum dns_type type, const char *value, uint64_t delay_ms);
+void fake_dns_add(struct resolver *r, const char *name, enum dns_type type, const char *value,
+                  uint64_t delay_ms);
 void fake_dns_clear(struct resolver *r); /* the table and the counts */
 
 size_t fake_dns_asked(const struct resolver *r, const char *name, enum dns_type type);
-size_t fake_dns_asked_below(const struct resolver *r, const char *zone); /* of any type, the zone's own included */
+size_t fake_dns_asked_below(const struct resolver *r,
+                            const char *zone); /* of any type, the zone's own included */
 /* On whose account it was asked last; NULL: it was not asked. */
 const struct dns_asker *fake_dns_asker(const struct resolver *r, const char *name, enum dns_type type);
 size_t fake_dns_total(const struct resolver *r);

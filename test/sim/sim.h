@@ -21,15 +21,15 @@ void sim_advance(struct loop *l, uint64_t ms);
 /* The other end of a stream of glacis. */
 struct sim_conn {
     struct list_node link;
-    int              number;      /* 0.. in order of making */
-    bool             connecting;  /* by stream_connect, not accepted yet */
-    struct stream   *stream;      /* NULL once glacis has closed it */
-    struct buf       out;         /* what glacis sent and the script has not looked at */
-    struct buf       all;         /* everything glacis ever sent */
-    bool             shut;        /* glacis ended its half (or closed) */
-    bool             reset;       /* glacis reset it */
-    size_t           window;      /* octets stream_send may take before it must wait; SIZE_MAX: all */
-    struct addr      peer;        /* stream_connect: to whom */
+    int number;            /* 0.. in order of making */
+    bool connecting;       /* by stream_connect, not accepted yet */
+    struct stream *stream; /* NULL once glacis has closed it */
+    struct buf out;        /* what glacis sent and the script has not looked at */
+    struct buf all;        /* everything glacis ever sent */
+    bool shut;             /* glacis ended its half (or closed) */
+    bool reset;            /* glacis reset it */
+    size_t window;         /* octets stream_send may take before it must wait; SIZE_MAX: all */
+    struct addr peer;      /* stream_connect: to whom */
 };
 
 /* All connections by stream_connect since the last call, oldest first; NULL: none.  The world owns them. */

@@ -18,22 +18,22 @@ enum world_connect { CONNECT_ACCEPT = 0, CONNECT_REFUSE, CONNECT_MUTE, CONNECT_B
 
 struct world_upstream {
     struct sim_conn *conn;
-    bool             greeted, done;
+    bool greeted, done;
 };
 
 struct world {
-    struct worker          w;
-    struct config         *conf;       /* borrowed: it must outlive the world */
-    struct sim_conn       *client;
-    struct world_upstream  up[WORLD_UPSTREAMS];
-    size_t                 up_count;
-    struct world_upstream *current;    /* whose line was seen last */
-    struct buf             ehlo;       /* keyword lines, "250-X\r\n250 Y\r\n" */
-    enum world_connect     connect;
-    bool                   automatic;  /* answers everything with success: for fuzzing and cuts */
-    bool                   in_data[WORLD_UPSTREAMS];
-    size_t                 ends[WORLD_UPSTREAMS]; /* ends of data seen in automatic mode */
-    size_t                 stray;      /* lines the automatic upstream could not understand */
+    struct worker w;
+    struct config *conf; /* borrowed: it must outlive the world */
+    struct sim_conn *client;
+    struct world_upstream up[WORLD_UPSTREAMS];
+    size_t up_count;
+    struct world_upstream *current; /* whose line was seen last */
+    struct buf ehlo;                /* keyword lines, "250-X\r\n250 Y\r\n" */
+    enum world_connect connect;
+    bool automatic; /* answers everything with success: for fuzzing and cuts */
+    bool in_data[WORLD_UPSTREAMS];
+    size_t ends[WORLD_UPSTREAMS]; /* ends of data seen in automatic mode */
+    size_t stray;                 /* lines the automatic upstream could not understand */
 };
 
 /* The text as a complete configuration, for any number of worlds; the caller frees it.  Exits with its errors. */

@@ -24,7 +24,8 @@
 
 #define JUMP_LOOK_US 1 /* a look at the clock takes so long, so it is seen to go on by who is always busy */
 
-static int jump_settle_ms = 20; /* of real time: what was sent over loopback is there before the clock jumps */
+static int jump_settle_ms =
+    20; /* of real time: what was sent over loopback is there before the clock jumps */
 static uint64_t jump_now_us = 1000000000;
 static bool jump_clock_off;
 

@@ -20,25 +20,25 @@
 
 struct owner {
     struct stream *s;
-    struct buf     got;
-    size_t         leave;      /* octets it does not consume */
-    size_t         stop_after; /* stops the loop when so many have come; 0: never */
-    size_t         largest;    /* stream_input() ever seen */
-    const char    *reply;      /* written for each on_input */
-    char           close_in;   /* 'i'nput, 'e'of, 'w'ritable, 'f'lushed, 'o'pen, e'r'ror: closes there */
-    bool           linger;     /* lingers in on_input */
-    bool           pause;      /* pauses in on_input */
-    unsigned       inputs, eofs, errors, writables, flushes, opens;
-    int            err;
-    size_t         got_at_eof;
-    const char    *body; /* sent with stream_send() */
-    size_t         body_len, body_sent;
-    unsigned       needless; /* on_writable, though all of it had gone */
+    struct buf got;
+    size_t leave;      /* octets it does not consume */
+    size_t stop_after; /* stops the loop when so many have come; 0: never */
+    size_t largest;    /* stream_input() ever seen */
+    const char *reply; /* written for each on_input */
+    char close_in;     /* 'i'nput, 'e'of, 'w'ritable, 'f'lushed, 'o'pen, e'r'ror: closes there */
+    bool linger;       /* lingers in on_input */
+    bool pause;        /* pauses in on_input */
+    unsigned inputs, eofs, errors, writables, flushes, opens;
+    int err;
+    size_t got_at_eof;
+    const char *body; /* sent with stream_send() */
+    size_t body_len, body_sent;
+    unsigned needless; /* on_writable, though all of it had gone */
 };
 
 static struct loop *loop;
 static struct owner a, b;
-static char         big[BIG];
+static char big[BIG];
 
 static inline void maybe_close(struct owner *o, char where)
 {
@@ -51,8 +51,8 @@ static inline void maybe_close(struct owner *o, char where)
 static inline void on_input(void *arg)
 {
     struct owner *o = arg;
-    struct slice  in = stream_input(o->s);
-    size_t        take = in.len > o->leave ? in.len - o->leave : 0;
+    struct slice in = stream_input(o->s);
+    size_t take = in.len > o->leave ? in.len - o->leave : 0;
 
     o->inputs++;
     o->largest = max_size(o->largest, in.len);
@@ -96,8 +96,8 @@ static inline void on_error(void *arg, int err)
 static inline void send_body(struct owner *o)
 {
     struct iovec iov[2];
-    size_t       left = o->body_len - o->body_sent;
-    char        *from = (char *)(uintptr_t)o->body + o->body_sent;
+    size_t left = o->body_len - o->body_sent;
+    char *from = (char *)(uintptr_t)o->body + o->body_sent;
 
     iov[0] = (struct iovec){ from, left / 2 };
     iov[1] = (struct iovec){ from + left / 2, left - left / 2 };
@@ -209,8 +209,8 @@ static inline void owners_teardown(void)
 static inline int listen_loopback(struct addr *at)
 {
     struct sockaddr_in sa = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
-    socklen_t          len = sizeof(sa);
-    int                l = socket(AF_INET, SOCK_STREAM, 0);
+    socklen_t len = sizeof(sa);
+    int l = socket(AF_INET, SOCK_STREAM, 0);
 
     assert_int_equal(bind(l, (struct sockaddr *)&sa, sizeof(sa)), 0);
     assert_int_equal(listen(l, 1), 0);
@@ -223,9 +223,9 @@ static inline int listen_loopback(struct addr *at)
 static inline void tcp_pair(int fd[2])
 {
     struct sockaddr_storage sa;
-    struct addr             at;
-    int                     l = listen_loopback(&at);
-    socklen_t               len;
+    struct addr at;
+    int l = listen_loopback(&at);
+    socklen_t len;
 
     fd[0] = socket(AF_INET, SOCK_STREAM, 0);
     len = addr_to_sockaddr(&at, &sa);
@@ -235,7 +235,7 @@ static inline void tcp_pair(int fd[2])
     close(l);
     for (int i = 0; i < 2; i++) {
         static const int on = 1;
-        int              small = 200000; /* a kernel that is full soon */
+        int small = 200000; /* a kernel that is full soon */
 
         /* as stream_new() wants it; a small write would wait for an ACK, which is later than a clock that jumps */
         assert_int_equal(setsockopt(fd[i], IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on)), 0);

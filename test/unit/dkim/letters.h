@@ -289,7 +289,8 @@ static inline struct slice letter_unended(struct slice field)
 }
 
 /* The fields that h names, from the bottom up, each once, in canonical form. */
-static inline void letter_put_signed(struct slice message, const char *h, enum dkim_canon canon, struct buf *out)
+static inline void letter_put_signed(struct slice message, const char *h, enum dkim_canon canon,
+                                     struct buf *out)
 {
     static struct slice fields[LETTER_FIELDS_MAX];
     static bool used[LETTER_FIELDS_MAX];
@@ -348,7 +349,9 @@ static inline struct slice letter_sign(struct slice message, struct letter_signa
     buf_init(&own, LETTER_MAX);
     buf_init(&data, LETTER_MAX);
     buf_putf(&own, "DKIM-Signature: v=1; a=%s; ",
-             how.a ? how.a : how.key == LETTER_ED25519 ? "ed25519-sha256" : "rsa-sha256");
+             how.a                       ? how.a
+             : how.key == LETTER_ED25519 ? "ed25519-sha256"
+                                         : "rsa-sha256");
     if (how.c) {
         buf_putf(&own, "c=%s; ", how.c);
     } else {
@@ -366,7 +369,8 @@ static inline struct slice letter_sign(struct slice message, struct letter_signa
     {
         struct buf unsigned_field;
 
-        buf_init(&unsigned_field, LETTER_MAX); /* what follows b= is signed too, unless white space ends the field */
+        buf_init(&unsigned_field,
+                 LETTER_MAX); /* what follows b= is signed too, unless white space ends the field */
         buf_put_slice(&unsigned_field, buf_slice(&own));
         if (how.behind && slice_find(slice_str(how.behind), ';') < strlen(how.behind)) {
             buf_put_str(&unsigned_field, strchr(how.behind, ';'));

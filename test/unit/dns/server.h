@@ -77,7 +77,7 @@ struct test_server {
     struct list_node delayed;
     enum server_mode mode;
     enum server_opt opt;
-    bool lowers; /* repeats the question in lower case */
+    bool lowers;       /* repeats the question in lower case */
     unsigned delay_ms; /* for all answers over UDP, and for `slow` */
     unsigned udp_queries, tcp_queries;
     unsigned pending, most_pending; /* delayed replies */

@@ -79,8 +79,8 @@ struct world {
     unsigned attacker_percent;
     bool attacker_is_listed;
     unsigned relay_percent, hosted_percent;
-    bool hosted_is_listed;      /* by the first two lists, relays and all */
-    bool wronged[OWNERS];       /* delayed before the first list was demoted: providers, then correspondents */
+    bool hosted_is_listed; /* by the first two lists, relays and all */
+    bool wronged[OWNERS];  /* delayed before the first list was demoted: providers, then correspondents */
     uint64_t connections[GROUPS], delayed[GROUPS], delayed_bare[GROUPS];
     uint64_t waits; /* time-outs that a connection had to wait for */
     uint64_t passed_spam;
@@ -370,13 +370,15 @@ static void bear_witness(struct world *w, const struct caller *c, const enum gua
         .ip = c->ip,
     };
     char who[120];
-    int len = snprintf(who, sizeof(who), "%s %u.%u.%u.0/24", c->domain, c->ip.ip[0], c->ip.ip[1], c->ip.ip[2]);
+    int len =
+        snprintf(who, sizeof(who), "%s %u.%u.%u.0/24", c->domain, c->ip.ip[0], c->ip.ip[1], c->ip.ip[2]);
 
     wit.who = slice_of(who, (size_t)len);
     wit.owner = hash_of(standing_key_owner(slice_str(c->domain)));
     if (wit.established) {
         canaries_note(&w->canaries, &c->ip,
-                      hash_of(standing_key_owner(slice_str(c->name[0] != '\0' ? c->name : c->domain))), w->now);
+                      hash_of(standing_key_owner(slice_str(c->name[0] != '\0' ? c->name : c->domain))),
+                      w->now);
     }
     for (size_t i = 0; i < LISTS; i++) {
         struct guard_list about = about_list(w, i);
@@ -398,7 +400,8 @@ static enum guard_outcome ask_list(struct world *w, size_t i, const struct calle
     return i == 0 ? w->answer(w, i, c) : tells_the_truth(w, i, c);
 }
 
-static void note_answer(struct world *w, size_t i, const struct caller *c, enum guard_outcome outcome, bool trial)
+static void note_answer(struct world *w, size_t i, const struct caller *c, enum guard_outcome outcome,
+                        bool trial)
 {
     struct guard_news n = { .outcome = outcome, .trial = trial, .took_us = 20000, .from = c->ip };
 
@@ -471,7 +474,8 @@ static void connect_one(struct world *w)
     }
     w->passed_spam += c.group == SPAMMER && f.vouched;
     for (size_t i = 0; i < keys; i++) {
-        bool spam = (c.group == SPAMMER || c.group == HOSTED) && percent(w, 80); /* the second filter stops most */
+        bool spam =
+            (c.group == SPAMMER || c.group == HOSTED) && percent(w, 80); /* the second filter stops most */
 
         tables_note(w->t, spam ? MEMORY_REFUSED : MEMORY_ACCEPTED, &key[i], 36 * DAY, w->now);
     }
@@ -521,7 +525,9 @@ static void probe(struct world *w, size_t i)
         c.listed += answer == GUARD_YES;
     }
     note_what(w, i, guard_canaries(w->list[i], &settings, &about, &c, w->now));
-    note_what(w, i, guard_probe_over(w->list[i], &(struct guard_news){ .outcome = listed <= GUARD_YES ? GUARD_NO : listed }));
+    note_what(w, i,
+              guard_probe_over(w->list[i],
+                               &(struct guard_news){ .outcome = listed <= GUARD_YES ? GUARD_NO : listed }));
 }
 
 static void tick(struct world *w)

@@ -159,7 +159,9 @@ static UNUSED const char *world_fact(const struct world *w, enum fact_id id, str
 
     buf_reset(out);
     if (v->state == FACT_UNKNOWN || v->state == FACT_PENDING || v->state == FACT_IDLE) {
-        buf_put_str(out, v->state == FACT_UNKNOWN ? "unknown" : v->state == FACT_PENDING ? "pending" : "idle");
+        buf_put_str(out, v->state == FACT_UNKNOWN   ? "unknown"
+                         : v->state == FACT_PENDING ? "pending"
+                                                    : "idle");
     } else {
         fact_put(out, id, v);
     }

@@ -27,7 +27,7 @@
 
 #define FIXTURE_REST                                                                                         \
     "\nserver: {hostname: mx.test.example}\n"                                                                \
-    "upstreams: {exchange: {servers: [\"192.0.2.251:25\"]}, quarantine: {servers: [\"192.0.2.252:25\"]}}\n"    \
+    "upstreams: {exchange: {servers: [\"192.0.2.251:25\"]}, quarantine: {servers: [\"192.0.2.252:25\"]}}\n"  \
     "domains: {home.test: exchange, q.test: quarantine}\n"
 
 struct fixture {
@@ -153,17 +153,18 @@ static inline void fixture_ordinary(struct fixture *f)
     }
     f->used = 0;
     fixture_facts(
-        f, "client.ip=192.0.2.1; client.private=false; client.rdns=mail.peer.example; client.iprev=pass;"
-           "client.dynamic=false; client.connections=1; protocol.pregreet=false; protocol.violations=0;"
-           "reputation.listed=false; reputation.score=0; reputation.lists=; reputation.monitored=;"
-           "reputation.incomplete=false; reputation.reason=; reputation.subject=; helo.name=mail.peer.example;"
-           "helo.kind=fqdn; helo.resolves=pass; helo.matches=true; helo.impersonates=false;"
-           "tls.version=; tls.cipher=; tls.client_subject=; sender.address=a@peer.example;"
-           "sender.local=a; sender.domain=peer.example; sender.null=false; sender.resolves=pass;"
-           "spf=none; spf.helo=none; spf.weak=false; spf.domain=peer.example; spf.mechanism=;"
-           "spf.explanation=; recipient.address=user@corp.example; recipient.local=user;"
-           "recipient.domain=corp.example; recipient.original=user@corp.example;"
-           "recipient.wildcard=; recipient.count=0; session.id=01JD3V");
+        f,
+        "client.ip=192.0.2.1; client.private=false; client.rdns=mail.peer.example; client.iprev=pass;"
+        "client.dynamic=false; client.connections=1; protocol.pregreet=false; protocol.violations=0;"
+        "reputation.listed=false; reputation.score=0; reputation.lists=; reputation.monitored=;"
+        "reputation.incomplete=false; reputation.reason=; reputation.subject=; helo.name=mail.peer.example;"
+        "helo.kind=fqdn; helo.resolves=pass; helo.matches=true; helo.impersonates=false;"
+        "tls.version=; tls.cipher=; tls.client_subject=; sender.address=a@peer.example;"
+        "sender.local=a; sender.domain=peer.example; sender.null=false; sender.resolves=pass;"
+        "spf=none; spf.helo=none; spf.weak=false; spf.domain=peer.example; spf.mechanism=;"
+        "spf.explanation=; recipient.address=user@corp.example; recipient.local=user;"
+        "recipient.domain=corp.example; recipient.original=user@corp.example;"
+        "recipient.wildcard=; recipient.count=0; session.id=01JD3V");
 }
 
 static inline struct eval_input fixture_input(struct fixture *f, enum fact_stage stage)

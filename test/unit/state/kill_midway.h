@@ -25,7 +25,7 @@ static inline int fork_busy_as(struct state *s, enum state_role role, busy_work 
         state_slot_enter(s, slot);
         for (unsigned round = 0;; round++) {
             work(s, round);
-}
+        }
     }
     return slot;
 }
