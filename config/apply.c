@@ -13,7 +13,7 @@
 
 #define PATH_TEXT_MAX 300
 
-const char *quote_text(struct quoted *q, struct slice s)
+const char *load_quote(struct quoted *q, struct slice s)
 {
     struct buf b;
 
@@ -63,9 +63,9 @@ void load_expected(struct load *l, const struct value *v, const struct config_no
         load_error(l, found, "%s: expected %s", v->shown, what);
     } else if (slice_starts(slice_str(what), SLICE("a mapping")) && lacks_blank(found->text)) {
         load_error(l, found, "%s: expected %s, found `%s`: a blank is missing behind the colon", v->shown,
-                   what, quote_text(&q, found->text));
+                   what, load_quote(&q, found->text));
     } else {
-        load_error(l, found, "%s: expected %s, found `%s`%s", v->shown, what, quote_text(&q, found->text),
+        load_error(l, found, "%s: expected %s, found `%s`%s", v->shown, what, load_quote(&q, found->text),
                    v->key->choices != NULL ? nearest_choice(&near, found->text, v->key->choices) : "");
     }
 }
@@ -97,7 +97,7 @@ static void apply_scalar(struct load *l, const struct value *v)
     if (v->node->bad) {
         return;
     }
-    if (v->node->kind != NODE_SCALAR || !set_scalar(l, v, v->node->text, &why)) {
+    if (v->node->kind != NODE_SCALAR || !load_set_scalar(l, v, v->node->text, &why)) {
         if (v->node->kind != NODE_SCALAR && why.len == 0) {
             buf_put_str(&why, "one value");
         }
@@ -107,22 +107,22 @@ static void apply_scalar(struct load *l, const struct value *v)
 
 static void apply_value(struct load *l, const struct value *v)
 {
-    if (is_scalar_key(v->key->type)) {
+    if (load_is_scalar_key(v->key->type)) {
         apply_scalar(l, v);
     } else if (v->key->type == KEY_LISTEN) {
-        set_listen(l, v);
+        load_set_listen(l, v);
     } else if (v->key->type == KEY_KEYPAIRS) {
-        set_keypairs(l, v);
+        load_set_keypairs(l, v);
     } else if (v->key->type == KEY_FIELDS) {
-        set_fields(l, v);
+        load_set_fields(l, v);
     } else if (v->key->type == KEY_UPSTREAMS) {
-        set_upstreams(l, v);
+        load_set_upstreams(l, v);
     } else if (v->key->type == KEY_LISTS) {
-        set_lists(l, v);
-    } else if (is_list_entry_key(v->key->type)) {
-        set_list_entry_key(l, v);
-    } else if (is_list_key(v->key->type)) {
-        set_list(l, v);
+        load_set_lists(l, v);
+    } else if (load_is_list_entry_key(v->key->type)) {
+        load_set_list_entry_key(l, v);
+    } else if (load_is_list_key(v->key->type)) {
+        load_set_list(l, v);
     } /* KEY_DOMAINS: load_domains(), when the upstreams are known; KEY_TREE: config.root has it */
 }
 
@@ -285,7 +285,7 @@ static void report_unknown(struct load *l, const struct place *at, const struct 
     buf_init_fixed(&hint, mem, sizeof(mem));
     put_unknown_hint(at, child, &hint);
     config_errors_add(l->errs, false, child->key_line, child->key_column, "unknown key `%s`%s%s%s",
-                      quote_text(&q, child->key), at->shown[0] != '\0' ? " in " : "", at->shown, mem);
+                      load_quote(&q, child->key), at->shown[0] != '\0' ? " in " : "", at->shown, mem);
 }
 
 /* What stands between the place and one of its keys, for people. */

@@ -47,7 +47,7 @@ void config_free(struct config *c)
         c->own->attached[last].free_fn(c->own->attached[last].obj);
     }
     for (size_t i = 0; i < c->domain_count; i++) {
-        free_recipients(c->domains[i].recipients);
+        load_free_recipients(c->domains[i].recipients);
     }
     table_fini(&c->own->domains);
     arena_fini(&c->own->arena);
@@ -73,9 +73,9 @@ static void set_hostname(struct load *l)
 
     buf_init_fixed(&why, mem, sizeof(mem));
     if (name[0] != '\0') {
-        if (!set_scalar(l, &v, slice_str(name), &why)) {
+        if (!load_set_scalar(l, &v, slice_str(name), &why)) {
             load_error(l, NULL, "GLACIS_HOSTNAME: expected %s, found `%s`", mem,
-                       quote_text(&q, slice_str(name)));
+                       load_quote(&q, slice_str(name)));
         }
         return;
     }
@@ -103,7 +103,7 @@ static void set_banner(struct load *l)
 
     buf_init_fixed(&b, mem, sizeof(mem));
     buf_init_fixed(&why, why_mem, sizeof(why_mem));
-    if (!banner_expand(slice_str(s->banner), s->hostname, &b, &why) || b.len > 500) {
+    if (!load_expand_banner(slice_str(s->banner), s->hostname, &b, &why) || b.len > 500) {
         load_error(l, at, "server.banner: longer than 500 octets with the host name in it");
         return;
     }

@@ -48,7 +48,7 @@ static struct slice take_name(struct load *l, struct slice name, int line, int c
     if (!idna_to_ascii(host, &ascii)) {
         config_errors_add(l->errs, false, line, column,
                           "domains: expected a domain such as example.com or .example.com, found `%s`",
-                          quote_text(&q, name));
+                          load_quote(&q, name));
         return SLICE_NONE;
     }
     return slice_of(load_text(l, buf_slice(&ascii)), ascii.len);
@@ -94,7 +94,7 @@ static void take_entry(struct load *l, const struct config_node *node)
     buf_init_fixed(&shown, mem, sizeof(mem));
     buf_putf(&shown, "domains." SLICE_FMT, SLICE_ARG(node->key));
     if (node->kind == NODE_SCALAR && !slice_empty(node->text)) {
-        d->upstream = find_upstream(l, mem, node);
+        d->upstream = load_find_upstream(l, mem, node);
     } else if (node->kind != NODE_MAPPING) {
         load_error(l, node, "%s: expected the name of an upstream, or a mapping", mem);
     } else {
@@ -171,7 +171,7 @@ void load_domains(struct load *l, const struct config_node *node)
     }
     reserve(l, min_size(count, CONFIG_MAX_DOMAINS) + 1);
     if (node->kind != NODE_MAPPING) {
-        each_text(l, &v, take_listed);
+        load_each_text(l, &v, take_listed);
         return;
     }
     CONFIG_NODE_EACH(node, child)

@@ -69,7 +69,7 @@ static inline void *value_field(const struct value *v)
 struct quoted {
     char text[260];
 };
-const char *quote_text(struct quoted *q, struct slice s);
+const char *load_quote(struct quoted *q, struct slice s);
 
 /* ---- apply.c ---- */
 
@@ -91,56 +91,56 @@ void apply_text(struct load *l, const struct place *at, const char *name, const 
 /* ---- scalars.c: keys with one text ---- */
 
 /* False with what is expected in `why`. */
-bool set_scalar(struct load *l, const struct value *v, struct slice text, struct buf *why) MUST_USE;
+bool load_set_scalar(struct load *l, const struct value *v, struct slice text, struct buf *why) MUST_USE;
 
-/* The file's text for what is set: what set_scalar reads back to the same. */
-void put_scalar(const struct key *k, const void *base, struct buf *out);
+/* The file's text for what is set: what load_set_scalar reads back to the same. */
+void load_put_scalar(const struct key *k, const void *base, struct buf *out);
 
-bool is_scalar_key(enum key_type type);
+bool load_is_scalar_key(enum key_type type);
 
 /* A number as the type of the key is written. */
-void put_limit(const struct key *k, uint64_t n, struct buf *out);
+void load_put_limit(const struct key *k, uint64_t n, struct buf *out);
 
 /* Replaces {server.hostname}; "{{" is a brace.  False with what is expected in `why`. */
-bool banner_expand(struct slice text, const char *hostname, struct buf *out, struct buf *why) MUST_USE;
+bool load_expand_banner(struct slice text, const char *hostname, struct buf *out, struct buf *why) MUST_USE;
 
 /* Is a template of headers.add in order?  False with what is expected in `why`. */
-bool added_header_check(struct slice text, struct buf *why) MUST_USE;
+bool load_check_added_header(struct slice text, struct buf *why) MUST_USE;
 
 /* ---- sequences.c, upstreams.c, domains.c ---- */
 
-void set_list(struct load *l, const struct value *v);
-void put_list(const struct key *k, const void *base, struct buf *out); /* as a YAML flow list */
-bool is_list_key(enum key_type type);
+void load_set_list(struct load *l, const struct value *v);
+void load_put_list(const struct key *k, const void *base, struct buf *out); /* as a YAML flow list */
+bool load_is_list_key(enum key_type type);
 
-void set_listen(struct load *l, const struct value *v);
-void set_keypairs(struct load *l, const struct value *v);
-void set_fields(struct load *l, const struct value *v);
-void set_servers(struct load *l, const struct value *v);
-void set_upstreams(struct load *l, const struct value *v);
+void load_set_listen(struct load *l, const struct value *v);
+void load_set_keypairs(struct load *l, const struct value *v);
+void load_set_fields(struct load *l, const struct value *v);
+void load_set_servers(struct load *l, const struct value *v);
+void load_set_upstreams(struct load *l, const struct value *v);
 
 /* ---- reputation.c ---- */
 
-void set_lists(struct load *l, const struct value *v);
+void load_set_lists(struct load *l, const struct value *v);
 
 /* Keys of an entry that are more than one field of it. */
-bool is_list_entry_key(enum key_type type);
-void set_list_entry_key(struct load *l, const struct value *v);
+bool load_is_list_entry_key(enum key_type type);
+void load_set_list_entry_key(struct load *l, const struct value *v);
 
 /* After the upstreams are known. */
 void load_domains(struct load *l, const struct config_node *node);
 
 /* domains.*.validate with file:PATH: reads the files.  All texts of `domains` are set. */
 void load_recipients(struct load *l);
-void free_recipients(struct config_recipients *r);
+void load_free_recipients(struct config_recipients *r);
 
 /* The upstream of this name; NULL after reporting, with the nearest name. */
-const struct config_upstream *find_upstream(struct load *l, const char *shown,
-                                            const struct config_node *name);
+const struct config_upstream *load_find_upstream(struct load *l, const char *shown,
+                                                 const struct config_node *name);
 
 /* Calls `take` for each entry of a list of texts; a scalar is split at commas. */
 typedef void (*item_fn)(struct load *l, const struct value *v, const struct config_node *item);
-void each_text(struct load *l, const struct value *v, item_fn take);
+void load_each_text(struct load *l, const struct value *v, item_fn take);
 
 /* ---- machine.c ---- */
 

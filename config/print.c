@@ -134,10 +134,10 @@ static void put_value(struct printer *p, const struct key *k, const struct confi
         buf_put_str(p->out, c->reputation.guard.canaries_auto ? " auto\n" : " off\n");
     } else {
         buf_put_char(p->out, ' ');
-        if (is_list_key(k->type)) {
-            put_list(k, p->base, p->out);
+        if (load_is_list_key(k->type)) {
+            load_put_list(k, p->base, p->out);
         } else {
-            put_scalar(k, p->base, p->out);
+            load_put_scalar(k, p->base, p->out);
         }
         buf_put_char(p->out, '\n');
     }

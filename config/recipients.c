@@ -42,7 +42,7 @@ static void report(struct source *s, const char *sentence, struct slice found)
     if (s->errors++ < ERRORS_PER_FILE) {
         config_errors_material(s->l->errs, MATERIAL_RECIPIENTS, s->d->line, 1,
                                "domains.%s%s.validate: %s:%zu: %s, found `%s`", s->d->subdomains ? "." : "",
-                               s->d->name, s->d->validate_file, s->line, sentence, quote_text(&q, found));
+                               s->d->name, s->d->validate_file, s->line, sentence, load_quote(&q, found));
     }
 }
 
@@ -136,7 +136,7 @@ static struct config_recipients *load_file(struct load *l, const struct config_d
     table_init(&r->table);
     buf_init(&r->text, TEXTFILE_MAX);
     if (!read_file(l, d, r)) {
-        free_recipients(r);
+        load_free_recipients(r);
         return NULL;
     }
     return r;
@@ -173,7 +173,7 @@ void load_recipients(struct load *l)
     }
 }
 
-void free_recipients(struct config_recipients *r)
+void load_free_recipients(struct config_recipients *r)
 {
     if (r == NULL || --r->refs > 0) {
         return;

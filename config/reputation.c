@@ -170,7 +170,7 @@ static void set_answers(struct load *l, const struct value *v)
             config_errors_add(l->errs, false, child->key_line, child->key_column,
                               "%s: expected an address in 127.0.0.0/8 such as 127.0.0.2, 127.0.0.4-7 or "
                               "127.0.1.0/24, found `%s`",
-                              v->shown, quote_text(&q, child->key));
+                              v->shown, load_quote(&q, child->key));
         } else if (child->kind != NODE_SCALAR || !parse_weight(child->text, &r->weight)) {
             load_expected(l, v, child, "a weight of -1000 to 1000, such as 2 or -0.5");
         }
@@ -322,7 +322,7 @@ static void set_subjects(struct load *l, const struct value *v)
     if (v->node->kind != NODE_SCALAR && v->node->count == 0) {
         load_expected(l, v, v->node, "client, or a list of helo, sender and rdns");
     }
-    each_text(l, v, take_subject);
+    load_each_text(l, v, take_subject);
     if ((*subjects & (1u << SUBJECT_CLIENT)) != 0 && (*subjects & DOMAINS) != 0) {
         load_error(l, v->node,
                    "%s: a list is of addresses (client) or of domains (helo, sender, rdns), not of both",
@@ -352,15 +352,15 @@ static void set_families(struct load *l, const struct value *v)
     if (v->node->kind != NODE_SCALAR && v->node->count == 0) {
         load_expected(l, v, v->node, "a list of ipv4 and ipv6");
     }
-    each_text(l, v, take_family);
+    load_each_text(l, v, take_family);
 }
 
-bool is_list_entry_key(enum key_type type)
+bool load_is_list_entry_key(enum key_type type)
 {
     return type >= KEY_ZONE && type <= KEY_FAMILIES;
 }
 
-void set_list_entry_key(struct load *l, const struct value *v)
+void load_set_list_entry_key(struct load *l, const struct value *v)
 {
     if (v->key->type == KEY_ZONE) {
         set_zone(l, v);
@@ -369,7 +369,7 @@ void set_list_entry_key(struct load *l, const struct value *v)
     } else if (v->key->type == KEY_ANSWERS) {
         set_answers(l, v);
     } else if (v->key->type == KEY_ERROR_ANSWERS) {
-        each_text(l, v, take_error_answer); /* beside those of the preset */
+        load_each_text(l, v, take_error_answer); /* beside those of the preset */
     } else {
         set_families(l, v);
     }
@@ -427,7 +427,7 @@ static void take_list(struct load *l, const struct config_node *node)
 
     if (name != NULL && name->kind == NODE_SCALAR && !slice_empty(name->text)) {
         buf_init_fixed(&shown, mem, sizeof(mem));
-        buf_putf(&shown, "reputation list %s", quote_text(&q, name->text));
+        buf_putf(&shown, "reputation list %s", load_quote(&q, name->text));
         at.shown = mem;
         at.is_sentence = true;
     }
@@ -446,7 +446,7 @@ static void take_list(struct load *l, const struct config_node *node)
     rep->list_count++;
 }
 
-void set_lists(struct load *l, const struct value *v)
+void load_set_lists(struct load *l, const struct value *v)
 {
     struct config_reputation *rep = &l->c->reputation;
     const struct config_node *child;

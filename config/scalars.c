@@ -2,7 +2,7 @@
 /*
  * scalars.c - keys with one text: from the file into the snapshot's field, and back for printing.
  *
- * set_scalar() and put_scalar() are inverse: what one writes the other reads to the same field.  `why` gets
+ * load_set_scalar() and load_put_scalar() are inverse: what one writes the other reads to the same field.  `why` gets
  * what was expected, in the words of the manual.
  */
 #include "config/load_priv.h"
@@ -12,7 +12,7 @@
 #include "config/secret.h"
 #include "config/values.h"
 
-bool is_scalar_key(enum key_type type)
+bool load_is_scalar_key(enum key_type type)
 {
     return type <= KEY_ENDPOINT;
 }
@@ -28,7 +28,7 @@ static void put_expected(const struct value *v, struct buf *why, const char *wha
     }
 }
 
-void put_limit(const struct key *k, uint64_t n, struct buf *out)
+void load_put_limit(const struct key *k, uint64_t n, struct buf *out)
 {
     if (k->type == KEY_DURATION || k->type == KEY_SECONDS) {
         value_put_duration(out, n);
@@ -45,7 +45,7 @@ static bool check_range(const struct key *k, uint64_t n, struct buf *why)
     if (n >= k->min && n <= k->max) {
         return true;
     }
-    put_limit(k, n < k->min ? k->min : k->max, why);
+    load_put_limit(k, n < k->min ? k->min : k->max, why);
     buf_put_str(why, n < k->min ? " or more" : " or less");
     return false;
 }
@@ -288,7 +288,7 @@ static bool check_banner(const struct key *k, struct slice text, struct buf *why
             return false;
         }
     }
-    return check_text(k, text, why) && banner_expand(text, "x", &out, why);
+    return check_text(k, text, why) && load_expand_banner(text, "x", &out, why);
 }
 
 static bool check_group(struct slice text, struct buf *why)
@@ -425,11 +425,11 @@ static bool set_upstream_name(struct load *l, const struct value *v)
 {
     struct config_domain *d = v->base;
 
-    d->upstream = find_upstream(l, v->shown, v->node);
+    d->upstream = load_find_upstream(l, v->shown, v->node);
     return true; /* it has reported */
 }
 
-bool set_scalar(struct load *l, const struct value *v, struct slice text, struct buf *why)
+bool load_set_scalar(struct load *l, const struct value *v, struct slice text, struct buf *why)
 {
     switch ((int)v->key->type) {
     case KEY_BOOL:
@@ -488,7 +488,7 @@ static void put_number_of(const struct key *k, const void *field, struct buf *ou
         buf_put_str(out, "auto");
         return;
     }
-    put_limit(k, k->type == KEY_SECONDS ? n * 1000 : n, out);
+    load_put_limit(k, k->type == KEY_SECONDS ? n * 1000 : n, out);
 }
 
 static void put_choice(const struct key *k, const void *field, struct buf *out)
@@ -574,7 +574,7 @@ static void put_validate(const struct config_domain *d, struct buf *out)
     }
 }
 
-void put_scalar(const struct key *k, const void *base, struct buf *out)
+void load_put_scalar(const struct key *k, const void *base, struct buf *out)
 {
     const void *field = (const char *)base + k->offset;
 

@@ -203,7 +203,7 @@ static void put_forms(struct buf *out, const struct key *k, struct slice path)
     } else if (k->type == KEY_SWITCH) {
         put_section(out, path);
         buf_put_str(out, ",{\"const\":\"off\"}");
-    } else if (is_scalar_key(k->type) || k->type == KEY_ZONE) {
+    } else if (load_is_scalar_key(k->type) || k->type == KEY_ZONE) {
         put_scalar_form(out, k);
     } else {
         put_list_form(out, k);
@@ -237,9 +237,9 @@ static void put_description(struct buf *out, const struct key *k)
     buf_put_str(&text, k->help);
     if (k->type >= KEY_DURATION && k->type <= KEY_FACTOR) {
         buf_put_str(&text, "; ");
-        put_limit(k, k->min, &text);
+        load_put_limit(k, k->min, &text);
         buf_put_str(&text, " to ");
-        put_limit(k, k->max, &text);
+        load_put_limit(k, k->max, &text);
     }
     buf_put_str(out, "\"description\":");
     put_quoted(out, buf_slice(&text));

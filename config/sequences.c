@@ -11,7 +11,7 @@
 
 #define MAX_TRUSTED 256
 
-bool is_list_key(enum key_type type)
+bool load_is_list_key(enum key_type type)
 {
     return type == KEY_CIDRS || type == KEY_SERVERS || type == KEY_RESOLVERS || type == KEY_FIELD_NAMES ||
            type == KEY_AUTHSERV_IDS || type == KEY_IDENTITIES || type == KEY_ADMIN_NAMES ||
@@ -31,7 +31,7 @@ static void split_at_commas(struct load *l, const struct value *v, item_fn take)
     }
 }
 
-void each_text(struct load *l, const struct value *v, item_fn take)
+void load_each_text(struct load *l, const struct value *v, item_fn take)
 {
     const struct config_node *item;
 
@@ -108,13 +108,13 @@ static bool is_default_pair(const struct config_server_section *server)
     return same;
 }
 
-void set_listen(struct load *l, const struct value *v)
+void load_set_listen(struct load *l, const struct value *v)
 {
     const struct config_node *item;
 
     l->c->server.listen_count = 0;
     if (v->node->kind != NODE_SEQUENCE) {
-        each_text(l, v, take_listener);
+        load_each_text(l, v, take_listener);
     } else {
         CONFIG_NODE_EACH(v->node, item)
         {
@@ -133,7 +133,7 @@ void set_listen(struct load *l, const struct value *v)
 
 /* ---- tls.more ---- */
 
-void set_keypairs(struct load *l, const struct value *v)
+void load_set_keypairs(struct load *l, const struct value *v)
 {
     struct config_tls_section *tls = &l->c->tls;
     const struct config_node *item;
@@ -278,11 +278,11 @@ static void set_canaries(struct load *l, const struct value *v)
     g->canaries_auto = false;
     g->canary_count = g->canary_domain_count = 0;
     if (!config_node_is(v->node, "off")) {
-        each_text(l, v, take_canary);
+        load_each_text(l, v, take_canary);
     }
 }
 
-void set_list(struct load *l, const struct value *v)
+void load_set_list(struct load *l, const struct value *v)
 {
     struct config_listener *listener = v->base;
 
@@ -290,40 +290,40 @@ void set_list(struct load *l, const struct value *v)
     case KEY_CIDRS:
         listener->trusted = load_memory(l, MAX_TRUSTED * sizeof(*listener->trusted));
         listener->trusted_count = 0;
-        each_text(l, v, take_cidr);
+        load_each_text(l, v, take_cidr);
         break;
     case KEY_RESOLVERS:
         l->c->dns.server_count = 0;
-        each_text(l, v, take_resolver);
+        load_each_text(l, v, take_resolver);
         break;
     case KEY_FIELD_NAMES:
         l->c->headers.strip_count = 0;
-        each_text(l, v, take_field_name);
+        load_each_text(l, v, take_field_name);
         break;
     case KEY_AUTHSERV_IDS:
         l->c->headers.strip_authserv_count = 0;
-        each_text(l, v, take_authserv_id);
+        load_each_text(l, v, take_authserv_id);
         break;
     case KEY_CANARIES:
         set_canaries(l, v);
         break;
     case KEY_ADMIN_NAMES:
         l->c->admin.name_count = 0;
-        each_text(l, v, take_admin_name);
+        load_each_text(l, v, take_admin_name);
         break;
     case KEY_IDENTITIES:
         l->c->spf.helo = l->c->spf.mailfrom = false;
-        each_text(l, v, take_identity);
+        load_each_text(l, v, take_identity);
         break;
     default:
-        set_servers(l, v);
+        load_set_servers(l, v);
         break;
     }
 }
 
 /* ---- headers.add ---- */
 
-void set_fields(struct load *l, const struct value *v)
+void load_set_fields(struct load *l, const struct value *v)
 {
     struct config_headers *h = &l->c->headers;
     const struct config_node *child;
@@ -343,8 +343,8 @@ void set_fields(struct load *l, const struct value *v)
             config_errors_add(
                 l->errs, false, child->key_line, child->key_column,
                 "%s: `%s` is not the name of a header field that can be added (X-Glacis-* is ours)", v->shown,
-                quote_text(&q, child->key));
-        } else if (child->kind != NODE_SCALAR || !added_header_check(child->text, &why)) {
+                load_quote(&q, child->key));
+        } else if (child->kind != NODE_SCALAR || !load_check_added_header(child->text, &why)) {
             load_expected(l, v, child, why.len > 0 ? mem : "a text");
         } else if (has_room(l, v, child, h->add_count, CONFIG_MAX_HEADERS)) {
             h->add[h->add_count++] = (struct config_header_add){ load_text(l, child->key),
@@ -370,7 +370,7 @@ static void put_networks(const struct config_listener *listener, struct buf *out
     }
 }
 
-void put_list(const struct key *k, const void *base, struct buf *out)
+void load_put_list(const struct key *k, const void *base, struct buf *out)
 {
     const struct config *c = base;
     const struct config_upstream *u = base;

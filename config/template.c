@@ -26,7 +26,7 @@ static bool take_name(struct slice *rest, struct slice *name)
     return true;
 }
 
-bool banner_expand(struct slice text, const char *hostname, struct buf *out, struct buf *why)
+bool load_expand_banner(struct slice text, const char *hostname, struct buf *out, struct buf *why)
 {
     while (!slice_empty(text)) {
         struct slice name;
@@ -63,7 +63,7 @@ static bool is_header_name(struct slice name)
     return false;
 }
 
-bool added_header_check(struct slice text, struct buf *why)
+bool load_check_added_header(struct slice text, struct buf *why)
 {
     bool ok = slice_find(text, '\n') == text.len && text.len <= 900;
 

@@ -65,13 +65,13 @@ static void take_server(struct load *l, const struct value *v, const struct conf
     u->server[u->server_count++] = s;
 }
 
-void set_servers(struct load *l, const struct value *v)
+void load_set_servers(struct load *l, const struct value *v)
 {
     struct config_upstream *u = v->base;
     size_t before = l->errs->fatal;
 
     u->server_count = 0;
-    each_text(l, v, take_server);
+    load_each_text(l, v, take_server);
     if (u->server_count == 0 && l->errs->fatal == before && !v->node->bad) {
         load_error(l, v->node, "%s: at least one server is needed", v->shown);
     }
@@ -116,7 +116,7 @@ static void take_upstream(struct load *l, const struct value *v, const struct co
     if (!is_upstream_name(node->key)) {
         config_errors_add(l->errs, false, node->key_line, node->key_column,
                           "%s: `%s` cannot be a name; letters, digits, - and _ can (at most 63)", v->shown,
-                          quote_text(&q, node->key));
+                          load_quote(&q, node->key));
         l->upstreams_wrong = true;
         return;
     }
@@ -160,14 +160,14 @@ static bool has_keys_for_names(struct load *l, const struct config_node *section
             config_errors_add(l->errs, false, child->key_line, child->key_column,
                               "upstreams: `" SLICE_FMT "` is a key of an upstream; indent it below %s%s%s",
                               SLICE_ARG(child->key), below ? "`" : "",
-                              below ? quote_text(&q, name->key) : "a name of your choice", below ? "`" : "");
+                              below ? load_quote(&q, name->key) : "a name of your choice", below ? "`" : "");
             return true;
         }
     }
     return false;
 }
 
-void set_upstreams(struct load *l, const struct value *v)
+void load_set_upstreams(struct load *l, const struct value *v)
 {
     const struct config_node *child;
 
@@ -187,7 +187,8 @@ void set_upstreams(struct load *l, const struct value *v)
     }
 }
 
-const struct config_upstream *find_upstream(struct load *l, const char *shown, const struct config_node *name)
+const struct config_upstream *load_find_upstream(struct load *l, const char *shown,
+                                                 const struct config_node *name)
 {
     const struct config *c = l->c;
     struct nearest near;
@@ -201,7 +202,7 @@ const struct config_upstream *find_upstream(struct load *l, const char *shown, c
         nearest_offer(&near, slice_str(c->upstreams[i].name));
     }
     if (c->upstream_count > 0 && !l->upstreams_wrong) { /* else that has been said */
-        load_error(l, name, "%s: there is no upstream `%s`%s", shown, quote_text(&q, name->text),
+        load_error(l, name, "%s: there is no upstream `%s`%s", shown, load_quote(&q, name->text),
                    nearest_words(&near));
     }
     return NULL;

@@ -68,7 +68,7 @@ void memory_free(struct memory **mp)
     free(m);
 }
 
-void op_done(struct memory_op *op)
+void memory_op_done(struct memory_op *op)
 {
     struct memory_answer a = { .count = op->count, .record = op->record, .shared = op->shared };
     struct memory_op copy = *op; /* the records live in it until the callback returns */
@@ -80,7 +80,7 @@ void op_done(struct memory_op *op)
 
 static void on_ready(void *arg)
 {
-    op_done(arg);
+    memory_op_done(arg);
 }
 
 /* The tables answered; what the shared backend would have said is not to be had. */
@@ -89,7 +89,7 @@ static void on_timeout(void *arg)
     struct memory_op *op = arg;
 
     count(M_SHARED_LATE);
-    op_done(op);
+    memory_op_done(op);
 }
 
 struct memory_op *memory_ask(struct memory *m, const struct memory_question *q, size_t count, int64_t now_s,

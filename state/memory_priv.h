@@ -3,7 +3,7 @@
  * memory_priv.h - the front of the contract and its shared backend.  Private to state/.
  *
  * memory.c answers every question from the tables first; with a shared backend redis.c is given the operation
- * beside that, may make its records better, and ends it with op_done(), at the latest after its timeout.
+ * beside that, may make its records better, and ends it with memory_op_done(), at the latest after its timeout.
  */
 #ifndef STATE_MEMORY_PRIV_H
 #define STATE_MEMORY_PRIV_H
@@ -39,7 +39,7 @@ struct memory_op {
 };
 
 /* Answers and frees the operation; from the loop only. */
-void op_done(struct memory_op *op);
+void memory_op_done(struct memory_op *op);
 
 /* apart.c: the source's record in place of *r, if it has an answer. */
 void memory_ask_source(struct memory *m, const struct memory_question *q, struct memory_record *r);
@@ -67,7 +67,7 @@ struct redis *redis_new(struct memory *m,
 void redis_free(struct redis **r);
 bool redis_up(const struct redis *r);
 
-/* False: it is away or full; nothing was begun.  Else op_done() will be called. */
+/* False: it is away or full; nothing was begun.  Else memory_op_done() will be called. */
 bool redis_ask(struct redis *r, struct memory_op *op) MUST_USE;
 void redis_forget(struct memory_op *op); /* its requests go on without it */
 void redis_note(struct redis *r, enum memory_event event, const struct memory_key *key, uint32_t keep_s,

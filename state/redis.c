@@ -467,7 +467,7 @@ static void on_reply(redisAsyncContext *ac, void *answer, void *arg)
     }
     if (--op->waiting == 0) {
         timer_stop(&op->timeout);
-        op_done(op);
+        memory_op_done(op);
     }
 }
 

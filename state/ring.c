@@ -69,7 +69,7 @@ void state_log(struct state *s, enum log_class cls, struct slice line)
     s->head = head + need;
     s->mine->of[s->my_slot].slot.head = s->head;
     if (*tail == head) {
-        wake(s->log_fd);
+        ring_wake(s->log_fd);
     }
 }
 

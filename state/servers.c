@@ -505,7 +505,7 @@ void state_wake_waiter(struct state *s, int upstream)
     }
     slot = oldest_waiter(s, upstream, -1, &at);
     if (slot >= 0) {
-        wake(s->wake_fd[slot]);
+        ring_wake(s->wake_fd[slot]);
     }
 }
 

@@ -274,6 +274,6 @@ bool shard_lock(const struct locker *who, struct shard_lock *l, bool *owner_died
 void shard_unlock(struct shard_lock *l);
 
 /* Writes 1 to an eventfd; a full counter is fine, it is readable then anyway. */
-void wake(int fd);
+void ring_wake(int fd);
 
 #endif

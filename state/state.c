@@ -24,7 +24,7 @@ static size_t round_up(size_t n, size_t unit)
     return (n + unit - 1) / unit * unit;
 }
 
-void wake(int fd)
+void ring_wake(int fd)
 {
     uint64_t one = 1;
     ssize_t n = write(fd, &one, sizeof(one));

@@ -114,7 +114,7 @@ static void collect_tag_names(struct policy *p)
         }
     }
     for (size_t i = 0; i < h->add_count; i++) {
-        if (!field_is_standard(slice_str(h->add[i].name))) {
+        if (!rules_field_is_standard(slice_str(h->add[i].name))) {
             add_tag_name(p, h->add[i].name);
         }
     }

@@ -17,7 +17,7 @@ static void fade(struct canaries *c, int64_t now_s)
     }
 }
 
-void canaries_note(struct canaries *c, const struct addr *ip, uint64_t owner, int64_t now_s)
+void canary_note(struct canaries *c, const struct addr *ip, uint64_t owner, int64_t now_s)
 {
     struct addr net = addr_network(ip, 24, 48);
     size_t place = CANARIES_KEPT;
@@ -45,7 +45,7 @@ void canaries_note(struct canaries *c, const struct addr *ip, uint64_t owner, in
     }
 }
 
-size_t canaries_pick(const struct canaries *c, struct addr *out, size_t max)
+size_t canary_pick(const struct canaries *c, struct addr *out, size_t max)
 {
     bool taken[CANARIES_KEPT] = { false };
     size_t n = 0;

@@ -25,9 +25,9 @@ struct canaries {
 };
 
 /* One of them was here. */
-void canaries_note(struct canaries *c, const struct addr *ip, uint64_t owner, int64_t now_s);
+void canary_note(struct canaries *c, const struct addr *ip, uint64_t owner, int64_t now_s);
 
 /* The most frequent ones, at most `max`; returns how many. */
-size_t canaries_pick(const struct canaries *c, struct addr *out, size_t max);
+size_t canary_pick(const struct canaries *c, struct addr *out, size_t max);
 
 #endif

@@ -323,7 +323,7 @@ static void ask_canary_addresses(struct probe *p)
     p->enough = n > 0 || s->canary_count > 0 ? 1 : AUTO_ENOUGH;
     if (n == 0) {
         n = add_taken(list, ip, n, s->canary, s->canary_count);
-        kept = s->canaries_auto ? canaries_pick(&p->g->canaries, most, MOST) : 0;
+        kept = s->canaries_auto ? canary_pick(&p->g->canaries, most, MOST) : 0;
         n = add_taken(list, ip, n, most, kept);
     }
     for (size_t i = 0; i < n; i++) {
@@ -475,7 +475,7 @@ void guard_run_witness(struct guard_run *g, size_t list, const struct guard_witn
 
 void guard_run_canary(struct guard_run *g, const struct addr *ip, uint64_t owner)
 {
-    canaries_note(&g->canaries, ip, owner, wall_now_s());
+    canary_note(&g->canaries, ip, owner, wall_now_s());
 }
 
 bool guard_run_awake(const struct guard_run *g)

@@ -403,7 +403,7 @@ static bool is_tag_name(struct slice s)
     return ok;
 }
 
-bool field_is_standard(struct slice s)
+bool rules_field_is_standard(struct slice s)
 {
     for (size_t i = 0; i < ARRAY_LEN(standard_fields); i++) {
         if (slice_eq_nocase(s, slice_str(standard_fields[i]))) {
@@ -426,7 +426,7 @@ static void take_tag(struct rules_load *l, struct rule *rule, const struct confi
     if (!is_tag_name(at->key)) {
         rules_key_error(l, at, "rule %s: tag: expected the name of a header such as X-Suspect, found `%s`",
                         l->name, rules_quote(&q, at->key));
-    } else if (field_is_standard(at->key)) {
+    } else if (rules_field_is_standard(at->key)) {
         rules_key_error(l, at, "rule %s: tag: the header %s has a meaning of its own; take another name",
                         l->name, rules_quote(&q, at->key));
     } else if (at->kind != NODE_SCALAR || at->text.len > TAG_VALUE_MAX ||

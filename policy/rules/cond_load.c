@@ -90,7 +90,7 @@ static unsigned find_fact(struct rules_load *l, const struct config_node *at, st
     return RULE_NO_FACT;
 }
 
-unsigned cond_fact(struct rules_load *l, const struct config_node *at, struct slice name)
+unsigned cond_load_fact(struct rules_load *l, const struct config_node *at, struct slice name)
 {
     unsigned fact = find_fact(l, at, name);
     const struct fact_info *info = fact < FACT_COUNT ? &fact_table[fact] : NULL;
@@ -332,7 +332,7 @@ static struct cond *load_term(struct rules_load *l, const struct config_node *no
     struct term t = { .l = l, .name = node->key };
     const struct config_node *value;
     struct quoted name;
-    unsigned fact = cond_fact(l, node, node->key);
+    unsigned fact = cond_load_fact(l, node, node->key);
 
     if (fact == RULE_NO_FACT || (node->kind == NODE_SCALAR && node->bad)) {
         return NULL;

@@ -46,7 +46,7 @@ bool rules_check_keys_of(struct rules_load *l, const char *what, const struct co
 bool rules_has_rule(const struct rules *r, struct slice name, struct nearest *near) MUST_USE;
 
 /* Has a header field of this name a meaning of its own to servers and clients? (actions_load.c) */
-bool field_is_standard(struct slice name);
+bool rules_field_is_standard(struct slice name);
 
 /* ---- groups.c ---- */
 
@@ -60,7 +60,7 @@ struct group *groups_use(struct rules_load *l, const struct config_node *at, str
 struct cond *cond_load(struct rules_load *l, const struct config_node *node);
 
 /* The fact of this name, or RULE_NO_FACT after reporting at the key. */
-unsigned cond_fact(struct rules_load *l, const struct config_node *at, struct slice name);
+unsigned cond_load_fact(struct rules_load *l, const struct config_node *at, struct slice name);
 
 /* ---- actions_load.c ---- */
 

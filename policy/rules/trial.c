@@ -140,7 +140,7 @@ static bool give(struct trial *t, const struct config_node *node)
     bool flag, ok;
 
     t->l.block = BLOCK_COUNT; /* facts of both blocks may be given */
-    fact = cond_fact(&t->l, node, node->key);
+    fact = cond_load_fact(&t->l, node, node->key);
     if (fact == RULE_NO_FACT) {
         return false;
     }

@@ -394,7 +394,7 @@ static void run(struct supervisor *sup)
 static void finish(struct supervisor *sup)
 {
     log_set_sink(NULL, NULL);
-    last_words(sup);
+    supervisor_last_words(sup);
     for (size_t i = 0; i < GENERATIONS; i++) {
         if (sup->generation[i] == NULL) {
             continue;

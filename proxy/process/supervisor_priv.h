@@ -186,7 +186,7 @@ bool generations_alive(const struct supervisor *sup);
 unsigned generations_draining(const struct supervisor *sup);
 void recorder_stop(struct supervisor *sup);
 /* Prints log lines that no recorder wrote on standard error, so that a failed start shows its reasons. */
-void last_words(struct supervisor *sup);
+void supervisor_last_words(struct supervisor *sup);
 
 /* supervisor_reload.c */
 struct config *supervisor_load(struct supervisor *sup, struct config_errors *errs, struct buf *text);

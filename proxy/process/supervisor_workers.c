@@ -252,7 +252,7 @@ NORETURN static void tell_last_words(struct supervisor *sup, const struct config
     exit(0);
 }
 
-void last_words(struct supervisor *sup)
+void supervisor_last_words(struct supervisor *sup)
 {
     const struct config *conf = NULL;
     int slot = -1;

@@ -50,8 +50,8 @@ static void check_scalar(const char *path, const char *text, const char *want)
     buf_init(&why, 1000);
     struct value v = { key_find(slice_str(path)), path, &node, base };
     assert_non_null(v.key);
-    if (set_scalar(&f->l, &v, node.text, &why)) {
-        put_scalar(v.key, base, &out);
+    if (load_set_scalar(&f->l, &v, node.text, &why)) {
+        load_put_scalar(v.key, base, &out);
     } else {
         buf_putf(&out, "!%s", why.ptr);
     }
@@ -112,8 +112,8 @@ static void trusted_networks_are_set_and_printed(void **state)
 
     (void)state;
     buf_init(&out, 1000);
-    set_list(&f->l, &v);
-    put_list(v.key, &listener, &out);
+    load_set_list(&f->l, &v);
+    load_put_list(v.key, &listener, &out);
     assert_string_equal(out.ptr, "[\"10.0.0.0/8\", \"2001:db8::/32\", \"192.0.2.1/32\"]");
     buf_reset(&out);
     config_errors_print(&f->errs, "f", &out);
@@ -143,7 +143,7 @@ static void a_list_of_key_pairs_must_be_one(void **state)
         struct buf out;
 
         buf_init(&out, 1000);
-        set_keypairs(&f->l, &v);
+        load_set_keypairs(&f->l, &v);
         buf_put_str(&out, "");
         config_errors_print(&f->errs, "f", &out);
         assert_string_equal(out.len > 0 ? out.ptr : "", rows[i][1]);

@@ -376,9 +376,8 @@ static void bear_witness(struct world *w, const struct caller *c, const enum gua
     wit.who = slice_of(who, (size_t)len);
     wit.owner = hash_of(standing_key_owner(slice_str(c->domain)));
     if (wit.established) {
-        canaries_note(&w->canaries, &c->ip,
-                      hash_of(standing_key_owner(slice_str(c->name[0] != '\0' ? c->name : c->domain))),
-                      w->now);
+        canary_note(&w->canaries, &c->ip,
+                    hash_of(standing_key_owner(slice_str(c->name[0] != '\0' ? c->name : c->domain))), w->now);
     }
     for (size_t i = 0; i < LISTS; i++) {
         struct guard_list about = about_list(w, i);
@@ -503,7 +502,7 @@ static void probe(struct world *w, size_t i)
     struct guard_canaries c = { .enough = 3, .who = SLICE("a canary") };
     enum guard_outcome listed = ask_list(w, i, &test_entry), no = ask_list(w, i, &control);
     struct addr ip[16];
-    size_t n = canaries_pick(&w->canaries, ip, 16), evidence = 0;
+    size_t n = canary_pick(&w->canaries, ip, 16), evidence = 0;
 
     if (listed == GUARD_NO && !(i == 0 && w->test_entry_gone)) {
         listed = GUARD_YES; /* lists keep it, whatever else they forget */

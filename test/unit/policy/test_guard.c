@@ -290,13 +290,13 @@ static void the_most_frequent_are_canaries(void **st)
     for (unsigned n = 0; n < 4000;
          n++) { /* two large ones among many; one with a hundred networks of his own */
         ip = client((n * 97 % 250) * 256);
-        canaries_note(&c, &ip, 1000 + n % 777, NOW);
+        canary_note(&c, &ip, 1000 + n % 777, NOW);
         ip = (struct addr){ .family = ADDR_V4, .ip = { 20, (uint8_t)(n % 2), (uint8_t)n, 1 } };
-        canaries_note(&c, &ip, 1 + n % 2, NOW);
+        canary_note(&c, &ip, 1 + n % 2, NOW);
         ip = (struct addr){ .family = ADDR_V4, .ip = { 45, 1, (uint8_t)(n % 100), 1 } };
-        canaries_note(&c, &ip, 3, NOW);
+        canary_note(&c, &ip, 3, NOW);
     }
-    assert_int_equal(canaries_pick(&c, pick, 3), 3);
+    assert_int_equal(canary_pick(&c, pick, 3), 3);
     for (size_t i = 0; i < 3; i++) {
         assert_true(pick[i].ip[0] == 20 || pick[i].ip[0] == 45);
         for (size_t k = 0; k < i; k++) {
