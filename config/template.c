@@ -1,86 +1,111 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * template.c - {name} in the banner and in headers.add.
- *
- * `{{` is a brace.  The names of headers.add are rendered for each message by the relay; here they are only
- * checked, so that a mistyped name is an error of the file and never a hole in a header.
+ * template.c - see template.h.
  */
-#include "config/load_priv.h"
+#include "config/template.h"
 
-static const char header_names[] =
-    "{client.ip} {client.rdns} {helo.name} {sender.address} {sender.domain} {session.id} {server.hostname} "
-    "{recipient.count} {message.size} {sender.local} {helo.kind} {client.iprev} {spf} {spf.helo} "
-    "{spf.domain} "
-    "{reputation.lists} {reputation.score} {zero_day.reasons} {tls.version} {tls.cipher} {policy.contact}";
+enum piece_kind { PIECE_TEXT = 0, PIECE_NAME, PIECE_OPTIONAL, PIECE_BROKEN };
 
-/* *rest begins behind "{".  False if there is no "}". */
-static bool take_name(struct slice *rest, struct slice *name)
+/* Octets up to the brace that ends an optional part; text.len: there is none, or another part begins in it. */
+static size_t optional_end(struct slice text)
 {
-    size_t end = slice_find(*rest, '}');
+    for (size_t i = 0; i < text.len; i++) {
+        struct slice rest = slice_skip(text, i);
 
-    *name = slice_take(*rest, end);
-    if (end == rest->len) {
-        return false;
+        if (rest.ptr[0] == '}') {
+            return i;
+        }
+        if (slice_starts(rest, SLICE("{?"))) {
+            break;
+        }
+        if (slice_starts(rest, SLICE("{{"))) {
+            i++;
+        } else if (rest.ptr[0] == '{') {
+            i += slice_find(rest, '}');
+        }
     }
-    *rest = slice_skip(*rest, end + 1);
-    return true;
+    return text.len;
 }
 
-bool load_expand_banner(struct slice text, const char *hostname, struct buf *out, struct buf *why)
+/* The part of *text between the `skip` octets in front and the brace at `end`; *text then begins behind it. */
+static enum piece_kind take_braced(struct slice *text, size_t skip, size_t end, struct slice *piece)
+{
+    struct slice whole = *text;
+
+    if (end >= whole.len - skip) {
+        *piece = whole;
+        *text = SLICE_NONE;
+        return PIECE_BROKEN;
+    }
+    *piece = slice_take(slice_skip(whole, skip), end);
+    *text = slice_skip(whole, skip + end + 1);
+    return skip == 2 ? PIECE_OPTIONAL : PIECE_NAME;
+}
+
+/* Takes the next piece of *text, which is not empty: literal text, a name, or what an optional part holds. */
+static enum piece_kind next_piece(struct slice *text, struct slice *piece)
+{
+    size_t brace = slice_find(*text, '{');
+
+    if (brace > 0) {
+        *piece = slice_take(*text, brace);
+        *text = slice_skip(*text, brace);
+        return PIECE_TEXT;
+    }
+    if (slice_starts(*text, SLICE("{{"))) {
+        *piece = slice_take(*text, 1);
+        *text = slice_skip(*text, 2);
+        return PIECE_TEXT;
+    }
+    if (slice_starts(*text, SLICE("{?"))) {
+        return take_braced(text, 2, optional_end(slice_skip(*text, 2)), piece);
+    }
+    return take_braced(text, 1, slice_find(slice_skip(*text, 1), '}'), piece);
+}
+
+bool template_valid(struct slice text, template_known known, void *arg, struct slice *bad)
 {
     while (!slice_empty(text)) {
-        struct slice name;
-        size_t brace = slice_find(text, '{');
+        struct slice piece;
+        enum piece_kind kind = next_piece(&text, &piece);
 
-        buf_put_slice(out, slice_take(text, brace));
-        text = slice_skip(text, brace);
-        if (slice_starts(text, SLICE("{{"))) {
-            buf_put_char(out, '{');
-            text = slice_skip(text, 2);
-        } else if (!slice_empty(text)) {
-            text = slice_skip(text, 1);
-            if (!take_name(&text, &name) || !slice_eq(name, SLICE("server.hostname"))) {
-                buf_put_str(why, "a text in which {server.hostname} is the only name in braces");
+        if (kind == PIECE_OPTIONAL) {
+            if (!template_valid(piece, known, arg, bad)) { /* one level: parts do not nest */
                 return false;
             }
-            buf_put_str(out, hostname);
+        } else if (kind == PIECE_BROKEN || (kind == PIECE_NAME && !known(arg, piece))) {
+            *bad = piece;
+            return false;
         }
     }
     return true;
 }
 
-static bool is_header_name(struct slice name)
+/* False if a value was empty. */
+static bool render(struct slice text, template_lookup lookup, void *arg, struct buf *out)
 {
-    struct slice rest = slice_str(header_names);
+    bool full = true;
 
-    while (!slice_empty(rest)) {
-        struct slice one = slice_cut(&rest, ' ');
+    while (!slice_empty(text)) {
+        struct slice piece;
+        enum piece_kind kind = next_piece(&text, &piece);
+        size_t before = out->len;
 
-        if (slice_eq(name, slice_of(one.ptr + 1, one.len - 2))) {
-            return true;
+        if (kind == PIECE_OPTIONAL) {
+            if (!render(piece, lookup, arg, out)) {
+                buf_truncate(out, before);
+            }
+        } else if (kind != PIECE_NAME) {
+            buf_put_slice(out, piece);
+        } else if (!lookup(arg, piece, out) || out->len == before) {
+            full = full && out->failed; /* no room left is not empty */
+            buf_put_char(out, '-');
         }
     }
-    return false;
+    return full;
 }
 
-bool load_check_added_header(struct slice text, struct buf *why)
+void template_render(struct slice text, template_lookup lookup, void *arg, struct buf *out)
 {
-    bool ok = slice_find(text, '\n') == text.len && text.len <= 900;
-
-    if (!ok) {
-        buf_put_str(why, "a text of one line and at most 900 octets");
-    }
-    while (ok && slice_find(text, '{') < text.len) {
-        struct slice name;
-
-        text = slice_skip(text, slice_find(text, '{') + 1);
-        if (slice_starts(text, SLICE("{"))) {
-            text = slice_skip(text, 1);
-        } else if (!take_name(&text, &name) || !is_header_name(name)) {
-            ok = false;
-            buf_put_str(why, "a text with only these names in braces: ");
-            buf_put_str(why, header_names);
-        }
-    }
-    return ok;
+    (void)render(text, lookup, arg, out);
 }

@@ -19,7 +19,7 @@
 #include "policy/checks/check.h"
 #include "policy/judge/source.h"
 #include "policy/lists/guard_run.h"
-#include "policy/rules/policy_priv.h"
+#include "policy/rules/compiled.h"
 #include "policy/rules/verdict.h"
 #include "policy/spf/spf_check.h"
 

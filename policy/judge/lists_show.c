@@ -8,7 +8,7 @@
 
 #include "config/values.h"
 #include "policy/lists/guard.h"
-#include "policy/rules/policy_priv.h"
+#include "policy/rules/compiled.h"
 
 #define RECENT_MIN 60
 #define BUSY_TRIES 50

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * policy.c - struct policy: its making from a configuration, and its end (policy.h, policy_priv.h).
+ * policy.c - struct policy: its making from a configuration, and its end (policy.h, compiled.h).
  */
 #include <sys/stat.h>
 

@@ -6,7 +6,7 @@
  * file's own tree; ${NAME} stays unreplaced, so secrets do not appear.
  */
 #include "config/values.h"
-#include "policy/rules/policy_priv.h"
+#include "policy/rules/compiled.h"
 
 #define REPLY_PRINT_MAX 5000
 

@@ -10,9 +10,9 @@
  *       none: "451 4.7.1 ..."
  *       otherwise: "451 4.7.1 ..."
  */
+#include "config/template.h"
 #include "policy/rules/match.h"
 #include "policy/rules/rules_priv.h"
-#include "policy/rules/template.h"
 #include "policy/rules/text.h"
 
 struct action_word {

@@ -89,7 +89,7 @@ struct cond {
     enum cond_kind kind;
     struct cond *child; /* first one; COND_NOT has one */
     struct cond *next;  /* sibling */
-    unsigned fact;      /* COND_TERM: see policy_priv.h */
+    unsigned fact;      /* COND_TERM: see compiled.h */
     struct set *set;    /* COND_TERM: values written here */
     struct group **groups;
     size_t group_count;

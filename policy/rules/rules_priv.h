@@ -9,7 +9,7 @@
 #define POLICY_RULES_RULES_PRIV_H
 
 #include "config/values.h"
-#include "policy/rules/policy_priv.h"
+#include "policy/rules/compiled.h"
 
 struct rules_load {
     struct rules *r;

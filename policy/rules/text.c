@@ -7,8 +7,8 @@
  */
 #include "policy/rules/text.h"
 
+#include "config/template.h"
 #include "config/values.h"
-#include "policy/rules/template.h"
 
 static const struct slice greylist_wait = SLICE_INIT("greylist.wait");
 static const struct slice reply_retry = SLICE_INIT("reply.retry");

@@ -12,7 +12,7 @@
  * A text that begins with "#make" is a seed: rules are made from it, so that the promises are tried on many
  * policies that are right.
  */
-#include "policy/rules/policy_priv.h"
+#include "policy/rules/compiled.h"
 #include "policy/rules/text.h"
 #include "policy/rules/verdict.h"
 

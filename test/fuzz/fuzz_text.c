@@ -8,13 +8,13 @@
 #include <sys/mman.h>
 
 #include "admin/admin.h"
+#include "config/template.h"
 #include "core/addr.h"
 #include "core/idna.h"
 #include "core/utf8.h"
 #include "dns/servers.h"
 #include "policy/judge/engine_priv.h"
-#include "policy/rules/policy_priv.h"
-#include "policy/rules/template.h"
+#include "policy/rules/compiled.h"
 #include "smtp/field.h"
 #include "smtp/lexical.h"
 

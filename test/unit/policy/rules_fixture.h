@@ -18,8 +18,8 @@
 #include <cmocka.h>
 
 #include "config/values.h"
+#include "policy/rules/compiled.h"
 #include "policy/rules/match.h"
-#include "policy/rules/policy_priv.h"
 #include "policy/rules/text.h"
 #include "policy/rules/verdict.h"
 

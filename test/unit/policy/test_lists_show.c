@@ -9,7 +9,7 @@
 #include <time.h>
 
 #include "policy/lists/guard.h"
-#include "policy/rules/policy_priv.h"
+#include "policy/rules/compiled.h"
 #include "state/memory.h"
 #include "state/tables_priv.h"
 

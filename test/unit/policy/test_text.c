@@ -4,7 +4,7 @@
  */
 #include "rules_fixture.h"
 
-#include "policy/rules/template.h"
+#include "config/template.h"
 
 /* code 0: a tag */
 static const char *render(struct fixture *f, const char *text, unsigned code)

@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * template.h - "text {fact} text{? optional {fact}}" in replies, tags and added headers.
+ * template.h - "text {fact} text{? optional {fact}}" in replies, tags, added headers and the banner.
  *
  * `{{` is a brace; an empty value renders as `-`.  An optional part, from `{?` to its `}`, is left out as a whole if
  * a value in it is empty; optional parts do not nest.  Names are checked at load (template_valid), so rendering
  * cannot meet an unknown one.  Pure; what a value may contain is the business of whoever writes the result
  * (replies reduce to printable ASCII, headers fold and encode).
  */
-#ifndef POLICY_RULES_TEMPLATE_H
-#define POLICY_RULES_TEMPLATE_H
+#ifndef CONFIG_TEMPLATE_H
+#define CONFIG_TEMPLATE_H
 
 #include "core/buf.h"
 

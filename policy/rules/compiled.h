@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * policy_priv.h - what the files of policy/ share about a compiled configuration.  Private to policy/.
+ * compiled.h - what the files of policy/ share about a compiled configuration.  Private to policy/.
  *
  *     policy.c      makes and frees struct policy; calls the loaders in this order:
  *                   lists_load.c -> standing_load.c -> rules_load.c (with groups.c) -> trial.c
@@ -13,8 +13,8 @@
  *
  * The whole is immutable after policy_compile() and shared by all workers of a generation.
  */
-#ifndef POLICY_RULES_POLICY_PRIV_H
-#define POLICY_RULES_POLICY_PRIV_H
+#ifndef POLICY_RULES_COMPILED_H
+#define POLICY_RULES_COMPILED_H
 
 #include "policy/lists/reputation.h"
 #include "policy/policy.h"
