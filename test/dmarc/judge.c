@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * judge.c - dmarc_judge < CASES: what policy/dmarc finds, for test/integration/29-dmarc-zones.py.
+ * judge.c - dmarc_judge [LIST] < CASES: what policy/dmarc finds, for test/integration/29-dmarc-*.py.  With LIST, a file
+ * of public suffixes, as with `dmarc.org_domain: psl`.
  *
  * A case is a block of lines that an empty line ends: the author's domain; the other domains, as words
  * METHOD:DOMAIN with `?` in front for a temperror; then the zone of test/unit/dmarc/zone.h.  The answer is one line:
@@ -8,6 +9,7 @@
  * evaluated four times: serial and parallel, with all that can be wanted (these are the answers) and with nothing.  If
  * these disagree where they may not, the result is "torn".
  */
+#include "policy/dmarc/psl.h"
 #include "test/unit/dmarc/zone.h"
 
 enum { CASE_MAX = 1u << 20 };
@@ -39,11 +41,44 @@ static void put_rest(struct buf *out, const struct dmarc_outcome *o)
     buf_putf(out, "\t%s%s\t%s", o->spf ? "spf " : "", o->dkim ? "dkim" : "", truths[o->relaxed]);
 }
 
+static struct dmarc_psl *list; /* NULL: tree walks */
+
+static struct dmarc *new_evaluation(struct slice author, unsigned want)
+{
+    struct dmarc_settings settings = { .author = author, .want = want };
+
+#ifdef GLACIS_HAVE_LIBPSL
+    settings.org = list != NULL ? dmarc_psl_org : NULL;
+    settings.org_arg = list;
+#endif
+    return dmarc_new(&settings);
+}
+
+/* 77 tells the test that this build has no public suffixes. */
+static void load_list(const char *path)
+{
+#ifdef GLACIS_HAVE_LIBPSL
+    list = dmarc_psl_load(path);
+#else
+    (void)path;
+#endif
+    if (list == NULL) {
+        exit(77);
+    }
+}
+
+static void free_list(void)
+{
+#ifdef GLACIS_HAVE_LIBPSL
+    dmarc_psl_free(list);
+#endif
+}
+
 static void judge_once(struct buf *out, struct slice text, enum zone_order order, unsigned want)
 {
     static struct zone_run run;
     struct slice author = slice_cut(&text, '\n'), words = slice_cut(&text, '\n');
-    struct dmarc *d = dmarc_new(&(struct dmarc_settings){ .author = author, .want = want });
+    struct dmarc *d = new_evaluation(author, want);
 
     run = (struct zone_run){ .zone = text, .order = order };
     add_domains(d, words);
@@ -78,13 +113,16 @@ static void judge(struct slice text)
     buf_fini(&other);
 }
 
-int main(void)
+int main(int argc, char **argv)
 {
     struct buf text;
     char *line = NULL;
     size_t size = 0;
     ssize_t len;
 
+    if (argc > 1) {
+        load_list(argv[1]);
+    }
     buf_init(&text, CASE_MAX);
     while ((len = getline(&line, &size, stdin)) >= 0) {
         if (len > 1 || text.len == 0) { /* an author may be empty */
@@ -97,5 +135,6 @@ int main(void)
     }
     free(line);
     buf_fini(&text);
+    free_list();
     return 0;
 }
