@@ -451,8 +451,14 @@ static bool next_from(struct author_reader *r)
 
 void author_begin(struct author_reader *r, struct slice head)
 {
-    *r = (struct author_reader){ .head = head };
+    author_begin_field(r, SLICE_NONE);
+    r->head = head;
     header_skip_mbox(&r->head);
+}
+
+void author_begin_field(struct author_reader *r, struct slice value)
+{
+    *r = (struct author_reader){ .body = value };
     buf_init(&r->name, SHOWN_MAX);
     buf_init(&r->local, AUTHOR_PART_MAX);
     buf_init(&r->domain, AUTHOR_PART_MAX);

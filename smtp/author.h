@@ -38,6 +38,8 @@ struct author_reader {
 };
 
 void author_begin(struct author_reader *r, struct slice head);
+/* The value of one From field; r->fields stays 0. */
+void author_begin_field(struct author_reader *r, struct slice value);
 bool author_next(struct author_reader *r, struct author *out) MUST_USE;
 void author_end(struct author_reader *r);
 
