@@ -112,4 +112,12 @@ bool check_online(const struct config *c);
  */
 bool setup_complete(struct config *c, struct config_errors *errs) MUST_USE;
 
+/* In state_dir: which rules of the preset this machine has had, and since when (policy_watch).  The supervisor writes it. */
+#define RULES_SEEN_FILE "rules-seen"
+
+/* "rule dmarc-reject only watches until 2026-12-08 17:00 UTC" of each, a line each; `st`: with what it recorded, or NULL. */
+void watched_put_text(const struct config *c, const struct state *st, struct buf *out);
+/* `,"watched_rules":[...]` */
+void watched_put_json(const struct config *c, const struct state *st, struct buf *out);
+
 #endif

@@ -6,9 +6,16 @@
  * Workers inherit the result by fork: they read no certificate, key, trust anchor or group file of their own.  What is
  * kept of the snapshot in force (config_errors.kept) is shared with it.
  */
+#include <fcntl.h>
+#include <sys/stat.h>
+
 #include "admin/admin.h"
+#include "core/loop.h"
 #include "policy/policy.h"
 #include "tls/tls.h"
+
+#define RULES_SEEN_MAX (256u * 1024u)
+#define PATH_BYTES 4096
 
 static void free_material(void *obj)
 {
@@ -66,11 +73,47 @@ static void free_policy(void *obj)
     policy_free(obj);
 }
 
+static bool read_plain(int fd, struct buf *out)
+{
+    char mem[4096];
+    struct stat st;
+    ssize_t n = 0;
+
+    if (fstat(fd, &st) != 0 || !S_ISREG(st.st_mode)) {
+        return false;
+    }
+    while (buf_ok(out) && (n = read(fd, mem, sizeof(mem))) > 0) {
+        buf_put(out, mem, (size_t)n);
+    }
+    return n == 0 && buf_ok(out);
+}
+
+/* The folder may belong to an unprivileged user, so no link is followed and nothing is waited for. */
+static void watch_rules(struct policy *p, const char *state_dir)
+{
+    struct buf path, text;
+    bool there = false;
+    int fd;
+
+    buf_init(&path, PATH_BYTES);
+    buf_init(&text, RULES_SEEN_MAX);
+    buf_putf(&path, "%s/" RULES_SEEN_FILE, state_dir);
+    fd = buf_ok(&path) ? open(path.ptr, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC) : -1;
+    if (fd >= 0) {
+        there = read_plain(fd, &text);
+        close(fd);
+    }
+    policy_watch(p, !there ? SLICE_NONE : text.len > 0 ? buf_slice(&text) : SLICE(""), wall_now_s());
+    buf_fini(&path);
+    buf_fini(&text);
+}
+
 static void compile_policy(struct config *c, struct config_errors *errs)
 {
     struct policy *p = policy_compile(c, errs);
 
     if (p != NULL) {
+        watch_rules(p, c->server.state_dir);
         c->policy = p;
         config_attach(c, p, free_policy);
     }

@@ -273,7 +273,18 @@ struct config_greylist {
 #define CONFIG_MAX_WEIGHT 1000000 /* thousandths */
 #define CONFIG_MAX_CANARIES 16
 
-enum list_subject { SUBJECT_CLIENT = 0, SUBJECT_HELO, SUBJECT_SENDER, SUBJECT_RDNS, SUBJECT_COUNT };
+/* SUBJECT_DKIM is the first of LIST_SIGNERS: one for each domain of a passing signature. */
+#define LIST_SIGNERS 3
+enum list_subject {
+    SUBJECT_CLIENT = 0,
+    SUBJECT_HELO,
+    SUBJECT_SENDER,
+    SUBJECT_RDNS,
+    SUBJECT_FROM,
+    SUBJECT_DKIM,
+    SUBJECT_COUNT = SUBJECT_DKIM + LIST_SIGNERS
+};
+#define SUBJECTS_OF_DKIM (((1u << LIST_SIGNERS) - 1) << SUBJECT_DKIM) /* as bits */
 enum list_mode { LIST_ENFORCE = 0, LIST_MONITOR, LIST_OFF };
 enum list_ask { LIST_EARLY = 0, LIST_LATE, LIST_BACKGROUND };
 enum list_reason { LIST_REASON_TXT = 0, LIST_REASON_NONE };
@@ -350,6 +361,7 @@ struct config_policy_section {
     enum config_fallback fallback; /* policy.default: where no rule ends */
     enum config_reject_at reject_at;
     uint64_t budget_mail_ms, budget_message_ms; /* the longest a stage waits for look-ups */
+    uint32_t watch_new_rules_s;                 /* 0: off */
     const char *contact; /* resolved: postmaster@ the first domain by default; "" without one */
 };
 

@@ -17,9 +17,10 @@
 #define RESERVED "listed|score|lists|monitored|incomplete|reason|subject"
 #define ZONE_MAX 253
 #define LABEL_MAX 63
-#define DOMAINS ((1u << SUBJECT_HELO) | (1u << SUBJECT_SENDER) | (1u << SUBJECT_RDNS))
+#define DOMAINS (((1u << SUBJECT_COUNT) - 1) & ~(1u << SUBJECT_CLIENT))
+#define SUBJECT_HELP "client, or a list of helo, sender, rdns, from and dkim"
 
-static const char subject_words[] = "client|helo|sender|rdns"; /* enum list_subject */
+static const char subject_words[] = "client|helo|sender|rdns|from|dkim"; /* enum list_subject */
 
 #define ERRORS "127.255.255.0-255"
 #define VOIDS "127.255.255.252" /* the name is not one that could be listed */
@@ -308,9 +309,9 @@ static void take_subject(struct load *l, const struct value *v, const struct con
     unsigned index;
 
     if (value_parse_choice(item->text, subject_words, &index)) {
-        ((struct config_list *)v->base)->subjects |= 1u << index;
+        ((struct config_list *)v->base)->subjects |= index == SUBJECT_DKIM ? SUBJECTS_OF_DKIM : 1u << index;
     } else {
-        load_expected(l, v, item, "client, or a list of helo, sender and rdns");
+        load_expected(l, v, item, SUBJECT_HELP);
     }
 }
 
@@ -320,13 +321,14 @@ static void set_subjects(struct load *l, const struct value *v)
 
     *subjects = 0;
     if (v->node->kind != NODE_SCALAR && v->node->count == 0) {
-        load_expected(l, v, v->node, "client, or a list of helo, sender and rdns");
+        load_expected(l, v, v->node, SUBJECT_HELP);
     }
     load_each_text(l, v, take_subject);
     if ((*subjects & (1u << SUBJECT_CLIENT)) != 0 && (*subjects & DOMAINS) != 0) {
-        load_error(l, v->node,
-                   "%s: a list is of addresses (client) or of domains (helo, sender, rdns), not of both",
-                   v->shown);
+        load_error(
+            l, v->node,
+            "%s: a list is of addresses (client) or of domains (helo, sender, rdns, from, dkim), not of both",
+            v->shown);
     }
 }
 

@@ -91,7 +91,8 @@ static bool set_number(const struct value *v, struct slice text, struct buf *why
 {
     const struct key *k = v->key;
     uint64_t n = 0;
-    bool off = slice_eq(text, SLICE("off"));
+    bool off = slice_eq(text, SLICE("off")) ||
+               ((k->flags & KEY_OFF_ZERO) != 0 && slice_eq(text, SLICE("0"))); /* 0 needs no unit */
 
     if (off && (k->flags & KEY_OFF_MAX) != 0) {
         n = is_wide(k->type) ? CONFIG_OFF : UINT_MAX;

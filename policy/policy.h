@@ -44,6 +44,25 @@ bool policy_put_key(const struct config *conf, const char *path, struct buf *out
 /* "group:NAME", as settings outside the rules name one: is the address in it? */
 bool policy_group_has_ip(const struct policy *p, struct slice name, const struct addr *ip);
 
+/*
+ * policy.watch_new_rules (watch.c).  Rules of the preset that can refuse and that `record` does not know, or has not
+ * known for long, only watch.  `record` is the text of the file, of which nothing is trusted; ptr NULL: there is none.
+ * Before the policy is used; without this call no rule watches.
+ */
+void policy_watch(struct policy *p, struct slice record, int64_t now_s);
+/* The record as it should be on the disk; nothing is put if it is. */
+void policy_watch_put(const struct policy *p, struct buf *out);
+
+struct policy_watched {
+    const char *rule;
+    int64_t until_s;
+    bool starts; /* it has never run here: the time begins with the start of glacis */
+};
+/* The i-th rule that watches at this time; false behind the last. */
+bool policy_watched(const struct policy *p, size_t i, int64_t now_s, struct policy_watched *out);
+/* How often the rule matched since the start of glacis, and was only recorded. */
+uint64_t policy_watched_count(const struct state *st, const char *rule);
+
 /* The files that groups were read from, to be watched: the i-th, or NULL behind the last. */
 const char *policy_group_file(const struct policy *p, size_t i);
 
@@ -106,7 +125,7 @@ struct judge *judge_new(struct policy_worker *pw, const struct judge_client *cli
 void judge_free(struct judge **j); /* cancels everything; NULL is allowed */
 
 /*
- * Packs the judge of a session that is silent between transactions to some hundred octets, and frees it; NULL, and
+ * Folds the judge of a session that is silent between transactions to some hundred octets, and frees it; NULL, and
  * *j as it was: not now (a transaction is open, something is asked).  judge_unpack() makes it as it was, with the
  * client of judge_new, and asks nothing; where answers came from (explain) is lost.
  */

@@ -10,7 +10,9 @@
 #include <errno.h>
 #include <pwd.h>
 #include <sys/stat.h>
+#include <sys/vfs.h>
 
+#include "admin/admin.h"
 #include "config/tree.h"
 
 static void warn_at(const struct config *c, struct config_errors *errs, const char *key, const char *sentence)
@@ -139,5 +141,44 @@ void check_put_folder_notes(const struct config *c, struct buf *out)
         if (look_at(folder[i].path, &why) == FOLDER_TO_MAKE) {
             buf_putf(out, "%s: %s does not exist; a start makes it\n", folder[i].key, folder[i].path);
         }
+    }
+}
+
+/* ---- rules that watch ---- */
+
+#define FS_TMPFS 0x01021994
+#define FS_RAMFS 0x858458f6
+#define FS_OVERLAY 0x794c7630 /* of a container: it goes with the container */
+
+/* Is the folder, or the one that it would be made in, on a file system that ends with a restart or a container? */
+static bool is_fleeting(const char *path)
+{
+    char *part = xstrdup(path);
+    struct statfs fs;
+    int failed;
+
+    while ((failed = statfs(part, &fs)) != 0 && part[0] == '/' && part[1] != '\0') {
+        part[max_size(slice_rfind(slice_str(part), '/'), 1)] = '\0';
+    }
+    free(part);
+    return failed == 0 && ((uint32_t)fs.f_type == FS_TMPFS || (uint32_t)fs.f_type == FS_RAMFS ||
+                           (uint32_t)fs.f_type == FS_OVERLAY);
+}
+
+void check_put_watch_notes(const struct config *c, struct buf *out)
+{
+    size_t before = out->len;
+    char mem[8400];
+    struct buf why;
+
+    buf_init_fixed(&why, mem, sizeof(mem));
+    watched_put_text(c, NULL, out);
+    if (out->len > before &&
+        (is_fleeting(c->server.state_dir) || look_at(c->server.state_dir, &why) == FOLDER_WRONG)) {
+        buf_putf(out,
+                 "policy.watch_new_rules: %s does not outlast a container or a restart, so these rules watch "
+                 "anew each "
+                 "time, and never act\n",
+                 c->server.state_dir);
     }
 }

@@ -14,4 +14,7 @@ void check_folders(const struct config *c, struct config_errors *errs);
 /* Folders that are missing and that a start makes: "KEY: PATH" sentences, one a line. */
 void check_put_folder_notes(const struct config *c, struct buf *out);
 
+/* Rules of the preset that only watch (policy.watch_new_rules), a line each, and whether that ever ends. */
+void check_put_watch_notes(const struct config *c, struct buf *out);
+
 #endif

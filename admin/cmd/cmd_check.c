@@ -146,7 +146,7 @@ static void print_certificates(const struct config *c, FILE *to)
 /* Settings that are valid but may not be intended. */
 static void print_notes(FILE *to, const char *path, const struct config *c)
 {
-    struct buf folders;
+    struct buf notes;
     struct slice rest;
 
     if (policy_list_count(c->policy) == 0) {
@@ -159,15 +159,16 @@ static void print_notes(FILE *to, const char *path, const struct config *c)
     } else if (c->tls_material != NULL && !tls_material_has_host(c->tls_material, c->server.hostname)) {
         fprintf(to, "%s: note: no certificate of tls is for server.hostname, %s\n", path, c->server.hostname);
     }
-    buf_init(&folders, OUTPUT_MAX);
-    check_put_folder_notes(c, &folders);
-    rest = buf_slice(&folders);
+    buf_init(&notes, OUTPUT_MAX);
+    check_put_folder_notes(c, &notes);
+    check_put_watch_notes(c, &notes);
+    rest = buf_slice(&notes);
     while (!slice_empty(rest)) {
         struct slice line = slice_cut(&rest, '\n');
 
         fprintf(to, "%s: note: " SLICE_FMT "\n", path, SLICE_ARG(line));
     }
-    buf_fini(&folders);
+    buf_fini(&notes);
 }
 
 /* "FILE: ok", and what is no mistake but good to know; standard output may be the configuration's. */

@@ -5,6 +5,7 @@
  * The first line of the answer is "exit N", the exit status of `glacis status` (troubles.h).  The command prints the
  * rest.  The first printed line names every problem.
  */
+#include "admin/admin.h"
 #include "admin/certificates.h"
 #include "admin/recorder/commands.h"
 #include "admin/recorder/server_status.h"
@@ -248,9 +249,26 @@ static void put_gauges(struct status *s)
     buf_put_char(s->out, '}');
 }
 
+static void put_watched(struct status *s)
+{
+    struct buf lines;
+    struct slice rest;
+
+    buf_init(&lines, ERROR_SHOWN * 16);
+    watched_put_text(s->v->conf, s->v->st, &lines);
+    rest = buf_slice(&lines);
+    while (!slice_empty(rest)) {
+        struct slice line = slice_cut(&rest, '\n');
+
+        buf_putf(s->out, "watches     " SLICE_FMT "\n", SLICE_ARG(line));
+    }
+    buf_fini(&lines);
+}
+
 static void put_rest(struct status *s)
 {
     if (!s->json) {
+        put_watched(s);
         certificates_put_text(s->v->conf, s->out);
         buf_putf(s->out, "sessions    %" PRIu64 "\n", state_gauge_sum(s->v->st, M_SESSIONS_NOW));
         return;
@@ -260,6 +278,7 @@ static void put_rest(struct status *s)
                  (enum dns_grade)min_u64(state_gauge_sum(s->v->st, M_RESOLVER_GRADE), DNS_GRADE_COUNT)));
     buf_putf(s->out, ",\"records_dropped_1h\":%" PRIu64, recent_count(&s->v->recent, RECENT_LOG_DROPPED));
     certificates_put_json(s->v->conf, s->out);
+    watched_put_json(s->v->conf, s->v->st, s->out);
     put_gauges(s);
 }
 

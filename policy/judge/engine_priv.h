@@ -40,6 +40,7 @@ struct policy_worker {
     struct guard_run *guard;       /* NULL: no list, or no state */
     bool *lists_wanted;            /* reputation.count: is the list worth asking at all? */
     bool *used;                    /* FACT_COUNT + lists: some rule has a term on it that can match */
+    bool message_lists;            /* a rule about the message asks the lists */
     bool any_list;                 /* some list is wanted that the file does not have off */
     bool zero_day_lists;           /* some enforcing list has zero_day */
     uint8_t source_of[FACT_SLOTS]; /* enum source_id */
@@ -101,6 +102,8 @@ struct judge {
     /* of the transaction */
     struct slice sender; /* as it came */
     bool sender_null;
+    struct slice section; /* header section of the message, while the message block is asked; borrowed */
+    bool has_section;
     struct eval_bounds score_bounds; /* of reputation.score */
 
     /* of the recipient: KNOWN: flag: it waits; number: seconds until it would pass (source_greylist.c) */
@@ -141,6 +144,8 @@ struct eval_input engine_input(const struct judge *j, enum fact_stage stage);
 
 /* XCLIENT gave the client's name, or said that it has none. */
 void source_rdns_given(struct judge *j, struct slice name);
+/* The message is there: sets the facts of its header section if a rule or a text names one. */
+void source_message_texts(struct judge *j);
 /* NULL: not asked, or not known. */
 const struct spf_verdict *source_spf_verdict(const struct judge *j, enum spf_identity identity);
 /* MEMORY_SEEN of the client, once client.first_seen is settled. */

@@ -73,6 +73,8 @@ static void forget(struct judge *j, enum fact_scope scope)
     if (scope <= SCOPE_TXN) {
         j->sender = SLICE_NONE;
         j->sender_null = false;
+        j->section = SLICE_NONE;
+        j->has_section = false;
     }
     facts_forget(&j->facts, scope);
     j->overruled++;
@@ -252,28 +254,6 @@ void judge_early(struct judge *j, enum fact_stage stage, judge_cb cb, void *arg)
     engine_start(j, BLOCK_ENVELOPE, stage < STAGE_RCPT ? stage : STAGE_MAIL);
 }
 
-/* The author, if there is only one: several, none, or one that cannot be read leave the facts empty. */
-static void set_author(struct judge *j, struct slice head)
-{
-    struct facts *f = &j->facts;
-    const uint8_t *use = j->pw->policy->rules.use;
-    struct buf local, domain;
-
-    if ((use[FACT_ID_MESSAGE_FROM_LOCAL] | use[FACT_ID_MESSAGE_FROM_DOMAIN]) == 0) {
-        return;
-    }
-    fact_set_text(f, FACT_ID_MESSAGE_FROM_LOCAL, SLICE_NONE);
-    fact_set_text(f, FACT_ID_MESSAGE_FROM_DOMAIN, SLICE_NONE);
-    buf_init(&local, AUTHOR_PART_MAX);
-    buf_init(&domain, IDNA_NAME_MAX);
-    if (author_only(head, &local, &domain)) {
-        fact_set_text(f, FACT_ID_MESSAGE_FROM_LOCAL, facts_copy(j, SCOPE_TXN, buf_slice(&local)));
-        fact_set_text(f, FACT_ID_MESSAGE_FROM_DOMAIN, facts_copy(j, SCOPE_TXN, buf_slice(&domain)));
-    }
-    buf_fini(&local);
-    buf_fini(&domain);
-}
-
 bool policy_author_domain(struct slice head, struct buf *domain)
 {
     struct buf local;
@@ -309,7 +289,9 @@ void judge_message(struct judge *j, const struct judge_content *c, judge_cb cb, 
         return;
     }
     fact_set_number(&j->facts, FACT_ID_MESSAGE_SIZE, (int64_t)min_u64(c->size, INT64_MAX / 1000) * 1000);
-    set_author(j, c->head);
+    j->section = c->head;
+    j->has_section = true;
+    source_message_texts(j);
     engine_start(j, BLOCK_MESSAGE, STAGE_MESSAGE);
 }
 

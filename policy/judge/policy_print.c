@@ -65,10 +65,28 @@ static void put_reply(struct buf *out, const struct rule *rule)
     put_text(out, &c->any);
 }
 
+/* `unless` of `override` joins the condition. */
+static void put_when(struct buf *out, const struct rule *rule)
+{
+    const struct config_node *when = config_node_get(rule->node, "when");
+
+    if (rule->unless_node == NULL) {
+        put_key(out, "when", when);
+        return;
+    }
+    buf_put_str(out, "      when:\n        all:\n");
+    if (when != NULL) {
+        buf_put_str(out, "          -");
+        config_node_put(out, when, 5);
+    }
+    buf_put_str(out, "          - not:");
+    config_node_put(out, rule->unless_node, 6);
+}
+
 static void put_rule(struct buf *out, const struct rule *rule)
 {
     buf_putf(out, "    - name: %s\n", rule->name);
-    put_key(out, "when", config_node_get(rule->node, "when"));
+    put_when(out, rule);
     put_key(out, "then", rule->then_node);
     put_reply(out, rule);
     if (rule->monitor) {
@@ -89,7 +107,9 @@ static void put_block(struct buf *out, const char *key, const struct block *b)
 
 bool policy_put_key(const struct config *c, const char *path, struct buf *out)
 {
-    static const char *const merged[] = { "policy.override", "policy.before", "policy.after", "policy.rules",
+    static const char *const merged[] = { "policy.override",       "policy.before",
+                                          "policy.after",          "policy.rules",
+                                          "policy.message_before", "policy.message_after",
                                           "policy.message_rules" };
     const struct rules *r = &c->policy->rules;
 

@@ -67,6 +67,11 @@ void rules_count(const struct judge *j)
     }
 }
 
+uint64_t policy_watched_count(const struct state *st, const char *rule)
+{
+    return state_rule_counted(st, state_rule_find(st, rule), true);
+}
+
 static void put_rule(const struct state *st, const char *name, struct buf *out)
 {
     static const char *const modes[] = { "enforce", "monitor" };

@@ -92,7 +92,7 @@ static struct fact_value *value_in(struct judge *j, uint8_t slot)
 
 void source_need(struct judge *j, enum fact_id fact)
 {
-    if (judge_state(j, fact) == FACT_IDLE) {
+    if (judge_state(j, fact) == FACT_IDLE && source_of(j->pw, fact) != SOURCE_NONE) {
         source_start(j, source_of(j->pw, fact));
     }
 }

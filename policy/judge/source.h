@@ -40,6 +40,7 @@ struct policy_worker;
     X(STANDING, standing)                                                                                    \
     X(FRESH, fresh)                                                                                          \
     X(ZERO_DAY, zero_day)                                                                                    \
+    X(MESSAGE, message)                                                                                      \
     X(GREYLIST, greylist)
 
 enum source_id {

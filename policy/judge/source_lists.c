@@ -16,10 +16,11 @@
 
 #define NAMES_MAX 8192
 
-/* The client's verified name, which some lists are asked about, is being looked up. */
-static bool name_is_out(const struct judge *j)
+/* Subjects that some lists are asked about, and that are being looked up, as bits. */
+static unsigned subjects_out(const struct judge *j)
 {
-    return judge_state(j, FACT_ID_CLIENT_RDNS) == FACT_PENDING;
+    return (judge_state(j, FACT_ID_CLIENT_RDNS) == FACT_PENDING ? 1u << SUBJECT_RDNS : 0) |
+           (judge_state(j, FACT_ID_DKIM_DOMAINS) == FACT_PENDING ? SUBJECTS_OF_DKIM : 0);
 }
 
 static void set_no_lists(struct judge *j)
@@ -49,7 +50,7 @@ static void derive_list(struct judge *j, const struct lists_state *lists, size_t
     enum list_state state = reputation_list_state(j->run, i, &weight);
     bool off = reputation_mode(j->run, i) == LIST_OFF;
     enum list_ask ask = reputation_ask(j->run, i);
-    bool later = name_is_out(j) && (list->subjects & (1u << SUBJECT_RDNS)) != 0; /* to be asked about */
+    bool later = (subjects_out(j) & list->subjects) != 0; /* to be asked about */
     bool awaited = reputation_list_awaited(j->run, i) || (later && ask != LIST_BACKGROUND);
 
     *v = (struct fact_value){ .state = FACT_KNOWN, .flag = state == LIST_LISTED };
@@ -158,7 +159,7 @@ static struct lists_seen look(const struct judge *j, const struct lists_state *l
         .asked = lists->asked,
         .late_asked = lists->late_asked,
         .reason_asked = lists->reason_asked,
-        .name_out = name_is_out(j),
+        .out = subjects_out(j),
         .overruled = j->overruled,
         .version = j->run != NULL ? reputation_version(j->run) : 0,
     };
@@ -168,17 +169,66 @@ static struct lists_seen look(const struct judge *j, const struct lists_state *l
 static bool seen_already(const struct lists_seen *a, const struct lists_seen *b)
 {
     return a->valid && a->version == b->version && a->overruled == b->overruled && a->asked == b->asked &&
-           a->late_asked == b->late_asked && a->reason_asked == b->reason_asked && a->name_out == b->name_out;
+           a->late_asked == b->late_asked && a->reason_asked == b->reason_asked && a->out == b->out;
+}
+
+/* ---- subjects of the message ---- */
+
+static void set_signers(struct judge *j)
+{
+    struct slice domains = source_text(j, FACT_ID_DKIM_DOMAINS);
+
+    for (unsigned i = 0; i < LIST_SIGNERS; i++) {
+        reputation_set_subject(j->run, (enum list_subject)(SUBJECT_DKIM + i), slice_cut(&domains, ','));
+    }
+}
+
+/* A fact that a list is asked about.  True: it is settled. */
+static bool settled(struct judge *j, enum fact_id fact)
+{
+    enum fact_state state;
+
+    source_need(j, fact);
+    state = judge_state(j, fact);
+    return state == FACT_KNOWN || state == FACT_UNKNOWN;
+}
+
+/* The author's domain and those that signed, once the message is there and a rule about it asks the lists. */
+static void take_message(struct judge *j, struct lists_state *lists)
+{
+    if (j->run == NULL || !j->has_section || !lists->asked || !j->pw->message_lists) {
+        return;
+    }
+    if (!lists->from_set && reputation_looks_up(j->run, SUBJECT_FROM) &&
+        settled(j, FACT_ID_MESSAGE_FROM_DOMAIN)) {
+        lists->from_set = true;
+        reputation_set_subject(j->run, SUBJECT_FROM, source_text(j, FACT_ID_MESSAGE_FROM_DOMAIN));
+    }
+    if (!lists->dkim_set && reputation_looks_up(j->run, SUBJECT_DKIM) && settled(j, FACT_ID_DKIM_DOMAINS)) {
+        lists->dkim_set = true;
+        set_signers(j);
+    }
+}
+
+static void drop_message(struct judge *j, struct lists_state *lists)
+{
+    for (unsigned s = SUBJECT_FROM; s < SUBJECT_COUNT && (lists->from_set || lists->dkim_set); s++) {
+        reputation_drop_subject(j->run, (enum list_subject)s);
+    }
+    lists->from_set = lists->dkim_set = false;
 }
 
 /* Does nothing if nothing has changed since the last time. */
 static void derive(struct judge *j, void *state)
 {
     struct lists_state *lists = state;
-    struct lists_seen now = look(j, lists);
-    struct reputation_open open = { .late = !lists->late_asked, .name = now.name_out };
+    struct lists_seen now;
+    struct reputation_open open = { .late = !lists->late_asked };
     struct reputation_sum sum = { .outlook = OUTLOOK_SETTLED };
 
+    take_message(j, lists);
+    now = look(j, lists);
+    open.subjects = now.out;
     if (seen_already(&lists->seen, &now)) {
         return;
     }
@@ -244,8 +294,11 @@ void lists_give_up(struct judge *j, void *state)
     struct lists_state *lists = source_state(j, SOURCE_LISTS);
 
     (void)state;
-    if (name_is_out(j)) {
+    if (judge_state(j, FACT_ID_CLIENT_RDNS) == FACT_PENDING) {
         source_give_up(j, SOURCE_RDNS);
+    }
+    if (judge_state(j, FACT_ID_DKIM_DOMAINS) == FACT_PENDING) {
+        source_give_up(j, source_of(j->pw, FACT_ID_DKIM_DOMAINS));
     }
     lists->late_asked = true; /* a late list that was not asked in time has no answer either */
     ask(j, lists);
@@ -332,6 +385,7 @@ static void drop(struct judge *j, void *state, enum fact_scope scope)
             reputation_drop_subject(j->run, SUBJECT_HELO);
         }
         reputation_drop_subject(j->run, SUBJECT_SENDER);
+        drop_message(j, lists);
         reputation_unwant(j->run, RUN_LATE);
     }
     lists->late_asked = lists->reason_asked = false;
@@ -403,6 +457,7 @@ static void prepare(struct policy_worker *pw)
     bool zero_day = pw->used[FACT_ID_ZERO_DAY_LISTED] || pw->used[FACT_ID_ZERO_DAY_SUSPECT] ||
                     pw->used[FACT_ID_ZERO_DAY_REASONS];
 
+    pw->message_lists = rules_ask_lists(&pw->policy->rules.block[BLOCK_MESSAGE]);
     for (size_t i = 0; i < rep->count; i++) {
         const struct reputation_list *list = &rep->list[i];
         bool enforce = list->mode == LIST_ENFORCE;

@@ -9,13 +9,15 @@
 
 struct lists_seen { /* what derive() looked at last */
     bool valid;
-    bool asked, late_asked, reason_asked, name_out;
+    bool asked, late_asked, reason_asked;
+    unsigned out;
     uint32_t overruled, version;
 };
 
 struct lists_state { /* of SOURCE_LISTS, beside struct judge.run */
     bool asked;      /* of the session */
     bool late_asked, reason_asked;
+    bool from_set, dkim_set; /* of the message: SUBJECT_FROM, SUBJECT_DKIM */
     struct lists_seen seen;
     uint32_t turn; /* another number whenever the facts were derived anew */
     bool zero_day; /* see struct reputation_sum */

@@ -13,7 +13,8 @@ struct standing_state {
     struct memory_key host, domain; /* of the client with its name; of an SPF pass */
     bool host_made;                 /* of the session */
     bool witnessed;
-    bool domain_made, done, good, established; /* of the transaction */
+    struct memory_key signer;                               /* of an aligned signature */
+    bool domain_made, signer_made, done, good, established; /* of the transaction */
 };
 
 static struct standing_state *state_of(const struct judge *j)
@@ -35,11 +36,54 @@ static bool has_own_name(const struct judge *j)
            !generic->flag;
 }
 
+static bool is_below(struct slice name, struct slice domain)
+{
+    return !slice_empty(domain) && name.len > domain.len && name.ptr[name.len - domain.len - 1] == '.' &&
+           slice_eq(slice_skip(name, name.len - domain.len), domain);
+}
+
+/* A domain that signed the message and is that of its author, or of the same organisation; empty: there is none, or it
+ * is an identity by its SPF pass already. */
+static struct slice aligned_signer(const struct judge *j)
+{
+    const struct fact_value *aligned = &j->facts.v[FACT_ID_MESSAGE_FROM_ALIGNED];
+    struct slice rest = source_text(j, FACT_ID_DKIM_DOMAINS),
+                 organisation = source_text(j, FACT_ID_DMARC_DOMAIN);
+    bool known = aligned->state == FACT_KNOWN && aligned->flag;
+
+    while (known && !slice_empty(rest)) {
+        struct slice domain = slice_cut(&rest, ',');
+
+        if (slice_eq(domain, source_text(j, FACT_ID_MESSAGE_FROM_DOMAIN)) || slice_eq(domain, organisation) ||
+            is_below(domain, organisation)) {
+            return has_spf_pass(j) && slice_eq(domain, source_text(j, FACT_ID_SPF_DOMAIN)) ? SLICE_NONE
+                                                                                           : domain;
+        }
+    }
+    return SLICE_NONE;
+}
+
+/* False: no aligned signature passes, as far as it is known by now. */
+static bool take_signer(struct judge *j, struct memory_key *key)
+{
+    struct standing_state *st = source_state(j, SOURCE_STANDING);
+    struct slice domain = st->signer_made ? SLICE_NONE : aligned_signer(j);
+
+    if (!slice_empty(domain)) {
+        st->signer = memory_key(MEMORY_DOMAIN, domain);
+        st->signer_made = true;
+    }
+    *key = st->signer;
+    return st->signer_made;
+}
+
+#define IDENTITIES_MAX 3
+
 /*
  * The client's identities (standing.h), that of the SPF pass first.  Keys are hashes: that of the host is made once a
- * session, that of the domain once a transaction.
+ * session, those of the domains once a transaction.
  */
-static size_t take_identities(struct judge *j, struct memory_key key[2])
+static size_t take_identities(struct judge *j, struct memory_key key[IDENTITIES_MAX])
 {
     struct slice domain = source_text(j, FACT_ID_SPF_DOMAIN);
     struct standing_state *st = source_state(j, SOURCE_STANDING);
@@ -59,6 +103,7 @@ static size_t take_identities(struct judge *j, struct memory_key key[2])
         }
         key[n++] = st->host;
     }
+    n += take_signer(j, &key[n]) ? 1 : 0;
     return n;
 }
 
@@ -96,6 +141,37 @@ static void on_standing(void *arg, const struct memory_answer *a)
     engine_changed(j);
 }
 
+static void on_signer(void *arg, const struct memory_answer *a)
+{
+    struct judge *j = arg;
+    struct standing_state *st = state_of(j);
+
+    st->op = NULL;
+    st->good = known_good_is(&j->pw->policy->remembered.known_good, &a->record[0], wall_now_s());
+    if (a->record[0].known) {
+        set_known_good(j, st->good);
+    } else {
+        fact_set_unknown(&j->facts, FACT_ID_CLIENT_KNOWN_GOOD);
+    }
+    engine_changed(j);
+}
+
+/* The answer of MAIL was no, and the message has brought one more identity. */
+static void ask_signer(struct judge *j, struct standing_state *st)
+{
+    struct memory_question q = { .what = MEMORY_STANDING,
+                                 .keep_s = j->pw->policy->remembered.known_good.within_s };
+    bool asked = st->signer_made;
+
+    if (!j->has_section || !st->done || st->good || st->op != NULL || asked || !j->txn.open ||
+        !source_remembers(j) || judge_state(j, FACT_ID_CLIENT_KNOWN_GOOD) == FACT_IDLE ||
+        !take_signer(j, &q.key)) {
+        return;
+    }
+    fact_set_pending(&j->facts, FACT_ID_CLIENT_KNOWN_GOOD);
+    st->op = memory_ask(j->pw->memory, &q, 1, wall_now_s(), on_signer, j);
+}
+
 static bool start(struct judge *j, void *state)
 {
     (void)state;
@@ -111,10 +187,11 @@ static void derive(struct judge *j, void *state)
     struct standing_state *st = state;
     bool wanted =
         judge_state(j, FACT_ID_CLIENT_KNOWN_GOOD) == FACT_PENDING || (j->pw->guard != NULL && j->run != NULL);
-    struct memory_key key[2];
-    struct memory_question q[2];
+    struct memory_key key[IDENTITIES_MAX];
+    struct memory_question q[IDENTITIES_MAX];
     size_t n;
 
+    ask_signer(j, st);
     if (!wanted || st->done || st->op != NULL || !j->txn.open || !source_remembers(j)) {
         return;
     }
@@ -154,7 +231,7 @@ static void drop(struct judge *j, void *state, enum fact_scope scope)
         st->witnessed = true; /* once a session: a thousand messages are one witness */
     }
     memory_cancel(&st->op);
-    st->domain_made = st->done = st->good = st->established = false;
+    st->domain_made = st->signer_made = st->done = st->good = st->established = false;
 }
 
 static bool busy(const struct judge *j, const void *state)
@@ -204,7 +281,7 @@ const struct source source_standing = {
 
 void judge_outcome(struct judge *j, bool accepted)
 {
-    struct memory_key key[4];
+    struct memory_key key[IDENTITIES_MAX + 2];
     size_t n;
 
     if (j == NULL || !source_remembers(j) || !j->txn.open) {

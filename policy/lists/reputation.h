@@ -160,8 +160,8 @@ bool reputation_list_source(const struct reputation_run *run, size_t list, struc
 
 /* What may still come, beside the answers that are out. */
 struct reputation_open {
-    bool late; /* late lists have not been asked */
-    bool name; /* the client's verified name is being looked up */
+    bool late;         /* late lists have not been asked */
+    unsigned subjects; /* bit n: enum list_subject n is being looked up */
 };
 
 enum list_outlook {

@@ -72,7 +72,7 @@ static enum list_outlook slot_outlook(const struct slot *s, struct reputation_op
         if (open.late && run_kind_of(s) == RUN_LATE) {
             return OUTLOOK_LATE;
         }
-        return open.name && s->subject == SUBJECT_RDNS && !background ? OUTLOOK_AWAITED : OUTLOOK_SETTLED;
+        return (open.subjects >> s->subject & 1) != 0 && !background ? OUTLOOK_AWAITED : OUTLOOK_SETTLED;
     }
     if (run_awaits(s)) {
         return OUTLOOK_AWAITED;

@@ -104,13 +104,13 @@ static bool name_known(void *arg, struct slice name)
         return n->why == NULL;
     }
     if (fact < FACT_COUNT && fact_table[fact].stage == STAGE_MESSAGE && n->l->block == BLOCK_ENVELOPE) {
-        n->why = "is known only in message_rules";
+        n->why = "is known only in the rules about the message";
         return false;
     }
     if (slice_starts(name, SLICE("recipient."))) {
         n->rule->names_recipient = n->tag;
         if (n->l->block == BLOCK_MESSAGE) {
-            n->why = "cannot be used in message_rules, which are asked once for all recipients";
+            n->why = "cannot be used in a rule about the message, which is asked once for all recipients";
             return false;
         }
     }
@@ -286,9 +286,9 @@ static void set_final(struct rules_load *l, struct rule *rule, const struct conf
     if (rule->final != ACTION_NONE) {
         rules_error(l, at, "rule %s: then: only one action can end a rule", l->name);
     } else if (a == ACTION_BYPASS && l->block == BLOCK_MESSAGE) {
-        rules_error(l, at, "rule %s: then: bypass cannot be used in message_rules", l->name);
+        rules_error(l, at, "rule %s: then: bypass cannot be used in a rule about the message", l->name);
     } else if (a == ACTION_GREYLIST && l->block == BLOCK_MESSAGE) {
-        rules_error(l, at, "rule %s: then: greylist cannot be used in message_rules", l->name);
+        rules_error(l, at, "rule %s: then: greylist cannot be used in a rule about the message", l->name);
     } else {
         rule->final = a;
     }
@@ -369,7 +369,7 @@ static void take_tarpit(struct rules_load *l, struct rule *rule, const struct co
     struct quoted q;
 
     if (l->block == BLOCK_MESSAGE) {
-        rules_error(l, at, "rule %s: then: tarpit cannot be used in message_rules", l->name);
+        rules_error(l, at, "rule %s: then: tarpit cannot be used in a rule about the message", l->name);
     } else if (at->kind != NODE_SCALAR || !value_parse_duration(at->text, &rule->tarpit_ms) ||
                rule->tarpit_ms == 0 || rule->tarpit_ms > TARPIT_MAX_MS) {
         rules_error(l, at, "rule %s: tarpit: expected a duration up to 30s, found `%s`", l->name,

@@ -23,6 +23,8 @@
 
 #define POLICY_ARENA_MAX ((size_t)512 << 20)
 
+struct rule_watch;
+
 struct policy {
     const struct config *conf; /* borrowed: outlives this */
     struct arena arena;        /* plain data of all compiled parts */
@@ -31,6 +33,7 @@ struct policy {
     /* Parts compiled by other files; each has its own _load, called by policy.c. */
     struct reputation reputation; /* lists_load.h; all in the arena */
     struct remembered remembered; /* standing_load.h */
+    struct rule_watch *watch;     /* watch.c; NULL: policy_watch was not called */
     const char **tag_names;       /* of fields that rules and headers.add write, each once */
     size_t tag_name_count;
     uint64_t files_read; /* policy_files_now() at that time */

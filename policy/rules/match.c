@@ -328,9 +328,14 @@ static enum truth match_text(const struct set *s, bool exact, struct slice text)
     return found;
 }
 
+static enum truth truth_of(bool holds)
+{
+    return holds ? TRUTH_TRUE : TRUTH_FALSE;
+}
+
 static enum truth match_words(const struct set *s, struct slice words, int32_t today)
 {
-    enum truth found = TRUTH_FALSE;
+    enum truth found = slice_empty(words) ? truth_of(has_text(&s->texts, words, today)) : TRUTH_FALSE;
 
     while (!slice_empty(words) && found != TRUTH_TRUE) {
         struct slice word = slice_cut(&words, ',');
@@ -339,11 +344,6 @@ static enum truth match_words(const struct set *s, struct slice words, int32_t t
         found = here != TRUTH_FALSE ? here : found;
     }
     return found;
-}
-
-static enum truth truth_of(bool holds)
-{
-    return holds ? TRUTH_TRUE : TRUTH_FALSE;
 }
 
 static int64_t number_of(enum fact_type type, const struct fact_value *v)

@@ -142,11 +142,14 @@ struct rule {
     struct rule_tag *tags;
     bool names_recipient; /* a tag has {recipient.*} */
     bool monitor;
-    unsigned share; /* percent that is enforced */
-    bool preset;    /* of the embedded file: positions are its own */
+    unsigned share;        /* percent that is enforced */
+    bool preset;           /* of the embedded file: positions are its own */
+    bool mode_given;       /* `override` has a mode for it */
+    bool watch_starts;     /* watch.c: this machine has not run it yet */
+    int64_t watch_until_s; /* watch.c: it is monitored until then; 0: it is not */
     int line, column;
     /* for printing: the nodes in force after `override` */
-    const struct config_node *node, *then_node, *reply_node;
+    const struct config_node *node, *then_node, *reply_node, *unless_node;
     bool then_preset, reply_preset; /* these two are of the preset */
 };
 
@@ -185,6 +188,9 @@ struct rules {
 
 /* What a refusing action says without a reply of its own. */
 struct rule_reply text_default(enum action a);
+
+/* Has some rule of the block a condition on reputation.*?  (rules_warn.c) */
+bool rules_ask_lists(const struct block *b);
 
 /* The group of this name, or NULL. */
 struct group *rules_group(const struct rules *r, struct slice name);

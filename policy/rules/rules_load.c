@@ -2,8 +2,8 @@
 /*
  * rules_load.c - the rules of the section `policy`, and `groups`, with the preset, to struct rules.
  *
- *     before + preset (with override) + after        or  rules        -> the envelope block
- *     message_rules                                                   -> the message block
+ *     before + preset (with override) + after                     or  rules          -> the envelope block
+ *     message_before + preset (with override) + message_after     or  message_rules  -> the message block
  *
  * The preset is a file of the repository, policy/spf-first.yaml, embedded by the build and parsed like any
  * other text, so that nothing in it can be said that a user's file could not say.
@@ -15,7 +15,7 @@
 #define MESSAGE_MAX 600
 #define PRESET_MAX 64 /* rules of it */
 #define RULE_KEYS "name|when|then|reply|mode|enforce_share"
-#define OVERRIDE_KEYS "mode|reply|then|enforce_share"
+#define OVERRIDE_KEYS "mode|reply|then|enforce_share|unless"
 
 /* Made by the build from policy/spf-first.yaml. */
 extern const unsigned char policy_preset_spf_first[];
@@ -132,7 +132,7 @@ bool rules_check_keys_of(struct rules_load *l, const char *what, const struct co
 
 /* ---- one rule ---- */
 
-static bool is_rule_name(struct slice s)
+bool rules_is_name(struct slice s)
 {
     bool ok = s.len > 0 && s.len <= 64;
 
@@ -220,7 +220,7 @@ static const char *take_name(struct rules_load *l, const struct config_node *ite
         return NULL;
     }
     other = find_rule(l->r, name->text);
-    if (!is_rule_name(name->text) || slice_eq(name->text, SLICE("default"))) {
+    if (!rules_is_name(name->text) || slice_eq(name->text, SLICE("default"))) {
         rules_error(l, name, "expected a rule's name of [a-z0-9-], other than `default`, found `%s`",
                     rules_quote(&q, name->text));
         return NULL;
@@ -237,12 +237,48 @@ static const char *take_name(struct rules_load *l, const struct config_node *ite
     return name->text.ptr;
 }
 
+/* `when` of the rule, and not `unless` of its entry in `override`. */
+static void load_when(struct rules_load *l, struct rule *rule, const struct config_node *when)
+{
+    struct cond *no = rules_memory(l, sizeof(*no)), *all = rules_memory(l, sizeof(*all));
+    bool preset = l->preset;
+
+    if (when != NULL) {
+        rule->when = cond_load(l, when);
+    }
+    if (rule->unless_node == NULL) {
+        return;
+    }
+    l->preset = false;
+    *no = (struct cond){ .kind = COND_NOT, .child = cond_load(l, rule->unless_node) };
+    l->preset = preset;
+    if (no->child != NULL && rule->when != NULL) {
+        *all = (struct cond){ .kind = COND_ALL, .child = rule->when };
+        rule->when->next = no;
+        rule->when = all;
+    } else if (no->child != NULL) {
+        rule->when = no;
+    }
+}
+
+/* What an entry of `override` says beside `then`, `reply` and `unless`. */
+static void take_changes(struct rules_load *l, struct rule *rule, const struct config_node *changes)
+{
+    bool preset = l->preset;
+
+    l->preset = false;
+    rule->mode_given = config_node_get(changes, "mode") != NULL;
+    take_mode(l, rule, config_node_get(changes, "mode"));
+    take_share(l, rule, config_node_get(changes, "enforce_share"));
+    l->preset = preset;
+}
+
 /* `changes` is the entry of `override`, or NULL. */
 static void load_rule(struct rules_load *l, const struct config_node *item, const struct config_node *changes)
 {
     struct block *block = &l->r->block[l->block];
     struct rule *rule = &block->rule[block->count];
-    const struct config_node *when = config_node_get(item, "when"), *then, *reply;
+    const struct config_node *then, *reply;
     const char *name = item->kind == NODE_MAPPING ? take_name(l, item) : NULL;
     bool known;
 
@@ -266,23 +302,17 @@ static void load_rule(struct rules_load *l, const struct config_node *item, cons
     rule->reply_preset = l->preset && reply == NULL;
     rule->then_node = then != NULL ? then : config_node_get(item, "then");
     rule->reply_node = reply != NULL ? reply : config_node_get(item, "reply");
+    rule->unless_node = changes != NULL ? config_node_get(changes, "unless") : NULL;
     take_mode(l, rule, config_node_get(item, "mode"));
     take_share(l, rule, config_node_get(item, "enforce_share"));
-    if (when != NULL) {
-        rule->when = cond_load(l, when);
-    }
+    load_when(l, rule, config_node_get(item, "when"));
     if (rule->then_node == NULL && known) { /* else an unknown key is probably it */
         rules_error(l, item, "rule %s: `then` is missing", name);
     } else if (rule->then_node != NULL) {
         actions_load(l, rule);
     }
     if (changes != NULL) {
-        bool preset = l->preset;
-
-        l->preset = false;
-        take_mode(l, rule, config_node_get(changes, "mode"));
-        take_share(l, rule, config_node_get(changes, "enforce_share"));
-        l->preset = preset;
+        take_changes(l, rule, changes);
     }
     if (rule->when != NULL && rule->final != ACTION_NONE && !rule->monitor && rule->share > 0) {
         mark_final(l->r, rule->when);
@@ -313,21 +343,23 @@ static void load_list(struct rules_load *l, const struct config_node *list, cons
     }
 }
 
-/* The rules of the embedded file; NULL only if it does not parse, which a test excludes. */
-static const struct config_node *preset_rules(struct rules_load *l)
+/* A list of the embedded file; NULL only if it does not parse, which a test excludes. */
+static const struct config_node *preset_list(struct rules_load *l, const char *key)
 {
     struct slice text = slice_of(policy_preset_spf_first, policy_preset_spf_first_len);
-    const struct config_node *root;
 
-    l->preset = true;
-    root = config_tree_parse(text, l->arena, l->errs);
-    l->preset = false;
-    return root != NULL ? config_node_get(root, "rules") : NULL;
+    if (l->preset_root == NULL) {
+        l->preset = true;
+        l->preset_root = config_tree_parse(text, l->arena, l->errs);
+        l->preset = false;
+    }
+    return l->preset_root != NULL ? config_node_get(l->preset_root, key) : NULL;
 }
 
-static void load_preset(struct rules_load *l, const struct config_node *override)
+static void load_preset(struct rules_load *l, const struct config_node *section, const char *key)
 {
-    const struct config_node *rules = preset_rules(l), *item, *change;
+    const struct config_node *override = section != NULL ? config_node_get(section, "override") : NULL;
+    const struct config_node *rules = preset_list(l, key), *item, *change;
 
     if (rules == NULL) {
         rules_error(l, NULL, "the embedded preset cannot be read");
@@ -349,23 +381,46 @@ static void load_preset(struct rules_load *l, const struct config_node *override
 
 static const char *nearest_preset_rule(const struct rules *r, struct slice name, struct nearest *near)
 {
-    const struct block *block = &r->block[BLOCK_ENVELOPE];
-
     nearest_init(near, name);
-    for (size_t i = 0; i < block->count; i++) {
-        if (block->rule[i].preset) {
-            nearest_offer(near, slice_str(block->rule[i].name));
+    for (size_t b = 0; b < BLOCK_COUNT; b++) {
+        for (size_t i = 0; i < r->block[b].count; i++) {
+            if (r->block[b].rule[i].preset) {
+                nearest_offer(near, slice_str(r->block[b].rule[i].name));
+            }
         }
     }
     return nearest_words(near);
 }
 
-static void check_override(struct rules_load *l, const struct config_node *override)
+static void check_change(struct rules_load *l, const struct config_node *change, const char *replaced)
 {
-    const struct config_node *child;
+    const struct rule *rule = find_rule(l->r, change->key);
     struct nearest near;
     struct quoted q;
-    struct rule *rule;
+
+    if ((rule == NULL || !rule->preset) && replaced != NULL) {
+        rules_warning(l, change,
+                      "policy.override." SLICE_FMT " has no effect: policy.%s replaces rules of the preset, "
+                      "and the others have no such rule",
+                      SLICE_ARG(change->key), replaced);
+    } else if (rule == NULL || !rule->preset) {
+        rules_key_error(l, change, "policy.override: the preset has no rule `%s`%s",
+                        rules_quote(&q, change->key), nearest_preset_rule(l->r, change->key, &near));
+    } else if (change->kind != NODE_MAPPING) {
+        rules_error(l, change,
+                    "policy.override." SLICE_FMT ": expected a mapping of mode, reply, then, enforce_share, "
+                    "unless",
+                    SLICE_ARG(change->key));
+    } else {
+        l->name = "policy.override";
+        rules_check_keys(l, change, OVERRIDE_KEYS);
+    }
+}
+
+/* `replaced`: the key that replaces a block of the preset, or NULL. */
+static void check_override(struct rules_load *l, const struct config_node *override, const char *replaced)
+{
+    const struct config_node *child;
 
     if (override == NULL || (override->kind == NODE_SCALAR && slice_empty(override->text))) {
         return;
@@ -377,50 +432,73 @@ static void check_override(struct rules_load *l, const struct config_node *overr
     }
     CONFIG_NODE_EACH(override, child)
     {
-        rule = find_rule(l->r, child->key);
-        if (rule == NULL || !rule->preset) {
-            rules_key_error(l, child, "policy.override: the preset has no rule `%s`%s",
-                            rules_quote(&q, child->key), nearest_preset_rule(l->r, child->key, &near));
-        } else if (child->kind != NODE_MAPPING) {
-            rules_error(l, child,
-                        "policy.override." SLICE_FMT ": expected a mapping of mode, reply, then, "
-                        "enforce_share",
-                        SLICE_ARG(child->key));
-        } else {
-            l->name = "policy.override";
-            rules_check_keys(l, child, OVERRIDE_KEYS);
-        }
+        check_change(l, child, replaced);
     }
 }
 
-static void load_envelope(struct rules_load *l, const struct config_node *section)
+struct block_keys { /* of the section, of a block */
+    enum rule_block block;
+    const char *before, *after, *all;
+    const char *list; /* of the preset */
+};
+
+static const struct block_keys block_keys[BLOCK_COUNT] = {
+    { BLOCK_ENVELOPE, "before", "after", "rules", "rules" },
+    { BLOCK_MESSAGE, "message_before", "message_after", "message_rules", "message_rules" },
+};
+
+static const struct config_node *key_of(const struct config_node *section, const char *key)
 {
-    static const char *const replaced[] = { "override", "before", "after" };
-    const struct config_node *rules = section != NULL ? config_node_get(section, "rules") : NULL;
+    return section != NULL ? config_node_get(section, key) : NULL;
+}
+
+static void warn_replaced(struct rules_load *l, const struct config_node *replaced, const char *key,
+                          const char *by)
+{
+    if (replaced != NULL && replaced->count > 0) {
+        rules_warning(l, replaced, "policy.%s has no effect: policy.%s replaces it", key, by);
+    }
+}
+
+static void load_block(struct rules_load *l, const struct config_node *section, const struct block_keys *k)
+{
+    const struct config_node *all = key_of(section, k->all);
     bool preset = l->conf->policy_section.preset == PRESET_SPF_FIRST;
 
-    if (rules != NULL) {
-        for (size_t i = 0; i < ARRAY_LEN(replaced); i++) {
-            const struct config_node *n = config_node_get(section, replaced[i]);
-
-            if (n != NULL && n->count > 0) {
-                rules_warning(l, n, "policy.%s has no effect: policy.rules replaces it", replaced[i]);
-            }
-        }
-        load_list(l, rules, "rules");
-        if (rules->count == 0) {
-            rules_warning(l, rules, "policy.rules is empty: nothing is refused by rules");
+    l->block = k->block;
+    if (all != NULL) {
+        warn_replaced(l, key_of(section, k->before), k->before, k->all);
+        warn_replaced(l, key_of(section, k->after), k->after, k->all);
+        load_list(l, all, k->all);
+        if (all->count == 0 && (preset || k->block == BLOCK_ENVELOPE)) {
+            rules_warning(l, all, "policy.%s is empty: nothing is refused by rules%s", k->all,
+                          k->block == BLOCK_MESSAGE ? " about the message" : "");
         }
         return;
     }
-    load_list(l, section != NULL ? config_node_get(section, "before") : NULL, "before");
+    load_list(l, key_of(section, k->before), k->before);
     if (preset) {
-        load_preset(l, section != NULL ? config_node_get(section, "override") : NULL);
+        load_preset(l, section, k->list);
     }
-    load_list(l, section != NULL ? config_node_get(section, "after") : NULL, "after");
-    check_override(l, section != NULL ? config_node_get(section, "override") : NULL);
-    if (!preset && l->r->block[BLOCK_ENVELOPE].count == 0 && l->errs->fatal == 0) {
-        rules_warning(l, config_node_get(section, "preset"),
+    load_list(l, key_of(section, k->after), k->after);
+}
+
+static void load_blocks(struct rules_load *l, const struct config_node *section)
+{
+    const struct config_node *override = key_of(section, "override");
+    bool rules = key_of(section, "rules") != NULL, message = key_of(section, "message_rules") != NULL;
+
+    for (size_t b = 0; b < BLOCK_COUNT; b++) {
+        load_block(l, section, &block_keys[b]);
+    }
+    if (rules && message) {
+        warn_replaced(l, override, "override", "rules and policy.message_rules");
+    } else {
+        check_override(l, override, rules ? "rules" : message ? "message_rules" : NULL);
+    }
+    if (!rules && l->conf->policy_section.preset != PRESET_SPF_FIRST &&
+        l->r->block[BLOCK_ENVELOPE].count == 0 && l->errs->fatal == 0) {
+        rules_warning(l, key_of(section, "preset"),
                       "policy.preset is none and there are no rules: nothing is refused by rules");
     }
 }
@@ -457,13 +535,16 @@ static void load_list_names(struct rules_load *l)
 /* Room for all rules of the file, and for the preset's. */
 static void reserve(struct rules_load *l, const struct config_node *section)
 {
-    static const char *const lists[] = { "before", "after", "rules", "message_rules" };
     size_t count = PRESET_MAX;
 
-    for (size_t i = 0; i < ARRAY_LEN(lists) && section != NULL; i++) {
-        const struct config_node *n = config_node_get(section, lists[i]);
+    for (size_t b = 0; b < BLOCK_COUNT; b++) {
+        const char *const lists[] = { block_keys[b].before, block_keys[b].after, block_keys[b].all };
 
-        count += n != NULL ? n->count : 0;
+        for (size_t i = 0; i < ARRAY_LEN(lists); i++) {
+            const struct config_node *n = key_of(section, lists[i]);
+
+            count += n != NULL ? n->count : 0;
+        }
     }
     for (size_t b = 0; b < BLOCK_COUNT; b++) {
         l->r->block[b].rule = rules_memory(l, count * sizeof(struct rule));
@@ -482,9 +563,7 @@ bool rules_load(struct policy *p, struct config_errors *errs)
     load_list_names(&l);
     groups_load(&l);
     load_settings(&l);
-    load_envelope(&l, section);
-    l.block = BLOCK_MESSAGE;
-    load_list(&l, section != NULL ? config_node_get(section, "message_rules") : NULL, "message_rules");
+    load_blocks(&l, section);
     groups_build(&l);
     if (errs->fatal == fatal) {
         rules_warn(&l);

@@ -16,6 +16,7 @@ struct rules_load {
     struct arena *arena;
     struct config_errors *errs;
     const struct config *conf;
+    const struct config_node *preset_root; /* NULL: not parsed yet */
     bool preset;           /* nodes are of the embedded preset: their places mean nothing to the reader */
     enum rule_block block; /* being loaded; BLOCK_COUNT: a test, where facts of both may stand */
     const char *name;      /* of the rule being loaded, for messages */
@@ -35,6 +36,9 @@ void rules_key_error(struct rules_load *l, const struct config_node *at, const c
 /* Zeroed; never NULL (the arena is larger than any file can fill, or the process ends). */
 void *rules_memory(struct rules_load *l, size_t size);
 struct slice rules_text(struct rules_load *l, struct slice s); /* a copy with a NUL */
+
+/* [a-z0-9-], at most 64 octets. */
+bool rules_is_name(struct slice s);
 
 /* Reports keys of the mapping that are not in "a|b|c"; false if there was one. */
 bool rules_check_keys(struct rules_load *l, const struct config_node *node, const char *keys);

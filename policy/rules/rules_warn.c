@@ -6,11 +6,15 @@
  *     reached;
  *   - a condition on `score` where nothing above it scores;
  *   - a condition whose terms exclude each other;
+ *   - a score that nothing reads;
+ *   - an exemption that the sender can write into the header section;
+ *   - a list that is asked about the message, where no rule about the message asks the lists;
  *   - a condition on the subject of a client's certificate where glacis requests none.
  *
  * Only enforced rules for all clients take anything away; a rule that is not certain to match takes nothing.
  */
 #include "policy/rules/rules_priv.h"
+#include "policy/rules/verdict.h"
 
 /* For each fact of words or flags: the values that no rule lower down can see, and who took the last. */
 struct taken {
@@ -212,6 +216,138 @@ static void warn_subject(struct rules_load *l, const struct cond *c, const struc
     }
 }
 
+/* ---- what the sender writes ---- */
+
+/* A mark of the header section that only says what the sender wants it to say. */
+static bool is_senders_word(unsigned fact)
+{
+    return fact == FACT_ID_MESSAGE_IS_LIST || fact == FACT_ID_MESSAGE_BULK;
+}
+
+/* The term by which a header field that the sender adds makes the condition `wanted`, whatever else holds; or NULL. */
+static const struct cond *forced_by_sender(const struct cond *c, bool wanted)
+{
+    const struct cond *by = NULL;
+
+    if (c->kind == COND_TERM) {
+        bool with = (c->set->flags & 2) != 0, without = (c->set->flags & 1) != 0;
+
+        return is_senders_word(c->fact) && with == wanted && without != wanted ? c : NULL;
+    }
+    if (c->kind == COND_NOT) {
+        return forced_by_sender(c->child, !wanted);
+    }
+    for (const struct cond *child = c->child; child != NULL; child = child->next) {
+        by = forced_by_sender(child, wanted);
+        if ((by != NULL) == ((c->kind == COND_ANY) == wanted)) {
+            return by; /* one child decides; else all of them are needed */
+        }
+    }
+    return by;
+}
+
+static void warn_exemption(struct rules_load *l, const struct rule *rule)
+{
+    bool passes =
+        rule->final == ACTION_ACCEPT || rule->final == ACTION_BYPASS || rule->final == ACTION_DIVERT;
+    const struct cond *by =
+        rule->when != NULL && rule->final != ACTION_NONE ? forced_by_sender(rule->when, passes) : NULL;
+
+    if (by != NULL) {
+        config_errors_add(l->errs, true, by->line, by->column,
+                          "rule %s: %s alone exempts a message, and the sender writes it: any forger can; "
+                          "message.via_list with client.known_good cannot be written",
+                          rule->name, fact_table[by->fact].name);
+    }
+}
+
+/* ---- scores ---- */
+
+static bool asks_score(const struct cond *c)
+{
+    bool found = c->kind == COND_TERM && c->fact == FACT_ID_SCORE;
+
+    for (const struct cond *child = c->child; child != NULL && !found; child = child->next) {
+        found = asks_score(child);
+    }
+    return found;
+}
+
+/* A text or a header field has the score. */
+static bool shows_score(const struct rules_load *l)
+{
+    const struct config_headers *h = &l->conf->headers;
+    static const struct slice name = SLICE_INIT("{score}");
+    bool found = h->verdict || (l->r->use[FACT_ID_SCORE] & USE_TEXT) != 0;
+
+    for (size_t i = 0; i < h->add_count && !found; i++) {
+        const char *text = h->add[i].value;
+
+        found = memmem(text, strlen(text), name.ptr, name.len) != NULL;
+    }
+    return found;
+}
+
+/* The last rule that gives a score, unless a rule behind it or a text reads it. */
+static void warn_unread_score(struct rules_load *l)
+{
+    const struct rule *unread = NULL;
+
+    for (size_t b = 0; b < BLOCK_COUNT; b++) {
+        for (size_t i = 0; i < l->r->block[b].count; i++) {
+            const struct rule *rule = &l->r->block[b].rule[i];
+
+            if (rule->when != NULL && asks_score(rule->when)) {
+                unread = NULL;
+            }
+            unread = rule->scores ? rule : unread;
+        }
+    }
+    if (unread != NULL && !shows_score(l)) {
+        config_errors_add(l->errs, true, unread->line, unread->column,
+                          "rule %s gives a score that nothing reads: headers.verdict is off, and no rule "
+                          "below it and no text names score",
+                          unread->name);
+    }
+}
+
+/* ---- lists ---- */
+
+static bool asks_lists(const struct cond *c)
+{
+    bool found = c->kind == COND_TERM && rules_fact_is_of_lists(c->fact);
+
+    for (const struct cond *child = c->child; child != NULL && !found; child = child->next) {
+        found = asks_lists(child);
+    }
+    return found;
+}
+
+bool rules_ask_lists(const struct block *b)
+{
+    bool found = false;
+
+    for (size_t i = 0; i < b->count && !found; i++) {
+        found = b->rule[i].when != NULL && asks_lists(b->rule[i].when);
+    }
+    return found;
+}
+
+static void warn_message_lists(struct rules_load *l)
+{
+    const struct config_reputation *rep = &l->conf->reputation;
+
+    for (size_t i = 0; i < rep->list_count && !rules_ask_lists(&l->r->block[BLOCK_MESSAGE]); i++) {
+        if ((rep->list[i].subjects & (1u << SUBJECT_FROM | SUBJECTS_OF_DKIM)) != 0) {
+            config_errors_add(
+                l->errs, true, rep->list[i].line, rep->list[i].column,
+                "reputation.lists %s: from and dkim of looks_up are never asked: no rule about the "
+                "message (policy.message_before) names reputation",
+                rep->list[i].name);
+        }
+    }
+}
+
 static void warn_score(struct rules_load *l, const struct cond *c, const struct rule *rule)
 {
     const struct cond *child;
@@ -239,10 +375,13 @@ void rules_warn(struct rules_load *l)
                 warn_score(l, block->rule[i].when, &block->rule[i]);
             }
             warn_never(l, &block->rule[i]);
+            warn_exemption(l, &block->rule[i]);
             if (block->rule[i].when != NULL && !requests) {
                 warn_subject(l, block->rule[i].when, &block->rule[i]);
             }
             scorer = scorer || block->rule[i].scores;
         }
     }
+    warn_unread_score(l);
+    warn_message_lists(l);
 }

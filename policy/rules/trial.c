@@ -13,6 +13,9 @@
  *   recipient.address  -> recipient.local, recipient.domain, recipient.original
  *   client.ip          -> client.private
  *   zero_day.reasons   -> zero_day.suspect and each of its reasons
+ *   message.from_domain    -> message.from_domains
+ *   message.from_domains   -> message.author_domains, message.from_ours
+ *   message.name_address   -> message.name_ours
  *
  * A score that is given is what the rules add to.  The message block is asked where the envelope accepts and a
  * message fact is given.
@@ -307,6 +310,43 @@ static void derive_helo(struct trial *t)
     }
 }
 
+static bool is_ours(const struct trial *t, struct slice domains)
+{
+    bool ours = false;
+
+    while (!slice_empty(domains) && !ours) {
+        ours = config_route(t->l.conf, slice_cut(&domains, ',')) != NULL;
+    }
+    return ours;
+}
+
+static void derive_authors(struct trial *t)
+{
+    const struct fact_value *author = &t->facts.v[FACT_ID_MESSAGE_FROM_DOMAIN];
+    const struct fact_value *domains = &t->facts.v[FACT_ID_MESSAGE_FROM_DOMAINS];
+    const struct fact_value *ours = &t->facts.v[FACT_ID_MESSAGE_FROM_OURS];
+    const struct fact_value *name = &t->facts.v[FACT_ID_MESSAGE_NAME_ADDRESS];
+    struct slice rest;
+    int64_t count = 0;
+
+    if (author->state == FACT_KNOWN && author->len > 0) {
+        set_if_unknown(t, FACT_ID_MESSAGE_FROM_DOMAINS, fact_text(author));
+    }
+    if (domains->state == FACT_KNOWN) {
+        for (rest = fact_text(domains); !slice_empty(rest); count++) {
+            (void)slice_cut(&rest, ',');
+        }
+        if (is_unknown(t, FACT_ID_MESSAGE_AUTHOR_DOMAINS)) {
+            fact_set_number(&t->facts, FACT_ID_MESSAGE_AUTHOR_DOMAINS, count * 1000);
+        }
+        flag_if_unknown(t, FACT_ID_MESSAGE_FROM_OURS, is_ours(t, fact_text(domains)));
+    }
+    if (name->state == FACT_KNOWN) {
+        flag_if_unknown(t, FACT_ID_MESSAGE_NAME_OURS,
+                        is_ours(t, fact_text(name)) && !(ours->state == FACT_KNOWN && ours->flag));
+    }
+}
+
 static void derive(struct trial *t)
 {
     derive_sender(t);
@@ -316,6 +356,7 @@ static void derive(struct trial *t)
     derive_listed(t);
     derive_lists(t);
     derive_zero_day(t);
+    derive_authors(t);
     if (t->facts.v[FACT_ID_CLIENT_IP].state == FACT_KNOWN) {
         flag_if_unknown(t, FACT_ID_CLIENT_PRIVATE, addr_is_private(&t->ip));
     }

@@ -262,15 +262,18 @@ static struct answer ask(const struct walk *w, const struct cond *c)
 
 /* ---- rules ---- */
 
-bool rule_is_monitored(const struct rule *rule, const struct addr *client)
+bool rule_is_monitored(const struct rule *rule, const struct addr *client, int64_t now_s)
 {
     static const uint64_t key[2] = { RAMP_KEY_0, RAMP_KEY_1 };
     struct addr net;
     char mem[128];
     struct buf text;
 
-    if (rule->monitor || rule->share == 0 || rule->share >= 100) {
-        return rule->monitor || rule->share == 0;
+    if (rule->monitor || rule->share == 0 || rule->watch_until_s > now_s) {
+        return true;
+    }
+    if (rule->share >= 100) {
+        return false;
     }
     net = client != NULL ? addr_client(client) : (struct addr){ .family = ADDR_NONE };
     buf_init_fixed(&text, mem, sizeof(mem));
@@ -393,7 +396,7 @@ static bool apply_greylist(struct walk *w, const struct rule *rule)
 static bool apply(struct walk *w, const struct rule *rule, struct rule_trace *t)
 {
     const struct fact_value *ip = &w->in->facts->v[FACT_ID_CLIENT_IP];
-    bool monitored = rule_is_monitored(rule, ip->state == FACT_KNOWN ? ip->u.ip : NULL);
+    bool monitored = rule_is_monitored(rule, ip->state == FACT_KNOWN ? ip->u.ip : NULL, w->in->now_s);
     struct answer a;
 
     w->final = rule->final != ACTION_NONE;

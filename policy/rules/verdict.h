@@ -90,8 +90,8 @@ void rules_evaluate(const struct rules *r, enum rule_block block, const struct e
 void rule_trace_why(const struct rules *r, const struct rule_trace *t, const struct eval_input *in,
                     struct buf *out);
 
-/* Is the rule only recorded for this client (mode, or the rest of its ramp)?  Not: mode of the whole file. */
-bool rule_is_monitored(const struct rule *rule, const struct addr *client);
+/* Is the rule only recorded for this client now (mode, the rest of its ramp, watch.c)?  Not: mode of the whole file. */
+bool rule_is_monitored(const struct rule *rule, const struct addr *client, int64_t now_s);
 
 /* Does it come from lists?  For such a fact a rule without a final action waits only a little. */
 bool rules_fact_is_of_lists(unsigned fact);

@@ -13,12 +13,14 @@
 
 #include "admin/admin.h"
 #include "core/crypto.h"
+#include "policy/policy.h"
 #include "proxy/process/supervisor_priv.h"
 
 #define LAST_GOOD "last-good.yaml"
 #define HASH_KEY "hash_key"
 #define KEY_OCTETS 32
 #define PATH_BYTES 4096
+#define RULES_SEEN_MAX (256u * 1024u)
 
 static struct buf path_of(const char *dir, const char *name)
 {
@@ -321,6 +323,21 @@ void files_keep_good(const struct config *conf, struct slice text)
     if (text.len > 0 && !write_file(path.ptr, text, 0600)) {
         log_msg(LOG_LEVEL_WARN, "last_good", "%s cannot be written: %s", path.ptr, strerror(errno));
     }
+    buf_fini(&path);
+}
+
+void files_keep_rules(const struct config *conf)
+{
+    struct buf path = path_of(conf->server.state_dir, RULES_SEEN_FILE), text;
+
+    buf_init(&text, RULES_SEEN_MAX);
+    policy_watch_put(conf->policy, &text);
+    if (text.len > 0 && !write_file(path.ptr, buf_slice(&text), 0644)) {
+        log_msg(LOG_LEVEL_WARN, "rules_seen",
+                "%s cannot be written: %s; rules that are new in the preset watch anew after each start",
+                path.ptr, strerror(errno));
+    }
+    buf_fini(&text);
     buf_fini(&path);
 }
 

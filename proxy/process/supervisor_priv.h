@@ -262,6 +262,8 @@ bool files_make_log(const struct config *conf);
 /* plain: fails with EINVAL unless it is a regular file, because reading a pipe or a terminal could block for ever. */
 bool files_read(const char *path, bool plain, struct buf *out) MUST_USE;
 void files_keep_good(const struct config *conf, struct slice text);
+/* Keeps which rules of the preset this machine has had (policy_watch_put). */
+void files_keep_rules(const struct config *conf);
 /* The last good file beside this one; false if there is none that can be trusted. */
 bool files_last_good(const char *config_path, struct buf *text) MUST_USE;
 bool files_write_ready(const struct supervisor *sup, const struct config *conf) MUST_USE;

@@ -300,6 +300,7 @@ bool generation_start(struct supervisor *sup, struct config *conf)
     state_keywords_read(sup->state, conf->server.state_dir);
     if (conf->policy != NULL) {
         policy_rules_register(conf->policy, sup->state);
+        files_keep_rules(conf);
     }
     if (sup->recorder.pid == 0) {
         start_recorder(sup);

@@ -17,7 +17,7 @@ import dnsserver
 from checks import Skip, must
 from client import Client, Lost, wait_for
 
-MESSAGE = b"From: alice@elsewhere.invalid\r\nSubject: x\r\n\r\nbody\r\n"
+MESSAGE = b"From: alice@elsewhere.invalid\r\nDate: Mon, 1 Dec 2025 10:00:00 +0000\r\nSubject: x\r\n\r\nbody\r\n"
 KEY = "secretkey0815"
 ZONE = """
 pass      TXT "v=spf1 ip4:127.0.1.0/24 exp=why.pass.test -all"

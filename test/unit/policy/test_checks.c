@@ -285,7 +285,7 @@ static void errors_in_lists_name_their_place(void **state)
           "f:4:22: error: reputation list a: zone is missing: the domain that is asked\n" },
         { "reputation: {lists: [{name: a, zone: z.test, looks_up: [client, helo]}]}",
           "f:4:56: error: reputation list a: looks_up: a list is of addresses (client) or of domains (helo, "
-          "sender, rdns), not of both\n" },
+          "sender, rdns, from, dkim), not of both\n" },
         { "reputation: {lists: [{name: a, zone: z.test, answers: {192.0.2.1: 1}}]}",
           "f:4:56: error: reputation list a: answers: expected an address in 127.0.0.0/8 such as 127.0.0.2, "
           "127.0.0.4-7 or 127.0.1.0/24, found `192.0.2.1`\n" },

@@ -138,6 +138,61 @@ static void good_standing_is_earned_and_lost(void **state)
     fini(&w);
 }
 
+/* A message whose author is a@news.partner.example, with these domains of passing signatures. */
+static void play_signed(struct world *w, const char *ip, bool aligned, const char *signers)
+{
+    struct judge_content c = { .size = 1, .head = SLICE("From: a@news.partner.example\r\n\r\n") };
+    struct facts *f;
+
+    play(w, ip, "x@bulk.test");
+    judge_recipient_taken(w->j);
+    judge_message(w->j, &c, on_verdict, w);
+    f = &w->j->facts;
+    fact_set_text(f, FACT_ID_DKIM_DOMAINS, slice_str(signers));
+    fact_set_text(f, FACT_ID_DMARC_DOMAIN, SLICE("partner.example"));
+    fact_set_flag(f, FACT_ID_MESSAGE_FROM_ALIGNED, aligned);
+    sim_settle(w->loop);
+}
+
+static const char signed_rules[] = "policy: {rules: [{name: e, when: {client.known_good: true}, then: "
+                                   "{score: 1}}], message_rules: [{name: good, when: "
+                                   "{client.known_good: true}, then: accept}, {name: bad, then: defer}]}\n";
+
+/* A mail service sends for many, from any address: the domain that signs earns the standing. */
+static void an_aligned_signature_is_an_identity(void **state)
+{
+    static const struct {
+        const char *label, *signers, *rule;
+        bool aligned;
+    } rows[] = {
+        { "the same signer", "x.test,partner.example", "good", true },
+        { "not aligned", "partner.example", "bad", false },
+        { "another signer", "bulk.test", "bad", true },
+        { "none", "", "bad", true },
+        { "a part of the name", "notpartner.example", "bad", true },
+        { "another name of the organisation", "mail.partner.example", "bad", true },
+    };
+    struct world w;
+
+    (void)state;
+    init(&w, signed_rules);
+    for (int day = 0; day < 2; day++) {
+        for (int i = 0; i < 2; i++) {
+            play_signed(&w, "198.51.100.7", true, "partner.example");
+            judge_outcome(w.j, true);
+            judge_free(&w.j);
+        }
+        sim_advance(w.loop, DAY_MS);
+    }
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        play_signed(&w, "203.0.113.9", rows[i].aligned, rows[i].signers);
+        want_verdict(&w, rows[i].label, rows[i].rule[0] == 'g' ? VERDICT_ACCEPT : VERDICT_DEFER,
+                     rows[i].rule);
+        judge_free(&w.j);
+    }
+    fini(&w);
+}
+
 /* Neither to the neighbours, nor to other machines of the owner, nor to the next customer of the address. */
 static void standing_does_not_spread(void **state)
 {
@@ -403,6 +458,7 @@ int main(void)
         cmocka_unit_test(a_triplet_waits_and_then_passes),
         cmocka_unit_test(while_the_memory_is_being_read_nobody_waits),
         cmocka_unit_test(good_standing_is_earned_and_lost),
+        cmocka_unit_test(an_aligned_signature_is_an_identity),
         { .name = "A3: standing does not spread", .test_func = standing_does_not_spread },
         { .name = "A3: a generic name earns nothing", .test_func = a_generic_name_earns_nothing },
         { .name = "A3: an SPF domain brings its standing along",

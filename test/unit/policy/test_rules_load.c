@@ -62,16 +62,15 @@ static void mistakes_are_named_with_their_place(void **state)
           "f:3:24: error: rule a: unknown fact `reputation.zen`: no list of reputation.lists has this "
           "name\n" },
         { "dkim", R "    - {name: a, when: {dkim: pass}, then: accept}\n",
-          "f:3:24: error: rule a: the fact `dkim` is not in this version\n" },
+          "f:3:24: error: rule a: dkim is known only in the rules about the message\n" },
         { "dmarc", R "    - {name: a, when: {dmarc.policy: reject}, then: accept}\n",
-          "f:3:24: error: rule a: the fact `dmarc.policy` is not in this version\n" },
+          "f:3:24: error: rule a: dmarc.policy is known only in the rules about the message\n" },
         { "message fact too early", R "    - {name: a, when: {message.size: 5}, then: accept}\n",
-          "f:3:24: error: rule a: message.size is known only in message_rules\n" },
+          "f:3:24: error: rule a: message.size is known only in the rules about the message\n" },
         { "recipient too late",
           "policy:\n  message_rules:\n    - {name: a, when: {recipient.local: x}, then: accept}\n",
-          "f:3:24: error: rule a: recipient.local cannot be asked in message_rules, which are asked once for "
-          "all "
-          "recipients\n" },
+          "f:3:24: error: rule a: recipient.local cannot be asked about the message, whose rules are asked "
+          "once for all recipients\n" },
         { "impossible word", R "    - {name: a, when: {spf: [pass, maybe]}, then: accept}\n",
           "f:3:36: error: rule a: spf: expected one of pass, fail, softfail, neutral, none, temperror, "
           "permerror, "
@@ -162,7 +161,7 @@ static void mistakes_are_named_with_their_place(void **state)
           "f:3:24: error: rule a: then: tag needs a value: write {tag: {X-Suspect: \"{spf}\"}}\n" },
         { "greylist", R "    - {name: a, when: {spf: none}, then: greylist}\n", "" },
         { "greylist of a message", "policy:\n  message_rules:\n    - {name: a, then: greylist}\n",
-          "f:3:23: error: rule a: then: greylist cannot be used in message_rules\n" },
+          "f:3:23: error: rule a: then: greylist cannot be used in a rule about the message\n" },
         { "a refusal for good",
           R "    - {name: a, when: {spf: none}, then: greylist, reply: \"550 5.7.1 no\"}\n",
           "f:3:59: error: rule a: reply: expected a text such as \"451 4.7.1 why\" (4xx, as the action is "
@@ -231,7 +230,7 @@ static void mistakes_are_named_with_their_place(void **state)
         { "explanation in a header", R "    - {name: a, then: {tag: {X-A: \"{spf.explanation}\"}}}\n",
           "f:3:35: error: rule a: {spf.explanation} is a stranger's text and never goes into headers\n" },
         { "bypass in message_rules", "policy:\n  message_rules:\n    - {name: a, then: bypass}\n",
-          "f:3:23: error: rule a: then: bypass cannot be used in message_rules\n" },
+          "f:3:23: error: rule a: then: bypass cannot be used in a rule about the message\n" },
         { "reply of another class", R "    - {name: a, then: reject, reply: \"451 4.7.1 x\"}\n",
           "f:3:38: error: rule a: reply: expected a text such as \"550 5.7.1 why\" (5xx, as the action is "
           "reject), "

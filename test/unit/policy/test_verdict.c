@@ -329,20 +329,20 @@ static void a_ramp_takes_its_share_of_clients(void **state)
         a.ip[0] = 10;
         a.ip[2] = (uint8_t)(i >> 8);
         a.ip[3] = (uint8_t)i;
-        enforced += !rule_is_monitored(&rule, &a);
-        both += !rule_is_monitored(&rule, &a) && !rule_is_monitored(&other, &a);
-        assert_int_equal(rule_is_monitored(&rule, &a), rule_is_monitored(&rule, &a));
+        enforced += !rule_is_monitored(&rule, &a, NOON_2026);
+        both += !rule_is_monitored(&rule, &a, NOON_2026) && !rule_is_monitored(&other, &a, NOON_2026);
+        assert_int_equal(rule_is_monitored(&rule, &a, NOON_2026), rule_is_monitored(&rule, &a, NOON_2026));
     }
     assert_in_range(enforced, 4500, 5500); /* a quarter */
     assert_in_range(both, 1000, 1500);     /* rules choose independently */
     for (unsigned i = 0; i < 64; i++) {    /* a /64 is one client */
         b.ip[15] = (uint8_t)i;
-        assert_int_equal(rule_is_monitored(&rule, &b), rule_is_monitored(&rule, &c));
+        assert_int_equal(rule_is_monitored(&rule, &b, NOON_2026), rule_is_monitored(&rule, &c, NOON_2026));
     }
     rule.share = 100;
-    assert_false(rule_is_monitored(&rule, &a));
+    assert_false(rule_is_monitored(&rule, &a, NOON_2026));
     rule.share = 0;
-    assert_true(rule_is_monitored(&rule, &a));
+    assert_true(rule_is_monitored(&rule, &a, NOON_2026));
 }
 
 static void a_wider_ramp_keeps_who_was_in_it(void **state)
@@ -353,7 +353,7 @@ static void a_wider_ramp_keeps_who_was_in_it(void **state)
     (void)state;
     for (unsigned i = 0; i < 256; i++) {
         a.ip[3] = (uint8_t)i;
-        assert_true(rule_is_monitored(&rule, &a) || !rule_is_monitored(&wider, &a));
+        assert_true(rule_is_monitored(&rule, &a, NOON_2026) || !rule_is_monitored(&wider, &a, NOON_2026));
     }
 }
 
