@@ -114,6 +114,20 @@ enum {
     X(MESSAGE_SIZE, "message.size", FACT_NUMBER, STAGE_MESSAGE, SCOPE_TXN, 0, "")                            \
     X(MESSAGE_FROM_DOMAIN, "message.from_domain", FACT_NAME, STAGE_MESSAGE, SCOPE_TXN, 0, "")                \
     X(MESSAGE_FROM_LOCAL, "message.from_local", FACT_TEXT, STAGE_MESSAGE, SCOPE_TXN, 0, "")                  \
+    X(SENDER_DMARC, "sender.dmarc", FACT_WORD, STAGE_MAIL, SCOPE_TXN, FROM_DNS | TEMPERROR_AT(3),            \
+      "none quarantine reject temperror")                                                                    \
+    X(DKIM, "dkim", FACT_WORD, STAGE_MESSAGE, SCOPE_TXN, FROM_DNS | TEMPERROR_AT(5),                         \
+      "pass fail none policy neutral temperror permerror")                                                   \
+    X(DKIM_DOMAINS, "dkim.domains", FACT_WORDS, STAGE_MESSAGE, SCOPE_TXN, FROM_DNS, "")                      \
+    X(DMARC, "dmarc", FACT_WORD, STAGE_MESSAGE, SCOPE_TXN, FROM_DNS | TEMPERROR_AT(3),                       \
+      "pass fail none temperror permerror")                                                                  \
+    X(DMARC_POLICY, "dmarc.policy", FACT_WORD, STAGE_MESSAGE, SCOPE_TXN, FROM_DNS, "none quarantine reject") \
+    X(DMARC_DOMAIN, "dmarc.domain", FACT_NAME, STAGE_MESSAGE, SCOPE_TXN, FROM_DNS, "")                       \
+    X(DMARC_BY, "dmarc.by", FACT_WORDS, STAGE_MESSAGE, SCOPE_TXN, FROM_DNS, "")                              \
+    X(MESSAGE_FROM_ALIGNED, "message.from_aligned", FACT_FLAG, STAGE_MESSAGE, SCOPE_TXN, FROM_DNS, "")       \
+    X(MESSAGE_SIGNED_BY_AUTHOR, "message.signed_by_author", FACT_WORD, STAGE_MESSAGE, SCOPE_TXN, FROM_DNS,   \
+      "pass broken none")                                                                                    \
+    X(MESSAGE_VIA_LIST, "message.via_list", FACT_FLAG, STAGE_MESSAGE, SCOPE_TXN, FROM_DNS, "")               \
     X(SESSION_ID, "session.id", FACT_TEXT, STAGE_CONNECT, SCOPE_SESSION, 0, "")
 
 enum fact_id {

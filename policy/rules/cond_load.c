@@ -11,8 +11,6 @@
 #define WANTED_MAX 200 /* octets of the values in words */
 
 /* Facts of later work: refused by name, and not as unknown. */
-static const char *const later_facts[] = { "dkim", "dkim.domains", "dmarc", "dmarc.policy" };
-
 static const char *const zero_day_reasons = "fresh_domain fresh_client burst listed";
 
 struct term { /* being read */
@@ -70,13 +68,6 @@ static unsigned find_fact(struct rules_load *l, const struct config_node *at, st
     }
     if (fact != RULE_NO_FACT) {
         return fact;
-    }
-    for (size_t i = 0; i < ARRAY_LEN(later_facts); i++) {
-        if (slice_eq(name, slice_str(later_facts[i]))) {
-            rules_key_error(l, at, "%s %s: the fact `%s` is not in this version", what_of(l), l->name,
-                            later_facts[i]);
-            return RULE_NO_FACT;
-        }
     }
     (void)nearest_fact(name, &near);
     if (slice_empty(near.best) && slice_starts(name, SLICE("reputation."))) {
