@@ -256,6 +256,9 @@ const struct facts *judge_facts(const struct judge *j);
 /* Where a fact came from ("dns 127.0.0.1:53", "cache", "given") and how long it took (us); false: not asked. */
 bool judge_fact_source(const struct judge *j, enum fact_id id, struct buf *from, uint64_t *us);
 
+/* What was found out about the message's signatures and its author: lines for people, or members of a JSON object. */
+void judge_put_authentication(const struct judge *j, bool json, struct buf *out);
+
 /* The i-th list of reputation.lists; false behind the last one.  The zone is masked. */
 struct judge_list_info {
     struct slice name, zone;
