@@ -8,7 +8,6 @@
 #include "policy/dmarc/psl.h"
 #include "policy/judge/engine_priv.h"
 #include "policy/rules/lists_load.h"
-#include "policy/rules/rules_priv.h"
 #include "smtp/field.h"
 
 #define GROUP_PREFIX "group:"
