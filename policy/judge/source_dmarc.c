@@ -179,12 +179,13 @@ static void on_done(void *arg)
     engine_changed(j);
 }
 
-/* What rules and texts ask beyond the result may cost more questions. */
+/* What rules, texts and standing ask beyond the result may cost more questions. */
 static unsigned wanted(const struct judge *j)
 {
     const uint8_t *use = j->pw->policy->rules.use;
-    bool org = use[FACT_ID_DMARC_DOMAIN] != 0 || use[FACT_ID_MESSAGE_SIGNED_BY_AUTHOR] != 0;
-    bool relaxed = use[FACT_ID_MESSAGE_FROM_ALIGNED] != 0 || use[FACT_ID_DMARC_BY] != 0;
+    bool standing = use[FACT_ID_CLIENT_KNOWN_GOOD] != 0;
+    bool org = standing || use[FACT_ID_DMARC_DOMAIN] != 0 || use[FACT_ID_MESSAGE_SIGNED_BY_AUTHOR] != 0;
+    bool relaxed = standing || use[FACT_ID_MESSAGE_FROM_ALIGNED] != 0 || use[FACT_ID_DMARC_BY] != 0;
 
     return (org ? DMARC_WANT_ORG : 0u) | (relaxed ? DMARC_WANT_RELAXED : 0u);
 }
