@@ -7,6 +7,7 @@ and that slow keys and hostile signatures hold up nobody.
 """
 import atexit
 import base64
+import json
 import os
 import re
 import shutil
@@ -289,6 +290,46 @@ def sender(w):
     for domain, word in (("signed.auth", "reject"), ("a.b.signed.auth", "reject"), ("none.auth", None), ("plain.auth", None)):
         t = lab.send(STRANGER, "a@" + domain, content=b"From: a@plain.auth\r\n\r\n" + BODY)
         must(t.code == "250" and t.field("X-Waits") == word, "%s for %s" % (word, domain), t)
+
+
+@shows("glacis explain --message says of each signature what the proxy finds, and of the message rules what they do")
+def explained(w):
+    lab = Auth(w)
+    good = sign(HEAD + b"\r\n" + BODY)
+    path = os.path.join(w.dir, "message.eml")
+    for content, code, dmarc, signatures in (
+            (good, 250, "pass", ["pass"]), (hostile(2) + good, 250, "pass", ["pass", "permerror", "permerror"]),
+            (good.replace(b"last", b"lost"), 550, "fail", ["fail"]), (HEAD + b"\r\n" + BODY, 550, "fail", [])):
+        with open(path, "wb") as f:
+            f.write(content.replace(b"\r\n", b"\n"))
+        command = [lab.g.program, "explain", "-c", lab.g.path, "--ip", STRANGER, "--helo", "client.test", "--from", "a@plain.auth",
+                   "--rcpt", "bob@example.test", "--message", path]
+        done = subprocess.run([*command, "--json"], capture_output=True, timeout=60, check=True)
+        e = json.loads(done.stdout)
+        must([s["result"] for s in e["message"]["signatures"]] == signatures, signatures, e["message"])
+        must((e["message"]["dmarc"]["result"], e["verdict"]["code"]) == (dmarc, code), (dmarc, code), e)
+        t = lab.send(STRANGER, "a@plain.auth", content=content)
+        must(t.code == str(code), "as the proxy", t)
+        must(code == 550 or e["tags"]["Authentication-Results"] == t.field("Authentication-Results").strip(), "the same field", e["tags"])
+        text = subprocess.run(command, capture_output=True, timeout=60, check=True).stdout.decode()
+        must("DMARC of signed.auth, which asks for reject (p= at signed.auth)" in text, "in words", text)
+    must("fail: " in text, "the reason", text)
+    done = subprocess.run([*command[:-1], "/nonexistent"], capture_output=True, timeout=60, check=False)
+    must(done.returncode == 66, "66 for a file that is not there", done)
+
+
+@shows("policy.tests may give every fact of the message")
+def tests(w):
+    lab = Auth(w)
+    given = "{sender.dmarc: reject, dkim: pass, dkim.domains: [a.test, b.test], dmarc: fail, dmarc.policy: reject, dmarc.domain: a.test, " \
+            "dmarc.by: [spf, dkim], message.from_aligned: true, message.signed_by_author: broken, message.via_list: false}"
+    text = lab.config.replace("policy:\n", "policy:\n  tests:\n    - {name: t, given: %s, expect: {verdict: reject, rule: RULE}}\n" % given, 1)
+    path = os.path.join(w.dir, "tests.yaml")
+    for rule, code in (("dmarc-reject", 0), ("signed", 78)):
+        with open(path, "w", encoding="ascii") as f:
+            f.write(text.replace("RULE", rule))
+        done = subprocess.run([lab.g.program, "check", "-c", path], capture_output=True, timeout=60, check=False)
+        must(done.returncode == code, "exit %d for %s" % (code, rule), done)
 
 
 if __name__ == "__main__":
