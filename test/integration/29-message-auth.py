@@ -323,7 +323,9 @@ def tests(w):
     lab = Auth(w)
     given = "{sender.dmarc: reject, dkim: pass, dkim.domains: [a.test, b.test], dmarc: fail, dmarc.policy: reject, dmarc.domain: a.test, " \
             "dmarc.by: [spf, dkim], message.from_aligned: true, message.signed_by_author: broken, message.via_list: false}"
-    text = lab.config.replace("policy:\n", "policy:\n  tests:\n    - {name: t, given: %s, expect: {verdict: reject, rule: RULE}}\n" % given, 1)
+    with open(lab.g.path, encoding="ascii") as f:
+        text = f.read()
+    text = text.replace("policy:\n", "policy:\n  tests:\n    - {name: t, given: %s, expect: {verdict: reject, rule: RULE}}\n" % given, 1)
     path = os.path.join(w.dir, "tests.yaml")
     for rule, code in (("dmarc-reject", 0), ("signed", 78)):
         with open(path, "w", encoding="ascii") as f:
