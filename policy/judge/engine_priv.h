@@ -109,7 +109,7 @@ struct judge {
     bool head_utf8;       /* it came with SMTPUTF8 */
     struct slice head;    /* the section, while judge_head() runs */
     struct slice author;  /* domain of the only author, in A-labels; empty: none, or several */
-    struct slice list_id; /* List-Id, in A-labels; empty: none that is a name */
+    struct slice list_id; /* List-Id, in A-labels; empty: none that is a name, or no rule asks */
 
     /* of the recipient: KNOWN: flag: it waits; number: seconds until it would pass (source_greylist.c) */
     struct fact_value triplet;

@@ -296,6 +296,9 @@ static void read_names(struct judge *j, struct slice section)
 
     buf_init_fixed(&name, mem, sizeof(mem));
     j->author = author_domain(section, &name) ? facts_copy(j, SCOPE_TXN, buf_slice(&name)) : SLICE_NONE;
+    if (!j->pw->used[FACT_ID_MESSAGE_VIA_LIST]) {
+        return;
+    }
     buf_reset(&name);
     j->list_id = list_id_read(section, &name) ? facts_copy(j, SCOPE_TXN, buf_slice(&name)) : SLICE_NONE;
 }
