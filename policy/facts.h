@@ -52,7 +52,24 @@ enum {
 /* The index of `temperror` among the words. */
 #define TEMPERROR_AT(index) (((index) + 1) << FACT_TEMPERROR_SHIFT)
 
-/*  X(ID, "name", type, stage, scope, traits, "words separated by blanks" or "") */
+/* Of DKIM and DMARC. */
+#define MESSAGE_AUTH_FACTS(X)                                                                                \
+    X(SENDER_DMARC, "sender.dmarc", FACT_WORD, STAGE_MAIL, SCOPE_TXN, FROM_DNS | TEMPERROR_AT(3),            \
+      "none quarantine reject temperror")                                                                    \
+    X(DKIM, "dkim", FACT_WORD, STAGE_MESSAGE, SCOPE_TXN, FROM_DNS | TEMPERROR_AT(5),                         \
+      "pass fail none policy neutral temperror permerror")                                                   \
+    X(DKIM_DOMAINS, "dkim.domains", FACT_WORDS, STAGE_MESSAGE, SCOPE_TXN, FROM_DNS, "")                      \
+    X(DMARC, "dmarc", FACT_WORD, STAGE_MESSAGE, SCOPE_TXN, FROM_DNS | TEMPERROR_AT(3),                       \
+      "pass fail none temperror permerror")                                                                  \
+    X(DMARC_POLICY, "dmarc.policy", FACT_WORD, STAGE_MESSAGE, SCOPE_TXN, FROM_DNS, "none quarantine reject") \
+    X(DMARC_DOMAIN, "dmarc.domain", FACT_NAME, STAGE_MESSAGE, SCOPE_TXN, FROM_DNS, "")                       \
+    X(DMARC_BY, "dmarc.by", FACT_WORDS, STAGE_MESSAGE, SCOPE_TXN, FROM_DNS, "spf dkim")                      \
+    X(MESSAGE_FROM_ALIGNED, "message.from_aligned", FACT_FLAG, STAGE_MESSAGE, SCOPE_TXN, FROM_DNS, "")       \
+    X(MESSAGE_SIGNED_BY_AUTHOR, "message.signed_by_author", FACT_WORD, STAGE_MESSAGE, SCOPE_TXN, FROM_DNS,   \
+      "pass broken none")                                                                                    \
+    X(MESSAGE_VIA_LIST, "message.via_list", FACT_FLAG, STAGE_MESSAGE, SCOPE_TXN, FROM_DNS, "")
+
+/*  X(ID, "name", type, stage, scope, traits, "words separated by blanks" or "": of FACT_WORDS, all it can hold) */
 #define FACT_LIST(X)                                                                                         \
     X(CLIENT_IP, "client.ip", FACT_IP, STAGE_CONNECT, SCOPE_SESSION, 0, "")                                  \
     X(CLIENT_PRIVATE, "client.private", FACT_FLAG, STAGE_CONNECT, SCOPE_SESSION, 0, "")                      \
@@ -103,7 +120,8 @@ enum {
     X(ZERO_DAY_FRESH_CLIENT, "zero_day.fresh_client", FACT_FLAG, STAGE_MAIL, SCOPE_TXN, 0, "")               \
     X(ZERO_DAY_BURST, "zero_day.burst", FACT_FLAG, STAGE_MAIL, SCOPE_TXN, 0, "")                             \
     X(ZERO_DAY_LISTED, "zero_day.listed", FACT_FLAG, STAGE_MAIL, SCOPE_TXN, OF_LISTS, "")                    \
-    X(ZERO_DAY_REASONS, "zero_day.reasons", FACT_WORDS, STAGE_MAIL, SCOPE_TXN, OF_LISTS, "")                 \
+    X(ZERO_DAY_REASONS, "zero_day.reasons", FACT_WORDS, STAGE_MAIL, SCOPE_TXN, OF_LISTS,                     \
+      "fresh_domain fresh_client burst listed")                                                              \
     X(RECIPIENT_ADDRESS, "recipient.address", FACT_ADDRESS, STAGE_RCPT, SCOPE_RECIPIENT, 0, "")              \
     X(RECIPIENT_LOCAL, "recipient.local", FACT_TEXT, STAGE_RCPT, SCOPE_RECIPIENT, 0, "")                     \
     X(RECIPIENT_DOMAIN, "recipient.domain", FACT_NAME, STAGE_RCPT, SCOPE_RECIPIENT, 0, "")                   \
@@ -114,6 +132,7 @@ enum {
     X(MESSAGE_SIZE, "message.size", FACT_NUMBER, STAGE_MESSAGE, SCOPE_TXN, 0, "")                            \
     X(MESSAGE_FROM_DOMAIN, "message.from_domain", FACT_NAME, STAGE_MESSAGE, SCOPE_TXN, 0, "")                \
     X(MESSAGE_FROM_LOCAL, "message.from_local", FACT_TEXT, STAGE_MESSAGE, SCOPE_TXN, 0, "")                  \
+    MESSAGE_AUTH_FACTS(X)                                                                                    \
     X(SESSION_ID, "session.id", FACT_TEXT, STAGE_CONNECT, SCOPE_SESSION, 0, "")
 
 enum fact_id {

@@ -10,11 +10,6 @@
 
 #define WANTED_MAX 200 /* octets of the values in words */
 
-/* Facts of later work: refused by name, and not as unknown. */
-static const char *const later_facts[] = { "dkim", "dkim.domains", "dmarc", "dmarc.policy" };
-
-static const char *const zero_day_reasons = "fresh_domain fresh_client burst listed";
-
 struct term { /* being read */
     struct rules_load *l;
     struct cond *c;
@@ -70,13 +65,6 @@ static unsigned find_fact(struct rules_load *l, const struct config_node *at, st
     }
     if (fact != RULE_NO_FACT) {
         return fact;
-    }
-    for (size_t i = 0; i < ARRAY_LEN(later_facts); i++) {
-        if (slice_eq(name, slice_str(later_facts[i]))) {
-            rules_key_error(l, at, "%s %s: the fact `%s` is not in this version", what_of(l), l->name,
-                            later_facts[i]);
-            return RULE_NO_FACT;
-        }
     }
     (void)nearest_fact(name, &near);
     if (slice_empty(near.best) && slice_starts(name, SLICE("reputation."))) {
@@ -167,18 +155,14 @@ static void take_flag(struct term *t, const struct config_node *at)
     }
 }
 
-static void take_word(struct term *t, const struct config_node *at)
+/* "one of A, B, C", and the word nearest to what the file has. */
+static void expected_word(struct term *t, const struct config_node *at)
 {
-    int index = fact_word_index((enum fact_id)t->c->fact, at->text);
     struct slice rest = slice_str(fact_table[t->c->fact].words);
     char mem[200];
     struct buf all;
     struct nearest near;
 
-    if (index >= 0) {
-        t->c->set->words |= 1u << index;
-        return;
-    }
     buf_init_fixed(&all, mem, sizeof(mem));
     nearest_init(&near, at->text);
     buf_put_str(&all, "one of ");
@@ -192,31 +176,62 @@ static void take_word(struct term *t, const struct config_node *at)
     expected_but(t, at, mem, slice_empty(near.best) ? "" : nearest_words(&near));
 }
 
-static bool is_zero_day_reason(struct slice text)
+static void take_word(struct term *t, const struct config_node *at)
 {
-    struct slice rest = slice_str(zero_day_reasons);
+    int index = fact_word_index((enum fact_id)t->c->fact, at->text);
 
-    while (!slice_empty(rest)) {
-        if (slice_eq(slice_token(&rest), text)) {
-            return true;
-        }
+    if (index >= 0) {
+        t->c->set->words |= 1u << index;
+    } else {
+        expected_word(t, at);
     }
-    return false;
 }
 
-static void take_words(struct term *t, const struct config_node *at)
+/* One of the words that the fact can have; empty: it has none. */
+static void take_member(struct term *t, const struct config_node *at)
+{
+    if (!slice_empty(at->text) && fact_word_index((enum fact_id)t->c->fact, at->text) < 0) {
+        expected_word(t, at);
+    } else if (!set_add_text(t->c->set, t->l->arena, at->text, SET_FOR_EVER)) {
+        expected(t, at, "fewer values: the memory for rules is used up");
+    }
+}
+
+static void take_list_name(struct term *t, const struct config_node *at)
 {
     struct nearest near;
     struct quoted q, name;
 
-    if (t->c->fact == FACT_ID_ZERO_DAY_REASONS && !is_zero_day_reason(at->text)) {
-        expected(t, at, "one of fresh_domain, fresh_client, burst, listed");
-    } else if (t->c->fact != FACT_ID_ZERO_DAY_REASONS && list_fact(t->l->r, at->text) == RULE_NO_FACT) {
+    if (list_fact(t->l->r, at->text) == RULE_NO_FACT) {
         rules_error(t->l, at, "rule %s: %s: expected the name of a list of reputation.lists, found `%s`%s",
                     t->l->name, rules_quote(&name, t->name), rules_quote(&q, at->text),
                     nearest_list(t->l->r, at->text, &near));
     } else if (!set_add_text(t->c->set, t->l->arena, at->text, SET_FOR_EVER)) {
         expected(t, at, "fewer values: the memory for rules is used up");
+    }
+}
+
+/* A set of domains holds names in A-labels; empty: there is none. */
+static void take_domain(struct term *t, const struct config_node *at)
+{
+    char mem[400];
+    struct buf out;
+
+    buf_init_fixed(&out, mem, sizeof(mem));
+    if ((!slice_empty(at->text) && (at->text.ptr[0] == '.' || !entry_parse_name(at->text, &out))) ||
+        !set_add_text(t->c->set, t->l->arena, rules_text(t->l, buf_slice(&out)), SET_FOR_EVER)) {
+        expected(t, at, "a domain such as example.com");
+    }
+}
+
+static void take_words(struct term *t, const struct config_node *at)
+{
+    if (fact_table[t->c->fact].words[0] != '\0') {
+        take_member(t, at);
+    } else if (t->c->fact == FACT_ID_REPUTATION_LISTS || t->c->fact == FACT_ID_REPUTATION_MONITORED) {
+        take_list_name(t, at);
+    } else {
+        take_domain(t, at);
     }
 }
 

@@ -62,9 +62,9 @@ static void mistakes_are_named_with_their_place(void **state)
           "f:3:24: error: rule a: unknown fact `reputation.zen`: no list of reputation.lists has this "
           "name\n" },
         { "dkim", R "    - {name: a, when: {dkim: pass}, then: accept}\n",
-          "f:3:24: error: rule a: the fact `dkim` is not in this version\n" },
+          "f:3:24: error: rule a: dkim is known only in message_rules\n" },
         { "dmarc", R "    - {name: a, when: {dmarc.policy: reject}, then: accept}\n",
-          "f:3:24: error: rule a: the fact `dmarc.policy` is not in this version\n" },
+          "f:3:24: error: rule a: dmarc.policy is known only in message_rules\n" },
         { "message fact too early", R "    - {name: a, when: {message.size: 5}, then: accept}\n",
           "f:3:24: error: rule a: message.size is known only in message_rules\n" },
         { "recipient too late",
