@@ -243,6 +243,21 @@ struct config_spf {
     unsigned weak_pass_bits; /* a pass by more than an IPv4 network of so many bits is weak; 0: off */
 };
 
+struct config_dkim {
+    bool verify;
+    unsigned max_signatures; /* of a message, whose keys are looked up */
+};
+
+enum config_org_domain {
+    CONFIG_ORG_TREE_WALK = 0, /* RFC 9989 */
+    CONFIG_ORG_PSL,           /* RFC 7489 */
+};
+
+struct config_dmarc {
+    bool verify; /* where DKIM is verified */
+    enum config_org_domain org_domain;
+};
+
 /* ---- what is remembered, and what follows from it (policy/standing) ---- */
 
 #define CONFIG_MAX_GOOD_DAYS 8 /* as many as a record holds: state/memory.h */
@@ -425,6 +440,8 @@ struct config {
     struct config_headers headers;
     struct config_dns dns;
     struct config_spf spf;
+    struct config_dkim dkim;
+    struct config_dmarc dmarc;
     struct config_admin admin;
     struct config_log log;
     struct {

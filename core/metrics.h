@@ -143,6 +143,19 @@
     X(SPF_NONE, COUNTER, "glacis_spf_results_total", "result=\"none\"", "")                                  \
     X(SPF_TEMPERROR, COUNTER, "glacis_spf_results_total", "result=\"temperror\"", "")                        \
     X(SPF_PERMERROR, COUNTER, "glacis_spf_results_total", "result=\"permerror\"", "")                        \
+    X(DKIM_PASS, COUNTER, "glacis_dkim_results_total", "result=\"pass\"",                                    \
+      "Messages, by the best of their DKIM signatures")                                                      \
+    X(DKIM_FAIL, COUNTER, "glacis_dkim_results_total", "result=\"fail\"", "")                                \
+    X(DKIM_NONE, COUNTER, "glacis_dkim_results_total", "result=\"none\"", "")                                \
+    X(DKIM_POLICY, COUNTER, "glacis_dkim_results_total", "result=\"policy\"", "")                            \
+    X(DKIM_NEUTRAL, COUNTER, "glacis_dkim_results_total", "result=\"neutral\"", "")                          \
+    X(DKIM_TEMPERROR, COUNTER, "glacis_dkim_results_total", "result=\"temperror\"", "")                      \
+    X(DKIM_PERMERROR, COUNTER, "glacis_dkim_results_total", "result=\"permerror\"", "")                      \
+    X(DMARC_PASS, COUNTER, "glacis_dmarc_results_total", "result=\"pass\"", "Messages, by DMARC")            \
+    X(DMARC_FAIL, COUNTER, "glacis_dmarc_results_total", "result=\"fail\"", "")                              \
+    X(DMARC_NONE, COUNTER, "glacis_dmarc_results_total", "result=\"none\"", "")                              \
+    X(DMARC_TEMPERROR, COUNTER, "glacis_dmarc_results_total", "result=\"temperror\"", "")                    \
+    X(DMARC_PERMERROR, COUNTER, "glacis_dmarc_results_total", "result=\"permerror\"", "")                    \
     X(JUDGED_ACCEPT, COUNTER, "glacis_judgements_total", "action=\"accept\"",                                \
       "Recipients and messages judged, by action")                                                           \
     X(JUDGED_BYPASS, COUNTER, "glacis_judgements_total", "action=\"bypass\"", "")                            \

@@ -181,7 +181,18 @@ void judge_rcpt(struct judge *j, const struct judge_recipient *r, judge_cb cb, v
 struct judge_content {
     uint64_t size;
     struct slice head; /* header section, for message.from_*; borrowed until the answer */
+    bool utf8;         /* the transaction has SMTPUTF8 */
 };
+
+/*
+ * The message while it comes in, as it was received: dots removed, no field added or removed.  judge_head once the header
+ * section is complete (it is borrowed for the call): signatures are read, their keys and the policy of the author are asked
+ * for.  Then the body in pieces of any size.  judge_message ends it.  A message that is not told this way is judged by
+ * its header section alone.
+ */
+void judge_head(struct judge *j, struct slice section, bool utf8);
+void judge_body(struct judge *j, struct slice chunk);
+
 void judge_message(struct judge *j, const struct judge_content *c, judge_cb cb, void *arg);
 
 /*
@@ -263,6 +274,9 @@ void judge_rule_why(const struct judge *j, size_t i, struct buf *out);
 const struct facts *judge_facts(const struct judge *j);
 /* Where a fact came from ("dns 127.0.0.1:53", "cache", "given") and how long it took (us); false: not asked. */
 bool judge_fact_source(const struct judge *j, enum fact_id id, struct buf *from, uint64_t *us);
+
+/* What was found out about the message's signatures and its author: lines for people, or members of a JSON object. */
+void judge_put_authentication(const struct judge *j, bool json, struct buf *out);
 
 /* The i-th list of reputation.lists; false behind the last one.  The zone is masked. */
 struct judge_list_info {

@@ -23,13 +23,14 @@
 
 static const char usage[] =
     "usage: glacis explain --ip ADDRESS --helo NAME --from ADDRESS --rcpt ADDRESS\n"
-    "                      [--rdns NAME] [--tls] [-c FILE] [--offline] [--json]\n"
+    "                      [--rdns NAME] [--tls] [--message FILE] [-c FILE] [--offline] [--json]\n"
     "  --ip ADDRESS       the client\n"
     "  --helo NAME        what it says in EHLO\n"
     "  --from ADDRESS     MAIL FROM; \"\" or \"<>\" is the null sender\n"
     "  --rcpt ADDRESS     RCPT TO\n"
     "  --rdns NAME        its verified name; the DNS is not asked then\n"
     "  --tls              the session has TLS\n"
+    "      --message FILE the message (- is standard input): its signatures, DMARC and the message rules\n"
     "  -c, --config FILE  the configuration (- is standard input); without it the preset spf-first alone\n"
     "      --offline      do not ask the running glacis for its lists, standing and greylist:\n"
     "                     every client is new then\n"
@@ -89,24 +90,19 @@ static int check_arguments(struct explain_request *rq)
 static int parse_arguments(int argc, char **argv, struct explain_request *rq)
 {
     static const struct option options[] = {
-        { "ip", required_argument, NULL, 'i' },
-        { "helo", required_argument, NULL, 'e' },
-        { "from", required_argument, NULL, 'f' },
-        { "rcpt", required_argument, NULL, 'r' },
-        { "rdns", required_argument, NULL, 'n' },
-        { "tls", no_argument, NULL, 't' },
-        { "offline", no_argument, NULL, 'o' },
-        { "config", required_argument, NULL, 'c' },
-        { "json", no_argument, NULL, 'j' },
-        { "help", no_argument, NULL, 'h' },
-        { NULL, 0, NULL, 0 },
+        { "ip", required_argument, NULL, 'i' },      { "helo", required_argument, NULL, 'e' },
+        { "from", required_argument, NULL, 'f' },    { "rcpt", required_argument, NULL, 'r' },
+        { "rdns", required_argument, NULL, 'n' },    { "tls", no_argument, NULL, 't' },
+        { "offline", no_argument, NULL, 'o' },       { "config", required_argument, NULL, 'c' },
+        { "message", required_argument, NULL, 'm' }, { "json", no_argument, NULL, 'j' },
+        { "help", no_argument, NULL, 'h' },          { NULL, 0, NULL, 0 },
     };
     int opt;
 
     optind = 1;
     while ((opt = getopt_long(argc, argv, "c:h", options, NULL)) != -1) {
-        const char **texts[] = { ['i'] = &rq->ip,   ['e'] = &rq->helo, ['f'] = &rq->from,
-                                 ['r'] = &rq->rcpt, ['n'] = &rq->rdns, ['c'] = &rq->path };
+        const char **texts[] = { ['i'] = &rq->ip,   ['e'] = &rq->helo, ['f'] = &rq->from,   ['r'] = &rq->rcpt,
+                                 ['n'] = &rq->rdns, ['c'] = &rq->path, ['m'] = &rq->message };
 
         if (opt == 't') {
             rq->tls = true;
@@ -239,6 +235,7 @@ static void explain_fini(struct explain *x)
     free(x->socket_path);
     buf_fini(&x->reply);
     buf_fini(&x->tags);
+    buf_fini(&x->message);
 }
 
 int cmd_explain(int argc, char **argv)
@@ -253,6 +250,9 @@ int cmd_explain(int argc, char **argv)
     buf_init(&x.reply, TEXT_MAX);
     buf_init(&x.tags, TEXT_MAX);
     code = load(&x);
+    if (code == EX_OK && rq.message != NULL && !explain_message_read(&x)) {
+        code = EX_NOINPUT;
+    }
     if (code == EX_OK) {
         log_set_level(LOG_LEVEL_ERROR); /* what the DNS does is shown with the facts */
         ulid_make(x.id);

@@ -5,6 +5,7 @@
  *     cmd_explain.c    options, the file, the exit code
  *     explain_ask.c    what the running glacis remembers and has set: asked by the socket `query`
  *     explain_judge.c  the session: banner, EHLO, MAIL, RCPT, with the proxy's own parser, relay control and replies
+ *     explain_message.c   the message behind the envelope (--message)
  *     explain_show.c   facts, rules, verdict and tags in print
  *     recorder/explain.c  the other end of explain_ask.c
  */
@@ -21,12 +22,13 @@
 
 struct explain_request { /* the command line */
     const char *ip, *helo, *from, *rcpt, *rdns, *path;
+    const char *message; /* a file with one; NULL: the envelope alone */
     bool tls, json, offline;
     struct addr client;
 };
 
 /* What answers the command where the first refusal comes. */
-enum explain_stage { EXPLAIN_BANNER = 0, EXPLAIN_EHLO, EXPLAIN_MAIL, EXPLAIN_RCPT };
+enum explain_stage { EXPLAIN_BANNER = 0, EXPLAIN_EHLO, EXPLAIN_MAIL, EXPLAIN_RCPT, EXPLAIN_MESSAGE };
 extern const char *const explain_stage_names[];
 
 struct explain_memory {
@@ -58,6 +60,10 @@ struct explain {
     struct envelope env;
     struct recipient rcpt;
 
+    struct buf message; /* canonical; empty without --message */
+    size_t head_len;    /* of its header section */
+    bool message_asked; /* the envelope let it in */
+
     /* the verdict; its texts are copies */
     bool refused; /* by a rule */
     enum explain_stage stage;
@@ -83,5 +89,12 @@ void explain_judge(struct explain *x);
 
 /* To standard output. */
 void explain_print(const struct explain *x);
+
+/* Reads --message; false after saying why not. */
+bool explain_message_read(struct explain *x) MUST_USE;
+/* Its recipient was let in: the judge gets it, and the verdict is that of the message. */
+void explain_message_say(struct explain *x, void (*on_verdict)(void *arg, const struct verdict *v));
+/* Its signatures and DMARC. */
+void explain_message_print(const struct explain *x, struct buf *out);
 
 #endif

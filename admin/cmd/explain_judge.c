@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * explain_judge.c - the session of `glacis explain`, from the banner to RCPT.
+ * explain_judge.c - the session of `glacis explain`, from the banner to RCPT, and its message.
  *
  * Each command is a line as a client would send it, and goes through the proxy's own reader, parser, relay control and
  * replies (smtp/line.h, smtp_parse.h, recipient.h, verdict_reply.h), and the rules are asked when the proxy asks them.  So
@@ -22,9 +22,11 @@
 #define SETTLE_MS 30000 /* after the verdict: for lookups that no rule waits for */
 #define HELO_MAX 255    /* as session_cmds.c keeps it */
 
-const char *const explain_stage_names[] = {
-    [EXPLAIN_BANNER] = "banner", [EXPLAIN_EHLO] = "EHLO", [EXPLAIN_MAIL] = "MAIL", [EXPLAIN_RCPT] = "RCPT"
-};
+const char *const explain_stage_names[] = { [EXPLAIN_BANNER] = "banner",
+                                            [EXPLAIN_EHLO] = "EHLO",
+                                            [EXPLAIN_MAIL] = "MAIL",
+                                            [EXPLAIN_RCPT] = "RCPT",
+                                            [EXPLAIN_MESSAGE] = "DATA" };
 
 /* ---- refusals ---- */
 
@@ -253,10 +255,13 @@ static void say_rcpt(struct explain *x)
     judge_violations(x->judge, 0);
     judge_rcpt(x->judge, &r, on_verdict, x);
     loop_run(x->loop);
+    judge_recipient_taken(x->judge);
+    if (x->rq->message != NULL && !x->refused) {
+        explain_message_say(x, on_verdict);
+    }
     if (routed != REPLY_RCPT_OK) {
         refuse(x, EXPLAIN_RCPT, routed, "relay control");
     }
-    judge_recipient_taken(x->judge);
     judge_headers(x->judge, &x->tags);
     judge_added_headers(x->judge, &x->tags);
 }

@@ -185,7 +185,7 @@ static void put_verdict_text(const struct explain *x, struct buf *out)
     struct slice rest = buf_slice(&x->reply);
 
     buf_putf(out, "\nverdict\n  %s by %s", verdict_action_text(x->action), x->rule);
-    if (x->stage != EXPLAIN_RCPT) {
+    if (x->stage != EXPLAIN_RCPT && x->stage != EXPLAIN_MESSAGE) {
         buf_putf(out, ", at %s%s", x->stage == EXPLAIN_BANNER ? "the " : "", explain_stage_names[x->stage]);
     }
     buf_put_str(out, x->monitored ? " (mode: monitor: still delivered)\n" : "\n");
@@ -264,6 +264,7 @@ void explain_print(const struct explain *x)
         buf_put_char(&out, ',');
         put_memory(x, &out);
         buf_put_char(&out, ',');
+        explain_message_print(x, &out);
         put_rules(x, &out);
         buf_put_char(&out, ',');
         put_verdict_json(x, &out);
@@ -273,6 +274,7 @@ void explain_print(const struct explain *x)
     } else {
         put_facts_text(x, &out);
         put_memory(x, &out);
+        explain_message_print(x, &out);
         put_rules(x, &out);
         put_verdict_text(x, &out);
         put_tags(x, &out);

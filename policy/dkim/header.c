@@ -22,7 +22,7 @@ struct name {
 void dkim_header_init(struct dkim_header *h, size_t max_bytes)
 {
     *h = (struct dkim_header){ .next = NULL };
-    arena_init(&h->arena, max_bytes);
+    arena_init_counted(&h->arena, max_bytes);
     table_init(&h->names);
 }
 

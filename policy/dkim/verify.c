@@ -76,7 +76,7 @@ struct dkim *dkim_new(const struct dkim_settings *settings)
 
     d->settings = *settings;
     dkim_header_init(&d->header, DKIM_HEADER_MAX);
-    arena_init(&d->arena, RESULTS_MAX);
+    arena_init_counted(&d->arena, RESULTS_MAX);
     dkim_bodies_init(&d->bodies);
     return d;
 }

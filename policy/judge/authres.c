@@ -8,6 +8,7 @@
  * Results   name their identity: a result whose HELO or sender cannot be written is left out.
  * Lines     one result a line, which keeps them below 998 octets: an address has at most 320, a mechanism
  *           255.
+ * Message   each signature and DMARC come with values that their own rooms have checked (dkim_put_resinfo).
  * RFC       8601 2.2, 2.3, 2.7.2, 2.7.3; 7208 9.1; 5322 3.2
  */
 #include "policy/judge/authres.h"
@@ -185,6 +186,57 @@ static void put_iprev(struct buf *out, const struct authres *a)
     }
 }
 
+/* ---- the message ---- */
+
+static void put_signature(struct buf *out, const struct dkim_verdict *v)
+{
+    buf_put_str(out, ";\r\n ");
+    dkim_put_resinfo(out, v);
+}
+
+/* Each signature that was examined; if there is none of them, why the first one was not. */
+static void put_dkim(struct buf *out, const struct authres *a)
+{
+    size_t examined = 0;
+
+    if (a->dkim == NULL) {
+        buf_put_str(out, ";\r\n dkim=none");
+        return;
+    }
+    for (size_t i = 0; i < dkim_count(a->dkim); i++) {
+        const struct dkim_verdict *v = dkim_verdict_at(a->dkim, i);
+
+        if (v->examined) {
+            put_signature(out, v);
+            examined++;
+        }
+    }
+    if (examined == 0 && dkim_count(a->dkim) > 0) {
+        put_signature(out, dkim_verdict_at(a->dkim, 0));
+    }
+}
+
+static void put_dmarc(struct buf *out, const struct authres *a)
+{
+    const struct dmarc_outcome *o = a->dmarc;
+
+    buf_put_str(out, ";\r\n dmarc=");
+    buf_put_str(out, dmarc_result_text(o->result));
+    if (o->result == DMARC_TEMPERROR || o->result == DMARC_PERMERROR) {
+        buf_put_str(out, " reason=\"");
+        buf_put_str(out, dmarc_reason_text(o->reason));
+        buf_put_char(out, '"');
+    }
+    if (hostname_valid(a->author)) {
+        buf_put_str(out, " header.from=");
+        buf_put_slice(out, a->author);
+    }
+    if (o->policy_known) {
+        buf_put_str(out, " policy.dmarc=");
+        buf_put_str(out, dmarc_policy_text(o->policy));
+    }
+}
+
 void authres_put(struct buf *out, const struct authres *a)
 {
     /* For the null sender both are the same. */
@@ -199,10 +251,16 @@ void authres_put(struct buf *out, const struct authres *a)
     if (helo) {
         put_spf(out, a, a->spf_helo);
     }
+    if (a->verified) {
+        put_dkim(out, a);
+    }
+    if (a->dmarc != NULL) {
+        put_dmarc(out, a);
+    }
     if (!slice_empty(a->iprev)) {
         put_iprev(out, a);
     }
-    if (!sender && !helo && slice_empty(a->iprev)) {
+    if (!sender && !helo && !a->verified && slice_empty(a->iprev)) {
         buf_put_str(out, "; none");
     }
     buf_put_str(out, "\r\n");

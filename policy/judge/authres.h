@@ -9,6 +9,8 @@
 #ifndef POLICY_JUDGE_AUTHRES_H
 #define POLICY_JUDGE_AUTHRES_H
 
+#include "policy/dkim/dkim.h"
+#include "policy/dmarc/dmarc.h"
 #include "policy/spf/spf.h"
 
 struct authres {
@@ -18,8 +20,12 @@ struct authres {
     struct slice helo;                  /* as it came */
     const struct spf_verdict *spf;      /* of MAIL FROM, or of HELO for the null sender; NULL: not asked */
     const struct spf_verdict *spf_helo; /* NULL: not asked */
-    struct slice iprev; /* pass fail temperror permerror, or none ("fail" there); empty: not asked */
-    struct slice rdns;  /* the verified name; empty: none */
+    struct slice iprev;      /* pass fail temperror permerror, or none ("fail" there); empty: not asked */
+    struct slice rdns;       /* the verified name; empty: none */
+    bool verified;           /* the message was looked at for signatures */
+    const struct dkim *dkim; /* NULL: it has none */
+    const struct dmarc_outcome *dmarc; /* NULL: not evaluated */
+    struct slice author; /* the domain that DMARC is about, in A-labels; empty: none, or several */
 };
 
 /*
@@ -28,6 +34,8 @@ struct authres {
  *
  *     Authentication-Results: mx.example.com;
  *      spf=pass smtp.mailfrom=joe@example.org;
+ *      dkim=pass header.d=example.org header.s=mail header.a=rsa-sha256 header.b=dzdVyOfA;
+ *      dmarc=pass header.from=example.org policy.dmarc=reject;
  *      iprev=pass policy.iprev=192.0.2.1 (mail.example.org)
  */
 void authres_put(struct buf *out, const struct authres *a);

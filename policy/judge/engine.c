@@ -375,6 +375,34 @@ static bool awaits_reply(struct judge *j)
     return false;
 }
 
+/* Is the message delivered by what the rules have said? */
+static bool takes_message(const struct judge *j)
+{
+    return j->question.block == BLOCK_MESSAGE && j->result.status == EVAL_DONE &&
+           (!refuses(j->result.action) || j->pw->policy->conf->mode == MODE_MONITOR);
+}
+
+/* What is written about a message that is taken is known first, or the budget is over. */
+static bool awaits_results(struct judge *j)
+{
+    bool awaits = false;
+
+    for (size_t id = SOURCE_NONE + 1; id < SOURCE_COUNT && takes_message(j); id++) {
+        const struct source *s = source_table[id];
+
+        if (!s->awaited || judge_state(j, (enum fact_id)s->facts[0]) != FACT_PENDING) {
+            continue;
+        }
+        if (j->question.expired) {
+            source_give_up(j, (enum source_id)id);
+            sources_derive(j);
+        } else {
+            awaits = true;
+        }
+    }
+    return awaits;
+}
+
 /* True when the fact is settled, so that another evaluation makes sense. */
 static bool have(struct judge *j, unsigned fact, bool final)
 {
@@ -440,7 +468,7 @@ static void on_run(void *arg)
     sources_derive(j);
     if (!walk(j, false)) {
         limit_patience(j);
-    } else if (!awaits_reply(j)) {
+    } else if (!awaits_reply(j) && !awaits_results(j)) {
         deliver(j);
     }
 }

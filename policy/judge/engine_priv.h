@@ -17,6 +17,8 @@
 
 #include "core/slab.h"
 #include "policy/checks/check.h"
+#include "policy/checks/dkim_check.h"
+#include "policy/checks/dmarc_check.h"
 #include "policy/judge/source.h"
 #include "policy/lists/guard_run.h"
 #include "policy/rules/compiled.h"
@@ -105,6 +107,12 @@ struct judge {
     struct slice section; /* header section of the message, while the message block is asked; borrowed */
     bool has_section;
     struct eval_bounds score_bounds; /* of reputation.score */
+    /* of the message, once its header section is complete */
+    bool head_told;
+    bool head_utf8;       /* it came with SMTPUTF8 */
+    struct slice head;    /* the section, while judge_head() runs */
+    struct slice author;  /* domain of the only author, in A-labels; empty: none, or several */
+    struct slice list_id; /* List-Id, in A-labels; empty: none that is a name, or no rule asks */
 
     /* of the recipient: KNOWN: flag: it waits; number: seconds until it would pass (source_greylist.c) */
     struct fact_value triplet;
@@ -148,6 +156,19 @@ void source_rdns_given(struct judge *j, struct slice name);
 void source_message_texts(struct judge *j);
 /* NULL: not asked, or not known. */
 const struct spf_verdict *source_spf_verdict(const struct judge *j, enum spf_identity identity);
+/* May this message be verified: dkim.verify, and its client is not exempt, its recipients not bypassed? */
+bool source_authenticates(const struct judge *j);
+/* The body of the message, and its end. */
+void source_dkim_body(struct judge *j, struct slice chunk);
+void source_dkim_end(struct judge *j);
+/* NULL: it has no signature, or was not looked at; *verified says which. */
+const struct dkim *source_dkim_results(const struct judge *j, bool *verified);
+/* An evaluation of this message with another name in the place of the author; cb gets the judge.  `want`: enum dmarc_want. */
+struct dmarc_check *source_dmarc_start(struct judge *j, struct slice author, unsigned want,
+                                       dmarc_check_cb cb) MUST_USE;
+/* Gives it what SPF and DKIM authenticated; both are settled. */
+void source_dmarc_feed(const struct judge *j, struct dmarc_check *c);
+const struct dmarc_outcome *source_dmarc_outcome(const struct judge *j); /* NULL: not evaluated */
 /* MEMORY_SEEN of the client, once client.first_seen is settled. */
 const struct memory_record *source_client_seen(const struct judge *j);
 /* The session's transaction ends: tells the guard.  Needs a run and a guard.  judge_witness.c */

@@ -11,6 +11,7 @@
 #include "policy/rules/address.h"
 #include "policy/rules/text.h"
 #include "smtp/author.h"
+#include "smtp/list_id.h"
 
 #define TARPIT_TRANSACTION_MS 30000
 
@@ -71,10 +72,8 @@ static void forget(struct judge *j, enum fact_scope scope)
         j->helo_raw = SLICE_NONE;
     }
     if (scope <= SCOPE_TXN) {
-        j->sender = SLICE_NONE;
-        j->sender_null = false;
-        j->section = SLICE_NONE;
-        j->has_section = false;
+        j->sender = j->author = j->list_id = j->section = SLICE_NONE;
+        j->sender_null = j->head_told = j->has_section = false;
     }
     facts_forget(&j->facts, scope);
     j->overruled++;
@@ -265,6 +264,46 @@ bool policy_author_domain(struct slice head, struct buf *domain)
     return found;
 }
 
+/* ---- the message as it comes in ---- */
+
+/* The domain that DKIM prefers and DMARC protects, and the list that the message says it comes through. */
+static void read_names(struct judge *j, struct slice section)
+{
+    char mem[IDNA_NAME_MAX + 1];
+    struct buf name;
+
+    buf_init_fixed(&name, mem, sizeof(mem));
+    j->author = author_domain(section, &name) ? facts_copy(j, SCOPE_TXN, buf_slice(&name)) : SLICE_NONE;
+    if (!j->pw->used[FACT_ID_MESSAGE_VIA_LIST]) {
+        return;
+    }
+    buf_reset(&name);
+    j->list_id = list_id_read(section, &name) ? facts_copy(j, SCOPE_TXN, buf_slice(&name)) : SLICE_NONE;
+}
+
+void judge_head(struct judge *j, struct slice section, bool utf8)
+{
+    if (j->head_told || !source_authenticates(j)) {
+        return;
+    }
+    j->head_told = true;
+    read_names(j, section);
+    j->head = section;
+    j->head_utf8 = utf8;
+    source_need(j, FACT_ID_DKIM);
+    source_need(j, FACT_ID_DMARC);
+    if (j->pw->used[FACT_ID_MESSAGE_VIA_LIST]) {
+        source_need(j, FACT_ID_MESSAGE_VIA_LIST);
+    }
+    j->head = SLICE_NONE;
+    sources_derive(j);
+}
+
+void judge_body(struct judge *j, struct slice chunk)
+{
+    source_dkim_body(j, chunk);
+}
+
 /* The message block is not asked: the answer is there, and comes from the loop like any other. */
 static void on_bypass(void *arg)
 {
@@ -292,6 +331,8 @@ void judge_message(struct judge *j, const struct judge_content *c, judge_cb cb, 
     j->section = c->head;
     j->has_section = true;
     source_message_texts(j);
+    judge_head(j, c->head, c->utf8); /* unless its end was seen before */
+    source_dkim_end(j);
     engine_start(j, BLOCK_MESSAGE, STAGE_MESSAGE);
 }
 

@@ -27,7 +27,21 @@ static bool is_forged_literal(const struct judge *j)
            !matches->flag;
 }
 
-/* A word joins the prefix in upper case; a flag is the mark itself, if it is true, and so is a row that `holds`. */
+/* Text was added behind what a signature covers (l=). */
+static bool has_short_signature(const struct judge *j)
+{
+    bool verified;
+    const struct dkim *d = source_dkim_results(j, &verified);
+
+    for (size_t i = 0; d != NULL && i < dkim_count(d); i++) {
+        if (dkim_verdict_at(d, i)->reason == DKIM_BODY_LONGER) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* A word joins the prefix in upper case; a flag is the mark itself, if it is true; a row that `holds` is the mark. */
 static const struct {
     enum fact_id fact;
     const char *name;
@@ -47,6 +61,9 @@ static const struct {
     { FACT_ID_HELO_MATCHES, "HELO_FORGED", is_forged_literal },
     { FACT_ID_HELO_IMPERSONATES, "HELO_IMPERSONATES", NULL },
     { FACT_ID_SENDER_RESOLVES, "SENDER_RESOLVES_", NULL },
+    { FACT_ID_DKIM, "DKIM_", NULL },
+    { FACT_ID_DKIM_DOMAINS, "DKIM_L_TAG", has_short_signature },
+    { FACT_ID_DMARC, "DMARC_", NULL },
     { FACT_ID_REPUTATION_LISTED, "REPUTATION_LISTED", NULL },
     { FACT_ID_REPUTATION_INCOMPLETE, "REPUTATION_INCOMPLETE", NULL },
     { FACT_ID_ZERO_DAY_FRESH_DOMAIN, "ZERO_DAY_FRESH_DOMAIN", NULL },
@@ -91,19 +108,39 @@ static void put_upper(struct buf *out, struct slice word)
     }
 }
 
+/* DMARC_FAIL_REJECT: with this fail the word of another fact is said too. */
+static bool is_split(size_t row, struct slice word)
+{
+    return marks[row].fact == FACT_ID_DMARC && slice_eq(word, SLICE("fail"));
+}
+
+/* The mark of a word, or all of them if another fact's word joins it. */
+static void put_mark_name(struct buf *out, size_t row, struct slice word)
+{
+    struct slice more = is_split(row, word) ? slice_str(fact_table[FACT_ID_DMARC_POLICY].words) : SLICE_NONE;
+
+    do {
+        buf_put_str(out, marks[row].name);
+        put_upper(out, word);
+        if (is_split(row, word)) {
+            buf_put_char(out, '_');
+            put_upper(out, slice_token(&more));
+        }
+        buf_put_char(out, '\n');
+    } while (!slice_empty(more));
+}
+
 void judge_put_mark_names(struct buf *out)
 {
     for (size_t i = 0; i < ARRAY_LEN(marks); i++) {
-        struct slice words = slice_str(fact_table[marks[i].fact].words);
+        struct slice words = marks[i].holds != NULL ? SLICE_NONE : slice_str(fact_table[marks[i].fact].words);
 
         if (slice_empty(words)) {
             buf_put_str(out, marks[i].name);
             buf_put_char(out, '\n');
         }
         while (!slice_empty(words)) {
-            buf_put_str(out, marks[i].name);
-            put_upper(out, slice_token(&words));
-            buf_put_char(out, '\n');
+            put_mark_name(out, i, slice_token(&words));
         }
     }
 }
@@ -112,7 +149,7 @@ static void put_fact_marks(const struct judge *j, struct buf *out)
 {
     for (size_t i = 0; i < ARRAY_LEN(marks); i++) {
         const struct fact_value *v = &j->facts.v[marks[i].fact];
-        bool flag = fact_table[marks[i].fact].type == FACT_FLAG;
+        bool flag = marks[i].holds != NULL || fact_table[marks[i].fact].type == FACT_FLAG;
         char upper[32];
         struct buf word;
 
@@ -122,6 +159,10 @@ static void put_fact_marks(const struct judge *j, struct buf *out)
         buf_init_fixed(&word, upper, sizeof(upper));
         if (!flag) {
             put_upper(&word, fact_word(marks[i].fact, v->word));
+        }
+        if (!flag && is_split(i, fact_word(marks[i].fact, v->word))) {
+            buf_put_char(&word, '_');
+            put_upper(&word, fact_word(FACT_ID_DMARC_POLICY, j->facts.v[FACT_ID_DMARC_POLICY].word));
         }
         if (marks[i].holds != NULL ? marks[i].holds(j) : !flag || v->flag) {
             put_mark(out, marks[i].name, buf_slice(&word));
@@ -255,6 +296,9 @@ static struct authres results_of(const struct judge *j)
     };
 
     a.client.port = 0;
+    a.dkim = source_dkim_results(j, &a.verified);
+    a.dmarc = source_dmarc_outcome(j);
+    a.author = j->author;
     if (iprev->state == FACT_KNOWN && !(j->exempt && !j->rdns_given)) {
         a.iprev = fact_word(FACT_ID_CLIENT_IPREV, iprev->word);
     }
@@ -391,6 +435,10 @@ void judge_log_txn(const struct judge *j, struct log_line *l)
         log_verdict(l, t->action, t->rule, asked ? j->result.score : t->score);
     }
     judge_log_facts(j, l);
+    log_word(j, l, "dkim", FACT_ID_DKIM);
+    log_names(l, "dkim_domains", source_text(j, FACT_ID_DKIM_DOMAINS));
+    log_word(j, l, "dmarc", FACT_ID_DMARC);
+    log_word(j, l, "dmarc_policy", FACT_ID_DMARC_POLICY);
     log_monitored(j, l, buf_slice(&t->monitored), BLOCK_MESSAGE);
 }
 

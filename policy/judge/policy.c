@@ -5,6 +5,7 @@
 #include <sys/stat.h>
 
 #include "config/values.h"
+#include "policy/dmarc/psl.h"
 #include "policy/judge/engine_priv.h"
 #include "policy/rules/lists_load.h"
 #include "smtp/field.h"
@@ -135,6 +136,33 @@ static bool has_unread_group(const struct policy *p)
     return false;
 }
 
+/* dmarc.org_domain: psl: the list is read here, once, where files may be read. */
+static void load_suffixes(struct policy *p, struct config_errors *errs)
+{
+    if (p->conf->dmarc.org_domain != CONFIG_ORG_PSL) {
+        return;
+    }
+#ifdef GLACIS_HAVE_LIBPSL
+    p->psl = dmarc_psl_load(NULL);
+    if (p->psl == NULL) {
+        config_errors_add(
+            errs, false, 0, 0,
+            "dmarc.org_domain: psl: no list of public suffixes was found. On Debian: apt-get install "
+            "publicsuffix");
+    }
+#else
+    config_errors_add(errs, false, 0, 0, "dmarc.org_domain: psl is not in this build: libpsl was not found");
+#endif
+}
+
+static void free_suffixes(struct policy *p)
+{
+#ifdef GLACIS_HAVE_LIBPSL
+    dmarc_psl_free(p->psl);
+#endif
+    p->psl = NULL;
+}
+
 struct policy *policy_compile(const struct config *conf, struct config_errors *errs)
 {
     struct policy *p = xcalloc(1, sizeof(*p));
@@ -152,6 +180,7 @@ struct policy *policy_compile(const struct config *conf, struct config_errors *e
         collect_tag_names(p);
     }
     check_named_group(p, errs);
+    load_suffixes(p, errs);
     p->files_read =
         config_keeps(errs, MATERIAL_GROUPS) ? policy_files_read(errs->previous->policy) : policy_files_now(p);
     if (errs->fatal != fatal) {
@@ -165,6 +194,7 @@ void policy_free(struct policy *p)
 {
     if (p != NULL) {
         rules_free(p);
+        free_suffixes(p);
         arena_fini(&p->arena);
         free(p);
     }

@@ -41,7 +41,11 @@ struct policy_worker;
     X(FRESH, fresh)                                                                                          \
     X(ZERO_DAY, zero_day)                                                                                    \
     X(MESSAGE, message)                                                                                      \
-    X(GREYLIST, greylist)
+    X(GREYLIST, greylist)                                                                                    \
+    X(SENDER_DMARC, sender_dmarc)                                                                            \
+    X(DKIM, dkim)                                                                                            \
+    X(DMARC, dmarc)                                                                                          \
+    X(VIA_LIST, via_list)
 
 enum source_id {
     SOURCE_NONE = 0, /* the session gives the fact itself */
@@ -68,6 +72,7 @@ struct source {
     bool remembered;       /* the answers come from the memory, not from the DNS */
     bool derived;          /* derive() alone sets its facts, PENDING and SOFT included; it is always called */
     bool derives_unasked;  /* derive() is also called while its facts are not PENDING */
+    bool awaited;          /* a message that is taken waits for its first fact, whether a rule asks or not */
     enum source_id credit; /* explain: the source that had the answers; NONE: this one */
 
     /* Once a worker, when it is known what the rules use. */

@@ -21,6 +21,8 @@
 #include "policy/rules/rules.h"
 #include "policy/rules/standing_load.h"
 
+struct dmarc_psl;
+
 #define POLICY_ARENA_MAX ((size_t)512 << 20)
 
 struct rule_watch;
@@ -36,7 +38,8 @@ struct policy {
     struct rule_watch *watch;     /* watch.c; NULL: policy_watch was not called */
     const char **tag_names;       /* of fields that rules and headers.add write, each once */
     size_t tag_name_count;
-    uint64_t files_read; /* policy_files_now() at that time */
+    struct dmarc_psl *psl; /* dmarc.org_domain: psl; NULL: the tree walk */
+    uint64_t files_read;   /* policy_files_now() at that time */
 };
 
 /* Reports that there is no group of this name, at the key of the file that names it. */

@@ -26,6 +26,29 @@
 
 #define REFUSED_SILENCE_MS 5000 /* ends content that is refused anyway (DAT-26) */
 
+static void find_section(struct txn *t);
+
+/* The judge sees the message as it was received, from the end of the header section on. */
+static void tell_judge(struct txn *t, struct slice data)
+{
+    const struct header_section *head = &t->body.head;
+    uint64_t at = spool_size(t->spool) - data.len;
+    struct judge *j = session_judge(t->session);
+
+    if (!head->ended || t->bypass || head->octets > t->session->worker->conf->limits.headers) {
+        return;
+    }
+    if (!t->head_told) {
+        t->head_told = true;
+        find_section(t);
+        judge_head(j, slice_take(t->section, (size_t)head->octets), t->env.smtputf8);
+    }
+    if (head->octets > at) {
+        data = slice_skip(data, (size_t)min_u64(head->octets - at, data.len));
+    }
+    judge_body(j, data);
+}
+
 static bool put_content(void *arg, const void *data, size_t len)
 {
     struct txn *t = arg;
@@ -38,6 +61,9 @@ static bool put_content(void *arg, const void *data, size_t len)
         return false;
     }
     t->spool_status = spool_put(t->spool, data, len);
+    if (t->spool_status == SPOOL_OK) {
+        tell_judge(t, slice_of(data, len));
+    }
     return t->spool_status == SPOOL_OK;
 }
 

@@ -174,7 +174,9 @@ void session_policy_rcpt(struct session *s, struct recipient *rcpt, session_act 
 
 void session_policy_message(struct session *s, session_act act_on)
 {
-    struct judge_content c = { .size = spool_size(s->txn->spool), .head = s->txn->section };
+    struct judge_content c = { .size = spool_size(s->txn->spool),
+                               .head = s->txn->section,
+                               .utf8 = s->txn->env.smtputf8 };
 
     s->txn->act = act_on;
     s->waits |= WAIT_POLICY;

@@ -77,6 +77,7 @@ struct txn {
     struct sha256 *hash; /* duplicate guard */
     uint8_t digest[SHA256_LEN];
     bool digest_set;
+    bool head_told;          /* the judge has the header section */
     struct slice section;    /* the header section as it came */
     struct buf section_copy; /* of it, where it is not in memory in one piece */
     struct buf head;         /* the rewritten header section */

@@ -25,11 +25,11 @@ allowed() {
     policy/spf) echo 'core/.*|dns/dns\.h|policy/spf/.*' ;;
     policy/dkim) echo 'core/.*|smtp/field\.h|policy/dkim/.*' ;;
     policy/dmarc) echo 'core/.*|policy/dmarc/.*' ;;
-    policy/checks) echo 'core/.*|dns/dns\.h|policy/[a-z_]*\.h|policy/(spf|checks)/.*' ;;
+    policy/checks) echo 'core/.*|dns/dns\.h|policy/[a-z_]*\.h|policy/(spf|dkim|dmarc|checks)/.*|smtp/field\.h' ;;
     policy/standing) echo 'core/.*|config/config\.h|state/memory\.h|policy/standing/.*' ;;
     policy/lists) echo 'core/.*|config/(config|secret)\.h|dns/dns\.h|state/memory\.h|policy/(checks|standing|lists)/.*' ;;
     policy/rules) echo 'core/.*|config/(config|secret|template|textfile|tree|values)\.h|smtp/lexical\.h|policy/[a-z_]*\.h|policy/(checks|standing|lists|rules)/.*' ;;
-    policy/judge) echo 'core/.*|config/(config|values)\.h|smtp/(author|field|message_head)\.h|state/(clients|rule_counts)\.h|policy/[a-z_]*\.h|policy/(spf|checks|standing|lists|rules|judge)/.*' ;;
+    policy/judge) echo 'core/.*|config/(config|values)\.h|smtp/(author|field|list_id|message_head)\.h|state/(clients|rule_counts)\.h|policy/[a-z_]*\.h|policy/(spf|dkim|dmarc|checks|standing|lists|rules|judge)/.*' ;;
     admin) echo 'core/.*|config/config\.h|tls/tls\.h|state/[a-z_]*\.h|policy/policy\.h|admin/[a-z_]*\.h' ;;
     admin/recorder) echo 'core/.*|config/(config|values)\.h|dns/dns\.h|state/[a-z_]*\.h|policy/policy\.h|admin/[a-z_]*\.h|admin/recorder/.*' ;;
     admin/cmd) echo 'core/.*|config/(config|tree|values)\.h|smtp/.*|tls/tls\.h|state/[a-z_]*\.h|dns/(dns|names)\.h|policy/(policy|verdict_reply)\.h|admin/[a-z_]*\.h|admin/recorder/explain\.h|admin/cmd/.*' ;;

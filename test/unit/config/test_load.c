@@ -258,9 +258,8 @@ static void keys_of_later_versions_are_refused_by_name(void **state)
           "f:3:56: error: spf.timeout: expected 1m or less, found `1h`\n"
           "f:3:71: error: spf.weak_pass: expected the size of a network such as /8, or off, found `8`\n"
           "f:3:74: error: unknown key `weak` in spf; there are engine, identities, timeout and weak_pass\n" },
-        { "others", UP "recipients: {}\ndkim: {}\ndmarc: {}\nemail_check: {}\n",
-          "f:3:1: error: recipients: not in this version\nf:4:1: error: dkim: not in this version\n"
-          "f:5:1: error: dmarc: not in this version\nf:6:1: error: email_check: not in this version\n" },
+        { "others", UP "recipients: {}\nemail_check: {}\n",
+          "f:3:1: error: recipients: not in this version\nf:4:1: error: email_check: not in this version\n" },
         { "state", UP "state: {backend: redis, redis: {}, history: {}}\n",
           "f:3:36: error: state.history: not in this version\n" },
     };
