@@ -25,7 +25,6 @@ static const struct action_word words[] = {
     { "defer", ACTION_DEFER },   { "drop", ACTION_DROP },     { "greylist", ACTION_GREYLIST },
 };
 
-#define ACTIONS "accept|bypass|reject|defer|drop|greylist|divert|tarpit|score|tag"
 #define ACTIONS_HELP "accept, bypass, reject, defer, drop, greylist, divert, tarpit, score or tag"
 
 /* Fields with a meaning of their own to servers and clients: RFC 5322, 2045, 3834, 6376, 7489, 8601, 8617. */
@@ -79,6 +78,9 @@ static const char *const standard_fields[] = {
     "X-Glacis-Recipient",
     "X-Glacis-Client",
     "X-Glacis-Wildcard",
+    "X-Glacis-Private",
+    "X-Glacis-Envelope-From",
+    "X-Glacis-Envelope-To",
 };
 static const char *const standard_prefixes[] = { "Content-", "Resent-", "List-", "ARC-", "BIMI-" };
 
@@ -125,12 +127,18 @@ static bool name_known(void *arg, struct slice name)
 static void check_template(struct rules_load *l, struct rule *rule, const struct config_node *at, bool tag)
 {
     struct names n = { l, rule, tag, NULL };
+    struct nearest near;
     struct slice bad;
     struct quoted q;
 
-    if (!template_valid(at->text, name_known, &n, &bad)) {
-        rules_error(l, at, "rule %s: {%s} %s", l->name, rules_quote(&q, bad),
-                    n.why != NULL ? n.why : "is no name for texts; write {{ for a brace");
+    if (template_valid(at->text, name_known, &n, &bad)) {
+        return;
+    }
+    if (n.why != NULL) {
+        rules_error(l, at, "rule %s: {%s} %s", l->name, rules_quote(&q, bad), n.why);
+    } else {
+        rules_error(l, at, "rule %s: {%s} is no name for texts; write {{ for a brace%s", l->name,
+                    rules_quote(&q, bad), text_nearest_name(bad, &near));
     }
 }
 
@@ -228,16 +236,44 @@ static bool take_reply(struct rules_load *l, struct rule *rule, const struct con
     return true;
 }
 
+/* The end of the sentence that no fact of words has this name. */
+static const char *nearest_by(struct slice name, struct nearest *near)
+{
+    nearest_init(near, name);
+    for (unsigned i = 0; i < FACT_COUNT; i++) {
+        if (fact_table[i].type == FACT_WORD) {
+            nearest_offer(near, slice_str(fact_table[i].name));
+        }
+    }
+    return nearest_words(near);
+}
+
+/* A key of `reply` that is no word of the fact. */
+static void not_a_word(struct rules_load *l, const struct config_node *at, enum fact_id fact)
+{
+    char mem[200];
+    struct buf all;
+    struct nearest near;
+    struct quoted q;
+    const char *hint;
+
+    buf_init_fixed(&all, mem, sizeof(mem));
+    hint = rules_expected_word(fact, at->key, &all, &near);
+    rules_key_error(l, at, "rule %s: reply: %s is never `%s`: expected otherwise, or %s%s", l->name,
+                    fact_table[fact].name, rules_quote(&q, at->key), mem, hint);
+}
+
 static void take_choice(struct rules_load *l, struct rule *rule, const struct config_node *node)
 {
     const struct config_node *by = config_node_get(node, "by"), *other = config_node_get(node, "otherwise");
     const struct config_node *child;
     enum fact_id fact = by != NULL && by->kind == NODE_SCALAR ? fact_by_name(by->text) : FACT_COUNT;
-    struct quoted q;
+    struct nearest near;
 
     if (fact == FACT_COUNT || fact_table[fact].type != FACT_WORD) {
         rules_error(l, by != NULL ? by : node,
-                    "rule %s: reply.by: expected a fact whose values are words, such as spf", l->name);
+                    "rule %s: reply.by: expected a fact whose values are words, such as spf%s", l->name,
+                    by != NULL && by->kind == NODE_SCALAR ? nearest_by(by->text, &near) : "");
         return;
     }
     if (other == NULL) {
@@ -256,8 +292,7 @@ static void take_choice(struct rules_load *l, struct rule *rule, const struct co
             rule->reply.word[index] = rules_memory(l, sizeof(struct rule_reply));
             (void)take_reply(l, rule, child, rule->reply.word[index]);
         } else if (child != by) {
-            rules_key_error(l, child, "rule %s: reply: %s is never `%s`", l->name, fact_table[fact].name,
-                            rules_quote(&q, child->key));
+            not_a_word(l, child, fact);
         }
     }
 }
@@ -343,7 +378,7 @@ static void take_word(struct rules_load *l, struct rule *rule, const struct conf
         return;
     }
     rules_error(l, at, "rule %s: then: expected " ACTIONS_HELP ", found `%s`%s", l->name,
-                rules_quote(&q, at->text), nearest_choice(&near, at->text, ACTIONS));
+                rules_quote(&q, at->text), nearest_choice(&near, at->text, RULE_ACTIONS));
 }
 
 static void take_divert(struct rules_load *l, struct rule *rule, const struct config_node *at)
@@ -479,7 +514,7 @@ static void take_mapping(struct rules_load *l, struct rule *rule, const struct c
                         l->name, SLICE_ARG(a->key), SLICE_ARG(a->key));
     } else {
         rules_key_error(l, a, "rule %s: then: expected " ACTIONS_HELP ", found `%s`%s", l->name,
-                        rules_quote(&q, a->key), nearest_choice(&near, a->key, ACTIONS));
+                        rules_quote(&q, a->key), nearest_choice(&near, a->key, RULE_ACTIONS));
     }
 }
 

@@ -28,17 +28,53 @@ static unsigned list_fact(const struct rules *r, struct slice name)
     return RULE_NO_FACT;
 }
 
-/* There are too many facts to list them. */
-static const char *nearest_fact(struct slice name, struct nearest *near)
+/* Offers the facts whose names begin with `prefix`. */
+static void offer_facts(struct nearest *near, struct slice prefix)
 {
-    nearest_init(near, name);
     for (unsigned i = 0; i < FACT_COUNT; i++) {
-        nearest_offer(near, slice_str(fact_table[i].name));
+        if (slice_starts(slice_str(fact_table[i].name), prefix)) {
+            nearest_offer(near, slice_str(fact_table[i].name));
+        }
     }
-    return nearest_words(near);
 }
 
-static const char *nearest_list(const struct rules *r, struct slice name, struct nearest *near)
+static struct slice prefix_of(struct slice name)
+{
+    size_t dot = slice_find(name, '.');
+
+    return dot < name.len ? slice_take(name, dot + 1) : SLICE_NONE;
+}
+
+const char *rules_nearest_fact(struct slice name, struct nearest *near)
+{
+    struct slice prefix = prefix_of(name);
+
+    nearest_init(near, name);
+    offer_facts(near, SLICE_NONE);
+    if (slice_empty(near->best) && !slice_empty(prefix)) { /* "helo.x": those of HELO, if there are few */
+        nearest_init(near, name);
+        offer_facts(near, prefix);
+    }
+    return nearest_words(near)[0] != '\0' ? near->words : "; glacis-policy(5) lists all facts";
+}
+
+const char *rules_expected_word(enum fact_id fact, struct slice found, struct buf *all, struct nearest *near)
+{
+    struct slice rest = slice_str(fact_table[fact].words);
+
+    nearest_init(near, found);
+    buf_put_str(all, "one of ");
+    while (!slice_empty(rest)) {
+        struct slice word = slice_token(&rest);
+
+        nearest_offer(near, word);
+        buf_put_slice(all, word);
+        buf_put_str(all, slice_empty(rest) ? "" : ", ");
+    }
+    return slice_empty(near->best) ? "" : nearest_words(near);
+}
+
+const char *rules_nearest_list(const struct rules *r, struct slice name, struct nearest *near)
 {
     nearest_init(near, name);
     for (size_t i = 0; i < r->list_count; i++) {
@@ -50,6 +86,19 @@ static const char *nearest_list(const struct rules *r, struct slice name, struct
 static const char *what_of(const struct rules_load *l)
 {
     return l->block == BLOCK_COUNT ? "test" : "rule";
+}
+
+/* A key of `when` may be meant for any, all or not. */
+static const char *nearest_term(const struct rules_load *l, struct slice name, struct nearest *near)
+{
+    static const char *const words[] = { "any", "all", "not" };
+
+    nearest_init(near, name);
+    for (size_t i = 0; i < ARRAY_LEN(words) && l->block != BLOCK_COUNT; i++) {
+        nearest_offer(near, slice_str(words[i]));
+    }
+    offer_facts(near, SLICE_NONE);
+    return slice_empty(near->best) ? rules_nearest_fact(name, near) : nearest_words(near);
 }
 
 /* RULE_NO_FACT after reporting: there is no such fact. */
@@ -66,14 +115,15 @@ static unsigned find_fact(struct rules_load *l, const struct config_node *at, st
     if (fact != RULE_NO_FACT) {
         return fact;
     }
-    (void)nearest_fact(name, &near);
+    nearest_init(&near, name);
+    offer_facts(&near, SLICE_NONE);
     if (slice_empty(near.best) && slice_starts(name, SLICE("reputation."))) {
         rules_key_error(l, at, "%s %s: unknown fact `%s`: no list of reputation.lists has this name%s",
                         what_of(l), l->name, rules_quote(&q, name),
-                        nearest_list(l->r, slice_skip(name, 11), &near));
+                        rules_nearest_list(l->r, slice_skip(name, 11), &near));
     } else {
         rules_key_error(l, at, "%s %s: unknown fact `%s`%s", what_of(l), l->name, rules_quote(&q, name),
-                        near.words);
+                        nearest_term(l, name, &near));
     }
     return RULE_NO_FACT;
 }
@@ -156,25 +206,16 @@ static void take_flag(struct term *t, const struct config_node *at)
     }
 }
 
-/* "one of A, B, C", and the word nearest to what the file has. */
 static void expected_word(struct term *t, const struct config_node *at)
 {
-    struct slice rest = slice_str(fact_table[t->c->fact].words);
     char mem[200];
     struct buf all;
     struct nearest near;
+    const char *hint;
 
     buf_init_fixed(&all, mem, sizeof(mem));
-    nearest_init(&near, at->text);
-    buf_put_str(&all, "one of ");
-    while (!slice_empty(rest)) {
-        struct slice word = slice_token(&rest);
-
-        nearest_offer(&near, word);
-        buf_put_slice(&all, word);
-        buf_put_str(&all, slice_empty(rest) ? "" : ", ");
-    }
-    expected_but(t, at, mem, slice_empty(near.best) ? "" : nearest_words(&near));
+    hint = rules_expected_word((enum fact_id)t->c->fact, at->text, &all, &near);
+    expected_but(t, at, mem, hint);
 }
 
 static void take_word(struct term *t, const struct config_node *at)
@@ -206,7 +247,7 @@ static void take_list_name(struct term *t, const struct config_node *at)
     if (list_fact(t->l->r, at->text) == RULE_NO_FACT) {
         rules_error(t->l, at, "rule %s: %s: expected the name of a list of reputation.lists, found `%s`%s",
                     t->l->name, rules_quote(&name, t->name), rules_quote(&q, at->text),
-                    nearest_list(t->l->r, at->text, &near));
+                    rules_nearest_list(t->l->r, at->text, &near));
     } else if (!set_add_text(t->c->set, t->l->arena, at->text, SET_FOR_EVER)) {
         expected(t, at, "fewer values: the memory for rules is used up");
     }

@@ -463,8 +463,19 @@ static void use_elsewhere(struct rules_load *l)
     rules_group(l->r, SLICE("allow_clients"))->uses |= USE(FACT_IP) | USE(FACT_NAME);
 }
 
+/* A group that nothing uses may be a standing one with a slip in its name. */
+static const char *nearest_standing(struct slice name, struct nearest *near)
+{
+    nearest_init(near, name);
+    for (size_t i = 0; i < ARRAY_LEN(standing); i++) {
+        nearest_offer(near, slice_str(standing[i]));
+    }
+    return slice_empty(near->best) ? "" : nearest_words(near);
+}
+
 void groups_build(struct rules_load *l)
 {
+    struct nearest near;
     struct group *g;
 
     use_elsewhere(l);
@@ -473,8 +484,8 @@ void groups_build(struct rules_load *l)
         if (g->uses != 0) {
             build(l, g);
         } else if (g->count > 0 && !g->broken && l->errs->fatal == 0) {
-            config_errors_add(l->errs, true, g->line, g->column, "groups." SLICE_FMT ": no rule uses it",
-                              SLICE_ARG(g->name));
+            config_errors_add(l->errs, true, g->line, g->column, "groups." SLICE_FMT ": no rule uses it%s",
+                              SLICE_ARG(g->name), nearest_standing(g->name, &near));
         }
         free(g->entry);
         g->entry = NULL;

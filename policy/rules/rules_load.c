@@ -14,7 +14,6 @@
 
 #define MESSAGE_MAX 600
 #define PRESET_MAX 64 /* rules of it */
-#define RULE_KEYS "name|when|then|reply|mode|enforce_share"
 #define OVERRIDE_KEYS "mode|reply|then|enforce_share|unless"
 
 /* Made by the build from policy/spf-first.yaml. */
@@ -105,11 +104,18 @@ bool rules_check_keys(struct rules_load *l, const struct config_node *node, cons
 
     CONFIG_NODE_EACH(node, child)
     {
-        if (!value_parse_choice(child->key, keys, &index)) {
-            rules_key_error(l, child, "%s: unknown key `%s`%s", l->name, rules_quote(&q, child->key),
-                            nearest_choice(&near, child->key, keys));
-            known = false;
+        struct slice rest = slice_str(keys);
+
+        if (value_parse_choice(child->key, keys, &index)) {
+            continue;
         }
+        nearest_init(&near, child->key);
+        while (!slice_empty(rest)) {
+            nearest_offer(&near, slice_cut(&rest, '|'));
+        }
+        rules_key_error(l, child, "%s: unknown key `%s`%s", l->name, rules_quote(&q, child->key),
+                        nearest_words(&near));
+        known = false;
     }
     return known;
 }

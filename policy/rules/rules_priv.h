@@ -37,6 +37,8 @@ void rules_key_error(struct rules_load *l, const struct config_node *at, const c
 void *rules_memory(struct rules_load *l, size_t size);
 struct slice rules_text(struct rules_load *l, struct slice s); /* a copy with a NUL */
 
+#define RULE_KEYS "name|when|then|reply|mode|enforce_share"
+
 /* [a-z0-9-], at most 64 octets. */
 bool rules_is_name(struct slice s);
 
@@ -63,10 +65,20 @@ struct group *groups_use(struct rules_load *l, const struct config_node *at, str
 /* NULL for an empty mapping. */
 struct cond *cond_load(struct rules_load *l, const struct config_node *node);
 
+/* The end of the sentence that there is no such fact: which one was meant, which there are, or where they are. */
+const char *rules_nearest_fact(struct slice name, struct nearest *near);
+/* The same of a list of reputation.lists. */
+const char *rules_nearest_list(const struct rules *r, struct slice name, struct nearest *near);
+
+/* Puts "one of A, B, C": the words of the fact.  Returns the end of the sentence: which one was meant, or nothing. */
+const char *rules_expected_word(enum fact_id fact, struct slice found, struct buf *all, struct nearest *near);
+
 /* The fact of this name, or RULE_NO_FACT after reporting at the key. */
 unsigned cond_load_fact(struct rules_load *l, const struct config_node *at, struct slice name);
 
 /* ---- actions_load.c ---- */
+
+#define RULE_ACTIONS "accept|bypass|reject|defer|drop|greylist|divert|tarpit|score|tag" /* words of `then` */
 
 void actions_load(struct rules_load *l, struct rule *rule);
 

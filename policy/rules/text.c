@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * reply.c - rendering of templates over facts (reply.h).
+ * text.c - rendering of templates over facts (text.h).
  *
  * Cleaning happens to each fact's text before it joins the reply, so a fact can neither be longer than its
  * share nor bring a line break; breaks of the template itself stay.
@@ -12,6 +12,14 @@
 
 static const struct slice greylist_wait = SLICE_INIT("greylist.wait");
 static const struct slice reply_retry = SLICE_INIT("reply.retry");
+
+/* Names that are no facts. */
+static const struct slice other_names[] = {
+    SLICE_INIT("server.hostname"),
+    SLICE_INIT("policy.contact"),
+    SLICE_INIT("greylist.wait"),
+    SLICE_INIT("reply.retry"),
+};
 
 struct rendering {
     const struct text_facts *t;
@@ -26,9 +34,10 @@ bool text_name_known(const struct rules *r, struct slice name, unsigned *fact)
         return true;
     }
     *fact = RULE_NO_FACT;
-    if (slice_eq(name, SLICE("server.hostname")) || slice_eq(name, SLICE("policy.contact")) ||
-        slice_eq(name, greylist_wait) || slice_eq(name, reply_retry)) {
-        return true;
+    for (size_t i = 0; i < ARRAY_LEN(other_names); i++) {
+        if (slice_eq(name, other_names[i])) {
+            return true;
+        }
     }
     for (size_t i = 0; i < r->list_count && slice_starts(name, SLICE("reputation.")); i++) {
         if (slice_eq(r->lists[i], slice_skip(name, 11))) {
@@ -37,6 +46,23 @@ bool text_name_known(const struct rules *r, struct slice name, unsigned *fact)
         }
     }
     return false;
+}
+
+size_t text_other_names(void)
+{
+    return ARRAY_LEN(other_names);
+}
+
+const char *text_nearest_name(struct slice name, struct nearest *near)
+{
+    nearest_init(near, name);
+    for (unsigned i = 0; i < FACT_COUNT; i++) {
+        nearest_offer(near, slice_str(fact_table[i].name));
+    }
+    for (size_t i = 0; i < ARRAY_LEN(other_names); i++) {
+        nearest_offer(near, other_names[i]);
+    }
+    return nearest_words(near);
 }
 
 struct rule_reply text_default(enum action a)

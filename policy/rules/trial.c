@@ -17,7 +17,7 @@
  *   message.from_domains   -> message.author_domains, message.from_ours
  *   message.name_address   -> message.name_ours
  *
- * A score that is given is what the rules add to.  The message block is asked where the envelope accepts and a
+ * Greylisting sees a first attempt.  A score that is given is what the rules add to.  The message block is asked where the envelope accepts and a
  * message fact is given.
  */
 #include "policy/checks/check.h"
@@ -39,6 +39,16 @@ struct trial { /* one test */
 };
 
 /* ---- given ---- */
+
+static bool is_list(const struct trial *t, struct slice name)
+{
+    for (size_t i = 0; i < t->l.r->list_count; i++) {
+        if (slice_eq(t->l.r->lists[i], name)) {
+            return true;
+        }
+    }
+    return false;
+}
 
 static bool is_unknown(const struct trial *t, enum fact_id id)
 {
@@ -75,6 +85,64 @@ static bool join_words(struct trial *t, const struct config_node *node, struct s
     return ok;
 }
 
+/* The first of the words that the fact can never have; empty: it can have all of them. */
+static struct slice not_a_member(const struct trial *t, enum fact_id id, struct slice words)
+{
+    bool of_lists = id == FACT_ID_REPUTATION_LISTS || id == FACT_ID_REPUTATION_MONITORED;
+
+    while (!slice_empty(words) && (of_lists || fact_table[id].words[0] != '\0')) {
+        struct slice word = slice_cut(&words, ',');
+
+        if (of_lists ? !is_list(t, word) : fact_word_index(id, word) < 0) {
+            return word;
+        }
+    }
+    return SLICE_NONE;
+}
+
+/* What the fact takes, and what was meant: the sentence that `give` ends with. */
+static void refuse(struct trial *t, unsigned fact, const struct config_node *node)
+{
+    static const char *const wanted[] = {
+        [FACT_FLAG] = "true or false",
+        [FACT_WORD] = "a word",
+        [FACT_WORDS] = "a list of words",
+        [FACT_NAME] = "a name",
+        [FACT_ADDRESS] = "a mail address",
+        [FACT_IP] = "an address such as 192.0.2.1",
+        [FACT_NUMBER] = "a number such as 5",
+        [FACT_DURATION] = "a duration such as 24h",
+        [FACT_TEXT] = "a text",
+    };
+    enum fact_type type = fact < FACT_COUNT ? fact_table[fact].type : FACT_FLAG;
+    struct slice found = node->text, words = SLICE_NONE;
+    const char *hint = "";
+    char mem[200];
+    struct buf all;
+    struct nearest near;
+    struct quoted q, name;
+
+    buf_init_fixed(&all, mem, sizeof(mem));
+    if (type == FACT_WORDS && join_words(t, node, &words)) {
+        found = not_a_member(t, (enum fact_id)fact, words);
+    }
+    if (fact < FACT_COUNT && fact_table[fact].words[0] != '\0') {
+        hint = rules_expected_word((enum fact_id)fact, found, &all, &near);
+    } else if (type == FACT_WORDS && !slice_empty(found)) {
+        buf_put_str(&all, "the name of a list of reputation.lists");
+        hint = rules_nearest_list(t->l.r, found, &near);
+    } else {
+        buf_put_str(&all, wanted[type]);
+    }
+    if (node->kind == NODE_SCALAR || !slice_empty(found)) {
+        rules_error(&t->l, node, "test %s: %s: expected %s, found `%s`%s", t->l.name,
+                    rules_quote(&name, node->key), mem, rules_quote(&q, found), hint);
+    } else {
+        rules_error(&t->l, node, "test %s: %s: expected %s, found %s", t->l.name,
+                    rules_quote(&name, node->key), mem, config_node_kind_name(node));
+    }
+}
+
 /* Sets a fact of the table; false if the value is of a wrong kind. */
 static bool set_fact(struct trial *t, enum fact_id id, const struct config_node *node)
 {
@@ -85,7 +153,7 @@ static bool set_fact(struct trial *t, enum fact_id id, const struct config_node 
     int word;
 
     if (fact_table[id].type == FACT_WORDS) {
-        if (!join_words(t, node, &text)) {
+        if (!join_words(t, node, &text) || !slice_empty(not_a_member(t, id, text))) {
             return false;
         }
         fact_set_text(&t->facts, id, text);
@@ -139,7 +207,6 @@ static bool set_fact(struct trial *t, enum fact_id id, const struct config_node 
 static bool give(struct trial *t, const struct config_node *node)
 {
     unsigned fact;
-    struct quoted q, name;
     bool flag, ok;
 
     t->l.block = BLOCK_COUNT; /* facts of both blocks may be given */
@@ -157,8 +224,7 @@ static bool give(struct trial *t, const struct config_node *node)
         }
     }
     if (!ok) {
-        rules_error(&t->l, node, "test %s: %s cannot be `%s`", t->l.name, rules_quote(&name, node->key),
-                    rules_quote(&q, node->text));
+        refuse(t, fact, node);
     }
     return ok;
 }
@@ -369,7 +435,11 @@ static void judge(struct trial *t, struct eval_result *result)
     const struct rules *r = t->l.r;
     const struct fact_value *score = &t->facts.v[FACT_ID_SCORE];
     struct eval_input in = {
-        .facts = &t->facts, .lists = t->lists, .stage = STAGE_RCPT, .now_s = t->l.conf->loaded_at_s
+        .facts = &t->facts,
+        .lists = t->lists,
+        .stage = STAGE_RCPT,
+        .now_s = t->l.conf->loaded_at_s,
+        .grey = EVAL_GREY_WAITS,
     };
     size_t most = max_size(r->block[BLOCK_ENVELOPE].count, r->block[BLOCK_MESSAGE].count);
     struct rule_trace *trace = xcalloc(most + 1, sizeof(*trace));

@@ -57,7 +57,36 @@ static void mistakes_are_named_with_their_place(void **state)
         { "unknown fact", R "    - {name: a, when: {spff: pass}, then: accept}\n",
           "f:3:24: error: rule a: unknown fact `spff`; did you mean `spf`?\n" },
         { "unlike any fact", R "    - {name: a, when: {weather: rain}, then: accept}\n",
-          "f:3:24: error: rule a: unknown fact `weather`\n" },
+          "f:3:24: error: rule a: unknown fact `weather`; glacis-policy(5) lists all facts\n" },
+        { "unknown fact of few", R "    - {name: a, when: {helo.colour: red}, then: accept}\n",
+          "f:3:24: error: rule a: unknown fact `helo.colour`; there are helo.name, helo.kind, helo.resolves, "
+          "helo.matches and helo.impersonates\n" },
+        { "unknown fact of many", R "    - {name: a, when: {client.colour: red}, then: accept}\n",
+          "f:3:24: error: rule a: unknown fact `client.colour`; glacis-policy(5) lists all facts\n" },
+        { "nested word", R "    - {name: a, when: {nott: {spf: pass}}, then: accept}\n",
+          "f:3:24: error: rule a: unknown fact `nott`; did you mean `not`?\n" },
+        { "unknown key without a near one", R "    - {name: a, colour: red, then: accept}\n",
+          "f:3:17: error: rule a: unknown key `colour`; there are name, when, then, reply, mode and "
+          "enforce_share\n" },
+        { "reply by a near fact",
+          R "    - {name: a, then: drop, reply: {by: spff, otherwise: \"451 4.7.1 x\"}}\n",
+          "f:3:41: error: rule a: reply.by: expected a fact whose values are words, such as spf; did you "
+          "mean "
+          "`spf`?\n" },
+        { "reply for a near word",
+          R "    - {name: a, then: drop, reply: {by: spf, passs: \"451 4.7.1 x\", otherwise: \"451 4.7.1 "
+            "x\"}}\n",
+          "f:3:46: error: rule a: reply: spf is never `passs`: expected otherwise, or one of pass, fail, "
+          "softfail, neutral, none, temperror, permerror; did you mean `pass`?\n" },
+        { "near name in a text", R "    - {name: a, then: drop, reply: \"451 4.7.1 {client.i} {{\"}\n",
+          "f:3:36: error: rule a: {client.i} is no name for texts; write {{ for a brace; did you mean "
+          "`client.ip`?\n" },
+        { "a field that glacis writes", R "    - {name: a, then: {tag: {X-Glacis-Envelope-To: x}}}\n",
+          "f:3:30: error: rule a: tag: the header X-Glacis-Envelope-To has a meaning of its own; take "
+          "another "
+          "name\n" },
+        { "standing group with a slip", "groups: {allow_cliens: [192.0.2.1]}",
+          "f:1:10: warning: groups.allow_cliens: no rule uses it; did you mean `allow_clients`?\n" },
         { "unknown list", R "    - {name: a, when: {reputation.zen: true}, then: accept}\n",
           "f:3:24: error: rule a: unknown fact `reputation.zen`: no list of reputation.lists has this "
           "name\n" },
@@ -226,7 +255,7 @@ static void mistakes_are_named_with_their_place(void **state)
         { "no header", R "    - {name: a, then: {tag: {\"X A\": x}}}\n",
           "f:3:30: error: rule a: tag: expected the name of a header such as X-Suspect, found `X A`\n" },
         { "unknown name in a text", R "    - {name: a, then: {tag: {X-A: \"{spff}\"}}}\n",
-          "f:3:35: error: rule a: {spff} is no name for texts; write {{ for a brace\n" },
+          "f:3:35: error: rule a: {spff} is no name for texts; write {{ for a brace; did you mean `spf`?\n" },
         { "explanation in a header", R "    - {name: a, then: {tag: {X-A: \"{spf.explanation}\"}}}\n",
           "f:3:35: error: rule a: {spf.explanation} is a stranger's text and never goes into headers\n" },
         { "bypass in message_rules", "policy:\n  message_rules:\n    - {name: a, then: bypass}\n",
@@ -342,7 +371,35 @@ static void tests_of_the_file_are_run(void **state)
           "f:3:65: error: test t failed: the verdict is drop by rule spf-fail, code 550, score 0\n" },
         { "a fact that cannot be",
           "policy:\n  tests:\n    - {name: t, given: {spf: maybe}, expect: {code: 451}}\n",
-          "f:3:30: error: test t: spf cannot be `maybe`\n" },
+          "f:3:30: error: test t: spf: expected one of pass, fail, softfail, neutral, none, temperror, "
+          "permerror, found `maybe`\n" },
+        { "words that cannot be",
+          "reputation: {lists: [{name: bl, zone: bl.test}]}\npolicy:\n  tests:\n"
+          "    - {name: t, given: {helo.kind: fqdm, message.missing: [date, frm]}, expect: {code: 451}}\n"
+          "    - {name: u, given: {reputation.lists: b1, client.ip: 192.0.2, sender.null: maybe}, expect: "
+          "{code: 451}}\n"
+          "    - {name: v, given: {client.rate: many, client.first_seen: 5, spf: {a: b}}, expect: {code: "
+          "451}}\n",
+          "f:4:36: error: test t: helo.kind: expected one of fqdn, bare, literal, invalid, found `fqdm`; did "
+          "you "
+          "mean `fqdn`?\n"
+          "f:4:59: error: test t: message.missing: expected one of from, date, message-id, sender, reply-to, "
+          "to, "
+          "cc, subject, mime-version, content-type, found `frm`; did you mean `from`?\n"
+          "f:5:43: error: test u: reputation.lists: expected the name of a list of reputation.lists, found "
+          "`b1`; "
+          "did you mean `bl`?\n"
+          "f:5:58: error: test u: client.ip: expected an address such as 192.0.2.1, found `192.0.2`\n"
+          "f:5:80: error: test u: sender.null: expected true or false, found `maybe`\n"
+          "f:6:38: error: test v: client.rate: expected a number such as 5, found `many`\n"
+          "f:6:63: error: test v: client.first_seen: expected a duration such as 24h, found `5`\n"
+          "f:6:71: error: test v: spf: expected one of pass, fail, softfail, neutral, none, temperror, "
+          "permerror, "
+          "found a mapping\n" },
+        { "greylisting is a first attempt",
+          "policy:\n  before: [{name: grey, when: {spf: none}, then: greylist}]\n  tests:\n"
+          "    - {name: t, given: {spf: none}, expect: {verdict: defer, rule: grey, code: 451}}\n",
+          "" },
         { "what follows from given facts",
           "reputation: {lists: [{name: bl, zone: bl.test}]}\n"
           "policy:\n  before: [{name: bare, when: {helo.kind: bare}, then: {score: 1}}]\n"
