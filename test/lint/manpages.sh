@@ -23,7 +23,7 @@ sed -nE 's/^ *\[ABUSE_[A-Z_]+\] = \{ M_[A-Z_]+, [0-9]+, "([a-z_]+)" \},/\1/p' pr
     has_words config/glacis.yaml.5 "the abuse"
 
 command -v mandoc >/dev/null || { echo "mandoc is not installed"; exit 77; }
-pages=$(find proxy/glacis.8 config/glacis.yaml.5 2>/dev/null || true)
+pages=$(find proxy/glacis.8 config/glacis.yaml.5 policy/glacis-policy.5 2>/dev/null || true)
 [ -n "$pages" ] || { echo "there are no manual pages"; exit 77; }
 # shellcheck disable=SC2086  # one word a page
 mandoc -Tlint -Wwarning $pages
