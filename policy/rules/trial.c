@@ -7,6 +7,7 @@
  *
  *   reputation.NAME    -> reputation.lists, where true, of an enforcing list
  *   reputation.lists   -> reputation.listed, reputation.incomplete, reputation.NAME of every list
+ *   reputation.monitored -> reputation.NAME of those lists
  *   reputation.score   -> reputation.listed
  *   helo.name          -> helo.kind
  *   sender.address     -> sender.local, sender.domain, sender.null; and sender.null from any of them
@@ -324,17 +325,16 @@ static void derive_lists(struct trial *t)
     const struct fact_value *lists = &t->facts.v[FACT_ID_REPUTATION_LISTS];
     const struct fact_value *monitored = &t->facts.v[FACT_ID_REPUTATION_MONITORED];
 
-    if (lists->state != FACT_KNOWN) {
-        return;
+    if (lists->state == FACT_KNOWN) {
+        flag_if_unknown(t, FACT_ID_REPUTATION_LISTED, lists->len > 0);
+        flag_if_unknown(t, FACT_ID_REPUTATION_INCOMPLETE, false);
     }
-    flag_if_unknown(t, FACT_ID_REPUTATION_LISTED, lists->len > 0);
-    flag_if_unknown(t, FACT_ID_REPUTATION_INCOMPLETE, false);
     for (size_t i = 0; i < t->l.r->list_count; i++) {
-        bool hit = has_word(fact_text(lists), t->l.r->lists[i]) ||
-                   (monitored->state == FACT_KNOWN && has_word(fact_text(monitored), t->l.r->lists[i]));
+        bool enforced = lists->state == FACT_KNOWN && has_word(fact_text(lists), t->l.r->lists[i]);
+        bool watched = monitored->state == FACT_KNOWN && has_word(fact_text(monitored), t->l.r->lists[i]);
 
-        if (t->lists[i].state == FACT_UNKNOWN) {
-            t->lists[i] = (struct fact_value){ .state = FACT_KNOWN, .flag = hit };
+        if (t->lists[i].state == FACT_UNKNOWN && (enforced || watched || lists->state == FACT_KNOWN)) {
+            t->lists[i] = (struct fact_value){ .state = FACT_KNOWN, .flag = enforced || watched };
         }
     }
 }

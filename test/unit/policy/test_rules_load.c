@@ -396,6 +396,11 @@ static void tests_of_the_file_are_run(void **state)
           "f:6:71: error: test v: spf: expected one of pass, fail, softfail, neutral, none, temperror, "
           "permerror, "
           "found a mapping\n" },
+        { "a watched list has it",
+          "reputation: {lists: [{name: bl, zone: bl.test, mode: monitor}]}\n"
+          "policy:\n  before: [{name: own, when: {reputation.bl: true}, then: reject}]\n  tests:\n"
+          "    - {name: t, given: {reputation.monitored: bl}, expect: {verdict: reject, rule: own}}\n",
+          "" },
         { "greylisting is a first attempt",
           "policy:\n  before: [{name: grey, when: {spf: none}, then: greylist}]\n  tests:\n"
           "    - {name: t, given: {spf: none}, expect: {verdict: defer, rule: grey, code: 451}}\n",
