@@ -18,8 +18,8 @@
  *   message.from_domains   -> message.author_domains, message.from_ours
  *   message.name_address   -> message.name_ours
  *
- * Greylisting sees a first attempt.  A score that is given is what the rules add to.  The message block is asked where the envelope accepts and a
- * message fact is given.
+ * Greylisting sees a first attempt.  A score that is given is what the rules add to.  The message block is asked where
+ * the envelope accepts and a message fact is given.
  */
 #include "policy/checks/check.h"
 #include "policy/rules/match.h"
