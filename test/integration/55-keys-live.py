@@ -697,6 +697,7 @@ AFTER = """dns: {servers: ["%(two)s"], timeout: 200ms, attempts: 1, self_test: 1
 zero_day: {learn_for: off, fresh_client: 24h, fresh_domain: 24h, burst: off}
 greylist: {delay: 20m30s}
 spf: {identities: [mailfrom], weak_pass: off}
+dkim: {verify: false}
 headers: {received_spf: true}
 policy:
   preset: none
@@ -782,7 +783,8 @@ def judgement(w):
     g = w.glacis((POLICY + BEFORE) % values)
     wait_for(lambda: g.http("/readyz")[0] == 200 and g.events("snapshot"), 10, "ready")
     compare(look_at_policy(g, sink, one), {
-        "self_test": False, "a listed client": ["LIST_bl", "LIST_dbl", "REPUTATION_LISTED", "SPF_NONE"], "another one": ["SPF_NEUTRAL", "SPF_WEAK"],
+        "self_test": False, "a listed client": ["DKIM_NONE", "DMARC_PERMERROR", "LIST_bl", "LIST_dbl", "REPUTATION_LISTED", "SPF_NONE"],
+        "another one": ["DKIM_NONE", "DMARC_PERMERROR", "SPF_NEUTRAL", "SPF_WEAK"],
         "spf.identities": ["SPF_FAIL"], "headers.received_spf": False, "message_rules": False, "dns.cache": (1, 1), "dns.attempts": 2,
         "policy.contact": ["https://one.test/"], "greylist.delay": ["5"]}, "before the reload")
     asked = one.asked()
