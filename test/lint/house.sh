@@ -9,7 +9,10 @@ known=$(sed -nE 's/^\| ([A-Z][0-9]+) \|.*/\1/p' $page | sort)
 # shellcheck disable=SC2046  # folders are words
 cited=$(grep -rhoE '(\(|/\* )[A-Z][0-9]{1,2}(, [A-Z][0-9]{1,2})*[):]' --include='*.[ch]' --include=banned.sh --include=.clang-tidy \
     $(cat test/lint/folders) test/lint/banned.sh .clang-tidy | grep -oE '[A-Z][0-9]+' | sort -u)
-[ -n "$known" ] && [ -n "$cited" ] || { echo "no rules, or no citations, were found; has their form changed?"; exit 1; }
+if [ -z "$known" ] || [ -z "$cited" ]; then
+    echo "no rules, or no citations, were found; has their form changed?"
+    exit 1
+fi
 bad=0
 for id in $cited; do
     echo "$known" | grep -qx "$id" || { echo "$page: $id is cited and has no row"; bad=1; }
