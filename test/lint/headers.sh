@@ -8,7 +8,8 @@ bad=0
 # What the code writes: field_put(out, SLICE("NAME"), ...), and "NAME: " at the beginning of a text; then the preset's tags.
 ours=$(grep -rhoE 'field_put\([a-z]+, SLICE\("[A-Za-z-]+"' --include='*.c' policy proxy | sed -E 's/.*"(.*)"/\1/' | sort -u)
 written=$({ echo "$ours"; grep -rhoE 'put_str\(out, "[A-Z][A-Za-z-]+: ' --include='*.c' policy/judge/authres.c smtp/received.c |
-    sed -E 's/.*"([A-Za-z-]+): /\1/'; grep -oE '^ *X-[A-Za-z-]+: ' policy/*.yaml | sed -E 's/.*(X-.*): /\1/'; } | sort -u)
+    sed -E 's/.*"([A-Za-z-]+): /\1/'; sed 's/#.*//' policy/*.yaml |
+    grep -oE 'X-[A-Za-z-]+: ' | tr -d ': '; } | sort -u)
 listed=$(sed -n '/^\.Sh FIELDS$/,/^\.El$/s/^\.It Ic //p' $page | sort)
 [ "$(echo "$written" | wc -l)" -ge 10 ] || { echo "only these fields were found: $written"; bad=1; }
 for name in $written; do
