@@ -67,22 +67,31 @@ bool utf8_valid(struct slice s)
     return true;
 }
 
+static bool word_has_8bit(const char *p)
+{
+    uint64_t word;
+
+    memcpy(&word, p, sizeof(word));
+    return (word & UINT64_C(0x8080808080808080)) != 0;
+}
+
 bool utf8_has_8bit(struct slice s)
 {
-    size_t i = 0;
+    const size_t word = sizeof(uint64_t);
+    unsigned all = 0;
 
-    for (uint64_t word; i + sizeof(word) <= s.len; i += sizeof(word)) {
-        memcpy(&word, s.ptr + i, sizeof(word));
-        if ((word & UINT64_C(0x8080808080808080)) != 0) {
-            return true;
+    if (s.len >= word) {
+        for (size_t i = 0; i + word < s.len; i += word) {
+            if (word_has_8bit(s.ptr + i)) {
+                return true;
+            }
         }
+        return word_has_8bit(s.ptr + s.len - word); /* octets of the one before are in it again */
     }
-    for (; i < s.len; i++) {
-        if (octet(s, i) >= 0x80) {
-            return true;
-        }
+    for (size_t i = 0; i < s.len; i++) {
+        all |= octet(s, i);
     }
-    return false;
+    return all >= 0x80;
 }
 
 uint32_t utf8_decode(struct slice s, size_t *len)

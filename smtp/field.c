@@ -211,18 +211,25 @@ static size_t name_match(struct slice name, struct slice want, bool *left)
     return n;
 }
 
+/* Most names differ in their first octet: bit 5 is the case of a letter. */
+static bool differs_at_once(struct slice name, struct slice want)
+{
+    return name.len > 0 && want.len > 0 && ascii_is_print(name.ptr[0]) &&
+           ((name.ptr[0] ^ want.ptr[0]) & ~0x20) != 0;
+}
+
 bool header_name_is(struct slice name, struct slice want)
 {
     bool left;
 
-    return name_match(name, want, &left) == want.len && !left;
+    return !differs_at_once(name, want) && name_match(name, want, &left) == want.len && !left;
 }
 
 bool header_name_starts(struct slice name, struct slice want)
 {
     bool left;
 
-    return name_match(name, want, &left) == want.len;
+    return !differs_at_once(name, want) && name_match(name, want, &left) == want.len;
 }
 
 /* ---- a section that is coming in ---- */

@@ -42,6 +42,15 @@ static bool has_short_signature(const struct judge *j)
     return false;
 }
 
+/* The author is of one of `domains`, and neither SPF nor DKIM passed for that domain. */
+static bool is_forged_author(const struct judge *j)
+{
+    const struct fact_value *ours = &j->facts.v[FACT_ID_MESSAGE_FROM_OURS],
+                            *aligned = &j->facts.v[FACT_ID_MESSAGE_FROM_ALIGNED];
+
+    return ours->state == FACT_KNOWN && ours->flag && aligned->state == FACT_KNOWN && !aligned->flag;
+}
+
 /* A word joins the prefix in upper case; a flag is the mark itself, if it is true; a row that `holds` is the mark. */
 static const struct {
     enum fact_id fact;
@@ -65,6 +74,7 @@ static const struct {
     { FACT_ID_DKIM, "DKIM_", NULL },
     { FACT_ID_DKIM_DOMAINS, "DKIM_L_TAG", has_short_signature },
     { FACT_ID_DMARC, "DMARC_", NULL },
+    { FACT_ID_MESSAGE_FROM_OURS, "FROM_OURS_FORGED", is_forged_author },
     { FACT_ID_REPUTATION_LISTED, "REPUTATION_LISTED", NULL },
     { FACT_ID_REPUTATION_INCOMPLETE, "REPUTATION_INCOMPLETE", NULL },
     { FACT_ID_ZERO_DAY_FRESH_DOMAIN, "ZERO_DAY_FRESH_DOMAIN", NULL },

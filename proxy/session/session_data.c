@@ -231,6 +231,12 @@ static void find_section(struct txn *t)
     t->section = buf_slice(copy);
 }
 
+/* Most mail has too few Received fields of any host: then its section is not read for this. */
+static bool has_looped(const struct txn *t, struct slice hostname)
+{
+    return t->body.head.received >= OWN_HOPS_MAX && header_own_hops(t->section, hostname) >= OWN_HOPS_MAX;
+}
+
 static enum reply_id judge_section(struct session *s)
 {
     const struct txn *t = s->txn;
@@ -238,7 +244,7 @@ static enum reply_id judge_section(struct session *s)
     if (t->spool_status != SPOOL_OK) {
         return REPLY_NO_MEMORY;
     }
-    if (header_own_hops(t->section, slice_str(s->worker->conf->server.hostname)) >= OWN_HOPS_MAX) {
+    if (has_looped(t, slice_str(s->worker->conf->server.hostname))) {
         count(M_ABUSE_LOOP);
         return REPLY_LOOP;
     }

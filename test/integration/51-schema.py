@@ -89,7 +89,7 @@ GOOD = [
 WRONG = [
     "limitz: {}", "limits: {hop: 5}", "limits: {hops: 0}", "limits: {hops: many}", "limits: {data_timeout: 5}", "limits: 5",
     "limits: {data_timeout: \"\"}", "mode: observe", "smtp: {chunking: 1}", "tls:", "tls: {certificate: /c}", "greylist: off",
-    "known_good: {days: 9}", "zero_day: {fresh: 1h}", "policy: {default: bypass}", "policy: {befor: []}", "dkim: {}",
+    "known_good: {days: 9}", "zero_day: {fresh: 1h}", "policy: {default: bypass}", "policy: {befor: []}", "dkim: {verify: maybe}",
     "reputation: {lists: [{zone: bl.example}]}", "reputation: {lists: [{name: a, zone: bl.example, ask: soon}]}",
     "reputation: {guard: {surge: 5}}", "state: {redis: {uri: x}}", "server: {listen: [{tls: off}]}", "upstreams: {}",
 ]

@@ -61,6 +61,7 @@ static const char *const all[] = {
     "DMARC_NONE",
     "DMARC_TEMPERROR",
     "DMARC_PERMERROR",
+    "FROM_OURS_FORGED",
     "REPUTATION_LISTED",
     "REPUTATION_INCOMPLETE",
     "ZERO_DAY_FRESH_DOMAIN",
