@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * keys.h - the table of keys: one row for every key of the file (code-guide C3).
+ * keys.h - the table of keys: one row for every key of the file (C3).
  *
  * Private to config/ and its tests.  Parser, defaults, printing, the reference file and the man page are
  * made from it or compared with it.  A path is the keys joined by dots; `*` stands for a name of the user's

@@ -3,8 +3,9 @@
  * judge_headers.c - what a judgement leaves behind: header fields, log keys, the story for explain.
  *
  * Marks       the names in X-Glacis-Tests are an interface: marks[] below, then LIST_ and RULE_ with the names of
- *             the file.  Each stands between a blank and a comma, the last one too, so a search for " LIST_zen,"
- *             finds no other list.  Every mark of ours has a `_` in it, which no list or rule can have.
+ *             the file.  Each has a comma behind it, the last one too, so a search for "LIST_zen," finds no other
+ *             list.  Filters take the blank before the first mark off, so no search may need it.  Every mark of
+ *             ours has a `_` in it, which no list or rule can have.
  * Monitor     what only watches (a list, a rule, or all of a file with mode: monitor) is named in X-Glacis-Monitor
  *             and nowhere else: no search of X-Glacis-Tests finds it.
  * Never       an explanation of a domain, or a text of a list.

@@ -74,11 +74,8 @@ static const char *const standard_fields[] = {
     "X-Glacis-Tests",
     "X-Glacis-Monitor",
     "X-Glacis-Session",
-    "X-Glacis-Sender",
-    "X-Glacis-Recipient",
-    "X-Glacis-Client",
-    "X-Glacis-Wildcard",
     "X-Glacis-Private",
+    "X-Glacis-Client",
     "X-Glacis-Envelope-From",
     "X-Glacis-Envelope-To",
 };

@@ -3,7 +3,7 @@
  * session_log.c - the records of a session: connect, refused (before RCPT), rcpt (refused ones), txn, close;
  * at the level debug also each command and reply.
  *
- * The keys and their order are part of the interface (glacis(8)); `txn` explains one message completely.
+ * The keys and their order are part of the interface (glacis-metrics(7)); `txn` explains one message completely.
  * Addresses obey log.addresses: full, the domain alone (nothing of one without a domain), or a keyed hash that the
  * same address always gives (state.hash_key); words with an address in the text of a reply are masked unless it is full.
  */

@@ -57,7 +57,7 @@ enum {
     WAIT_POLICY = 4,   /* a verdict */
 };
 
-/* Protocol abuse that gives points (limits.ban); the points are in session.c and glacis(8). */
+/* Protocol abuse that gives points (limits.ban); the points are in session.c and glacis.yaml(5). */
 enum abuse {
     ABUSE_PREGREET = 0,
     ABUSE_PIPELINING,

@@ -40,7 +40,7 @@ def txns(g, count):
     return g.events("txn")
 
 
-@shows("a session is connect, txn, close; txn has every key, in order, and the id of the Received line")
+@shows("a session is connect, txn, close; txn has every key, in order, and the id of the Received line (LOG-04)")
 def one_line_a_message(w):
     sink = w.sink()
     g = w.glacis(w.config(sink))
@@ -160,7 +160,7 @@ def aborted(w):
     must(metrics.get('glacis_messages_total{outcome="aborted"}') == 4, "counted", metrics)
 
 
-@shows("everything from a peer is escaped: one event is one line of valid JSON, printable, under 4 kB")
+@shows("everything from a peer is escaped: one event is one line of valid JSON, printable, under 4 kB (LOG-01, LOG-05)")
 def escaping(w):
     sink = w.sink()
     g = w.glacis(w.config(sink, "log: {level: debug}"))
@@ -181,7 +181,7 @@ def escaping(w):
         must(event.get("event") != "forged", "no forged event", line)
 
 
-@shows("no subject, no content, no credentials in the log, at any level")
+@shows("no subject, no content, no credentials in the log, at any level (LOG-02, LOG-03)")
 def no_content(w):
     sink = w.sink()
     g = w.glacis(w.config(sink, "log: {level: trace}"))
@@ -213,7 +213,7 @@ def addresses(w, how):
     return g, txns(g, 2)
 
 
-@shows("log.addresses: domain hides local parts, hash gives the same word for the same address")
+@shows("log.addresses: domain hides local parts, hash gives the same word for the same address (LOG-06)")
 def hidden_addresses(w):
     g, lines = addresses(w, "domain")
     must("person" not in g.log_text().lower(), "no local part", re.findall(r".*person.*", g.log_text())[:2])
@@ -340,7 +340,7 @@ class Syslog:
         return [l for l in self.lines if '"event":"%s"' % name in l]
 
 
-@shows("log.to: syslog: records of RFC 3164 with facility mail; a daemon that is away, full or restarted blocks nobody, and is found again")
+@shows("log.to: syslog: records of RFC 3164 with facility mail; a daemon that is away, full or restarted blocks nobody, and is found again (LOG-07)")
 def to_syslog(w):
     if os.getuid() != 0 or subprocess.run(["unshare", "-m", "true"], capture_output=True, check=False).returncode:
         raise Skip("mounts of our own are not permitted here")

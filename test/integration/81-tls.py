@@ -64,7 +64,7 @@ def not_offered(w):
                                               check.stderr), "an unknown group, with its place", check.stderr)
 
 
-@shows("STARTTLS with TLS 1.2 and 1.3: offered in clear only, EHLO is forgotten, Received, log and metrics name it")
+@shows("STARTTLS with TLS 1.2 and 1.3: offered in clear only, EHLO is forgotten, Received, log and metrics name it (TLS-08)")
 def starttls(w):
     g, sink, ca = setup(w)
     for version, name in ((ssl.TLSVersion.TLSv1_2, "TLS1.2"), (ssl.TLSVersion.TLSv1_3, "TLS1.3")):
@@ -108,7 +108,7 @@ def records(w):
     must(sink.messages[0].data.endswith(body), "the body as it was sent")
 
 
-@shows("octets behind STARTTLS, a command or half of one, end the session and are never run (TLS-03, TLS-04)")
+@shows("octets behind STARTTLS, a command or half of one, end the session and are never run (TLS-03, TLS-04, LOG-08)")
 def injection(w):
     g, sink, ca = setup(w)
     for behind in (b"NOOP\r\n", b"EHLO inj.", b"M", b"MAIL FROM:<evil@b.invalid>\r\nRCPT TO:<bob@example.test>\r\nDATA\r\n"):
@@ -129,7 +129,7 @@ def injection(w):
     must(sink.messages == [] and g.metrics()['glacis_abuse_total{kind="starttls_injection"}'] == 4, "four counted")
 
 
-@shows("implicit TLS: the handshake comes before the banner; clear text there gets a close")
+@shows("implicit TLS: the handshake comes before the banner; clear text there gets a close (GRT-11)")
 def implicit(w):
     g, sink, ca = setup(w)
     c = TlsClient(g.addresses["smtps"], greet=False)
@@ -243,7 +243,7 @@ def withheld_reset(w):
     must(begin(required, "127.0.0.4")[1], "offered where it is required")
 
 
-@shows("A20: a client whose ALPN names nothing we know is served like any other")
+@shows("A20, TLS-21: a client whose ALPN names nothing we know is served like any other")
 def alpn(w):
     g, sink, ca = setup(w)
     for names in (["esmtp"], ["h2", "http/1.1"], ["smtp"]):
@@ -257,7 +257,7 @@ def alpn(w):
         deliver(c, sink)
 
 
-@shows("B6: tls.client_subject is that of a certificate signed by tls.client_ca; any other, or none, changes nothing")
+@shows("B6, TLS-24: tls.client_subject is that of a certificate signed by tls.client_ca; any other, or none, changes nothing")
 def client_certificates(w):
     partners = Authority(os.path.join(w.dir, "partners"))
     good, other = partners.leaf("good", host="partner.test"), Authority(os.path.join(w.dir, "others")).leaf("x", "partner.test")
@@ -306,7 +306,7 @@ def truncation(w):
     must(sink.messages == [], "no message")
 
 
-@shows("A11: a handshake that stalls at any octet of the ClientHello ends at its deadline, disturbs no other client, and withholds "
+@shows("A11, TLS-15: a handshake that stalls at any octet of the ClientHello ends at its deadline, disturbs no other client, and withholds "
        "STARTTLS from none")
 def stalls(w):
     g, sink, ca = setup(w, tls="handshake_timeout: 2s", server="private_clients: judge",
@@ -397,7 +397,7 @@ def crowd(w):
     wait_for(lambda: g.metrics()['glacis_tls_handshakes_total{version="1.3"}'] == 1000, 10, "1000 counted")   # the last steps
 
 
-@shows("openssl s_client and Postfix's TLS client verify the chain and the name, with RSA and ECDSA, and resume")
+@shows("openssl s_client and Postfix's TLS client verify the chain and the name, with RSA and ECDSA, and resume (TLS-13)")
 def real_clients(w):
     g, _, ca = setup(w)
     host, port = g.smtp
@@ -451,7 +451,7 @@ def churn(w):
     must(g.metrics()["glacis_tls_handshakes"] == 0, "no handshake left")
 
 
-@shows("sslscan: TLS 1.2 and 1.3 only, no compression, no Heartbleed; with tls.ciphers: strong no weak cipher")
+@shows("sslscan: TLS 1.2 and 1.3 only, no compression, no Heartbleed; with tls.ciphers: strong no weak cipher (TLS-11)")
 def sslscan(w):
     if not shutil.which("sslscan"):
         raise Skip("there is no sslscan")

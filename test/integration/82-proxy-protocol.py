@@ -131,7 +131,7 @@ def pieces(w):
     must(plain.events("connect")[-1]["client"] == "127.0.0.1", "and never believed")
 
 
-@shows("octets behind the header are early talk while the greeting is delayed")
+@shows("octets behind the header are early talk while the greeting is delayed (LOG-08)")
 def pregreet(w):
     sink = w.sink()
     text = w.config(sink, workers=1).replace("greet_delay: 0ms", "greet_delay: 1s").replace(

@@ -98,7 +98,7 @@ def load(g, ca, stop, failures, count):
             failures.append(repr(e))
 
 
-@shows("a renewal by a turned link under load: new certificate, no failed session, an open session goes on; bad ones are kept out")
+@shows("a renewal by a turned link under load: new certificate, no failed session, an open session goes on; bad ones are kept out (TLS-19)")
 def renewal(w):
     ca = Authority(os.path.join(w.dir, "ca"))
     first, second, soon, old = ca.leaf("first"), ca.leaf("second", ec=True), ca.leaf("soon", days=3), ca.leaf("old", days=-1)

@@ -80,7 +80,7 @@ def certificates(w):
         deliver(c, sink)
 
 
-@shows("A9: one pair of several that cannot be read: the others serve; where TLS is required and there is none, 454 and never 530")
+@shows("A9, TLS-22: one pair of several that cannot be read: the others serve; where TLS is required and there is none, 454 and never 530")
 def pairs(w):
     ca, sink = Authority(os.path.join(w.dir, "ca")), w.sink()
     cert, key = ca.leaf("live")

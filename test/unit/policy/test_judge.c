@@ -580,7 +580,7 @@ static void headers_tell_what_was_found(void **state)
 static void the_manual_page_has_every_test_and_no_other(void **state)
 {
     static char page[256 * 1024];
-    FILE *f = fopen("config/glacis.yaml.5", "r");
+    FILE *f = fopen("policy/glacis-headers.5", "r");
     struct buf names, items;
     char *section, *end;
 
@@ -588,7 +588,7 @@ static void the_manual_page_has_every_test_and_no_other(void **state)
     assert_non_null(f);
     page[fread(page, 1, sizeof(page) - 1, f)] = '\0';
     (void)fclose(f);
-    section = strstr(page, ".Sh TESTS\n");
+    section = strstr(page, ".Sh MARKS\n");
     assert_non_null(section);
     end = strstr(section, ".It LIST_ Ns");
     assert_non_null(end);

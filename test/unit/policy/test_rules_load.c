@@ -252,6 +252,10 @@ static void mistakes_are_named_with_their_place(void **state)
         { "our header", R "    - {name: a, then: {tag: {X-Glacis-Verdict: x}}}\n",
           "f:3:30: error: rule a: tag: the header X-Glacis-Verdict has a meaning of its own; take another "
           "name\n" },
+        { "our header of a diverted message", R "    - {name: a, then: {tag: {X-Glacis-Envelope-To: x}}}\n",
+          "f:3:30: error: rule a: tag: the header X-Glacis-Envelope-To has a meaning of its own; take "
+          "another "
+          "name\n" },
         { "no header", R "    - {name: a, then: {tag: {\"X A\": x}}}\n",
           "f:3:30: error: rule a: tag: expected the name of a header such as X-Suspect, found `X A`\n" },
         { "unknown name in a text", R "    - {name: a, then: {tag: {X-A: \"{spff}\"}}}\n",

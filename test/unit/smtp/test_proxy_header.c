@@ -3,7 +3,7 @@
  * test_proxy_header.c - PROXY headers: every form that is one, and that nothing else is.
  *
  * Each good header is also fed as every beginning of itself (never an end too early, never refused) and with
- * octets behind it (they are not taken).
+ * octets behind it (they are not taken).  The caps: PXY-13.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -45,6 +45,8 @@ static const struct row good[] = {
       "198.51.100.2:25" },
     { "v2 with an empty TLV", SLICE_INIT(SIG "\x21\x11\0\x0f" V4_BLOCK "\x04\0\0"), "192.0.2.1:56324",
       "198.51.100.2:25" },
+    { "PXY-15: v2 with TLS information", SLICE_INIT(SIG "\x21\x11\0\x14" V4_BLOCK "\x20\0\5\7\0\0\0\0"),
+      "192.0.2.1:56324", "198.51.100.2:25" },
     { "v2 LOCAL", SLICE_INIT(SIG "\x20\0\0\0"), NULL, NULL },
     { "v2 LOCAL with a block and any family", SLICE_INIT(SIG "\x20\x77\0\5abcde"), NULL, NULL },
     { "v2 PROXY of an unspecified family", SLICE_INIT(SIG "\x21\0\0\3abc"), NULL, NULL },
