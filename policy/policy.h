@@ -248,6 +248,8 @@ struct slice judge_rdns(const struct judge *j);
 /* The domain of a message's only author, in A-labels where it is a name; false: there is no author, there are several,
  * or the address cannot be read.  `head` is the header section. */
 bool policy_author_domain(struct slice head, struct buf *domain) MUST_USE;
+/* The same of the message that was judged, until judge_reset; false: its header section was not read (bypass). */
+bool judge_author_domain(const struct judge *j, struct slice *domain) MUST_USE;
 
 /* headers.add, rendered over the facts. */
 void judge_added_headers(const struct judge *j, struct buf *out);

@@ -500,35 +500,3 @@ bool author_only(struct slice head, struct buf *local, struct buf *domain)
     author_end(&r);
     return only && buf_ok(local) && buf_ok(domain);
 }
-
-/* The address has this domain, or is the first: then it is put. */
-static bool joins_domain(const struct author *a, struct buf *domain)
-{
-    char mem[IDNA_NAME_MAX + 1];
-    struct buf own;
-
-    buf_init_fixed(&own, mem, sizeof(mem));
-    if (!a->readable || !idna_to_ascii(a->domain, &own)) {
-        return false;
-    }
-    if (domain->len == 0) {
-        buf_put_slice(domain, buf_slice(&own));
-    }
-    return slice_eq(buf_slice(domain), buf_slice(&own));
-}
-
-bool author_domain(struct slice head, struct buf *domain)
-{
-    struct author_reader r;
-    struct author a;
-    bool one = true;
-
-    buf_reset(domain);
-    author_begin(&r, head);
-    while (one && author_next(&r, &a)) {
-        one = joins_domain(&a, domain);
-    }
-    one = one && r.fields == 1 && domain->len > 0 && buf_ok(domain);
-    author_end(&r);
-    return one;
-}

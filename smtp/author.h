@@ -46,10 +46,4 @@ void author_end(struct author_reader *r);
 /* The author, if there is only one, and one that can be read: its domain in A-labels where it is a name. */
 bool author_only(struct slice head, struct buf *local, struct buf *domain) MUST_USE;
 
-/*
- * The domain of the authors, in A-labels: there is exactly one From field, all its addresses can be read, and they have
- * one domain, which is a host name (RFC 9989 4.5).
- */
-bool author_domain(struct slice head, struct buf *domain) MUST_USE;
-
 #endif

@@ -216,8 +216,14 @@ void dmarc_abandon(struct dmarc *d)
 
 struct dmarc *dmarc_new(const struct dmarc_settings *settings)
 {
-    struct dmarc *d = xcalloc(1, sizeof(*d));
+    struct dmarc *d = xmalloc(sizeof(*d));
 
+    memset(d, 0, offsetof(struct dmarc, domains));
+    for (size_t i = 0; i < DMARC_DOMAINS_MAX; i++) {
+        d->domains[i].name = SLICE_NONE;
+        d->domains[i].shared = 0;
+        d->domains[i].unknown = false;
+    }
     d->settings = *settings;
     d->settings.author = SLICE_NONE; /* borrowed; domains[DMARC_PLACE_AUTHOR] has the copy */
     d->exists = DMARC_UNKNOWN;

@@ -50,8 +50,6 @@ struct dmarc_stored {
 
 struct dmarc {
     struct dmarc_settings settings;
-    struct dmarc_domain domains[DMARC_DOMAINS_MAX];
-    struct dmarc_stored answers[DMARC_ANSWERS_MAX];
     size_t answer_count;
     bool exists_noted; /* the question of existence was needed at least once */
     enum dmarc_ask_state exists_state;
@@ -62,6 +60,9 @@ struct dmarc {
     bool stale;         /* something changed since dmarc_settle() */
     bool done;
     struct dmarc_outcome outcome;
+    /* dmarc_new() zeroes what is above: most of an evaluation is never used */
+    struct dmarc_domain domains[DMARC_DOMAINS_MAX];
+    struct dmarc_stored answers[DMARC_ANSWERS_MAX]; /* answer_count of them */
     char query[sizeof(DMARC_PREFIX) + DMARC_NAME_MAX];
 };
 

@@ -264,20 +264,25 @@ bool policy_author_domain(struct slice head, struct buf *domain)
     return found;
 }
 
+bool judge_author_domain(const struct judge *j, struct slice *domain)
+{
+    *domain = source_text(j, FACT_ID_MESSAGE_FROM_DOMAIN);
+    return judge_state(j, FACT_ID_MESSAGE_FROM_DOMAIN) == FACT_KNOWN;
+}
+
 /* ---- the message as it comes in ---- */
 
-/* The domain that DKIM prefers and DMARC protects, and the list that the message says it comes through. */
+/* The author that DKIM prefers and DMARC protects, and the list that the message says it comes through. */
 static void read_names(struct judge *j, struct slice section)
 {
     char mem[IDNA_NAME_MAX + 1];
     struct buf name;
 
-    buf_init_fixed(&name, mem, sizeof(mem));
-    j->author = author_domain(section, &name) ? facts_copy(j, SCOPE_TXN, buf_slice(&name)) : SLICE_NONE;
+    source_need(j, FACT_ID_MESSAGE_FROM_COUNT); /* sets j->author too */
     if (!j->pw->used[FACT_ID_MESSAGE_VIA_LIST]) {
         return;
     }
-    buf_reset(&name);
+    buf_init_fixed(&name, mem, sizeof(mem));
     j->list_id = list_id_read(section, &name) ? facts_copy(j, SCOPE_TXN, buf_slice(&name)) : SLICE_NONE;
 }
 
@@ -287,8 +292,8 @@ void judge_head(struct judge *j, struct slice section, bool utf8)
         return;
     }
     j->head_told = true;
-    read_names(j, section);
     j->head = section;
+    read_names(j, section);
     j->head_utf8 = utf8;
     source_need(j, FACT_ID_DKIM);
     source_need(j, FACT_ID_DMARC);

@@ -6,7 +6,8 @@
  * Nothing is looked up: the section is read once, when the first of these facts is needed, and all of them are set.
  * The texts are copies, because the section belongs to the session.
  *
- * Ours  an address is ours if its domain is one of `domains`.  Several authors can hide one: any of them counts.
+ * Author  the domain that DKIM prefers and DMARC protects: exactly one From field, all its addresses readable, of one domain.
+ * Ours    an address is ours if its domain is one of `domains`.  Several authors can hide one: any of them counts.
  */
 #include "policy/judge/engine_priv.h"
 #include "smtp/message_head.h"
@@ -39,6 +40,9 @@ static void set_authors(struct judge *j, const struct message_head *h)
 
     set_count(j, FACT_ID_MESSAGE_FROM_COUNT, h->fields[HEAD_FROM]);
     set_text(j, FACT_ID_MESSAGE_FROM_DOMAINS, domains);
+    j->author = h->fields[HEAD_FROM] == 1 && h->domain_count == 1 && !h->unreadable
+                    ? source_text(j, FACT_ID_MESSAGE_FROM_DOMAINS)
+                    : SLICE_NONE; /* RFC 9989 4.5 */
     set_count(j, FACT_ID_MESSAGE_AUTHOR_DOMAINS, h->domain_count + (h->unreadable ? 1 : 0));
     set_text(j, FACT_ID_MESSAGE_FROM_DOMAIN, buf_slice(&h->domain));
     set_text(j, FACT_ID_MESSAGE_FROM_LOCAL, buf_slice(&h->local));
@@ -80,11 +84,11 @@ static bool start(struct judge *j, void *state)
     struct message_head h;
 
     (void)state;
-    if (!j->has_section) {
+    if (!j->has_section && !j->head_told) {
         source_set_unknown(j, &source_message);
         return false;
     }
-    message_head_read(&h, j->section);
+    message_head_read(&h, j->has_section ? j->section : j->head);
     set_authors(j, &h);
     set_fields(j, FACT_ID_MESSAGE_MISSING, &h, true);
     set_fields(j, FACT_ID_MESSAGE_DUPLICATE, &h, false);

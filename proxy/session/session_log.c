@@ -126,17 +126,21 @@ static struct slice find_message_id(struct slice head)
 }
 
 /* Author domain and Message-ID; left out if the header section is missing or ambiguous. */
-static void put_identity(const struct session *s, struct log_line *l)
+static void put_identity(struct session *s, struct log_line *l)
 {
     bool hides = s->worker->conf->log.addresses == LOG_ADDRESSES_HASH;
     struct slice head = s->txn->section, id = find_message_id(head);
     char mem[520], hash_mem[520];
     struct buf domain, hash;
+    struct slice from;
 
     buf_init_fixed(&domain, mem, sizeof(mem));
-    if (policy_author_domain(head, &domain)) {
+    if (!judge_author_domain(session_judge(s), &from) && policy_author_domain(head, &domain)) {
+        from = buf_slice(&domain);
+    }
+    if (!slice_empty(from)) {
         buf_init_fixed(&hash, hash_mem, sizeof(hash_mem));
-        log_str(l, "from_domain", hides ? shown(s, buf_slice(&domain), &hash) : buf_slice(&domain));
+        log_str(l, "from_domain", hides ? shown(s, from, &hash) : from);
     }
     if (!slice_empty(id)) {
         buf_init_fixed(&hash, hash_mem, sizeof(hash_mem));
