@@ -21,6 +21,7 @@ allowed() {
     tls) echo 'core/.*|config/config\.h|tls/.*' ;;
     dns) echo 'core/.*|config/config\.h|dns/.*' ;;
     state) echo 'core/.*|config/config\.h|state/.*' ;;
+    history) echo 'core/.*|config/config\.h|history/.*' ;;
     policy) echo 'core/.*|config/(config|values)\.h|smtp/.*|dns/dns\.h|state/(memory|state)\.h|policy/[a-z_]*\.h' ;;
     policy/spf) echo 'core/.*|dns/dns\.h|policy/spf/.*' ;;
     policy/dkim) echo 'core/.*|smtp/field\.h|policy/dkim/.*' ;;
@@ -80,7 +81,7 @@ library 'ares' dns/cares.c
 library 'spf2/' policy/spf/spf_libspf2.c
 library 'libpsl' policy/dmarc/psl.c
 library 'yaml' config/yaml.c
-library 'sqlite3' state/sqlite.c
+library 'sqlite3' state/sqlite.c 'history/*'
 library 'hiredis' state/redis.c state/redis_lists.c state/redis_priv.h
 library 'pcre2' core/regex.c
 library 'seccomp' proxy/process/seccomp.c
