@@ -6,12 +6,15 @@
 
 #include "history/day.h"
 
+enum { RECENT_LEN = 12 /* octets of an entry of `recent`: hash, offset of the row */ };
+
 static const char *const migrations[] = {
     "CREATE TABLE rows(seq INTEGER PRIMARY KEY, data BLOB NOT NULL);"
     "CREATE TABLE segments(no INTEGER PRIMARY KEY, first INTEGER, rows INTEGER, bits INTEGER, from_ms "
     "INTEGER,"
     " to_ms INTEGER);"
     "CREATE TABLE look(key INTEGER PRIMARY KEY, data BLOB NOT NULL);"
+    "CREATE TABLE recent(id INTEGER PRIMARY KEY, data BLOB NOT NULL);"
     "CREATE TABLE words(id INTEGER PRIMARY KEY, text BLOB NOT NULL);"
     "CREATE TABLE sources(slot INTEGER, start INTEGER, last INTEGER, PRIMARY KEY(slot, start)) WITHOUT ROWID;"
     "CREATE TABLE losses(quarter INTEGER PRIMARY KEY, count INTEGER);"
@@ -139,6 +142,57 @@ static int load_ends(struct day *d)
     return SQLITE_OK;
 }
 
+static void take_recent(struct day *d, struct slice data)
+{
+    struct reader r = reader_of(data.ptr, data.len);
+    struct lookup_set set;
+
+    while (r.len >= RECENT_LEN) {
+        uint64_t hash = (uint64_t)reader_u32(&r) << 32;
+        uint32_t row;
+
+        set.hash[0] = hash | reader_u32(&r);
+        set.len = 1;
+        row = reader_u32(&r);
+        if (row < d->open.rows) {
+            segment_add(&d->open, row, &set);
+        }
+    }
+}
+
+/* What the rows of the open segment can be found by. */
+static int load_recent(struct day *d)
+{
+    sqlite3_stmt *q = NULL;
+    int err = sql_prepare(d->db, "SELECT data FROM recent", &q);
+
+    while (err == SQLITE_OK || err == SQLITE_ROW) {
+        err = sqlite3_step(q);
+        if (err == SQLITE_ROW) {
+            take_recent(d, sql_octets(q, 0));
+        }
+    }
+    sqlite3_finalize(q);
+    d->recent_written = d->open.len;
+    return err == SQLITE_DONE ? SQLITE_OK : err;
+}
+
+/* The time span of the open segment, of which a sealed one tells. */
+static int load_span(struct day *d)
+{
+    int64_t from, to;
+    int err = sql_number(d->db, "SELECT value FROM state WHERE key='from_ms'", &from);
+
+    if (err == SQLITE_OK) {
+        err = sql_number(d->db, "SELECT value FROM state WHERE key='to_ms'", &to);
+    }
+    if (err == SQLITE_OK && d->open.rows > 0) {
+        segment_span(&d->open, from);
+        segment_span(&d->open, to);
+    }
+    return err;
+}
+
 struct day *day_open(const char *dir, int64_t no, enum sql_mode mode, int *err)
 {
     struct day *d = xcalloc(1, sizeof(*d));
@@ -158,6 +212,15 @@ struct day *day_open(const char *dir, int64_t no, enum sql_mode mode, int *err)
     }
     if (*err == SQLITE_OK) {
         *err = load_ends(d);
+    }
+    if (*err == SQLITE_OK) {
+        *err = load_recent(d);
+    }
+    if (*err == SQLITE_OK) {
+        *err = load_span(d);
+    }
+    if (*err == SQLITE_OK) {
+        *err = sql_number(d->db, "PRAGMA data_version", &d->version);
     }
     if (*err == SQLITE_OK) {
         *err = sql_prepare(d->db, "INSERT INTO rows VALUES(?,?)", &d->insert);
@@ -195,6 +258,13 @@ void day_close(struct day **dp)
     free(d);
 }
 
+bool day_has_changed(struct day *d)
+{
+    int64_t version;
+
+    return sql_number(d->db, "PRAGMA data_version", &version) != SQLITE_OK || version != d->version;
+}
+
 bool day_is_gone(const struct day *d, const char *dir)
 {
     struct stat now;
@@ -207,39 +277,6 @@ bool day_is_gone(const struct day *d, const char *dir)
            now.st_ino != d->file.st_ino;
     buf_fini(&path);
     return gone;
-}
-
-static void index_row(struct day *d, const struct lookup_key *key, int64_t seq, struct slice data)
-{
-    struct lookup_set set;
-    struct row_reader rr;
-    struct record r;
-
-    set.len = 0;
-    row_read(&rr, data, &d->words);
-    while (row_next(&rr, &r)) {
-        if (set.len == 0) {
-            segment_span(&d->open, r.time_ms);
-        }
-        lookup_add_record(&set, key, &r);
-    }
-    segment_add(&d->open, (uint32_t)(seq - d->open.first), &set);
-}
-
-int day_index_open(struct day *d, const struct lookup_key *key)
-{
-    sqlite3_stmt *q = NULL;
-    int err = sql_prepare(d->db, "SELECT seq, data FROM rows WHERE seq >= ?", &q);
-
-    if (err == SQLITE_OK) {
-        sqlite3_bind_int64(q, 1, d->open.first);
-        while ((err = sqlite3_step(q)) == SQLITE_ROW) {
-            index_row(d, key, sqlite3_column_int64(q, 0), sql_octets(q, 1));
-        }
-    }
-    sqlite3_finalize(q);
-    d->open_indexed = true;
-    return err == SQLITE_DONE ? SQLITE_OK : err;
 }
 
 /* ---- writing ---- */
@@ -271,14 +308,66 @@ static int write_words(struct day *d)
     return err;
 }
 
+/* What this batch adds to the open segment, for readers and for a restart. */
+static int write_recent(struct day *d)
+{
+    sqlite3_stmt *q = NULL;
+    struct buf b;
+    int err;
+
+    if (d->recent_written >= d->open.len) {
+        return SQLITE_OK;
+    }
+    buf_init(&b, (d->open.len - d->recent_written) * RECENT_LEN + 1);
+    for (size_t i = d->recent_written; i < d->open.len; i++) {
+        uint64_t hash = d->open.entries[i].hash;
+        uint32_t row = d->open.entries[i].row;
+
+        for (int shift = 56; shift >= 0; shift -= 8) {
+            buf_put_char(&b, (char)(hash >> shift));
+        }
+        for (int shift = 24; shift >= 0; shift -= 8) {
+            buf_put_char(&b, (char)(row >> shift));
+        }
+    }
+    err = sql_prepare(d->db, "INSERT INTO recent(data) VALUES(?)", &q);
+    if (err == SQLITE_OK) {
+        err = sql_bind_octets(q, 1, buf_slice(&b));
+    }
+    if (err == SQLITE_OK) {
+        err = sql_step_once(q);
+    }
+    sqlite3_finalize(q);
+    buf_fini(&b);
+    return err;
+}
+
+static int write_span(struct day *d)
+{
+    char sql[160];
+    struct buf b;
+
+    buf_init_fixed(&b, sql, sizeof(sql));
+    buf_putf(&b, "INSERT OR REPLACE INTO state VALUES('from_ms', %" PRId64 "), ('to_ms', %" PRId64 ")",
+             d->open.from_ms, d->open.to_ms);
+    return d->open.rows > 0 ? sql_run(d->db, sql) : SQLITE_OK;
+}
+
 int day_commit(struct day *d)
 {
     int err = write_words(d);
 
     if (err == SQLITE_OK) {
+        err = write_recent(d);
+    }
+    if (err == SQLITE_OK) {
+        err = write_span(d);
+    }
+    if (err == SQLITE_OK) {
         err = sql_run(d->db, "COMMIT");
     }
     if (err == SQLITE_OK) {
+        d->recent_written = d->open.len;
         d->words_written = d->words.len;
     }
     return err;
@@ -302,6 +391,10 @@ int day_seal(struct day *d)
     }
     err = segment_seal(&d->open, d->db);
     if (err == SQLITE_OK) {
+        err = sql_run(d->db, "DELETE FROM recent");
+    }
+    if (err == SQLITE_OK) {
+        d->recent_written = 0;
         segment_begin(&d->open, d->open.no + 1, d->next_seq);
     }
     return err;

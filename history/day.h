@@ -5,10 +5,12 @@
  *     rows      seq, data                          row.h
  *     segments  no, first, rows, bits, from, to    the sealed ones; rows behind the last are the open segment
  *     look      key, data                          buckets (segment.c)
+ *     recent    id, data                           hashes of the open segment, one row a batch
  *     words     id, text                           the dictionary
  *     sources   slot, start, last                  sources.h
  *     losses    quarter, count                     records lost, by quarter hours since 1970
- *     state     key, value                         `reduced`: up to which row addresses were reduced
+ *     state     key, value                         `reduced`: up to which row addresses were reduced; `from_ms`, `to_ms`: the
+ *                                                  span of the open segment
  *
  * The writer of a day begins a transaction, puts rows, and commits.  After any failure it closes the day, and opens it
  * again later: what is in memory is then read from the file, so nothing has to be taken back singly.
@@ -31,10 +33,12 @@ struct day {
     sqlite3_stmt *insert, *update, *look, *fetch;
     struct words words;
     size_t words_written;
-    struct stat file;    /* what is open */
-    struct segment open; /* a reader has no hashes of it: open_indexed is false */
-    bool open_indexed;
+    struct stat file; /* what is open */
+    struct segment open;
+    size_t recent_written; /* entries of it that are on disk */
     int64_t next_seq;
+    int64_t version; /* of the file, as another connection's commits change it */
+    unsigned users;  /* a reader's handle: cursors that are in it */
 };
 
 /* NULL and *err (never SQLITE_OK): it cannot be opened, or there is none (SQLITE_CANTOPEN). */
@@ -44,8 +48,8 @@ void day_close(struct day **d);
 /* Was the file removed or replaced?  What is written to the one that is open would be lost. */
 bool day_is_gone(const struct day *d, const char *dir);
 
-/* Writer: reads the rows of the open segment to find them in memory.  Damaged rows cannot be found. */
-int day_index_open(struct day *d, const struct lookup_key *key) MUST_USE;
+/* Has another connection written since it was opened? */
+bool day_has_changed(struct day *d);
 
 int day_begin(struct day *d) MUST_USE;
 int day_commit(struct day *d) MUST_USE; /* writes new words, too */

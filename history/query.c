@@ -3,11 +3,11 @@
  * query.c - the reading side: days from the newest, segments from the newest, rows from the newest.
  *
  * One condition that has a lookup chooses the rows of a segment, the rarest kind first; then each row is compared with
- * all conditions, because hashes may collide and bits of a hash were left out.  A query without such a condition, and
- * an open segment that another process writes, are scanned.
+ * all conditions, because hashes may collide and bits of a hash were left out.  A query without such a condition scans.
  *
- * The cursor has one day open, and no statement stays open between two rows: a reader keeps no WAL from being folded.
- * The writer's own handle reads today's file through the writer's connection, for its index in memory.
+ * The handle keeps days open for the next query (most of a lookup's time would be their opening), and opens one again
+ * when it was written or replaced.  No statement stays open between two rows: a reader keeps no WAL from being folded.
+ * The writer's own handle reads today's file through the writer's connection.
  */
 #include "history/store_priv.h"
 
@@ -192,21 +192,59 @@ static bool row_matches(struct history_cursor *c, struct record *out)
 
 static void leave_day(struct history_cursor *c)
 {
-    if (!c->borrowed) {
-        day_close(&c->day);
+    if (c->day != NULL && !c->borrowed) {
+        c->day->users--;
     }
     c->day = NULL;
     c->borrowed = false;
     c->has_segment = false;
 }
 
+/* An open day of the handle that is fit for use; or NULL, and a place for a new one in *free_place (NULL: none). */
+static struct day *find_cached(struct history *h, int64_t no, struct day ***free_place)
+{
+    *free_place = NULL;
+    for (size_t i = 0; i < STORE_CACHED; i++) {
+        struct day *d = h->cached[i];
+
+        if (d != NULL && d->no == no) {
+            if (d->users > 0 || (!day_is_gone(d, h->dir) && !day_has_changed(d))) {
+                return d;
+            }
+            day_close(&h->cached[i]);
+        }
+        if (h->cached[i] == NULL) {
+            *free_place = &h->cached[i];
+        }
+    }
+    return NULL;
+}
+
+static struct day *open_cached(struct history *h, int64_t no)
+{
+    struct day **place, *d = find_cached(h, no, &place);
+    int err;
+
+    for (size_t i = 0; d == NULL && place == NULL && i < STORE_CACHED; i++) {
+        if (h->cached[i]->users == 0) {
+            place = &h->cached[i];
+            day_close(place);
+        }
+    }
+    if (d == NULL && place != NULL) {
+        d = *place = day_open(h->dir, no, SQL_READ, &err);
+    }
+    if (d != NULL) {
+        d->users++;
+    }
+    return d;
+}
+
 /* The writer may have gone on to another day, or closed this one, since the last call. */
 static bool day_is_there(struct history_cursor *c)
 {
     if (c->day != NULL && c->borrowed && c->h->today != c->day) {
-        int err;
-
-        c->day = day_open(c->h->dir, c->day_no, SQL_READ, &err);
+        c->day = open_cached(c->h, c->day_no);
         c->borrowed = false;
     }
     return c->day != NULL;
@@ -216,8 +254,6 @@ static bool enter_day(struct history_cursor *c)
 {
     leave_day(c);
     while (c->days_left > 0 && c->day == NULL) {
-        int err;
-
         c->day_no = c->days[--c->days_left];
         if ((c->q.until_ms != 0 && c->day_no > c->q.until_ms / DAY_MS + 2) ||
             (c->day_no + 3) * DAY_MS <
@@ -225,7 +261,7 @@ static bool enter_day(struct history_cursor *c)
             continue;
         }
         c->borrowed = c->h->today != NULL && c->h->today->no == c->day_no;
-        c->day = c->borrowed ? c->h->today : day_open(c->h->dir, c->day_no, SQL_READ, &err);
+        c->day = c->borrowed ? c->h->today : open_cached(c->h, c->day_no);
     }
     return c->day != NULL;
 }
@@ -237,7 +273,7 @@ static void enter_segment(struct history_cursor *c, const struct segment *s)
 
     c->segment = *s;
     c->has_segment = true;
-    c->listed = c->wanted_count > 0 && (!is_open || c->day->open_indexed);
+    c->listed = c->wanted_count > 0;
     c->at = 0;
     c->left = s->rows;
     if (!c->listed) {

@@ -9,9 +9,11 @@
  *     16 octets ULID, varint transaction          without 0x40
  *     varint    time, zigzag, ms since the ULID's own time
  *     octets    client
- *     fields    varint (number << 2 | shape) and a value; shape 0: zigzag varint, 1: text, 2: length and octets
+ *     fields    varint (number << 2 | shape) and a value; shape 0: zigzag varint, 1: text, 2: length and octets,
+ *               3: number of an earlier field of this record that has the same text
  *     octet     0: end of fields
- *     items     octet (what | state << 2 | type << 5), name (text), value by type; to the end
+ *     items     to the end; each a varint.  even: (what | state << 2 | type << 5) << 1, name (text), value by type.
+ *               odd: number in the dictionary << 1 of the whole item in the even form, without references
  *
  * A text is a varint: odd: number in the dictionary << 1; even: length << 1, then the octets.
  */
@@ -30,7 +32,9 @@ enum {
     SHAPE_NUMBER = 0,
     SHAPE_TEXT = 1,
     SHAPE_OCTETS = 2, /* for later fields: skipped by its length */
-    VARINT_MAX = 10,  /* octets */
+    SHAPE_SAME = 3,
+    VARINT_MAX = 10, /* octets */
+    ITEM_OCTETS_MAX = WORDS_LEN_MAX,
 };
 
 const struct field_info field_table[FIELD_COUNT] = {
@@ -184,6 +188,38 @@ void record_put_text(struct record_writer *w, enum field_id f, struct slice text
     settle(w, before);
 }
 
+static void put_item(struct record_writer *w, const struct item *item)
+{
+    record_put_varint(&w->b, (uint64_t)(item->what | item->state << 2 | item->type << 5) << 1);
+    put_text(w, item->name, true);
+    if (item->type == ITEM_NUMBER) {
+        record_put_varint(&w->b, zigzag(item->number));
+    } else if (item->type >= ITEM_WORD) {
+        put_text(w, item->text, item->type == ITEM_WORD);
+    }
+}
+
+/* Most facts have one of a few values: name and value together are one word.  False: the item is not of that kind. */
+static bool put_item_as_word(struct record_writer *w, const struct item *item)
+{
+    struct record_writer whole;
+    int number;
+
+    if (w->words == NULL || item->type == ITEM_NUMBER || item->type > ITEM_WORD ||
+        item->name.len + item->text.len + 4 > ITEM_OCTETS_MAX) {
+        return false;
+    }
+    buf_init_fixed(&whole.b, whole.mem, ITEM_OCTETS_MAX + 1);
+    whole.words = NULL;
+    whole.cut = false;
+    put_item(&whole, item);
+    number = buf_ok(&whole.b) && !whole.cut ? words_number(w->words, buf_slice(&whole.b)) : -1;
+    if (number >= 0) {
+        record_put_varint(&w->b, (uint64_t)number << 1 | 1);
+    }
+    return number >= 0;
+}
+
 void record_put_item(struct record_writer *w, const struct item *item)
 {
     size_t before;
@@ -200,12 +236,8 @@ void record_put_item(struct record_writer *w, const struct item *item)
         return;
     }
     before = w->b.len;
-    buf_put_char(&w->b, (char)(item->what | item->state << 2 | item->type << 5));
-    put_text(w, item->name, true);
-    if (item->type == ITEM_NUMBER) {
-        record_put_varint(&w->b, zigzag(item->number));
-    } else if (item->type >= ITEM_WORD) {
-        put_text(w, item->text, item->type == ITEM_WORD);
+    if (!put_item_as_word(w, item)) {
+        put_item(w, item);
     }
     settle(w, before);
     w->items += w->b.len > before;
@@ -223,6 +255,31 @@ struct slice record_end(struct record_writer *w)
     return buf_slice(&w->b);
 }
 
+/* HELO is often the client's name, and the author the sender.  Only texts that are longer than a reference count. */
+static unsigned same_field(const struct record *r, unsigned f)
+{
+    for (unsigned i = 1; i < f; i++) {
+        if (record_has(r, (enum field_id)i) && r->text[f].len > 3 && slice_eq(r->text[i], r->text[f])) {
+            return i;
+        }
+    }
+    return 0;
+}
+
+static void write_text(struct record_writer *w, const struct record *r, unsigned f)
+{
+    unsigned same = field_table[f].cls == FIELD_CLASS_WORD ? 0 : same_field(r, f);
+    size_t before = w->b.len;
+
+    if (same == 0 || w->cut) { /* cut: the other one may be missing */
+        record_put_text(w, (enum field_id)f, r->text[f]);
+        return;
+    }
+    record_put_varint(&w->b, (uint64_t)f << 2 | SHAPE_SAME);
+    record_put_varint(&w->b, same);
+    settle(w, before);
+}
+
 struct slice record_write(struct record_writer *w, const struct record *r, struct words *words,
                           const struct record_id *of)
 {
@@ -234,7 +291,7 @@ struct slice record_write(struct record_writer *w, const struct record *r, struc
         if (field_table[f].cls == FIELD_CLASS_NUMBER) {
             record_put_number(w, (enum field_id)f, r->num[f]);
         } else {
-            record_put_text(w, (enum field_id)f, r->text[f]);
+            write_text(w, r, f);
         }
     }
     for (size_t i = 0; i < r->item_count; i++) {
@@ -324,27 +381,58 @@ static void take_field(struct reader *r, const struct words *words, uint64_t tag
         (void)reader_take(r, (size_t)min_u64(len, SIZE_MAX));
         break;
     }
-    default:
-        r->failed = true;
+    default: {
+        uint64_t same = record_take_varint(r);
+
+        if (same >= FIELD_COUNT || slice_empty(out->text[same])) {
+            r->failed = true;
+        } else if (known && !is_number) {
+            out->text[f] = out->text[same];
+            out->has |= 1u << f;
+        }
     }
+    }
+}
+
+static struct item take_item(struct reader *r, const struct words *words, uint64_t head)
+{
+    unsigned octet = (unsigned)(head >> 1);
+    struct item item = { .what = octet & 3, .state = octet >> 2 & 7, .type = octet >> 5 & 7 };
+
+    item.name = take_text(r, words);
+    if (item.type == ITEM_NUMBER) {
+        item.number = unzigzag(record_take_varint(r));
+    } else if (item.type >= ITEM_WORD) {
+        item.text = take_text(r, words);
+    }
+    if (item.state >= ITEM_NOT_ASKED) { /* of a later version: unknown, for another reason */
+        item.state = ITEM_TEMPERROR;
+    }
+    r->failed = r->failed || head > UINT8_MAX << 1 || slice_empty(item.name);
+    return item;
+}
+
+static struct item take_item_of_word(struct reader *r, const struct words *words, uint64_t head)
+{
+    struct slice whole = SLICE_NONE;
+    struct reader of_word;
+    struct item item;
+
+    r->failed = r->failed || words == NULL || !words_at(words, head >> 1, &whole);
+    of_word = reader_of(whole.ptr, whole.len);
+    head = record_take_varint(&of_word);
+    item = take_item(&of_word, NULL, head);
+    r->failed = r->failed || (head & 1) != 0 || of_word.failed || of_word.len > 0;
+    return item;
 }
 
 static void take_items(struct reader *r, const struct words *words, struct record *out)
 {
     while (r->len > 0 && !r->failed) {
-        uint8_t octet = reader_u8(r);
-        struct item item = { .what = octet & 3, .state = octet >> 2 & 7, .type = octet >> 5 };
+        uint64_t head = record_take_varint(r);
+        struct item item = (head & 1) != 0 ? take_item_of_word(r, words, head) : take_item(r, words, head);
 
-        item.name = take_text(r, words);
-        if (item.type == ITEM_NUMBER) {
-            item.number = unzigzag(record_take_varint(r));
-        } else if (item.type >= ITEM_WORD) {
-            item.text = take_text(r, words);
-        }
-        if (item.state >= ITEM_NOT_ASKED) { /* of a later version: unknown, for another reason */
-            item.state = ITEM_TEMPERROR;
-        }
-        if (slice_empty(item.name) || out->item_count == RECORD_ITEMS_MAX) {
+        if (out->item_count == RECORD_ITEMS_MAX) {
             r->failed = true;
             return;
         }

@@ -112,10 +112,17 @@ static int prepare_file(sqlite3 *db, enum sql_mode mode, const struct sql_schema
 
     sqlite3_busy_timeout(db, BUSY_MS);
     if (mode == SQL_WRITE) {
-        err = sql_run(db, "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL");
+        err =
+            sql_run(db, "PRAGMA auto_vacuum=INCREMENTAL; PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL");
         return err == SQLITE_OK ? migrate(db, schema) : err;
     }
-    err = sql_run(db, "PRAGMA query_only=1");
+    if (mode == SQL_CLOSE) { /* while a reader has it open, it keeps its WAL: the next pass sees to it */
+        err = sqlite3_exec(db, "PRAGMA journal_mode=DELETE", NULL, NULL, NULL);
+        return err == SQLITE_OK || (err & 0xff) == SQLITE_BUSY || (err & 0xff) == SQLITE_LOCKED
+                   ? migrate(db, schema)
+                   : err;
+    }
+    err = sql_run(db, "PRAGMA query_only=1; PRAGMA cache_size=-256");
     if (err == SQLITE_OK) {
         err = sql_number(db, "PRAGMA user_version", &version);
     }

@@ -12,7 +12,11 @@
 
 #include "core/buf.h"
 
-enum sql_mode { SQL_READ = 0, SQL_WRITE };
+enum sql_mode {
+    SQL_READ = 0,
+    SQL_WRITE, /* with a WAL: readers and the writer do not wait for each other */
+    SQL_CLOSE, /* for a file that nothing is added to any more: without a WAL, a reader opens it in a fraction of the time */
+};
 
 /*
  * Opens the file and brings its schema to the last of `migrations`; each is a script that leads from one version to the

@@ -98,6 +98,9 @@ void history_close(struct history **hp)
     }
     *hp = NULL;
     day_close(&h->today);
+    for (size_t i = 0; i < STORE_CACHED; i++) {
+        day_close(&h->cached[i]);
+    }
     sources_fini(&h->sources);
     folds_fini(&h->folds);
     buf_fini(&h->staged);
@@ -214,7 +217,6 @@ static int open_today(struct history *h, int64_t now_ms)
     folds_detach(&h->folds);
     h->today = day_open(h->dir, no, SQL_WRITE, &err);
     if (h->today != NULL) {
-        err = day_index_open(h->today, &h->key);
         sources_touch(&h->sources);
     }
     if (sql_is_damage(err)) {

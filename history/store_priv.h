@@ -11,6 +11,7 @@
 #include "history/sources.h"
 
 #define STORE_MESSAGE_MAX 512
+#define STORE_CACHED 48 /* days that a handle keeps open for reading */
 
 struct history {
     struct history_settings settings; /* dir and hash_key point to the two below */
@@ -18,6 +19,7 @@ struct history {
     struct lookup_key key;
     bool writer;
     struct day *today; /* writer: open for writing; NULL: not open */
+    struct day *cached[STORE_CACHED];
     struct sources sources;
     bool sources_loaded;
     struct folds folds;

@@ -8,7 +8,7 @@
  */
 #include "history/store_priv.h"
 
-enum { PASS_S = 3600, AGE_S = 3600, STEP_ROWS = 2000 };
+enum { PASS_S = 3600, AGE_S = 3600, STEP_ROWS = 2000, STEP_PAGES = 2000 };
 
 static void remove_day(struct history *h, int64_t no, const char *why)
 {
@@ -134,17 +134,31 @@ static bool is_to_be_reduced(const struct history *h, int64_t no, int64_t now_ms
            (no + 1) * DAY_MS + after_ms < now_ms;
 }
 
-static int seal(struct history *h, struct day *d)
+static int seal(struct day *d)
 {
-    int err = day_index_open(d, &h->key);
+    int err = day_begin(d);
 
-    if (err == SQLITE_OK) {
-        err = day_begin(d);
-    }
     if (err == SQLITE_OK) {
         err = day_seal(d);
     }
     return err == SQLITE_OK ? day_commit(d) : err;
+}
+
+/* Gives pages back that nothing uses any more; *more: there were some. */
+static int shrink(struct day *d, bool *more)
+{
+    char sql[64];
+    struct buf b;
+    int64_t pages;
+    int err = sql_number(d->db, "PRAGMA freelist_count", &pages);
+
+    if (err != SQLITE_OK || pages == 0) {
+        return err;
+    }
+    *more = true;
+    buf_init_fixed(&b, sql, sizeof(sql));
+    buf_putf(&b, "PRAGMA incremental_vacuum(%d)", STEP_PAGES);
+    return sql_run(d->db, sql);
 }
 
 /* One step for one day; *more: it is not done yet.  secure_delete overwrites what a row held before. */
@@ -155,12 +169,12 @@ static int tidy_day(struct history *h, int64_t no, int64_t now_ms, bool *more)
     int err;
 
     *more = false;
-    d = day_open(h->dir, no, SQL_WRITE, &err);
+    d = day_open(h->dir, no, SQL_CLOSE, &err);
     if (d == NULL) {
         return err;
     }
     if (d->open.rows > 0) {
-        err = seal(h, d);
+        err = seal(d);
         *more = true;
     } else if (is_to_be_reduced(h, no, now_ms)) {
         err = sql_number(d->db, "PRAGMA secure_delete=ON", &reduced);
@@ -172,6 +186,9 @@ static int tidy_day(struct history *h, int64_t no, int64_t now_ms, bool *more)
         if (*more) {
             err = reduce_step(h, d, reduced);
         }
+    }
+    if (err == SQLITE_OK && !*more) {
+        err = shrink(d, more);
     }
     day_close(&d);
     return err;
