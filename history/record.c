@@ -205,15 +205,18 @@ static bool put_item_as_word(struct record_writer *w, const struct item *item)
     struct record_writer whole;
     int number;
 
-    if (w->words == NULL || item->type == ITEM_NUMBER || item->type > ITEM_WORD ||
-        item->name.len + item->text.len + 4 > ITEM_OCTETS_MAX) {
+    if (w->words == NULL || item->type > ITEM_WORD || item->name.len + item->text.len + 4 > ITEM_OCTETS_MAX) {
         return false;
     }
     buf_init_fixed(&whole.b, whole.mem, ITEM_OCTETS_MAX + 1);
     whole.words = NULL;
     whole.cut = false;
     put_item(&whole, item);
-    number = buf_ok(&whole.b) && !whole.cut ? words_number(w->words, buf_slice(&whole.b)) : -1;
+    if (!buf_ok(&whole.b) || whole.cut) {
+        return false;
+    }
+    number = item->type == ITEM_NUMBER ? words_number_if_room(w->words, buf_slice(&whole.b))
+                                       : words_number(w->words, buf_slice(&whole.b));
     if (number >= 0) {
         record_put_varint(&w->b, (uint64_t)number << 1 | 1);
     }

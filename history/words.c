@@ -35,7 +35,7 @@ void words_fini(struct words *w)
     w->cap = 0;
 }
 
-int words_number(struct words *w, struct slice text)
+static int find_or_add(struct words *w, struct slice text, size_t max)
 {
     struct table_key key;
     struct table_entry *found;
@@ -49,7 +49,7 @@ int words_number(struct words *w, struct slice text)
     if (found != NULL) {
         return (int)container_of(found, struct word, entry)->number;
     }
-    if (w->len == WORDS_MAX) {
+    if (w->len >= max) {
         return -1;
     }
     if (w->len == w->cap) {
@@ -64,6 +64,16 @@ int words_number(struct words *w, struct slice text)
     table_insert_key(&w->table, &word->entry, &key);
     w->list[w->len++] = word;
     return (int)word->number;
+}
+
+int words_number(struct words *w, struct slice text)
+{
+    return find_or_add(w, text, WORDS_MAX);
+}
+
+int words_number_if_room(struct words *w, struct slice text)
+{
+    return find_or_add(w, text, WORDS_MAX / 2);
 }
 
 bool words_at(const struct words *w, uint64_t number, struct slice *out)

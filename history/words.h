@@ -28,6 +28,9 @@ void words_fini(struct words *w);
 /* The number of a word, which is added if it is new and fits; -1: write it out. */
 int words_number(struct words *w, struct slice text);
 
+/* The same for one that may have many values: it is added to the first half of the dictionary only. */
+int words_number_if_room(struct words *w, struct slice text);
+
 /* False: there is no such number. */
 bool words_at(const struct words *w, uint64_t number, struct slice *out) MUST_USE;
 
