@@ -22,7 +22,7 @@ uint64_t lookup_hash(const struct lookup_key *key, enum lookup_kind kind, struct
     value = slice_take(value, RECORD_TEXT_MAX);
     text[0] = (char)kind;
     for (size_t i = 0; i < value.len; i++) {
-        text[i + 1] = kind == LOOKUP_ID ? value.ptr[i] : ascii_lower(value.ptr[i]);
+        text[i + 1] = ascii_lower(value.ptr[i]);
     }
     return siphash(key->sip, text, value.len + 1);
 }
@@ -33,11 +33,6 @@ uint64_t lookup_hash_ip(const struct lookup_key *key, enum lookup_kind kind, con
 
     memcpy(octets + 2, ip->ip, sizeof(ip->ip));
     return siphash(key->sip, octets, sizeof(octets));
-}
-
-uint64_t lookup_hash_id(const struct lookup_key *key, const struct record_id *id)
-{
-    return lookup_hash(key, LOOKUP_ID, slice_of(id->ulid, RECORD_ULID_LEN));
 }
 
 struct slice lookup_domain(struct slice address)
@@ -71,7 +66,6 @@ static void add_id(struct lookup_set *set, const struct lookup_key *key, const s
     char ulid[RECORD_ULID_TEXT];
 
     record_id_ulid_text(id, ulid);
-    add(set, lookup_hash_id(key, id));
     add_text(set, key, LOOKUP_ENDING,
              slice_of(ulid + RECORD_ULID_TEXT - RECORD_ID_ENDING_MIN, RECORD_ID_ENDING_MIN));
 }

@@ -13,8 +13,8 @@
 #include "history/record.h"
 
 enum lookup_kind {
-    LOOKUP_ID = 0, /* 16 octets */
-    LOOKUP_ENDING, /* the last RECORD_ID_ENDING_MIN characters of the ULID */
+    LOOKUP_ENDING =
+        0, /* the last RECORD_ID_ENDING_MIN characters of the ULID: 30 bits find a whole id, too */
     LOOKUP_CLIENT,
     LOOKUP_NETWORK,
     LOOKUP_SENDER,
@@ -40,7 +40,6 @@ struct lookup_set {
 void lookup_key_init(struct lookup_key *key, struct slice hash_key);
 uint64_t lookup_hash(const struct lookup_key *key, enum lookup_kind kind, struct slice value);
 uint64_t lookup_hash_ip(const struct lookup_key *key, enum lookup_kind kind, const struct addr *ip);
-uint64_t lookup_hash_id(const struct lookup_key *key, const struct record_id *id);
 
 /* Adds what the record can be found by.  It is called before the record is reduced by hash, after it by domain. */
 void lookup_add_record(struct lookup_set *set, const struct lookup_key *key, const struct record *r);
