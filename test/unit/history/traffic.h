@@ -120,7 +120,7 @@ struct traffic_from {
 static inline void traffic_item(struct record_writer *w, enum item_what what, const char *name,
                                 const char *word)
 {
-    struct item item = { .what = what, .name = slice_str(name), .text = slice_str(word) };
+    struct item item = { .what = (uint8_t)what, .name = slice_str(name), .text = slice_str(word) };
 
     item.type = word != NULL ? ITEM_WORD : ITEM_NONE;
     record_put_item(w, &item);
