@@ -102,8 +102,8 @@ struct history_cursor *history_find(struct history *h, const struct history_quer
 
 /*
  * The next row's first record, newest first: a message; a fold (RECORD_EARLY); or a recipient whose message is in
- * another row of the same id.  False: no more.  Texts of *out are valid until the next call.  A row that is damaged
- * is skipped.
+ * another row of the same id.  False: no more.  Texts of *out are valid until the next call with
+ * this cursor and, on a writer's handle, the next commit.  A row that is damaged is skipped.
  */
 bool history_next(struct history_cursor *c, struct record *out) MUST_USE;
 

@@ -246,6 +246,8 @@ static bool day_is_there(struct history_cursor *c)
     if (c->day != NULL && c->borrowed && c->h->today != c->day) {
         c->day = open_cached(c->h, c->day_no);
         c->borrowed = false;
+        c->rr.words =
+            c->day != NULL ? &c->day->words : NULL; /* the same numbers: committed rows use committed words */
     }
     return c->day != NULL;
 }

@@ -10,7 +10,9 @@
 #include "history/record.h"
 #include "history/words.h"
 
-#define ROW_MAX 65536 /* octets; recipients beyond begin another row with the same id */
+#define ROW_MAX 65536 /* octets */
+#define ROW_NEW_MAX                                                                                          \
+    (ROW_MAX / 4) /* when written: reduced addresses may be longer.  More recipients begin another row */
 
 /* Appends a record; `first` is the id of the row's first record, NULL for itself.  False: the row is full. */
 bool row_add(struct buf *row, const struct record *r, struct words *words,

@@ -157,27 +157,30 @@ bool history_end(struct history *h, const struct history_source *source, uint64_
 
 /* ---- the day ---- */
 
-/* The last numbers of every process that still may send, from all days: a clock may have jumped between them. */
-static int load_sources(struct history *h)
+/*
+ * The last numbers of every process that may still send, from all days: a clock may have jumped between them.  A day that
+ * cannot be read does not stop the others; what it alone knew is counted as lost.
+ */
+static void load_sources(struct history *h)
 {
     int64_t *days;
     size_t n = day_list(h->dir, &days);
-    int err = SQLITE_OK;
 
-    for (size_t i = 0; i < n && err == SQLITE_OK; i++) {
+    for (size_t i = 0; i < n; i++) {
+        int err;
         struct day *d = day_open(h->dir, days[i], SQL_READ, &err);
 
         if (d != NULL) {
             err = sources_load(&h->sources, d->db);
             day_close(&d);
         }
-        if (sql_is_damage(err) || err == SQLITE_CANTOPEN) { /* it is set aside when it is written or tidied */
-            err = SQLITE_OK;
+        if (err != SQLITE_OK) {
+            store_say(h, LOG_LEVEL_WARN, "history: a day of %s cannot be read (%s)", h->dir,
+                      sqlite3_errstr(err));
         }
     }
     free(days);
-    h->sources_loaded = err == SQLITE_OK;
-    return err;
+    h->sources_loaded = true;
 }
 
 static int seal_today(struct history *h)
@@ -204,10 +207,7 @@ static int open_today(struct history *h, int64_t now_ms)
         return SQLITE_OK;
     }
     if (!h->sources_loaded) {
-        err = load_sources(h);
-        if (err != SQLITE_OK) {
-            return err;
-        }
+        load_sources(h);
     }
     if (h->today != NULL) {
         (void)seal_today(h);
@@ -289,7 +289,7 @@ static int take_recipient(struct history *h, unsigned slot, struct record *r)
         h->batch_folded++;
         return SQLITE_OK;
     }
-    if (same && pack(h, r, &h->row_head.id)) {
+    if (same && h->row.len < ROW_NEW_MAX && pack(h, r, &h->row_head.id)) {
         return SQLITE_OK;
     }
     return begin_row(h, slot, r);

@@ -402,6 +402,50 @@ static void test_reader_beside_writer(void **state)
     model_free(w);
 }
 
+/* A query on the writer's handle goes on while the writer goes to the next day, and back. */
+static void test_query_over_midnight(void **state)
+{
+    struct model *w = model_new(11);
+    const struct history_source source = { 0, 1 };
+    struct history_cursor *c = NULL;
+    struct record r;
+    unsigned found = 0;
+
+    (void)state;
+    w->h = history_open_write(&w->settings);
+    w->now_ms = BEGIN_MS;
+    for (unsigned i = 0; i < 90; i++) {
+        struct record_writer out;
+
+        traffic_message(&w->t, w->now_ms, &w->m[i]);
+        for (unsigned k = 0; k <= w->m[i].rcpts; k++) {
+            const struct traffic_from from = { 1, ++w->workers[0].number };
+
+            assert_true(history_add(w->h, &source,
+                                    k == 0 ? traffic_write_message(&out, &w->m[i], from)
+                                           : traffic_write_recipient(&out, &w->m[i], k - 1, from)));
+        }
+        assert_true(history_commit(w->h, w->now_ms));
+        if (i == 39) {
+            c = history_find(w->h, &(struct history_query){ .limit = 0 });
+        }
+        if (i >= 39 && history_next(c, &r)) {
+            unsigned recipients = 0;
+
+            found++;
+            w->now_ms += i % 10 == 0 ? DAY_MS_TEST : i % 10 == 5 ? -DAY_MS_TEST : 0;
+            assert_true(history_commit(w->h, w->now_ms));
+            while (history_recipient(c, &r)) {
+                recipients += r.kind == RECORD_RECIPIENT;
+            }
+            assert_true(recipients >= 1);
+        }
+    }
+    assert_true(found >= 40); /* what was there when it began */
+    history_cursor_free(&c);
+    model_free(w);
+}
+
 /* ---- folding ---- */
 
 static void add_many(struct model *w, unsigned n, const char *reason)
@@ -597,6 +641,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_against_model),
         cmocka_unit_test(test_reader_beside_writer),
+        cmocka_unit_test(test_query_over_midnight),
         cmocka_unit_test(test_early_records_are_folded),
         cmocka_unit_test(test_one_network_cannot_fill_the_history),
         cmocka_unit_test(test_full_segments),
