@@ -193,6 +193,37 @@ static int load_span(struct day *d)
     return err;
 }
 
+static int prepare_statements(struct day *d)
+{
+    const struct {
+        sqlite3_stmt **q;
+        const char *sql;
+    } all[] = {
+        { &d->insert, "INSERT INTO rows VALUES(?,?)" },
+        { &d->update, "UPDATE rows SET data=?2 WHERE seq=?1" },
+        { &d->look, SEGMENT_LOOK_SQL },
+        { &d->fetch, "SELECT data FROM rows WHERE seq=?" },
+        { &d->before, "SELECT no, first, rows, bits, from_ms, to_ms FROM segments WHERE no < ?"
+                      " ORDER BY no DESC LIMIT 1" },
+        { &d->data_version, "PRAGMA data_version" },
+    };
+    int err = SQLITE_OK;
+
+    for (size_t i = 0; i < ARRAY_LEN(all) && err == SQLITE_OK; i++) {
+        err = sql_prepare(d->db, all[i].sql, all[i].q);
+    }
+    return err;
+}
+
+static int read_version(struct day *d, int64_t *out)
+{
+    int err = sqlite3_step(d->data_version);
+
+    *out = err == SQLITE_ROW ? sqlite3_column_int64(d->data_version, 0) : 0;
+    (void)sqlite3_reset(d->data_version);
+    return err == SQLITE_ROW ? SQLITE_OK : err;
+}
+
 struct day *day_open(const char *dir, int64_t no, enum sql_mode mode, int *err)
 {
     struct day *d = xcalloc(1, sizeof(*d));
@@ -220,19 +251,10 @@ struct day *day_open(const char *dir, int64_t no, enum sql_mode mode, int *err)
         *err = load_span(d);
     }
     if (*err == SQLITE_OK) {
-        *err = sql_number(d->db, "PRAGMA data_version", &d->version);
+        *err = prepare_statements(d);
     }
     if (*err == SQLITE_OK) {
-        *err = sql_prepare(d->db, "INSERT INTO rows VALUES(?,?)", &d->insert);
-    }
-    if (*err == SQLITE_OK) {
-        *err = sql_prepare(d->db, "UPDATE rows SET data=?2 WHERE seq=?1", &d->update);
-    }
-    if (*err == SQLITE_OK) {
-        *err = sql_prepare(d->db, SEGMENT_LOOK_SQL, &d->look);
-    }
-    if (*err == SQLITE_OK) {
-        *err = sql_prepare(d->db, "SELECT data FROM rows WHERE seq=?", &d->fetch);
+        *err = read_version(d, &d->version);
     }
     if (*err != SQLITE_OK) {
         day_close(&d);
@@ -252,6 +274,8 @@ void day_close(struct day **dp)
     sqlite3_finalize(d->update);
     sqlite3_finalize(d->look);
     sqlite3_finalize(d->fetch);
+    sqlite3_finalize(d->before);
+    sqlite3_finalize(d->data_version);
     (void)sqlite3_close_v2(d->db);
     segment_fini(&d->open);
     words_fini(&d->words);
@@ -262,7 +286,7 @@ bool day_has_changed(struct day *d)
 {
     int64_t version;
 
-    return sql_number(d->db, "PRAGMA data_version", &version) != SQLITE_OK || version != d->version;
+    return read_version(d, &version) != SQLITE_OK || version != d->version;
 }
 
 bool day_is_gone(const struct day *d, const char *dir)
@@ -465,17 +489,12 @@ int day_losses(struct day *d, int64_t from_quarter, int64_t to_quarter, uint64_t
 
 int day_segment_before(struct day *d, int64_t no, struct segment *out)
 {
-    sqlite3_stmt *q = NULL;
-    int err = sql_prepare(d->db,
-                          "SELECT no, first, rows, bits, from_ms, to_ms FROM segments WHERE no < ?"
-                          " ORDER BY no DESC LIMIT 1",
-                          &q);
+    sqlite3_stmt *q = d->before;
+    int err;
 
     memset(out, 0, sizeof(*out));
-    if (err == SQLITE_OK) {
-        sqlite3_bind_int64(q, 1, no);
-        err = sqlite3_step(q);
-    }
+    sqlite3_bind_int64(q, 1, no);
+    err = sqlite3_step(q);
     if (err == SQLITE_ROW) {
         out->no = sqlite3_column_int64(q, 0);
         out->first = sqlite3_column_int64(q, 1);
@@ -484,7 +503,7 @@ int day_segment_before(struct day *d, int64_t no, struct segment *out)
         out->from_ms = sqlite3_column_int64(q, 4);
         out->to_ms = sqlite3_column_int64(q, 5);
     }
-    sqlite3_finalize(q);
+    (void)sqlite3_reset(q);
     return err == SQLITE_ROW ? SQLITE_OK : err == SQLITE_DONE ? SQLITE_NOTFOUND : err;
 }
 

@@ -30,7 +30,7 @@
 struct day {
     int64_t no; /* days since 1970 */
     sqlite3 *db;
-    sqlite3_stmt *insert, *update, *look, *fetch;
+    sqlite3_stmt *insert, *update, *look, *fetch, *before, *data_version;
     struct words words;
     size_t words_written;
     struct stat file; /* what is open */

@@ -22,6 +22,7 @@ struct history_cursor {
     size_t days_left;
     struct day *day; /* owned, unless it is the writer's */
     bool borrowed;   /* it is the writer's */
+    uint64_t opened; /* h->today_opened then */
     int64_t day_no;
     struct segment segment;
     bool has_segment, listed; /* listed: hits are the rows, else all rows from `left` down */
@@ -243,7 +244,7 @@ static struct day *open_cached(struct history *h, int64_t no)
 /* The writer may have gone on to another day, or closed this one, since the last call. */
 static bool day_is_there(struct history_cursor *c)
 {
-    if (c->day != NULL && c->borrowed && c->h->today != c->day) {
+    if (c->day != NULL && c->borrowed && (c->h->today == NULL || c->h->today_opened != c->opened)) {
         c->day = open_cached(c->h, c->day_no);
         c->borrowed = false;
         c->rr.words =
@@ -263,6 +264,7 @@ static bool enter_day(struct history_cursor *c)
             continue;
         }
         c->borrowed = c->h->today != NULL && c->h->today->no == c->day_no;
+        c->opened = c->h->today_opened;
         c->day = c->borrowed ? c->h->today : open_cached(c->h, c->day_no);
     }
     return c->day != NULL;

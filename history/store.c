@@ -216,6 +216,7 @@ static int open_today(struct history *h, int64_t now_ms)
     }
     folds_detach(&h->folds);
     h->today = day_open(h->dir, no, SQL_WRITE, &err);
+    h->today_opened++;
     if (h->today != NULL) {
         sources_touch(&h->sources);
     }
@@ -223,6 +224,7 @@ static int open_today(struct history *h, int64_t now_ms)
         day_close(&h->today);
         store_set_aside(h, no, err, now_ms);
         h->today = day_open(h->dir, no, SQL_WRITE, &err);
+        h->today_opened++;
         sources_touch(&h->sources);
     }
     return err;
@@ -328,6 +330,15 @@ static int take_record(struct history *h, const struct history_source *source, s
                                       : take_message(h, source->slot, &r);
 }
 
+/* What stage() wrote is whole. */
+static void take_octets(struct reader *in, void *out, size_t len)
+{
+    struct slice s = reader_take(in, len);
+
+    BUG_ON(s.ptr == NULL);
+    memcpy(out, s.ptr, len);
+}
+
 static int take_staged(struct history *h, int64_t now_ms)
 {
     struct reader in = reader_of(h->staged.ptr, h->staged.len);
@@ -338,19 +349,17 @@ static int take_staged(struct history *h, int64_t now_ms)
         struct history_source source;
         uint32_t slot, len;
         uint64_t last;
-        struct slice data;
 
-        memcpy(&slot, reader_take(&in, sizeof(slot)).ptr, sizeof(slot));
-        memcpy(&source.start, reader_take(&in, sizeof(source.start)).ptr, sizeof(source.start));
-        memcpy(&len, reader_take(&in, sizeof(len)).ptr, sizeof(len));
-        data = reader_take(&in, len);
+        take_octets(&in, &slot, sizeof(slot));
+        take_octets(&in, &source.start, sizeof(source.start));
+        take_octets(&in, &len, sizeof(len));
         source.slot = slot;
         if (kind == STAGED_RECORD) {
-            err = take_record(h, &source, data, now_ms);
-            continue;
+            err = take_record(h, &source, reader_take(&in, len), now_ms);
+        } else {
+            take_octets(&in, &last, sizeof(last));
+            h->batch_lost += sources_end(&h->sources, slot, source.start, last);
         }
-        memcpy(&last, data.ptr, sizeof(last));
-        h->batch_lost += sources_end(&h->sources, slot, source.start, last);
     }
     return err == SQLITE_OK ? flush_row(h) : err;
 }

@@ -18,7 +18,8 @@ struct history {
     char *dir, *hash_key;
     struct lookup_key key;
     bool writer;
-    struct day *today; /* writer: open for writing; NULL: not open */
+    struct day *today;     /* writer: open for writing; NULL: not open */
+    uint64_t today_opened; /* how often: another day may get the memory of the one before */
     struct day *cached[STORE_CACHED];
     struct sources sources;
     bool sources_loaded;

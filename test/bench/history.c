@@ -167,7 +167,7 @@ static void make_query(const struct message *m, enum kind kind, char mem[96], st
 
 static void look_up(struct history *h, const struct message *samples, enum kind kind)
 {
-    uint64_t sum = 0, worst = 0, rows = 0;
+    uint64_t sum = 0, worst = 0, rows = 0, cpu = cpu_us();
 
     for (unsigned i = 0; i < LOOKUPS; i++) {
         struct history_query q;
@@ -187,8 +187,9 @@ static void look_up(struct history *h, const struct message *samples, enum kind 
         sum += at;
         worst = at > worst ? at : worst;
     }
-    printf("  %-11s mean %7.2f ms   worst %7.2f ms   rows %5.1f\n", kind_names[kind],
-           (double)sum / LOOKUPS / 1000, (double)worst / 1000, (double)rows / LOOKUPS);
+    printf("  %-11s mean %7.2f ms (CPU %6.2f ms)   worst %7.2f ms   rows %5.1f\n", kind_names[kind],
+           (double)sum / LOOKUPS / 1000, (double)(cpu_us() - cpu) / LOOKUPS / 1000, (double)worst / 1000,
+           (double)rows / LOOKUPS);
 }
 
 int main(int argc, char **argv)
