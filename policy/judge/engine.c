@@ -38,9 +38,24 @@ static bool can_match(const struct cond *c)
     return !set_is_empty(c->set, type);
 }
 
+/* Needs `all` a term that never matches?  Then nobody asks for the others either. */
+static bool can_hold(const struct cond *c)
+{
+    for (const struct cond *child = c->kind == COND_ALL ? c->child : NULL; child != NULL;
+         child = child->next) {
+        if (child->kind == COND_TERM && !can_match(child)) {
+            return false;
+        }
+    }
+    return true;
+}
+
 /* As deep as the tree of the file allows. */
 static void note_uses(struct policy_worker *pw, const struct cond *c)
 {
+    if (!can_hold(c)) {
+        return;
+    }
     if (c->kind == COND_TERM && can_match(c)) {
         pw->used[c->fact] = true;
     }

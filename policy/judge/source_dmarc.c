@@ -126,6 +126,7 @@ static const char *signed_by_author(const struct judge *j, const struct dmarc_ou
 
 /* ---- the facts ---- */
 
+/* Nobody looks: the client is exempt, verifying is off, or there is no header section. */
 static void set_none(struct judge *j)
 {
     struct facts *f = &j->facts;
@@ -134,7 +135,7 @@ static void set_none(struct judge *j)
     facts_set_word(j, FACT_ID_DMARC_POLICY, "none");
     fact_set_text(f, FACT_ID_DMARC_DOMAIN, SLICE_NONE);
     fact_set_text(f, FACT_ID_DMARC_BY, SLICE_NONE);
-    fact_set_flag(f, FACT_ID_MESSAGE_FROM_ALIGNED, false);
+    fact_set_unknown(f, FACT_ID_MESSAGE_FROM_ALIGNED); /* not judged is not forged */
     facts_set_word(j, FACT_ID_MESSAGE_SIGNED_BY_AUTHOR, "none");
 }
 

@@ -6,6 +6,8 @@
  * that SPF or DKIM passed is the list's, lies above it, or has the same organisational domain.  The last is the relaxed
  * alignment of DMARC, so one more evaluation answers it, with the list in the place of the author.
  *
+ * Outage  who writes a List-Id may choose whose servers are asked.  If they do not answer it is no list, in doubt: what is
+ *         refused for that is refused for now, and never let through.
  * RFC     2919 (List-Id), 9989 4.4 (alignment)
  */
 #include "policy/judge/engine_priv.h"
@@ -40,6 +42,27 @@ static bool is_vouched_for(const struct judge *j)
     return false;
 }
 
+/* It would be vouched for by a name whose look-up failed, had that passed. */
+static bool is_in_doubt(const struct judge *j)
+{
+    bool verified;
+    const struct spf_verdict *spf = source_spf_verdict(j, SPF_MAILFROM);
+    const struct dkim *d = source_dkim_results(j, &verified);
+
+    if (spf != NULL && spf->result == SPF_TEMPERROR && speaks_for(slice_str(spf->domain), j->list_id)) {
+        return true;
+    }
+    for (size_t i = 0; d != NULL && i < dkim_count(d); i++) {
+        const struct dkim_verdict *v = dkim_verdict_at(d, i);
+
+        if (v->result == DKIM_TEMPERROR && speaks_for(v->domain, j->list_id)) {
+            return true;
+        }
+    }
+    return spf == NULL && judge_state(j, FACT_ID_SPF) == FACT_UNKNOWN &&
+           speaks_for(source_text(j, FACT_ID_SENDER_DOMAIN), j->list_id);
+}
+
 static void set_fact(struct judge *j, const struct dmarc_check *check)
 {
     const struct dmarc_outcome *o = dmarc_outcome(dmarc_check_results(check));
@@ -47,10 +70,9 @@ static void set_fact(struct judge *j, const struct dmarc_check *check)
     j->origin[SOURCE_VIA_LIST] = *dmarc_check_origin(check);
     if (is_vouched_for(j) || o->relaxed == DMARC_YES) {
         fact_set_flag(&j->facts, FACT_ID_MESSAGE_VIA_LIST, true);
-    } else if (o->relaxed == DMARC_UNKNOWN) {
-        fact_set_unknown(&j->facts, FACT_ID_MESSAGE_VIA_LIST);
     } else {
         fact_set_flag(&j->facts, FACT_ID_MESSAGE_VIA_LIST, false);
+        j->facts.v[FACT_ID_MESSAGE_VIA_LIST].doubt = o->relaxed == DMARC_UNKNOWN || is_in_doubt(j);
     }
 }
 

@@ -176,16 +176,18 @@ static void a_list_is_believed_only_if_it_is_authenticated(void **state)
 {
     static const struct {
         const char *d, *list, *want;
+        bool doubt;
     } rows[] = {
-        { "lists.test", "List-Id: Dev <dev.lists.test>\r\n", "true" },
-        { "lists.test", "List-Id: <lists.test>\r\n", "true" },
-        { "lists.test", "List-Id: dev.LISTS.test\r\n", "true" },
-        { "lists.test", "List-Id: <dev.other.test>\r\n", "false" },
-        { "lists.test", "List-Id: <devlists.test>\r\n", "false" },
-        { "lists.test", "List-Id: <a.lists.test>\r\nList-Id: <b.lists.test>\r\n", "false" },
-        { "lists.test", "", "false" },
-        { "mail.signed.test", "List-Id: <news.signed.test>\r\n", "true" }, /* one organisation */
-        { NULL, "List-Id: <dev.lists.test>\r\n", "false" },                /* the sender alone says so */
+        { "lists.test", "List-Id: Dev <dev.lists.test>\r\n", "true", false },
+        { "lists.test", "List-Id: <lists.test>\r\n", "true", false },
+        { "lists.test", "List-Id: dev.LISTS.test\r\n", "true", false },
+        { "lists.test", "List-Id: <dev.other.test>\r\n", "false", false },
+        { "lists.test", "List-Id: <devlists.test>\r\n", "false", false },
+        { "lists.test", "List-Id: <a.lists.test>\r\nList-Id: <b.lists.test>\r\n", "false", false },
+        { "lists.test", "", "false", false },
+        { "mail.signed.test", "List-Id: <news.signed.test>\r\n", "true", false }, /* one organisation */
+        { NULL, "List-Id: <dev.lists.test>\r\n", "false", false },          /* the sender alone says so */
+        { "broken.test", "List-Id: <dev.broken.test>\r\n", "false", true }, /* its key cannot be had */
     };
 
     (void)state;
@@ -196,6 +198,7 @@ static void a_list_is_believed_only_if_it_is_authenticated(void **state)
         print_message("%s", rows[i].list);
         say(&w, rows[i].d != NULL ? signed_by(rows[i].d, rows[i].list) : message_of(head, rows[i].list));
         want_fact(&w, FACT_ID_MESSAGE_VIA_LIST, rows[i].want);
+        assert_int_equal(judge_facts(w.j)->v[FACT_ID_MESSAGE_VIA_LIST].doubt, rows[i].doubt);
         world_fini(&w);
     }
     letter_forget();
@@ -351,9 +354,41 @@ static void an_exempt_client_is_not_verified(void **state)
     say(&w, signed_by("signed.test", ""));
     want_fact(&w, FACT_ID_DKIM, "none");
     want_fact(&w, FACT_ID_DMARC, "none");
+    want_fact(&w, FACT_ID_MESSAGE_FROM_ALIGNED, "unknown");
     assert_int_equal(fake_dns_asked_below(w.dns, "signed.test"), 0);
     world_fini(&w);
     letter_forget();
+}
+
+/* A printer writes as one of ours, and nobody has looked whether it may. */
+static void an_exempt_client_forges_nobody(void **state)
+{
+    static const struct {
+        const char *ip, *aligned;
+        bool forged;
+    } rows[] = { { "192.168.1.9", "unknown", false }, { "203.0.113.9", "false", true } };
+
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        struct world w;
+        struct buf fields;
+
+        world_init(&w, "policy: {rules: []}\n"); /* and the preset's message rules */
+        put_zone(&w);
+        world_play(&w, rows[i].ip, "signed.test", "scans@example.com");
+        judge_recipient_taken(w.j);
+        w.called = 0;
+        say(&w, message_of("From: Scanner <scans@example.com>\r\nDate: x\r\n", ""));
+        want_fact(&w, FACT_ID_MESSAGE_FROM_OURS, "true");
+        want_fact(&w, FACT_ID_MESSAGE_FROM_ALIGNED, rows[i].aligned);
+        buf_init(&fields, 100000);
+        judge_message_taken(w.j);
+        judge_headers(w.j, &fields);
+        assert_int_equal(strstr(fields.ptr, "X-Glacis-Forged: own domain") != NULL, rows[i].forged);
+        assert_int_equal(strstr(fields.ptr, "FROM_OURS_FORGED") != NULL, rows[i].forged);
+        buf_fini(&fields);
+        world_fini(&w);
+    }
 }
 
 static void without_dmarc_the_signatures_are_verified(void **state)
@@ -365,6 +400,7 @@ static void without_dmarc_the_signatures_are_verified(void **state)
     say(&w, signed_by("signed.test", ""));
     want_fact(&w, FACT_ID_DKIM, "pass");
     want_fact(&w, FACT_ID_DMARC, "none");
+    want_fact(&w, FACT_ID_MESSAGE_FROM_ALIGNED, "unknown");
     assert_int_equal(fake_dns_asked(w.dns, "_dmarc.signed.test", DNS_TYPE_TXT), 0);
     world_fini(&w);
     letter_forget();
@@ -383,6 +419,7 @@ int main(void)
         cmocka_unit_test(a_reset_cancels_what_is_out_and_gives_the_memory_back),
         cmocka_unit_test(mail_that_is_not_verified_costs_no_question),
         cmocka_unit_test(an_exempt_client_is_not_verified),
+        cmocka_unit_test(an_exempt_client_forges_nobody),
         cmocka_unit_test(without_dmarc_the_signatures_are_verified),
     };
 

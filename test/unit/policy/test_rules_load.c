@@ -687,7 +687,7 @@ static void the_preset_loads_in_silence(void **state)
     assert_int_equal(f.p->rules.use[FACT_ID_SPF] & USE_FINAL, USE_FINAL);
     assert_int_equal(f.p->rules.use[FACT_ID_HELO_RESOLVES] & (USE_RULE | USE_FINAL), USE_RULE);
     assert_int_equal(f.p->rules.use[FACT_ID_SPF_EXPLANATION], USE_TEXT);
-    assert_int_equal(f.p->rules.use[FACT_ID_CLIENT_IPREV], 0);
+    assert_int_equal(f.p->rules.use[FACT_ID_CLIENT_DYNAMIC], 0);
     fixture_free(&f);
 }
 
