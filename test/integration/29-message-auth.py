@@ -5,94 +5,34 @@
 What the next filter reads in Authentication-Results and X-Glacis-Tests, what a rule does, what the log and the numbers say;
 and that slow keys and hostile signatures hold up nobody.
 """
-import atexit
 import base64
 import json
 import os
 import re
-import shutil
 import subprocess
 import sys
-import tempfile
 import threading
 import time
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 # pylint: disable=wrong-import-position
-import dnsserver
+from authlab import BODY, HEAD, PASS, STRANGER, AuthLab, has, hostile, results, sign
 from checks import Skip, must, run, shows
 from client import Client, wait_for
-from lab import Lab
 
-PASS, STRANGER = "127.0.1.30", "127.0.2.30"     # may send for pass.test; may send for nobody (lab.py)
-HEAD = b"From: Alice <alice@signed.auth>\r\nTo: bob@example.test\r\nSubject: Hello\r\nDate: Tue, 1 Dec 2026 10:00:00 +0000\r\n" \
-       b"Message-ID: <1@signed.auth>\r\n"
-BODY = b"first line\r\n.leading dot\r\n  blanks  \t\r\n\r\nlast line\r\n\r\n\r\n"
 POLICY = """preset: none
 message_rules:
   - {name: dmarc-reject, when: {dmarc: fail, dmarc.policy: reject}, then: reject, reply: "550 5.7.1 DMARC of {message.from_domain}: {dmarc}"}
   - {name: signed, when: {dkim: pass}, then: {tag: {X-Signed: "{dkim.domains} {dmarc} {dmarc.by}"}}}
   - {name: aligned, when: {message.from_aligned: true}, then: {score: -1}}
 """
-MADE = {}
 
 
-def openssl(*arguments):
-    return subprocess.run(["openssl", *arguments], capture_output=True, check=True).stdout
-
-
-def internet():
-    """The keys, and nsd with the zones that hold them; once for all checks."""
-    if not MADE:
-        if not dnsserver.program("nsd"):
-            raise Skip("not installed: nsd")
-        where = tempfile.mkdtemp(prefix="glacis-auth-")
-        atexit.register(shutil.rmtree, where, True)
-        MADE["key"] = openssl("genrsa", "-traditional", "2048")
-        path = os.path.join(where, "key")
-        with open(path, "wb") as f:
-            f.write(MADE["key"])
-        public = base64.b64encode(openssl("rsa", "-in", path, "-pubout", "-outform", "DER")).decode()
-        record = "\"v=DKIM1; k=rsa; p=%s\" \"%s\"" % (public[:200], public[200:])
-        zone = "\n".join(["mail._domainkey.signed TXT " + record,
-                          "alias._domainkey.signed CNAME mail._domainkey.signed",
-                          "gone._domainkey.signed TXT \"v=DKIM1; p=\"",
-                          "_dmarc.signed TXT \"v=DMARC1; p=reject\"",
-                          "mail._domainkey.other TXT " + record,
-                          "_dmarc.none TXT \"v=DMARC1; p=none\"",
-                          "_dmarc.strict TXT \"v=DMARC1; p=reject; adkim=s\"",
-                          "mail._domainkey.news.strict TXT " + record,
-                          "plain A 127.0.0.1"])
-        MADE["nsd"] = dnsserver.nsd(where, {"auth": zone})
-        atexit.register(MADE["nsd"].stop)
-    return MADE
-
-
-class Auth(Lab):
-    """A lab that knows the domains of this file too."""
+class Auth(AuthLab):
+    """With the rules of this file."""
 
     def __init__(self, w, policy=POLICY, more="", **options):
-        made = internet()
-        super().__init__(w, policy=policy, lists="", more=more, **options)
-        self.dns.forward("auth", made["nsd"].address)
-
-
-def sign(message, domain=b"signed.auth", selector=b"mail", **options):
-    import dkim  # pylint: disable=import-outside-toplevel
-    return dkim.sign(message, selector, domain, internet()["key"], **options) + message
-
-
-def results(t):
-    """The results of Authentication-Results: {"dkim": [...], ...}."""
-    found = {}
-    for part in t.field("Authentication-Results").split(";")[1:]:
-        found.setdefault(part.strip().split("=")[0], []).append(part.strip())
-    return found
-
-
-def has(t, method, *words):
-    lines = results(t).get(method, [])
-    must(any(all(w in l for w in words) for l in lines), "%s with %s" % (method, " ".join(words)), t)
+        super().__init__(w, policy, more, **options)
 
 
 @shows("a signed message: dkim=pass and dmarc=pass, a rule knows it, the log and the numbers have it")
@@ -184,12 +124,6 @@ def cuts(w):
             must(c.reply().code == "250", "250")
     lines = wait_for(lambda: len(lab.g.events("txn")) == 10 and lab.g.events("txn"), 10, "ten messages")
     must({(l["dkim"], l["dmarc"]) for l in lines} == {("pass", "pass")}, "pass each time", lines)
-
-
-def hostile(n, domain="x%d.auth", selector="s"):
-    return b"".join(b"DKIM-Signature: v=1; a=rsa-sha256; c=relaxed/relaxed; d=%s; s=%s; h=from:to; bh=%s; b=%s\r\n" % (
-        (domain % i if "%" in domain else domain).encode(), selector.encode(), base64.b64encode(b"h" * 32), base64.b64encode(b"s" * 256))
-                    for i in range(n))
 
 
 @shows("signatures of strangers in front do not displace the author's; beyond fifty the rest is not read, and nobody waits")
@@ -316,6 +250,31 @@ def explained(w):
     must("fail: " in text, "the reason", text)
     done = subprocess.run([*command[:-1], "/nonexistent"], capture_output=True, timeout=60, check=False)
     must(done.returncode == 66, "66 for a file that is not there", done)
+
+
+@shows("dmarc.org_domain: psl: the list of suffixes is read before the sandbox, at a start and at a reload, and decides who is aligned")
+def suffixes(w):
+    lab = Auth(w)
+    content = sign(b"From: a@shop.co.uk\r\nSubject: x\r\n\r\n" + BODY, domain=b"evil.co.uk")
+    t = lab.send(STRANGER, "a@plain.auth", content=content)
+    must(t.code == "250", "250", t)
+    has(t, "dmarc", "dmarc=pass", "header.from=shop.co.uk")     # by the tree walk co.uk is one organisation
+    lab.g.stop()
+    lab.g.write(lab.config + "dmarc: {org_domain: psl}\n")
+    said = subprocess.run([lab.g.program, "check", "-c", lab.g.path], capture_output=True, text=True, timeout=60, check=False)
+    if "psl is not in this build" in said.stdout + said.stderr:
+        raise Skip("built without libpsl")
+    must(said.returncode == 0, "a good configuration", said)
+    lab.g.start()
+    for pid in lab.g.children("glacis-worker"):
+        with open("/proc/%d/status" % pid, encoding="latin-1") as f:
+            must(re.search(r"(?m)^Seccomp:\s2$", f.read()), "a worker in its sandbox", pid)
+    for _ in range(2):
+        t = lab.send(STRANGER, "a@plain.auth", content=content)
+        must((t.code, t.enhanced) == ("550", "5.7.1") and "DMARC of shop.co.uk: fail" in t.text, "co.uk is nobody", t)
+        said = subprocess.run([lab.g.program, "reload", "-c", lab.g.path], capture_output=True, text=True, timeout=60, check=False)
+        must("ok generation" in said.stdout, "reloaded", said)
+    must(not lab.g.events("sandbox_off"), "the sandbox is on", lab.g.events("sandbox_off"))
 
 
 @shows("policy.tests may give every fact of the message")

@@ -4,6 +4,7 @@
 Clients (all of 127/8, told apart by `private_clients: judge`):
     127.0.1.x  may send for pass.test, and for nobody else; .10 to .19 are on the lists bl.test and dq zones
     127.0.2.x  may send for nobody; .10 to .19 are listed
+    127.0.5.5  is fwd.test, both ways; 127.0.5.6 only says so
     127.0.9.10 is listed, and has a good name: 127.0.9.x is on the allow-list wl.test
 """
 import atexit
@@ -47,6 +48,8 @@ REVERSE = """
 30.2.0 PTR client.test.
 5.5.0  PTR fwd.test.
 10.5.0 PTR fwd.test.
+6.5.0  PTR fwd.test.
+5.6.0  PTR lists.auth.
 """
 LIST = ":127.0.0.2:listed, see https://bl.test/?ip=$\n127.0.1.10-19\n127.0.2.10-19\n127.0.9.10\n"
 LISTS = {
