@@ -15,22 +15,38 @@
 
 #define NAME_DECODED_MAX 4096
 
-static const char *const names[HEAD_FIELDS] = {
-    [HEAD_FROM] = "from",
-    [HEAD_DATE] = "date",
-    [HEAD_MESSAGE_ID] = "message-id",
-    [HEAD_SENDER] = "sender",
-    [HEAD_REPLY_TO] = "reply-to",
-    [HEAD_TO] = "to",
-    [HEAD_CC] = "cc",
-    [HEAD_SUBJECT] = "subject",
-    [HEAD_MIME_VERSION] = "mime-version",
-    [HEAD_CONTENT_TYPE] = "content-type",
+enum { /* the other fields that are read, behind those of enum head_field */
+       OTHER_RECEIVED = HEAD_FIELDS,
+       OTHER_LIST_ID,
+       OTHER_LIST_POST,
+       OTHER_LIST_UNSUBSCRIBE,
+       OTHER_AUTO_SUBMITTED,
+       OTHER_PRECEDENCE,
+       KNOWN_FIELDS,
+};
+
+static const struct slice names[KNOWN_FIELDS] = {
+    [HEAD_FROM] = SLICE_INIT("from"),
+    [HEAD_DATE] = SLICE_INIT("date"),
+    [HEAD_MESSAGE_ID] = SLICE_INIT("message-id"),
+    [HEAD_SENDER] = SLICE_INIT("sender"),
+    [HEAD_REPLY_TO] = SLICE_INIT("reply-to"),
+    [HEAD_TO] = SLICE_INIT("to"),
+    [HEAD_CC] = SLICE_INIT("cc"),
+    [HEAD_SUBJECT] = SLICE_INIT("subject"),
+    [HEAD_MIME_VERSION] = SLICE_INIT("mime-version"),
+    [HEAD_CONTENT_TYPE] = SLICE_INIT("content-type"),
+    [OTHER_RECEIVED] = SLICE_INIT("received"),
+    [OTHER_LIST_ID] = SLICE_INIT("list-id"),
+    [OTHER_LIST_POST] = SLICE_INIT("list-post"),
+    [OTHER_LIST_UNSUBSCRIBE] = SLICE_INIT("list-unsubscribe"),
+    [OTHER_AUTO_SUBMITTED] = SLICE_INIT("auto-submitted"),
+    [OTHER_PRECEDENCE] = SLICE_INIT("precedence"),
 };
 
 const char *head_field_name(enum head_field f)
 {
-    return names[f];
+    return names[f].ptr;
 }
 
 /* The name joins the list unless it is there; false: it is there. */
@@ -192,30 +208,24 @@ static struct slice first_word(struct slice value)
     return slice_take(value, n);
 }
 
-static bool is_bulk(const struct header_field *f)
+static bool is_automatic(struct slice value)
+{
+    struct slice word = first_word(value);
+
+    return !slice_empty(word) && !slice_eq_nocase(word, SLICE("no"));
+}
+
+static bool is_bulk(struct slice value)
 {
     static const char *const bulk[] = { "bulk", "list", "junk" };
-    struct slice word;
+    struct slice word = first_word(value);
 
-    if (header_name_is(f->name, SLICE("Auto-Submitted"))) {
-        word = first_word(f->value);
-        return !slice_empty(word) && !slice_eq_nocase(word, SLICE("no"));
-    }
-    if (header_name_is(f->name, SLICE("Precedence"))) {
-        word = first_word(f->value);
-        for (size_t i = 0; i < ARRAY_LEN(bulk); i++) {
-            if (slice_eq_nocase(word, slice_str(bulk[i]))) {
-                return true;
-            }
+    for (size_t i = 0; i < ARRAY_LEN(bulk); i++) {
+        if (slice_eq_nocase(word, slice_str(bulk[i]))) {
+            return true;
         }
     }
     return false;
-}
-
-static bool is_of_list(struct slice name)
-{
-    return header_name_is(name, SLICE("List-Id")) || header_name_is(name, SLICE("List-Post")) ||
-           header_name_is(name, SLICE("List-Unsubscribe"));
 }
 
 static void read_counted(struct message_head *h, enum head_field field, struct slice value)
@@ -230,17 +240,48 @@ static void read_counted(struct message_head *h, enum head_field field, struct s
     }
 }
 
+static void read_other(struct message_head *h, unsigned field, struct slice value)
+{
+    switch (field) {
+    case OTHER_RECEIVED:
+        h->received++;
+        break;
+    case OTHER_AUTO_SUBMITTED:
+        h->bulk = h->bulk || is_automatic(value);
+        break;
+    case OTHER_PRECEDENCE:
+        h->bulk = h->bulk || is_bulk(value);
+        break;
+    default:
+        h->list = true;
+        break;
+    }
+}
+
+/* KNOWN_FIELDS: none of them.  A section of 64 KiB can hold 16,000 fields, so the first octet and the length are
+ * compared here; header_name_is() leaves out octets that do not print, which can only make a name longer. */
+static unsigned find_known(struct slice name)
+{
+    char first = name.len > 0 ? ascii_lower(name.ptr[0]) : '\0';
+    unsigned i = 0;
+
+    while (i < KNOWN_FIELDS &&
+           (name.len < names[i].len || (first != names[i].ptr[0] && ascii_is_print(first)) ||
+            !header_name_is(name, names[i]))) {
+        i++;
+    }
+    return i;
+}
+
 static void read_field(struct message_head *h, const struct header_field *f)
 {
-    for (unsigned i = 0; i < HEAD_FIELDS; i++) {
-        if (header_name_is(f->name, slice_str(names[i]))) {
-            read_counted(h, (enum head_field)i, f->value);
-            return;
-        }
+    unsigned field = find_known(f->name);
+
+    if (field < HEAD_FIELDS) {
+        read_counted(h, (enum head_field)field, f->value);
+    } else if (field < KNOWN_FIELDS) {
+        read_other(h, field, f->value);
     }
-    h->received += header_name_is(f->name, SLICE("Received")) ? 1 : 0;
-    h->list = h->list || is_of_list(f->name);
-    h->bulk = h->bulk || is_bulk(f);
 }
 
 void message_head_read(struct message_head *h, struct slice head)

@@ -71,6 +71,7 @@ def traffic(rig, target, name, settings):
     options, port = target.tls_options(work.tls)
     arguments = ["-c", work.parallel or target.parallel, "-b", rig.addresses.fresh(name in LISTED), "-I",
                  "%s%s%d" % (target.name, name, rig.addresses.plain)] + list(work.args) + options
+    arguments += ["-D", rig.dkim_key] if work.signed else []
     arguments += how_long(work, target, settings) + ["127.0.0.1:%d" % port]
     sink, questions, start = rig.sink_counts(), udp_in(), {g: cpu_us(g) for g in ("peer", "gen", "sink", "dns")}
     row = outcome(generator(arguments))
@@ -84,7 +85,9 @@ def traffic(rig, target, name, settings):
     row.update(units=units, per_s=units / row["secs"], cpu=cpu, cpu_user=user, cpu_sys=system, gen_cpu=used["gen"][0],
                sink_cpu=used["sink"][0], dns_cpu=used["dns"][0], cpu_ms=cpu / units * 1e3 if units else None,
                questions=questions / 2 / units if units else None)
-    row.update({("sink" if k == "msgs" else k): after[k] - sink[k] for k in ("msgs", "bad", "tagged")})
+    row.update({("sink" if k == "msgs" else k): after[k] - sink[k] for k in ("msgs", "bad", "tagged", "dkim")})
+    if work.signed and "dkim" in target.checks.split() and row["dkim"] < row["sink"]:
+        raise ValueError("%d of %d messages came without dkim=pass" % (row["sink"] - row["dkim"], row["sink"]))
     if work.kind == "verify":
         row.update(compare_ids(os.path.join(target.run, "acked"), rig.ids))
     return row

@@ -2,9 +2,11 @@
 """rig.py - what stands around a target: control groups, the DNS, the sink, certificates, and readings of the machine.
 
 Each process runs in one of four control groups (peer, gen, sink, dns) below GROUPS, so CPU is counted for all processes
-of a target, also for those that have ended.  The DNS is rbldnsd: four lists (127.96.0.0/12 is on all), a wildcard SPF
-zone, an empty reverse zone.  Owns: the processes of DNS and sink, which stop() ends.  Needs root; loopback only.
+of a target, also for those that have ended.  The DNS is nsd: four lists (127.96.0.0/12 is on all), a wildcard SPF zone
+with the key of the signed messages, an empty reverse zone.  (rbldnsd cuts TXT records at 255 octets, too short for an
+RSA-2048 key.)  Owns: the processes of DNS and sink, which stop() ends.  Needs root; loopback only.
 """
+import base64
 import fcntl
 import os
 import re
@@ -20,12 +22,30 @@ NAMES = ("peer", "gen", "sink", "dns")
 PORT, SINK_PORT = 2525, 2600
 CORES = os.cpu_count()
 TICK_US = 1000000 // os.sysconf("SC_CLK_TCK")
-SOA = "$SOA 3600 ns.test h.test 1 3600 600 86400 300\n"
+SOA = "$TTL 3600\n@ SOA ns.test. h.test. 1 3600 600 86400 300\n@ NS ns.test.\n"
+LISTED = "".join('*.%d.127 A 127.0.0.2\n*.%d.127 TXT "listed"\n' % (n, n) for n in range(96, 112))
+SENDERS = "".join('%s A 127.0.0.2\n%s TXT "v=spf1 ip4:127.0.0.0/8 -all"\n' % (n, n)
+                  for n in ("senders", "*.senders", "example", "mx"))
 ZONES = {
-    "bl": ":127.0.0.2:listed\n127.96.0.0/12\n",
-    "spf": SOA + ":127.0.0.2:v=spf1 ip4:127.0.0.0/8 -all\n.senders\nexample\nmx\n",
-    "reverse": SOA,     # no address has a name: NXDOMAIN, not REFUSED
+    "test": SOA + SENDERS,
+    "in-addr.arpa": SOA,    # no address has a name: NXDOMAIN, not REFUSED
 }
+ZONES.update({"bl%d.bl" % n: SOA + LISTED for n in range(1, 5)})
+NSD = """server:
+  ip-address: 127.0.0.1@53
+  username: ""
+  chroot: ""
+  server-count: 1
+  hide-version: yes
+  database: ""
+  zonesdir: "%(dir)s"
+  pidfile: "%(dir)s/pid"
+  zonelistfile: "%(dir)s/list"
+  xfrdfile: "%(dir)s/xfrd"
+  rrl-ratelimit: 0
+remote-control:
+  control-enable: no
+"""
 
 
 def read(path):
@@ -199,14 +219,26 @@ class Rig:
                                 "-keyout", base + ".key", "-out", base + ".pem"], check=True, capture_output=True)
                 os.chmod(base + ".key", 0o644)
 
+    def signing_key(self):
+        """A new RSA-2048 key for each run; its record for the zone, in strings of at most 255 octets."""
+        self.dkim_key = os.path.join(self.run, "dkim.key")
+        subprocess.run(["openssl", "genrsa", "-out", self.dkim_key, "2048"], check=True, capture_output=True)
+        public = subprocess.run(["openssl", "rsa", "-in", self.dkim_key, "-pubout", "-outform", "DER"], check=True,
+                                capture_output=True).stdout
+        text = "v=DKIM1; p=" + base64.b64encode(public).decode()
+        return "bench._domainkey.senders TXT " + " ".join('"%s"' % text[i:i + 255] for i in range(0, len(text), 255)) + "\n"
+
     def start_dns(self):
         base = os.path.join(self.run, "dns")
         os.makedirs(base, exist_ok=True)
-        for name, text in ZONES.items():
+        conf = NSD % {"dir": base}
+        for name, text in dict(ZONES, test=ZONES["test"] + self.signing_key()).items():
             with open(os.path.join(base, name), "w", encoding="ascii") as f:
                 f.write(text)
-        zones = ["bl%d.bl:ip4set:bl" % i for i in range(1, 5)] + ["test:dnset:spf", "in-addr.arpa:dnset:reverse"]
-        return self.spawn("dns", ["rbldnsd", "-n", "-q", "-b", "127.0.0.1/53", "-w", base, "-u", "nobody", "-c", "0"] + zones)
+            conf += 'zone:\n  name: "%s"\n  zonefile: "%s"\n' % (name, name)
+        with open(os.path.join(base, "nsd.conf"), "w", encoding="ascii") as f:
+            f.write(conf)
+        return self.spawn("dns", ["nsd", "-d", "-c", os.path.join(base, "nsd.conf")])
 
     def start_sink(self):
         if os.path.exists(self.ids):
@@ -222,7 +254,7 @@ class Rig:
             return subprocess.Popen(command, preexec_fn=enter(group), stdin=subprocess.DEVNULL, stdout=log, stderr=log)
 
     def sink_counts(self):
-        """The sink's counters: conns, open, msgs, bytes, bad, noid, tagged, rcpt."""
+        """The sink's counters: conns, open, msgs, bytes, bad, noid, tagged, dkim, rcpt."""
         with socket.create_connection(("127.0.0.1", SINK_PORT), 5) as s, s.makefile("rb") as f:
             f.readline()
             s.sendall(b"XSTATS\r\n")

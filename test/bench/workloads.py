@@ -8,14 +8,14 @@ calls by strace, no timing).
 """
 from collections import namedtuple
 
-Workload = namedtuple("Workload", "text args kind tls parallel held")
+Workload = namedtuple("Workload", "text args kind tls parallel held signed")
 
 IDLE_FEW = 1000
 
 
-def workload(text, args, kind="msg", tls=False, parallel=0, held=0):
-    """One row; `parallel` 0 is what the target asks for."""
-    return Workload(text, args.split(), kind, tls, parallel, held)
+def workload(text, args, kind="msg", tls=False, parallel=0, held=0, signed=False):
+    """One row; `parallel` 0 is what the target asks for; `signed`: each message has a valid DKIM signature."""
+    return Workload(text, args.split(), kind, tls, parallel, held, signed)
 
 
 WORKLOADS = {
@@ -23,6 +23,8 @@ WORKLOADS = {
     "msg4kx10": workload("4 KiB, ten messages a session", "-k 10 -s 4096"),
     "msg64k": workload("64 KiB", "-k 1 -s 65536"),
     "msg1m": workload("1 MiB", "-k 1 -s 1048576"),
+    "dkim4k": workload("4 KiB, with a valid RSA-2048 DKIM signature", "-k 1 -s 4096", signed=True),
+    "dkim1m": workload("1 MiB, with a valid RSA-2048 DKIM signature", "-k 1 -s 1048576", signed=True),
     "pipe4k": workload("4 KiB, the client pipelines MAIL RCPT DATA", "-k 1 -s 4096 -p"),
     "cached4k": workload("4 KiB, 20 addresses over and over", "-k 1 -s 4096 -m 20", parallel=20),
     "tls4k": workload("4 KiB, TLS", "-k 1 -s 4096", tls=True),
@@ -68,7 +70,7 @@ FIRST = (
     ("postfix-rbl", ("msg4k", "msg64k", "tls4k", "refused", "rate50")),
     ("postscreen", ("msg4k", "refused", "rate50")),
     ("glacis-bare", CPU + ("tls4k", "tls1m", "tlshs", "rate50", "calls4k")),
-    ("glacis", CPU + ("tls4k", "tls1m", "tlshs", "refused", "flood600", "rate50") + PARALLEL +
+    ("glacis", CPU + ("dkim4k", "dkim1m", "tls4k", "tls1m", "tlshs", "refused", "flood600", "rate50") + PARALLEL +
      ("calls4k", "calls1m", "callsrefused")),
     ("glacis-rdns", ("msg4k", "refused", "flood600", "rate50", "calls4k")),
 ) + (idle("haproxy", "idle", "idle10k") + idle("haproxy-tls", "idletls") + idle("nginx", "idle", "idletls") +
@@ -77,7 +79,7 @@ AGAIN = (
     ("direct", ("rate50",)),
     ("haproxy", CPU + ("rate50",)),
     ("haproxy-tls", ("tls4k",)),
-    ("glacis", CPU + ("tls4k", "refused", "flood600", "rate50")),
+    ("glacis", CPU + ("dkim4k", "dkim1m", "tls4k", "refused", "flood600", "rate50")),
     ("glacis-bare", CPU + ("tls4k",)),
     ("glacis-rdns", ("msg4k",)),
     ("postfix-rbl", ("msg4k", "refused")),

@@ -6,7 +6,7 @@
 # Skipped where network namespaces or control groups may not be made.
 . "$(dirname "$0")/lib.sh"
 need_root
-need ip nsenter unshare rbldnsd gcc make openssl
+need ip nsenter unshare nsd gcc make openssl
 count=${BENCH_MESSAGES:-100}
 unshare -nm true 2>/dev/null || skip "network namespaces are not permitted"
 groups=/sys/fs/cgroup/unified

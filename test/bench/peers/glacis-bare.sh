@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 desc="glacis, one worker, no rules: headers, live upstream, limits, log"
-checks="header"
+checks="dkim header"
 tls=starttls
 . $PEERS/glacis.common
 start() {

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 desc="glacis, one worker, the rules it comes with (spf-first) and four lists: also reverse DNS with confirmation, the HELO's name"
-checks="dnsbl4 spf helo fcrdns header"
+checks="dnsbl4 spf helo fcrdns dkim header"
 tls=starttls
 . $PEERS/glacis.common
 start() {

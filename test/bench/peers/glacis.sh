@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 desc="glacis, one worker, all checks: four lists, SPF, HELO syntax, added headers; no reverse DNS"
-checks="dnsbl4 spf helo header"
+checks="dnsbl4 spf helo dkim header"
 tls=starttls
 . $PEERS/glacis.common
 start() {
