@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * control.c - finding, binding and asking the sockets `control` and `query`.
+ * control.c - finds, binds and queries the sockets `control` and `query`.
  *
- * A unix address holds 107 octets of path; a longer one is reached through /proc/self/fd of its folder.
+ * A unix address holds 107 octets of path.  For a longer path the code goes through /proc/self/fd of its folder.
  */
 #include "admin/admin.h"
 
@@ -32,7 +32,7 @@ static bool read_all(int fd, struct buf *out)
     return buf_ok(out);
 }
 
-/* The value of "state_dir: x", on a line of its own or within braces; quotes are taken off. */
+/* Finds the value of "state_dir: x", on a line of its own or within braces, and removes quotes. */
 static bool value_of_line(struct slice line, struct slice *value)
 {
     static const struct slice key = SLICE_INIT("state_dir:");
@@ -87,7 +87,7 @@ bool control_state_dir(const char *config_path, struct buf *out)
     return ok && buf_ok(out);
 }
 
-/* Fills the address; a folder that had to be opened for it is in *dir, to be closed afterwards. */
+/* Fills the address.  If it had to open the folder, *dir is its descriptor; the caller closes it afterwards. */
 static bool address_of(const char *path, struct sockaddr_un *sa, int *dir)
 {
     struct slice p = slice_str(path);

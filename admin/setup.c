@@ -1,10 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * setup.c - a configuration with all that is made from it; what `check` judges is what the supervisor
- * runs.
+ * setup.c - completes a configuration with all material made from it, the same way for `check` and the supervisor.
  *
- * Workers inherit the result by fork: they read no certificate, key, trust anchor or group file of their own.  What is
- * kept of the snapshot in force (config_errors.kept) is shared with it.
+ * Workers inherit the result by fork: they read no certificate, key, trust anchor or group file themselves.
+ * The new snapshot shares kept material (config_errors.kept) with the snapshot in force.
  */
 #include <fcntl.h>
 #include <sys/stat.h>
@@ -41,7 +40,7 @@ static void free_clients(void *obj)
     }
 }
 
-/* That of the upstream of the same name. */
+/* The client of the upstream with the same name. */
 static struct tls_client *keep_client(const struct config *previous, const struct config_upstream *up)
 {
     for (size_t i = 0; i < previous->upstream_count; i++) {
@@ -52,7 +51,7 @@ static struct tls_client *keep_client(const struct config *previous, const struc
     return NULL;
 }
 
-/* One an upstream: also finds a tls_ca that cannot be read. */
+/* Makes one for each upstream; reports a tls_ca that cannot be read. */
 static void make_clients(struct config *c, struct config_errors *errs)
 {
     for (size_t i = 0; i < c->upstream_count; i++) {
@@ -88,7 +87,7 @@ static bool read_plain(int fd, struct buf *out)
     return n == 0 && buf_ok(out);
 }
 
-/* The folder may belong to an unprivileged user, so no link is followed and nothing is waited for. */
+/* The folder may belong to an unprivileged user, so the open follows no link and does not block. */
 static void watch_rules(struct policy *p, const char *state_dir)
 {
     struct buf path, text;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * watched.c - the rules of the preset that only watch because they are new on this machine, for `check` and `status`
+ * watched.c - lists, for `check` and `status`, the preset rules that only watch because they are new on this machine
  * (policy.watch_new_rules; policy/rules/watch.c decides).
  */
 #include "admin/admin.h"

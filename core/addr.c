@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * addr.c - addresses and networks: reading, writing, comparing.
+ * addr.c - addresses and networks: parsing, formatting, comparing.
  *
- * Reading is strict: no leading zeros, no zones, no short forms of IPv4, no ports unless asked for.  An
- * IPv4-mapped IPv6 address (RFC 4291 2.5.5.2) becomes IPv4 wherever it enters.  Texts follow RFC 5952.
+ * Parsing is strict: no leading zeros, no zones, no short forms of IPv4, a port only in an endpoint.  An IPv4-mapped
+ * IPv6 address (RFC 4291 2.5.5.2) becomes IPv4 at every entry point.  Texts follow RFC 5952.
  */
 #include "core/addr.h"
 
@@ -87,7 +87,7 @@ socklen_t addr_to_sockaddr(const struct addr *a, struct sockaddr_storage *out)
     return 0;
 }
 
-/* As written: a mapped address stays IPv6. */
+/* Parses without unmapping: a mapped address stays IPv6. */
 static bool parse_exact(struct slice text, struct addr *out)
 {
     char copy[INET6_ADDRSTRLEN];
@@ -131,7 +131,7 @@ bool addr_parse_endpoint(struct slice text, struct addr *out)
     if (bracket) {
         host = slice_of(host.ptr + 1, host.len - 2);
     }
-    /* brackets if and only if IPv6: "2001:db8::1:25" would be a riddle */
+    /* brackets if and only if IPv6: "2001:db8::1:25" is ambiguous */
     if (bracket != (slice_find(host, ':') < host.len) || !addr_parse_ip(host, out)) {
         return false;
     }
@@ -192,7 +192,7 @@ bool cidr_contains(const struct cidr *net, const struct addr *a)
     return rest == 0 || ((net->base.ip[whole] ^ a->ip[whole]) >> (8 - rest)) == 0;
 }
 
-/* In one piece: an address is written several times a message. */
+/* With a single put, for speed: each message writes an address several times. */
 static void put_v4(struct buf *b, const uint8_t ip[4])
 {
     char text[INET_ADDRSTRLEN];

@@ -19,7 +19,7 @@ enum addr_family {
 
 struct addr {
     uint8_t family; /* enum addr_family */
-    uint16_t port;  /* host order; 0 where none is meant */
+    uint16_t port;  /* host order; 0: no port */
     uint8_t ip[16]; /* network order; ADDR_V4 uses the first four, the others are 0 */
 };
 
@@ -31,7 +31,7 @@ struct cidr {
 #define ADDR_TEXT_MAX 64 /* longest text any function here writes, NUL included */
 
 struct addr addr_from_sockaddr(const struct sockaddr *sa); /* family NONE if unknown */
-struct addr addr_of_socket(int fd);                        /* our end; the same */
+struct addr addr_of_socket(int fd);                        /* our end; family NONE if unknown */
 socklen_t addr_to_sockaddr(const struct addr *a, struct sockaddr_storage *out);
 
 /* "192.0.2.1" or "2001:db8::1"; no brackets, no port, no zone. */
@@ -53,7 +53,7 @@ bool addr_same_ip(const struct addr *a, const struct addr *b); /* ports are igno
 /* Private, loopback, link-local, unique-local, carrier-grade NAT (RFC 1918, 4193, 6598, 3927). */
 bool addr_is_private(const struct addr *a);
 
-/* `client` of the limits: an IPv4 address or an IPv6 /64, port 0. */
+/* The client as the limits count it: an IPv4 address or an IPv6 /64, port 0. */
 struct addr addr_client(const struct addr *a);
 
 /* The network of the given prefix length, port 0. */

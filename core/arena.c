@@ -4,14 +4,14 @@
  *
  *     blocks -> [ newest | data ... free ] -> [ older | data ] -> ...
  *
- * Objects come from the newest block; what is larger than half a block gets a block of its own behind
- * the newest, so that the free rest of that one is not lost.  `used` counts aligned sizes of objects and not
- * the blocks: the maximum is about what peers ask for.
+ * Objects come from the newest block.  An object larger than half a block gets its own block behind the newest, so
+ * that the free rest of the newest is not lost.  `used` counts aligned object sizes, not blocks, because the maximum
+ * limits what peers cause.
  *
- * The first block is small, because most sessions have arenas with a few words in them; such blocks lie in
- * pages of their own, which are given back when a rush is over (slab.h).  A few blocks of 4 KiB are kept for
- * the next arena: malloc() looks long for pieces of that size.  Both belong to the thread (an exception to
- * "no globals": their only owner is whoever comes next).
+ * The first block is small, because most sessions put only a few words in their arenas.  These blocks are in pages of
+ * their own, which return to the kernel after a peak (slab.h).  A few blocks of 4 KiB are kept for the next arena,
+ * because malloc() is slow for that size.  Both stores belong to the thread, an exception to "no globals": any arena
+ * may use them.
  */
 #include "core/arena.h"
 
@@ -23,12 +23,12 @@
 #define LARGEST_BLOCK ((size_t)65536)
 
 #ifdef GLACIS_POOL_PASSTHROUGH
-#define SHARES_BLOCKS false /* every object a malloc of its own: the sanitizer sees each end */
+#define SHARES_BLOCKS false /* each object is a separate malloc, so the sanitizer sees its bounds */
 #else
 #define SHARES_BLOCKS true
 #endif
 #define KEPT_MOST 16
-#define FIRST_KEPT 400 /* of the first blocks */
+#define FIRST_KEPT 400 /* free first blocks to keep */
 
 struct arena_block {
     struct arena_block *next;
@@ -42,7 +42,7 @@ static _Thread_local struct {
     unsigned count;
 } kept;
 
-static _Thread_local struct slab first_blocks; /* name NULL: not made yet */
+static _Thread_local struct slab first_blocks; /* name NULL: not initialised yet */
 
 void arena_init(struct arena *a, size_t max_bytes)
 {
@@ -76,7 +76,7 @@ static void drop_block(struct arena_block *block)
     kept.count++;
 }
 
-/* Drops blocks from *from on, up to `end`, which takes its place. */
+/* Frees the blocks from *from up to `end`, and sets *from to `end`. */
 static void drop_blocks(struct arena *a, struct arena_block **from, struct arena_block *end)
 {
     while (*from != end) {
@@ -104,7 +104,7 @@ struct arena_mark arena_mark(const struct arena *a)
                                 .used = a->used };
 }
 
-/* Later blocks lie in front of the newest one of that time, large ones of then right behind it. */
+/* Blocks added since the mark are before its newest block, or directly behind it if large. */
 void arena_rewind(struct arena *a, const struct arena_mark *mark)
 {
     drop_blocks(a, &a->blocks, mark->newest);
@@ -123,7 +123,7 @@ static struct arena_block *new_first_block(void)
     return slab_take(&first_blocks);
 }
 
-/* A peer decides how much is put in, so no memory is an answer and not the end. */
+/* Returns NULL when out of memory and does not abort, because a peer decides the amount. */
 static struct arena_block *new_block(size_t size)
 {
     struct arena_block *block = kept.first;

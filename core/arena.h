@@ -2,10 +2,9 @@
 /*
  * arena.h - memory with one lifetime.
  *
- * Plain data only: nothing with a descriptor, timer, reference or callback (M2).  Nothing is freed
- * singly.  An arena has a maximum, because peers decide how much is put into one; beyond it
- * arena_alloc returns NULL and the caller answers 452.  In the sanitizer build every object is a
- * malloc of its own (GLACIS_POOL_PASSTHROUGH).
+ * Plain data only: nothing with a descriptor, timer, reference or callback (M2).  Objects cannot be freed one by
+ * one.  An arena has a maximum, because peers decide how much it holds.  Beyond the maximum arena_alloc returns
+ * NULL and the caller replies 452.  In the sanitizer build each object is a separate malloc (GLACIS_POOL_PASSTHROUGH).
  */
 #ifndef CORE_ARENA_H
 #define CORE_ARENA_H
@@ -23,20 +22,20 @@ struct arena {
 
 void arena_init(struct arena *a, size_t max_bytes); /* allocates nothing yet */
 
-/* The same for what a connection fills: it counts in limits.memory. */
+/* The same for an arena that a connection fills: it counts in limits.memory. */
 void arena_init_counted(struct arena *a, size_t max_bytes);
 void arena_fini(struct arena *a); /* frees all; the arena is empty and usable again */
 
 /* Aligned for any type, zeroed.  NULL when the maximum is reached. */
 void *arena_alloc(struct arena *a, size_t size) MUST_USE;
 
-/* Where an arena stands, to take back what is put into it from here on. */
+/* The fill level of an arena; arena_rewind() drops later allocations. */
 struct arena_mark {
     struct arena_block *newest, *second;
     size_t newest_used, used;
 };
 struct arena_mark arena_mark(const struct arena *a);
-/* Nothing that was allocated since the mark may be used any more.  Marks taken since are void. */
+/* Drops all allocations made since the mark, and invalidates later marks. */
 void arena_rewind(struct arena *a, const struct arena_mark *mark);
 
 /* A copy; ptr is NULL (and len 0) when the maximum is reached.  A NUL follows the text. */

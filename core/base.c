@@ -2,14 +2,14 @@
 /*
  * base.c - the abort message and memory that is never NULL.
  *
- * Nothing a peer sends decides the size of what is allocated here; such memory has a cap and fails
- * softly (buf.c, arena.c).  Owns nothing.
+ * A peer never decides the size of an allocation here; such memory has a cap and returns an error (buf.c, arena.c).
+ * Owns nothing.
  */
 #include "core/base.h"
 
 /*
- * What malloc() keeps ready for a thread: calloc() of glibc before 2.41 never looks there, while free()
- * puts it there, so that each object would go the long way in both directions.
+ * Largest size in malloc()'s per-thread cache.  calloc() of glibc before 2.41 never takes from that cache, although
+ * free() fills it, so each object would take the slow path both ways.
  */
 #define CACHED_MAX 1032
 

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * base.h - what every file starts from: attributes, checks, memory, forbidden names.
+ * base.h - the basis of every file: attributes, checks, memory, forbidden names.
  *
- * Out of memory in a small fixed allocation aborts with a message: glacis never owns mail, so a
- * crash costs a retry and never a message.  Anything whose size a peer influences has a cap and
- * fails softly instead (see buf.h, arena.h, spool.h).
+ * A small fixed allocation that fails aborts with a message.  glacis never owns mail, so a crash costs a retry and
+ * never a message.  Allocations whose size a peer influences have a cap and return an error instead (see buf.h,
+ * arena.h, spool.h).
  */
 #ifndef CORE_BASE_H
 #define CORE_BASE_H
@@ -32,19 +32,19 @@
 #define ARRAY_LEN(a) (sizeof(a) / sizeof((a)[0]))
 #define container_of(ptr, type, member) ((type *)(void *)((char *)(ptr)-offsetof(type, member)))
 
-/* Says where and why, then aborts.  The supervisor replaces the process. */
+/* Logs the place and the condition, then aborts.  The supervisor restarts the process. */
 NORETURN void bug(const char *file, int line, const char *cond);
 
-/* "We are wrong."  No octet from outside may ever reach one of these (E5). */
+/* For our own bugs only: no input from outside may ever trigger one (E5). */
 #define BUG_ON(cond)                                                                                         \
     do {                                                                                                     \
         if (__builtin_expect(!!(cond), 0))                                                                   \
             bug(__FILE__, __LINE__, #cond);                                                                  \
     } while (0)
 
-NORETURN void out_of_memory(size_t wanted); /* says so and aborts */
+NORETURN void out_of_memory(size_t wanted); /* logs it and aborts */
 
-/* Never NULL: they abort with a message when there is no memory.  Released with free(). */
+/* Never NULL: they abort with a message when memory runs out.  Release with free(). */
 void *xmalloc(size_t size) MUST_USE;
 void *xcalloc(size_t count, size_t size) MUST_USE;
 void *xrealloc(void *ptr, size_t size) MUST_USE;
@@ -72,8 +72,8 @@ static inline uint64_t min_u64(uint64_t a, uint64_t b)
 }
 
 /*
- * Names that must not be used: text is built in struct buf, parsed from struct slice.  The few that
- * libevent's macros need are watched by test/lint/banned.sh instead.
+ * Forbidden names: build text in struct buf and parse it from struct slice.  libevent's macros need a few
+ * others, so test/lint/banned.sh checks those.
  */
 #undef sprintf
 #undef vsprintf

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * buf.c - growable text with a maximum, and the two ways to quote what a peer sent.
+ * buf.c - growable text with a maximum, and the two ways to quote text from a peer.
  *
- * Growth doubles from 64 octets to the maximum and one for the NUL.  What no longer fits is cut at
- * the last octet that does, and from then on nothing is added: half a text must not get an end that
- * belongs to another one.  Memory that cannot be had counts as "does not fit".
+ * The size doubles from 64 octets to the maximum plus one for the NUL.  A text that does not fit is cut at the last
+ * octet that does, and nothing is added afterwards: a cut text must not continue with another one.  A failed
+ * allocation counts as "does not fit".
  */
 #include "core/buf.h"
 
@@ -38,7 +38,7 @@ void buf_reset(struct buf *b)
     buf_truncate(b, 0);
 }
 
-/* Room for n more octets and the NUL; the caller has compared n with max. */
+/* Makes room for n more octets and the NUL; the caller has compared n with max. */
 static bool make_room(struct buf *b, size_t n)
 {
     size_t need = b->len + n + 1;
@@ -199,7 +199,7 @@ void buf_put_quoted(struct buf *b, struct slice s, size_t max)
     }
 }
 
-/* One octet that JSON, a terminal or a reader of ours would not take as it is. */
+/* Escapes one octet that is not safe in JSON, on a terminal or for our log reader. */
 static void put_json_escape(struct buf *b, unsigned char c)
 {
     switch (c) {
@@ -244,7 +244,7 @@ static void put_json_beyond(struct buf *b, uint32_t point)
     put_json_unit(b, 0xdc00 + ((point - 0x10000) & 0x3ff));
 }
 
-/* The character at the front of s; returns its octets. */
+/* Puts the first character of s; returns its length in octets. */
 static size_t put_json_char(struct buf *b, struct slice s)
 {
     unsigned char c = (unsigned char)s.ptr[0];
@@ -258,15 +258,15 @@ static size_t put_json_char(struct buf *b, struct slice s)
     if (len == 1) {
         put_json_escape(b, c);
     } else {
-        put_json_beyond(b, utf8_decode(s, &len)); /* C1 controls and overriding marks steer terminals */
+        put_json_beyond(b, utf8_decode(s, &len)); /* C1 controls and override marks affect terminals */
     }
     return len;
 }
 
 #define EACH_OCTET(c) ((uint64_t)(c)*0x0101010101010101)
 
-/* One of eight octets is not plain: above 0x7e, below 0x20, '"' or '\'.  May say so wrongly, never the other
- * way about. */
+/* Is one of these eight octets not plain: above 0x7e, below 0x20, '"' or '\'?  May return true wrongly, but never
+ * false wrongly. */
 static bool has_special(const char *p)
 {
     uint64_t word, quote, backslash;
@@ -279,7 +279,7 @@ static bool has_special(const char *p)
             EACH_OCTET(0x80)) != 0;
 }
 
-/* How many octets at the front JSON takes as they are; a log line is mostly such octets. */
+/* Number of octets at the front that JSON needs no escape for; most octets of a log line. */
 static size_t json_plain(struct slice s)
 {
     size_t n = 0;

@@ -2,8 +2,8 @@
 /*
  * buf.h - growable text with a maximum and a sticky failure.
  *
- * Put as much as you like and ask once: after the first octet that does not fit, nothing more is
- * added and buf_ok() is false.  The content is always followed by a NUL that does not count.
+ * Callers may put any amount and check buf_ok() once at the end.  After the first put that does not fit, the buf
+ * adds nothing more and buf_ok() is false.  A NUL that does not count always follows the content.
  */
 #ifndef CORE_BUF_H
 #define CORE_BUF_H
@@ -15,7 +15,7 @@ struct buf {
     size_t len;
     size_t cap;  /* allocated, or the size of the fixed memory */
     size_t max;  /* len never exceeds it */
-    bool failed; /* something did not fit */
+    bool failed; /* a put did not fit */
     bool fixed;  /* ptr is the caller's memory: never reallocated, never freed */
 };
 
@@ -28,7 +28,7 @@ void buf_init_fixed(struct buf *b, char *mem, size_t size);
 void buf_fini(struct buf *b);  /* frees; the buf may be used again after buf_init */
 void buf_reset(struct buf *b); /* empty again and not failed; keeps the memory */
 
-void buf_put_grow(struct buf *b, const void *data, size_t len); /* the rare half of buf_put */
+void buf_put_grow(struct buf *b, const void *data, size_t len); /* the slow path of buf_put */
 void buf_put_u64(struct buf *b, uint64_t value);
 void buf_put_i64(struct buf *b, int64_t value);
 void buf_put_digits(struct buf *b, uint64_t value, unsigned digits); /* with leading zeros, at most 20 */
@@ -54,7 +54,7 @@ static inline void buf_put_slice(struct buf *b, struct slice s)
     buf_put(b, s.ptr, s.len);
 }
 
-static inline void buf_put_str(struct buf *b, const char *text) /* a text of ours, NUL-terminated */
+static inline void buf_put_str(struct buf *b, const char *text) /* NUL-terminated, never from a peer */
 {
     buf_put(b, text, strlen(text));
 }
@@ -77,12 +77,12 @@ static inline struct slice buf_slice(const struct buf *b)
 }
 
 /*
- * What a peer sent, made fit for a log line, a page or a reply: printable ASCII except `"` and `\`
- * is kept, everything else becomes \xNN, and "..." ends what is longer than max octets of input (S7).
+ * Escapes text from a peer for a log line, a page or a reply (S7).  Printable ASCII except `"` and `\` stays;
+ * every other octet becomes \xNN.  Input longer than max octets is cut and ends in "...".
  */
 void buf_put_quoted(struct buf *b, struct slice s, size_t max);
 
-/* The same for a JSON string, with the quotation marks; valid UTF-8 reads the same, as \uXXXX. */
+/* The same for a JSON string, quotation marks included; valid UTF-8 is written as \uXXXX. */
 void buf_put_json(struct buf *b, struct slice s, size_t max);
 
 #endif

@@ -2,10 +2,10 @@
 /*
  * crypto.c - random numbers, SHA-256 and session ids over OpenSSL's EVP and RAND.
  *
- * Random octets are drawn 4 KiB at a time, because each call of the generator looks for a fork with a
- * system call.  A process has one such store (an exception to "no globals": it has no owner but the
- * process, and sharing it is what makes it cheap); octets are wiped as they are handed out.  The digest is
- * fetched once, and a context for short texts is made once: either costs more than hashing a line.
+ * Random octets are drawn 4 KiB at a time, because each call of the generator checks for a fork with a system call.
+ * Each process has one such store, an exception to "no globals": sharing it is what makes it cheap.  Octets are wiped
+ * as they are handed out.  The digest is fetched once, and a context for short texts is made once, because either
+ * costs more than hashing a line.
  *
  * Errors     no randomness or no SHA-256 means a broken system: the process aborts.
  */
@@ -112,7 +112,7 @@ void sha256_free(struct sha256 *h)
 
 void sha256_of(const void *data, size_t len, uint8_t out[SHA256_LEN])
 {
-    static _Thread_local EVP_MD_CTX *ctx; /* finished between calls: it holds nothing of the text */
+    static _Thread_local EVP_MD_CTX *ctx; /* finished between calls, so it holds no text */
 
     if (ctx == NULL) {
         ctx = EVP_MD_CTX_new();

@@ -10,8 +10,8 @@
 #define SHA256_LEN 32
 #define ULID_LEN 26
 
-/* Cryptographically strong; buffered, so a call costs no system call most of the time; fork-safe
- * (crypto_after_fork drops the buffer).  Aborts if the system has no randomness. */
+/* Cryptographically strong.  Buffered, so most calls need no system call.  A forked child must call
+ * crypto_after_fork(), which drops the buffer.  Aborts if the system has no randomness. */
 void random_bytes(void *out, size_t len);
 uint64_t random_u64(void);
 uint64_t random_below(uint64_t limit); /* uniform, limit > 0 */
@@ -24,7 +24,7 @@ void sha256_final(struct sha256 *h, uint8_t out[SHA256_LEN]); /* frees h */
 void sha256_free(struct sha256 *h);                           /* without a result; NULL is allowed */
 void sha256_of(const void *data, size_t len, uint8_t out[SHA256_LEN]);
 
-/* HMAC-SHA256 (RFC 2104): without the key, guessed texts cannot be tested against it. */
+/* HMAC-SHA256 (RFC 2104): without the key, an attacker cannot test guessed texts against it. */
 void hmac_sha256(struct slice key, struct slice text, uint8_t out[SHA256_LEN]);
 
 /* Compares secrets (tokens) in time that does not depend on where they differ. */

@@ -1,14 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * heap_trim.c - freed memory in pieces; see heap_trim.h.
+ * heap_trim.c - return freed memory in pieces; see heap_trim.h.
  *
- * First the holes: malloc takes a piece from the smallest one that it fits into, and from the end of the heap last.
- * If the holes are too small for so many pieces the heap grows, which costs no page but that of a piece's own first
- * octets.  Then the end of the heap, which malloc_trim() shortens by as much as it is told; it finds no holes
- * meanwhile, for the pieces fill them.
+ * First the holes: malloc places a piece in the smallest hole that fits, and at the end of the heap last.  If the
+ * holes are too small for all pieces, the heap grows, but each new piece keeps only its first page.  Then the end of
+ * the heap: malloc_trim() shortens it in steps.  It finds no holes to trim, because the pieces fill them.
  *
- * Owns    the pieces, while it goes on.
- * Limits  holes smaller than PIECE are left to malloc_trim().  A step drops STEP octets, in about 1 ms.
+ * Owns    the pieces, until the trim ends.
+ * Limits  malloc_trim() handles holes smaller than PIECE.  A step drops STEP octets, in about 1 ms.
  */
 #include "core/heap_trim.h"
 
@@ -24,7 +23,7 @@ struct trim_piece {
     struct trim_piece *next;
 };
 
-/* The whole pages behind its first octets. */
+/* Drops the whole pages behind the header of the piece. */
 static void drop_pages(struct trim_piece *p)
 {
     size_t page = (size_t)sysconf(_SC_PAGESIZE);

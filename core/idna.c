@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * idna.c - lower-case A-labels from anything (libidn2).
+ * idna.c - convert any domain name to lower-case A-labels (libidn2).
  *
- * The mapping comes before the comparison, so full-width forms and ideographic dots become what they stand
- * for and are then judged as a host name; look-alikes of other scripts stay different names.
+ * The mapping comes before the comparison, so full-width forms and ideographic dots become their ASCII equivalents,
+ * and the result is checked as a host name.  Look-alikes of other scripts stay different names.
  *
  * Limits: INPUT_MAX octets of UTF-8, IDNA_NAME_MAX of the result.
  */

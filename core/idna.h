@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * idna.h - domain names as they are compared, looked up and sent: lower-case A-labels.
+ * idna.h - domain names in the form that we compare, look up and send: lower-case A-labels.
  *
- * IDNA2008 with the mapping of UTS 46, non-transitional (RFC 5890..5892).  The only place that sees libidn2.
+ * IDNA2008 with the mapping of UTS 46, non-transitional (RFC 5890..5892).  Only idna.c uses libidn2.
  */
 #ifndef CORE_IDNA_H
 #define CORE_IDNA_H
@@ -12,9 +12,9 @@
 #define IDNA_NAME_MAX 253 /* octets of a name here, without a final dot (RFC 1035 2.3.4) */
 
 /*
- * Puts the name into *out in lower-case A-labels.  False, and nothing is put, if it is not UTF-8, if IDNA
- * refuses it, or if the result is no host name (hostname_valid).  ASCII names are only checked and lowered:
- * an A-label that IDNA2008 would not make is in use somewhere and does no harm.  No final dot.
+ * Puts the name into *out in lower-case A-labels, without a final dot.  Returns false and puts nothing if the name is
+ * not UTF-8, IDNA refuses it, or the result fails hostname_valid().  ASCII names are only checked and lowered: A-labels
+ * that IDNA2008 would not produce are in use and harmless.
  */
 bool idna_to_ascii(struct slice name, struct buf *out) MUST_USE;
 

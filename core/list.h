@@ -2,8 +2,8 @@
 /*
  * list.h - intrusive doubly linked list.
  *
- * A node that is on no list points to itself, so list_remove is idempotent and list_linked can be
- * asked.  Every node must be set up with list_node_init (or LIST_HEAD_INIT) before its first use.
+ * A node on no list points to itself, so list_remove() is idempotent and list_linked() works.  Initialise
+ * every node with list_node_init() (or LIST_HEAD_INIT) before its first use.
  */
 #ifndef CORE_LIST_H
 #define CORE_LIST_H
@@ -57,7 +57,7 @@ static inline void list_remove(struct list_node *n)
     list_node_init(n);
 }
 
-/* First node, taken off; NULL if the list is empty. */
+/* Removes and returns the first node; NULL if the list is empty. */
 static inline struct list_node *list_pop(struct list_node *head)
 {
     struct list_node *n = head->next;
@@ -82,7 +82,7 @@ static inline void list_move_all(struct list_node *from, struct list_node *to)
     list_init(from);
 }
 
-/* The current node may be removed in the body; no other one may. */
+/* The body may remove the current node, but no other. */
 #define LIST_EACH(head, n, tmp)                                                                              \
     for ((n) = (head)->next, (tmp) = (n)->next; (n) != (head); (n) = (tmp), (tmp) = (n)->next)
 

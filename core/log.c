@@ -1,15 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * log.c - building one log line, JSON or text, in memory of its own.
+ * log.c - build one log line, JSON or text, in its own fixed memory.
  *
  *     {"time":"2026-11-21T21:00:00.123Z","level":"info","process":"worker","worker":3,"event":"txn", ...}
  *     2026-11-21T21:00:00.123Z info txn process=worker worker=3 key=value other="two words" ...
  *
- * The last octets of a line are kept back for its end.  A value that does not fit before them is taken out
- * again, nothing follows it, and the line says "cut":true; so a line is whole JSON whatever peers send.
+ * The last octets of a line are reserved for its end.  A value that does not fit before them is removed, nothing
+ * follows it, and the line gets "cut":true.  So a line is always valid JSON, whatever peers send.
  *
- * Owns       the sink, format and level of the process (the log is the one thing everybody reaches).
- * Limits     LOG_LINE_MAX a line, LOG_VALUE_MAX octets of one value.
+ * Owns       the sink, format and level of the process (every file may log).
+ * Limits     LOG_LINE_MAX per line, LOG_VALUE_MAX octets of one value.
  */
 #include "core/log.h"
 
@@ -45,7 +45,7 @@ static void write_octets(int fd, struct slice text)
         ssize_t n = write(fd, text.ptr, text.len);
 
         if (n < 0 && errno != EINTR) {
-            return; /* there is no further place to report it */
+            return; /* the error cannot be reported anywhere else */
         }
         text = slice_skip(text, n > 0 ? (size_t)n : 0);
     }
@@ -71,7 +71,7 @@ static struct {
     void *sink_arg;
     enum log_format format;
     enum log_level level;
-    char role[16]; /* empty: not said */
+    char role[16]; /* empty: omitted */
     unsigned index;
     int64_t second; /* of `stamp` */
     char stamp[sizeof("2026-11-21T21:00:00")];
@@ -83,7 +83,7 @@ static const struct slice level_names[LOG_LEVEL_COUNT] = {
     [LOG_LEVEL_TRACE] = SLICE_INIT("trace"),
 };
 
-/* The level is in every line behind the time, in either format. */
+/* Both formats have the level directly after the time. */
 enum log_level log_level_of_line(struct slice line)
 {
     static const char key[] = "\"level\":\"";
@@ -125,7 +125,7 @@ void log_set_process(const char *role, unsigned index)
     state.index = index;
 }
 
-/* The calendar is worked out once a second. */
+/* Computes the calendar date only once per second. */
 static void put_time(struct buf *b)
 {
     struct timespec ts;
@@ -225,7 +225,7 @@ static void put_key(struct log_line *l, const char *key)
     }
 }
 
-/* In a text line, words stand as they are; what is not one is quoted. */
+/* In a text line, plain words are not quoted; all other values are. */
 static void put_word(struct buf *b, struct slice value)
 {
     bool plain = value.len > 0 && value.len <= LOG_VALUE_MAX;
@@ -253,7 +253,7 @@ static void put_value(struct log_line *l, struct slice value)
     }
 }
 
-/* What was put since `mark` stays if it is whole; otherwise it goes, and the line is full. */
+/* Keeps the text put since `mark` if all of it fits; otherwise removes it and marks the line as cut. */
 static bool keep_or_cut(struct log_line *l, size_t mark)
 {
     if (buf_ok(&l->b)) {
@@ -376,7 +376,7 @@ void log_end(struct log_line *l)
 void log_msg(enum log_level level, const char *event, const char *fmt, ...)
 {
     struct log_line l;
-    char mem[LOG_VALUE_MAX + 2]; /* one more than a value: log_str shows that it was cut */
+    char mem[LOG_VALUE_MAX + 2]; /* one more than a value, so that log_str shows the cut */
     struct buf text;
     va_list ap;
 

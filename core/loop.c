@@ -2,23 +2,23 @@
 /*
  * loop.c - the event loop over libevent: poll, clock, deferred calls, burial.
  *
- * libevent is asked for readiness only.  Each turn is one pass of event_base_loop() with one timeout event
- * for the next of our timers; the first callback of the pass reads the clock, so loop_now() is the time at
- * which the poll returned.  Changes of interest are collected and handed to epoll together
- * (EPOLL_USE_CHANGELIST), so arming and disarming within a turn costs no system call.
+ * libevent only reports readiness.  Each turn is one pass of event_base_loop() with one timeout event for the next of
+ * our timers.  The first callback of the pass reads the clock, so loop_now() is the time at which the poll returned.
+ * libevent collects changes of interest and passes them to epoll together (EPOLL_USE_CHANGELIST).  So arming and
+ * disarming within a turn costs no system call.
  *
  *     poll -> ready watches -> due timers -> [ deferred calls -> heavy ones -> end-of-turn hooks ] -> burial
  *
- * The bracket repeats while it makes new work, a few rounds at most: a reply that a deferred call wrote
- * leaves in the same turn, and a chain that never ends cannot hold up the poll.  Of heavy calls only a few
- * run in a turn; the rest keeps its place, and the next poll does not wait.
+ * The bracket repeats while it makes new work, at most MAX_ROUNDS times.  So a reply that a deferred call wrote leaves
+ * in the same turn, and an endless chain cannot block the poll.  A turn runs only a few heavy calls; the rest keep
+ * their order, and the next poll does not wait.
  *
- * A poll may find thousands of descriptors ready.  After EVENTS_A_TURN of them libevent is told to break: the
- * rest stays in its queue, in order, and goes on behind the timers and deferred calls of this turn.
+ * A poll may find thousands of descriptors ready.  After EVENTS_A_TURN of them, on_event() breaks libevent's loop.
+ * The rest stay in its queue, in order, and run after the timers and deferred calls of this turn.
  *
- * A timer that runs says that something did not come in time.  Where the process itself stood still (a machine
- * that was paused, no processor for a while) or has too much to do, it may have come, unread.  So timers that are
- * late are held until all that had arrived by then is read and handled, though not for longer than CATCH_UP_US.
+ * A timer usually means that input did not arrive in time.  After a stall (a paused machine, no processor time) or
+ * under overload, the input may have arrived but be unread.  So the loop holds late timers until it has read and
+ * handled all input that had arrived by then, for at most CATCH_UP_US.
  *
  * Owns       the event base, the timer heap, the streams' read buffer.
  */
@@ -30,16 +30,16 @@
 #include "core/timers.h"
 
 #define MAX_ROUNDS 8
-#define TIMERS_A_TURN 64   /* thousands may be due together: sessions that came together */
-#define EVENTS_A_TURN 64   /* and thousands may be ready together: clients that all speak, or all go */
-#define LATE_MS 20         /* timers are never so late but for want of time */
-#define CATCH_UP_US 200000 /* who always has too much to do still comes to its timers */
-#define HEAVY_US 4000      /* a turn that has taken this long begins no further heavy call; one always runs */
+#define TIMERS_A_TURN 64   /* thousands may be due together: sessions that began together */
+#define EVENTS_A_TURN 64   /* thousands may be ready together: clients that all send, or all close */
+#define LATE_MS 20         /* a timer this late means a stall or overload */
+#define CATCH_UP_US 200000 /* under constant overload, timers still run after this time */
+#define HEAVY_US 4000      /* a turn that has taken this long starts no more heavy calls; one always runs */
 
 struct loop {
     struct event_base *base;
     struct event *wakeup; /* the timeout of the poll */
-    uint64_t wakeup_due;  /* ms for which it is armed; TIMERS_NONE: it is not */
+    uint64_t wakeup_due;  /* ms for which it is armed; TIMERS_NONE: not armed */
     struct timers timers;
     struct list_node deferred; /* struct deferred by node */
     struct list_node heavy;    /* struct deferred by node; the oldest first */
@@ -47,9 +47,9 @@ struct loop {
     struct grave *graves;      /* newest first */
     char *read_buffer;         /* LOOP_READ_SIZE octets, NULL before first use */
     uint64_t now_us;           /* start of this turn */
-    uint64_t longest_us;       /* of a turn since it was asked */
-    uint64_t late_us;          /* when timers were first seen to be late; 0: they are not */
-    bool read_all;             /* since then a turn has read all that was there */
+    uint64_t longest_us;       /* longest turn since loop_longest_turn_us() */
+    uint64_t late_us;          /* when timers were first found late; 0: not late */
+    bool read_all;             /* a turn since late_us has read all input */
     unsigned events;           /* ready watches that ran in this turn */
     bool turn_started;         /* the poll has returned */
     bool stopping;
@@ -63,7 +63,7 @@ uint64_t loop_now_us(void)
     return (uint64_t)ts.tv_sec * 1000000 + (uint64_t)ts.tv_nsec / 1000;
 }
 
-/* Of the last tick, some milliseconds old: it is asked dozens of times a message, and in seconds. */
+/* Time of the last tick, some milliseconds old: cheap, because each message needs it dozens of times. */
 int64_t wall_now_s(void)
 {
     struct timespec ts;
@@ -165,7 +165,7 @@ static void poll_once(struct loop *l)
     l->turn_started = false;
     l->events = 0;
     if (at_once) {
-        /* ONCE: otherwise it goes on as long as anything is ready, and nothing else ever runs */
+        /* ONCE: without it, libevent continues while anything is ready, and nothing else ever runs */
         event_base_loop(l->base, EVLOOP_NONBLOCK | EVLOOP_ONCE);
     } else {
         if (due == TIMERS_NONE && l->wakeup_due != TIMERS_NONE) {
@@ -182,7 +182,7 @@ static void poll_once(struct loop *l)
     start_turn(l);
 }
 
-/* L6: from a local head, so that what is added meanwhile joins the next round. */
+/* L6: runs from a local head, so that calls added meanwhile join the next round. */
 static void run_list(struct list_node *head)
 {
     struct list_node batch;
@@ -196,7 +196,7 @@ static void run_list(struct list_node *head)
     }
 }
 
-/* `ran`: so many in this turn. */
+/* `ran`: number of heavy calls already run in this turn. */
 static bool heavy_may_run(const struct loop *l, unsigned ran)
 {
     return !list_empty(&l->heavy) &&
@@ -216,7 +216,7 @@ static unsigned run_heavy(struct loop *l, unsigned ran)
     return ran;
 }
 
-/* True while what the timers that are late have waited for may still be unread, or be read and not handled. */
+/* True while input that late timers wait for may still be unread, or read but not handled. */
 static bool must_catch_up(struct loop *l)
 {
     uint64_t due = timers_next(&l->timers), now = loop_now(l);
@@ -225,7 +225,7 @@ static bool must_catch_up(struct loop *l)
         l->late_us = 0;
         return false;
     }
-    if (l->late_us == 0) { /* this poll may have ended before what came meanwhile */
+    if (l->late_us == 0) { /* this poll may have missed input that arrived meanwhile */
         l->late_us = l->now_us;
         l->read_all = false;
         return true;

@@ -2,14 +2,14 @@
 /*
  * loop.h - the event loop: watches, timers, deferred calls, burial.
  *
- * Effect     one loop a process.  A turn is: poll, ready watches, due timers, deferred calls, end-of-turn
- *            hooks (streams flush), burial.  Nothing here blocks but the poll.
- * Stalls     a process that stood still for longer than a timer had to go first handles what arrived meanwhile:
- *            an answer that is there is not found missing.
+ * Effect     one loop per process.  A turn is: poll, ready watches, due timers, deferred calls, end-of-turn
+ *            hooks (streams flush), burial.  Only the poll blocks.
+ * Stalls     after a stall longer than a timer's remaining time, the loop handles arrived input first.  So a timer
+ *            never declares a timeout for an answer that has already arrived.
  * Ownership  timers, watches and deferred calls are embedded in their owner's struct and must be
  *            stopped before it dies (all stops are idempotent).
- * Clock      monotonic milliseconds, read once a turn: loop_now().  The sim has another body for
- *            the poll and the clock (test/sim/fake_loop.c); timers.c serves both.
+ * Clock      monotonic milliseconds, read once per turn: loop_now().  The sim replaces the poll and the clock
+ *            (test/sim/fake_loop.c) and shares timers.c.
  */
 #ifndef CORE_LOOP_H
 #define CORE_LOOP_H
@@ -31,7 +31,7 @@ uint64_t loop_now_us(void);                    /* us, monotonic, now: for measur
 int64_t wall_now_s(void);                      /* seconds since 1970: log lines, headers, signatures only */
 uint64_t loop_longest_turn_us(struct loop *l); /* since the last call; resets */
 
-/* ---- timers: a binary heap of our own (a libevent timer is 128 octets a session) ---- */
+/* ---- timers: our own binary heap (a libevent timer costs 128 octets per session) ---- */
 
 typedef void (*timer_cb)(void *arg);
 
@@ -41,11 +41,11 @@ struct timer {
     void *arg;
     uint64_t due;   /* ms */
     uint32_t slot;  /* place in the heap + 1; 0: stopped */
-    uint32_t order; /* of starting: the earlier one of two that are due together runs first */
+    uint32_t order; /* of starting: breaks ties between timers due at the same time */
 };
 
 void timer_init(struct timer *t, struct loop *l, timer_cb cb, void *arg);
-void timer_start(struct timer *t, uint64_t delay_ms); /* started again: restarts */
+void timer_start(struct timer *t, uint64_t delay_ms); /* restarts an active timer */
 void timer_start_at(struct timer *t, uint64_t due_ms);
 void timer_stop(struct timer *t);
 
@@ -76,7 +76,7 @@ void watch_init(struct watch *w, struct loop *l, int fd, watch_cb cb, void *arg)
 void watch_set(struct watch *w, unsigned wanted); /* arms exactly these bits; 0 disarms */
 void watch_stop(struct watch *w);                 /* before the descriptor is closed */
 
-/* ---- deferred calls: run later in this turn, or at once in the next one; never inline ---- */
+/* ---- deferred calls: run later in this turn, or first in the next one; never inline ---- */
 
 struct deferred {
     struct list_node node;
@@ -85,19 +85,19 @@ struct deferred {
 };
 
 void deferred_init(struct deferred *d, void (*cb)(void *arg), void *arg);
-void loop_defer(struct loop *l, struct deferred *d); /* twice is once */
+void loop_defer(struct loop *l, struct deferred *d); /* a second call does nothing */
 void deferred_cancel(struct deferred *d);
 
-/* At the end of the turn, after all deferred calls: for streams to flush what was written. */
+/* Runs d at the end of the turn, after all deferred calls: streams flush their output there. */
 void loop_at_end(struct loop *l, struct deferred *d);
 
 /*
- * Heavy work, such as a step of a TLS handshake: this turn or a later one, in the order of asking, at most so
- * many a turn and no further one once the turn has taken long.  So a thousand at once leave the loop to
- * others in between.
+ * Runs heavy work, such as a step of a TLS handshake, in this turn or a later one, first come first served.  A turn
+ * runs at most LOOP_HEAVY_A_TURN of them, and stops earlier once it has taken long.  So a thousand handshakes at
+ * once do not block other work.
  */
 #define LOOP_HEAVY_A_TURN 4
-void loop_heavy(struct loop *l, struct deferred *d); /* twice is once */
+void loop_heavy(struct loop *l, struct deferred *d); /* a second call does nothing */
 
 /* ---- burial: memory stays valid for our own stack frames until the end of the turn (L7) ---- */
 
@@ -109,10 +109,10 @@ struct grave {
 
 void loop_bury(struct loop *l, struct grave *g, void (*free_fn)(void *obj), void *obj);
 
-/* ---- the buffer that every stream of the loop reads into; contents hold for one callback ---- */
+/* ---- the read buffer shared by all streams of the loop; its contents are valid during one callback ---- */
 
 #define LOOP_READ_SIZE ((size_t)256 * 1024)
 
-char *loop_read_buffer(struct loop *l); /* LOOP_READ_SIZE octets, made at the first call */
+char *loop_read_buffer(struct loop *l); /* LOOP_READ_SIZE octets, allocated at the first call */
 
 #endif

@@ -2,7 +2,7 @@
 /*
  * metrics.c - the table behind metrics.h and its Prometheus text.
  *
- * Owns the private array in which a process counts until it is given its slot of the shared memory.
+ * Owns the private array that a process uses until it gets its slot of the shared memory.
  */
 #include "core/metrics.h"
 
@@ -24,7 +24,7 @@ void metrics_use(_Atomic uint64_t *array)
 void metrics_put_value(struct buf *out, enum metric_kind kind, uint64_t value)
 {
     switch (kind) {
-    case METRIC_GAUGE: /* a sum of gauges is read while they move, so it may be below 0 for a moment */
+    case METRIC_GAUGE: /* gauges change while they are summed, so a sum may briefly be negative */
         buf_put_i64(out, (int64_t)value);
         break;
     case METRIC_SECONDS:

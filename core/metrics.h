@@ -1,11 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * metrics.h - every number glacis counts: one list, one array, one function that prints it.
+ * metrics.h - all metrics of glacis: one list, one array, one function that prints it.
  *
- * The array of a process lies in its slot of the shared memory (state/state.h), so the recorder can
- * add up all workers without asking them.  Counters only grow; gauges go both ways and are zeroed
- * with the slot when a process is gone.  Labels come from this list or the configuration, never from a
- * peer (O3).  A new number is one row here.
+ * The array of a process is in its slot of the shared memory (state/state.h), so the recorder can add up all workers
+ * without asking them.  Counters only grow.  Gauges rise and fall, and are zeroed with the slot when a process ends.
+ * Labels come from this list or the configuration, never from a peer (O3).  A new metric is one row here.
  */
 #ifndef CORE_METRICS_H
 #define CORE_METRICS_H
@@ -15,7 +14,7 @@
 #include "core/buf.h"
 
 /*  X(NAME, kind, "prometheus_name", "label=\"value\"" or "", "help")
- *  Rows of one prometheus name must be neighbours; the first one's help is printed.  SECONDS is a gauge that is kept in
+ *  Rows of one prometheus name must be adjacent; only the help of the first is printed.  SECONDS is a gauge kept in
  *  microseconds and shown in seconds.  test/lint/metrics.sh has the rules for names. */
 #define METRICS_LIST(X)                                                                                      \
     X(SESSIONS, COUNTER, "glacis_sessions_total", "", "Sessions accepted")                                   \
@@ -258,7 +257,7 @@ struct metric_info {
 };
 extern const struct metric_info metric_table[METRIC_COUNT];
 
-/* Where this process counts: METRIC_COUNT numbers, one writer; NULL points back to a private array. */
+/* Sets the array of this process: METRIC_COUNT numbers, one writer; NULL selects a private array. */
 void metrics_use(_Atomic uint64_t *array);
 
 extern _Atomic uint64_t *metrics_array; /* never NULL */
@@ -288,7 +287,7 @@ static inline uint64_t metric_get(enum metric m)
     return atomic_load_explicit(&metrics_array[m], memory_order_relaxed);
 }
 
-/* One value as it is shown: gauges may be below 0, SECONDS have six decimals. */
+/* Prints one value: gauges may be negative, SECONDS have six decimals. */
 void metrics_put_value(struct buf *out, enum metric_kind kind, uint64_t value);
 
 /* Prometheus text format of METRIC_COUNT sums. */

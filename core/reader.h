@@ -2,8 +2,8 @@
 /*
  * reader.h - bounded cursor over binary input with a sticky error.
  *
- * Lengths are compared with what remains, never by adding to a position (S4).  After the first
- * failure every read gives 0 or the empty slice, so a parser checks once at its end.
+ * The reader compares a length with the octets left and never adds it to a position (S4).  After the first
+ * failure every read returns 0 or the empty slice, so a parser checks once at its end.
  */
 #ifndef CORE_READER_H
 #define CORE_READER_H

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * regex.h - regular expressions of the configuration against octets of peers.
+ * regex.h - match regular expressions of the configuration against text from peers.
  *
- * PCRE2 with limits on steps, depth and heap, no JIT, octets and not UTF-8: the work of a match is bounded
- * whatever expression meets whatever text.  The only file that sees PCRE2 is regex.c.
+ * PCRE2 on octets, not UTF-8, without JIT.  Limits on steps, depth and heap bound the work of every match.  Only
+ * regex.c includes PCRE2.
  *
  * A regex belongs to one thread at a time (it holds its match data).
  */
@@ -16,17 +16,17 @@
 
 struct regex;
 
-/* NULL with a sentence in `why`. */
+/* Returns NULL on failure, with a sentence in `why`. */
 struct regex *regex_new(struct slice pattern, bool nocase, struct buf *why) MUST_USE;
-void regex_free(struct regex **re); /* NULL inside is allowed; clears it */
+void regex_free(struct regex **re); /* *re may be NULL; clears it */
 
 enum regex_result {
     REGEX_NO = 0,
     REGEX_MATCH,
-    REGEX_GAVE_UP, /* a limit was reached: it is not known whether it matches */
+    REGEX_GAVE_UP, /* a limit was reached: the result is unknown */
 };
 
-/* Anywhere in the text, unless the pattern is anchored. */
+/* Searches the whole text, unless the pattern is anchored. */
 enum regex_result regex_match(const struct regex *re, struct slice text);
 
 #endif

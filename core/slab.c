@@ -4,14 +4,13 @@
  *
  *     chunk   [ head | object | free -> | object | free -> NULL |  never used ... ]
  *
- * A chunk lies at a multiple of its size, so an object's address says which one it is in.  A free object
- * holds the link to the next free one in its first octets; the rest is poisoned for the sanitizer.  Objects
- * come from the chunk at the front of the list, which is the one that was full most recently, so that the
- * others may run empty.  Where any are to stay at least one empty chunk does: without it the last object of
- * each lull would give the chunk back, and the next one fetch it anew.  Pages that were never used cost
- * nothing: free objects are linked when they are freed, not before.
+ * A chunk's address is a multiple of its size, so an object's address identifies its chunk.  A free object holds the
+ * link to the next free one in its first octets; the rest is poisoned for the sanitizer.  Objects come from the chunk
+ * at the front of the list, the one that was full most recently, so that the others can become empty.
  *
- * With GLACIS_POOL_PASSTHROUGH, and for objects of which a chunk would hold few, there are no chunks.
+ * If the slab may keep objects, it keeps at least one empty chunk.  Otherwise the last object of each lull would free
+ * the chunk and the next one would allocate it again.  Unused pages cost nothing: objects are linked only when freed.
+ * With GLACIS_POOL_PASSTHROUGH, and for objects so large that a chunk holds few, there are no chunks.
  */
 #include "core/slab.h"
 
@@ -46,7 +45,7 @@
 struct chunk {
     struct list_node link; /* on slab.chunks while it has room */
     size_t in_use;
-    size_t touched;  /* objects that were ever handed out */
+    size_t touched;  /* objects ever handed out */
     void *free_list; /* of those, linked through their first octets */
     _Alignas(max_align_t) char objects[];
 };
@@ -94,7 +93,7 @@ static void *map(size_t size)
     return at;
 }
 
-/* At a multiple of its size: as it comes (the next to the one before is so), or cut out of a larger piece. */
+/* Maps a chunk at a multiple of its size: directly (usual beside the last chunk), or cut from a larger mapping. */
 static struct chunk *new_chunk(void)
 {
     char *at = map(CHUNK_SIZE);

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * slice.c - comparing, cutting and reading text by pointer and length.
+ * slice.c - compare, cut and parse text by pointer and length.
  *
- * ASCII only, no locale.  Nothing here allocates but slice_dup, and nothing here reads behind the
- * length: a slice of a peer's octets may hold NUL like any other octet.
+ * ASCII only, no locale.  Only slice_dup allocates.  No function reads behind the length: a slice of a peer's
+ * octets may hold NUL like any other octet.
  */
 #include "core/slice.h"
 

@@ -2,8 +2,8 @@
 /*
  * slice.h - text as pointer and length.
  *
- * A slice does not own what it points to and is not NUL-terminated; it is passed by value.  ASCII
- * only: no locale, no <ctype.h>.  A slice may be empty (len 0, ptr anything or NULL).
+ * A slice does not own its text and is not NUL-terminated.  Pass it by value.  ASCII only: no locale, no
+ * <ctype.h>.  An empty slice has len 0, and its ptr may be anything or NULL.
  */
 #ifndef CORE_SLICE_H
 #define CORE_SLICE_H
@@ -29,7 +29,7 @@ static inline struct slice slice_of(const void *ptr, size_t len)
     return (struct slice){ (const char *)ptr, len };
 }
 
-/* Of a NUL-terminated text of ours (never of a peer's); NULL gives the empty slice. */
+/* For NUL-terminated text of ours, never from a peer; NULL gives the empty slice. */
 static inline struct slice slice_str(const char *text)
 {
     return slice_of(text, text ? strlen(text) : 0);
@@ -84,25 +84,25 @@ static inline struct slice slice_take(struct slice s, size_t n) /* at most the f
     return slice_of(s.ptr, min_size(s.len, n));
 }
 
-/* How many octets at the front are printable ASCII. */
+/* Number of printable ASCII octets at the front. */
 size_t slice_plain(struct slice s);
 
 /* Position of the octet, or s.len. */
 size_t slice_find(struct slice s, char c);
-size_t slice_rfind(struct slice s, char c); /* of the last one, or s.len */
+size_t slice_rfind(struct slice s, char c); /* the last such octet, or s.len */
 
 /*
- * Takes from *s everything before the first `c` and moves *s behind it.  Without a `c`, all of *s is
- * returned and *s becomes empty.
+ * Returns the part of *s before the first `c` and moves *s behind that `c`.  Without a `c`, returns all of *s
+ * and makes *s empty.
  */
 struct slice slice_cut(struct slice *s, char c);
 
 struct slice slice_trim(struct slice s); /* blanks and tabs at both ends */
 
-/* Next word between blanks and tabs; *s moves behind it.  Empty when none is left. */
+/* Returns the next word between blanks and tabs and moves *s behind it; empty if none is left. */
 struct slice slice_token(struct slice *s);
 
-/* Is it a word of the text?  Words end at blanks, tabs and line ends; ASCII case is ignored. */
+/* Does the text contain the word?  Words end at blanks, tabs and line ends; ASCII case is ignored. */
 bool slice_has_word(struct slice text, struct slice word);
 
 /* Decimal digits only, the whole slice, value <= max.  *out is 0 on failure. */

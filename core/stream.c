@@ -4,16 +4,16 @@
  *
  *     CONNECTING --> OPEN <--> HANDSHAKING          FAILED, CLOSED: from any
  *
- * Reading    the read watch stays armed while reading is wanted and the buffer has room, so an exchange
- *            costs no epoll_ctl.  A few reads a turn; what is left keeps the descriptor ready.
- * Writing    the queue goes out at the end of the turn, or with stream_send() in one call.  The write watch
- *            is armed only while the kernel is full.
- * Handshake  each step is heavy work: it waits its turn (loop_heavy) with the watch disarmed meanwhile.
- * Callbacks  that follow from a call of the owner's are noted in `due` and made by on_soon(), a deferred
- *            call of the same turn.  After each one the phase is looked at: the owner may have closed the
- *            stream, whose memory then lasts until the end of the turn.
- * Errors     of writing come after a last look at what the peer had sent: its "421 closing" must not be
- *            lost because our next command could not be written.
+ * Reading    the read watch stays armed while the owner wants input and the buffer has room, so an exchange costs no
+ *            epoll_ctl.  A turn makes only a few reads; unread octets keep the descriptor ready.
+ * Writing    the queue is sent at the end of the turn, or together with stream_send() in one call.  The write watch
+ *            is armed only while the send buffer is full.
+ * Handshake  each step is heavy work: it waits in loop_heavy() with the watch disarmed.
+ * Callbacks  caused by a call of the owner are noted in `due`; on_soon(), a deferred call of the same turn, makes
+ *            them.  It checks the phase after each one, because the owner may have closed the stream.  The memory then
+ *            stays valid until the end of the turn.
+ * Errors     of writing are delivered after a last read.  Otherwise a peer's "421 closing" would be lost because our
+ *            next command could not be written.
  */
 #include "core/stream_io.h"
 
@@ -55,7 +55,7 @@ void stream_update_watch(struct stream *s)
     watch_set(&s->watch, wanted);
 }
 
-/* Nothing is called from here: it may be running inside a call of the owner's. */
+/* Makes no callback itself, because it may run inside a call of the owner. */
 static void owe(struct stream *s, unsigned due)
 {
     s->due |= due;
@@ -73,7 +73,7 @@ static void fail(struct stream *s, int err)
     owe(s, DUE_ERROR);
 }
 
-/* What a write left behind: callbacks, an error, a descriptor to wait for. */
+/* Handles the result of a write: callbacks, an error, a descriptor to wait for. */
 static void after_write(struct stream *s)
 {
     if (s->write_dead) {
@@ -102,7 +102,7 @@ static void call_input(struct stream *s)
     }
 }
 
-/* After what came before them was shown: the end of the file, an error, or a direction to wait for. */
+/* Handles the end of a read after its input was delivered: end of file, an error, or a direction to wait for. */
 static void end_of_reading(struct stream *s, ssize_t end)
 {
     if (end == 0) {
@@ -130,15 +130,15 @@ static void read_pass(struct stream *s)
     if (r.end != 1 && may_read(s)) {
         end_of_reading(s, r.end);
     } else if (r.end == 0 || r.end == STREAM_BROKEN) {
-        s->read_more = true; /* paused or full: asked again later, and told the same */
+        s->read_more = true; /* paused or full: a later read gives the same result */
     }
-    /* Asked until it had no more, only the descriptor brings the rest: half a record is pending as well. */
+    /* After a read until AGAIN, only the descriptor brings more, although half a record also counts as pending. */
     if (r.end == 1 && s->transport && may_read(s) && s->transport->pending(s->state)) {
         owe(s, DUE_READ);
     }
 }
 
-/* There is room, or leave, to read again. */
+/* Reads again, because the buffer has room or the owner has resumed. */
 static void restart_reading(struct stream *s)
 {
     stream_update_watch(s);
@@ -147,7 +147,7 @@ static void restart_reading(struct stream *s)
     }
 }
 
-/* Connected, or the handshake is done. */
+/* The connect or the handshake is done. */
 static void enter_open(struct stream *s)
 {
     s->phase = IO_OPEN;
@@ -202,7 +202,7 @@ static void on_shake(void *arg)
     }
 }
 
-/* Others first: a flood of handshakes must not make a turn long. */
+/* Lets other work run first: a flood of handshakes must not make a turn long. */
 static void queue_handshake(struct stream *s)
 {
     s->handshake_want = 0;
@@ -243,7 +243,7 @@ static void on_ready(unsigned ready, void *arg)
     }
 }
 
-/* The write that failed may have crossed the peer's last words. */
+/* Reads once more first: the peer's last reply may have crossed the failed write. */
 static void deliver_error(struct stream *s)
 {
     int err = s->err;
@@ -375,7 +375,7 @@ void stream_start_transport(struct stream *s, const struct transport *t, void *s
     s->state = state;
     if (!clean) {
         if (s->phase == IO_OPEN) {
-            fail(s, EPROTO); /* octets from before must not pass for protected ones */
+            fail(s, EPROTO); /* clear-text input must not pass for protected input */
         }
         return;
     }
@@ -406,7 +406,7 @@ void stream_consume(struct stream *s, size_t n)
     s->in += n;
     s->in_len -= n;
     if (s->in_len == 0 && !s->in_shared) {
-        loop_at_end(s->loop, &s->at_end); /* not now: the caller may still look at a line of it */
+        loop_at_end(s->loop, &s->at_end); /* not now: the caller may still read a line in it */
     }
     if (was_full) {
         restart_reading(s);
@@ -503,8 +503,8 @@ void stream_drop_transport(struct stream *s, bool alert)
 }
 
 /*
- * A close() that finds unread octets resets the connection at once, and with MSG_MORE the last words were still in
- * the queue, which it drops.  The peer may send such octets at any moment, so our end is not left to close().
+ * A close() with unread input resets the connection at once and drops the send queue, where MSG_MORE still holds the
+ * last octets.  The peer may send input at any moment, so shutdown() must end our half before close().
  */
 static void push_last_words(struct stream *s)
 {

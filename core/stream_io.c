@@ -1,19 +1,19 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * stream_io.c - moves octets between a descriptor, the loop's buffer and a stream's own ones.
+ * stream_io.c - moves octets between a descriptor, the loop's buffer and a stream's own buffers.
  *
- * Input      while little is kept, reading goes into the loop's large buffer, and what was kept is copied to
- *            its front; so a body is read in large pieces although each piece ends in half a line.  While
- *            much is kept, reading goes behind it in the stream's own buffer.
+ * Input      with little kept input, the stream copies it to the front of the loop's large buffer and reads behind it.
+ *            So a body is read in large pieces although each piece ends in half a line.  With much kept input, the
+ *            stream reads behind it in its own buffer.
  *
  *                loop's buffer   [ kept, copied | just read            |            ]
  *                own buffer      [ consumed | kept | just read | room ]
  *
- * Output     one queue in one piece of memory.  A partial write moves its front; the queue is freed when
- *            it is empty.  The last words before our end of file are held back for it (MSG_MORE): one packet
- *            less, and the peer wakes up once.  It is shutdown() that pushes them out, see push_last_words().
+ * Output     one queue in one piece of memory.  A partial write moves its front, and an empty queue is freed.  The last
+ *            octets before our end of file wait for it (MSG_MORE): one packet less, and the peer wakes up once.
+ *            shutdown() then pushes them out, see push_last_words().
  *
- * Own buffers have a few sizes, so that a slow sender costs a handful of copies and not one an octet.
+ * Own buffers have a few sizes, so that a slow sender costs a few copies and not one per octet.
  */
 #include "core/stream_io.h"
 #include "core/slab.h"
@@ -22,18 +22,18 @@
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 
-#define KEPT_COPIED ((size_t)4096) /* more than this is not copied to the front of the loop's buffer */
-#define ROOM_WANTED ((size_t)4096) /* behind what is kept */
-#define TRANSPORT_READS 16         /* records a fill */
+#define KEPT_COPIED ((size_t)4096) /* most kept octets to copy to the front of the loop's buffer */
+#define ROOM_WANTED ((size_t)4096) /* behind the kept octets */
+#define TRANSPORT_READS 16         /* records per fill */
 #define IOV_BATCH 64
 #define QUEUE_FIRST ((size_t)512)
 #define STREAMS_KEPT 1024
 
-/* ---- the stream itself: it lasts as long as a connection, so it does not lie among what is short-lived ----
+/* ---- the stream itself: it lasts as long as a connection, so it is kept apart from short-lived memory ----
  */
 
-/* Of the thread (an exception to "no globals"): a lingering stream has no other owner.  Name NULL: not made
- * yet. */
+/* One per thread, an exception to "no globals": a lingering stream has no other owner.  Name NULL: not
+ * initialised yet. */
 static _Thread_local struct slab streams;
 
 struct stream *io_new(void)
@@ -65,7 +65,7 @@ static void drop_own(struct stream *s)
     s->own_cap = 0;
 }
 
-/* Makes room behind what is kept in the own buffer; returns where. */
+/* Makes room behind the kept octets in the own buffer; returns its start. */
 static char *own_room(struct stream *s, size_t *room)
 {
     size_t wanted = min_size(s->in_max - s->in_len, ROOM_WANTED);
@@ -96,7 +96,7 @@ static struct io_result fill_plain(struct stream *s, char *at, size_t room)
         n = recv(s->fd, at, room, 0);
     } while (n < 0 && errno == EINTR);
     if (n > 0) {
-        /* less than asked for: the next call would only say EAGAIN */
+        /* a short read: the next call would only give EAGAIN */
         return (struct io_result){ (size_t)n, (size_t)n == room ? 1 : STREAM_AGAIN_READ };
     }
     if (n == 0) {
@@ -122,7 +122,7 @@ static struct io_result fill_transport(struct stream *s, char *at, size_t room)
         }
         r.got += (size_t)n;
         if (!s->transport->pending(s->state)) {
-            r.end = STREAM_AGAIN_READ; /* what comes next makes the descriptor ready */
+            r.end = STREAM_AGAIN_READ; /* new input makes the descriptor ready */
             break;
         }
     }
@@ -203,13 +203,13 @@ void io_queue(struct stream *s, struct slice data)
     s->out_len += data.len;
 }
 
-/* The first small write of a connection never waits for an ACK; those after it would (Nagle). */
+/* The first small write of a connection never waits for an ACK; with Nagle, later ones would. */
 static void set_nodelay(struct stream *s)
 {
     static const int on = 1;
 
     if (s->writes == 1) {
-        (void)setsockopt(s->fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on)); /* not TCP: no matter */
+        (void)setsockopt(s->fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on)); /* may fail if not TCP */
     }
     s->writes = s->writes < NAGLE_OFF ? (uint8_t)(s->writes + 1) : NAGLE_OFF;
 }
@@ -217,7 +217,7 @@ static void set_nodelay(struct stream *s)
 static ssize_t write_plain(struct stream *s, struct iovec *iov, int count)
 {
     struct msghdr msg = { .msg_iov = iov, .msg_iovlen = (size_t)count };
-    int flags = s->last_words ? MSG_NOSIGNAL | MSG_MORE : MSG_NOSIGNAL; /* the end of file pushes them out */
+    int flags = s->last_words ? MSG_NOSIGNAL | MSG_MORE : MSG_NOSIGNAL; /* our end of file pushes it out */
     ssize_t n;
 
     set_nodelay(s);
@@ -234,7 +234,7 @@ static ssize_t write_plain(struct stream *s, struct iovec *iov, int count)
     return STREAM_BROKEN;
 }
 
-/* One write; says in the stream whether and for what to wait.  Returns octets taken. */
+/* Writes once and records in the stream what to wait for, if anything.  Returns octets taken. */
 static size_t write_once(struct stream *s, struct iovec *iov, int count)
 {
     ssize_t n;
@@ -283,7 +283,7 @@ static int gather(const struct stream *s, const struct iovec *iov, int count, si
     return used;
 }
 
-/* Takes n octets off the queue as far as it goes; the rest was of the iov. */
+/* Removes up to n octets from the queue; the rest belong to the iov. */
 static size_t take_from_queue(struct stream *s, size_t n)
 {
     size_t queued = min_size(n, s->out_len);
@@ -314,7 +314,7 @@ size_t io_send(struct stream *s, const struct iovec *iov, int count)
         n = write_once(s, batch, used);
         taken += take_from_queue(s, n);
         if (n > 0 && n < octets && s->transport == NULL) {
-            s->write_blocked = true; /* the next call would only say EAGAIN */
+            s->write_blocked = true; /* the next call would only give EAGAIN */
             s->write_on_read = false;
         }
     }

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * stream_io.h - the inside of a stream; private to stream.c, stream_io.c and stream_linger.c.
+ * stream_io.h - the internals of a stream; private to stream.c, stream_io.c and stream_linger.c.
  *
- * stream_io.c moves octets (input buffer, output queue, system calls) and makes no callback; stream.c decides
- * when, and makes the callbacks; stream_linger.c owns streams that lost their owner.
+ * stream_io.c moves octets (input buffer, output queue, system calls) and makes no callback.  stream.c decides when,
+ * and makes the callbacks.  stream_linger.c owns lingering streams.
  */
 #ifndef CORE_STREAM_IO_H
 #define CORE_STREAM_IO_H
@@ -17,14 +17,14 @@ enum io_phase {
     IO_CONNECTING = 0, /* waits for WATCH_WRITE */
     IO_HANDSHAKING,    /* waits for what the transport wants */
     IO_OPEN,
-    IO_FAILED, /* on_error is due or was called; nothing moves any more */
+    IO_FAILED, /* on_error is due or was called; no more input or output */
     IO_CLOSED, /* buried at the end of the turn */
 };
 
-/* What the stream owes its owner, or itself, later in this turn; on_soon() pays in this order. */
+/* Callbacks and work due later in this turn; on_soon() does them in this order. */
 enum {
     DUE_OPEN = 1,
-    DUE_READ = 2, /* a read pass without waiting for the descriptor */
+    DUE_READ = 2, /* a read that does not wait for the descriptor */
     DUE_FLUSHED = 4,
     DUE_WRITABLE = 8,
     DUE_ERROR = 16,
@@ -48,7 +48,7 @@ struct stream {
         struct grave grave;    /* once it is closed */
     };
 
-    char *in; /* what stream_input() shows: in the loop's buffer or in own */
+    char *in; /* start of stream_input(): in the loop's buffer or in own */
     size_t in_len;
     size_t in_max;
     char *own; /* NULL while nothing is kept */
@@ -65,16 +65,16 @@ struct stream {
     bool in_shared;          /* `in` points into the loop's buffer */
     bool paused;
     bool eof;
-    bool read_more;     /* a pass ended early: the transport knows more than the descriptor */
+    bool read_more;     /* the last read stopped early: the transport still holds octets */
     bool read_on_write; /* the transport can read when the descriptor is writable */
-    bool write_blocked; /* the kernel is full: waits for the descriptor */
+    bool write_blocked; /* the send buffer is full: waits for the descriptor */
     bool write_on_read; /* ... to become readable (transport) */
-    bool write_dead;    /* a write failed: no more of them */
-    bool last_words;    /* nothing follows what is queued but our end of file */
+    bool write_dead;    /* a write failed: write no more */
+    bool last_words;    /* only our end of file follows the queue */
     bool want_writable; /* stream_send() was short */
 };
 
-/* What one look at the descriptor brought. */
+/* The result of one read. */
 struct io_result {
     size_t got;
     ssize_t end; /* 1: there may be more; 0: end of file; or STREAM_AGAIN_..., STREAM_BROKEN */
@@ -82,20 +82,20 @@ struct io_result {
 
 /* ---- stream_io.c ---- */
 
-/* Reads once behind what is kept (a transport: until the room is full or it has no more). */
+/* Reads once, appending to the kept input (a transport: until the buffer is full or it has no more). */
 struct io_result io_fill(struct stream *s);
 
-/* Keeps what was not consumed in the stream's own buffer, or gives that back. */
+/* Moves unconsumed input to the stream's own buffer, or frees that buffer. */
 void io_settle(struct stream *s);
 
 void io_queue(struct stream *s, struct slice data);
 
-/* Sends the queue and then the iov, as far as the kernel takes it.  Returns octets of the iov. */
+/* Sends the queue and then the iov, as much as the kernel takes.  Returns octets of the iov. */
 size_t io_send(struct stream *s, const struct iovec *iov, int count);
 
 void io_drop_output(struct stream *s);
 struct stream *io_new(void); /* zeroed */
-void io_free(void *stream);  /* what loop_bury calls */
+void io_free(void *stream);  /* for loop_bury */
 
 /* ---- stream.c, for stream_linger.c ---- */
 

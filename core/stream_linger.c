@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * stream_linger.c - closing so that the last reply is read.
+ * stream_linger.c - close so that the peer can read the last reply.
  *
- * A close() with unread octets makes the kernel reset the connection, and a reset can overtake the
- * reply (RFC 1122 4.2.2.13).  So: send the queue, end our half, read and drop until the peer has
- * ended its half, and close.  A peer gets drain_ms for each of the two steps and one MiB in all.
+ * A close() with unread input makes the kernel reset the connection, and a reset can overtake the reply (RFC 1122
+ * 4.2.2.13).  So we send the queue, end our half, drop input until the peer ends its half, and close.  A peer
+ * gets drain_ms for each of the two steps and one MiB in all.
  *
- * Owns       the lingering streams; each has a struct lingerer, its only other reference is the loop's timer.
- *            Their number is kept in one counter of the process, because it is a gauge of the process.
+ * Owns       the lingering streams; each has a struct lingerer, whose only other reference is the loop's timer.
+ *            One counter per process holds their number, because it is a gauge of the process.
  */
 #include "core/stream_io.h"
 
@@ -36,7 +36,7 @@ static void finish(struct lingerer *g)
     lingering--;
 }
 
-/* The queue is out. */
+/* The queue is sent. */
 static void end_our_half(struct lingerer *g)
 {
     struct stream *s = g->stream;
@@ -52,7 +52,7 @@ static void end_our_half(struct lingerer *g)
         return;
     }
     timer_start(&g->deadline, g->drain_ms);
-    stream_update_watch(s); /* without the transport, the descriptor alone says what there is */
+    stream_update_watch(s); /* without the transport, only the descriptor signals input */
 }
 
 static void on_linger_input(void *arg)

@@ -2,8 +2,8 @@
 /*
  * table.c - chained hash table under SipHash-2-4 with a random key.
  *
- * The number of buckets is a power of two and doubles when there is more than one entry a bucket.  The
- * hash is kept in the entry, so growing reads no keys and a chain compares keys only where all 64 bits agree.
+ * The number of buckets is a power of two and doubles at more than one entry per bucket.  Each entry stores its hash,
+ * so growing reads no keys, and a lookup compares keys only if all 64 bits are equal.
  */
 #include "core/table.h"
 
@@ -38,7 +38,7 @@ static inline void sip_two_rounds(uint64_t v[4])
     sip_round(v);
 }
 
-/* Up to eight octets, the first one least significant. */
+/* Loads up to eight octets, the first one least significant. */
 static uint64_t load_le(const unsigned char *p, size_t len)
 {
     uint64_t word = 0;

@@ -2,8 +2,8 @@
 /*
  * table.h - hash table from a slice to a pointer, seeded against collisions.
  *
- * Intrusive: the entry lives in the caller's object, which also holds the key (the key must not
- * change or move while linked).  Grows by doubling; removing never shrinks.  Owns only its buckets.
+ * Intrusive: the entry is part of the caller's object, which also holds the key.  The key must not change or move
+ * while linked.  The table grows by doubling, never shrinks, and owns only its buckets.
  */
 #ifndef CORE_TABLE_H
 #define CORE_TABLE_H
@@ -16,7 +16,7 @@ struct table_entry {
     uint64_t hash;
 };
 
-struct table_key { /* hashed once, for several questions */
+struct table_key { /* hashed once for several calls */
     struct slice text;
     uint64_t hash;
 };
@@ -30,21 +30,21 @@ struct table {
 
 void table_init(struct table *t);                                 /* takes a random seed */
 void table_init_like(struct table *t, const struct table *other); /* takes its seed: keys serve both */
-void table_fini(struct table *t);                                 /* forgets the entries, frees the buckets */
+void table_fini(struct table *t);                                 /* frees the buckets, not the entries */
 
 struct table_entry *table_find(const struct table *t, struct slice key);
 
 /* The key must not be in the table yet; e->key is set from `key`. */
 void table_insert(struct table *t, struct table_entry *e, struct slice key);
 
-/* The same with a key of this table, or of one that shares the seed. */
+/* The same with a ready key, made by this table or one with the same seed. */
 struct table_key table_key(const struct table *t, struct slice text);
 struct table_entry *table_find_key(const struct table *t, const struct table_key *key);
 void table_insert_key(struct table *t, struct table_entry *e, const struct table_key *key);
 
 void table_remove(struct table *t, struct table_entry *e); /* must be in the table */
 
-/* SipHash-2-4 of data under a 128-bit key: for anything keyed by what a peer chose. */
+/* SipHash-2-4 of data under a 128-bit key: for every table whose keys a peer can choose. */
 uint64_t siphash(const uint64_t key[2], const void *data, size_t len);
 
 #endif

@@ -6,8 +6,8 @@
  *            /   \          earlier(parent, child) always holds
  *           1     2         timer->slot is its index + 1
  *
- * A session restarts its timer with every command, so starting a running timer moves it in place.  The
- * heap grows by doubling and is never shrunk.
+ * A session restarts its timer with every command, so starting a running timer moves it in place.  The heap grows
+ * by doubling and never shrinks.
  */
 #include "core/timers.h"
 

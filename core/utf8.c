@@ -2,8 +2,8 @@
 /*
  * utf8.c - strict UTF-8 (RFC 3629 4).
  *
- * The first octet decides the length and which second octets are possible; the narrower ranges there are
- * what keeps overlong forms, surrogates and code points above U+10FFFF out.
+ * The first octet determines the length and the range of the second octet.  The narrower of these ranges exclude
+ * overlong forms, surrogates and code points above U+10FFFF.
  */
 #include "core/utf8.h"
 
@@ -86,7 +86,7 @@ bool utf8_has_8bit(struct slice s)
                 return true;
             }
         }
-        return word_has_8bit(s.ptr + s.len - word); /* octets of the one before are in it again */
+        return word_has_8bit(s.ptr + s.len - word); /* overlaps the word before */
     }
     for (size_t i = 0; i < s.len; i++) {
         all |= octet(s, i);

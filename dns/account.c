@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * account.c - on whose account a question is asked: the resolver's side of the pace (pace.h).
+ * account.c - charge questions to the client that causes them: the resolver's side of pace.h.
  */
 #include "dns/resolver.h"
 
 #define LOG_PAUSE_S 60
 
-/* Said in the log once in a while. */
+/* Logs the refusal, rate-limited. */
 static void log_pace(struct resolver *r, uint64_t network)
 {
     struct addr first = pace_address(network);

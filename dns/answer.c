@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * answer.c - struct dns_answer: making, counting, naming.
+ * answer.c - struct dns_answer: creation, reference count, names of its codes.
  *
- * Owns    nothing; whoever drops the last reference frees the block.
- * Errors  sizes come from the parser, which caps them (wire.h), or from the program itself.
+ * Owns    nothing; dropping the last reference frees the block.
+ * Errors  none: sizes come from the parser, which caps them (wire.h), or from our own code.
  */
 #include "dns/answer.h"
 
-/* Copies text to *at, a NUL behind it, and moves *at. */
+/* Copies text and a NUL to *at, and moves *at behind them. */
 static struct slice place(char **at, struct slice text)
 {
     struct slice copy = slice_of(*at, text.len);

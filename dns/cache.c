@@ -1,24 +1,24 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * cache.c - what was learned, for as long as it may be believed.
+ * cache.c - keeps DNS answers until their TTL expires.
  *
- * Expired entries are dropped when they are asked for or when room is needed; nothing sweeps.
+ * A lookup drops an expired entry, and a put evicts entries to make room.  There is no periodic sweep.
  *
- * Memory   an entry is counted as what malloc() takes for it and its answer, and its part of the table; also in the
- *          gauges, because limits.memory counts it.
+ * Memory   the size of an entry is what malloc() takes for it and its answer, plus its part of the table.  The gauges
+ *          include it, because limits.memory counts it.
  */
 #include "dns/cache.h"
 
 #include "core/metrics.h"
 
-#define HEAP_STEP ((size_t)16) /* of glibc: eight octets before each piece, in steps of sixteen */
+#define HEAP_STEP ((size_t)16) /* glibc: eight octets before each block, sizes in steps of sixteen */
 #define TABLE_PART (2 * sizeof(void *))
 
 struct cache_entry {
     struct table_entry entry;
     struct list_node lru;
     struct dns_answer *ans;
-    size_t size; /* octets counted for it */
+    size_t size; /* octets counted for this entry */
     char key[];
 };
 

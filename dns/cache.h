@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * cache.h - what was learned, for as long as it may be believed.
+ * cache.h - keeps DNS answers until their TTL expires.
  *
- * Bounded by entries and by octets; the least recently used goes first.  An entry holds one
- * reference of its answer, so whoever holds another keeps reading what he has while the cache moves on.
- * Knows no clock: the caller says what time it is.  Private to dns/.
+ * Bounded by entries and by octets; evicts the least recently used first.  An entry holds one reference to its
+ * answer, so other holders may keep reading it after eviction.  Uses no clock: the caller passes the time.
+ * Private to dns/.
  *
  * RFC     2308 5, 7 (negative answers), 9520 3.2 (failures)
  */
@@ -19,29 +19,29 @@ struct cache {
     struct table table;
     struct list_node lru; /* struct cache_entry.lru; the most recently used comes first */
     size_t bytes;
-    size_t max_entries; /* 0: nothing is kept */
+    size_t max_entries; /* 0: no caching */
     size_t max_bytes;
-    uint64_t evicted; /* entries that had to go before their time */
+    uint64_t evicted; /* entries removed before they expired */
 };
 
 void cache_init(struct cache *c, size_t max_entries, size_t max_bytes);
 void cache_fini(struct cache *c);
 
-/* Keys are made by table_key(&c->table, ...), since whoever looks a name up usually puts it, too. */
+/* Make keys with table_key(&c->table, ...): a lookup and the following put then share one hash. */
 
-/* Borrowed; NULL if there is none or it has expired. */
+/* The answer is borrowed; NULL if there is none or it has expired. */
 struct dns_answer *cache_get(struct cache *c, const struct table_key *key, uint64_t now_ms);
 
-/* Takes a reference of its own; replaces what was there.  ans->expires_ms must be set. */
+/* Takes its own reference; replaces an older entry.  ans->expires_ms must be set. */
 void cache_put(struct cache *c, const struct table_key *key, struct dns_answer *ans, uint64_t now_ms);
 
-/* The same for as long as the settings say, which is set in the answer first. */
+/* The same, but first sets the answer's TTL and expiry from the settings. */
 void cache_keep(struct cache *c, const struct dns_settings *s, const struct table_key *key,
                 struct dns_answer *ans, uint64_t now_ms);
 
 size_t cache_len(const struct cache *c);
 
-/* How long this answer is to be kept, given what it says itself (ans->ttl_s) and the settings. */
+/* How long to keep this answer, from its own TTL (ans->ttl_s) and the settings. */
 uint32_t cache_ttl_s(const struct dns_settings *s, const struct dns_answer *ans);
 
 #endif

@@ -1,23 +1,23 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * cares.c - c-ares on our loop, for questions by TCP.  The only file that sees its header.
+ * cares.c - c-ares on our loop, for questions by TCP.  Only this file includes its header.
  *
- * Long answers come by TCP: connecting, framing, a connection that stays open for the next question, its loss.  All that
- * is c-ares' here, and nothing else: UDP is udp.c's, because c-ares 1.18 has one socket for it, drops EDNS for the whole
- * channel after one FORMERR, ignores one that does not repeat the question, and has no idea of letters.
+ * c-ares handles TCP for long answers: connects, framing, connection reuse, lost connections.  udp.c handles UDP,
+ * because c-ares 1.18 has one UDP socket and does not mix letters.  It also drops EDNS for the whole channel after one
+ * FORMERR, and ignores a FORMERR that does not repeat the question.
  *
- * What is known about c-ares 1.18 and how it is met here:
+ * Known traps of c-ares 1.18 and how this file avoids them:
  *
- *   - It may call back from inside the call that submits, and breaks when a channel is destroyed from inside a
- *     callback.  So its callback only copies the octets and queues them; all else happens in a deferred call, and
- *     the channel is destroyed from cares_free, never in a c-ares frame.
- *   - It has no memory of dead servers: a channel has one server and one try; who asks decides about more.
- *   - Its own encoder has escapes, its generator of ids is weak: both are ours, over ares_send.
- *   - ares_timeout() walks all questions: a coarse tick while something is out is cheaper.
- *   - Without a complete set of options it reads files; all are given.
+ *   - It may call back inside the call that submits a question, and breaks if a callback destroys the channel.  So our
+ *     callback only copies the octets and queues them, and a deferred call does the rest.  cares_free destroys the
+ *     channel, never inside a c-ares frame.
+ *   - It does not remember dead servers: a channel has one server and one try, and the caller decides about retries.
+ *   - Its encoder interprets escapes and its id generator is weak: we use our own for both, with ares_send.
+ *   - ares_timeout() walks all questions: a coarse tick while questions are pending is cheaper.
+ *   - Without a complete set of options it reads files, so we set all options.
  *
  * Owns     the channel, its socket's watch, queries.
- * Limits   who asks bounds what is out; an answer has at most 65,535 octets.
+ * Limits   the caller limits pending questions; an answer has at most 65,535 octets.
  */
 #include "dns/cares.h"
 
@@ -60,13 +60,13 @@ struct cares {
     struct list_node socks; /* struct sock.link */
     size_t pending;         /* queries that c-ares holds */
     struct list_node done;  /* struct query.link */
-    struct list_node round; /* those being delivered now */
+    struct list_node round; /* those whose callbacks run now */
     struct deferred deliver;
     struct timer tick;
     struct grave grave;
     struct slab queries;
     bool closed;
-    bool freeing;         /* ares_destroy() is calling back: nothing is delivered */
+    bool freeing;         /* inside ares_destroy(): its callbacks deliver nothing */
     uint8_t ids[IDS / 8]; /* bit set: in flight */
 };
 
@@ -128,7 +128,7 @@ static struct sock *find_sock(struct cares *c, int fd)
     return NULL;
 }
 
-/* c-ares says what it wants to know about one of its sockets; neither means that it closes it. */
+/* c-ares reports which events it wants for one of its sockets; neither means that it closes the socket. */
 static void on_sock_state(void *arg, ares_socket_t fd, int readable, int writable)
 {
     struct cares *c = arg;
@@ -172,7 +172,7 @@ static int connect_socket(ares_socket_t fd, const struct sockaddr *to, ares_sock
     return connect(fd, to, len);
 }
 
-/* The parameters are those of c-ares. */
+/* c-ares defines the parameters. */
 /* NOLINTNEXTLINE(readability-function-size) */
 static ares_ssize_t receive(ares_socket_t fd, void *mem, size_t room, int flags, struct sockaddr *from,
                             socklen_t *from_len, void *arg UNUSED)
@@ -226,7 +226,7 @@ static bool open_channel(struct cares *c)
     opt.lookups = lookups;
     opt.sock_state_cb = on_sock_state;
     opt.sock_state_cb_data = c;
-    /* servers, domains and sort list: none, which is said so that no file is read for them */
+    /* no servers, domains or sort list: set explicitly, so that c-ares reads no file for them */
     mask = ARES_OPT_FLAGS | ARES_OPT_TIMEOUTMS | ARES_OPT_TRIES | ARES_OPT_NDOTS | ARES_OPT_LOOKUPS |
            ARES_OPT_SERVERS | ARES_OPT_DOMAINS | ARES_OPT_SORTLIST | ARES_OPT_SOCK_STATE_CB |
            ARES_OPT_NOROTATE;
@@ -259,7 +259,7 @@ static void finish_later(struct query *q, enum cares_status status)
     loop_defer(q->owner->loop, &q->owner->deliver);
 }
 
-/* Called by c-ares, possibly from inside ares_send: copies and queues, nothing else. */
+/* c-ares calls this, possibly inside ares_send: it only copies and queues. */
 static void on_ares(void *arg, int status, int timeouts UNUSED, unsigned char *octets, int len)
 {
     struct query *q = arg;
@@ -351,7 +351,7 @@ struct cares *cares_new(struct loop *l, const struct cares_settings *settings)
     return c;
 }
 
-/* At the end of the turn: on_deliver() may hold a query. */
+/* Runs at the end of the turn, because on_deliver() may still use a query. */
 static void bury_cares(void *obj)
 {
     struct cares *c = obj;
@@ -372,7 +372,7 @@ void cares_free(struct cares *c)
     timer_stop(&c->tick);
     deferred_cancel(&c->deliver);
     if (c->channel != NULL) {
-        ares_destroy(c->channel); /* calls back for what it still holds */
+        ares_destroy(c->channel); /* calls back for its pending questions */
     }
     while (!list_empty(&c->socks)) {
         bury_sock(container_of(c->socks.next, struct sock, link));

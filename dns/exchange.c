@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * exchange.c - one recursive server, spoken to as it understands it; see exchange.h.
+ * exchange.c - questions to one recursive server, in the form it supports; see exchange.h.
  *
- * A query is one question with a waiting caller, or the copy of one (cb NULL) that only shows whether the server bears
- * OPT.  Both are linked as twins while both are out, and each tells the other how it ended.
+ * A query is one question with a waiting caller, or a copy of one (cb NULL) that only tests whether the server supports
+ * OPT.  Both are linked as twins while both are pending, and each records its outcome in the other.
  *
- * Owns     queries, until their callback; the UDP side (udp.c), and from the first truncated answer on the TCP side
+ * Owns     queries, until their callback; the UDP side (udp.c); after the first truncated answer, the TCP side
  *          (cares.c).
- * Limits   who asks bounds what is out; a question is sent again at most once for each quirk, and once by TCP.
+ * Limits   the caller limits pending questions.  A question is resent at most once for each quirk, and once by TCP.
  */
 #include "dns/exchange.h"
 
@@ -30,16 +30,16 @@ enum {
 enum twin_end { TWIN_OUT = 0, TWIN_ANSWERED, TWIN_FAILED };
 
 struct query {
-    struct udp_query udp;  /* the question as it is sent now is in it */
+    struct udp_query udp;  /* includes the question as now sent */
     struct list_node link; /* exchange.queries */
     struct exchange *x;
     exchange_cb cb; /* NULL: a copy with OPT; no caller waits */
     void *arg;
-    struct query *twin; /* NULL: there is none, or it has ended */
+    struct query *twin; /* NULL: none, or it has ended */
     enum twin_end twin_end;
-    uint16_t id;                               /* as who asked was told */
-    bool mixed;                                /* the letters of the name */
-    bool failed_with_opt, failed_with_letters; /* and was sent again without */
+    uint16_t id;                               /* the id returned to the caller */
+    bool mixed;                                /* the name has mixed letters */
+    bool failed_with_opt, failed_with_letters; /* and was resent without */
     bool by_tcp;
 };
 
@@ -129,7 +129,7 @@ static struct query *query_new(struct exchange *x, const struct wire_question *q
     return q;
 }
 
-/* The same question once more, with OPT. */
+/* Sends a copy of the question, with OPT. */
 static void send_copy(struct query *q, const struct wire_question *question)
 {
     struct query *copy = query_new(q->x, question);
@@ -155,7 +155,7 @@ void exchange_send(struct exchange *x, struct wire_question *question, exchange_
     }
 }
 
-/* ---- what an answer shows ---- */
+/* ---- learning from an answer ---- */
 
 static void log_quirk(const struct exchange *x, const char *what)
 {
@@ -176,7 +176,7 @@ static void prove(struct exchange *x, struct quirk *k, const char *what)
     }
 }
 
-/* How this one ended, to its twin; both ends together may prove something. */
+/* Records the outcome in the twin; both outcomes together may prove a quirk. */
 static void end_twin(struct query *q, enum twin_end end)
 {
     bool waiter = q->cb != NULL;
@@ -221,7 +221,7 @@ static void deliver(struct query *q, enum exchange_status status, uint8_t *packe
     exchange_cb cb = q->cb;
     void *arg = q->arg;
 
-    if (len >= 2) { /* it may have been sent again under another id */
+    if (len >= 2) { /* a resend may have used another id */
         packet[0] = (uint8_t)(q->id >> 8);
         packet[1] = (uint8_t)q->id;
     }
@@ -295,7 +295,7 @@ static void on_tcp(enum cares_status status, struct slice packet, void *arg)
 
     switch (status) {
     case CARES_ANSWER:
-        take_answer(q, (uint8_t *)(uintptr_t)packet.ptr, packet.len); /* its memory is this callback's */
+        take_answer(q, (uint8_t *)(uintptr_t)packet.ptr, packet.len); /* the callback may change it */
         break;
     case CARES_TIMEOUT:
         fail(q, EXCHANGE_TIMEOUT);
@@ -325,7 +325,7 @@ struct exchange *exchange_new(struct loop *l, const struct exchange_settings *se
     return x;
 }
 
-/* At the end of the turn: a callback may be on the stack. */
+/* Runs at the end of the turn, because a callback may be on the stack. */
 static void bury_exchange(void *obj)
 {
     struct exchange *x = obj;

@@ -2,13 +2,12 @@
 /*
  * fair_queue.c - sites that take turns; see fair_queue.h.
  *
- * The public suffix list would know every registry, but it is a dependency that grows old, and in it are also the
- * shelves of hosters (github.io), below which a stranger has as many names as he likes.  What matters here is that
- * many sites cost money: a site too large costs its owners a wait while the wire is full.
- * So only labels count that registries of countries keep for themselves, and no label merely because it is short:
- * a domain of three letters can be had, and would be a thousand sites.
- *
- * Only used while the wire is full.  Owns the sites: one exists as long as a question of it waits.
+ * The public suffix list names every registry, but it is a dependency that becomes outdated.  It also lists hosting
+ * domains (github.io), below which an attacker can have any number of names.  We need many sites to cost an attacker
+ * money; a site that is too large only makes its owners wait while all slots are taken.  So we recognise only labels
+ * that country registries reserve, and no label merely because it is short: an attacker could buy a domain of three
+ * letters and get a thousand sites.
+ * Used only while all slots are taken.  Owns the sites: a site exists as long as one of its questions waits.
  */
 #include "dns/fair_queue.h"
 
@@ -26,7 +25,7 @@ static bool ends_in(const struct wire_name *name, struct slice zone)
     return name->len >= zone.len && memcmp(name->octets + name->len - zone.len, zone.ptr, zone.len) == 0;
 }
 
-/* Does this label of a name, before that of a country, hold the domains of others: co.uk, com.au, or.jp? */
+/* Is this label, before a country label, a registry for other domains: co.uk, com.au, or.jp? */
 static bool is_registry(struct slice label)
 {
     static const struct slice words[] = {

@@ -2,8 +2,8 @@
 /*
  * names.c - DNS names as text.
  *
- * Pure.  Every function appends to a buf whose maximum is the caller's; whoever needs certainty asks
- * buf_ok() at the end.
+ * Pure.  Every function appends to a buf whose maximum the caller sets.  A caller that must detect overflow
+ * checks buf_ok() at the end.
  */
 #include "dns/names.h"
 
@@ -58,7 +58,7 @@ bool dns_put_name(struct buf *out, struct slice name)
     return buf_ok(out);
 }
 
-/* The labels of the address, last part first, each followed by a dot. */
+/* Appends the labels of the address, last part first, each followed by a dot. */
 static void put_reversed_labels(struct buf *out, const struct addr *ip)
 {
     if (ip->family == ADDR_V4) {
@@ -86,7 +86,7 @@ void dns_put_reverse(struct buf *out, const struct addr *ip)
     }
 }
 
-/* Appends the zone; true if what has been appended since `start` is a legal name. */
+/* Appends the zone; true if the text appended since `start` is a legal name. */
 static bool finish_list_name(struct buf *out, size_t start, struct slice zone)
 {
     put_lower(out, without_final_dot(zone));

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * numbers.c - what a resolver counts, for metrics and for dns_stats.
+ * numbers.c - the counters of a resolver, for metrics and dns_stats.
  */
 #include "core/metrics.h"
 #include "dns/resolver.h"

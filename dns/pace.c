@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * pace.c - GCRA over a fixed table of words: the low 48 bits of a word are the time (us) at which the network's allowance
- * is whole again, the high 16 bits say which network of this set it is.
+ * pace.c - GCRA over a fixed table of words.  The low 48 bits of a word are the time (us) at which the network's
+ * allowance is full again.  The high 16 bits are a tag that identifies the network in its set.
  *
- * Two networks may share a tag in a set (one chance in some thousands): they share an allowance then.  Tag and set come
- * from a keyed hash, so a client cannot aim at another network's entry.  48 bits of microseconds are nine years of uptime.
+ * Two networks may share a tag in a set (one chance in some thousands) and then share an allowance.  Tag and set come
+ * from a keyed hash, so a client cannot target another network's entry.  48 bits of microseconds last nine years.
  */
 #include "dns/pace.h"
 
@@ -71,17 +71,17 @@ struct addr pace_address(uint64_t network)
 /* ---- one entry ---- */
 
 struct place {
-    _Atomic uint64_t *word; /* the network's, or the one that gives way to it */
-    uint64_t was;           /* what it held */
-    uint64_t tag;           /* of the network, in its place in the word */
-    uint64_t whole_us;      /* when the allowance is whole again; not before now */
+    _Atomic uint64_t *word; /* the network's, or the one to evict for it */
+    uint64_t was;           /* its previous value */
+    uint64_t tag;           /* of the network, in its position in the word */
+    uint64_t whole_us;      /* when the allowance is full again; not before now */
 };
 
 static uint64_t time_in(uint64_t word, uint64_t now_us, const struct dns_rate *rate)
 {
     uint64_t us = word & TIME_MASK, most = now_us + 2 * rate->per_ms * 1000;
 
-    return us < now_us || us > most ? now_us : us; /* beyond it: of another rate, or nonsense */
+    return us < now_us || us > most ? now_us : us; /* beyond `most`: from another rate, or corrupt */
 }
 
 static struct place find(struct dns_pace *p, enum pace_kind kind, const struct dns_rate *rate,
@@ -116,13 +116,13 @@ static uint64_t step_us(const struct dns_rate *rate)
     return max_size(rate->per_ms * 1000 / rate->count, 1);
 }
 
-/* Is there room for one more? */
+/* Does the allowance permit one more question? */
 static bool has_room(const struct place *at, const struct dns_rate *rate, uint64_t now_us)
 {
     return at->whole_us - now_us <= step_us(rate) * (rate->count - 1);
 }
 
-/* A lost race is one question that is not counted, or not given back. */
+/* Stores the new time.  After a lost race, one question is not counted or not given back. */
 static void put(const struct place *at, uint64_t whole_us)
 {
     uint64_t was = at->was;
@@ -166,7 +166,7 @@ enum pace_said pace_ask(struct dns_pace *p, const struct pace_rates *rates, cons
     return PACE_YES;
 }
 
-/* No entry: it gave way to another network's, and all is forgotten. */
+/* Without an entry it does nothing: the entry was evicted, and its debt is forgotten. */
 void pace_give_back(struct dns_pace *p, const struct pace_rates *rates, uint64_t network, uint64_t now_us)
 {
     const struct dns_rate *failed = &rates->rate[PACE_FAILED];

@@ -1,11 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * pace.h - how many questions one client network may cause (dns.per_client): a table all workers share.
+ * pace.h - limits the questions that one client network may cause (dns.per_client): a table all workers share.
  *
- * A client decides what is asked: names in its HELO, its MAIL, its reverse zone.  Each can lead to a hundred questions
- * to name servers that have nothing to do with it.  So the questions of a /24 or /48 are counted, and those that came to
- * nothing are counted against a smaller number.  What the cache answers, and what joins a question that is
- * out, causes none.
+ * A client controls the names we look up: in its HELO, its MAIL, its reverse zone.  Each name can cause a hundred
+ * questions to unrelated name servers.  So we count the questions of each /24 or /48, and limit failed ones to a
+ * smaller number.  Cached answers and questions merged into a pending one count nothing.
  *
  *     dns_query_for --- cached, merged ----------------------> free
  *          |
@@ -14,12 +13,12 @@
  *                    '--> flight --- NXDOMAIN, no data, SERVFAIL, timeout --> stays counted
  *                            '------ any other end ------------------------> pace_give_back: no failure
  *
- * So what is still out counts as if it would fail: many questions at once gain nothing.
+ * So a pending question counts as a failure: a client gains nothing by many questions at once.
  *
- * Shared      the supervisor maps the table before the first fork, so a client gains nothing by being spread over the
- *             workers.  One word an entry, changed by compare-and-swap: there is no lock that a dead or hostile worker
- *             could hold, and no pointer or length to trust.  Nonsense in a word weighs for one window at most.
- * Memory      PACE_BYTES, whatever happens; a full set forgets the network whose debt is the smallest.
+ * Shared      the supervisor maps the table before the first fork, so a client cannot multiply its limit by using many
+ *             workers.  Each entry is one word, changed by compare-and-swap: a dead or hostile worker can hold no lock,
+ *             and there is no pointer or length to trust.  A corrupt word has an effect for one window at most.
+ * Memory      always PACE_BYTES; a full set evicts the network with the smallest debt.
  */
 #ifndef DNS_PACE_H
 #define DNS_PACE_H
@@ -37,16 +36,16 @@ struct pace_rates {
 };
 
 enum pace_said {
-    PACE_NO = 0,   /* one too many */
-    PACE_YES,      /* counted; pace_give_back() if it does not come to nothing */
-    PACE_YES_FREE, /* counted, but no failure would be */
+    PACE_NO = 0,   /* over the limit */
+    PACE_YES,      /* counted; call pace_give_back() if it does not fail */
+    PACE_YES_FREE, /* counted, but a failure is not */
 };
 
-/* One more question on the account of a network?  now_us: monotonic, not 0. */
+/* May this network cause one more question?  Counts it.  now_us: monotonic, not 0. */
 enum pace_said pace_ask(struct dns_pace *p, const struct pace_rates *rates, const struct dns_asker *who,
                         uint64_t now_us) MUST_USE;
 
-/* A question of this network, for which PACE_YES was said, has not come to nothing. */
+/* A question that got PACE_YES did not fail: takes back its failure. */
 void pace_give_back(struct dns_pace *p, const struct pace_rates *rates, uint64_t network, uint64_t now_us);
 
 /* The first address of a network, for the log. */

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * quirk.h - does one server bear what we do to our questions?  Pure bookkeeping; the caller says what time it is.
+ * quirk.h - does a server support one optional feature of our questions?  Pure bookkeeping; the caller passes the time.
  *
- * Two things are done to a question that not every server bears: an OPT record (RFC 6891), and letters of mixed case.
- * Each is used until the server has shown that it does not bear it: the same question failed with it and was answered
- * without it, once, or QUIRK_PROOFS times in a row from a server that has borne it before.  (A stranger's name server may
- * lose a packet; so what shows nothing by itself, a time-out, is followed by the question both ways at once.)  Then it
- * is left out for QUIRK_PAUSE_MS, and tried again.
+ * Not every server supports an OPT record (RFC 6891) or letters of mixed case.  We use each feature until the server
+ * proves not to support it: a question failed with the feature and was answered without it.  One proof is enough, or
+ * QUIRK_PROOFS in a row if the server has supported it before.  A timeout proves nothing, because a remote name
+ * server may lose a packet; so the next question is sent both ways at once.  After the proof, we omit the feature for
+ * QUIRK_PAUSE_MS, then try again.
  */
 #ifndef DNS_QUIRK_H
 #define DNS_QUIRK_H
@@ -17,8 +17,8 @@
 #define QUIRK_PAUSE_MS 3600000
 
 struct quirk {
-    bool borne;      /* it has been, since the last pause */
-    unsigned doubts; /* failures since it was */
+    bool borne;      /* supported at least once since the last pause */
+    unsigned doubts; /* failures since the last success */
     uint64_t off_until_ms;
 };
 
@@ -27,7 +27,7 @@ static inline bool quirk_use(const struct quirk *k, uint64_t now_ms)
     return now_ms >= k->off_until_ms;
 }
 
-/* Has it failed so often that the next question is to show which way it is? */
+/* Has it failed often enough that the next question must test it? */
 static inline bool quirk_doubted(const struct quirk *k)
 {
     return k->doubts >= (k->borne ? QUIRK_PROOFS : 1);
@@ -44,7 +44,7 @@ static inline void quirk_failed(struct quirk *k)
     k->doubts += k->doubts < QUIRK_PROOFS ? 1 : 0;
 }
 
-/* A question that failed with it was answered without; true: from now on it is left out. */
+/* A question that failed with the feature was answered without it; true: omit it from now on. */
 static inline bool quirk_proved(struct quirk *k, uint64_t now_ms)
 {
     if (!quirk_doubted(k) || !quirk_use(k, now_ms)) {

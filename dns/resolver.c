@@ -3,21 +3,21 @@
  * resolver.c - questions, flights, waiters, answers.
  *
  * A question (dns_req) is answered from the cache, joins the flight of its name and type, or starts one.  A flight has
- * one attempt on the wire at a time, or waits in the queue while in_flight attempts are out.  Attempts that are out for
- * SLOW_MS do not count, so slow name servers cannot take all places.
+ * one pending attempt at a time, or waits in the queue while in_flight attempts are pending.  An attempt pending for
+ * SLOW_MS frees its slot, so slow name servers cannot take all slots.
  *
  *     dns_req   owned by the caller; linked into its flight, then into `ready`
- *     flight    owned by the resolver; dies with its answer or at its deadline
- *     attempt   one question to one server; owned by the resolver; lives until the server layer calls back, which
- *               cannot be cancelled.  One without a flight (it died, or this is a probe) still feeds cache and health.
+ *     flight    owned by the resolver; ends with its answer or at its deadline
+ *     attempt   one question to one server; owned by the resolver; lives until the server layer calls back, because it
+ *               cannot be cancelled.  Without a flight (ended, or this is a probe) it still updates cache and health.
  *
- * After a failed attempt the resolver asks the next server; after a timeout also the same one again, `attempts` times
- * in all; if nothing could be sent, after a pause.  It believes SERVFAIL and the like once every healthy server said so.
+ * After a failed attempt the resolver asks the next server.  After a timeout it may also ask the same one again,
+ * `attempts` times in all; if sending failed, after a pause.  It accepts SERVFAIL and the like only after every
+ * healthy server has returned it.
+ * A flight without callers leaves the queue; once sent, it continues to fill the cache, without a second attempt.
  *
- * A flight without callers is dropped in the queue; on the wire it goes on to fill the cache, without a second attempt.
- *
- * Memory   Flights and attempts lie in slabs of the resolver.  Questions lie in one of the thread (an exception to "no
- *          globals"), because their owners may keep them longer than the resolver lives.
+ * Memory   The resolver has slabs for flights and attempts.  Questions come from a slab of the thread (an exception to
+ *          "no globals"), because their owners may keep them longer than the resolver lives.
  * Limits   in_flight, and SLOW_TIMES as many with the slow ones; queue_max; a deadline for each flight.
  */
 #include "dns/resolver.h"
@@ -26,29 +26,29 @@
 #include "dns/answer.h"
 
 #define KEY_MAX (2 + WIRE_NAME_MAX)
-#define NETWORK_PAUSE_MS 500  /* before the only server is asked again that could not be reached */
-#define SLOW_MS 250           /* a try that is out for so long leaves its place to the next */
-#define AGING_MS 20           /* how often it is looked for such tries while questions wait */
-#define SLOW_TIMES 8          /* all tries, in times of in_flight */
+#define NETWORK_PAUSE_MS 500  /* before a retry to the only server, which was unreachable */
+#define SLOW_MS 250           /* an attempt pending this long frees its slot */
+#define AGING_MS 20           /* interval of the check for such attempts while questions wait */
+#define SLOW_TIMES 8          /* limit of all attempts, as a multiple of in_flight */
 #define ALL_MAX 16384         /* of 65536 ids */
-#define DEADLINE_SLACK_MS 100 /* the server layer's own timeout comes first */
-#define OBJECTS_KEPT 512      /* of each slab */
+#define DEADLINE_SLACK_MS 100 /* so that the server layer's own timeout comes first */
+#define OBJECTS_KEPT 512      /* in each slab */
 
 struct flight {
     struct table_entry entry; /* resolver.flights */
     struct list_node node;    /* resolver.flying, unless it is in the queue */
     struct fair_turn turn;    /* in resolver.queue */
     struct list_node waiters; /* struct dns_req.node */
-    struct timer deadline;    /* of the wait in the queue, then of all tries */
-    struct timer pause;       /* active: nothing could be sent, to be asked again */
+    struct timer deadline;    /* for the wait in the queue, then for all attempts */
+    struct timer pause;       /* active: sending failed, retry when it expires */
     struct resolver *r;
     struct attempt *try; /* NULL in the queue and in the pause */
-    bool overdue;        /* the deadline has passed, one more turn is given */
+    bool overdue;        /* the deadline has passed; waits one more turn */
     struct wire_question q;
     unsigned asked;      /* servers_bit of those asked in this round */
-    unsigned timeouts;   /* tries that brought nothing */
+    unsigned timeouts;   /* attempts without any answer */
     uint64_t started_us; /* left the queue */
-    uint64_t network;    /* of the client that it is charged to, until it has not failed; 0: to none */
+    uint64_t network;    /* of the client charged with its failure; 0: none */
     char key[KEY_MAX];   /* of entry */
 };
 
@@ -56,7 +56,7 @@ struct attempt {
     struct list_node node; /* resolver.tries or resolver.slow */
     struct resolver *r;
     struct server *server;
-    struct flight *flight; /* NULL: no caller waits any more, or it is a probe */
+    struct flight *flight; /* NULL: the flight has ended, or this is a probe */
     struct wire_question q;
     uint64_t sent_us;
     bool probe;
@@ -73,7 +73,7 @@ struct dns_req {
     struct dns_had had;
 };
 
-static _Thread_local struct slab req_slab; /* name NULL: not made yet */
+static _Thread_local struct slab req_slab; /* name NULL: not initialised yet */
 
 static size_t make_key(char key[KEY_MAX], const struct wire_question *q)
 {
@@ -95,7 +95,7 @@ static uint64_t patience_ms(const struct resolver *r)
 
 /* ---- answering requests ---- */
 
-/* Takes the request off its flight and hands it a reference of the answer; called back later. */
+/* Removes the request from its flight and gives it a reference to the answer; its callback runs later. */
 static void make_ready(struct dns_req *req, struct dns_answer *ans)
 {
     list_remove(&req->node);
@@ -105,7 +105,7 @@ static void make_ready(struct dns_req *req, struct dns_answer *ans)
     loop_defer(req->r->loop, &req->r->deliver);
 }
 
-/* The same with an answer of our own making. */
+/* The same with a synthetic answer. */
 static void make_ready_with(struct dns_req *req, enum dns_status status, enum dns_why why)
 {
     struct dns_answer *ans = dns_answer_empty(status, why);
@@ -132,7 +132,7 @@ static void on_deliver(void *arg)
     struct resolver *r = arg;
     struct list_node *n;
 
-    /* who becomes ready meanwhile joins the next round */
+    /* requests that become ready meanwhile join the next round */
     list_move_all(&r->ready, &r->round);
     while (!r->closed && (n = list_pop(&r->round)) != NULL) {
         call_back(container_of(n, struct dns_req, node));
@@ -166,7 +166,7 @@ static bool came_to_nothing(const struct dns_answer *ans)
            ans->why == DNS_WHY_SERVFAIL;
 }
 
-/* Everybody who waits gets the answer; the flight is over. */
+/* Gives the answer to all waiting requests and ends the flight. */
 static void flight_settle(struct flight *f, struct dns_answer *ans)
 {
     struct list_node *n;
@@ -209,7 +209,7 @@ static void on_flight_deadline(void *arg)
     struct resolver *r = f->r;
     struct wire_answer w = { .status = DNS_TEMPFAIL, .why = DNS_WHY_TIMEOUT };
 
-    /* after a long turn the answer may have been read already and wait for its deferred call */
+    /* after a long turn, an answer already read may wait for its deferred call */
     if (f->try != NULL && !f->overdue) {
         f->overdue = true;
         timer_start(&f->deadline, 1);
@@ -246,14 +246,14 @@ static struct attempt *try_start(struct resolver *r, struct server *s, struct fl
     return t;
 }
 
-/* Is there a place for one more? */
+/* Is a slot free for one more attempt? */
 static bool has_room(const struct resolver *r)
 {
     return r->on_wire - r->slow_count < r->settings.in_flight &&
            r->on_wire < min_size((size_t)r->settings.in_flight * SLOW_TIMES, ALL_MAX);
 }
 
-/* Tries that wait for slow name servers make room. */
+/* Frees the slots of attempts that wait for slow name servers. */
 static void age_tries(struct resolver *r)
 {
     uint64_t now_us = loop_now_us();
@@ -271,7 +271,7 @@ static void age_tries(struct resolver *r)
     }
 }
 
-/* A server that is down gets a copy of this question, if it is time to see how it is. */
+/* Sends a copy of this question to a down server that is due for a probe. */
 static void probe_with(struct resolver *r, const struct flight *f)
 {
     struct server *s = servers_due(&r->servers, loop_now(r->loop));
@@ -322,7 +322,7 @@ static void on_aging(void *arg)
     pump_queue(arg);
 }
 
-/* A resolver that is being restarted is back soon: the flight waits, then queues up again in front. */
+/* A restarting server is back soon: the flight has waited, and now rejoins the queue at the front. */
 static void on_pause_over(void *arg)
 {
     struct flight *f = arg;
@@ -333,7 +333,7 @@ static void on_pause_over(void *arg)
     pump_queue(f->r);
 }
 
-/* True if the flight waits to be asked again. */
+/* Starts the pause before a retry; false if the flight may not retry. */
 static bool pause_flight(struct flight *f, enum dns_why why)
 {
     struct resolver *r = f->r;
@@ -345,7 +345,7 @@ static bool pause_flight(struct flight *f, enum dns_why why)
     return true;
 }
 
-/* The server to ask after a failure; NULL: none. */
+/* Chooses the server for the attempt after a failure; NULL: none. */
 static struct server *next_server(struct flight *f, enum dns_why why)
 {
     struct resolver *r = f->r;
@@ -362,7 +362,7 @@ static struct server *next_server(struct flight *f, enum dns_why why)
     if (s != NULL || why != DNS_WHY_TIMEOUT) {
         return s;
     }
-    f->asked = 0; /* a packet may have got lost: once more from the start */
+    f->asked = 0; /* a packet may have been lost: retry all servers */
     return servers_pick(&r->servers, 0, true, loop_now(r->loop));
 }
 
@@ -385,7 +385,7 @@ static void note_health(struct resolver *r, const struct attempt *t, const struc
     }
 }
 
-/* What came of a try, in the form of an answer. */
+/* Converts the result of an attempt to an answer. */
 static void read_answer(enum exchange_status status, struct slice packet, const struct attempt *t,
                         struct arena *mem, struct wire_answer *w)
 {
@@ -403,7 +403,7 @@ static void read_answer(enum exchange_status status, struct slice packet, const 
     }
 }
 
-/* An answer that can be believed; its flight may be gone. */
+/* Takes a trusted answer; its flight may have ended. */
 static void land(struct attempt *t, const struct wire_answer *w)
 {
     struct dns_answer *ans = answer_new(w);
@@ -504,7 +504,7 @@ static void start_flight(struct dns_req *req, const struct ask *a)
     f = flight_new(r, &a->q, &a->key);
     f->network = network;
     join(f, req);
-    if (r->queue.len == 0 && has_room(r)) { /* nearly always: no turns are needed */
+    if (r->queue.len == 0 && has_room(r)) { /* the usual case: skip the queue */
         launch(f);
         resolver_show_load(r);
         return;
@@ -549,7 +549,7 @@ static void start_request(struct dns_req *req, const struct dns_asker *who, stru
 
 /* ---- lifecycle ---- */
 
-/* The request is its owner's alone from here on. */
+/* Detaches the requests from the resolver; only their owners refer to them from here. */
 static void orphan_all(struct list_node *requests)
 {
     struct list_node *n;
@@ -606,7 +606,7 @@ struct resolver *resolver_new(struct loop *l, const struct dns_settings *setting
     return r;
 }
 
-/* At the end of the turn: a try may still be in the hands of on_try(). */
+/* Runs at the end of the turn, because on_try() may still use an attempt. */
 static void bury_resolver(void *obj)
 {
     struct resolver *r = obj;
@@ -667,7 +667,7 @@ struct dns_req *dns_query(struct resolver *r, struct slice name, enum dns_type t
     return dns_query_for(&uncounted, name, type, cb, arg);
 }
 
-/* In the queue without a caller: not worth asking. */
+/* Drops a queued flight that has no caller left. */
 static void drop_if_unwanted(struct flight *f)
 {
     struct resolver *r = f->r;

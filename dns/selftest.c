@@ -2,18 +2,17 @@
 /*
  * selftest.c - is this resolver fit for lists and SPF?
  *
- * Each server is asked by itself, past cache and health, all questions at once:
+ * The test asks each server separately, bypassing cache and health, all questions at once:
  *
  *     known name    NS over UDP, and over TCP      reachable?
- *                   the same with EDNS             does it speak that, refuse it, or fall silent?
- *     absent name   A, a random label in front     does an answer come where none exists?
+ *                   the same with EDNS             does it support EDNS, refuse it, or not answer?
+ *     absent name   A, a random label in front     does it answer for a nonexistent name?
  *     each list     A of its entry for 127.0.0.2   is 127/8 filtered on the way? does the list refuse us?
  *
- * Every question is one struct probe; what its answer means is decided by one pure function for each check,
- * which writes the sentence.  All but one are asked without EDNS, which none of them needs, so that a server that does
- * not bear it is found out by that one and passes the others.
+ * Every question is one struct probe.  One pure function per check judges the answer and writes the sentence.  Only the
+ * EDNS check uses EDNS, because the others do not need it.  So a server without EDNS support fails only that check.
  *
- * Owns    two connections to each server, the findings; all go with the test.
+ * Owns    two connections to each server, and the findings; all are freed with the test.
  * RFC     5782 5 (test entries), 2308, 6891
  * Limits  DNS_SERVERS_MAX servers, DNS_SELFTEST_LISTS_MAX lists; one deadline over all
  */
@@ -87,7 +86,7 @@ static void put_first_address(struct buf *b, const struct wire_answer *w)
     addr_put_ip(b, &a);
 }
 
-/* ---- what the answers mean ---- */
+/* ---- judging the answers ---- */
 
 static const char *failure_text(enum dns_why why)
 {
@@ -133,7 +132,7 @@ static void judge_known(struct dns_finding *f, const struct wire_answer *w)
 
 #define DEARER "every answer above 512 octets costs a TCP connection"
 
-/* `refused`: the answer is that to the question without EDNS. */
+/* `refused`: the answer belongs to the question without EDNS. */
 static void judge_edns(struct dns_finding *f, const struct wire_answer *w, bool refused)
 {
     if (w->status == DNS_TEMPFAIL && !w->has_opt) {
@@ -169,7 +168,7 @@ static void judge_absent(struct dns_finding *f, const struct wire_answer *w)
     }
 }
 
-/* 127.255.255.0/24: what several lists answer instead of an error. */
+/* 127.255.255.0/24: several lists return it as an error code. */
 static void judge_list_error(struct dns_finding *f, uint8_t code, struct slice list)
 {
     const char *parts[2] = { "is refused by list ", ": this error answer has no meaning known here" };
@@ -257,7 +256,7 @@ static void judge(struct probe *p, const struct wire_answer *w)
     }
 }
 
-/* A server that answers, but not with EDNS: known once both have ended. */
+/* Finds servers that answer, but not with EDNS: known only after both probes have ended. */
 static void judge_silence(struct dns_selftest *t)
 {
     for (size_t i = 0; i + 2 < t->finding_count; i++) {
@@ -313,7 +312,7 @@ static void on_deliver(void *arg)
             res.worst = t->findings[i].grade;
         }
     }
-    /* the callback may cancel, which finds nothing: the findings outlive it, the rest is dead */
+    /* frees the test before the callback; only the findings must outlive it */
     t->findings = NULL;
     test_free(t);
     cb(&res, cb_arg);
@@ -435,7 +434,7 @@ static void add_server(struct dns_selftest *t, const struct dns_selftest_setting
     }
 }
 
-/* Probes are in groups, one a server, in the order of add_server(). */
+/* Probes are in groups, one group per server, in the order of add_server(). */
 static void send_all(struct dns_selftest *t)
 {
     size_t per_server = 4 + t->list_count;

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * servers.c - the recursive servers: which of them to ask next.
+ * servers.c - the recursive servers: their health, and which one to ask next.
  */
 #include "dns/servers.h"
 
-#define RESOLV_CONF_MAX 65536 /* octets of the file that are looked at */
+#define RESOLV_CONF_MAX 65536 /* octets of the file to read */
 #define LATENCY_SHARE 8       /* an answer's latency counts for an eighth of the smoothed one */
 #define LOG_PAUSE_S 10
 
@@ -24,7 +24,7 @@ void server_sent(struct server *s, uint64_t now_ms)
     }
 }
 
-/* One question less is out; what comes next counts from the next one sent. */
+/* One question fewer is pending. */
 static void settle_one(struct server *s)
 {
     s->stats.pending -= 1;
@@ -97,7 +97,7 @@ bool server_bad(struct server *s, enum dns_why why, uint64_t now_ms)
         return false;
     }
     if (s->down) {
-        /* the questions of one burst fail together: only what fails after the pause doubles it */
+        /* questions of one burst fail together: only a failure after the pause doubles it */
         if (now_ms >= s->retry_at_ms) {
             s->backoff_ms = (uint32_t)min_u64((uint64_t)s->backoff_ms * 2, SERVER_BACKOFF_MAX_MS);
             s->retry_at_ms = now_ms + s->backoff_ms;
@@ -111,7 +111,7 @@ bool server_bad(struct server *s, enum dns_why why, uint64_t now_ms)
     return true;
 }
 
-/* Each "up" follows the "down" it belongs to. */
+/* Logs an "up" only after its "down" was logged. */
 void server_log(struct server *s, enum dns_why why, uint64_t now_ms)
 {
     struct log_line l;
@@ -197,7 +197,7 @@ size_t servers_parse_resolv_conf(struct slice text, struct addr *out, size_t max
         if (!slice_eq(slice_token(&line), SLICE("nameserver"))) {
             continue;
         }
-        /* a zone ("%eth0") is beyond us: such a server is left out */
+        /* we do not support a zone ("%eth0"): skip such a server */
         if (addr_parse_ip(slice_token(&line), &out[count])) {
             count += 1;
         }

@@ -1,16 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * servers.h - the recursive servers: which of them to ask next.
+ * servers.h - the recursive servers: their health, and which one to ask next.
  *
- * Pure bookkeeping: who is told what happened and what time it is, and who then chooses.  The list is in
- * order of preference; the first one in good health is taken, so that its cache stays warm.
+ * Pure bookkeeping: the caller reports events and passes the time.  The list is in order of preference.  The first
+ * healthy server is chosen, so that its cache stays warm.
  *
  *   good      an answer (NOERROR, NXDOMAIN) sets the score back to 0
- *   bad       timeouts, broken connections weigh most; REFUSED less; SERVFAIL and garbage least, because
- *             they may be the fault of the name that was asked for and not of the server
- *   down      at a score of SERVER_DOWN_SCORE; then only asked when no other is left, and by one probe
- *             (a copy of a question that another server gets as well) after a pause that doubles
- *   suspect   it owes answers since SERVER_SUSPECT_MS and gave none meanwhile: others are preferred
+ *   bad       timeouts and broken connections weigh most, REFUSED less, SERVFAIL and garbage least: the
+ *             name may cause those, not the server
+ *   down      at a score of SERVER_DOWN_SCORE.  Then it gets questions only if no other server is left, and one
+ *             probe (a copy of another server's question) after a pause that doubles
+ *   suspect   it has owed answers for SERVER_SUSPECT_MS and sent none: others are preferred
  */
 #ifndef DNS_SERVERS_H
 #define DNS_SERVERS_H
@@ -27,13 +27,13 @@ struct exchange;
 
 struct server {
     struct addr addr;
-    struct exchange *exchange; /* the resolver's to make and free */
+    struct exchange *exchange; /* created and freed by the resolver */
     unsigned score;
     bool down;
-    bool probing; /* a probe is out */
+    bool probing; /* a probe is pending */
     uint32_t backoff_ms;
-    uint64_t retry_at_ms;       /* while down: no probe before */
-    uint64_t silent_since_ms;   /* when the first question since its last answer left; 0: owes nothing */
+    uint64_t retry_at_ms;       /* while down: no probe earlier */
+    uint64_t silent_since_ms;   /* first question sent since its last answer; 0: owes none */
     struct log_limit log_limit; /* for `down`, by server_log() */
     bool down_logged;
     struct dns_server_stats stats;
@@ -47,28 +47,28 @@ struct servers {
 void server_init(struct server *s, const struct addr *a);
 void server_sent(struct server *s, uint64_t now_ms);
 
-/* True if this brought it up again, or took it down. */
+/* True if the server came up (good) or went down (bad). */
 bool server_good(struct server *s, uint32_t latency_us) MUST_USE;
 bool server_bad(struct server *s, enum dns_why why, uint64_t now_ms) MUST_USE;
 
 /*
- * The best server whose bit in `asked` is not set; NULL if there is none.  Servers that are down count
- * only with allow_down, or when all are down.
+ * The best server whose bit in `asked` is not set; NULL if there is none.  Down servers count only with
+ * allow_down, or when all are down.
  */
 struct server *servers_pick(struct servers *set, unsigned asked, bool allow_down, uint64_t now_ms);
 
-/* A server that is down and due for a probe; NULL if there is none. */
+/* A down server that is due for a probe; NULL if there is none. */
 struct server *servers_due(struct servers *set, uint64_t now_ms);
 
-/* Its line, if it has come up or gone down: one that flaps is written down once in a while. */
+/* Logs that the server came up or went down; rate-limited, because a server may flap. */
 void server_log(struct server *s, enum dns_why why, uint64_t now_ms);
 
 unsigned servers_bit(const struct servers *set, const struct server *s);
 
-/* The `nameserver` lines of a resolv.conf(5); returns how many were put into out. */
+/* Parses the `nameserver` lines of a resolv.conf(5); returns how many it put into out. */
 size_t servers_parse_resolv_conf(struct slice text, struct addr *out, size_t max);
 
-/* The same from a file; what cannot be read gives 0.  Blocks: at start only. */
+/* The same from a file; returns 0 if it is unreadable.  Blocks: call it at start only. */
 size_t servers_read_resolv_conf(const char *path, struct addr *out, size_t max);
 
 #endif

@@ -8,7 +8,7 @@
 enum {
     DEFAULT_TIMEOUT_MS = 2000,
     DEFAULT_ATTEMPTS = 2,
-    DEFAULT_IN_FLIGHT = 128, /* more overruns socket buffers: measured, 256 costs resends and seconds */
+    DEFAULT_IN_FLIGHT = 128, /* more overruns socket buffers: in tests, 256 cost resends and seconds */
     DEFAULT_QUEUE = 20000,
     DEFAULT_CACHE = 200000,
     IN_FLIGHT_MAX = 4096, /* of 65536 ids */

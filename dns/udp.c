@@ -5,14 +5,14 @@
  *     udp_send -> out[] --- end of turn ---> sendmmsg, by the newest port
  *     a port is readable ---> recvmmsg -> in[] -> the query of id, port and question -> callback
  *
- * Questions of one turn leave together, and one call brings what has arrived.  They all go by one port: to spread a turn
- * over several would cost a call for each of them.  docs/performance.md has the figures.
+ * One system call sends all questions of a turn, and one receives all arrived answers.  A turn uses only one port,
+ * because each further port would cost another call.  docs/performance.md has the figures.
  *
- * A kernel that has no room (EAGAIN, ENOBUFS) is no error of the server's: what did not go is kept and tried again
- * after a moment.  What finds no place meanwhile is lost as it might be on the wire: its question has a timeout.  Any
- * other error is told to all questions of that port, as the kernel tells of a closed port.
+ * A full send buffer (EAGAIN, ENOBUFS) is not the server's error: unsent questions are kept and retried after AGAIN_MS.
+ * Questions that find no room meanwhile are lost like packets on the network, and their timeouts handle that.  Any
+ * other error fails all questions of the port, because the kernel reports a closed port that way.
  *
- * Time-outs are all equal, so the list of what waits is in their order.
+ * All timeouts are equal, so the list of waiting questions is in their order.
  */
 #include "dns/udp.h"
 
@@ -23,13 +23,13 @@
 #include "core/metrics.h"
 
 #define GROUP 16
-#define GROUPS_A_TURN 4 /* read from a port before others have their turn */
+#define GROUPS_A_TURN 4 /* groups to read from a port per turn, for fairness */
 #define AGAIN_MS 5
 #define AGAIN_MAX 100
-#define ONE_PORT_BUFFER (512 * 1024) /* answers to PORT_QUESTIONS fit what the kernel gives by itself */
+#define ONE_PORT_BUFFER (512 * 1024) /* other ports: the default buffer fits PORT_QUESTIONS answers */
 #define BUCKETS 256
 #define HEADER_LEN 12
-#define ANSWER_MAX (WIRE_EDNS_SIZE + 1) /* one more: what is longer than it may be is seen to be */
+#define ANSWER_MAX (WIRE_EDNS_SIZE + 1) /* one more, to detect answers that are too long */
 
 struct udp_port {
     struct list_node link; /* udp.ports, the newest last */
@@ -47,15 +47,15 @@ struct udp {
     struct udp_settings settings;
     udp_cb cb;
     struct list_node ports;
-    struct udp_port *newest;          /* NULL: none is open for questions */
+    struct udp_port *newest;          /* NULL: no port is open for questions */
     struct list_node waiting;         /* struct udp_query.link, the first one due in front */
-    struct list_node failed, round;   /* those that could not be sent; those being told so */
+    struct list_node failed, round;   /* those whose sending failed; those whose callbacks run now */
     struct list_node bucket[BUCKETS]; /* struct udp_query.bucket, by id */
     struct timer expire;
-    struct deferred fail;  /* tells those on `failed` */
+    struct deferred fail;  /* calls back those on `failed` */
     struct deferred leave; /* flush() at the end of the turn */
-    struct timer again;    /* active: the kernel had no room */
-    unsigned again_count;  /* tries since something went */
+    struct timer again;    /* active: the send buffer was full */
+    unsigned again_count;  /* tries since the last successful send */
     struct grave grave;
     bool closed;
 
@@ -99,7 +99,7 @@ static uint16_t take_id(struct udp *u)
 
 static void close_port(struct udp_port *p);
 
-/* Off all lists; its port is closed if nothing more is to come by it. */
+/* Removes the query from all lists; closes its port if no more answers are due there. */
 static void release(struct udp_query *q)
 {
     struct udp_port *p = q->port;
@@ -122,7 +122,7 @@ static void finish(struct udp *u, struct udp_query *q, enum udp_status status, u
     u->cb(q, status, packet, len);
 }
 
-/* Those that could not be sent, from a deferred call. */
+/* Calls back the queries whose sending failed; a deferred call. */
 static void on_fail(void *arg)
 {
     struct udp *u = arg;
@@ -176,7 +176,7 @@ static void close_port(struct udp_port *p)
     loop_bury(p->udp->loop, &p->grave, free, p);
 }
 
-/* The port is no good: all its questions fail, those too that are still to be sent. */
+/* The port is unusable: fails all its questions, including those not yet sent. */
 static void fail_port(struct udp_port *p)
 {
     struct udp *u = p->udp;
@@ -229,7 +229,7 @@ static struct udp_port *open_port(struct udp *u)
 
 static void flush(struct udp *u);
 
-/* Is it time for another one?  Not while questions of this one wait for the kernel. */
+/* Is it time for a new port?  Not while questions of this one wait for room in the send buffer. */
 static bool is_worn(struct udp *u, const struct udp_port *p)
 {
     if (u->settings.one_port || timer_active(&u->again) ||
@@ -239,13 +239,13 @@ static bool is_worn(struct udp *u, const struct udp_port *p)
     return udp_ports(u) < PORTS_MAX;
 }
 
-/* The port for the next question; NULL: none can be opened. */
+/* Returns the port for the next question; NULL: opening one failed. */
 static struct udp_port *current_port(struct udp *u)
 {
     struct udp_port *old = u->newest;
 
     if (old != NULL && is_worn(u, old)) {
-        flush(u); /* may find that it is no good, and close it */
+        flush(u); /* may find the port unusable and close it */
         old = u->newest;
         u->newest = NULL;
         if (old != NULL && old->pending == 0) {
@@ -270,7 +270,7 @@ size_t udp_ports(const struct udp *u)
 
 /* ---- sending ---- */
 
-/* Hands the group to the kernel; how many went, and what was said of the next one (0: all went). */
+/* Gives the group to the kernel; returns how many it took.  *error: of the next one (0: all taken). */
 static unsigned send_group(struct udp *u, int *error)
 {
     struct mmsghdr msg[GROUP];
@@ -297,7 +297,7 @@ static unsigned send_group(struct udp *u, int *error)
     return sent;
 }
 
-/* Moves those that did not go to the front, and comes back to them. */
+/* Moves unsent questions to the front and starts the timer for a retry. */
 static void keep_rest(struct udp *u, unsigned sent)
 {
     for (unsigned i = sent; i < u->out_count; i++) {
@@ -351,7 +351,7 @@ static void put_out(struct udp *u, const struct wire_question *q)
         flush(u);
     }
     if (u->out_count == GROUP) {
-        return; /* lost, as on the wire */
+        return; /* lost, as on the network */
     }
     u->out_len[u->out_count] = wire_put_query(u->out[u->out_count], q);
     u->out_count++;
@@ -391,7 +391,7 @@ static unsigned u16_at(const uint8_t *p)
     return (unsigned)p[0] << 8 | p[1];
 }
 
-/* Does the packet repeat the question as it was sent?  A failing server may leave it out (RFC 1035 4.1.1). */
+/* Does the packet repeat the question as sent?  A failing server may omit it (RFC 1035 4.1.1). */
 static enum echo echo_of(const struct wire_question *q, const uint8_t *packet, size_t len)
 {
     const uint8_t *name = packet + HEADER_LEN, *type = name + q->name.len;
@@ -444,7 +444,7 @@ static void take_packet(struct udp_port *p, uint8_t *packet, size_t len)
     }
 }
 
-/* The next group; how many datagrams.  -1: there is none now; -2: the port is no good. */
+/* Reads the next group; returns the number of datagrams.  -1: none now; -2: the port is unusable. */
 static int read_group(struct udp_port *p, size_t len[GROUP])
 {
     struct mmsghdr msg[GROUP];

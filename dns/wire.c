@@ -2,13 +2,12 @@
 /*
  * wire.c - DNS messages.
  *
- * How the parser works: the answer section is read once into an array (owner, type, TTL, where the data
- * lies); of the other sections only the SOA and the OPT record matter.  Then the CNAME chain is
- * followed inside that array, and the records at its end are decoded.
+ * The parser reads the answer section once into an array (owner, type, TTL, position of the data).  From the other
+ * sections it uses only the SOA and the OPT record.  Then it follows the CNAME chain inside that array and decodes the
+ * records at its end.
  *
- * Names are compared in wire form, lower-cased, so a label that contains a dot equals nothing but
- * itself.  A compression pointer must point before the place it was reached from, each further one before
- * the last, so following them ends.
+ * Names are compared in wire form, lower-cased, so a label with a dot equals only itself.  A compression pointer must
+ * point before the place it was reached from, and each further one before the last, so the parser cannot loop.
  */
 #include "dns/wire.h"
 
@@ -158,15 +157,15 @@ static bool read_name(struct slice msg, struct reader *r, struct wire_name *out)
     return false;
 }
 
-/* The question's name as it was asked, octet for octet, as nearly all servers repeat it; else nothing is
- * read. */
+/* Skips the question's name if it is repeated octet for octet, as by nearly all servers; otherwise reads
+ * nothing. */
 static bool skip_same_name(struct reader *r, const struct wire_name *name)
 {
     return r->len >= name->len && memcmp(r->ptr, name->octets, name->len) == 0 &&
            reader_take(r, name->len).len > 0;
 }
 
-/* Appends the text of a name; false if a label holds a dot, or anything that is not printable. */
+/* Appends the text of a name; false if a label has a dot or an unprintable octet. */
 static bool name_to_text(const struct wire_name *name, struct buf *out)
 {
     for (size_t at = 0; name->octets[at] != 0; at += 1u + name->octets[at]) {
@@ -240,7 +239,7 @@ static uint32_t sane_ttl(uint32_t ttl_s)
     return ttl_s > INT32_MAX ? 0 : ttl_s;
 }
 
-/* The owner, shared with the question or the record before where it is the same. */
+/* Returns a stored owner, shared with the question or the previous record if equal. */
 static const struct wire_name *keep_owner(struct parse *p, const struct wire_name *owner)
 {
     const struct wire_name *last = p->rr_count > 0 ? p->rrs[p->rr_count - 1].owner : NULL;
@@ -259,7 +258,7 @@ static const struct wire_name *keep_owner(struct parse *p, const struct wire_nam
     return copy;
 }
 
-/* The owner of a record: nearly always a pointer to the name in the question, which read_head() has seen. */
+/* Reads the owner of a record: nearly always a pointer to the question's name, which read_head() has read. */
 static bool read_owner(struct parse *p, struct wire_name *owner)
 {
     static const uint8_t pointer[2] = { 0xc0, HEADER_LEN };
@@ -272,7 +271,7 @@ static bool read_owner(struct parse *p, struct wire_name *owner)
     return reader_take(&p->r, sizeof(pointer)).len > 0;
 }
 
-/* The fixed part of a record; false if malformed. */
+/* Reads one record without decoding its data; false if malformed. */
 static bool read_rr(struct parse *p, struct wire_name *owner, struct rr *rr, uint16_t *class)
 {
     if (!read_owner(p, owner)) {
@@ -316,7 +315,7 @@ static bool read_answers(struct parse *p, size_t count)
     return true;
 }
 
-/* Remembers the first SOA: how long its zone wants negative answers kept (RFC 2308 5). */
+/* Stores the negative TTL of the first SOA (RFC 2308 5). */
 static bool note_soa(struct parse *p, const struct rr *rr)
 {
     size_t start = (size_t)(rr->rdata.ptr - p->msg.ptr);
@@ -344,7 +343,7 @@ static bool note_soa(struct parse *p, const struct rr *rr)
     return true;
 }
 
-/* Authority and additional section. */
+/* Reads the authority and additional sections. */
 static bool read_others(struct parse *p, size_t authority, size_t additional)
 {
     struct wire_name owner;
@@ -378,7 +377,7 @@ static enum dns_why why_of_rcode(uint16_t rcode)
     return DNS_WHY_GARBAGE;
 }
 
-/* Header and question; false when nothing more is to be read. */
+/* Reads the header and the question; false if parsing must stop there. */
 static bool read_head(struct parse *p, size_t *answers, size_t *authority, size_t *additional)
 {
     uint16_t id = reader_u16(&p->r);
@@ -395,7 +394,7 @@ static bool read_head(struct parse *p, size_t *answers, size_t *authority, size_
     }
     p->out->rcode = flags & MASK_RCODE;
     p->out->ad = (flags & FLAG_AD) != 0;
-    /* a server that fails may leave the question out (RFC 1035 4.1.1 for format errors) */
+    /* a failing server may omit the question (RFC 1035 4.1.1 for format errors) */
     if (questions == 0 && p->out->rcode != RCODE_OK && p->out->rcode != RCODE_NXDOMAIN) {
         return fail(p, why_of_rcode(p->out->rcode));
     }
@@ -421,7 +420,7 @@ static bool read_head(struct parse *p, size_t *answers, size_t *authority, size_
 
 enum decoded { DECODED = 0, DECODED_DROP, DECODED_BAD };
 
-/* A name inside record data.  It must end exactly where the data ends. */
+/* Reads a name inside record data.  It must end exactly where the data ends. */
 static bool read_rdata_name(struct parse *p, const struct rr *rr, size_t skip, struct wire_name *out)
 {
     size_t start = (size_t)(rr->rdata.ptr - p->msg.ptr);
@@ -440,7 +439,7 @@ static enum decoded keep(struct parse *p, struct slice text, struct slice *out)
     return out->ptr == NULL ? DECODED_BAD : DECODED;
 }
 
-/* Strict: a host is meant, so odd names are dropped; lenient: any printable text. */
+/* Strict: the name must be a host name, so others are dropped.  Otherwise: any printable text. */
 static enum decoded decode_name(struct parse *p, const struct rr *rr, size_t skip, bool strict,
                                 struct slice *out)
 {
@@ -470,12 +469,12 @@ static enum decoded decode_mx(struct parse *p, const struct rr *rr, struct dns_r
     if (name.len == 1) { /* RFC 7505: the null MX */
         return keep(p, SLICE(""), &rec->data);
     }
-    return decode_name(p, rr, 2, false, &rec->data); /* RFC 7208 7.1: `mx:` may lead to any visible name */
+    return decode_name(p, rr, 2, false, &rec->data); /* RFC 7208 7.1: `mx:` may give any visible name */
 }
 
 /*
- * The strings joined, without anything between them (RFC 7208 3.3, RFC 6376 3.6.2.2).  A record without any
- * string is illegal (RFC 1035 3.3.14), but servers pass it on beside good ones: it reads as an empty text.
+ * Joins the strings without separators (RFC 7208 3.3, RFC 6376 3.6.2.2).  A record without any string is illegal
+ * (RFC 1035 3.3.14), but servers pass it on beside good ones.  We decode it as an empty text.
  */
 static enum decoded decode_txt(struct parse *p, const struct rr *rr, struct dns_record *rec)
 {
@@ -583,9 +582,9 @@ static bool follow_chain(struct parse *p, struct wire_name *end, uint32_t *ttl_s
 }
 
 /*
- * RFC 2308 2.2: no data is said with a SOA, or with nothing at all.  Name servers alone are a referral, from
- * a server that does not ask further for us; records of other names alone are a forgery or a fault. Neither
- * says that there is nothing.
+ * RFC 2308 2.2: a NODATA answer has a SOA, or no records at all.  NS records alone are a referral from a server
+ * that does not recurse for us.  Records of other names alone are a forgery or a fault.  Neither of those two means
+ * NODATA.
  */
 static bool set_negative(struct parse *p, const struct wire_name *end, uint32_t chain_ttl_s)
 {

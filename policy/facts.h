@@ -1,19 +1,18 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * facts.h - what can be known about a client, its transaction and its message: one table, one array.
+ * facts.h - the facts about a client, its transaction and its message: one table, one array.
  *
- * Every fact has a name, a type, the stage at which it can first be asked, and the scope after which it is
- * forgotten (policy-language in the manual).  Values live in one array of a session, because at any time it
- * has one EHLO, one transaction and one recipient; facts_forget() drops a scope, so a second message can
- * inherit nothing.
+ * Every fact has a name, a type, the first stage that can know it, and a scope that ends its life (policy-language in
+ * the manual).  A session has one EHLO, one transaction and one recipient at a time, so one array holds all values.
+ * facts_forget() drops a whole scope, so a second message inherits nothing.
  *
- * States     IDLE      nobody has asked
- *            PENDING   asked; the answer will come (or its deadline)
- *            UNKNOWN   could not be had (for flags, numbers, text, names; words have `temperror`)
+ * States     IDLE      no lookup was started
+ *            PENDING   a lookup is running; it ends with an answer or its deadline
+ *            UNKNOWN   could not be determined (for flags, numbers, text, names; words have `temperror`)
  *            KNOWN     the value holds
- *            SOFT      the value holds for rules without a final action; for others it is as good as IDLE (late
- *                      lists are asked for them alone)
- *            A text may already hold what is known so far while it is PENDING: for replies and tags that are due.
+ *            SOFT      the value holds for rules without a final action; for others the fact counts as IDLE (late
+ *                      lists are queried only for these)
+ *            A PENDING text may already hold a partial value, for replies and tags sent before the lookup ends.
  */
 #ifndef POLICY_FACTS_H
 #define POLICY_FACTS_H
@@ -34,7 +33,7 @@ enum fact_type {
     FACT_TEXT,
 };
 
-enum fact_scope { /* the shorter-lived ones are forgotten with the longer ones */
+enum fact_scope { /* forgetting one also forgets those below it */
                   SCOPE_SESSION = 0,
                   SCOPE_HELO, /* each EHLO, STARTTLS */
                   SCOPE_TXN,
@@ -45,7 +44,7 @@ enum fact_stage { STAGE_CONNECT = 0, STAGE_HELO, STAGE_MAIL, STAGE_RCPT, STAGE_M
 
 /* Traits of a fact, for the evaluator. */
 enum {
-    FROM_DNS = 1, /* rests on a DNS answer, so an outage can hide it */
+    FROM_DNS = 1, /* depends on a DNS answer, so an outage can hide it */
     OF_LISTS = 2, /* a rule without a final action waits for it only for a moment (verdict.h, hurry) */
     FACT_TEMPERROR_SHIFT = 4,
 };
@@ -88,7 +87,7 @@ enum {
       "pass broken none")                                                                                    \
     X(MESSAGE_VIA_LIST, "message.via_list", FACT_FLAG, STAGE_MESSAGE, SCOPE_TXN, FROM_DNS, "")
 
-/*  X(ID, "name", type, stage, scope, traits, "words separated by blanks" or "": of FACT_WORDS, all it can hold) */
+/*  X(ID, "name", type, stage, scope, traits, "words separated by blanks" or "": for FACT_WORDS, all possible values) */
 #define FACT_LIST(X)                                                                                         \
     X(CLIENT_IP, "client.ip", FACT_IP, STAGE_CONNECT, SCOPE_SESSION, 0, "")                                  \
     X(CLIENT_PRIVATE, "client.private", FACT_FLAG, STAGE_CONNECT, SCOPE_SESSION, 0, "")                      \
@@ -160,8 +159,8 @@ enum fact_id {
         FACT_COUNT,
 };
 
-/* `reputation.NAME` of one list is not in the table: its value is asked of reputation.h by list index; the
- * rules hold it as FACT_COUNT + index. */
+/* `reputation.NAME` of one list is not in the table: reputation.h gives its value by list index.  The rules number it
+ * FACT_COUNT + index. */
 
 struct fact_info {
     const char *name;
@@ -179,10 +178,10 @@ struct fact_value {
     uint8_t state; /* enum fact_state */
     uint8_t word;  /* FACT_WORD: index in the fact's words */
     bool flag;
-    bool doubt;   /* KNOWN, and might be otherwise had a look-up not failed: no ground to refuse for good */
+    bool doubt;   /* KNOWN, but a failed lookup might have changed it: no permanent refusal */
     uint32_t len; /* of text */
     union {
-        const char *text; /* NAME, ADDRESS, TEXT, WORDS: owned by who set it, for the scope's life */
+        const char *text; /* NAME, ADDRESS, TEXT, WORDS: owned by its setter, for the scope's life */
         uint64_t number;  /* NUMBER in thousandths (two's complement), DURATION in ms */
         const struct addr *ip;
     } u;
@@ -203,10 +202,10 @@ struct slice fact_word(enum fact_id id, unsigned index);
 
 #define FACT_NO_WORD UINT8_MAX
 
-/* Index of the word `temperror`, or FACT_NO_WORD: asked for each term of each rule, so nothing is compared. */
+/* Index of the word `temperror`, or FACT_NO_WORD.  Runs for each term of each rule, so it compares no strings. */
 unsigned fact_temperror(enum fact_id id);
 
-/* Forgets everything of this scope and of the shorter-lived ones. */
+/* Forgets the facts of this scope and of all shorter-lived ones. */
 void facts_forget(struct facts *f, enum fact_scope scope);
 
 void fact_set_flag(struct facts *f, enum fact_id id, bool value);
@@ -223,7 +222,7 @@ static inline struct slice fact_text(const struct fact_value *v)
     return slice_of(v->u.text, v->len);
 }
 
-/* As it is shown to people and in templates: "pass", "2.5", "192.0.2.1", "5m"; unknown gives nothing. */
+/* The value for people and templates: "pass", "2.5", "192.0.2.1", "5m"; nothing if unknown. */
 void fact_put(struct buf *out, enum fact_id id, const struct fact_value *v);
 
 /* The value as JSON: true, "pass", 2.5, ["a","b"], null for anything not KNOWN. */

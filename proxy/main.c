@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * main.c - the command line: subcommands and options; hands over at once.
+ * main.c - the command line: reads subcommand and options, then calls the command's function.
  */
 #include <getopt.h>
 #include <stdio.h>
@@ -40,7 +40,7 @@ static const char usage_run[] =
     "\n"
     "SIGHUP reloads, SIGUSR1 opens the log file again, SIGTERM drains and ends (the second one at once).\n";
 
-/* The file that is meant, or NULL if the environment says all.  False: neither is there. */
+/* Chooses the configuration file; NULL if the environment replaces it.  False: neither exists. */
 static bool find_config(const char **path)
 {
     if (*path != NULL) {
@@ -135,7 +135,7 @@ static const struct {
     { "--help", cmd_help },     { "-h", cmd_help },
 };
 
-/* Runs a command by its name; an unknown name gets the nearest one and the usage. */
+/* Runs a command by its name.  For an unknown name, suggests the nearest one and prints the usage. */
 static int run_command(int argc, char **argv)
 {
     struct nearest near;
@@ -147,7 +147,7 @@ static int run_command(int argc, char **argv)
         if (strcmp(argv[0], commands[i].name) == 0) {
             buf_init_fixed(&full, mem, sizeof(mem));
             buf_putf(&full, "glacis %s", argv[0]);
-            argv[0] = mem; /* getopt_long() begins its own messages with it */
+            argv[0] = mem; /* getopt_long() puts it in front of its own messages */
             return commands[i].run(argc, argv);
         }
         nearest_offer(&near, slice_str(commands[i].name));
@@ -156,7 +156,7 @@ static int run_command(int argc, char **argv)
     return EXIT_USAGE;
 }
 
-/* `glacis help` prints the list of commands, `glacis help COMMAND` what COMMAND --help prints. */
+/* `glacis help` prints the list of commands; `glacis help COMMAND` prints the text of COMMAND --help. */
 static int cmd_help(int argc, char **argv)
 {
     char option[] = "--help";

@@ -2,10 +2,10 @@
 /*
  * network_share.h - how many connections of this process come from each network.
  *
- * limits.connections_per_client counts IPv4 addresses and /64s; whoever rents a /24 or a /48 has enough of them to
- * fill the house.  While it is nearly full (limits.stress.at) a network beyond its share gets no more connections.
+ * limits.connections_per_client counts IPv4 addresses and /64s.  One /24 or /48 has enough addresses to use up
+ * limits.connections, so near the limit (limits.stress.at) a network beyond its share gets no more connections.
  *
- * Memory  one small entry a network that has a connection.
+ * Memory  one small entry for each network that has a connection.
  */
 #ifndef PROXY_NETWORK_SHARE_H
 #define PROXY_NETWORK_SHARE_H
@@ -20,12 +20,12 @@ struct network_share {
 };
 
 void network_share_init(struct network_share *n);
-void network_share_fini(struct network_share *n); /* whoever is still in is forgotten */
+void network_share_fini(struct network_share *n); /* drops the clients that are still counted */
 
-/* Counts the client in; false: its network (/24, /48) has `most` or more, and it is not counted. */
+/* Counts the client in.  False: its network (/24, /48) already has `most` connections, so it is not counted. */
 bool network_share_enter(struct network_share *n, const struct addr *client, size_t most) MUST_USE;
 
-/* Once for each network_share_enter() that was true. */
+/* Call once for each network_share_enter() that returned true. */
 void network_share_leave(struct network_share *n, const struct addr *client);
 
 #endif

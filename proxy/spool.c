@@ -1,27 +1,27 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * spool.c - one message: memory that grows in four steps, more of it while there is plenty, then a file.
+ * spool.c - one message: memory that grows in four steps, extra memory while it is plentiful, then a file.
  *
  *   0        4 K   16 K  64 K   limits.spool_memory     three pieces      the rest
  *   |---------|-----|-----|-------------|-----------|-----------|-----------|------------------->
  *   one contiguous block                     256 K each at most        file, through one block of IO_BLOCK
  *
- * The pieces make files rare: to write a message to one, read it back and give its pages back costs several
- * times as much as to copy it.  They are taken while all messages together hold less than a quarter of
- * limits.memory, so that under load each message has no more than limits.spool_memory; once a message has
- * a file, all that follows goes there.  Who sets limits.spool_memory has said how much it may be: no pieces then.
+ * The pieces avoid most files: writing a message to a file, reading it back and freeing its pages costs several
+ * times as much as a copy.  A spool takes pieces only while all messages hold less than a quarter of
+ * limits.memory, so under load each message holds at most limits.spool_memory.  Once a message has a file,
+ * the rest of it goes there.  An explicit limits.spool_memory is a hard limit: no pieces then.
  *
- * The block of the file collects small pieces that are to be written (large ones go straight to the file, in
- * one call with what was collected) and, from the first read on, holds what was read: a spool
- * is first only appended to, then only read (an append after a read is possible, and writes the block anew).
+ * The block of the file collects small writes.  A large write goes straight to the file, in one call with the
+ * collected octets.  From the first read on, the block holds what was read.  Normally all appends come before
+ * all reads; an append after a read is possible and starts the block anew.
  *
- * Budgets: the gauges MEMORY_USED and SPOOL_USED of this process say what its spools hold; MEMORY_HELD is that and
- * what else limits.memory counts (arenas of connections, the DNS cache).  The sums of MEMORY_HELD and
- * SPOOL_USED over all processes are compared with limits.memory and limits.spool before more is taken.  Two processes may ask at
- * the same time, so the sum can pass a limit by one step each.  What was charged is given back exactly.
+ * Budgets: the gauges MEMORY_USED and SPOOL_USED hold the total of this process's spools.  MEMORY_HELD adds the
+ * other memory that limits.memory counts (arenas of connections, the DNS cache).  Before a spool takes more, it
+ * compares the sums of MEMORY_HELD and SPOOL_USED over all processes with limits.memory and limits.spool.  Two
+ * processes may check at once, so a sum can pass its limit by one step each.  Each charge is returned exactly.
  *
  * Owns: memory, the file's descriptor, the charges; nothing outlives the message.  Writing to the file blocks
- * (page cache, an unlinked file); it is done in large pieces.  Limits: limits.memory, limits.spool,
+ * (page cache, an unlinked file), so it happens in large pieces.  Limits: limits.memory, limits.spool,
  * limits.spool_memory.
  */
 #include "proxy/spool.h"
@@ -38,30 +38,30 @@
 #define FIRST_STEP 4096u
 #define GROWTH 4u
 #define IO_BLOCK (256u << 10)
-#define STRAIGHT (32u << 10) /* so much is worth a write of its own */
-#define SPOOL_STEP IO_BLOCK  /* limits.spool is charged in such steps */
+#define STRAIGHT (32u << 10) /* octets that justify a write of their own */
+#define SPOOL_STEP IO_BLOCK  /* unit of the charges to limits.spool */
 
-#define PIECES 3u    /* of memory, behind the first block */
-#define PLENTY_OF 4u /* limits.memory by this: so much in use is no plenty any more */
+#define PIECES 3u    /* extra memory behind the first block */
+#define PLENTY_OF 4u /* divisor of limits.memory: no pieces once this share is in use */
 
 struct spool {
-    struct state *st; /* NULL in tests: this process alone counts */
+    struct state *st; /* NULL in tests: only this process counts */
     const struct config *conf;
     uint64_t size;
 
-    char *head; /* the first octets */
+    char *head; /* the first octets of the message */
     size_t head_len;
     size_t head_cap;
 
-    char *piece[PIECES]; /* what follows; NULL: not there yet */
-    uint64_t pieces_len; /* octets in them */
+    char *piece[PIECES]; /* the octets after the head; NULL: not allocated yet */
+    uint64_t pieces_len; /* octets in the pieces */
 
     int fd;            /* -1: no file yet */
-    uint64_t file_len; /* octets written to it */
-    char *block;       /* IO_BLOCK octets, NULL before the file */
-    uint64_t block_at; /* where in the file the block begins */
-    size_t block_len;  /* octets in it */
-    bool unwritten;    /* the block is not in the file yet */
+    uint64_t file_len; /* octets written to the file */
+    char *block;       /* IO_BLOCK octets; NULL while there is no file */
+    uint64_t block_at; /* offset of the block in the file */
+    size_t block_len;  /* octets in the block */
+    bool unwritten;    /* the file does not have the block's octets yet */
 
     uint64_t charged_memory, charged_spool;
     enum spool_status failed; /* sticky */
@@ -111,7 +111,7 @@ static bool charge_spool(struct spool *sp, uint64_t more)
     return true;
 }
 
-/* Why there is no room is counted where it shows, once for each message. */
+/* Counts the reason for a failure where it occurs, once for each message. */
 static enum spool_status counted(enum spool_status status)
 {
     static const enum metric metrics[] = {
@@ -191,7 +191,7 @@ struct slice spool_head(const struct spool *sp)
 
 /* ---- memory ---- */
 
-/* Room for `want` octets in the head, if the budget has it. */
+/* Makes room for `want` octets in the head, if the budget allows it. */
 static bool grow_head(struct spool *sp, size_t want)
 {
     size_t cap = sp->head_cap > 0 ? sp->head_cap : FIRST_STEP;
@@ -209,14 +209,14 @@ static bool grow_head(struct spool *sp, size_t want)
     }
     grown = realloc(sp->head, cap);
     if (grown == NULL) {
-        return false; /* its size was a peer's: softly; the charge goes with the spool */
+        return false; /* a peer chose the size, so fail softly; spool_free returns the charge */
     }
     sp->head = grown;
     sp->head_cap = cap;
     return true;
 }
 
-/* Fills the head up; *taken octets of data went there. */
+/* Fills the head; sets *taken to the octets of data stored there. */
 static enum spool_status put_head(struct spool *sp, const char *data, size_t len, size_t *taken)
 {
     uint64_t room = sp->conf->limits.spool_memory - min_u64(sp->head_len, sp->conf->limits.spool_memory);
@@ -240,7 +240,7 @@ static size_t piece_size(const struct spool *sp)
     return (size_t)min_u64(sp->conf->limits.spool_memory, IO_BLOCK);
 }
 
-/* One more piece, if there is plenty of memory. */
+/* Adds one more piece, if memory is plentiful. */
 static bool add_piece(struct spool *sp, size_t at)
 {
     uint64_t limit = sp->conf->limits.memory;
@@ -251,10 +251,10 @@ static bool add_piece(struct spool *sp, size_t at)
         return false;
     }
     sp->piece[at] = malloc(size);
-    return sp->piece[at] != NULL; /* if not: the file; the charge goes with the spool */
+    return sp->piece[at] != NULL; /* on failure the file is used; spool_free returns the charge */
 }
 
-/* Fills pieces while there are any; *taken octets of data went there. */
+/* Fills the pieces; sets *taken to the octets of data stored there. */
 static void put_pieces(struct spool *sp, const char *data, size_t len, size_t *taken)
 {
     size_t size = piece_size(sp);
@@ -273,7 +273,7 @@ static void put_pieces(struct spool *sp, const char *data, size_t len, size_t *t
     }
 }
 
-/* What a piece has at `at` octets behind the first block. */
+/* The octets that the pieces hold from offset `at` behind the first block. */
 static struct slice read_piece(const struct spool *sp, uint64_t at)
 {
     size_t size = piece_size(sp), from = (size_t)(at % size);
@@ -316,7 +316,7 @@ static enum spool_status open_file(struct spool *sp)
         return SPOOL_NO_MEMORY;
     }
     sp->fd = open(dir, O_TMPFILE | O_RDWR | O_CLOEXEC | O_EXCL, 0600);
-    if (sp->fd < 0 && errno != EMFILE && errno != ENFILE) { /* not every file system has O_TMPFILE */
+    if (sp->fd < 0 && errno != EMFILE && errno != ENFILE) { /* some file systems lack O_TMPFILE */
         sp->fd = open_named(dir);
     }
     if (sp->fd < 0) {
@@ -340,7 +340,7 @@ static enum spool_status charge_file(struct spool *sp, size_t len)
     return SPOOL_OK;
 }
 
-/* All of both pieces at the end of the file. */
+/* Appends both slices to the file completely. */
 static enum spool_status write_out(struct spool *sp, struct slice first, struct slice second)
 {
     enum spool_status status = charge_file(sp, first.len + second.len);
@@ -434,7 +434,7 @@ enum spool_status spool_put(struct spool *sp, const void *data, size_t len)
 
 /* ---- reading ---- */
 
-/* Brings the octets at `at` of the file into the block. */
+/* Loads the block from offset `at` of the file. */
 static enum spool_status load_block(struct spool *sp, uint64_t at)
 {
     enum spool_status status = flush_block(sp);

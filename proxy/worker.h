@@ -9,7 +9,7 @@
  *                                             +- spool
  *                                             +- relay --- lease of an upstream connection
  *
- * One owner each; an object is destroyed by its owner and by nobody else (L1).
+ * Each object has one owner, and only its owner destroys it (L1).
  */
 #ifndef PROXY_WORKER_H
 #define PROXY_WORKER_H
@@ -35,29 +35,29 @@ struct worker {
     struct state *state;
     struct upstreams *upstreams;
     struct resolver *resolver;
-    struct upstream_names *names; /* upstream servers given by name */
-    struct policy_worker *judges; /* what the sessions' judgements share */
-    struct resolver_watch *test;  /* NULL: another worker does it */
-    struct tls_server *tls;       /* NULL: no section tls */
+    struct upstream_names *names; /* upstream servers configured by name */
+    struct policy_worker *judges; /* policy data that all sessions share */
+    struct resolver_watch *test;  /* NULL: another worker runs the test */
+    struct tls_server *tls;       /* NULL: the file has no section tls */
     struct list_node handshakes;  /* sessions in a handshake, by session.tls_link */
     size_t handshake_count;
-    struct list_node announced; /* connections whose PROXY header is awaited */
+    struct list_node announced; /* connections that still owe their PROXY header */
     size_t proxy_wait_count;
-    unsigned index; /* 0.. of its generation */
+    unsigned index; /* 0.. within its generation */
     unsigned generation;
     struct list_node sessions; /* all live ones, by session.link */
     size_t session_count;
     struct slab session_slab;
-    struct network_share networks; /* where the counted sessions come from */
+    struct network_share networks; /* connections by client network */
     struct listener *listeners;
     size_t listener_count;
     bool draining;     /* no new sessions; the loop stops when the last one is gone */
-    bool replaced;     /* draining because a newer generation serves: a reload, not a stop */
+    bool replaced;     /* draining because a newer generation serves (a reload), not because of a stop */
     bool stress;       /* over limits.stress.at: short command timeout */
-    bool spool_stress; /* the same share of limits.memory or limits.spool: messages must keep a pace */
-    struct timer tick; /* heartbeat, stress, gauges: once a second */
+    bool spool_stress; /* the same for limits.memory or limits.spool: messages must keep a minimum pace */
+    struct timer tick; /* once a second: heartbeat, stress, gauges */
     struct timer drain_deadline;
-    size_t session_max; /* of this process, so that descriptors are left for upstreams */
+    size_t session_max; /* session limit of this process; leaves descriptors for upstreams */
     struct log_limit private_log, monitor_log, proxy_log;
 };
 
@@ -69,23 +69,23 @@ struct worker_socket {
 
 struct dns_pace;
 
-struct worker_task { /* what the supervisor gives a worker; all of it outlives worker_main() */
+struct worker_task { /* input of a worker from the supervisor; all of it outlives worker_main() */
     struct state *state;
-    struct dns_pace *pace; /* of all workers: what client networks have asked */
+    struct dns_pace *pace; /* DNS queries by client network, shared by all workers */
     const struct config *conf;
     unsigned index, generation;
     const struct worker_socket *sockets;
     size_t socket_count;
-    int supervisor_fd; /* readable (end of file) when the supervisor is gone: then the worker drains too */
+    int supervisor_fd; /* reports end of file when the supervisor has ended; the worker then drains too */
 };
 
 /*
- * The whole life of a worker process, after fork and state_slot_enter(): builds everything on conf, serves,
- * drains when asked (SIGTERM once; the second ends at once), exits.  Returns the exit status.
+ * Runs a worker process from after fork and state_slot_enter() to its exit: builds everything from conf and serves.
+ * The first SIGTERM drains, the second ends at once.  Returns the exit status.
  */
 int worker_main(const struct worker_task *task);
 
-/* A session ended (called by session.c): counts, and ends the loop of a draining worker with the last one. */
+/* Called by session.c when a session has ended.  The last one ends the loop of a draining worker. */
 void worker_session_gone(struct worker *w);
 
 #endif

@@ -1,19 +1,18 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * buffers.c - the buffers of TLS records lie apart from everything else that OpenSSL keeps.
+ * buffers.c - keep the buffers of TLS records apart from all other memory of OpenSSL.
  *
- * With SSL_MODE_RELEASE_BUFFERS OpenSSL takes 17 KiB for nearly every record that it reads or writes and gives
- * them back at once.  From malloc they come between what lasts as long as a connection, and a burst of handshakes
- * leaves holes that little else fits into: 3 MiB where a thousand came together.  Here they have a region of
- * addresses of their own, cut into pieces; the one that was freed last is the next, as it is in the processor's
- * cache.
+ * With SSL_MODE_RELEASE_BUFFERS OpenSSL allocates 17 KiB for nearly every record and frees it at once.  From malloc,
+ * these buffers mix with memory that lasts as long as a connection.  A burst of handshakes then leaves holes that
+ * little else fits: 3 MiB after a thousand handshakes at once.  So the buffers have a separate region of addresses, cut
+ * into pieces.  The piece freed last is used next, because it is in the processor's cache.
  *
  *     region   [ piece 0 | piece 1 | ...  touched  ... | never used: no memory | ... ]
  *
- * More than KEPT free pieces give their memory back one by one, so a flood of handshakes leaves nothing behind.
- * What finds no piece, and everything of other sizes, is malloc's.
+ * Beyond KEPT free pieces, each freed piece returns its memory to the kernel, so a burst of handshakes leaves nothing
+ * behind.  malloc serves other sizes, and records when no piece is free.
  *
- * One region a thread; all of OpenSSL's objects with records stay in the thread that made them.
+ * One region per thread; all OpenSSL objects with records stay in the thread that made them.
  */
 #include <openssl/crypto.h>
 #include <sys/mman.h>
@@ -25,7 +24,7 @@
 #define KEPT 32U                  /* free pieces that keep their memory */
 
 struct region {
-    char *start; /* NULL: not made, or there is none to be had */
+    char *start; /* NULL: not mapped yet, or mmap failed */
     bool tried;
     unsigned touched; /* pieces that were ever handed out */
     unsigned free_count;
@@ -48,7 +47,7 @@ static void open_region(struct region *r)
 
     r->tried = true;
     if (at != MAP_FAILED) {
-        (void)madvise(at, PIECES * PIECE, MADV_NOHUGEPAGE); /* a kernel without huge pages says no */
+        (void)madvise(at, PIECES * PIECE, MADV_NOHUGEPAGE); /* fails on a kernel without huge pages */
         r->start = at;
     }
 }

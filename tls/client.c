@@ -1,12 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * client.c - TLS towards upstreams: what is verified, and resumption.
+ * client.c - TLS towards upstreams: verification and resumption.
  *
- * `opportunistic` and `required` encrypt without asking who it is (RFC 7435: a server in the same house,
- * often with a certificate of its own making); `verify` wants a chain to tls_ca and the server's name in the
- * certificate.  The last session ticket of each server is kept and tried again, with that server and under that
- * name alone: a resumed session counts as verified without a certificate, so one server of an upstream must not
- * be taken for another.
+ * `opportunistic` and `required` encrypt without verification (RFC 7435: a server in the same network, often with a
+ * self-signed certificate).  `verify` requires a chain to tls_ca and the server's name in the certificate.  We keep the
+ * last session ticket of each server and resume it only with that server and under that name.  A resumed session
+ * counts as verified without a certificate, so one server of an upstream must not pass for another.
  */
 #include <sys/stat.h>
 
@@ -24,8 +23,8 @@ struct tls_client {
 
 struct tls_resume {
     SSL_SESSION *session; /* of the last connection that gave one; or NULL */
-    char *name;           /* that was verified in it */
-    unsigned names;       /* how often the name has changed */
+    char *name;           /* the name verified in it */
+    unsigned names;       /* number of name changes */
 };
 
 static int on_new_session(SSL *ssl, SSL_SESSION *session)
@@ -33,7 +32,7 @@ static int on_new_session(SSL *ssl, SSL_SESSION *session)
     struct tls_session *t = SSL_get_app_data(ssl);
 
     if (t == NULL || t->resume == NULL || t->resume_names != t->resume->names) {
-        return 0; /* a late ticket of a connection under the name before says nothing about this one */
+        return 0; /* a late ticket of a connection under the previous name is not valid for this one */
     }
     SSL_SESSION_free(t->resume->session);
     t->resume->session = session;
@@ -83,7 +82,7 @@ struct tls_client *tls_client_new(const struct config_upstream *up, struct confi
         }
     } else {
         SSL_CTX_set_min_proto_version(t->ctx,
-                                      TLS1_VERSION); /* an old server encrypted is better than one in clear */
+                                      TLS1_VERSION); /* old TLS to an old server is better than clear text */
         SSL_CTX_set_cipher_list(t->ctx, "DEFAULT:@SECLEVEL=0");
         SSL_CTX_set_verify(t->ctx, SSL_VERIFY_NONE, NULL);
     }
@@ -131,7 +130,7 @@ static const char *name_for(const struct tls_client *t, const char *server)
     return t->name != NULL ? t->name : server;
 }
 
-/* SNI and the name to be verified; an address has no SNI (RFC 6066 3). */
+/* Sets SNI and the name to verify; an address has no SNI (RFC 6066 3). */
 static void set_name(struct tls_client *t, SSL *ssl, const char *name)
 {
     struct addr ip;
@@ -149,7 +148,7 @@ static void set_name(struct tls_client *t, SSL *ssl, const char *name)
     }
 }
 
-/* Drops a session that was kept under another name, and tries the one that is left. */
+/* Drops a session kept under another name; resumes the remaining one, if any. */
 static void use_session(struct tls_resume *r, SSL *ssl, const char *name)
 {
     if (r->name != NULL && strcmp(r->name, name) != 0) {

@@ -2,10 +2,9 @@
 /*
  * context.c - the server's contexts: certificates by key type and by SNI, versions, ciphers, tickets.
  *
- * Pairs whose certificates carry the same names and whose keys are of different types share a context, so
- * that OpenSSL picks RSA or ECDSA by what the client can; every other pair has a context of its own, chosen
- * by SNI.  An unknown name gets the first one and never an alert: senders give whatever name they like
- * (TLS-12).
+ * Pairs with the same certificate names and different key types share a context, so that OpenSSL picks RSA or ECDSA
+ * by what the client supports.  Every other pair has its own context, chosen by SNI.  An unknown name gets the first
+ * context and never an alert, because clients send arbitrary names (TLS-12).
  *
  * RFC 8996 (no TLS 1.0, 1.1 by default), RFC 7919, RFC 9325 (no renegotiation, no compression, forward
  * secrecy).
@@ -16,22 +15,22 @@
 
 #include "tls/tls_priv.h"
 
-#define NAMES_MAX 100 /* of one certificate */
+#define NAMES_MAX 100 /* in one certificate */
 #define NAME_MAX_LEN 254
 
 /*
  * Forward secrecy and AEAD.  AES-128 comes first, as in RFC 9325 4.2: processors have instructions for its SHA-256,
- * and SHA-384 makes a handshake an eighth dearer.
+ * and SHA-384 makes a handshake an eighth more expensive.
  */
 #define BEST "ECDHE+AES128+AESGCM:ECDHE+AESGCM:ECDHE+CHACHA20:DHE+AESGCM:DHE+CHACHA20:"
 #define NEVER "!aNULL:!eNULL:!PSK:!SRP"
 
 static const char strong_ciphers[] = BEST NEVER;
-/* Opportunistic: an old cipher is better than none, because the client would send in clear, or not at all.  The
- * order is ours, the set is the default of OpenSSL. */
+/* Opportunistic: an old cipher is better than none, because the client would send in clear text or not at all.  The
+ * order is ours; the set is OpenSSL's default. */
 static const char default_ciphers[] = BEST "ECDHE:DHE:ALL:!COMPLEMENTOFDEFAULT:" NEVER;
 
-/* The same for groups, but for the ones of 4096 bits and more: 6 ms of our processor for each try of a stranger. */
+/* The same for groups, except those of 4096 bits and more: each handshake would cost us 6 ms of processor time. */
 #define STRONG_GROUPS "X25519:P-256:P-384"
 #define DEFAULT_GROUPS STRONG_GROUPS ":X448:P-521:ffdhe2048:ffdhe3072"
 #define HYBRID_GROUP "X25519MLKEM768:" /* OpenSSL 3.5 and later */
@@ -44,7 +43,7 @@ struct tls_site { /* one context and the names that choose it */
     size_t key_count;
 };
 
-struct tls_source { /* what contexts are made of */
+struct tls_source { /* the inputs for contexts */
     const struct config *conf;
     const struct tls_material *material;
     void *ticket_share;
@@ -131,7 +130,7 @@ static int on_servername(SSL *ssl, int *alert UNUSED, void *arg)
     return SSL_TLSEXT_ERR_NOACK;
 }
 
-/* ALPN (RFC 7301): `smtp` is confirmed, anything else ignored: there is no registered name, and senders make one up. */
+/* ALPN (RFC 7301): confirm `smtp`, ignore the rest.  There is no registered name, and clients send invented ones. */
 static int on_alpn(SSL *ssl UNUSED, const unsigned char **out, unsigned char *out_len,
                    const unsigned char *in, unsigned in_len, void *arg UNUSED)
 {
@@ -183,15 +182,15 @@ static void set_groups(SSL_CTX *ctx, const struct config *conf)
     ERR_clear_error();
 }
 
-/* Whatever is wrong with a client's certificate, the session goes on: it has no tls.client_subject then (TLS-24). */
+/* A bad client certificate never ends the session; it then has no tls.client_subject (TLS-24). */
 static int on_client_certificate(int good UNUSED, X509_STORE_CTX *chain UNUSED)
 {
     return 1;
 }
 
 /*
- * Asks for certificates and verifies them against tls.client_ca.  What they were made for does not matter: those of
- * mail servers are often for servers alone.  Tickets made under another file are not taken: they carry its verdict.
+ * Requests client certificates and verifies them against tls.client_ca.  Ignores their purpose, because certificates of
+ * mail servers are often for servers only.  Refuses tickets made under another client_ca: they carry its verdict.
  */
 static void ask_for_certificates(SSL_CTX *ctx, const struct tls_material *m)
 {
@@ -253,7 +252,7 @@ static bool use_chain(SSL_CTX *ctx, const struct tls_pair *p, X509 *leaf, EVP_PK
     return ok;
 }
 
-/* The site of an earlier pair that this one joins, or a new one. */
+/* Returns the site of an earlier pair that this pair joins, or a new one. */
 static struct tls_site *place(struct tls_server *t, struct tls_site *fresh, int key_type)
 {
     for (size_t i = 0; i < t->count; i++) {
@@ -266,7 +265,7 @@ static struct tls_site *place(struct tls_server *t, struct tls_site *fresh, int 
     return &t->site[t->count++];
 }
 
-/* The n-th pair of the material. */
+/* Adds the n-th pair of the material. */
 static void add_pair(struct tls_server *t, const struct tls_source *from, size_t n,
                      struct config_errors *errs)
 {

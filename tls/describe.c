@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * describe.c - what was negotiated, or why nothing was, for facts, Received and logs.
+ * describe.c - the negotiated parameters, or why the handshake failed, for facts, Received and logs.
  *
- * A client whose TLS has nothing in common with ours fails for ever, and each time its mail waits: session_tls.c no
- * longer offers it STARTTLS.  So that no other failure keeps a client in clear, tls_note_mismatch() counts only what
- * says so: our own search found nothing, the client's alert names the parameters (never the certificate), or the client
- * resets the connection where it should answer ServerHello, as some do in place of the alert.
+ * A client whose TLS shares nothing with ours always fails, and its mail is delayed each time.  So session_tls.c stops
+ * offering it STARTTLS.  No other failure may push a client to clear text, so tls_note_mismatch() needs proof: our own
+ * search found nothing, or the client's alert names the parameters (never the certificate).  A reset in place of an
+ * answer to ServerHello also counts, because some clients do that instead of an alert.
  */
 #include <errno.h>
 #include <openssl/err.h>
@@ -13,7 +13,7 @@
 
 #include "tls/tls_priv.h"
 
-/* The subject's one line, reduced to printable ASCII: it came from a peer. */
+/* Puts the subject as one line, reduced to printable ASCII because it is from a peer. */
 static void put_subject(SSL *ssl, char *mem, size_t size)
 {
     X509 *x = SSL_get1_peer_certificate(ssl);
@@ -30,7 +30,7 @@ static void put_subject(SSL *ssl, char *mem, size_t size)
     X509_free(x);
 }
 
-/* "TLSv1.3" as everybody else writes it: "TLS1.3". */
+/* OpenSSL's "TLSv1.3" in the usual spelling, "TLS1.3". */
 static const char *version_name(const SSL *ssl)
 {
     switch (SSL_version(ssl)) {
@@ -47,7 +47,7 @@ static const char *version_name(const SSL *ssl)
     }
 }
 
-/* Did we request a certificate, and did an issuer that we trust sign it?  OpenSSL says OK for none, too. */
+/* Did we request a certificate, and did an issuer that we trust sign it?  OpenSSL also reports OK for none. */
 static bool is_verified(const struct tls_session *t)
 {
     return (SSL_get_verify_mode(t->ssl) & SSL_VERIFY_PEER) != 0 &&
@@ -95,7 +95,7 @@ static bool names_parameters(int reason)
     }
 }
 
-/* Has it our ServerHello, and has it not said anything since? */
+/* Has the client received our ServerHello and sent nothing since? */
 static bool owes_answer(const SSL *ssl)
 {
     OSSL_HANDSHAKE_STATE state = SSL_get_state(ssl);

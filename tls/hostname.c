@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * hostname.c - which host is a certificate for: for `check`, which tells when it is none of ours.
+ * hostname.c - does a certificate match a host name?  `check` warns if none does.
  */
 #include <openssl/bio.h>
 #include <openssl/err.h>

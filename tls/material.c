@@ -2,13 +2,13 @@
 /*
  * material.c - certificates and keys as octets, read and checked by the supervisor.
  *
- * Workers may not read keys after they drop their privileges, and a renewed pair must be judged before
- * anything is changed for it; so files are read here, once, and contexts are made from memory.  Changes are
- * seen by content, not by time stamp, so a symbolic link that was turned around counts.
+ * Workers may not read keys after they drop privileges, and a renewed pair must be checked before it takes effect.
+ * So the supervisor reads files here, once, and contexts are made from memory.  Changes are detected by content, not
+ * by time stamp, so a redirected symbolic link counts.
  *
- * A pair that has expired is served: most senders do not look, and clear text would be worse.  One that cannot be
- * used is an error; where that is not fatal, what was read of the same files before serves on, and with nothing read
- * before it is left out.  The same holds for tls.client_ca.
+ * An expired pair is still served: most clients do not check, and clear text would be worse.  An unusable pair is an
+ * error.  If that is not fatal, the previous contents of the same files stay in use; without previous contents, the
+ * pair is left out.  The same applies to tls.client_ca.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -60,7 +60,7 @@ static bool read_file(const char *path, struct buf *out)
         buf_put(out, mem, n);
     }
     if (ferror(f) == 0) {
-        errno = !buf_ok(out) ? EFBIG : ENODATA; /* for the case that it is refused */
+        errno = !buf_ok(out) ? EFBIG : ENODATA; /* used only if the file is refused below */
     }
     err = errno;
     n = ferror(f) == 0 && buf_ok(out) && out->len > 0;
@@ -86,7 +86,7 @@ static int64_t to_seconds(const ASN1_TIME *t)
     return t != NULL && ASN1_TIME_to_tm(t, &tm) == 1 ? (int64_t)timegm(&tm) : 0;
 }
 
-/* A password-protected key cannot be used by a service: never ask a terminal. */
+/* A service cannot use a password-protected key: never prompt on a terminal. */
 static int no_password(char *mem UNUSED, int size UNUSED, int rw UNUSED, void *arg UNUSED)
 {
     return -1;
@@ -213,7 +213,7 @@ static void load_client_ca(struct tls_material *m, const struct config_tls_secti
     sha256_of(m->client_ca.ptr, m->client_ca.len, m->client_ca_digest);
 }
 
-/* What serves now of the same two files, or NULL. */
+/* The pair now in use from the same two files, or NULL. */
 static const struct tls_pair *pair_before(const struct config_keypair *kp, const struct config *previous)
 {
     const struct tls_material *old = previous != NULL ? previous->tls_material : NULL;
@@ -229,7 +229,7 @@ static const struct tls_pair *pair_before(const struct config_keypair *kp, const
     return NULL;
 }
 
-/* Does it come in place of one that is still good? */
+/* Would this expired certificate replace one that is still valid? */
 static bool is_step_back(const struct tls_pair *p, const struct config_keypair *kp,
                          struct config_errors *errs)
 {
@@ -260,7 +260,7 @@ static bool keep_pair(struct tls_pair *p, const struct config_keypair *kp, const
     return true;
 }
 
-/* Would a worker get its contexts of this pair?  Tried here, so that check and reload report it. */
+/* Can a worker make its contexts from this pair?  Tried here, so that check and reload report errors. */
 static bool try_context(const struct config *conf, const struct tls_material *m, size_t pair,
                         struct config_errors *errs)
 {

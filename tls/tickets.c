@@ -1,15 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * tickets.c - session tickets whose keys all workers share and that change by themselves (TLS-17, RFC
- * 5077 5.5).
+ * tickets.c - session tickets whose keys all workers share and rotate automatically (TLS-17, RFC 5077 5.5).
  *
- * Three keys lie in the shared memory: the current one, the one before it (still accepted), and the place of
- * the next.  Whoever first meets a key older than TICKET_LIFE_S makes the next one and moves the index; the
- * others see the index and never the making, because the place written to is two lives away from use.
+ * The shared memory holds three keys: the current one, the previous one (still accepted), and the place for the next.
+ * The first worker that finds the current key older than TICKET_LIFE_S makes the next one and then moves the index.
+ * The others never see a half-made key, because the place being written is two lifetimes away from use.
  *
- * `rotating` holds when a rotation began; one that takes ROTATION_MAX_S was done by a process that died in
- * it.  Times are of the monotonic clock, which all processes share and nobody sets: the keys live no longer
- * than the processes do.
+ * `rotating` is the start time of a rotation; if it lasts ROTATION_MAX_S, the process that ran it has died.  Times are
+ * from the monotonic clock, which all processes share and which is never set.  The keys live no longer than the
+ * processes.
  */
 #include <openssl/core_names.h>
 #include <openssl/evp.h>
@@ -32,7 +31,7 @@ struct ticket_key {
 struct ticket_share {
     _Atomic uint32_t state; /* 0 empty, 1 being filled, 2 in use */
     _Atomic uint32_t current;
-    _Atomic uint64_t rotating; /* seconds; 0: nobody */
+    _Atomic uint64_t rotating; /* start in seconds; 0: no rotation */
     struct ticket_key key[KEYS];
 };
 
@@ -74,7 +73,7 @@ static struct ticket_key *current_key(struct ticket_share *s)
         !atomic_compare_exchange_strong(&s->rotating, &begun, now)) {
         return &s->key[at];
     }
-    if (atomic_load(&s->current) % KEYS == at) { /* nobody was faster */
+    if (atomic_load(&s->current) % KEYS == at) { /* no other worker was faster */
         make_key(&s->key[(at + 1) % KEYS]);
         atomic_store(&s->current, (at + 1) % KEYS);
     }
@@ -117,7 +116,7 @@ static int on_ticket(SSL *ssl, unsigned char *name, unsigned char *iv, EVP_CIPHE
         const struct ticket_key *k = &s->key[i];
 
         if (memcmp(name, k->name, sizeof(k->name)) == 0 && now_s() - k->made_s <= 2 * TICKET_LIFE_S) {
-            bool last = k == now && SSL_version(ssl) != TLS1_3_VERSION; /* there a ticket serves once */
+            bool last = k == now && SSL_version(ssl) != TLS1_3_VERSION; /* TLS 1.3: a ticket is used once */
 
             return !use_key(k, iv, cipher, mac, 0) ? -1 : last ? 1 : 2;
         }

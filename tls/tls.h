@@ -1,15 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * tls.h - TLS on a stream, in both directions; the only folder that sees SSL_*.
+ * tls.h - TLS on a stream, in both directions; only this folder uses SSL_*.
  *
  *   contexts   of a configuration: certificates (several, by key type and SNI), versions, ciphers, ticket keys.
- *              Made once a process from files that the supervisor has read and checked; immutable.
+ *              Created once per process from files that the supervisor has read and checked; immutable.
  *   transport  a struct transport for core/stream.h over one SSL object.
- *   describe   what was negotiated, for facts, Received and logs.
+ *   describe   the negotiated parameters, for facts, Received and logs.
  *
- * Keys       the supervisor reads certificates and keys before the fork (workers may not read them after the drop of
- *            privileges): tls_material holds their octets, and a digest to see a change (certificates live).
- * Tickets    keys rotate and are shared by the workers through the shared memory given to tls_server_new.
+ * Keys       the supervisor reads certificates and keys before the fork, because workers may not read them after they
+ *            drop privileges.  tls_material holds their octets, and a digest to detect changes at run time.
+ * Tickets    keys rotate; the workers share them in the shared memory passed to tls_server_new.
  * RFC        3207, 8446, 8996, 8314; RFC 7435 (opportunistic).
  */
 #ifndef TLS_TLS_H
@@ -19,8 +19,8 @@
 #include "core/stream.h"
 
 /*
- * For the whole process and those it forks, before OpenSSL is used: the buffers of its records come from a region
- * of their own (buffers.c).  Too late, it does nothing.
+ * Puts OpenSSL's record buffers into a separate region (buffers.c), for this process and its children.  Call it
+ * before any use of OpenSSL; later it does nothing.
  */
 void tls_use_buffers(void);
 
@@ -29,19 +29,19 @@ void tls_use_buffers(void);
 struct tls_material; /* octets of all pairs, checked to match */
 
 /*
- * Reads and checks every pair of conf->tls, and tls.client_ca: readable, key matches certificate, and OpenSSL makes
- * contexts of them (chain, tls.ciphers).  One that has expired, or will within 14 days, is a warning.  NULL with errors
- * (positions from the configuration).  With MATERIAL_TLS in errs->lenient, what cannot be used stays as errs->previous
- * has it, or is left out; NULL then if no pair is left.  Blocking.
+ * Reads and checks every pair of conf->tls, and tls.client_ca: readable, key matches certificate, and OpenSSL can make
+ * a context (chain, tls.ciphers).  A certificate that has expired, or will within 14 days, gives a warning.  Returns
+ * NULL with errors (positions from the configuration).  With MATERIAL_TLS in errs->lenient, an unusable file keeps its
+ * contents from errs->previous, or is left out; then NULL only if no pair is left.  Blocking.
  */
 struct tls_material *tls_material_load(const struct config *conf, struct config_errors *errs) MUST_USE;
-struct tls_material *tls_material_ref(struct tls_material *m); /* one more holder; NULL is allowed */
-void tls_material_free(struct tls_material *m);                /* of one holder; NULL is allowed */
+struct tls_material *tls_material_ref(struct tls_material *m); /* adds a reference; NULL is allowed */
+void tls_material_free(struct tls_material *m);                /* drops a reference; NULL is allowed */
 
-/* Would both serve the same?  NULL serves nothing. */
+/* Do both hold the same pairs and client_ca?  False if either is NULL. */
 bool tls_material_same(const struct tls_material *a, const struct tls_material *b);
 
-/* Do the files differ from what was read (contents, so that symlink swaps are seen)?  Blocking. */
+/* Do the files differ from this material?  Compares contents, to detect symlink swaps.  Blocking. */
 bool tls_material_changed(const struct tls_material *m);
 
 struct tls_expiry {
@@ -50,7 +50,7 @@ struct tls_expiry {
 };
 size_t tls_material_expiry(const struct tls_material *m, struct tls_expiry *out, size_t max);
 
-/* Is one of the certificates for this host name (RFC 6125: its alternative names)? */
+/* Does one of the certificates match this host name (RFC 6125: its alternative names)? */
 bool tls_material_has_host(const struct tls_material *m, const char *host);
 
 /* ---- inbound ---- */
@@ -59,10 +59,10 @@ bool tls_material_has_host(const struct tls_material *m, const char *host);
 
 struct tls_server;
 
-/* Makes the first ticket keys, if there are none: by the supervisor, before the first fork. */
+/* Creates the first ticket keys if there are none.  The supervisor calls it before the first fork. */
 void tls_tickets_prepare(void *ticket_share);
 
-/* `ticket_share`: TLS_TICKET_SHARE octets that all workers map.  NULL with errors if OpenSSL refuses something. */
+/* `ticket_share`: TLS_TICKET_SHARE octets that all workers map.  NULL with errors if OpenSSL refuses the input. */
 struct tls_server *tls_server_new(const struct config *conf, const struct tls_material *m, void *ticket_share,
                                   struct config_errors *errs) MUST_USE;
 void tls_server_free(struct tls_server *t);
@@ -72,35 +72,35 @@ void tls_accept(struct tls_server *t, struct stream *s);
 
 /* ---- outbound ---- */
 
-struct tls_client; /* one an upstream of the configuration: CA, name */
+struct tls_client; /* one per upstream of the configuration: CA, name */
 struct tls_resume; /* the last session with one server, for the next connection to it */
 
 /*
- * NULL with an error if tls_ca cannot be read; with MATERIAL_ANCHORS in errs->lenient a client that trusts no issuer.
- * errs NULL: there is nothing that could fail.
+ * Returns NULL with an error if tls_ca cannot be read.  With MATERIAL_ANCHORS in errs->lenient, returns a client that
+ * trusts no issuer instead.  errs may be NULL only if nothing can fail (tls is not `verify`).
  */
 struct tls_client *tls_client_new(const struct config_upstream *up, struct config_errors *errs) MUST_USE;
-struct tls_client *tls_client_ref(struct tls_client *t); /* one more holder; NULL is allowed */
-void tls_client_free(struct tls_client *t);              /* of one holder; NULL is allowed */
+struct tls_client *tls_client_ref(struct tls_client *t); /* adds a reference; NULL is allowed */
+void tls_client_free(struct tls_client *t);              /* drops a reference; NULL is allowed */
 
 struct tls_resume *tls_resume_new(void) MUST_USE;
-void tls_resume_free(struct tls_resume *r); /* no stream that was started with it is left */
+void tls_resume_free(struct tls_resume *r); /* only after all streams started with it are closed */
 
 /*
- * Starts the client side.  `server`: its name or address text, for SNI and verification (tls_name wins).  A
- * session of `resume` (NULL: none is kept) is tried again only under the name that it was verified for: on
- * resumption no certificate is seen.
+ * Starts the client side.  `server`: its name or address text, for SNI and verification (tls_name overrides it).  A
+ * session of `resume` (NULL: none) is resumed only under the name for which it was verified, because a resumed
+ * handshake shows no certificate.
  */
 void tls_connect(struct tls_client *t, struct stream *s, const char *server, struct tls_resume *resume);
 
-/* ---- what came of it ---- */
+/* ---- results ---- */
 
 struct tls_info {
     const char *version; /* "TLS1.3" */
     const char *cipher;  /* "TLS_AES_256_GCM_SHA384" */
-    char subject[256]; /* of the peer's certificate, cleaned; "" without one, inbound also if not verified */
+    char subject[256]; /* of the peer's certificate, escaped; "" without one, inbound also if not verified */
     bool resumed;
-    bool verified; /* outbound: chain and name were good; inbound: signed by one of tls.client_ca */
+    bool verified; /* outbound: chain and name are valid; inbound: signed by one of tls.client_ca */
 };
 bool tls_info(const struct stream *s, struct tls_info *out); /* false: the stream is plain */
 
@@ -108,12 +108,12 @@ bool tls_info(const struct stream *s, struct tls_info *out); /* false: the strea
 const char *tls_error(const struct stream *s);
 
 /*
- * Inbound: did the handshake fail because the two share no version, cipher or group?  Time-outs, certificate alerts and
- * octets that are no TLS are something else.
+ * Inbound: did the handshake fail because both sides share no version, cipher or group?  False for timeouts,
+ * certificate alerts and octets that are not TLS.
  */
 bool tls_mismatch(const struct stream *s);
 
-/* Outbound: did the handshake fail over the server's certificate (`verify`), and not over anything else? */
+/* Outbound: did the handshake fail because of the server's certificate (`verify`)? */
 bool tls_untrusted(const struct stream *s);
 
 #endif

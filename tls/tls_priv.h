@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * tls_priv.h - shared by the files of tls/; nobody else includes it.
+ * tls_priv.h - shared by the files of tls/; only they include it.
  */
 #ifndef TLS_TLS_PRIV_H
 #define TLS_TLS_PRIV_H
@@ -12,7 +12,7 @@
 
 #define TLS_RECORD_MAX 16384 /* plain octets of one record (RFC 8446 5.1) */
 
-/* Ours first, to clients and servers; the order is RFC 9325's (4.2), and the cheapest. */
+/* Our preference, to clients and servers; the order is that of RFC 9325 4.2, and the cheapest. */
 #define TLS13_SUITES "TLS_AES_128_GCM_SHA256:TLS_AES_256_GCM_SHA384:TLS_CHACHA20_POLY1305_SHA256"
 
 /* One pair as the supervisor read it. */
@@ -28,36 +28,36 @@ struct tls_material {
     unsigned refs;
     struct tls_pair pair[CONFIG_MAX_KEYPAIRS];
     size_t count;
-    struct buf client_ca; /* PEM: who may have signed clients' certificates; empty: we request none */
+    struct buf client_ca; /* PEM: issuers of clients' certificates; empty: we request none */
     uint8_t client_ca_digest[SHA256_LEN];
-    char *client_ca_path; /* NULL: there is none */
+    char *client_ca_path; /* NULL: not configured */
 };
 
 /* The state behind a stream (transport.c). */
 struct tls_session {
     SSL *ssl;
     struct tls_client *client; /* outbound; else NULL */
-    struct tls_resume *resume; /* outbound: where a session for resumption goes; or NULL */
+    struct tls_resume *resume; /* outbound: store for the session to resume; or NULL */
     unsigned resume_names;     /* resume->names at the start */
     char *held;                /* plain octets of a record that must be repeated; NULL: none */
     size_t held_len;
-    unsigned reads; /* of the descriptor that this call may still make */
+    unsigned reads; /* reads of the descriptor still allowed in this call */
     char error[160];
     bool broken;
-    bool mismatch; /* no shared version, cipher or group, as far as we can see */
+    bool mismatch; /* the two sides seem to share no version, cipher or group */
 };
 
 extern const struct transport tls_transport;
 
 struct tls_session *tls_session_new(SSL *ssl);
 
-/* What OpenSSL says went wrong last, as text without line breaks; clears its queue. */
+/* Text of OpenSSL's last error, without line breaks; clears its error queue. */
 void tls_reason(char *mem, size_t size, const char *fallback);
 
-/* A handshake has failed with this SSL_get_error() and errno, and OpenSSL's queue is as it left it (describe.c). */
+/* Call after a failed handshake, before OpenSSL's error queue changes: ssl_error is SSL_get_error() (describe.c). */
 void tls_note_mismatch(struct tls_session *t, int ssl_error, int err);
 
-/* Pieces of this thread's region that OpenSSL has now (buffers.c); for tests. */
+/* Pieces of this thread's region that OpenSSL now uses (buffers.c); for tests. */
 size_t tls_buffers_in_use(void);
 
 /* Session tickets with keys in shared memory (tickets.c). */

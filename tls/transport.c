@@ -2,16 +2,16 @@
 /*
  * transport.c - the stream's transport table over one SSL object.
  *
- * OpenSSL insists that a write which would block is repeated with the same octets.  A stream repeats what was
- * not taken, so the record is kept here as a copy until it has gone, and only then counted as taken; should
- * the octets differ all the same, the connection is given up rather than sent garbled.
+ * OpenSSL requires that a write that would block is repeated with the same octets.  A stream repeats octets that were
+ * not taken.  So we keep a copy of the record until it is sent, and only then count it as taken.  If the repeated
+ * octets differ, we break the connection rather than send garbled data.
  *
- * One call reads the descriptor READS_A_CALL times at most, and then says that it would block.  OpenSSL itself goes
- * on for as long as records come that hold nothing for us, such as new keys (RFC 8446 4.6.3), and who sends them
- * faster than they are worked through would keep the loop for ever (L13).
+ * One call reads the descriptor at most READS_A_CALL times, then returns "would block".  OpenSSL itself continues while
+ * records arrive that hold no data for us, such as key updates (RFC 8446 4.6.3).  A peer that sends them faster than
+ * OpenSSL processes them would block the loop for ever (L13).
  *
- * A TCP close without close_notify is an error and not an end of file (TLS-16): a message is complete by its
- * own mark only, and nothing that an attacker cuts off may look complete.
+ * A TCP close without close_notify is an error and not an end of file (TLS-16): only its end mark makes a message
+ * complete, and a message that an attacker cut off must not look complete.
  */
 #include <errno.h>
 #include <openssl/err.h>
@@ -40,7 +40,7 @@ void tls_reason(char *mem, size_t size, const char *fallback)
     buf_put_str(&b, text != NULL ? text : fallback);
 }
 
-/* Maps what SSL_get_error() says; 0 for a clean end. */
+/* Maps the result of SSL_get_error() to a transport result; 0 for a clean end. */
 static int status_of(struct tls_session *t, int result)
 {
     int err = errno;
@@ -66,7 +66,7 @@ static int status_of(struct tls_session *t, int result)
     return STREAM_BROKEN;
 }
 
-/* Asked by OpenSSL around each read and write of the descriptor.  The parameters are its own. */
+/* OpenSSL calls this around each read and write of the descriptor; it defines the parameters. */
 /* NOLINTNEXTLINE(readability-function-size) */
 static long on_descriptor(BIO *bio, int what, const char *mem UNUSED, size_t len UNUSED, int i UNUSED,
                           long l UNUSED, int result, size_t *done UNUSED)
@@ -99,7 +99,7 @@ static ssize_t tls_read(void *state, int fd UNUSED, void *mem, size_t len)
     return r == 1 ? (ssize_t)n : status_of(t, r);
 }
 
-/* One record; what it took, or a status. */
+/* Writes one record; returns the octets taken, or a status. */
 static ssize_t write_record(struct tls_session *t, const char *data, size_t len)
 {
     size_t n = 0;
@@ -110,7 +110,7 @@ static ssize_t write_record(struct tls_session *t, const char *data, size_t len)
     return r == 1 ? (ssize_t)n : status_of(t, r);
 }
 
-/* Copies up to `room` octets of the vector into mem, leaving out the first `skip`. */
+/* Copies up to `room` octets of the vector into mem, without the first `skip`. */
 static size_t gather(const struct iovec *iov, int count, size_t skip, char *mem, size_t room)
 {
     size_t len = 0;
@@ -126,7 +126,7 @@ static size_t gather(const struct iovec *iov, int count, size_t skip, char *mem,
     return len;
 }
 
-/* The record that would not go last time; > 0: gone, and so much of the vector was in it. */
+/* Repeats the record that blocked last time; > 0: sent, with this many octets of the vector. */
 static ssize_t repeat_held(struct tls_session *t, const struct iovec *iov, int count)
 {
     char again[TLS_RECORD_MAX];
@@ -218,7 +218,7 @@ static void tls_close(void *state, int fd)
 
     if (fd >= 0 && !t->broken && t->held == NULL && SSL_is_init_finished(t->ssl)) {
         ERR_clear_error();
-        SSL_shutdown(t->ssl); /* one try: the alert goes now or not at all */
+        SSL_shutdown(t->ssl); /* one try: send the alert now or never */
     }
     ERR_clear_error();
     SSL_free(t->ssl);

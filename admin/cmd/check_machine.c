@@ -2,8 +2,8 @@
 /*
  * check_machine.c - the user and the folders of a file, as a start on this machine would find them.
  *
- * Only warnings: a file may be checked elsewhere than where it will be used.  As root the user matters; as anyone else
- * glacis runs as that user and drops nothing.
+ * Only warnings, because the file may be meant for another machine.  The user matters only as root: for any other
+ * caller glacis runs as that user and drops nothing.
  */
 #include "admin/cmd/check_machine.h"
 
@@ -45,7 +45,7 @@ void check_user(const struct config *c, struct config_errors *errs)
 
 enum folder { FOLDER_THERE = 0, FOLDER_TO_MAKE, FOLDER_WRONG };
 
-/* What a start would meet; the sentence for FOLDER_WRONG in `why`. */
+/* Checks a folder as a start would; puts the sentence for FOLDER_WRONG into `why`. */
 static enum folder look_at(const char *path, struct buf *why)
 {
     char *part = xstrdup(path);
@@ -79,7 +79,7 @@ struct named_folder {
     const char *key, *path;
 };
 
-/* The spool within state_dir, as by default, comes and fails with it. */
+/* The default spool is within state_dir: it exists and fails together with it. */
 static size_t list_folders(const struct config *c, struct named_folder out[2])
 {
     struct slice state = slice_str(c->server.state_dir), spool = slice_str(c->server.spool_dir);
@@ -90,7 +90,7 @@ static size_t list_folders(const struct config *c, struct named_folder out[2])
     return within ? 1 : 2;
 }
 
-/* The log file is made, but not its folder. */
+/* A start creates the log file, but not its folder. */
 static void check_log_folder(const struct config *c, struct config_errors *errs)
 {
     struct slice path = slice_str(c->log.file);
@@ -148,9 +148,9 @@ void check_put_folder_notes(const struct config *c, struct buf *out)
 
 #define FS_TMPFS 0x01021994
 #define FS_RAMFS 0x858458f6
-#define FS_OVERLAY 0x794c7630 /* of a container: it goes with the container */
+#define FS_OVERLAY 0x794c7630 /* of a container: it is lost with the container */
 
-/* Is the folder, or the one that it would be made in, on a file system that ends with a restart or a container? */
+/* Is the folder, or its parent if it is missing, on a file system that a restart or a container's end erases? */
 static bool is_fleeting(const char *path)
 {
     char *part = xstrdup(path);

@@ -7,14 +7,14 @@
 
 #include "config/config.h"
 
-/* Warnings: a missing user keeps glacis from starting here; folders it would go without.  Reads the disk. */
+/* Warns of a missing user, without whom glacis does not start, and of missing folders.  Reads the disk. */
 void check_user(const struct config *c, struct config_errors *errs);
 void check_folders(const struct config *c, struct config_errors *errs);
 
-/* Folders that are missing and that a start makes: "KEY: PATH" sentences, one a line. */
+/* Puts the missing folders that a start creates: "KEY: PATH" sentences, one a line. */
 void check_put_folder_notes(const struct config *c, struct buf *out);
 
-/* Rules of the preset that only watch (policy.watch_new_rules), a line each, and whether that ever ends. */
+/* Puts the preset rules that only watch (policy.watch_new_rules), one line each, and whether that ever ends. */
 void check_put_watch_notes(const struct config *c, struct buf *out);
 
 #endif

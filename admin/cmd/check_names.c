@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * check_names.c - glacis check --online: does the DNS say of us what other mail servers look for?
+ * check_names.c - glacis check --online: are our DNS records as other mail servers expect?
  *
- * The name that we greet with has addresses, their reverse names lead back to it, and it is an MX of the domains.
- * Nothing here is an error: behind a NAT or a balancer the names may rightly be others'.
+ * The name in our greeting has addresses, their reverse names lead back to it, and it is an MX of the domains.
+ * Nothing here is an error: behind a NAT or a balancer the names may rightly differ.
  *
  * Limits  ADDRESSES_MAX addresses, DOMAINS_MAX domains, MX_SHOWN names of each.
  */
@@ -32,12 +32,12 @@ static void on_answer(struct dns_answer *ans, const struct dns_had *had, void *a
     loop_stop(a->loop);
 }
 
-/* The answer, to be given back. */
+/* Returns the result of a lookup; the caller frees it. */
 static struct dns_answer *ask(struct asker *a, struct slice name, enum dns_type type)
 {
     struct dns_req *req = dns_query(a->resolver, name, type, on_answer, a);
 
-    (void)req; /* answered when the loop has run: the resolver has deadlines */
+    (void)req; /* done when the loop has run: the resolver has deadlines */
     loop_run(a->loop);
     return a->answer;
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * check_names.h - what the DNS says of the proxy's own name and of its domains, for glacis check --online.
+ * check_names.h - DNS records of the proxy's own name and of its domains, for glacis check --online.
  */
 #ifndef ADMIN_CMD_CHECK_NAMES_H
 #define ADMIN_CMD_CHECK_NAMES_H
@@ -9,7 +9,7 @@
 #include "core/loop.h"
 #include "dns/dns.h"
 
-/* Asks and prints a line for each; runs the loop meanwhile. */
+/* Looks them up and prints a line for each; runs the loop meanwhile. */
 void check_names(const struct config *c, struct loop *loop, struct resolver *r);
 
 #endif

@@ -2,8 +2,8 @@
 /*
  * check_online.c - glacis check --online: is the resolver fit for lists and SPF (DESIGN 6)?
  *
- * The same self-test that the first worker runs hourly (dns/selftest.c), with each finding as a sentence; then
- * our own names (check_names.c) and the servers behind (check_upstreams.c).
+ * Runs the self-test that the first worker runs hourly (dns/selftest.c), and prints each finding as a sentence.
+ * Then it checks our own names (check_names.c) and the upstream servers (check_upstreams.c).
  */
 #include "admin/admin.h"
 #include "admin/cmd/check_names.h"
@@ -42,7 +42,7 @@ bool check_online(const struct config *c)
     struct slice zones[DNS_SELFTEST_LISTS_MAX], names[DNS_SELFTEST_LISTS_MAX];
     struct dns_settings dns = dns_settings_of(&c->dns);
     struct dns_selftest_settings set = {
-        .known = SLICE("org"),      /* its NS are asked for */
+        .known = SLICE("org"),      /* the test looks up its NS */
         .absent = SLICE("invalid"), /* never exists (RFC 6761 6.4) */
         .lists = zones,
         .list_names = names,
@@ -51,9 +51,9 @@ bool check_online(const struct config *c)
     struct online o = { .loop = loop_new() };
     struct resolver *r = resolver_new(o.loop, &dns);
 
-    log_set_level(LOG_LEVEL_ERROR); /* what the DNS does is said below */
+    log_set_level(LOG_LEVEL_ERROR); /* the text below reports DNS results */
     o.test = dns_selftest_start(r, &set, on_result, &o);
-    loop_run(o.loop); /* ends with the answer, which has a deadline of its own */
+    loop_run(o.loop); /* ends with the result, which has its own deadline */
     check_names(c, o.loop, r);
     for (size_t i = 0; i < c->upstream_count; i++) {
         for (size_t k = 0; k < c->upstreams[i].server_count; k++) {

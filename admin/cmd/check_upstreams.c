@@ -1,16 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * check_upstreams.c - glacis check --online: do the servers behind do what the proxy needs of them?
+ * check_upstreams.c - glacis check --online: do the upstream servers meet the proxy's needs?
  *
- * Asks each address of each server once what a session would ask: banner, EHLO, STARTTLS as `tls` says and EHLO
- * again, MAIL, and RCPT for an address that does not exist, in a domain that is routed there.  Sends no mail.  A name
- * is looked up with the resolver of the file, A and AAAA, as the running proxy does it.  Where TLS fails and is
- * not demanded, the questions go on in clear, on a connection of their own.
+ * Runs the commands of a session once at each address of each server: banner, EHLO, STARTTLS as `tls` says and EHLO
+ * again, MAIL, and RCPT for an address that does not exist, in a domain that is routed there.  Sends no mail.  It looks
+ * up a name with the resolver of the file, A and AAAA, like the running proxy.  If TLS fails and is not required, the
+ * test continues in clear, on a new connection.
  *
- * The loop runs until what is waited for has come, or can come no more: the command line may wait.
+ * The loop runs until the result has arrived or is impossible: the command line may block.
  *
  * Limits  One address after another, at most ADDRESSES_MAX of a name; PATIENCE_MS for each step and VISIT_MS for all
- *         behind the look-up, which has deadlines of its own.  A reply longer than REPLY_MAX is none.
+ *         steps after the lookup, which has its own deadlines.  A reply longer than REPLY_MAX is invalid.
  */
 #include "admin/cmd/check_upstreams.h"
 
@@ -27,8 +27,8 @@
 #define REPLY_MAX 16384
 #define SAID_MAX 300
 #define ADDRESSES_MAX 16
-#define EXIM_MESSAGES 10  /* smtp_accept_queue_per_connection, as it is delivered */
-#define POSTFIX_CLIENT 50 /* smtpd_client_connection_count_limit, as it is delivered */
+#define EXIM_MESSAGES 10  /* the default of smtp_accept_queue_per_connection */
+#define POSTFIX_CLIENT 50 /* the default of smtpd_client_connection_count_limit */
 
 enum finding { FOUND_OK = 0, FOUND_WARN, FOUND_BROKEN };
 
@@ -36,19 +36,19 @@ struct visit {
     const struct config *conf;
     const struct config_upstream *u;
     const struct config_upstream_server *server;
-    struct addr address; /* the one that is visited, with port */
-    bool alone;          /* the server has no other */
+    struct addr address; /* the address under test, with port */
+    bool alone;          /* the server has no other address */
     bool offers_identity;
     struct loop *loop;
     struct stream *stream;
     struct timer patience;
-    uint64_t until_ms;         /* for all questions */
-    struct dns_answer *answer; /* to the last look-up */
+    uint64_t until_ms;         /* deadline for all steps */
+    struct dns_answer *answer; /* of the last lookup */
     bool ready;                /* connected; the handshake is done */
-    bool over;                 /* nothing more comes of this connection */
-    int err;                   /* and why, where the system says so */
+    bool over;                 /* the connection has ended */
+    int err;                   /* its errno, or 0 */
     struct buf reply;          /* to the last command, all its lines */
-    struct buf said;           /* the sentence for people */
+    struct buf said;           /* the sentence to print */
     enum finding found;
 };
 
@@ -105,7 +105,7 @@ static bool is_ready(const struct visit *v)
     return v->ready;
 }
 
-/* Is the last line of a reply there: "250 ..." and not "250-..."? */
+/* Has the last line of a reply arrived: "250 ..." and not "250-..."? */
 static bool is_answered(const struct visit *v)
 {
     struct slice reply = buf_slice(&v->reply);
@@ -120,7 +120,7 @@ static bool is_answered(const struct visit *v)
     return false;
 }
 
-/* One step: true if it is done. */
+/* Runs one step; true if it is done. */
 static bool wait_until(struct visit *v, bool (*done)(const struct visit *v))
 {
     timer_start_at(&v->patience, min_u64(loop_now(v->loop) + PATIENCE_MS, v->until_ms));
@@ -151,7 +151,7 @@ static bool open_connection(struct visit *v)
     return wait_until(v, is_ready);
 }
 
-/* Its code; 0: there was none, or it is no reply. */
+/* Returns the reply's code; 0: no reply, or an invalid one. */
 static unsigned read_reply(struct visit *v)
 {
     uint64_t code = 0;
@@ -187,7 +187,7 @@ static void say(struct visit *v, enum finding found, const char *sentence)
     buf_put_str(&v->said, sentence);
 }
 
-/* The same with the first line of the reply behind it. */
+/* Same as say(), with the first line of the reply added. */
 static void say_reply(struct visit *v, enum finding found, const char *sentence)
 {
     struct slice line = buf_slice(&v->reply);
@@ -219,7 +219,7 @@ struct addresses {
     struct addr list[ADDRESSES_MAX];
     size_t count;
     bool exists;        /* the name does */
-    const char *failed; /* a look-up, and why */
+    const char *failed; /* a lookup, and why it failed */
 };
 
 static void on_address(struct dns_answer *ans, const struct dns_had *had, void *arg)
@@ -250,7 +250,7 @@ static void look_up(struct visit *v, struct resolver *r, struct addresses *out)
     for (size_t i = 0; i < ARRAY_LEN(types); i++) {
         struct dns_req *req = dns_query(r, slice_str(v->server->host), types[i], on_address, v);
 
-        (void)req; /* answered when the loop has stopped: the resolver has deadlines */
+        (void)req; /* done when the loop has stopped: the resolver has deadlines */
         loop_run(v->loop);
         take_addresses(v, out);
         out->exists = out->exists || v->answer->status != DNS_NXDOMAIN;
@@ -261,7 +261,7 @@ static void look_up(struct visit *v, struct resolver *r, struct addresses *out)
     }
 }
 
-/* Reports a look-up that failed or found no address. */
+/* Reports a lookup that failed or found no address. */
 static void say_addresses(struct visit *v, const struct addresses *a)
 {
     if (a->failed != NULL) {
@@ -409,7 +409,7 @@ static void say_no_banner(struct visit *v, unsigned code)
     say_reply(v, code >= 400 && code < 500 && !has_proxy_identity(v) ? FOUND_WARN : FOUND_BROKEN, why);
 }
 
-/* As far as the reply to EHLO. */
+/* Runs the steps up to the reply to EHLO. */
 static bool meet(struct visit *v)
 {
     unsigned code;
@@ -480,7 +480,7 @@ static void say_not_encrypted(struct visit *v, bool demanded)
     buf_put_str(&v->said, v->err == ETIMEDOUT ? "no answer in time" : tls_error(v->stream));
 }
 
-/* After its 220; false: the connection is of no use any more. */
+/* Runs the handshake after the 220 of STARTTLS.  False: the connection is unusable. */
 static bool begin_tls(struct visit *v, bool demanded)
 {
     struct slice reply = buf_slice(&v->reply);
@@ -499,7 +499,7 @@ static bool begin_tls(struct visit *v, bool demanded)
     return say_hello(v);
 }
 
-/* STARTTLS as a session would do it; false: no mail goes there. */
+/* Runs STARTTLS as a session would.  False: mail cannot go there. */
 static bool encrypt(struct visit *v)
 {
     bool offered = has_keyword(buf_slice(&v->reply), SLICE("STARTTLS"));

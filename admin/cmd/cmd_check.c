@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * cmd_check.c - glacis check: is this file good, and what does it say with all defaults filled in?
+ * cmd_check.c - glacis check: is this file valid, and what are its settings with all defaults filled in?
  *
- * The loading is config/'s; here are the command line, the further checks of a loaded snapshot (one row
+ * config/ loads the file.  This file has the command line, the further checks of a loaded snapshot (one row
  * each in checks[]), the notes and the exit code.
  */
 #include "admin/admin.h"
@@ -30,7 +30,7 @@ struct request {
  */
 typedef void (*check_fn)(const struct config *c, struct config_errors *errs);
 
-/* A warning that belongs to no single key: the file lets everybody in who is on a private address. */
+/* A warning without a single key: the file exempts every client on a private address. */
 static void check_private_clients(const struct config *c, struct config_errors *errs)
 {
     if (c->server.private_clients == PRIVATE_JUDGE) {
@@ -55,7 +55,7 @@ static const char usage[] =
     "Exit status: 0, 66 for a file that cannot be read, 78 for one with errors, 69 if --online finds what\n"
     "is not fit for its work.\n";
 
-/* EX_OK to go on, otherwise the exit code; -1 when the help was asked for. */
+/* EX_OK to go on, otherwise the exit code; -1 for --help. */
 static int parse_arguments(int argc, char **argv, struct request *rq)
 {
     static const struct option options[] = {
@@ -171,7 +171,7 @@ static void print_notes(FILE *to, const char *path, const struct config *c)
     buf_fini(&notes);
 }
 
-/* "FILE: ok", and what is no mistake but good to know; standard output may be the configuration's. */
+/* Prints "FILE: ok" and the notes.  With --print, standard output belongs to the configuration. */
 static void print_summary(const struct request *rq, const char *path, const struct config *c, size_t warnings)
 {
     FILE *to = rq->print ? stderr : stdout;
@@ -205,7 +205,7 @@ int cmd_check(int argc, char **argv)
         checks[i](c, &errs);
     }
     if (c != NULL && !setup_complete(c, &errs)) {
-        code = EX_CONFIG; /* what is wrong is in errs */
+        code = EX_CONFIG; /* errs has the errors */
     }
     print_errors(&errs, path);
     if (c == NULL || errs.fatal > 0) {

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * cmd_control.c - options and one question for the subcommands that speak to the running glacis.
+ * cmd_control.c - options and the request for the subcommands that query the running glacis.
  */
 #include "admin/cmd/cmd_control.h"
 
@@ -13,7 +13,7 @@
 
 #define PATH_BYTES 4096
 
-/* What a good file says counts; a bad one is looked through for the key alone. */
+/* Uses the settings of a valid file; searches an invalid one for this key alone. */
 static bool put_state_dir(const char *path, struct buf *out)
 {
     struct config_errors errs = { 0 };
@@ -40,7 +40,7 @@ static int find_folder(struct control_request *req, const char *config, const ch
         return -1;
     }
     if (config == NULL && access(CONTROL_CONFIG, R_OK) != 0) {
-        buf_put_str(&req->folder, CONTROL_STATE_DIR); /* a container: no file at all */
+        buf_put_str(&req->folder, CONTROL_STATE_DIR); /* a container without a file */
     } else if (!put_state_dir(config != NULL ? config : CONTROL_CONFIG, &req->folder)) {
         fprintf(stderr,
                 "glacis %s: %s does not say where server.state_dir is; name the socket with --control PATH\n",

@@ -2,10 +2,10 @@
 /*
  * cmd_explain.c - glacis explain: what would happen to this envelope, and why.
  *
- * The same judgement as in the proxy (explain_judge.c), over the real DNS and with what the running glacis remembers
- * (explain_ask.c); nothing is learned, no upstream is asked.  Facts that no rule needs are not asked here either.
+ * It judges as the proxy does (explain_judge.c), with real DNS lookups and the memory of the running glacis
+ * (explain_ask.c).  It stores nothing and contacts no upstream.  It also skips lookups that no rule needs.
  *
- * Owns       a configuration, its policy, a loop, a resolver, a memory apart and one judge, for one question.
+ * Owns       a configuration, its policy, a loop, a resolver, a separate memory and one judge, for one envelope.
  * Next       explain.h
  */
 #include <errno.h>
@@ -19,7 +19,7 @@
 #define OUTPUT_MAX ((size_t)4 << 20)
 #define TEXT_MAX 65536
 #define PATH_BYTES 4096
-#define ASK_S 2 /* for one answer of the running glacis */
+#define ASK_S 2 /* timeout of one request to the running glacis */
 
 static const char usage[] =
     "usage: glacis explain --ip ADDRESS --helo NAME --from ADDRESS --rcpt ADDRESS\n"
@@ -136,7 +136,7 @@ static struct resolver *make_resolver(struct loop *loop, const struct config_dns
     return resolver_new(loop, &s);
 }
 
-/* Was something asked, and did no server say anything at all? */
+/* Were there lookups, and did no server answer any of them? */
 static bool dns_is_dead(const struct resolver *r)
 {
     struct dns_stats stats;
@@ -149,7 +149,7 @@ static bool dns_is_dead(const struct resolver *r)
     return stats.sent > 0 && answered == 0;
 }
 
-/* EX_OK, or the exit code after saying what is wrong. */
+/* EX_OK, or the exit code after printing the errors. */
 static int load(struct explain *x)
 {
     const char *path = x->rq->path;
@@ -254,7 +254,7 @@ int cmd_explain(int argc, char **argv)
         code = EX_NOINPUT;
     }
     if (code == EX_OK) {
-        log_set_level(LOG_LEVEL_ERROR); /* what the DNS does is shown with the facts */
+        log_set_level(LOG_LEVEL_ERROR); /* lookup failures appear with the facts */
         ulid_make(x.id);
         x.loop = loop_new();
         x.resolver = make_resolver(x.loop, &x.conf->dns);

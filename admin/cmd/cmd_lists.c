@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * cmd_lists.c - glacis lists: how the reputation lists behave, and the operator's word about them.
+ * cmd_lists.c - glacis lists: shows how the reputation lists behave, and sets their modes.
  *
  * The recorder of the running glacis answers over the socket `query`.  A mode set by hand survives restarts; it
  * ends with `auto` or after the time of --for.
@@ -15,10 +15,10 @@
 #include "config/values.h"
 
 #define LISTS_S 10
-#define PROBE_WAIT_S 4 /* a tick, and the time-out of the DNS */
+#define PROBE_WAIT_S 4 /* a tick, and the DNS timeout */
 #define WORDS_MAX 3
 #define MODES "enforce|monitor|off|auto"
-#define FOR_MAX_S (365u * 86400u) /* as policy_lists_command() takes it */
+#define FOR_MAX_S (365u * 86400u) /* the limit of policy_lists_command() */
 
 static const char usage[] =
     "usage: glacis lists [--json] [--test] [-c FILE | --control PATH]\n"
@@ -40,14 +40,14 @@ static const char usage[] =
 struct lists_options {
     bool json, test, help;
     const char *time; /* of --for; NULL: not given */
-    uint64_t for_s;   /* 0: for ever */
+    uint64_t for_s;   /* 0: forever */
     char *word[WORDS_MAX + 1];
     size_t words;
     char *rest[8]; /* for control_options() */
     int rest_count;
 };
 
-/* Takes our own options and words; what control_options() knows is passed on. */
+/* Takes this command's own options and words; passes the options of control_options() on. */
 static void take_options(struct lists_options *o, int argc, char **argv)
 {
     o->rest[o->rest_count++] = argv[0];
@@ -87,7 +87,7 @@ static int complain(const char *fmt, ...)
     return EX_USAGE;
 }
 
-/* EX_OK, or EX_USAGE after naming the first thing that is wrong with words and options of ours. */
+/* EX_OK, or EX_USAGE after printing the first error in this command's words and options. */
 static int check_options(struct lists_options *o)
 {
     struct nearest near;

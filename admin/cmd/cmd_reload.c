@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * cmd_reload.c - glacis reload: asks the running one to take its file again, and waits for the answer.
+ * cmd_reload.c - glacis reload: tells the running glacis to reload its file, and waits for the answer.
  */
 #include <stdio.h>
 #include <sysexits.h>

@@ -25,7 +25,7 @@ static const char usage[] =
     "The first line says whether all is well, or names every problem.\n"
     "Exit status: 0 all is well, 1 degraded, 2 not serving; 69 unknown, 64, 66.\n";
 
-/* Takes the line "exit N" off the answer, prints the rest and returns N. */
+/* Removes the line "exit N" from the answer, prints the rest and returns N. */
 static int show(struct slice answer)
 {
     struct slice first = slice_cut(&answer, '\n'), word = slice_token(&first);

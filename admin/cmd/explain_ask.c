@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * explain_ask.c - asks the running glacis what it remembers, for `glacis explain` (explain.h).
+ * explain_ask.c - reads the memory of the running glacis, for `glacis explain` (explain.h).
  *
- *     explain client 192.0.2.1            history 1789000000        since when it remembers
- *                                         connections 1             of the client, the one of the question included
- *                                         list zen enforce          each list, as it is now
+ *     explain client 192.0.2.1            history 1789000000        when its memory begins
+ *                                         connections 1             of the client, including this one
+ *                                         list zen enforce          each list with its current mode
  *     explain memory seen KEY 0 86400     record 1 0 1789000000 0 0       found passed since count standing-since
  *                                                                         and then day:count of standing
  *
- * What comes back is only a memory's record: the verdict is made here.  An answer that cannot be read is none.
+ * The answer is only a memory record: the verdict is made here.  An unreadable answer counts as none.
  */
 #include <errno.h>
 

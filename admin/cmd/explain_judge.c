@@ -2,10 +2,10 @@
 /*
  * explain_judge.c - the session of `glacis explain`, from the banner to RCPT, and its message.
  *
- * Each command is a line as a client would send it, and goes through the proxy's own reader, parser, relay control and
- * replies (smtp/line.h, smtp_parse.h, recipient.h, verdict_reply.h), and the rules are asked when the proxy asks them.  So
- * what is refused here is refused there, at the same command and in the same words.  What only a server can say is
- * assumed: it takes SMTPUTF8 if the file lets us offer it, and its answer to RCPT is not known.
+ * Each command is a line like a client's.  It goes through the proxy's own reader, parser, relay control and replies
+ * (smtp/line.h, smtp_parse.h, recipient.h, verdict_reply.h), and the rules run at the same points as in the proxy.  So
+ * a refusal here is the proxy's refusal, at the same command and with the same text.  Upstream facts are assumed:
+ * it takes SMTPUTF8 if the file lets us offer it, and its reply to RCPT is unknown.
  *
  * A recipient that relay control refuses still goes to the rules: their verdict helps to read the facts.
  */
@@ -20,7 +20,7 @@
 #define ARENA_MAX 65536
 #define POLL_MS 5
 #define SETTLE_MS 30000 /* after the verdict: for lookups that no rule waits for */
-#define HELO_MAX 255    /* as session_cmds.c keeps it */
+#define HELO_MAX 255    /* the limit of session_cmds.c */
 
 const char *const explain_stage_names[] = { [EXPLAIN_BANNER] = "banner",
                                             [EXPLAIN_EHLO] = "EHLO",
@@ -30,7 +30,7 @@ const char *const explain_stage_names[] = { [EXPLAIN_BANNER] = "banner",
 
 /* ---- refusals ---- */
 
-/* The lines of a reply as the proxy writes them, without codes. */
+/* Keeps the lines of a reply as the proxy writes them, without codes. */
 static void keep_reply(struct explain *x, const struct reply *r)
 {
     char id[ULID_LEN + 8];
@@ -53,7 +53,7 @@ static void keep_reply(struct explain *x, const struct reply *r)
     buf_fini(&written);
 }
 
-/* Refused by the protocol or by relay control, and not by a rule. */
+/* Records a refusal by the protocol or by relay control, not by a rule. */
 static void refuse(struct explain *x, enum explain_stage stage, enum reply_id id, const char *by)
 {
     const struct reply *r = &reply_table[id];
@@ -68,7 +68,7 @@ static void refuse(struct explain *x, enum explain_stage stage, enum reply_id id
 
 /* ---- the rules ---- */
 
-/* The verdict of the pending question; its caller has set the stage. */
+/* The pending verdict; its caller has set the stage. */
 static void on_verdict(void *arg, const struct verdict *v)
 {
     struct explain *x = arg;
@@ -86,7 +86,7 @@ static void on_verdict(void *arg, const struct verdict *v)
     loop_stop(x->loop);
 }
 
-/* policy.reject_at: earliest.  True: it ends here. */
+/* For policy.reject_at: earliest.  True: the session ends here. */
 static bool refused_early(struct explain *x, enum explain_stage stage)
 {
     if (!judge_wants_early(x->judge)) {
@@ -98,7 +98,7 @@ static bool refused_early(struct explain *x, enum explain_stage stage)
     return x->refused;
 }
 
-/* Ends the loop when the lookups that no rule waited for have ended: they are shown too. */
+/* Ends the loop once the lookups that no rule needs have ended, because they are printed too. */
 static void on_poll(void *arg)
 {
     struct explain *x = arg;
@@ -121,8 +121,8 @@ static void settle(struct explain *x)
 /* ---- commands ---- */
 
 /*
- * "VERB " and the rest as one line from a client; its argument is in `line` then.  REPLY_OK, or what the proxy says of
- * such a line.
+ * Makes one client line from "VERB " and the rest; its argument is then in `line`.  Returns REPLY_OK, or the proxy's
+ * reply to such a line.
  */
 static enum reply_id read_command(struct buf *line, struct slice *arg)
 {
@@ -146,7 +146,7 @@ static enum reply_id read_command(struct buf *line, struct slice *arg)
     return REPLY_LINE_TOO_LONG;
 }
 
-/* "<a@b.example>", in brackets or without. */
+/* Puts "<a@b.example>", for an address with or without brackets. */
 static void put_path(struct buf *line, const char *address)
 {
     bool has = address[0] == '<';
@@ -218,7 +218,7 @@ static bool say_mail(struct explain *x)
     return !refused_early(x, EXPLAIN_MAIL);
 }
 
-/* REPLY_OK: the rules may be asked; *routed says what relay control thinks of it. */
+/* REPLY_OK: run the rules; *routed is the result of relay control. */
 static enum reply_id read_rcpt(struct explain *x, enum reply_id *routed)
 {
     struct smtp_offer offer = offer_of(x);
@@ -235,7 +235,7 @@ static enum reply_id read_rcpt(struct explain *x, enum reply_id *routed)
     }
     buf_fini(&line);
     *routed = REPLY_RCPT_OK;
-    if (id == REPLY_OK && x->rq->path != NULL) { /* without a file nothing is known of domains */
+    if (id == REPLY_OK && x->rq->path != NULL) { /* without a file the domains are unknown */
         *routed = recipient_admit(x->conf, &x->arena, &x->rcpt);
     }
     return id;
@@ -299,8 +299,8 @@ static bool is_on_this_machine(const struct addr *ip)
 }
 
 /*
- * The address that the client connected to.  Only whether its HELO names it matters: where the file lets us listen
- * everywhere, it connected to the address of this machine that it names.
+ * The address that the client connected to.  It matters only if the client's HELO names it: if the file has us listen
+ * on all addresses, assume the address of this machine that HELO names.
  */
 static struct addr local_address(const struct explain *x)
 {

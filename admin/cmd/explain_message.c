@@ -2,9 +2,9 @@
 /*
  * explain_message.c - `glacis explain --message FILE`: the message behind the envelope.
  *
- * The file goes through the proxy's reader of content and into the judge in the proxy's order: header section, body, end.
- * Lines may end with LF, as files do; a proxy may refuse such content (limits.bare_newline).  The limits of content (size,
- * hops, NUL) are not looked at.
+ * The file goes through the proxy's content reader and to the judge in the proxy's order: header section, body, end.
+ * Lines may end with LF, as in files; a proxy may refuse such content (limits.bare_newline).  It does not check the
+ * limits of content (size, hops, NUL).
  *
  * Owns       the message in memory: at most MESSAGE_MAX octets.
  */

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * explain_show.c - what `glacis explain` prints: facts with their sources, rules, verdict, tags; for people or as JSON.
+ * explain_show.c - prints the result of `glacis explain`: facts with sources, rules, verdict, tags; as text or JSON.
  */
 #include "admin/cmd/explain.h"
 
@@ -164,7 +164,7 @@ static void put_verdict_json(const struct explain *x, struct buf *out)
              x->monitored ? "monitor" : "enforce", x->tarpit_ms);
 }
 
-/* Whose memory the facts are of. */
+/* Puts which memory the facts come from. */
 static void put_memory(const struct explain *x, struct buf *out)
 {
     const struct explain_memory *m = &x->memory;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * commands.h - the functions of the commands of `query`; query_NAME() lies in NAME.c.
+ * commands.h - the functions of the commands of `query`; query_NAME() is in NAME.c.
  */
 #ifndef ADMIN_RECORDER_COMMANDS_H
 #define ADMIN_RECORDER_COMMANDS_H

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * explain.c - what the recorder answers to `glacis explain` (explain_ask.c has both lines and answers).
+ * explain.c - the recorder's answers to `glacis explain` (explain_ask.c has both lines and answers).
  *
- * It looks and changes nothing: no first time begins, nothing is counted, no triplet waits because of it.
+ * It only reads: it stores no first time, counts nothing and delays no triplet.
  */
 #include "admin/recorder/explain.h"
 

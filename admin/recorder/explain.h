@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * explain.h - what the recorder answers to `glacis explain`; the asking side is admin/cmd/explain_ask.c.
+ * explain.h - the recorder's answers to `glacis explain`; the other end is admin/cmd/explain_ask.c.
  */
 #ifndef ADMIN_RECORDER_EXPLAIN_H
 #define ADMIN_RECORDER_EXPLAIN_H

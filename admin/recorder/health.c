@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * health.c - judged from heartbeats (health.h).
+ * health.c - health by heartbeats (health.h).
  */
 #include "admin/recorder/health.h"
 
@@ -19,7 +19,7 @@ struct workers_seen health_workers(const struct state *st, uint64_t now_ms)
         if (!state_slot_info(st, i, &info) || info.role != ROLE_WORKER || info.generation != generation) {
             continue;
         }
-        if (info.heartbeat_ms == 0) { /* just started in the place of another */
+        if (info.heartbeat_ms == 0) { /* just started in another worker's place */
             seen.starting++;
         } else if (now_ms > info.heartbeat_ms && now_ms - info.heartbeat_ms > FRESH_MS) {
             seen.stale++;

@@ -9,7 +9,7 @@
 
 struct workers_seen { /* of the generation in force */
     unsigned fresh, stale, accepting;
-    unsigned starting; /* have not beaten yet */
+    unsigned starting; /* no heartbeat yet */
 };
 
 /* Judged by heartbeats alone. */

@@ -7,10 +7,10 @@
  *        +------- REQUEST_MS --------+----------- ANSWER_MS ------------+-- CLOSE_MS --> gone, too
  *
  * Owns       its loop, the listening socket and at most CONNECTIONS_MAX connections, each with a stream and a timer.
- * Limits     CONNECTIONS_MAX at once: a further client takes the place of the one that has been READING longest, since
- *            an honest client sends its request at once; if none is READING, it waits in the kernel's queue.  No
- *            descriptors: accepting pauses for PAUSE_MS, with one log line in LOG_S.
- * Host       judged before the handler runs, so that no page exists for a stranger (http_request.h).
+ * Limits     CONNECTIONS_MAX at once.  A further client replaces the one that has been READING longest, because an
+ *            honest client sends its request at once; if none is READING, it waits in the kernel's queue.  Without
+ *            descriptors, accepting pauses for PAUSE_MS, with one log line in LOG_S.
+ * Host       checked before the handler runs, so that foreign pages see nothing (http_request.h).
  * Token      compared in constant time.
  * Next       http_request.c: the grammar.
  */
@@ -107,7 +107,7 @@ static void put_date(struct buf *b)
     buf_put_str(b, text);
 }
 
-/* The answer, and with its last octet the end of the connection.  with_body: not for HEAD. */
+/* Writes the answer and ends the connection after it.  with_body: not for HEAD. */
 static void answer(struct connection *c, const struct http_reply *r, bool with_body)
 {
     struct buf head;
@@ -149,7 +149,7 @@ static bool may_name_host(const struct connection *c, const struct http_request 
            http_host_allowed(rq->host, &local, conf->names, conf->name_count);
 }
 
-/* Fills the reply to a head that was read. */
+/* Fills the reply to a complete head. */
 static void handle(struct connection *c, const struct http_request *rq, struct http_reply *r)
 {
     const struct http_settings *conf = &c->h->conf;
@@ -176,7 +176,7 @@ static void on_input(void *arg)
     enum http_parsed parsed;
 
     if (c->state != READING) {
-        stream_consume(c->stream, input.len); /* a body, or a second request: neither is read */
+        stream_consume(c->stream, input.len); /* discard a body or second request unread */
         return;
     }
     parsed = http_request_parse(input, &rq);
@@ -194,7 +194,7 @@ static void on_input(void *arg)
     stream_consume(c->stream, input.len);
 }
 
-/* Half a request, or the end that CLOSING waits for.  While ANSWERING the client may have ended its half only. */
+/* End of file: half a request, or the close that CLOSING waits for.  While ANSWERING it may be only a half-close. */
 static void on_eof(void *arg)
 {
     struct connection *c = arg;
@@ -213,7 +213,7 @@ static void on_error(void *arg, int err)
     drop(arg);
 }
 
-/* A close with octets unread would reset the connection and take the answer with it: the client closes first. */
+/* A close with unread octets would reset the connection and lose the answer, so the client closes first. */
 static void on_flushed(void *arg)
 {
     struct connection *c = arg;
@@ -252,7 +252,7 @@ static void open_connection(struct http *h, int fd)
     h->count++;
 }
 
-/* The one that has been READING longest goes; false: all are at their answers. */
+/* Closes the connection that has been READING longest; false: none is READING. */
 static bool make_room(struct http *h)
 {
     struct list_node *n;
@@ -302,7 +302,7 @@ static void on_acceptable(unsigned ready, void *arg)
         int fd;
 
         if (h->count >= CONNECTIONS_MAX && !make_room(h)) {
-            watch_set(&h->listening, 0); /* until one of them is gone */
+            watch_set(&h->listening, 0); /* until a connection has ended */
             return;
         }
         fd = accept4(h->listen_fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
@@ -357,7 +357,7 @@ struct http *http_new(int listen_fd, int wake_fd, const struct http_settings *se
 
 static void close_listener(struct http *h)
 {
-    timer_stop(&h->pause); /* it would listen again */
+    timer_stop(&h->pause); /* it would start listening again */
     if (h->listen_fd >= 0) {
         watch_stop(&h->listening);
         close(h->listen_fd);

@@ -2,7 +2,7 @@
 /*
  * http.h - a small read-only HTTP server for metrics and health.
  *
- * GET and HEAD, bounded heads, no bodies, one answer a connection, one handler.  Belongs to the recorder process: it
+ * GET and HEAD, bounded heads, no bodies, one answer a connection, one handler.  It runs in the recorder process, which
  * carries no mail and may be slow without harm.
  */
 #ifndef ADMIN_RECORDER_HTTP_H
@@ -28,19 +28,19 @@ struct http_settings { /* borrowed for the life of the server */
     const char *const
         *names; /* hosts that clients may name, besides loopback and their own connection's address */
     size_t name_count;
-    bool (*any_host)(struct slice path); /* paths that are answered whatever the Host; NULL: none */
+    bool (*any_host)(struct slice path); /* paths that accept any Host; NULL: none */
     http_handler handler;
     void *arg;
 };
 
 /*
- * listen_fd: a listening socket, taken; -1: none, then only turns are made.  wake_fd: makes http_turn return
- * when it is readable; borrowed.  Never NULL.
+ * listen_fd: a listening socket, taken; -1: none, so http_turn only waits.  wake_fd: borrowed; http_turn returns when
+ * it is readable.  Never NULL.
  */
 struct http *http_new(int listen_fd, int wake_fd, const struct http_settings *settings) MUST_USE;
-void http_free(struct http *h); /* connections are closed; NULL is allowed */
+void http_free(struct http *h); /* closes connections; NULL is allowed */
 
-/* Accepts no more and answers those who are connected, for at most this long. */
+/* Stops accepting and answers the connected clients, for at most this long. */
 void http_finish(struct http *h, unsigned ms);
 
 /* Serves for at most this long, or until wake_fd is readable. */

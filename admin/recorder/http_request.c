@@ -2,13 +2,13 @@
 /*
  * http_request.c - the head of a request (http_request.h).  RFC 9110, 9112.
  *
- * Strict where laxness has made two readers of one message differ: no folded fields, no blank before a colon, no control
- * characters, one Host.  Lines may end with LF alone.  An absolute target names the host, whatever the field Host says
+ * Strict where lax parsers have read one message differently: no folded fields, no blank before a colon, no control
+ * characters, one Host.  Lines may end with LF alone.  An absolute target names the host and overrides the field Host
  * (RFC 9112 3.2.2).
  */
 #include "admin/recorder/http_request.h"
 
-/* A line without its end; false: it has none yet. */
+/* Takes a line without its end; false: the end has not arrived yet. */
 static bool take_line(struct slice *rest, struct slice *line)
 {
     size_t end = slice_find(*rest, '\n');
@@ -54,7 +54,7 @@ static enum http_method method_of(struct slice word)
     return slice_eq(word, SLICE("GET")) ? HTTP_GET : slice_eq(word, SLICE("HEAD")) ? HTTP_HEAD : HTTP_OTHER;
 }
 
-/* "http://host/path" or "/path"; the query goes. */
+/* "http://host/path" or "/path"; drops the query. */
 static bool take_target(struct slice target, struct http_request *out)
 {
     static const struct slice scheme = SLICE_INIT("http://");
@@ -91,7 +91,7 @@ static enum http_parsed parse_request_line(struct slice line, struct http_reques
     return take_target(target, out) ? HTTP_PARSED : HTTP_BAD;
 }
 
-/* One field.  `hosts` counts those that are Host. */
+/* Parses one field.  `hosts` counts the Host fields. */
 static bool parse_field(struct slice line, struct http_request *out, unsigned *hosts)
 {
     bool absolute = *hosts == 0 && !slice_empty(out->host);
@@ -121,7 +121,7 @@ enum http_parsed http_request_parse(struct slice input, struct http_request *out
     *out = (struct http_request){ .method = HTTP_OTHER };
     while (take_line(&rest, &line)) {
         if (status == HTTP_INCOMPLETE && slice_empty(line)) {
-            continue; /* lines before the request are ignored (RFC 9112 2.2) */
+            continue; /* skip empty lines before the request (RFC 9112 2.2) */
         }
         if (status == HTTP_PARSED && slice_empty(line)) {
             return HTTP_PARSED;
@@ -141,7 +141,7 @@ enum http_parsed http_request_parse(struct slice input, struct http_request *out
 
 /* ---- whom it means ---- */
 
-/* The host without its port; an IPv6 address without its brackets.  Empty: neither. */
+/* The host without its port; an IPv6 address without its brackets.  Empty: invalid. */
 static struct slice without_port(struct slice host)
 {
     size_t bracket = slice_find(host, ']');
@@ -163,7 +163,7 @@ static bool is_loopback_ip(const struct addr *a)
     return a->family == ADDR_V4 ? a->ip[0] == 127 : memcmp(a->ip, one, sizeof(one)) == 0;
 }
 
-/* RFC 6761 6.3: localhost and all below it lead to this machine. */
+/* RFC 6761 6.3: localhost and all names below it mean this machine. */
 static bool is_loopback_name(struct slice name)
 {
     return slice_eq_nocase(name, SLICE("localhost")) || slice_ends_nocase(name, SLICE(".localhost"));

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * http_request.h - the head of an HTTP request: read by its grammar, and who may be meant by its Host.
+ * http_request.h - parses the head of an HTTP request, and checks its Host.
  *
  * Pure: octets in, slices of them out.  Private to admin/recorder/http.c and its tests.
  */
@@ -17,25 +17,25 @@ enum http_method { HTTP_GET = 0, HTTP_HEAD, HTTP_OTHER };
 struct http_request {
     enum http_method method;
     struct slice path;          /* without query; begins with / */
-    struct slice host;          /* as the client named it, with a port or without; empty: it named none */
+    struct slice host;          /* as the client sent it, with or without a port; empty: none */
     struct slice authorization; /* empty: none */
 };
 
 enum http_parsed {
-    HTTP_INCOMPLETE = 0, /* more octets are needed */
+    HTTP_INCOMPLETE = 0, /* needs more octets */
     HTTP_PARSED,
     HTTP_BAD,          /* 400 */
     HTTP_TOO_LONG,     /* 431: no end within HTTP_HEAD_MAX */
     HTTP_VERSION_ELSE, /* 505: not HTTP/1 */
 };
 
-/* Reads a request's head from the beginning of `input`.  The slices of *out are parts of it. */
+/* Parses a request's head from the start of `input`.  The slices of *out point into it. */
 enum http_parsed http_request_parse(struct slice input, struct http_request *out) MUST_USE;
 
 /*
- * May a client name this host?  A loopback name or address with any port (a tunnel ends at any), the local address of
- * its own connection, or one of `names`.  Everything else may be a page of a stranger that has brought a browser here
- * (DNS rebinding): then the answer is 421.
+ * May a client name this host?  Allowed: a loopback name or address with any port (tunnels use any), the local address
+ * of its own connection, or one of `names`.  Any other host may come from a foreign page in a browser (DNS rebinding):
+ * reply 421.
  */
 bool http_host_allowed(struct slice host, const struct addr *local, const char *const *names, size_t count);
 

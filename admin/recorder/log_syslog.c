@@ -2,12 +2,12 @@
 /*
  * log_syslog.c - one record a line: <priority>Mmm dd hh:mm:ss glacis[pid]: line
  *
- * Not the C library's syslog(): that says nothing of what it loses.  The socket never blocks; a full one is
- * waited for by poll, in turns of WAIT_MS, so that a stop is heard.  A socket that fails is closed and opened
- * once more for the same record, since a daemon that was restarted has a new one.  Where the daemon listens
- * on a stream socket, records end with a NUL.
+ * It does not use the C library's syslog(), which does not report losses.  The socket never blocks.  If it is full, the
+ * code polls it in turns of WAIT_MS, so that it notices a stop.  It closes a failed socket and opens it once more for
+ * the same record, because a restarted daemon has a new one.  If the daemon listens on a stream socket, records
+ * end with a NUL.
  *
- * Facility   mail.  The pid is that of the recorder, which sends for all; the line names the process it is of.
+ * Facility   mail.  The pid is the recorder's, which sends for all processes; the line names its process.
  * Limits     one record, LOG_LINE_MAX and its head.
  */
 #include "admin/recorder/log_syslog.h"
@@ -58,7 +58,7 @@ void log_syslog_free(struct log_syslog **s)
     *s = NULL;
 }
 
-/* 0 or an errno. */
+/* Returns 0 or an errno. */
 static int connect_as(struct log_syslog *s, int type)
 {
     struct sockaddr_un sa = { .sun_family = AF_UNIX };
@@ -100,13 +100,13 @@ static void put_record(struct buf *b, struct slice line)
     buf_put_slice(b, slice_take(line, LOG_LINE_MAX));
 }
 
-/* Is it the socket that failed, and not the record? */
+/* Did the socket fail, and not the record? */
 static bool is_lost(int err)
 {
     return err != 0 && err != EAGAIN && err != EMSGSIZE;
 }
 
-/* All of the record, which has a NUL behind it; 0 or an errno. */
+/* Sends the whole record, including the NUL behind it if needed; 0 or an errno. */
 static int send_record(struct log_syslog *s, struct slice record, const _Atomic bool *stop)
 {
     record.len += s->stream ? 1 : 0;

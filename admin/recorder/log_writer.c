@@ -2,12 +2,12 @@
 /*
  * log_writer.c - rings to standard output, standard error, a file or syslog; a thread of its own.
  *
- * Lines are taken in batches and written whole; the first line after a pause waits GATHER_MS for others.  A
- * file that cannot be written, or a named pipe without a reader, is tried again with each batch.  Lines that
- * could not be written are lost and counted; a line that was cut is ended before the next one.  While the file
- * cannot be opened at all, lines go to standard error, where systemd keeps them.  Syslog: log_syslog.h.  Standard
- * output or error that is the journal's gets lines with their priority in front (log.h).  The thread never logs itself
- * (it would write into a ring whose writer is another thread): the main thread asks for its newest error.
+ * It takes lines in batches and writes them whole; the first line after a pause waits GATHER_MS for others.  Each
+ * batch tries again a file that cannot be written, or a named pipe without a reader.  Lines that it could not write
+ * are lost and counted; it ends a truncated line before the next one.  While the file cannot be opened, lines go
+ * to standard error, where systemd keeps them.  Syslog: log_syslog.h.  If standard output or error is the journal's,
+ * each line starts with its priority (log.h).  The thread never logs itself, because its ring belongs to another
+ * thread.  The main thread reads its newest error.
  */
 #include "admin/recorder/log_writer.h"
 
@@ -23,8 +23,7 @@
 
 #define BATCH_BYTES (64 * 1024)
 #define POLL_MS 500
-#define GATHER_MS                                                                                            \
-    10 /* after being woken: what comes meanwhile costs nobody a wake-up and no write of its own */
+#define GATHER_MS 10 /* after a wake-up: lines in this time need no wake-up and no write of their own */
 
 struct log_writer {
     struct state *st;
@@ -33,8 +32,8 @@ struct log_writer {
     struct log_syslog *syslog; /* NULL: another target */
     int fd;                    /* -1: syslog, or a file that could not be opened */
     bool owned;
-    bool torn;    /* the last line in the file has no end */
-    bool journal; /* fd is the journal's */
+    bool torn;    /* the last line in the file has no end yet */
+    bool journal; /* fd belongs to the journal */
     _Atomic bool stop, reopen;
     _Atomic int error;
 };
@@ -66,7 +65,7 @@ static void open_target(struct log_writer *w)
     w->journal = !w->owned && w->fd >= 0 && log_fd_is_journal(w->fd);
 }
 
-/* What could not be written. */
+/* Returns the text that it could not write. */
 static struct slice write_all(struct log_writer *w, int fd, struct slice text)
 {
     while (text.len > 0) {
@@ -119,7 +118,7 @@ static void write_lines(struct log_writer *w, struct slice batch)
     count_n(M_LOG_DROPPED, count_lines(batch));
 }
 
-/* The rest of a batch is not tried: a daemon that is away is asked again with the next one. */
+/* After a failure it skips the rest of the batch; the next batch tries the daemon again. */
 static void send_lines(struct log_writer *w, struct slice batch)
 {
     int err = 0;
@@ -147,7 +146,7 @@ static void write_batch(struct log_writer *w, struct slice batch)
 
 #define PREFIX_LEN 3 /* "<6>" */
 
-/* One line from the rings, in front of it the priority if the journal reads it; false: there is none. */
+/* Takes one line from the rings, with its priority in front if the journal reads it.  False: there is none. */
 static bool take_line(struct log_writer *w, struct buf *batch)
 {
     size_t start = batch->len;
@@ -168,7 +167,7 @@ static bool take_line(struct log_writer *w, struct buf *batch)
     return true;
 }
 
-/* Lines from the rings until the batch is full or the rings are empty; how many. */
+/* Takes lines until the batch is full or the rings are empty; returns their number. */
 static size_t take_batch(struct log_writer *w, struct buf *batch)
 {
     size_t lines = 0;
@@ -203,7 +202,7 @@ static void *run(void *arg)
     buf_init(&batch, BATCH_BYTES);
     open_target(w);
     for (;;) {
-        bool last = w->stop; /* before the look into the rings: what was logged before the stop is taken */
+        bool last = w->stop; /* read it before the rings, to include lines logged before the stop */
         size_t lines;
 
         if (atomic_exchange(&w->reopen, false)) {

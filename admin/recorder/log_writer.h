@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * log_writer.h - the thread that takes lines out of all rings and writes them where the file says.
+ * log_writer.h - the thread that takes lines out of all rings and writes them to the log's target.
  *
- * It alone may block on a slow disk or a full pipe; then the rings fill, workers drop and count, and health
- * and metrics go on.
+ * Only this thread may block on a slow disk or a full pipe.  The rings then fill, and workers drop and count
+ * lines, but health and metrics still work.
  */
 #ifndef ADMIN_RECORDER_LOG_WRITER_H
 #define ADMIN_RECORDER_LOG_WRITER_H
@@ -13,16 +13,16 @@
 
 struct log_writer;
 
-/* NULL if no thread can be had. */
+/* NULL if no thread can be created. */
 struct log_writer *log_writer_start(struct state *st, const struct config_log *log) MUST_USE;
 
-/* A file is closed and opened again (SIGUSR1). */
+/* Closes a log file and opens it again (SIGUSR1). */
 void log_writer_reopen(struct log_writer *w);
 
-/* Writes what is in the rings, then ends; false if it is stuck after wait_ms (then it must not be freed). */
+/* Writes the lines in the rings, then ends.  False if it is stuck after wait_ms (then it must not be freed). */
 bool log_writer_stop(struct log_writer *w, unsigned wait_ms);
 
-/* errno of the newest failure to open or write since it was last asked; 0: none. */
+/* errno of the newest failure to open or write since the last call; 0: none. */
 int log_writer_error(struct log_writer *w);
 
 #endif

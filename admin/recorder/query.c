@@ -34,7 +34,7 @@ struct query {
     int epoll_fd, listen_fd, handover_fd;
     uid_t owner;
     const struct recorder_view *view;
-    uint64_t paused_until_ms; /* accepting failed, and would fail again at once; 0: it works */
+    uint64_t paused_until_ms; /* retry accepting then, because it failed; 0: it works */
     struct log_limit refused;
     struct client client[QUERY_CLIENTS];
 };
@@ -79,7 +79,7 @@ static bool may_ask(struct query *q, int fd, uid_t *uid, uint64_t now_ms)
     return false;
 }
 
-/* Without descriptors the socket stays readable: accept nothing for a moment instead of spinning. */
+/* Without descriptors the socket stays readable, so pause accepting instead of spinning. */
 static void pause_accepting(struct query *q, uint64_t now_ms)
 {
     q->paused_until_ms = now_ms + PAUSE_MS;

@@ -22,7 +22,7 @@
 #define QUERY_LINE 2048
 #define QUERY_ANSWER_MAX (1024u * 1024u)
 
-/* What commands read.  recorder.c owns it; it outlives the socket. */
+/* Data for the commands.  recorder.c owns it; it outlives the socket. */
 struct recorder_view {
     struct state *st;
     const struct config *conf;
@@ -30,9 +30,9 @@ struct recorder_view {
 };
 
 struct query_request {
-    struct slice args; /* after the name of the command, trimmed */
+    struct slice args; /* the rest after the command's name, trimmed */
     uid_t uid;         /* of the client */
-    struct buf *out;   /* the answer; "error\n" in front means that the command failed */
+    struct buf *out;   /* the answer; "error\n" at its start means that the command failed */
 };
 
 /* Runs the command that the line names.  Suggests the nearest name for an unknown one.  commands.c */
@@ -42,7 +42,7 @@ struct query;
 
 /*
  * listen_fd is the listening socket, -1 if there is none yet.  Replacements for it arrive on handover_fd (SCM_RIGHTS;
- * -1: never).  Both descriptors are taken.  wake_fd is borrowed and makes query_fd() readable, too.  NULL with errno.
+ * -1: never).  Takes both descriptors.  Borrows wake_fd, which also makes query_fd() readable.  NULL with errno.
  */
 struct query *query_new(int listen_fd, int handover_fd, int wake_fd, uid_t owner,
                         const struct recorder_view *view) MUST_USE;
@@ -51,10 +51,10 @@ void query_free(struct query **q); /* *q may be NULL */
 /* Readable when query_turn() has something to do. */
 int query_fd(const struct query *q);
 
-/* Accepts, reads and answers as far as possible without waiting. */
+/* Accepts, reads and answers without blocking. */
 void query_turn(struct query *q, uint64_t now_ms);
 
-/* Accepts no more and answers the clients that are connected, for at most this long. */
+/* Stops accepting and answers the connected clients, for at most this long. */
 void query_finish(struct query *q, unsigned ms);
 
 #endif

@@ -11,7 +11,7 @@ static const enum metric metric_of[RECENT_COUNT] = {
     [RECENT_SNAPSHOT_ERRORS] = M_SNAPSHOT_ERRORS,
 };
 
-/* Fills a row for each minute up to this one.  Missed minutes get the sums of the last look. */
+/* Fills a row for each minute up to this one.  Missed minutes get the last known sums. */
 static void advance(struct recent *r, uint64_t minute)
 {
     uint64_t from = r->minute;

@@ -21,12 +21,12 @@ enum recent_what {
 #define RECENT_MINUTES 60
 
 struct recent {
-    uint64_t minute; /* of the newest row; 0: none yet */
+    uint64_t minute; /* minute of the newest row; 0: none yet */
     uint64_t row[RECENT_MINUTES][RECENT_COUNT];
     uint64_t now[RECENT_COUNT];
 };
 
-/* Called with the current sums of all metrics, at least once a minute. */
+/* Call with the current sums of all metrics, at least once a minute. */
 void recent_note(struct recent *r, uint64_t now_ms, const uint64_t sums[METRIC_COUNT]);
 uint64_t recent_count(const struct recent *r, enum recent_what what);
 

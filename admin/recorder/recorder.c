@@ -2,16 +2,16 @@
 /*
  * recorder.c - the process that writes the log and serves metrics, health and the socket `query`.
  *
- * It has three threads: the log writer and the snapshot of the memory, which may block, and this one, which serves
- * HTTP and the socket `query` (recorder/query.h) and beats.  Health is judged from the workers' heartbeats alone, so
- * a slow disk never makes a healthy proxy look dead.
+ * It has three threads.  The log writer and the snapshot of the memory may block.  This thread serves HTTP and the
+ * socket `query` (recorder/query.h) and beats.  Only the workers' heartbeats decide health, so a slow disk never
+ * makes a healthy proxy look dead.
  *
- *     /metrics   Prometheus text; asks for the token if one is configured
+ *     /metrics   Prometheus text; requires the token if one is configured
  *     /healthz   200 if every worker of the generation in force has beaten within 10 s
  *     /readyz    200 if one of them also accepts, and at least one server of any upstream is up:
- *                with none at all, mail could only be deferred, and a balancer should prefer another proxy
+ *                with none, mail could only be deferred, and a balancer should prefer another proxy
  *
- * The health pages need no token: they say one word.
+ * The health pages need no token, because they contain only one word.
  */
 #include <errno.h>
 #include <poll.h>
@@ -40,12 +40,12 @@ struct recorder {
     struct recorder_view view;
     struct query *query;
     struct log_writer *writer;
-    struct snapshot *snapshot; /* NULL: it could not be started */
+    struct snapshot *snapshot; /* NULL: it failed to start */
     struct http *http;
     struct log_limit write_errors;
     int signal_fd;
     int supervisor_fd;
-    bool orphaned; /* the supervisor is gone: ends with the last worker */
+    bool orphaned; /* the supervisor is gone: end with the last worker */
     bool stop;
 };
 
@@ -87,7 +87,7 @@ static void put_metrics(const struct recorder *r, struct buf *b)
     }
 }
 
-/* Load balancers ask for these pages by any host name, and the pages hold nothing worth protecting. */
+/* Load balancers request these pages with any host name, and the pages contain nothing confidential. */
 static bool is_health(struct slice path)
 {
     return slice_eq(path, SLICE("/healthz")) || slice_eq(path, SLICE("/readyz"));
@@ -121,7 +121,7 @@ static bool open_signals(struct recorder *r)
 {
     sigset_t set;
 
-    (void)signal(SIGUSR1, SIG_DFL); /* blocked, so that it arrives by the descriptor */
+    (void)signal(SIGUSR1, SIG_DFL); /* blocked, so that it arrives through the descriptor */
     sigemptyset(&set);
     sigaddset(&set, SIGTERM);
     sigaddset(&set, SIGUSR1);
@@ -250,7 +250,7 @@ int recorder_main(const struct recorder_task *task)
     close(r.signal_fd);
     stuck = !log_writer_stop(r.writer, STOP_MS) || stuck;
     if (stuck) {
-        _exit(0); /* a target that takes nothing: there is no one to tell */
+        _exit(0); /* the log target accepts nothing, and no other way to report is left */
     }
     return 0;
 }

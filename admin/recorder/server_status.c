@@ -3,7 +3,7 @@
  * server_status.c - see server_status.h.
  *
  * The configuration lists the upstreams and their servers; the records in the shared state list the addresses of
- * each server.  A name without an address is shown too, because mail cannot go there.
+ * each server.  It also shows a name without an address, because mail cannot go there.
  *
  * Trust  workers write the records, so state_server_info() skips an address that does not match its key.  All text
  *        comes from the configuration.

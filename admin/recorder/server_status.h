@@ -19,10 +19,10 @@ struct server_seen {
 };
 typedef void (*server_seen_fn)(void *arg, const struct server_seen *s);
 
-/* Calls fn for each address of each server, in the order of the configuration; once for a name without any. */
+/* Calls fn for each address of each server, in configuration order, and once for a name without addresses. */
 void servers_each(const struct config *c, const struct state *st, server_seen_fn fn, void *arg);
 
-struct servers_seen { /* addresses; a name without any counts as one that is down */
+struct servers_seen { /* counts addresses; a name without any counts as one that is down */
     unsigned up, down;
 };
 struct servers_seen servers_look(const struct config *c, const struct state *st);

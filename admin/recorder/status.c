@@ -222,7 +222,7 @@ static void put_servers(struct status *s)
     servers_put_json(s->v->conf, s->v->st, s->out);
 }
 
-/* Names as in the metrics, without labels folded: "glacis_upstream_connections{state=\"idle\"}". */
+/* Names as in the metrics, with their labels: "glacis_upstream_connections{state=\"idle\"}". */
 static void put_gauges(struct status *s)
 {
     uint64_t values[METRIC_COUNT];

@@ -2,8 +2,8 @@
 /*
  * troubles.c - the conditions of `glacis status`, one function each (troubles.h).
  *
- * A condition looks at the present or at counters of the last hour, and keeps no state.  "Not serving" means that
- * glacis can take no mail: no worker accepts, or every upstream server is down.
+ * A condition uses the present state or the counters of the last hour, and keeps no state.  "Not serving" means that
+ * glacis cannot take mail: no worker accepts, or every upstream server is down.
  */
 #include "admin/recorder/troubles.h"
 
@@ -108,7 +108,7 @@ static void note_up(void *arg, const struct server_seen *s)
     l->any = l->any || s->up;
 }
 
-/* Servers of an upstream that is down are not named one by one. */
+/* Does not name the servers of an upstream that is down one by one. */
 static void add_server(void *arg, const struct server_seen *s)
 {
     struct servers_look_at *l = arg;

@@ -1,12 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * check.h - the checks that ask the DNS about names: reverse name, HELO, domain of the sender.
+ * check.h - checks that look up names in the DNS: reverse name, HELO, domain of the sender.
  *
- * Private to policy/.  Each one asks what it needs, all at once where it can, and answers with words of the facts
- * table; it knows nothing of rules or replies.  Like everywhere: the callback runs exactly once, from the loop,
- * never from inside the starting call, unless cancelled first; cancel clears the handle.  Deadlines are the
- * caller's (policy.budget); each question has its own in the resolver.  `who` is copied: the client on whose account
- * the questions are.
+ * Private to policy/.  Each check sends its queries in parallel where it can, and answers with words of the facts
+ * table; it knows nothing of rules or replies.  The callback runs exactly once, from the loop, never from inside the
+ * starting call; cancelling first prevents it and clears the handle.  The caller sets the deadline (policy.budget);
+ * each query has its own in the resolver.  `who` (copied) is the client charged for the queries.
  */
 #ifndef POLICY_CHECKS_CHECK_H
 #define POLICY_CHECKS_CHECK_H
@@ -17,9 +16,9 @@
 /* Where an answer came from, for explain. */
 struct origin {
     bool asked;
-    bool network;       /* a server was asked; else all came from the cache */
+    bool network;       /* a server was queried; else all answers came from the cache */
     struct addr server; /* the last one */
-    uint64_t us;        /* from asking to knowing */
+    uint64_t us;        /* duration of the check */
 };
 
 void origin_note(struct origin *o, const struct dns_answer *ans, const struct dns_had *had);
@@ -27,7 +26,7 @@ void origin_put(const struct origin *o, struct buf *out); /* "dns 127.0.0.1:53",
 
 /* ---- rdns.c: iprev (RFC 8601 2.7.3) ---- */
 
-#define RDNS_NAMES_MAX 10 /* of a PTR answer; more are not looked at */
+#define RDNS_NAMES_MAX 10 /* names of a PTR answer to check; the rest is ignored */
 
 struct rdns_result {
     const char *iprev;           /* a word of client.iprev */
@@ -41,20 +40,20 @@ struct rdns_check *rdns_start(const struct dns_asker *who, const struct addr *ip
                               void *arg) MUST_USE;
 void rdns_cancel(struct rdns_check **c);
 
-/* Does the name look like one that a provider made from the address, or gives to dial-in customers?  Pure. */
+/* Is this a generic or dynamic rDNS name (derived from the IP, or from a dial-up pool)?  Pure. */
 bool rdns_is_generic(struct slice name, const struct addr *ip);
 
 /* ---- helo.c ---- */
 
 enum helo_kind { HELO_FQDN = 0, HELO_BARE, HELO_LITERAL, HELO_INVALID }; /* words of helo.kind */
 
-/* Pure.  *literal is set for HELO_LITERAL. */
+/* Pure.  Sets *literal for HELO_LITERAL. */
 enum helo_kind helo_kind(struct slice name, struct addr *literal);
 
 struct helo_result {
     const char *resolves; /* a word of helo.resolves */
-    bool is_client;       /* an address of it is the client's */
-    bool unsure;          /* it may be, but the addresses of the client's family could not be had */
+    bool is_client;       /* the client's address is among its addresses */
+    bool unsure;          /* is_client may be wrong: the lookup in the client's address family failed */
     struct origin origin;
 };
 typedef void (*helo_cb)(const struct helo_result *res, void *arg);
@@ -64,7 +63,7 @@ struct helo_check *helo_start(const struct dns_asker *who, struct slice name, co
                               helo_cb cb, void *arg) MUST_USE;
 void helo_cancel(struct helo_check **c);
 
-/* ---- sender.c: could mail be sent there? (RFC 5321 5.1, RFC 7505) ---- */
+/* ---- sender.c: does the domain accept mail? (RFC 5321 5.1, RFC 7505) ---- */
 
 struct sender_result {
     const char *resolves; /* a word of sender.resolves */

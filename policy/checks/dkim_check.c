@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * dkim_check.c - drives the DKIM verifier: asks for keys, does its work in steps (dkim_check.h).
+ * dkim_check.c - drives the DKIM verifier: looks up keys, does its work in steps (dkim_check.h).
  *
- * Owns       the verifier, one request for each key, the deferred call that does a step.  The names of the keys lie in the
- *            verifier and do not move.
+ * Owns       the verifier, one request for each key, and the deferred call that does a step.  The key names belong to
+ *            the verifier and do not move.
  */
 #include "policy/checks/dkim_check.h"
 
@@ -76,7 +76,7 @@ static void ask(struct dkim_check *c, const struct dns_asker *who)
 
 /* ---- the work ---- */
 
-/* Everything that could still call back. */
+/* Stops everything that could still call back. */
 static void stop(struct dkim_check *c)
 {
     for (size_t i = 0; i < c->question_count; i++) {
@@ -109,7 +109,7 @@ static bool is_signature(const struct header_field *f)
     return slice_eq_nocase(f->name, SLICE("DKIM-Signature"));
 }
 
-/* Most messages that have none are found out here, before anything is copied. */
+/* A quick test, so that a message without signatures costs no copy. */
 static bool has_signature(struct slice section)
 {
     struct header_field f;
@@ -144,7 +144,7 @@ struct dkim_check *dkim_check_start(const struct dkim_check_setup *setup, dkim_c
     }
     dkim_end_header(c->dkim, setup->author);
     ask(c, &setup->who);
-    loop_heavy(c->loop, &c->work); /* nothing may be left to do: no signature can be used */
+    loop_heavy(c->loop, &c->work); /* dkim_step() may already be done: no usable signature */
     return c;
 }
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * dmarc_check.c - drives the DMARC evaluator: asks what it names, feeds the answers (dmarc_check.h).
+ * dmarc_check.c - drives the DMARC evaluator: sends the queries it names, feeds it the answers (dmarc_check.h).
  *
- * Owns       the evaluation; each question that was asked, until the check is cancelled (97 at most, mostly one or two).
+ * Owns       the evaluation, and each query until the check is cancelled (at most 97, usually one or two).
  */
 #include "policy/checks/dmarc_check.h"
 
@@ -42,7 +42,7 @@ static enum dmarc_answer_status status_of(const struct dns_answer *ans)
     return DMARC_ANSWER_TEMPFAIL;
 }
 
-/* More records than DMARC_RECORDS_MAX never count, so one beyond is enough to tell. */
+/* Passes one record more than DMARC_RECORDS_MAX, so that the evaluator sees that there are too many. */
 static void feed(struct dmarc *d, size_t id, const struct dns_answer *ans)
 {
     struct slice records[DMARC_RECORDS_MAX + 1];
@@ -71,7 +71,7 @@ static void on_answer(struct dns_answer *ans, const struct dns_had *had, void *a
     pump(c);
 }
 
-/* Asks what is open now; at the end the callback is left to the loop. */
+/* Sends the next queries; at the end leaves the callback to the loop. */
 static void pump(struct dmarc_check *c)
 {
     struct dmarc_query query;
@@ -91,7 +91,7 @@ static void pump(struct dmarc_check *c)
     }
 }
 
-/* Everything that could still call back. */
+/* Stops everything that could still call back. */
 static void stop(struct dmarc_check *c)
 {
     for (struct question *q = c->questions; q != NULL; q = q->next) {

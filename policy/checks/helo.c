@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * helo.c - the name in HELO: what kind it is, whether it resolves, whether it is the client's.
+ * helo.c - the name in HELO: its kind, whether it resolves, whether it resolves to the client.
  *
- * A and AAAA are asked at once.  The name passes if either exists, fails if both are known not to.
+ * Queries A and AAAA in parallel.  The name passes if either exists, and fails if neither does.
  *
  * RFC     5321 4.1.1.1, 4.1.2, 4.1.3 (literals)
  */

@@ -1,15 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * rdns.c - the reverse name of a client, with forward confirmation; names that look generic.
+ * rdns.c - the reverse name of a client, with forward confirmation; detects generic names.
  *
  *     PTR -> names, sorted -> A or AAAA of each, two at a time -> the first name that has the client's address
  *
- * The owner of the address chooses its names, and may choose names of other owners.  So the names are looked up two at
- * a time, and the search ends at the first match.  Sorted, because the order of an answer is random and the name is
- * remembered.
- * iprev      pass: such a name is there.  fail: names are, but none has the address.  permerror: there is no
- *            name (RFC 8601 2.7.3).  temperror: could not tell, which a name that matches overrules.
- * Generic    the name holds the address in some form, or a word of dial-in networks with a digit beside it.
+ * The owner of the address chooses its names, and may choose names of third parties.  So the check looks up two names
+ * at a time and stops at the first match.  It sorts them because servers rotate their answers and the memory keeps the
+ * name.
+ * iprev      pass: a name has the address.  fail: names exist, but none has the address.  permerror: no name (RFC 8601
+ *            2.7.3).  temperror: a lookup failed and no other name matches.
+ * Generic    the name contains the address in some form, or a dial-up word next to a digit.
  * Limits     RDNS_NAMES_MAX names.
  */
 #include "policy/checks/check.h"
@@ -30,9 +30,9 @@ struct rdns_check {
     void *arg;
     uint64_t started_us;
     struct dns_req *ptr;
-    size_t pending; /* answers that are still to come */
+    size_t pending; /* pending answers */
     size_t count;   /* names */
-    size_t asked;   /* of these */
+    size_t asked;   /* names looked up so far */
     struct forward forward[RDNS_NAMES_MAX];
     bool matched;
     struct rdns_result res;
@@ -105,7 +105,7 @@ static void conclude(struct rdns_check *c)
 
 static void on_forward(struct dns_answer *ans, const struct dns_had *had, void *arg);
 
-/* The next two names; false: there is none. */
+/* Looks up the next two names; false: none is left. */
 static bool ask_two(struct rdns_check *c)
 {
     enum dns_type type = c->ip.family == ADDR_V4 ? DNS_TYPE_A : DNS_TYPE_AAAA;
@@ -197,10 +197,10 @@ struct rdns_check *rdns_start(const struct dns_asker *who, const struct addr *ip
 
 enum {
     NUMBERS_MAX = 16,
-    HEX_MIN = 8, /* digits of an address in one run */
+    HEX_MIN = 8, /* digits of an address in a row */
 };
 
-/* The labels in front of the last two, which name the organisation. */
+/* The labels before the last two (those name the organisation). */
 static struct slice host_part(struct slice name)
 {
     size_t dots = 0;
@@ -214,7 +214,7 @@ static struct slice host_part(struct slice name)
     return SLICE_NONE;
 }
 
-/* The runs of digits, as numbers below 256; others are 256. */
+/* The runs of digits as numbers; 256 stands for any above 255. */
 static size_t find_numbers(struct slice s, unsigned numbers[NUMBERS_MAX])
 {
     size_t count = 0;
@@ -235,7 +235,7 @@ static size_t find_numbers(struct slice s, unsigned numbers[NUMBERS_MAX])
     return count;
 }
 
-/* Three octets in a row that stand in the name in a row, forwards or backwards. */
+/* Does the name contain three consecutive octets of the address, forwards or backwards? */
 static bool holds_octets(struct slice host, const uint8_t ip[4])
 {
     unsigned n[NUMBERS_MAX];
@@ -257,7 +257,7 @@ static bool holds(struct slice host, const char *text)
     return memmem(host.ptr, host.len, text, strlen(text)) != NULL;
 }
 
-/* All octets without a separator: "192000002001", "c0000201". */
+/* Does the name contain all octets without a separator: "192000002001", "c0000201"? */
 static bool holds_packed(struct slice host, const uint8_t ip[4])
 {
     char mem[3][32];
@@ -274,7 +274,7 @@ static bool holds_packed(struct slice host, const uint8_t ip[4])
     return holds(host, mem[0]) || holds(host, mem[1]) || holds(host, mem[2]);
 }
 
-/* HEX_MIN digits of the address in a row, whatever separates them; as written out in full. */
+/* Does the name, without separators, contain HEX_MIN digits in a row of the address written in full? */
 static bool holds_v6(struct slice host, const uint8_t ip[16])
 {
     static const char digits[] = "0123456789abcdef";

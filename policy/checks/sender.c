@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * sender.c - does the sender's domain take mail?
+ * sender.c - does the sender's domain accept mail?
  *
  *     MX --> hosts                           pass
- *        --> the one empty name              null_mx  (RFC 7505)
+ *        --> only the empty name             null_mx  (RFC 7505)
  *        --> no such domain                  fail
- *        --> none --> A, AAAA at once        pass, or fail without an address (RFC 5321 5.1)
+ *        --> none --> A, AAAA in parallel    pass, or fail without an address (RFC 5321 5.1)
  *
- * The hosts of an MX are not looked up: whether they answer is not the domain's word but the weather's.
+ * The check does not look up the MX hosts: an outage there says nothing about the domain.
  */
 #include "policy/checks/check.h"
 
@@ -74,7 +74,7 @@ static void on_aaaa(struct dns_answer *ans, const struct dns_had *had, void *arg
     take_address(c, ans, had);
 }
 
-/* Is an empty name all there is? */
+/* Null MX if the empty name is the only host. */
 static const char *judge_hosts(const struct dns_answer *ans)
 {
     for (size_t i = 0; i < ans->count; i++) {

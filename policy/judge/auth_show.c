@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * auth_show.c - what was found out about a message's signatures and its author, for people or as JSON (policy.h).
+ * auth_show.c - shows the results for a message's signatures and author, for people or as JSON (policy.h).
  *
- * For explain: each signature with its result and the reason, then DMARC with the record that it follows.  Names have passed
- * their grammar (dkim.h, dmarc.h), and reasons are texts of ours.
+ * For explain: each signature with its result and the reason, then DMARC with the record used.  Names have passed
+ * their grammar (dkim.h, dmarc.h), and reasons are our own texts.
  */
 #include "policy/judge/engine_priv.h"
 

@@ -2,13 +2,13 @@
 /*
  * authres.c - results of authentication as header fields.
  *
- * Values    a token where the grammar allows one, else a quoted-string with `\` and `"` escaped; never
- *           anything but printable ASCII.  A local part that is not a dot-string is left out and the domain
- *           alone is written: nobody needs it, and readers disagree about quoting.
+ * Values    a token if the grammar allows one, else a quoted-string with `\` and `"` escaped; only printable ASCII.
+ *           If a local part is not a dot-string, only the domain is written: readers disagree about quoting, and the
+ *           domain is enough.
  * Results   name their identity: a result whose HELO or sender cannot be written is left out.
  * Lines     one result a line, which keeps them below 998 octets: an address has at most 320, a mechanism
  *           255.
- * Message   each signature and DMARC come with values that their own rooms have checked (dkim_put_resinfo).
+ * Message   dkim_put_resinfo and its DMARC counterpart check the values of signatures and of DMARC.
  * RFC       8601 2.2, 2.3, 2.7.2, 2.7.3; 7208 9.1; 5322 3.2
  */
 #include "policy/judge/authres.h"
@@ -82,7 +82,7 @@ static void put_ip(struct buf *out, const struct addr *a)
     }
 }
 
-/* The domain of an address; empty if it is not one that could be written. */
+/* The domain of an address; empty if it cannot be written. */
 static struct slice domain_of(struct slice sender)
 {
     size_t at = slice_rfind(sender, '@');
@@ -117,7 +117,7 @@ static bool helo_is_legal(struct slice helo)
     return addr_parse_ip(inner, &a);
 }
 
-/* The domain to name for MAIL FROM: the sender's, else the one that the check used; empty: neither can be written. */
+/* The domain to write for MAIL FROM: the sender's, else the one that was checked; empty: neither can be written. */
 static struct slice mailfrom_domain(const struct authres *a, const struct spf_verdict *v)
 {
     struct slice domain = domain_of(a->sender), used = slice_str(v->domain);
@@ -137,7 +137,7 @@ static void put_mailfrom(struct buf *out, const struct authres *a, const struct 
     buf_put_slice(out, mailfrom_domain(a, v));
 }
 
-/* A result that cannot say whose it is says nothing: an illegal HELO, a sender's domain that is an address. */
+/* False for an illegal HELO, or a sender whose domain is an address: such a result is useless. */
 static bool names_its_identity(const struct authres *a, const struct spf_verdict *v)
 {
     return v != NULL &&
@@ -159,7 +159,7 @@ static void put_spf(struct buf *out, const struct authres *a, const struct spf_v
     }
 }
 
-/* "none" is not a result of iprev: no name at all is a fail (RFC 8601 2.7.3). */
+/* iprev has no result "none": a missing name is a fail (RFC 8601 2.7.3). */
 static void put_iprev(struct buf *out, const struct authres *a)
 {
     static const struct slice words[] = {
@@ -194,7 +194,7 @@ static void put_signature(struct buf *out, const struct dkim_verdict *v)
     dkim_put_resinfo(out, v);
 }
 
-/* Each signature that was examined; if there is none of them, why the first one was not. */
+/* Writes each examined signature; if there is none, the reason why the first one was not examined. */
 static void put_dkim(struct buf *out, const struct authres *a)
 {
     size_t examined = 0;
@@ -239,7 +239,7 @@ static void put_dmarc(struct buf *out, const struct authres *a)
 
 void authres_put(struct buf *out, const struct authres *a)
 {
-    /* For the null sender both are the same. */
+    /* For the null sender both results are the same. */
     bool twice = a->spf != NULL && a->spf->identity == SPF_HELO;
     bool sender = names_its_identity(a, a->spf), helo = !twice && names_its_identity(a, a->spf_helo);
 
@@ -266,7 +266,7 @@ void authres_put(struct buf *out, const struct authres *a)
     buf_put_str(out, "\r\n");
 }
 
-/* The comment says the result in words; only checked names go into it. */
+/* Puts the result as a phrase in the comment; uses only checked names. */
 static void put_comment(struct buf *out, const struct authres *a, const struct spf_verdict *v)
 {
     static const char *const words[SPF_RESULT_COUNT] = {

@@ -1,17 +1,17 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * engine.c - asks for what the rules need, as early as they can need it, and evaluates until they are
- * decided.
+ * engine.c - looks up the facts that rules need, as early as possible, and evaluates the rules until they
+ * decide.
  *
  *     engine_start -> evaluate --> done ---------------------------> reason of a list? -> verdict -> callback
- *                        ^   `--> needs a fact: ask, wait --.              ^
- *                        +---- engine_changed (a check) <---+---- budget: what is missing is unknown
+ *                        ^   `--> needs a fact: look up, wait --.          ^
+ *                        +---- engine_changed (a check) <-------+---- budget: missing facts become unknown
  *
- * Waiting     only for what rules_evaluate() names; a fact that a monitored rule would like to know is
- *             asked and not waited for.  A rule without a final action waits for lists PATIENCE_MS longer than the
- *             rules with one need, once a transaction.
- * Callbacks   always from the loop (run_later); nothing is touched after the verdict was delivered, since
- *             the callback may free the judge.
+ * Waiting     only for facts that rules_evaluate() names.  It looks up a fact for a monitored rule without waiting for
+ *             it.  A rule without a final action waits for lists PATIENCE_MS longer than the rules with one, once a
+ *             transaction.
+ * Callbacks   always from the loop (run_later).  Touches nothing after delivering the verdict, because the callback may
+ *             free the judge.
  */
 #include "policy/judge/engine_priv.h"
 
@@ -20,12 +20,12 @@
 #include "policy/rules/text.h"
 
 #define JUDGES_KEPT 200
-#define STEPS_MAX 1000 /* evaluations of one turn; each one settles a fact */
+#define STEPS_MAX 1000 /* evaluations in one turn; each one settles a fact */
 #define PATIENCE_MS 500
 
-/* ---- what the rules can need ---- */
+/* ---- facts that rules can need ---- */
 
-/* Can the term ever match?  Otherwise nobody asks for its fact (empty groups of the preset). */
+/* Can the term ever match?  Otherwise its fact is not looked up (empty groups of the preset). */
 static bool can_match(const struct cond *c)
 {
     enum fact_type type = c->fact < FACT_COUNT ? fact_table[c->fact].type : FACT_FLAG;
@@ -38,7 +38,7 @@ static bool can_match(const struct cond *c)
     return !set_is_empty(c->set, type);
 }
 
-/* Needs `all` a term that never matches?  Then nobody asks for the others either. */
+/* False: an `all` has a term that never matches, so its other facts are not looked up. */
 static bool can_hold(const struct cond *c)
 {
     for (const struct cond *child = c->kind == COND_ALL ? c->child : NULL; child != NULL;
@@ -50,7 +50,7 @@ static bool can_hold(const struct cond *c)
     return true;
 }
 
-/* As deep as the tree of the file allows. */
+/* Recursion depth is limited by that of the file's tree. */
 static void note_uses(struct policy_worker *pw, const struct cond *c)
 {
     if (!can_hold(c)) {
@@ -143,7 +143,7 @@ void policy_worker_free(struct policy_worker **worker)
     }
 }
 
-/* ---- asking ---- */
+/* ---- lookups ---- */
 
 static struct fact_value *value_of(struct judge *j, unsigned fact)
 {
@@ -154,7 +154,7 @@ static struct fact_value *value_of(struct judge *j, unsigned fact)
 
 static void make_unknown(struct judge *j, unsigned fact)
 {
-    j->overruled++; /* a source that derives it sets it again with its next look */
+    j->overruled++; /* a source that derives the fact sets it again at its next run */
     if (fact < FACT_COUNT) {
         fact_set_unknown(&j->facts, (enum fact_id)fact);
     } else {
@@ -176,12 +176,12 @@ void engine_ask(struct judge *j, unsigned fact, bool final)
         source_start(j, id);
         sources_derive(j);
     }
-    if (v->state == FACT_IDLE) { /* nobody makes it */
+    if (v->state == FACT_IDLE) { /* no source sets it */
         make_unknown(j, fact);
     }
 }
 
-/* Derives after each start, so that the needs of a source keep their place in the order of questions. */
+/* Derives after each start, so that the needs of a source keep their place in the order of lookups. */
 void engine_ask_early(struct judge *j, enum fact_stage stage)
 {
     bool started[SOURCE_COUNT] = { [SOURCE_NONE] = true };
@@ -209,7 +209,7 @@ void engine_ask_early(struct judge *j, enum fact_stage stage)
     sources_derive(j);
 }
 
-/* ---- the question ---- */
+/* ---- the evaluation ---- */
 
 static enum eval_grey triplet_of(const struct judge *j)
 {
@@ -246,7 +246,7 @@ static bool refuses(enum verdict_action a)
     return a == VERDICT_REJECT || a == VERDICT_DEFER || a == VERDICT_DROP;
 }
 
-/* Once a stage, and no longer than what the transaction has left. */
+/* The delay: once a block, and no longer than the rest of the transaction's allowance. */
 static uint64_t take_tarpit(struct judge *j)
 {
     struct judge_txn *t = &j->txn;
@@ -273,7 +273,7 @@ static void count_verdict(enum verdict_action action)
     count(metrics[action]);
 }
 
-/* Has the rule that won a condition, and was it decided by what the session itself said? */
+/* Does the deciding rule have a condition, and did facts from the session alone decide it? */
 static bool needed_no_answer(const struct judge *j)
 {
     const struct rule *rule = j->result.rule;
@@ -285,7 +285,7 @@ static bool needed_no_answer(const struct judge *j)
 }
 
 /*
- * A client could use up its network's questions (dns.per_client) on purpose, so that no look-up refuses its mail.
+ * A client could exhaust its network's queries (dns.per_client) on purpose, so that no lookup can refuse its mail.
  * Such mail is deferred, not accepted.
  */
 static bool holds_paced(const struct judge *j)
@@ -316,7 +316,7 @@ static void deliver(struct judge *j)
     bool held;
 
     j->facts.v[FACT_ID_SCORE] = (struct fact_value){ .state = FACT_KNOWN, .u.number = (uint64_t)r->score };
-    if (r->status != EVAL_DONE) { /* only with reject_at: earliest: nothing is decided yet */
+    if (r->status != EVAL_DONE) { /* only with reject_at: earliest: no decision yet */
         r->action = VERDICT_ACCEPT;
     }
     held = holds_paced(j);
@@ -348,7 +348,7 @@ static void deliver(struct judge *j)
     cb(arg, &j->verdict);
 }
 
-/* Does the text of a reply have "{NAME}" of this fact? */
+/* Does the text of a reply contain "{NAME}" of this fact? */
 static bool names_fact(struct slice text, enum fact_id fact)
 {
     char mem[64];
@@ -361,7 +361,7 @@ static bool names_fact(struct slice text, enum fact_id fact)
     return buf_ok(&name) && memmem(text.ptr, text.len, mem, name.len) != NULL;
 }
 
-/* A fact that is only for replies: it is asked when a refusal names it, and awaited. */
+/* Looks up a fact that is only for replies, and waits for it, if the refusal names it. */
 static bool awaits_fact(struct judge *j, enum source_id id)
 {
     const struct source *s = source_table[id];
@@ -390,14 +390,14 @@ static bool awaits_reply(struct judge *j)
     return false;
 }
 
-/* Is the message delivered by what the rules have said? */
+/* Have the rules decided to deliver the message? */
 static bool takes_message(const struct judge *j)
 {
     return j->question.block == BLOCK_MESSAGE && j->result.status == EVAL_DONE &&
            (!refuses(j->result.action) || j->pw->policy->conf->mode == MODE_MONITOR);
 }
 
-/* What is written about a message that is taken is known first, or the budget is over. */
+/* Waits until the results written into an accepted message are known, or the budget is used up. */
 static bool awaits_results(struct judge *j)
 {
     bool awaits = false;
@@ -418,7 +418,7 @@ static bool awaits_results(struct judge *j)
     return awaits;
 }
 
-/* True when the fact is settled, so that another evaluation makes sense. */
+/* True if the fact is settled, so that another evaluation makes sense. */
 static bool have(struct judge *j, unsigned fact, bool final)
 {
     const struct fact_value *v = value_of(j, fact);
@@ -432,12 +432,12 @@ static bool have(struct judge *j, unsigned fact, bool final)
         return false;
     }
     if (v->state == FACT_IDLE || v->state == FACT_PENDING || (v->state == FACT_SOFT && final)) {
-        make_unknown(j, fact); /* nobody makes it */
+        make_unknown(j, fact); /* no source sets it */
     }
     return true;
 }
 
-/* Evaluates, asks and evaluates again.  True: the rules are decided; false: something is waited for. */
+/* Evaluates and looks up facts in turn.  True: the rules have decided; false: a lookup is pending. */
 static bool walk(struct judge *j, bool hurry)
 {
     struct question *q = &j->question;
@@ -460,7 +460,7 @@ static bool walk(struct judge *j, bool hurry)
     }
 }
 
-/* Only a rule without a final action waits, and for a list: then not for much longer. */
+/* If only a rule without a final action waits, and for a list, limits that wait. */
 static void limit_patience(struct judge *j)
 {
     bool lists = j->result.needs != RULE_NEEDS_TRIPLET && rules_fact_is_of_lists(j->result.needs);
@@ -468,7 +468,7 @@ static void limit_patience(struct judge *j)
     if (j->result.needs_final || !lists || j->txn.hurry || timer_active(&j->question.patience)) {
         return;
     }
-    if (walk(j, true)) { /* what the others need is there: asked on the way, if it was not */
+    if (walk(j, true)) { /* the other rules have their facts; walk() looked up any missing one */
         timer_start(&j->question.patience, PATIENCE_MS);
     }
 }
@@ -510,7 +510,7 @@ void engine_changed(struct judge *j)
     if (j->question.cb != NULL) {
         loop_defer(j->pw->loop, &j->run_later);
     } else {
-        sources_derive(j); /* what follows may have to be asked */
+        sources_derive(j); /* derived facts may need lookups */
     }
 }
 

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * judge.c - a session's judgement as the session sees it: what it tells, when that is forgotten (policy.h).
+ * judge.c - the interface of the judge to the session: takes its input, and forgets it in time (policy.h).
  *
- * Facts that the session gives are set here at once; all others are asked by the engine.  Each stage forgets
- * what it replaces first, checks that are out included, so that nothing of an earlier EHLO or message can
+ * Sets facts given by the session at once; the engine looks up all others.  Each stage first forgets everything it
+ * replaces and cancels pending checks, so that no result of an earlier EHLO or message can
  * arrive late.
  */
 #include "core/idna.h"
@@ -64,7 +64,7 @@ struct judge *judge_new(struct policy_worker *pw, const struct judge_client *cli
     return j;
 }
 
-/* The scope and all shorter ones end, checks that are out included. */
+/* Ends the scope and all shorter ones, and cancels their checks. */
 static void forget(struct judge *j, enum fact_scope scope)
 {
     sources_drop(j, scope);
@@ -128,14 +128,14 @@ void judge_tls(struct judge *j, struct slice version, struct slice cipher, struc
     struct facts *f = &j->facts;
 
     engine_cancel(j);
-    forget(j, SCOPE_HELO); /* what was said in clear counts no more (RFC 3207 4.2) */
+    forget(j, SCOPE_HELO); /* values sent in clear are void (RFC 3207 4.2) */
     close_txn(j);
     fact_set_text(f, FACT_ID_TLS_VERSION, facts_copy(j, SCOPE_SESSION, version));
     fact_set_text(f, FACT_ID_TLS_CIPHER, facts_copy(j, SCOPE_SESSION, cipher));
     fact_set_text(f, FACT_ID_TLS_CLIENT_SUBJECT, facts_copy(j, SCOPE_SESSION, slice_take(subject, 1000)));
 }
 
-/* As it is looked up and compared: lower-case A-labels, without the final dot that some clients send. */
+/* The form for lookups and comparisons: lower-case A-labels, without the final dot that some clients send. */
 static struct slice take_helo(struct judge *j, struct slice said)
 {
     char mem[DNS_NAME_MAX + 1];
@@ -166,7 +166,7 @@ void judge_helo(struct judge *j, struct slice said)
     engine_ask_early(j, STAGE_HELO);
 }
 
-/* "local@domain" with the local part in its one spelling; *local and *domain are parts of it. */
+/* "local@domain" with a canonical local part; *local and *domain are parts of it. */
 static struct slice canonical(struct judge *j, enum fact_scope scope, struct slice *local,
                               struct slice domain)
 {
@@ -270,9 +270,9 @@ bool judge_author_domain(const struct judge *j, struct slice *domain)
     return judge_state(j, FACT_ID_MESSAGE_FROM_DOMAIN) == FACT_KNOWN;
 }
 
-/* ---- the message as it comes in ---- */
+/* ---- the message, streamed ---- */
 
-/* The author that DKIM prefers and DMARC protects, and the list that the message says it comes through. */
+/* Reads the author that DKIM prefers and DMARC protects, and the list that the message names. */
 static void read_names(struct judge *j, struct slice section)
 {
     char mem[IDNA_NAME_MAX + 1];
@@ -309,7 +309,7 @@ void judge_body(struct judge *j, struct slice chunk)
     source_dkim_body(j, chunk);
 }
 
-/* The message block is not asked: the answer is there, and comes from the loop like any other. */
+/* No evaluation of the message block: the answer is ready, but comes from the loop like any other. */
 static void on_bypass(void *arg)
 {
     struct judge *j = arg;
@@ -336,12 +336,12 @@ void judge_message(struct judge *j, const struct judge_content *c, judge_cb cb, 
     j->section = c->head;
     j->has_section = true;
     source_message_texts(j);
-    judge_head(j, c->head, c->utf8); /* unless its end was seen before */
+    judge_head(j, c->head, c->utf8); /* does nothing if it was called before */
     source_dkim_end(j);
     engine_start(j, BLOCK_MESSAGE, STAGE_MESSAGE);
 }
 
-/* ---- what recipients bring to the transaction ---- */
+/* ---- from the recipients to the transaction ---- */
 
 void judge_add_name(struct buf *names, const char *name)
 {
@@ -390,7 +390,7 @@ static void add_tag(struct judge *j, const struct rule_tag *rt)
     buf_fini(&value);
 }
 
-/* Tags and names of the rules that matched, in a block that was asked. */
+/* Takes tags and names of the matching rules of an evaluated block. */
 static void take_rules(struct judge *j, enum rule_block b)
 {
     const struct block *block = &j->pw->policy->rules.block[b];
@@ -411,7 +411,7 @@ static void take_rules(struct judge *j, enum rule_block b)
     }
 }
 
-/* Some rule that matched in the last question has such a tag. */
+/* Does a rule that matched in the last evaluation have such a tag? */
 static bool names_recipient(const struct judge *j)
 {
     const struct block *block = &j->pw->policy->rules.block[BLOCK_ENVELOPE];
@@ -445,7 +445,7 @@ void judge_message_taken(struct judge *j)
     if (j->trace[BLOCK_MESSAGE] != NULL && !j->txn.bypass) {
         j->txn.score = j->result.score;
         take_rules(j, BLOCK_MESSAGE);
-        if (j->verdict.action > VERDICT_BYPASS) { /* diverted; or refused, had the mode been enforce */
+        if (j->verdict.action > VERDICT_BYPASS) { /* diverted; or refused if the mode were enforce */
             j->txn.action = j->verdict.action;
             j->txn.rule = j->verdict.rule;
         }

@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * judge_headers.c - what a judgement leaves behind: header fields, log keys, the story for explain.
+ * judge_headers.c - the output of a judgement: header fields, log keys, explain.
  *
  * Marks       the names in X-Glacis-Tests are an interface: marks[] below, then LIST_ and RULE_ with the names of
- *             the file.  Each has a comma behind it, the last one too, so a search for "LIST_zen," finds no other
- *             list.  Filters take the blank before the first mark off, so no search may need it.  Every mark of
- *             ours has a `_` in it, which no list or rule can have.
- * Monitor     what only watches (a list, a rule, or all of a file with mode: monitor) is named in X-Glacis-Monitor
- *             and nowhere else: no search of X-Glacis-Tests finds it.
+ *             the file.  A comma follows each, even the last, so a search for "LIST_zen," finds no other list.
+ *             Filters may strip the blank before the first mark, so no search may need it.  Every built-in mark has
+ *             a `_` in it, which no list or rule can have.
+ * Monitor     monitored lists and rules, and all of a file with mode: monitor, appear only in X-Glacis-Monitor: no
+ *             search of X-Glacis-Tests finds them.
  * Never       an explanation of a domain, or a text of a list.
  * RFC         8601, 7208 9.1 (authres.c)
  */
@@ -28,7 +28,7 @@ static bool is_forged_literal(const struct judge *j)
            !matches->flag;
 }
 
-/* Text was added behind what a signature covers (l=). */
+/* Was text added after the octets that a signature covers (l=)? */
 static bool has_short_signature(const struct judge *j)
 {
     bool verified;
@@ -42,7 +42,7 @@ static bool has_short_signature(const struct judge *j)
     return false;
 }
 
-/* The author is of one of `domains`, and neither SPF nor DKIM passed for that domain. */
+/* Is the author in one of `domains` although neither SPF nor DKIM passed for that domain? */
 static bool is_forged_author(const struct judge *j)
 {
     const struct fact_value *ours = &j->facts.v[FACT_ID_MESSAGE_FROM_OURS],
@@ -51,7 +51,7 @@ static bool is_forged_author(const struct judge *j)
     return ours->state == FACT_KNOWN && ours->flag && aligned->state == FACT_KNOWN && !aligned->flag;
 }
 
-/* A word joins the prefix in upper case; a flag is the mark itself, if it is true; a row that `holds` is the mark. */
+/* Word: prefix and word in upper case.  Flag: the prefix, if it is true.  Row with `holds`: the prefix. */
 static const struct {
     enum fact_id fact;
     const char *name;
@@ -103,7 +103,7 @@ static void put_mark(struct buf *out, const char *prefix, struct slice name)
     buf_put_char(out, ',');
 }
 
-/* Each name of "a,b". */
+/* Puts each name of "a,b". */
 static void put_names(struct buf *out, const char *prefix, struct slice names)
 {
     while (!slice_empty(names)) {
@@ -111,7 +111,7 @@ static void put_names(struct buf *out, const char *prefix, struct slice names)
     }
 }
 
-/* How a mark has a word: "fqdn" is FQDN, "null_mx" NULL_MX. */
+/* Spelling of a word in a mark: "fqdn" is FQDN, "null_mx" NULL_MX. */
 static void put_upper(struct buf *out, struct slice word)
 {
     for (size_t i = 0; i < word.len; i++) {
@@ -119,13 +119,13 @@ static void put_upper(struct buf *out, struct slice word)
     }
 }
 
-/* DMARC_FAIL_REJECT: with this fail the word of another fact is said too. */
+/* DMARC_FAIL_REJECT: this fail also names the word of another fact. */
 static bool is_split(size_t row, struct slice word)
 {
     return marks[row].fact == FACT_ID_DMARC && slice_eq(word, SLICE("fail"));
 }
 
-/* The mark of a word, or all of them if another fact's word joins it. */
+/* Puts the mark of a word, or all its marks if another fact's word is added. */
 static void put_mark_name(struct buf *out, size_t row, struct slice word)
 {
     struct slice more = is_split(row, word) ? slice_str(fact_table[FACT_ID_DMARC_POLICY].words) : SLICE_NONE;
@@ -181,7 +181,7 @@ static void put_fact_marks(const struct judge *j, struct buf *out)
     }
 }
 
-/* Lists that have the client so far, answers that came too late for the rules among them. */
+/* Lists with a hit so far, including answers too late for the rules. */
 static void put_list_marks(const struct judge *j, bool monitored, struct buf *out)
 {
     char mem[VALUE_MAX + 1];
@@ -217,7 +217,7 @@ static void put_mark_fields(const struct judge *j, struct buf *out)
 
 /* ---- the fields ---- */
 
-/* "2.0", "0.5", "-1.25": at least one digit behind the point. */
+/* "2.0", "0.5", "-1.25": at least one digit after the point. */
 static void put_score(struct buf *out, int64_t score)
 {
     uint64_t size = score < 0 ? 0 - (uint64_t)score : (uint64_t)score;
@@ -260,7 +260,7 @@ static void put_verdict_fields(const struct judge *j, struct buf *out)
     put_mark_fields(j, out);
 }
 
-/* Those of rules: what an administrator has named otherwise than X-Glacis-* is asked for by that alone. */
+/* Fields of rules.  Without `all` only those not named X-Glacis-*: the administrator chose their names. */
 static void put_tags(const struct judge *j, bool all, struct buf *out)
 {
     for (const struct judge_tag *tag = j->txn.tags; tag != NULL; tag = tag->next) {
@@ -272,7 +272,7 @@ static void put_tags(const struct judge *j, bool all, struct buf *out)
     }
 }
 
-/* The check of the sender; one that the budget cut short has no verdict of its own, and is a temperror. */
+/* The SPF verdict of the sender.  A check that exceeded the budget has none, and is a temperror. */
 static const struct spf_verdict *spf_of(const struct judge *j)
 {
     static const struct spf_verdict late[SPF_IDENTITY_COUNT] = {
@@ -290,7 +290,7 @@ static const struct spf_verdict *spf_of(const struct judge *j)
     return &late[slice_empty(j->sender) ? SPF_HELO : SPF_MAILFROM];
 }
 
-/* Only what some rule asked; an answer that came for another reason is not there. */
+/* Only results that some rule uses, not those looked up for other reasons. */
 static struct authres results_of(const struct judge *j)
 {
     const struct config *c = j->pw->policy->conf;
@@ -321,7 +321,7 @@ void judge_headers(const struct judge *j, struct buf *out)
     const struct config_headers *h = &j->pw->policy->conf->headers;
     struct authres results = results_of(j);
 
-    if (h->authentication_results) { /* right below Received (RFC 8601 4) */
+    if (h->authentication_results) { /* directly below Received (RFC 8601 4) */
         authres_put(out, &results);
     }
     if (h->received_spf) {
@@ -375,8 +375,8 @@ static void log_names(struct log_line *l, const char *key, struct slice names)
     }
 }
 
-/* Rules that were only recorded: `taken` of the accepted recipients, and those of the last question if it was
- * one of this block. */
+/* Rules that were only recorded: `taken` from the accepted recipients, and those of the last evaluation if it was of
+ * this block. */
 static void log_monitored(const struct judge *j, struct log_line *l, struct slice taken, enum rule_block b)
 {
     const struct block *block = &j->pw->policy->rules.block[b];
@@ -442,7 +442,7 @@ void judge_log_txn(const struct judge *j, struct log_line *l)
 
     if (asked && j->verdict.action > VERDICT_BYPASS) {
         log_verdict(l, j->verdict.action, j->verdict.rule, j->result.score);
-    } else { /* what let its recipients in */
+    } else { /* the rule that accepted its recipients */
         log_verdict(l, t->action, t->rule, asked ? j->result.score : t->score);
     }
     judge_log_facts(j, l);
@@ -460,7 +460,7 @@ bool judge_settled(const struct judge *j)
     return !sources_busy(j, false);
 }
 
-/* Both blocks in a row: the envelope's rules first. */
+/* Numbers both blocks in a row: the envelope's rules first. */
 static const struct rule *rule_at(const struct judge *j, size_t i, enum rule_block *b)
 {
     const struct block *blocks = j->pw->policy->rules.block;

@@ -1,24 +1,24 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * judge_pack.c - the judgement of a silent session, packed to what later stages need (policy.h).
+ * judge_pack.c - packs the judge of an idle session to the data that later stages need (policy.h).
  *
- * Between transactions, with every answer in, a struct judge of some kilobytes says little: a dozen facts,
- * what the lists answered, who said HELO.  judge_pack() writes that down in some hundred octets and frees the
- * rest; judge_unpack() makes the same judge of it again, and asks nobody.
+ * Between transactions, with no lookup pending, a struct judge of some kilobytes holds little: a dozen facts, the
+ * answers of the lists, the HELO.  judge_pack() writes this to a few hundred octets and frees the rest.
+ * judge_unpack() restores the same judge without any lookup.
  *
  *     violations | paced | raw HELO | facts ... 0xff | the states of the sources, each as it packs itself (source.h)
  *     a fact: id, state and word and flag in one octet, then nothing, a number, or a text with its length
  *
- * Not kept     where answers came from (explain, which never rests), and facts that rest on something too large
+ * Not kept     origins of answers (for explain, which never packs), and facts that depend on data too large to keep
  *              (source.ask_again): the next transaction looks them up again.
  *              Facts of a transaction follow from the others.
- * Owns         nothing: what is written is the caller's.
+ * Owns         nothing: the caller owns the packed octets.
  */
 #include "policy/judge/engine_priv.h"
 
-#define REST_MAX 4096 /* a session that said more stays as it is */
+#define REST_MAX 4096 /* a session with more data stays unpacked */
 #define NO_MORE_FACTS 0xff
-#define WORD_BITS 4 /* of the octet behind the id: state 3, flag 1, word 4 */
+#define WORD_BITS 4 /* of the octet after the id: state 3, flag 1, word 4 */
 
 _Static_assert(FACT_COUNT < NO_MORE_FACTS, "the id of a fact is an octet");
 
@@ -27,7 +27,7 @@ struct judge_packed {
     char data[];
 };
 
-/* ---- folding ---- */
+/* ---- packing ---- */
 
 static void put_text(struct buf *out, struct slice text)
 {
@@ -62,7 +62,7 @@ static void put_fact(struct buf *out, unsigned id, const struct fact_value *v)
     }
 }
 
-/* What judge_make() sets itself, and what goes with a verdict that is not kept. */
+/* Facts that judge_make() sets itself, and those of a verdict that is not kept. */
 static bool is_left_out(const struct judge *j, unsigned id)
 {
     return fact_table[id].scope >= SCOPE_TXN || id == FACT_ID_CLIENT_IP || id == FACT_ID_SESSION_ID ||
@@ -124,7 +124,7 @@ void judge_packed_free(struct judge_packed **r)
     *r = NULL;
 }
 
-/* ---- unfolding; what is read was written above, by this process ---- */
+/* ---- unpacking; the data was written above, by this process ---- */
 
 static struct slice take_text(struct judge *j, enum fact_scope scope, struct slice *in)
 {

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * judge_witness.c - what the guard of the lists learns from a session: who was listed, and who it was
+ * judge_witness.c - reports a session to the guard of the lists: who was listed, and by which identity
  * (lists/guard_run.h).
  */
 #include "core/table.h"
@@ -20,7 +20,7 @@ static bool is_hit(const struct judge *j, size_t list)
     return reputation_list_state(j->run, list, &weight) == LIST_LISTED;
 }
 
-/* Does another list that counts against clients have it? */
+/* Does another list that counts against clients have it, too? */
 static bool listed_elsewhere(const struct judge *j, size_t list)
 {
     const struct reputation *rep = &j->pw->policy->reputation;
@@ -49,7 +49,7 @@ void judge_bear_witness(const struct judge *j, bool established)
     char mem[DNS_NAME_MAX + ADDR_TEXT_MAX + 2];
     struct buf who;
 
-    if (w.established) { /* a provider's many customers are one correspondent */
+    if (w.established) { /* many customers of a provider are one correspondent */
         guard_run_canary(j->pw->guard, &j->ip,
                          slice_empty(name) ? w.owner : hash_of(standing_key_owner(name)));
     }

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * lists_show.c - `glacis lists` at its other end: the standing of each list, in words or as JSON, and the
- * operator's word about it (policy.h).  Runs in the recorder, which serves no mail: reads and changes shared
- * records, and waits for one that a worker has, BUSY_TRIES milliseconds at most.
+ * lists_show.c - the recorder's side of `glacis lists`: shows the state of each list, as text or JSON, and applies the
+ * operator's overrides (policy.h).  The recorder serves no mail.  It reads and changes shared records, and waits at
+ * most BUSY_TRIES milliseconds for one that a worker holds.
  */
 #include <time.h>
 
@@ -21,7 +21,7 @@ struct view { /* of one list: a copy of its record, and what follows */
     enum list_mode mode;
     unsigned good_listed, good_asked;
     int64_t now_s, returns_s;
-    const char *wants; /* NULL: nothing but time */
+    const char *wants; /* NULL: only time */
 };
 
 static const char *const mode_words[] = {
@@ -35,7 +35,7 @@ static struct guard_list about(const struct reputation_list *list, enum list_mod
         struct guard_list){ .allows = list->weight_max <= 0, .probe = list->probe, .off = mode == LIST_OFF };
 }
 
-/* A worker has it for microseconds, but may have to wait for a processor meanwhile. */
+/* A worker holds it for microseconds, but the kernel may suspend it meanwhile. */
 static struct memory_list *take(struct memory *m, struct slice name)
 {
     const struct timespec moment = { 0, 1000000 };
@@ -72,7 +72,7 @@ static bool view_make(struct view *v, const struct policy *p, struct memory *m, 
     return true;
 }
 
-/* ---- in words ---- */
+/* ---- as text ---- */
 
 static void put_age(struct buf *out, int64_t seconds)
 {
@@ -462,7 +462,7 @@ static void set_list(const struct policy *p, struct memory *m, struct slice args
     buf_putf(out, "; the file says %s\n", mode_words[list->mode]);
 }
 
-/* The next second some worker finds every probe due. */
+/* Makes every probe due: a worker starts them within a second. */
 static void test_all(const struct policy *p, struct memory *m, struct buf *out)
 {
     for (size_t i = 0; i < p->reputation.count; i++) {

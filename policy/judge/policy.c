@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * policy.c - struct policy: its making from a configuration, and its end (policy.h, compiled.h).
+ * policy.c - makes struct policy from a configuration, and frees it (policy.h, compiled.h).
  */
 #include <sys/stat.h>
 
@@ -25,7 +25,7 @@ bool policy_set_list_mode(struct policy *p, struct slice name, struct slice mode
         if (index == LIST_MONITOR) {
             list->ask = LIST_BACKGROUND;
         } else if (index == LIST_ENFORCE && list->mode == LIST_MONITOR) {
-            list->ask = LIST_EARLY; /* as reputation.c has it for one that is set by hand */
+            list->ask = LIST_EARLY; /* as reputation.c does for an override */
         }
         list->mode = (enum list_mode)index;
         return true;
@@ -60,7 +60,7 @@ static uint64_t mix(uint64_t h, uint64_t v)
     return (h ^ v) * UINT64_C(0x100000001b3);
 }
 
-/* tls.not_offered_to names a group of the file. */
+/* Checks that tls.not_offered_to names a group of the file. */
 static void check_named_group(const struct policy *p, struct config_errors *errs)
 {
     struct slice name = slice_str(p->conf->tls.not_offered_to);
@@ -99,7 +99,7 @@ static void add_tag_name(struct policy *p, const char *name)
     }
 }
 
-/* A standard name in headers.add is one more of a kind that others may write too. */
+/* Skips standard names in headers.add: others may write such fields, too. */
 static void collect_tag_names(struct policy *p)
 {
     const struct config_headers *h = &p->conf->headers;
@@ -136,7 +136,7 @@ static bool has_unread_group(const struct policy *p)
     return false;
 }
 
-/* dmarc.org_domain: psl: the list is read here, once, where files may be read. */
+/* dmarc.org_domain: psl: reads the list here, once, because reading a file may block. */
 static void load_suffixes(struct policy *p, struct config_errors *errs)
 {
     if (p->conf->dmarc.org_domain != CONFIG_ORG_PSL) {
@@ -174,7 +174,7 @@ struct policy *policy_compile(const struct config *conf, struct config_errors *e
     lists_load(p, errs);
     ok = standing_load(p, errs);
     if (rules_load(p, errs) && ok) {
-        if (!has_unread_group(p)) { /* else their answers may be other ones */
+        if (!has_unread_group(p)) { /* else the tests could fail for that reason */
             rules_run_tests(p, errs);
         }
         collect_tag_names(p);

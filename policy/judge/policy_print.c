@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * policy_print.c - the merged rules as keys of the section `policy` that load to the same (check --print).
+ * policy_print.c - prints the merged rules as keys of the section `policy` that load to the same (check --print).
  *
- * The preset's rules appear under `rules`, as they are after `override`.  Conditions are printed from the
- * file's own tree; ${NAME} stays unreplaced, so secrets do not appear.
+ * The preset's rules appear under `rules`, with `override` applied.  Conditions are printed from the file's own tree;
+ * ${NAME} stays unreplaced, so secrets do not appear.
  */
 #include "config/values.h"
 #include "policy/rules/compiled.h"
@@ -24,7 +24,7 @@ static bool refuses(const struct rule *rule)
            rule->final == ACTION_DROP;
 }
 
-/* With the code in force. */
+/* Puts the text with the code in force. */
 static void put_text(struct buf *out, const struct rule_reply *r)
 {
     char mem[REPLY_PRINT_MAX];
@@ -37,7 +37,7 @@ static void put_text(struct buf *out, const struct rule_reply *r)
     buf_put_char(out, '\n');
 }
 
-/* A text of the preset under an action of another class has another code than the one in its tree. */
+/* The preset's text under an action of another class has a different code than in its tree. */
 static void put_reply(struct buf *out, const struct rule *rule)
 {
     const struct reply_choice *c = &rule->reply;
@@ -65,7 +65,7 @@ static void put_reply(struct buf *out, const struct rule *rule)
     put_text(out, &c->any);
 }
 
-/* `unless` of `override` joins the condition. */
+/* Adds `unless` of `override` to the condition. */
 static void put_when(struct buf *out, const struct rule *rule)
 {
     const struct config_node *when = config_node_get(rule->node, "when");
@@ -113,7 +113,7 @@ bool policy_put_key(const struct config *c, const char *path, struct buf *out)
                                           "policy.message_rules" };
     const struct rules *r = &c->policy->rules;
 
-    if (strcmp(path, "policy.preset") == 0) { /* the rules here are all of them */
+    if (strcmp(path, "policy.preset") == 0) { /* the printed rules include the preset */
         buf_put_str(out, "  preset: none\n");
         put_block(out, "rules", &r->block[BLOCK_ENVELOPE]);
         put_block(out, "message_rules", &r->block[BLOCK_MESSAGE]);

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * rules_count.c - how often each rule matched, as metrics.
+ * rules_count.c - counts the matches of each rule, as metrics.
  *
- * A match is counted when a verdict is given: once for each recipient and each message that was judged, whether
- * or not the rule decided it.  What a rule, a ramp or the whole file only records counts as mode="monitor".
- * The labels are names of the configuration; where no rule decided, it is `default`.
+ * Counts a match when a verdict is given: once for each recipient and each message judged, whether or not the
+ * rule decided it.  Matches that a rule, a ramp or the whole file only records count as mode="monitor".
+ * The labels are names of the configuration, or `default` if no rule decided.
  */
 #include "policy/judge/engine_priv.h"
 
@@ -12,7 +12,7 @@
 
 static const char fallback[] = "default";
 
-/* Places in policy_worker.rule_count: the envelope block, the message block, the default. */
+/* Positions in policy_worker.rule_count: the envelope block, the message block, the default. */
 static size_t place_of(const struct rules *r, enum rule_block b)
 {
     return b == BLOCK_ENVELOPE ? 0 : r->block[BLOCK_ENVELOPE].count;

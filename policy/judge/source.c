@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * source.c - runs the table of sources: starting, deriving, giving up, forgetting; what sources share (source.h).
+ * source.c - runs the table of sources: start, derive, give up, forget; shared helpers of sources (source.h).
  *
- * Derive      a source may start another one while it derives.  Then all are derived once more, so that the order
- *             in which answers come does not matter.  It ends: a source starts once a scope.
+ * Derive      a source may start another one while it derives.  Then all are derived again, so that the order of
+ *             answers does not matter.  This ends, because a source starts only once a scope.
  */
 #include "policy/judge/engine_priv.h"
 
@@ -25,7 +25,7 @@ static bool is_used(const struct policy_worker *pw, const struct source *s)
     return false;
 }
 
-/* From the bottom up: what needs a source stands below it. */
+/* From the bottom up, because a source is listed below those that it needs. */
 static void note_needs(struct policy_worker *pw)
 {
     bool wanted[SOURCE_COUNT] = { false };
@@ -43,7 +43,7 @@ static void note_needs(struct policy_worker *pw)
     }
 }
 
-/* Which sources have a hook: they are called some dozen times a message. */
+/* Notes which sources have a hook: hooks are called dozens of times a message. */
 static void note_hooks(struct source_hooks *h)
 {
     size_t derive = 0, on_fact = 0, drop = 0;
@@ -243,7 +243,7 @@ void source_take(struct slice *in, void *out, size_t len)
     *in = slice_skip(*in, len);
 }
 
-/* ---- what sources share ---- */
+/* ---- shared helpers of sources ---- */
 
 struct slice source_text(const struct judge *j, enum fact_id id)
 {
@@ -273,7 +273,7 @@ bool source_client_allowed(const struct judge *j)
     return g != NULL && (group_has_ip(g, &j->ip, now) || group_has_name(g, name, now));
 }
 
-/* Its failed questions do not count against its network (dns.per_client). */
+/* Failed queries for this client do not count against its network (dns.per_client). */
 static bool is_forgiven(void *arg)
 {
     const struct judge *j = arg;

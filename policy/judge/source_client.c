@@ -1,15 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * source_client.c - what is remembered of the client's address as facts: client.first_seen, .rate, .connections
+ * source_client.c - remembered facts about the client's address: client.first_seen, .rate, .connections
  * (source.h).
  *
- * The memory is not asked about exempt clients.
+ * Exempt clients are not looked up.
  */
 #include "policy/judge/engine_priv.h"
 #include "state/clients.h"
 
 struct client_state {
-    struct memory_op *op; /* NULL: not asked, or answered */
+    struct memory_op *op; /* NULL: no lookup is pending */
     struct memory_record seen;
 };
 

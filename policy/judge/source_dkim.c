@@ -2,12 +2,12 @@
 /*
  * source_dkim.c - DKIM of the message: the facts dkim and dkim.domains (source.h, checks/dkim_check.h).
  *
- *     judge_head --> source_dkim_head     the header section is complete: start() parses and asks for the keys
- *     judge_body --> source_dkim_body     hashes, while the answers are on their way
- *     judge_message --> source_dkim_end   the facts follow when the last answer is there
+ *     judge_head --> source_dkim_head     the header section is complete: start() parses it and looks up the keys
+ *     judge_body --> source_dkim_body     hashes the body while lookups are pending
+ *     judge_message --> source_dkim_end   sets the facts after the last answer
  *
- * Verified    with dkim.verify every message that is not bypassed, whether a rule asks or not: Authentication-Results says
- *             it (source.awaited).  Exempt clients are not: their dkim is none, as is their spf.
+ * Verified    with dkim.verify every message that is not bypassed, even if no rule needs it, for Authentication-Results
+ *             (source.awaited).  Exempt clients are not verified: their dkim is none, like their spf.
  * Results     stay with the check until the transaction ends, for the header field and for DMARC.
  */
 #include "core/metrics.h"
@@ -17,7 +17,7 @@
 
 struct dkim_state {
     struct dkim_check *check; /* NULL: no signature, not verified, or not begun */
-    bool verified;            /* the message was looked at: without a signature, too */
+    bool verified;            /* the message was checked, even if it has no signature */
 };
 
 static void count_dkim(enum dkim_result result)
@@ -48,7 +48,7 @@ static bool has_name(struct slice names, struct slice name)
     return false;
 }
 
-/* The domains of passing signatures, each once. */
+/* The domains of passing signatures, without duplicates. */
 static void set_domains(struct judge *j, const struct dkim *d)
 {
     char mem[DOMAINS_MAX];

@@ -3,14 +3,14 @@
  * source_dmarc.c - DMARC of the message and of the sender: dmarc, dmarc.*, message.from_aligned,
  * message.signed_by_author; sender.dmarc (source.h, checks/dmarc_check.h).
  *
- *     judge_head --> start      asks for the record of the author's domain, beside the keys of DKIM
+ *     judge_head --> start      looks up the record of the author's domain, in parallel with the DKIM keys
  *     SPF and DKIM settled --> derive      gives their domains to the evaluation
  *     on_done                   sets the facts
  *
- * SPF         counts with MAIL FROM, for the null sender with HELO (RFC 9989 5.3.3).  A weak pass counts as neutral
+ * SPF         is that of MAIL FROM, for the null sender that of HELO (RFC 9989 5.3.3).  A weak pass counts as neutral
  *             (spf.weak_pass), so it authenticates nothing.
- * Verified    with dmarc.verify, where DKIM is verified: without DKIM, DMARC would fail mail that is signed.
- * Author      no single author domain is a permerror, and no question is asked.
+ * Verified    with dmarc.verify, if DKIM is verified: without DKIM, DMARC would fail signed mail.
+ * Author      without a single author domain the result is permerror, without any lookup.
  */
 #include "core/metrics.h"
 #include "policy/judge/engine_priv.h"
@@ -52,9 +52,9 @@ struct dmarc_check *source_dmarc_start(struct judge *j, struct slice author, uns
     return dmarc_check_start(&setup, cb, j);
 }
 
-/* ---- what is authenticated ---- */
+/* ---- authenticated domains ---- */
 
-/* One that the budget cut short has no verdict, and might have passed for the sender's domain. */
+/* Adds SPF.  A check that exceeded the budget has no verdict, and might have passed for the sender's domain. */
 static void add_spf(const struct judge *j, struct dmarc_check *c)
 {
     const struct spf_verdict *v = source_spf_verdict(j, SPF_MAILFROM);
@@ -101,7 +101,7 @@ static bool signs_for(const struct judge *j, const struct dmarc_outcome *o, stru
             (!slice_empty(o->domain) && lies_under(domain, o->domain)));
 }
 
-/* The key is there, and what it signed is not what came. */
+/* The key exists, and the message differs from the one it signed. */
 static bool was_changed(const struct dkim_verdict *v)
 {
     return v->reason == DKIM_HEADER_CHANGED || v->reason == DKIM_BODY_CHANGED ||
@@ -180,7 +180,7 @@ static void on_done(void *arg)
     engine_changed(j);
 }
 
-/* What rules, texts and standing ask beyond the result may cost more questions. */
+/* Results needed by rules, texts and standing beyond the plain result; they may cost more queries. */
 static unsigned wanted(const struct judge *j)
 {
     const uint8_t *use = j->pw->policy->rules.use;
@@ -223,7 +223,7 @@ static void drop(struct judge *j, void *state, enum fact_scope scope)
     st->fed = false;
 }
 
-/* What it needs has its own end first: one budget is over for all of them. */
+/* First gives up the sources that it needs, because they share one budget. */
 static void give_up(struct judge *j, void *state)
 {
     struct dmarc_state *st = state;

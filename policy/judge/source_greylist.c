@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * source_greylist.c - does this triplet have to wait?  Asked when a rule with `greylist` matched (source.h,
+ * source_greylist.c - must this triplet wait?  Looked up when a rule with `greylist` matched (source.h,
  * standing/standing.h).
  *
- * The answer is no fact but struct judge.triplet.  A triplet passes if the memory cannot tell.
+ * The answer is no fact but struct judge.triplet.  A triplet passes if its lookup fails.
  */
 #include "core/metrics.h"
 #include "policy/judge/engine_priv.h"
@@ -13,7 +13,7 @@ struct greylist_state {
     struct memory_key key;
 };
 
-/* wait_s: until it would pass; 0: it passes. */
+/* wait_s: seconds until it would pass; 0: it passes. */
 static void decide(struct judge *j, bool waits, uint32_t wait_s)
 {
     j->triplet = (struct fact_value){ .state = FACT_KNOWN, .flag = waits, .u.number = wait_s };
@@ -31,7 +31,7 @@ static void on_triplet(void *arg, const struct memory_answer *a)
 
     st->op = NULL;
     r.known =
-        r.known && (r.found || memory_history_since(j->pw->memory) > 0); /* else it is still being read */
+        r.known && (r.found || memory_history_since(j->pw->memory) > 0); /* else the memory is loading */
     waits = greylist_decide(s, &r, now_s, &learn, &wait_s) == GREY_WAITS;
     decide(j, waits, wait_s);
     if (learn) {
@@ -41,7 +41,7 @@ static void on_triplet(void *arg, const struct memory_answer *a)
     engine_changed(j);
 }
 
-/* After the budget nothing is asked: asking alone would start the triplet's time. */
+/* Does nothing once the budget is used up, because a lookup would start the triplet's delay. */
 static bool start(struct judge *j, void *state)
 {
     bool asks = source_remembers(j) && j->pw->policy->conf->mode != MODE_MONITOR && !j->question.expired;
@@ -53,7 +53,7 @@ static bool start(struct judge *j, void *state)
     return asks;
 }
 
-/* Once SPF is settled: a domain that passed is part of the key. */
+/* Needs a settled SPF: a domain that passed is part of the key. */
 static void derive(struct judge *j, void *state)
 {
     struct greylist_state *st = state;

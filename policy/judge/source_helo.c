@@ -3,15 +3,15 @@
  * source_helo.c - the name in HELO as facts: helo.resolves, .matches, .impersonates (source.h, checks/helo.c).
  *
  *     resolves       the name has an address
- *     matches        resolves to the client's address, or is the client's verified name
- *     impersonates   names this server, or a domain whose mail it takes, and nothing shows that the client may
+ *     matches        the name resolves to the client's address, or is the client's verified name
+ *     impersonates   the name is this server's, or a domain whose mail it takes, and nothing authorises the client
  */
 #include "policy/judge/engine_priv.h"
 
 struct helo_state {
-    struct helo_check *check; /* NULL: not asked, or answered */
+    struct helo_check *check; /* NULL: no lookup is pending */
     bool is_client;           /* the name has the client's address */
-    bool unsure;              /* it may have, but the look-up failed */
+    bool unsure;              /* is_client may be wrong: the lookup failed */
     bool names_us;
 };
 
@@ -23,7 +23,7 @@ static bool is_our_name(const struct config *c, struct slice name)
     return slice_eq_nocase(name, slice_str(c->server.hostname)) || config_route(c, name) != NULL;
 }
 
-/* The address that the client connected to, or one that the file says we listen on. */
+/* Is it the local address of the connection, or a configured listener's? */
 static bool is_our_address(const struct judge *j, const struct addr *ip)
 {
     static const uint8_t any[sizeof(ip->ip)];
@@ -36,7 +36,7 @@ static bool is_our_address(const struct judge *j, const struct addr *ip)
     return ours && memcmp(ip->ip, any, sizeof(any)) != 0;
 }
 
-/* A new HELO: what its text alone says. */
+/* A new HELO: sets the facts that follow from its text alone. */
 static void on_fact(struct judge *j, void *state, enum fact_id fact)
 {
     struct slice name = source_text(j, FACT_ID_HELO_NAME);
@@ -76,7 +76,7 @@ static bool start(struct judge *j, void *state)
     struct dns_asker who = source_asker(j);
     struct helo_state *st = state;
 
-    if (slice_empty(name)) { /* EHLO has not come */
+    if (slice_empty(name)) { /* no EHLO yet */
         facts_set_word(j, FACT_ID_HELO_RESOLVES, "none");
         return false;
     }
@@ -175,7 +175,7 @@ static bool start_impersonates(struct judge *j, void *state)
     return helo->names_us;
 }
 
-/* The SPF of HELO is asked only where the name does not match. */
+/* Looks up the SPF of HELO only if the name does not match. */
 static void derive_impersonates(struct judge *j, void *state)
 {
     struct facts *f = &j->facts;

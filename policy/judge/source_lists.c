@@ -1,22 +1,22 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * source_lists.c - what the reputation lists answered, as facts: reputation.* (source.h, lists/reputation.h).
+ * source_lists.c - results of the reputation lists as facts: reputation.* (source.h, lists/reputation.h).
  *
- * Exact       reputation.listed is true or false as soon as no answer that may still come could change that, and
- *             unknown if only an answer that failed could tell.  reputation.score is decided the same way where a rule
- *             compares it: the bounds in which it lies go to the evaluator (struct eval_bounds).
+ * Exact       reputation.listed is known as soon as no pending answer can change it, and unknown if only a failed
+ *             answer could decide it.  The same holds for reputation.score where a rule compares it: the evaluator
+ *             gets its bounds (struct eval_bounds).
  * Doubt       an allow-list that failed vouches for nothing.  A listing that it might have outweighed is marked, so
- *             that an outage refuses no client for good.
- * So far      lists, subject and monitored have the texts of what has answered, while they are PENDING too: a reply
- *             that is due names these.
- * Late        while late lists have not been asked and could change something, the facts are SOFT: good enough for
+ *             that an outage causes no permanent refusal.
+ * So far      lists, subject and monitored hold the texts of the answers so far, even while PENDING, for a reply
+ *             sent before the end.
+ * Late        while late lists are not queried and could change a fact, the facts are SOFT: good enough for
  *             rules that only score, tag or tarpit.
  */
 #include "policy/judge/source_lists.h"
 
 #define NAMES_MAX 8192
 
-/* Subjects that some lists are asked about, and that are being looked up, as bits. */
+/* Subjects that some list looks up and that are not known yet, as bits. */
 static unsigned subjects_out(const struct judge *j)
 {
     return (judge_state(j, FACT_ID_CLIENT_RDNS) == FACT_PENDING ? 1u << SUBJECT_RDNS : 0) |
@@ -50,7 +50,7 @@ static void derive_list(struct judge *j, const struct lists_state *lists, size_t
     enum list_state state = reputation_list_state(j->run, i, &weight);
     bool off = reputation_mode(j->run, i) == LIST_OFF;
     enum list_ask ask = reputation_ask(j->run, i);
-    bool later = (subjects_out(j) & list->subjects) != 0; /* to be asked about */
+    bool later = (subjects_out(j) & list->subjects) != 0; /* its subject is not known yet */
     bool awaited = reputation_list_awaited(j->run, i) || (later && ask != LIST_BACKGROUND);
 
     *v = (struct fact_value){ .state = FACT_KNOWN, .flag = state == LIST_LISTED };
@@ -67,7 +67,7 @@ static void derive_list(struct judge *j, const struct lists_state *lists, size_t
 
 /* ---- the sum ---- */
 
-/* How well the facts are known that follow from all lists. */
+/* The state of a fact that depends on all lists. */
 enum fact_state lists_outlook_state(const struct lists_state *lists, enum list_outlook outlook)
 {
     if (!lists->asked) {
@@ -129,7 +129,7 @@ static void set_lists(struct judge *j, struct lists_state *lists, const struct r
     fact_set_text(&j->facts, FACT_ID_REPUTATION_MONITORED, buf_slice(&lists->monitored));
 }
 
-/* Asked once a listing is certain: what else may come says nothing about the first list that has it. */
+/* Looked up once a listing is certain: pending answers do not change which list is first. */
 static void derive_reason(struct judge *j, const struct lists_state *lists)
 {
     struct facts *f = &j->facts;
@@ -165,7 +165,7 @@ static struct lists_seen look(const struct judge *j, const struct lists_state *l
     };
 }
 
-/* Field by field: there are gaps between them. */
+/* Compares field by field, because of the padding. */
 static bool seen_already(const struct lists_seen *a, const struct lists_seen *b)
 {
     return a->valid && a->version == b->version && a->overruled == b->overruled && a->asked == b->asked &&
@@ -183,7 +183,7 @@ static void set_signers(struct judge *j)
     }
 }
 
-/* A fact that a list is asked about.  True: it is settled. */
+/* Starts the source of a fact that a list looks up.  True: the fact is settled. */
 static bool settled(struct judge *j, enum fact_id fact)
 {
     enum fact_state state;
@@ -193,7 +193,7 @@ static bool settled(struct judge *j, enum fact_id fact)
     return state == FACT_KNOWN || state == FACT_UNKNOWN;
 }
 
-/* The author's domain and those that signed, once the message is there and a rule about it asks the lists. */
+/* Takes the author's domain and the signing domains, once the message is there and one of its rules uses the lists. */
 static void take_message(struct judge *j, struct lists_state *lists)
 {
     if (j->run == NULL || !j->has_section || !lists->asked || !j->pw->message_lists) {
@@ -218,7 +218,7 @@ static void drop_message(struct judge *j, struct lists_state *lists)
     lists->from_set = lists->dkim_set = false;
 }
 
-/* Does nothing if nothing has changed since the last time. */
+/* Does nothing if nothing has changed since the last run. */
 static void derive(struct judge *j, void *state)
 {
     struct lists_state *lists = state;
@@ -232,7 +232,7 @@ static void derive(struct judge *j, void *state)
     if (seen_already(&lists->seen, &now)) {
         return;
     }
-    lists->seen = now; /* a change that this makes itself is seen the next time */
+    lists->seen = now; /* its own changes show at the next run */
     lists->turn++;
     if (j->run == NULL) {
         set_no_lists(j);
@@ -248,7 +248,7 @@ static void derive(struct judge *j, void *state)
     lists->zero_day_outlook = sum.zero_day_outlook;
 }
 
-/* Asks them; late ones only if a rule with a final action wants them. */
+/* Queries the lists; late ones only if a rule with a final action needs them. */
 static void ask(struct judge *j, struct lists_state *lists)
 {
     lists->asked = true;
@@ -300,7 +300,7 @@ void lists_give_up(struct judge *j, void *state)
     if (judge_state(j, FACT_ID_DKIM_DOMAINS) == FACT_PENDING) {
         source_give_up(j, source_of(j->pw, FACT_ID_DKIM_DOMAINS));
     }
-    lists->late_asked = true; /* a late list that was not asked in time has no answer either */
+    lists->late_asked = true; /* a late list that was not queried in time has no answer either */
     ask(j, lists);
     if (j->run != NULL) {
         reputation_expire(j->run);
@@ -335,7 +335,7 @@ static struct reputation_setup setup_of(struct judge *j)
     };
 }
 
-/* The client's run, new or unfolded. */
+/* Takes the client's run, new or unpacked. */
 static void take_run(struct judge *j, struct lists_state *lists, struct reputation_run *run)
 {
     j->run = run;
@@ -355,7 +355,7 @@ static void begin_run(struct judge *j, struct lists_state *lists)
     }
 }
 
-/* What they are asked about; an empty name: there is none, so no question. */
+/* Sets the subjects of queries; an empty name means no query. */
 static void on_fact(struct judge *j, void *state, enum fact_id fact)
 {
     if (fact == FACT_ID_CLIENT_IP) {
@@ -408,7 +408,7 @@ static void pack(const struct judge *j, const void *state, struct buf *out)
     }
 }
 
-/* The run as it was begun: another one might have other lists by now. */
+/* Restores the original run: a new one might have other lists by now. */
 static void unpack(struct judge *j, void *state, struct slice *in)
 {
     struct reputation_setup setup = setup_of(j);
@@ -447,7 +447,7 @@ static bool origin_of(const struct judge *j, struct buf *from, uint64_t *us)
     return any;
 }
 
-/* Which lists can matter to a rule. */
+/* Notes which lists can matter to a rule. */
 static void prepare(struct policy_worker *pw)
 {
     const struct reputation *rep = &pw->policy->reputation;
@@ -462,7 +462,7 @@ static void prepare(struct policy_worker *pw)
         const struct reputation_list *list = &rep->list[i];
         bool enforce = list->mode == LIST_ENFORCE;
 
-        /* one that is off may be set to something else by hand */
+        /* includes lists that are off: the operator may override that */
         pw->zero_day_lists = pw->zero_day_lists || (list->mode != LIST_MONITOR && list->zero_day);
         pw->lists_wanted[i] = !enforce || sum || pw->used[FACT_COUNT + i] || (zero_day && list->zero_day);
         pw->any_list = pw->any_list || (list->mode != LIST_OFF && pw->lists_wanted[i]);

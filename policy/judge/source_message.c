@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * source_message.c - what the header section says about the message: the facts message.* of it (source.h,
+ * source_message.c - facts from the header section of the message: message.* (source.h,
  * smtp/message_head.h).
  *
- * Nothing is looked up: the section is read once, when the first of these facts is needed, and all of them are set.
- * The texts are copies, because the section belongs to the session.
+ * Needs no lookup: it reads the section once, when the first of these facts is needed, and sets all of them.
+ * It copies the texts, because the session owns the section.
  *
- * Author  the domain that DKIM prefers and DMARC protects: exactly one From field, all its addresses readable, of one domain.
- * Ours    an address is ours if its domain is one of `domains`.  Several authors can hide one: any of them counts.
+ * Author  the domain that DKIM prefers and DMARC protects: from one From field with readable addresses of one domain.
+ * Ours    an address is ours if its domain is one of `domains`.  One of several authors is enough.
  */
 #include "policy/judge/engine_priv.h"
 #include "smtp/message_head.h"

@@ -2,12 +2,12 @@
 /*
  * source_rdns.c - the client's reverse name as facts: client.rdns, .iprev, .dynamic (source.h, checks/rdns.c).
  *
- * Exempt clients are not looked up: they have no name.  A name that XCLIENT gave is taken as verified.
+ * Exempt clients are not looked up: they have no name.  A name from XCLIENT counts as verified.
  */
 #include "policy/judge/engine_priv.h"
 
 struct rdns_state {
-    struct rdns_check *check; /* NULL: not asked, or answered */
+    struct rdns_check *check; /* NULL: no lookup is pending */
 };
 
 static void set_name(struct judge *j, const char *iprev, struct slice name)
@@ -91,7 +91,7 @@ const struct source source_rdns = {
     .facts = facts,
     .state_size = sizeof(struct rdns_state),
     .scope = SCOPE_SESSION,
-    .ahead = true, /* while the client waits for the greeting */
+    .ahead = true, /* in parallel with the greeting delay */
     .start = start,
     .give_up = give_up,
     .drop = drop,

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * source_sender.c - does the sender's domain take mail?  The fact sender.resolves (source.h, checks/sender.c).
+ * source_sender.c - does the sender's domain accept mail?  The fact sender.resolves (source.h, checks/sender.c).
  */
 #include "policy/judge/engine_priv.h"
 
 struct sender_state {
-    struct sender_check *check; /* NULL: not asked, or answered */
+    struct sender_check *check; /* NULL: no lookup is pending */
 };
 
 static void on_sender(const struct sender_result *res, void *arg)

@@ -10,7 +10,7 @@
 #include "policy/judge/engine_priv.h"
 
 struct spf_state {
-    struct spf_check *check; /* NULL: not asked, or answered */
+    struct spf_check *check; /* NULL: no lookup is pending */
     uint64_t started_us;
     const struct spf_verdict *verdict; /* NULL: not known */
 };
@@ -26,7 +26,7 @@ static void count_spf(enum spf_result result)
     count(metrics[result]);
 }
 
-/* A copy of what outlives the callback; NULL when the scope has no room left. */
+/* Copies the verdict beyond the callback; NULL if the scope's memory is full. */
 static const struct spf_verdict *keep_verdict(struct judge *j, enum fact_scope scope,
                                               const struct spf_verdict *v)
 {
@@ -39,7 +39,7 @@ static const struct spf_verdict *keep_verdict(struct judge *j, enum fact_scope s
     return copy;
 }
 
-/* NULL: the scope had no room for it. */
+/* NULL: the scope's memory was full. */
 static void set_spf(struct judge *j, const struct spf_verdict *v)
 {
     struct facts *f = &j->facts;
@@ -59,7 +59,7 @@ static void set_spf(struct judge *j, const struct spf_verdict *v)
     fact_set_text(f, FACT_ID_SPF_EXPLANATION, slice_str(v->explanation));
 }
 
-/* Not asked: the identity is switched off, or the client is exempt. */
+/* Not looked up: the identity is switched off, or the client is exempt. */
 static void set_spf_none(struct judge *j)
 {
     facts_set_word(j, FACT_ID_SPF, "none");
@@ -79,7 +79,7 @@ const struct spf_verdict *source_spf_verdict(const struct judge *j, enum spf_ide
     return state_of(j, identity)->verdict;
 }
 
-/* The answer came: keeps it. */
+/* Keeps the verdict. */
 static void take_verdict(struct judge *j, enum spf_identity identity, const struct spf_verdict *v)
 {
     struct spf_state *st = state_of(j, identity);
@@ -173,7 +173,7 @@ static bool busy(const struct judge *j, const void *state)
     return st->check != NULL;
 }
 
-/* A verdict has two kilobytes. */
+/* A verdict has two kilobytes: too large to pack. */
 static bool ask_again(const struct judge *j, const void *state)
 {
     const struct spf_state *st = state;

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * source_standing.c - is an identity of the client in good standing?  The fact client.known_good; and what a
- * session's outcome adds to its standing (source.h, standing/standing.h).
+ * source_standing.c - is an identity of the client in good standing?  The fact client.known_good.  Also adds the
+ * outcome of a session to its standing (source.h, standing/standing.h).
  *
- * Asked when SPF and the verified name are settled, because they make the identities.  The memory is not asked about
- * exempt clients, and learns nothing from them.  A look-up that fails makes the fact unknown.
+ * Looks up the memory once SPF and the verified name are settled, because they make the identities.  Exempt clients are
+ * neither looked up nor remembered.  A failed lookup makes the fact unknown.
  */
 #include "policy/judge/engine_priv.h"
 
@@ -27,7 +27,7 @@ static bool has_spf_pass(const struct judge *j)
     return source_is_word(j, FACT_ID_SPF, "pass");
 }
 
-/* A generic name comes with the address, so each next customer has it too. */
+/* A generic name belongs to the address: the next customer there gets it too. */
 static bool has_own_name(const struct judge *j)
 {
     const struct fact_value *generic = &j->facts.v[FACT_ID_CLIENT_DYNAMIC];
@@ -42,8 +42,8 @@ static bool is_below(struct slice name, struct slice domain)
            slice_eq(slice_skip(name, name.len - domain.len), domain);
 }
 
-/* A domain that signed the message and is that of its author, or of the same organisation; empty: there is none, or it
- * is an identity by its SPF pass already. */
+/* A signing domain of the message that is the author's or of the same organisation.  Empty: there is none, or its SPF
+ * pass already makes it an identity. */
 static struct slice aligned_signer(const struct judge *j)
 {
     const struct fact_value *aligned = &j->facts.v[FACT_ID_MESSAGE_FROM_ALIGNED];
@@ -63,7 +63,7 @@ static struct slice aligned_signer(const struct judge *j)
     return SLICE_NONE;
 }
 
-/* False: no aligned signature passes, as far as it is known by now. */
+/* False: no aligned signature passes, according to known results. */
 static bool take_signer(struct judge *j, struct memory_key *key)
 {
     struct standing_state *st = source_state(j, SOURCE_STANDING);
@@ -80,8 +80,8 @@ static bool take_signer(struct judge *j, struct memory_key *key)
 #define IDENTITIES_MAX 3
 
 /*
- * The client's identities (standing.h), that of the SPF pass first.  Keys are hashes: that of the host is made once a
- * session, those of the domains once a transaction.
+ * The client's identities (standing.h), that of the SPF pass first.  Keys are hashes: that of the host is computed once
+ * a session, those of the domains once a transaction.
  */
 static size_t take_identities(struct judge *j, struct memory_key key[IDENTITIES_MAX])
 {
@@ -107,7 +107,7 @@ static size_t take_identities(struct judge *j, struct memory_key key[IDENTITIES_
     return n;
 }
 
-/* Without its name a client may still be the one whose name earned it. */
+/* If the rDNS lookup failed, a negative result is unknown: the client's name may have earned standing. */
 static void set_known_good(struct judge *j, bool good)
 {
     if (good || judge_state(j, FACT_ID_CLIENT_RDNS) != FACT_UNKNOWN) {
@@ -156,7 +156,7 @@ static void on_signer(void *arg, const struct memory_answer *a)
     engine_changed(j);
 }
 
-/* The answer of MAIL was no, and the message has brought one more identity. */
+/* The lookup at MAIL found no standing, and the message adds an identity. */
 static void ask_signer(struct judge *j, struct standing_state *st)
 {
     struct memory_question q = { .what = MEMORY_STANDING,
@@ -181,7 +181,7 @@ static bool start(struct judge *j, void *state)
     return source_remembers(j);
 }
 
-/* The guard wants to know too, but for it nothing is looked up. */
+/* The guard uses the result too, but it causes no lookup. */
 static void derive(struct judge *j, void *state)
 {
     struct standing_state *st = state;
@@ -201,7 +201,7 @@ static void derive(struct judge *j, void *state)
                                          .key = key[i],
                                          .keep_s = j->pw->policy->remembered.known_good.within_s };
     }
-    if (n == 0) { /* no identity that could have earned it */
+    if (n == 0) { /* no identity that could have standing */
         st->done = true;
         set_known_good(j, st->good);
         return;
@@ -228,7 +228,7 @@ static void drop(struct judge *j, void *state, enum fact_scope scope)
     (void)scope;
     if (j->run != NULL && j->pw->guard != NULL && st->done && !st->witnessed) {
         judge_bear_witness(j, st->established);
-        st->witnessed = true; /* once a session: a thousand messages are one witness */
+        st->witnessed = true; /* once a session: a thousand messages make one witness */
     }
     memory_cancel(&st->op);
     st->domain_made = st->signer_made = st->done = st->good = st->established = false;

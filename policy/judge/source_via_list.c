@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * source_via_list.c - did a mailing list send the message, and is it that list?  The fact message.via_list (source.h).
+ * source_via_list.c - did a mailing list send the message, as its List-Id says?  The fact message.via_list (source.h).
  *
- * A List-Id alone is a word of the sender's.  It counts if the server or a signature authenticated its domain: a name
- * that SPF or DKIM passed is the list's, lies above it, or has the same organisational domain.  The last is the relaxed
- * alignment of DMARC, so one more evaluation answers it, with the list in the place of the author.
+ * A List-Id alone proves nothing.  It counts if SPF or DKIM authenticated its domain: a name that passed equals the
+ * list's, is above it, or has the same organisational domain.  The last is the relaxed alignment of DMARC, so
+ * a second evaluation answers it, with the list in place of the author.
  *
  * Outage  who writes a List-Id may choose whose servers are asked.  If they do not answer it is no list, in doubt: what is
  *         refused for that is refused for now, and never let through.
@@ -14,11 +14,11 @@
 #include "smtp/list_id.h"
 
 struct via_list_state {
-    struct dmarc_check *check; /* NULL: not asked */
+    struct dmarc_check *check; /* NULL: no evaluation */
     bool fed;
 };
 
-/* A domain that is authenticated may speak for the names below it. */
+/* An authenticated domain may speak for the names below it. */
 static bool speaks_for(struct slice domain, struct slice list)
 {
     return slice_find(domain, '.') < domain.len && slice_ends_nocase(list, domain) &&

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * source_zero_day.c - suspicion of the first day as facts: zero_day.* (source.h, standing/standing.h).
+ * source_zero_day.c - zero-day suspicion as facts: zero_day.* (source.h, standing/standing.h).
  *
- *     fresh      the memory: first times, bursts.  Asked after standing: good standing ties a client to its names
- *     zero_day   what fresh and the lists say together
+ *     fresh      the memory: first times, bursts.  Looked up after standing, which ties a client to its names
+ *     zero_day   combines fresh and the lists
  *
- * The memory is not asked about exempt clients.  A look-up that fails makes the facts unknown.
+ * Exempt clients are not looked up.  A failed lookup makes the facts unknown.
  */
 #include "policy/judge/source_lists.h"
 
@@ -13,10 +13,10 @@
 
 struct fresh_state {
     struct memory_op *op;
-    unsigned which[4]; /* what the questions of op are about */
+    unsigned which[4]; /* subjects of the lookups of op */
 };
 
-struct zero_day_state { /* what derive_zero_day() looked at last */
+struct zero_day_state { /* the last values that derive_zero_day() used */
     uint32_t turn, fresh;
 };
 
@@ -124,7 +124,7 @@ static const struct {
     { FACT_ID_ZERO_DAY_LISTED, "listed" },
 };
 
-/* Any of the four makes a suspect; to be none, all of them must be known. */
+/* Any of the four makes a suspect; a client is no suspect only if all four are known. */
 static void derive_suspect(struct judge *j)
 {
     static const unsigned rank[] = {
@@ -171,7 +171,7 @@ static void set_listed(struct judge *j, const struct lists_state *lists)
     }
 }
 
-/* State and value of the facts of `fresh`, as a number that is not 0. */
+/* State and value of the facts of `fresh`, as a non-zero number. */
 static uint32_t look_at_fresh(const struct judge *j)
 {
     uint32_t look = 1;
@@ -182,7 +182,7 @@ static uint32_t look_at_fresh(const struct judge *j)
     return look;
 }
 
-/* Does nothing if nothing has changed since the last time. */
+/* Does nothing if nothing has changed since the last run. */
 static void derive_zero_day(struct judge *j, void *state)
 {
     const struct lists_state *lists = source_state(j, SOURCE_LISTS);

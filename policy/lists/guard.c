@@ -1,40 +1,40 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * guard.c - the decisions about a list, on its record (guard.h).
+ * guard.c - decisions about a list, on its record (guard.h).
  *
- * Universal   A yes to nearly every client is the end of a list, unless something shows that it still tells
- *             them apart (tells_apart): in this order, because each is harder to make up than the next, those
- *             who are established, the canaries, those with an SPF pass, and those that no other list accuses.
- * Return      Time alone proves nothing: at night hardly any of those come whom the list wrongs.  So what
- *             came since the newest evidence is a trial of its own, and the addresses that were evidence are
- *             asked about again by the probes.
+ * Universal   A list that has nearly every client is demoted, unless a group of clients shows that it still
+ *             discriminates (tells_apart).  The groups, hardest to forge first: established identities, canaries,
+ *             clients with an SPF pass, clients that no other list has.
+ * Return      Time alone proves nothing: at night hardly any wrongly listed clients send mail.  So the traffic since
+ *             the newest evidence is counted as a separate trial, and the probes look up the addresses that were
+ *             evidence.
  */
 #include "policy/lists/guard_priv.h"
 
 #define RECENT_MIN 10
-#define SLOW_MIN 60 /* where ten minutes have too few clients */
+#define SLOW_MIN 60 /* window if ten minutes have too few clients */
 #define RETURN_S 1800
 #define RETURN_MAX_S 86400
 #define GOOD_WEEK_S (7 * 86400)
 #define GOOD_MIN 3           /* identities, */
 #define GROUP_MIN 5          /* clients of a group, */
-#define CANARIES_MIN 2       /* canaries that tell whether it tells clients apart */
+#define CANARIES_MIN 2       /* canaries to show whether it discriminates */
 #define WITNESSES_MIN 2      /* networks that count against a demoted list */
 #define PROOF_TIMES 4        /* times known_good.clients not listed: a clean sample */
-#define BASELINE_HOURS 3     /* before it means something */
+#define BASELINE_HOURS 3     /* hours before it is meaningful */
 #define BASELINE_MEMORY 72   /* hours that it remembers */
 #define BASELINE_FLOOR 5000u /* ppm: a list that hits less often cannot surge */
-#define SILENT_EXPECTED 20   /* hits that should have come */
+#define SILENT_EXPECTED 20   /* expected hits before no hit is an alarm */
 #define ALARM_S 3600
 
-/* ---- demoted, and back ---- */
+/* ---- demotion and return ---- */
 
 static uint64_t to_ms(int64_t now_s)
 {
     return (uint64_t)now_s * 1000;
 }
 
-/* The evidence was used: from now on only new one counts. */
+/* The evidence has been used: only new evidence counts from now on. */
 static void forget_evidence(struct memory_list *l)
 {
     memory_list_forget(l);
@@ -73,7 +73,7 @@ static void believe(struct memory_list *l, int64_t now_s)
     forget_evidence(l);
 }
 
-/* One entry a network: the newest. */
+/* Keeps the newest entry of each network. */
 static void add_evidence(struct memory_list *l, const struct addr *ip, struct slice who, int64_t now_s)
 {
     struct addr net = addr_network(ip, 24, 48);
@@ -100,7 +100,7 @@ static void add_evidence(struct memory_list *l, const struct addr *ip, struct sl
     e->at_s = (uint32_t)now_s;
 }
 
-/* Its numbers, before they are forgotten; of the first reason. */
+/* Records the numbers of the first reason, before they are forgotten. */
 static void say_why(struct memory_list *l, unsigned listed, unsigned asked, const char *of)
 {
     struct buf b;
@@ -111,7 +111,7 @@ static void say_why(struct memory_list *l, unsigned listed, unsigned asked, cons
     }
 }
 
-/* The last ten minutes, or as many more as it takes for so many clients, and vouched ones among them. */
+/* The last ten minutes, or more if needed for so many clients and so many vouched ones. */
 static void recent_clients(const struct memory_list *l, unsigned clients, unsigned vouched, int64_t now_s,
                            struct memory_minute *out)
 {
@@ -129,7 +129,7 @@ static bool canaries_are_fresh(const struct memory_list *l, const struct config_
            now_s - (int64_t)l->canary_s <= 2 * (int64_t)s->probe_interval_s + 60;
 }
 
-/* Does anything show that a list which says yes to nearly everybody still tells clients apart? */
+/* Does anything show that a list which has nearly every client still discriminates? */
 static bool tells_apart(const struct memory_list *l, const struct config_guard *s,
                         const struct guard_list *list, const struct memory_minute *m, int64_t now_s)
 {
@@ -138,7 +138,7 @@ static bool tells_apart(const struct memory_list *l, const struct config_guard *
     uint64_t others = m->clients - min_u64(m->bad, m->clients);
     uint64_t others_yes = m->clients_yes - min_u64(m->bad_yes, m->clients_yes);
 
-    if (list->allows) { /* with nobody to vouch for wrongly it does no harm */
+    if (list->allows) { /* without enough bad clients to vouch for, it does no harm */
         return m->bad < GROUP_MIN || !guard_reaches(m->bad_yes, m->bad, 50);
     }
     if (good.asked >= GOOD_MIN) {
@@ -151,14 +151,14 @@ static bool tells_apart(const struct memory_list *l, const struct config_guard *
     if (slow.vouched >= GROUP_MIN) {
         return !guard_reaches(slow.vouched_yes, slow.vouched, s->positive_percent);
     }
-    if (l->vouched_count >= GROUP_MIN) { /* longer ago: a wave leaves few of them in an hour */
+    if (l->vouched_count >= GROUP_MIN) { /* from longer ago: a wave leaves few of them in an hour */
         return !guard_reaches((uint64_t)__builtin_popcount(l->vouched_bits), l->vouched_count,
                               s->positive_percent);
     }
     return others < GROUP_MIN || !guard_reaches(others_yes, others, s->positive_percent);
 }
 
-/* After a yes. */
+/* Call it after a positive answer. */
 static unsigned weigh_evidence(struct memory_list *l, const struct config_guard *s,
                                const struct guard_list *list, int64_t now_s)
 {
@@ -180,15 +180,15 @@ static unsigned weigh_evidence(struct memory_list *l, const struct config_guard 
 }
 
 /*
- * Only what came after this is proof of good behaviour.  Another proxy's clock may differ, so what it found counts
- * from when it was heard of.
+ * Only later answers prove good behaviour.  Another proxy's clock may differ, so its evidence counts from the time when
+ * it arrived here.
  */
 static uint32_t on_trial_since(const struct memory_list *l)
 {
     return l->heard_s > l->evil_s ? l->heard_s : l->evil_s;
 }
 
-/* Networks that were evidence since the newest. */
+/* Number of networks with evidence since the newest demotion evidence. */
 static unsigned count_witnesses(const struct memory_list *l)
 {
     unsigned n = 0;
@@ -199,7 +199,7 @@ static unsigned count_witnesses(const struct memory_list *l)
     return n;
 }
 
-/* Half of what demotes is enough to keep it demoted. */
+/* Half of the evidence that demotes a list keeps it demoted. */
 static unsigned weigh_trial(struct memory_list *l, const struct config_guard *s,
                             const struct guard_list *list, int64_t now_s)
 {
@@ -212,7 +212,7 @@ static unsigned weigh_trial(struct memory_list *l, const struct config_guard *s,
     return 0;
 }
 
-/* ---- what comes in ---- */
+/* ---- input ---- */
 
 static void note_latency(struct memory_list *l, uint64_t took_us)
 {
@@ -222,7 +222,7 @@ static void note_latency(struct memory_list *l, uint64_t took_us)
         class ++;
     }
     l->latency[class]++;
-    if (l->latency[class] > 1u << 20) { /* older ones fade */
+    if (l->latency[class] > 1u << 20) { /* older samples fade */
         for (size_t i = 0; i < MEMORY_LATENCIES; i++) {
             l->latency[i] /= 2;
         }
@@ -249,7 +249,7 @@ static unsigned look_for_surge(struct memory_list *l, const struct config_guard 
     return GUARD_SURGE;
 }
 
-/* A failure is counted in its minute; the newest error tells what is wrong with the list. */
+/* Counts a failure in its minute; the newest error tells what is wrong with the list. */
 static void count_failure(struct memory_list *l, struct memory_minute *m, const struct guard_news *n)
 {
     bool timeout = n->outcome == GUARD_TIMEOUT;
@@ -386,14 +386,14 @@ unsigned guard_canaries(struct memory_list *l, const struct config_guard *s, con
         l->cleared_s = c->wronged || !has(l, GUARD_KNOWN_GOOD) ? (uint32_t)now_s : l->cleared_s;
         return 0;
     }
-    if (l->demoted_s == 0) { /* else it is what is known already */
+    if (l->demoted_s == 0) { /* else it is known already */
         add_evidence(l, &(struct addr){ .family = ADDR_NONE }, c->who, now_s);
     }
     say_why(l, c->listed, c->asked, "canaries");
     return demote(l, GUARD_CANARY, now_s);
 }
 
-/* ---- from time to time ---- */
+/* ---- periodic work ---- */
 
 int64_t guard_returns_at(const struct memory_list *l, const struct config_guard *s)
 {
@@ -406,7 +406,7 @@ int64_t guard_returns_at(const struct memory_list *l, const struct config_guard 
     return (int64_t)on_trial_since(l) + (wait < RETURN_MAX_S ? wait : RETURN_MAX_S);
 }
 
-/* An hour is over: its share joins the baseline, unless it was one of a liar. */
+/* At the end of an hour: adds its share to the baseline, unless the list is demoted. */
 static void fold_baseline(struct memory_list *l, int64_t now_s)
 {
     uint32_t hour = (uint32_t)(now_s / 3600), share;
@@ -473,7 +473,7 @@ unsigned guard_tick(struct memory_list *l, const struct config_guard *s, const s
     unsigned what = 0;
 
     if (l->override != OVERRIDE_AUTO && l->override_until_s != 0 && now_s >= (int64_t)l->override_until_s) {
-        l->override = OVERRIDE_AUTO; /* a demotion below it stands */
+        l->override = OVERRIDE_AUTO; /* a demotion below it stays in force */
         l->override_until_s = 0;
         memory_list_changed(l, to_ms(now_s));
         what |= GUARD_OVERRIDE_ENDED;
@@ -508,7 +508,7 @@ void guard_override(struct memory_list *l, enum memory_override o, uint32_t unti
     l->override = (uint8_t)o;
     l->override_until_s = until_s;
     memory_list_changed(l, now_ms);
-    if (o == OVERRIDE_AUTO && l->demoted_s != 0) { /* `auto` by hand: it starts anew */
+    if (o == OVERRIDE_AUTO && l->demoted_s != 0) { /* a manual `auto` resets it */
         believe(l, (int64_t)(now_ms / 1000));
         l->probe_control = 0;
     }

@@ -2,15 +2,15 @@
 /*
  * guard_breaker.c - skips a list that does not answer, so that no session waits for it (guard.h).
  *
- *     closed --- half of the newest questions failed ---> open --- retry ---> one trial --- answer ---> closed
- *                                                          ^                      |
- *                                                          +-- failure: twice as long, up to BREAKER_MAX_S
+ *     closed --- half of the newest queries failed ---> open --- retry ---> one trial --- answer ---> closed
+ *                                                        ^                      |
+ *                                                        +-- failure: twice as long, up to BREAKER_MAX_S
  *
- * Window     the newest questions, between reputation.guard.breaker.failures and twice as many.  It opens once that many
- *            of them failed, which is at least half.  It knows no time: a quiet site decides by the same number.
- * Networks   one client network alone opens nothing: the failures of a window must come from MEMORY_FAILED_BY networks,
- *            or the newest probe must have failed as well.
- * Open       only the trial and probes say when it is over: what was out before may still come, both ways.
+ * Window     the newest queries, between reputation.guard.breaker.failures and twice as many.  The breaker opens once
+ *            that many failed: at least half.  There is no time limit, so a quiet site decides by the same number.
+ * Networks   one client network alone cannot open it: the failures of a window must come from MEMORY_FAILED_BY
+ *            networks, or the newest probe must have failed as well.
+ * Open       only the trial and probes can close it; late answers and failures of earlier queries are ignored.
  */
 #include "policy/lists/guard_priv.h"
 #include "policy/standing/standing.h"
@@ -24,7 +24,7 @@ static void close_breaker(struct memory_list *l)
     memset(l->failed_by, 0, sizeof(l->failed_by));
 }
 
-/* The older half of the window goes. */
+/* Drops the older half of the window. */
 static void halve(struct memory_list *l)
 {
     l->failures /= 2;
@@ -32,7 +32,7 @@ static void halve(struct memory_list *l)
     memset(l->failed_by, 0, sizeof(l->failed_by));
 }
 
-/* Its network joins those behind the failures; true: there are enough of them. */
+/* Adds a network to those with failures; true: there are enough of them. */
 static bool note_network(struct memory_list *l, const struct addr *from)
 {
     uint32_t network = standing_key_network_hash(from);

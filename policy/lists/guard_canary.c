@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * guard_canary.c - the most frequent established correspondents (guard_canary.h).
+ * guard_canary.c - heavy hitters among established correspondents (guard_canary.h).
  */
 #include "policy/lists/guard_canary.h"
 
-#define FADE_S (2 * 86400) /* counts are halved this often: a quiet site needs days to see who writes most */
+#define FADE_S (2 * 86400) /* counts are halved this often: a quiet site needs days to find heavy hitters */
 
 static void fade(struct canaries *c, int64_t now_s)
 {

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * guard_canary.h - the witnesses (guard.h) that write most: addresses that no list should have.
+ * guard_canary.h - heavy hitters among witnesses (guard.h): addresses that no sane list contains.
  *
- * An owner or a network has one of the places, however many it uses; who is new gets one only once all
- * others have faded (the method of Misra and Gries), so that somebody with a handful of networks of his own
- * does not push the large ones out.  Whoever makes a hundredth of the mail has a place.  Pure; of one
+ * Each owner or network gets one place, however many addresses it uses.  A newcomer gets a place only once a
+ * place has faded to zero (Misra-Gries), so a sender with a handful of networks cannot displace the large ones.
+ * A witness with a hundredth of the mail always has a place.  Pure; one instance for each
  * process.
  */
 #ifndef POLICY_LISTS_GUARD_CANARY_H
@@ -24,7 +24,7 @@ struct canaries {
     int64_t faded_s;
 };
 
-/* One of them was here. */
+/* Counts mail from a witness. */
 void canary_note(struct canaries *c, const struct addr *ip, uint64_t owner, int64_t now_s);
 
 /* The most frequent ones, at most `max`; returns how many. */

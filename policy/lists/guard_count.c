@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * guard_count.c - counting for the guard (guard_count.h), in a fixed size: nothing grows with traffic.
+ * guard_count.c - counters of the guard (guard_count.h), of fixed size whatever the traffic.
  *
- * Minutes     sixty-four of them.
- * Clients     A network (/24, /48) counts once in ten minutes, so that one client that comes again and again, or from
- *             each of its own addresses, is one.  They are told apart by a small table of hashes; where it is too
- *             small there are many of them anyway.
- * Identities  are counted by linear counting over bits in two halves of the window.  An identity is the owner of a
- *             domain and a network: what counts is the smaller number of the two, so that neither many domains on
- *             one network nor one domain on many networks makes many witnesses.
+ * Minutes     the last sixty-four.
+ * Clients     A network (/24, /48) counts once in ten minutes, so repeated lookups and several addresses of one client
+ *             count once.  A small table of hashes tells networks apart; if it overflows there are many of them
+ *             anyway.
+ * Identities  are estimated by linear counting over bits in two halves of the window.  An identity is the owner of a
+ *             domain and a network.  The smaller of the two counts is used, so neither many domains on one network
+ *             nor one domain on many networks makes many witnesses.
  */
 #include "policy/lists/guard_count.h"
 
@@ -45,7 +45,7 @@ static void add_minutes(const struct memory_minute *from, unsigned minutes, uint
     }
 }
 
-/* Other proxies tell only of clients: answers, errors and time-outs are those of this one. */
+/* Other proxies share only client counts; answers, errors and timeouts are our own. */
 void guard_sum(const struct memory_list *l, unsigned minutes, int64_t now_s, struct memory_minute *out)
 {
     uint32_t now = (uint32_t)(now_s / 60);
@@ -81,7 +81,7 @@ static void set_bit(uint64_t *bits, size_t count, uint64_t hash)
     bits[hash / 64] |= 1ULL << (hash % 64);
 }
 
-/* Natural logarithm, x >= 1: by halves, then a series. */
+/* Natural logarithm, x >= 1: by halving, then a series. */
 static double ln(double x)
 {
     double n = 0, t;
@@ -94,7 +94,7 @@ static double ln(double x)
     return n + 2 * (t + t * t * t / 3 + t * t * t * t * t / 5);
 }
 
-/* Those that the record has of the window: of both halves, our own and of others; NULL: none. */
+/* The record's data of the window: both halves, our own and other proxies'; NULL: none. */
 struct halves {
     const struct memory_good *g[4];
 };
@@ -112,7 +112,7 @@ static struct halves halves_of(const struct memory_list *l, uint32_t epoch)
     return h;
 }
 
-/* Linear counting over the bits of all, at `field` of each; a full field says as many as it can tell. */
+/* Linear counting over all bits, at `field` of each; a full field gives its maximum. */
 static unsigned distinct(const struct halves *h, size_t field, size_t bits)
 {
     size_t zero = bits;

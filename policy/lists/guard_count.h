@@ -1,24 +1,24 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * guard_count.h - what is counted about a list: minutes, clients told apart, distinct identities.
+ * guard_count.h - the counters of a list: minutes, distinct clients, distinct identities.
  *
- * Private to the guard (guard.c); pure, on a record that is taken.
+ * Private to the guard (guard.c); pure, on a record that the caller has taken.
  */
 #ifndef POLICY_LISTS_GUARD_COUNT_H
 #define POLICY_LISTS_GUARD_COUNT_H
 
 #include "policy/lists/guard.h"
 
-/* The minute of now, cleared if it is new. */
+/* The counters of the current minute, cleared if it is new. */
 struct memory_minute *guard_minute(struct memory_list *l, int64_t now_s);
 
-/* The last so many minutes in sum. */
+/* The sum of the last `minutes` minutes. */
 void guard_sum(const struct memory_list *l, unsigned minutes, int64_t now_s, struct memory_minute *out);
 
-/* Is it the first time in some minutes that this client's network is asked about?  From now on it is not. */
+/* Is this the client network's first lookup in some minutes?  Marks it as seen. */
 bool guard_is_new(struct memory_list *l, const struct addr *ip, int64_t now_s);
 
-/* An established identity was asked about. */
+/* Counts the lookup of an established identity. */
 void guard_note_good(struct memory_list *l, const struct config_guard *s, const struct guard_witness *w,
                      int64_t now_s);
 

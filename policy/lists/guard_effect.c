@@ -1,17 +1,17 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * guard_effect.c - finds a list that cannot list any client, so that the administrator mends it (guard.h).
+ * guard_effect.c - finds a list that cannot list any client, so that the administrator can fix it (guard.h).
  *
- * Such a list fails open: its clients are accepted as if it knew none of them, and nothing else would show it.  The
- * guard logs it at once, again each day, and when it is over.
+ * Such a list fails open: mail is accepted as if the list knew no client, and nothing else would reveal it.  The
+ * guard logs it at once, again each day, and when it works again.
  *
- * Evidence    the last hour's questions, of which none was answered; where too few were asked, the probes; a breaker
- *             that has been open for a while; a test entry (RFC 5782 5) that was never there.
+ * Evidence    no answer to any query of the last hour; the probes, if there were too few queries; a breaker
+ *             that has been open for a while; a test entry (RFC 5782 5) that never existed.
  */
 #include "policy/lists/guard_priv.h"
 
 #define WINDOW_MIN 60
-#define ASKED_MIN 5  /* failures that mean something, */
+#define ASKED_MIN 5  /* failures that are enough evidence, */
 #define PROBED_MIN 3 /* or probes in a row */
 #define BROKEN_S 60  /* a breaker open this long; a shorter failure needs no action */
 #define AGAIN_S 86400
@@ -23,7 +23,7 @@ static bool is_answer(const struct memory_list *l, uint8_t b, uint8_t c, uint8_t
     return a[0] == 127 && a[1] == b && a[2] == c && a[3] == d;
 }
 
-/* What the newest failure says. */
+/* The effect that the newest failure indicates. */
 static enum guard_effect by_failure(const struct memory_list *l, const struct guard_list *list, bool errors)
 {
     if (is_answer(l, 255, 255, 254)) {

@@ -2,14 +2,13 @@
 /*
  * guard_run.c - the guard of a worker (guard_run.h).
  *
- * Each second every record is looked at; whoever finds a probe due claims it for all workers.  A probe is the
- * two test entries of RFC 5782 5 and a few addresses that must not be listed, all asked at once; when the
- * last one is answered the guard hears of it.  The answers of the DNS have deadlines of their own, so a probe
- * always ends.
+ * Checks every record each second; the worker that finds a probe due claims it for all workers.  A probe queries the
+ * two test entries of RFC 5782 5 and a few addresses that must not be listed, all in parallel.  After the last
+ * answer it reports to the guard.  DNS queries have their own deadlines, so a probe always ends.
  *
- * Canaries   those of the file first, then (canaries: auto) the most frequent established correspondents.  A
- *            demoted list is asked about those whom it listed wrongly instead: they tell when it is well.
- * Off        A list that the file has off is not asked, but its record is read: the operator may set it.
+ * Canaries   those of the file first, then (canaries: auto) the most frequent established correspondents.  For a
+ *            demoted list, the addresses that it had wrongly instead: they show when it is correct again.
+ * Off        A list that the file has off is not queried, but its record is read: the operator may override it.
  */
 #include "policy/lists/guard_run.h"
 
@@ -20,8 +19,8 @@
 
 #define TICK_MS 1000
 #define CANARIES_ASKED 16
-#define MOST 32       /* of the most frequent, those that the list can be asked about */
-#define AUTO_ENOUGH 3 /* of canaries that nobody chose by hand */
+#define MOST 32       /* heavy hitters to choose from, as not all suit every list */
+#define AUTO_ENOUGH 3 /* canaries needed if none are configured */
 #define PROBE_QUESTIONS (2 + CANARIES_ASKED)
 
 struct probe_question {
@@ -29,15 +28,15 @@ struct probe_question {
     struct dns_req *req;
     bool asked;
     struct guard_news news;
-    char who[56]; /* an address, or a name that may be cut, for people */
+    char who[56]; /* an address or a (possibly truncated) name, for people */
 };
 
-struct probe { /* of one list; at most one is out */
+struct probe { /* of one list; at most one is pending */
     struct guard_run *g;
     size_t list;
     size_t waiting;
     unsigned enough;                          /* canaries */
-    bool wronged;                             /* they are those whom it listed wrongly */
+    bool wronged;                             /* these are the addresses that it had wrongly */
     struct probe_question q[PROBE_QUESTIONS]; /* listed, control, canaries */
 };
 
@@ -52,7 +51,7 @@ struct guard_run {
     struct in_force *now; /* rep->count */
     struct probe *probe;
     struct canaries canaries;
-    bool awake; /* some list that the file has off was set to something by hand */
+    bool awake; /* an override is in force for a list that the file has off */
 };
 
 static struct guard_list about(const struct guard_run *g, size_t i)
@@ -64,7 +63,7 @@ static struct guard_list about(const struct guard_run *g, size_t i)
                                 .off = g->now[i].mode == LIST_OFF };
 }
 
-/* ---- what is said ---- */
+/* ---- log lines ---- */
 
 static void say_evidence(struct log_line *line, const struct memory_list *l)
 {
@@ -165,7 +164,7 @@ static void tell(const struct guard_run *g, size_t i, const struct memory_list *
     }
 }
 
-/* The record for a moment, then what happened is told from a copy: no log line under the lock. */
+/* Copies the record before logging: no log line under the lock. */
 static struct memory_list *take(struct guard_run *g, size_t i)
 {
     return memory_list_take(g->s.memory, g->s.rep->list[i].name);
@@ -190,7 +189,7 @@ static void give(struct guard_run *g, size_t i, struct memory_list *l, unsigned 
 
 /* ---- probes ---- */
 
-/* Of all questions: one that was answered, else the newest failure.  There is at least one. */
+/* One of the answered queries, else the newest failure.  There is at least one query. */
 static const struct guard_news *best_news(const struct probe *p)
 {
     const struct guard_news *best = NULL;
@@ -215,7 +214,7 @@ static void end_probe(struct probe *p)
     unsigned what;
 
     if (l == NULL) {
-        return; /* the next one will do */
+        return; /* the next probe will do */
     }
     what = guard_probed(l, &list, p->q[0].asked ? p->q[0].news.outcome : GUARD_ERROR,
                         p->q[1].asked ? p->q[1].news.outcome : GUARD_ERROR, wall_now_s());
@@ -279,7 +278,7 @@ static bool takes(const struct reputation_list *list, const struct addr *ip)
     return ip->family == ADDR_V4 ? list->ipv4 : ip->family == ADDR_V6 && list->ipv6;
 }
 
-/* Whom a demoted list named wrongly, the newest first. */
+/* The addresses that a demoted list had wrongly, newest first. */
 static size_t pick_evidence(struct guard_run *g, size_t i, struct addr out[CANARIES_ASKED])
 {
     struct memory_list *l = take(g, i);
@@ -300,7 +299,7 @@ static size_t pick_evidence(struct guard_run *g, size_t i, struct addr out[CANAR
     return n;
 }
 
-/* Those that the list can be asked about; returns how many there are now. */
+/* Adds the addresses that suit the list; returns the new count. */
 static size_t add_taken(const struct reputation_list *list, struct addr *ip, size_t n,
                         const struct addr *from, size_t count)
 {

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * guard_run.h - the guard of a worker: what is in force for each list now, probes, canaries, log lines.
+ * guard_run.h - the guard of a worker: the mode in force for each list, probes, canaries, log lines.
  *
- * The decisions are guard.c's, on records that all workers share; this asks the DNS, tells the log and
- * remembers the modes of this second, so that a session costs no lock to know them.  Private to policy/.
+ * guard.c decides, on records that all workers share.  This part queries the DNS, writes the log and caches the modes
+ * for a second, so that sessions need no lock to read them.  Private to policy/.
  */
 #ifndef POLICY_LISTS_GUARD_RUN_H
 #define POLICY_LISTS_GUARD_RUN_H
@@ -29,13 +29,13 @@ enum guard_ask guard_run_may_ask(struct guard_run *g, size_t list);
 void guard_run_answer(struct guard_run *g, size_t list, const struct guard_news *n);
 void guard_run_witness(struct guard_run *g, size_t list, const struct guard_witness *w);
 
-/* A witness (guard.h) writes from there: perhaps a canary for the next probes. */
+/* A witness (guard.h) sent mail from this address: it may become a canary for the next probes. */
 void guard_run_canary(struct guard_run *g, const struct addr *ip, uint64_t owner);
 
-/* Was some list that the file has off set to something else by hand? */
+/* Does an override change the mode of a list that the file has off? */
 bool guard_run_awake(const struct guard_run *g);
 
-/* Is this client one of the share that is asked about for the guard alone? */
+/* Is this client in the sample that is looked up for the guard alone? */
 bool guard_run_samples(const struct guard_run *g);
 
 #endif

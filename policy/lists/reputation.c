@@ -1,15 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * reputation.c - asking reputation lists for one session (reputation.h): slots, and the life of a run.
+ * reputation.c - queries reputation lists for one session (reputation.h): slots, and the life of a run.
  *
- * A slot is one list with one subject: at most one question, under the list's own timeout.  Its state is
- * asked for, never pushed: on_change only says that something is new, once a turn.
+ * A slot is one list with one subject: at most one query, with the list's own timeout.  Callers poll its state:
+ * on_change only signals that something has changed, once a turn.
  */
 #include "policy/lists/reputation_run.h"
 
 #include "policy/lists/guard_run.h"
 
-/* ---- questions ---- */
+/* ---- queries ---- */
 
 void run_changed(struct reputation_run *run)
 {
@@ -24,7 +24,7 @@ unsigned run_kind_of(const struct slot *s)
     return ask == LIST_EARLY ? RUN_EARLY : ask == LIST_LATE ? RUN_LATE : RUN_BACKGROUND;
 }
 
-/* Demoted: like a monitoring list.  One that the operator enforces, whatever the file says: like any other.
+/* Demoted: like a monitoring list.  Enforced by the operator: like an enforcing one, whatever the file has.
  */
 static struct force force_of(const struct reputation_setup *setup, size_t i)
 {
@@ -43,7 +43,7 @@ static struct force force_of(const struct reputation_setup *setup, size_t i)
     return f;
 }
 
-/* One client network counts once towards the breaker, however many names it has us ask about. */
+/* A client network counts once towards the breaker, however many names it makes us query. */
 static void tell_guard(const struct slot *s, enum guard_outcome outcome)
 {
     struct guard_news news = { .outcome = outcome, .trial = s->trial, .from = s->run->client };
@@ -142,7 +142,7 @@ static void start_slot(struct slot *s)
         may = guard_run_may_ask(run->setup.guard, s->index);
     }
     if (may == GUARD_ASK_NOT) {
-        s->state = LIST_FAILED; /* it would not answer: nobody waits for that */
+        s->state = LIST_FAILED; /* the breaker is open: do not wait */
         s->failure = FAILURE_SKIPPED;
         return;
     }

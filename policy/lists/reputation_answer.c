@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * reputation_answer.c - what a list may be asked about, and what one answer of it means (reputation.h).  Pure.
+ * reputation_answer.c - which subjects a list can look up, and what one answer of it means (reputation.h).  Pure.
  */
 #include "policy/checks/check.h"
 #include "policy/lists/reputation.h"
 
-/* ---- questions ---- */
+/* ---- queries ---- */
 
 bool reputation_is_host(struct slice name)
 {
@@ -61,7 +61,7 @@ static bool in_any(const struct list_range *r, size_t count, const uint8_t ip[4]
     return false;
 }
 
-/* Of this address alone. */
+/* Judges this address alone. */
 static struct list_finding judge_one(const struct reputation_list *list, const struct addr *a)
 {
     struct list_finding f = { .result = LIST_NO, .answered = a->family == ADDR_V4 };
@@ -84,7 +84,7 @@ static struct list_finding judge_one(const struct reputation_list *list, const s
     return f;
 }
 
-/* Of several addresses one that is odd makes all of them so; else the heaviest hit counts. */
+/* One odd address makes the whole answer odd; else the heaviest hit counts. */
 static bool outweighs(const struct list_finding *f, const struct list_finding *best)
 {
     return f->result != best->result ? f->result > best->result

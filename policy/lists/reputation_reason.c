@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * reputation_reason.c - the list's own text for a reply: which list names the client, and what its TXT says
+ * reputation_reason.c - the list's own text for a reply: which list names the client, and its TXT record
  * (reputation.h).
  *
- * The text is a stranger's: it becomes one line of printable ASCII, and one that repeats the key of a zone is dropped.
+ * The text is untrusted: it becomes one line of printable ASCII, and is dropped if it contains the key of a zone.
  */
 #include "config/secret.h"
 #include "policy/lists/reputation_run.h"

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * reputation_run.h - the inside of a run: one session's questions to reputation lists; private to reputation*.c.
+ * reputation_run.h - the inside of a run: the queries of one session to reputation lists.  Private to reputation*.c.
  */
 #ifndef POLICY_LISTS_REPUTATION_RUN_H
 #define POLICY_LISTS_REPUTATION_RUN_H
@@ -22,11 +22,11 @@ struct slot {
     enum slot_failure failure; /* LIST_FAILED */
     uint64_t started_us;
     struct origin origin;
-    bool sampled; /* asked for the guard alone */
-    bool trial;   /* the breaker is open, and this one question tries it: no rule waits */
+    bool sampled; /* queried for the guard alone */
+    bool trial;   /* trial query of an open breaker: no rule waits for it */
 };
 
-struct force { /* what the guard and the operator make of the settings */
+struct force { /* settings as overridden by the guard and the operator */
     enum list_mode mode;
     enum list_ask ask;
     size_t first; /* slot of the list; its others follow */
@@ -34,7 +34,7 @@ struct force { /* what the guard and the operator make of the settings */
 
 struct subject {
     bool known;
-    char *name; /* NULL: there is none; not of SUBJECT_CLIENT */
+    char *name; /* NULL: there is none; unused for SUBJECT_CLIENT */
 };
 
 enum reason_state { REASON_UNASKED = 0, REASON_PENDING, REASON_DONE };
@@ -47,9 +47,9 @@ struct reputation_run {
     struct addr client;
     char client_text[ADDR_TEXT_MAX];
     struct subject subject[SUBJECT_COUNT];
-    unsigned kinds; /* RUN_ bits that are wanted */
+    unsigned kinds; /* wanted RUN_ bits */
     bool sampling;
-    struct force *force; /* rep->count, behind the slots */
+    struct force *force; /* rep->count of them, after the slots */
 
     enum reason_state reason_state;
     const struct slot *reason_slot;
@@ -58,24 +58,24 @@ struct reputation_run {
     char reason[REPUTATION_REASON_MAX + 1];
     size_t reason_len;
 
-    uint32_t version; /* another one whenever what can be asked of the run may have changed */
+    uint32_t version; /* changes whenever a result of the run may have changed */
     size_t count;
     struct slot slot[]; /* in the order of the lists */
 };
 
 /* ---- reputation.c ---- */
 
-/* A run that has neither modes nor slots yet; then the slots, by the modes in run->force. */
+/* A run with neither modes nor slots yet; then its slots, by the modes in run->force. */
 struct reputation_run *run_make(const struct reputation_setup *setup, void (*on_change)(void *arg),
                                 void *arg) MUST_USE;
 void run_make_slots(struct reputation_run *run);
 void run_set_client(struct reputation_run *run, const struct addr *ip);
 
-void run_changed(struct reputation_run *run);                          /* on_change is called, once a turn */
+void run_changed(struct reputation_run *run);                          /* schedules on_change, once a turn */
 unsigned run_kind_of(const struct slot *s);                            /* RUN_ bit */
 bool run_put_question(const struct slot *s, struct buf *out) MUST_USE; /* false: the list cannot have it */
 
-/* Rules wait for its answer. */
+/* Do rules wait for its answer? */
 static inline bool run_awaits(const struct slot *s)
 {
     return s->state == LIST_PENDING && s->run->force[s->index].ask != LIST_BACKGROUND && !s->sampled &&
@@ -88,7 +88,7 @@ void run_init_reason(struct reputation_run *run);
 void run_expire_reason(struct reputation_run *run);
 void run_forget_reason(struct reputation_run *run);
 
-/* The first slot with a positive hit of an enforcing list, of one with `reason: txt` if there is one; NULL: none. */
+/* The first slot with a hit of positive weight of an enforcing list, preferably with `reason: txt`; NULL: none. */
 const struct slot *run_named_slot(const struct reputation_run *run);
 
 #endif

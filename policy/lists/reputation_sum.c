@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * reputation_sum.c - what follows from the answers of a run: states, the score and what it can still become, names
+ * reputation_sum.c - combines the answers of a run: states, the score and its possible range, names
  * (reputation.h).
  *
- *     awaited     an answer may still come, in both directions
- *     late        the same, once the list is asked
- *     failed      a list that accuses might have done so: `high`.  One that vouches has not, and vouches for nothing;
- *                 what it would have been with it is `low_if_answered`
+ *     awaited     its answer may still move the score up or down
+ *     late        the same, once the list is queried
+ *     failed      a blocklist might have had a hit: `high`.  An allow-list vouches for nothing; the score that it
+ *                 might have made possible is `low_if_answered`
  */
 #include "policy/lists/reputation_run.h"
 
@@ -146,7 +146,7 @@ void reputation_put_lists(const struct reputation_run *run, bool monitored, stru
     }
 }
 
-/* The slot that has most to say of the list: the heaviest hit, else a failure, else any other answer; NULL: none. */
+/* The most relevant slot of a list: the heaviest hit, else a failure, else any other answer; NULL: none. */
 static const struct slot *telling_slot(const struct reputation_run *run, size_t list)
 {
     const struct slot *best = NULL;

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * run_pack.c - a run of which nothing is out, as octets and back (reputation.h, judge_pack.c).
+ * run_pack.c - packs and restores a run without pending queries (reputation.h, judge_pack.c).
  *
- *     counts and states | names of the subjects | the reason | modes, a list after the other
- *     | a slot after the other, with its finding if it has one
+ *     counts and states | names of the subjects | the reason | modes, list by list
+ *     | the slots, each with its finding if it has one
  *
- * The octets never leave the process; what is read was written here, for the same policy.  The modes are those of
- * the run: the guard may have others by now, and with them other slots.
+ * The octets never leave the process: it reads only what it wrote itself, for the same policy.  It keeps the modes of
+ * the run, because the guard may have changed them since, and the slots depend on them.
  */
 #include "policy/lists/reputation_run.h"
 
@@ -19,7 +19,7 @@ struct folded {
 _Static_assert(REPUTATION_REASON_MAX <= UINT8_MAX && CONFIG_MAX_LISTS * SUBJECT_COUNT < UINT16_MAX,
                "struct folded");
 
-/* What the log and the score still want to know of it. */
+/* The part that the log and the score still need. */
 static bool has_finding(const struct slot *s)
 {
     return s->state == LIST_LISTED || s->state == LIST_FAILED;

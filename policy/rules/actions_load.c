@@ -2,8 +2,8 @@
 /*
  * actions_load.c - `then` and `reply` of a rule.
  *
- * Any number of actions that do not end the block, then at most one that does, last.  A reply goes only with
- * a refusal and is of its class: a text "CODE ENHANCED TEXT", or one for each word of a fact:
+ * A rule has any number of actions that do not end the block, then at most one that does, last.  A reply goes only
+ * with a refusal and is of its class: a text "CODE ENHANCED TEXT", or one for each word of a fact:
  *
  *     reply:
  *       by: spf
@@ -27,7 +27,7 @@ static const struct action_word words[] = {
 
 #define ACTIONS_HELP "accept, bypass, reject, defer, drop, greylist, divert, tarpit, score or tag"
 
-/* Fields with a meaning of their own to servers and clients: RFC 5322, 2045, 3834, 6376, 7489, 8601, 8617. */
+/* Fields with a standard meaning to servers and clients: RFC 5322, 2045, 3834, 6376, 7489, 8601, 8617. */
 static const char *const standard_fields[] = {
     "Return-Path",
     "Received",
@@ -87,7 +87,7 @@ struct names {
     struct rules_load *l;
     struct rule *rule;
     bool tag;
-    const char *why; /* of a name that is known but does not belong here */
+    const char *why; /* why a known name is not allowed here */
 };
 
 static bool name_known(void *arg, struct slice name)
@@ -186,7 +186,7 @@ static bool parse_reply(struct slice text, struct rule_reply *out)
     }
     out->text = slice_trim(rest);
     while (out->text.len > 0 && out->text.ptr[out->text.len - 1] == '\n') {
-        out->text.len--; /* of a block scalar */
+        out->text.len--; /* the final newline of a block scalar */
     }
     return out->enhanced.ptr[0] == code.ptr[0] && !slice_empty(out->text);
 }
@@ -203,7 +203,7 @@ static struct slice enhanced_as(struct rules_load *l, struct slice enhanced, cha
     return rules_text(l, buf_slice(&b));
 }
 
-/* False after reporting, or where nothing was given that fits. */
+/* False after an error, or if no given reply fits. */
 static bool take_reply(struct rules_load *l, struct rule *rule, const struct config_node *at,
                        struct rule_reply *out)
 {
@@ -233,7 +233,7 @@ static bool take_reply(struct rules_load *l, struct rule *rule, const struct con
     return true;
 }
 
-/* The end of the sentence that no fact of words has this name. */
+/* The end of the message for an unknown fact of words. */
 static const char *nearest_by(struct slice name, struct nearest *near)
 {
     nearest_init(near, name);
@@ -245,7 +245,7 @@ static const char *nearest_by(struct slice name, struct nearest *near)
     return nearest_words(near);
 }
 
-/* A key of `reply` that is no word of the fact. */
+/* Reports a key of `reply` that is no word of the fact. */
 static void not_a_word(struct rules_load *l, const struct config_node *at, enum fact_id fact)
 {
     char mem[200];
@@ -300,7 +300,7 @@ static void load_reply(struct rules_load *l, struct rule *rule)
 
     rule->reply = (struct reply_choice){ .by = FACT_COUNT, .any = text_default(rule->final) };
     if (node == NULL || (!is_refusing(rule->final) && l->preset)) {
-        return; /* a reply of the preset has no meaning once `override` accepts */
+        return; /* a reply of the preset is meaningless if `override` accepts */
     }
     if (!is_refusing(rule->final)) {
         rules_error(l, node, "rule %s: reply goes only with reject, defer, drop or greylist", l->name);
@@ -326,7 +326,7 @@ static void set_final(struct rules_load *l, struct rule *rule, const struct conf
     }
 }
 
-/* NULL: no action that is a word alone. */
+/* NULL: no action without a value. */
 static const struct action_word *word_of(struct slice s)
 {
     for (size_t i = 0; i < ARRAY_LEN(words); i++) {
@@ -337,7 +337,7 @@ static const struct action_word *word_of(struct slice s)
     return NULL;
 }
 
-/* What an action that needs a value looks like; NULL for all else. */
+/* An example of an action that needs a value; NULL for any other text. */
 static const char *example_of(struct slice s)
 {
     static const char *const rows[][2] = {
@@ -424,7 +424,7 @@ static void take_score(struct rules_load *l, struct rule *rule, const struct con
     rule->score += n.low;
 }
 
-/* A field name that servers and clients give no meaning to (RFC 5322 2.2: printable, no colon). */
+/* A field name without a standard meaning (RFC 5322 2.2: printable, no colon). */
 static bool is_tag_name(struct slice s)
 {
     bool ok = s.len > 0 && s.len <= 70;

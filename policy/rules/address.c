@@ -19,7 +19,7 @@ bool address_is_dot_string(struct slice s)
     return before != '.';
 }
 
-/* The octets between the quotes, without the backslashes; with those that must be there if `escape`. */
+/* Puts the text between the quotes without backslashes; with `escape` it keeps the required ones. */
 static void put_content(struct buf *out, struct slice inner, bool escape)
 {
     for (size_t i = 0; i < inner.len; i++) {

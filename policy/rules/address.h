@@ -1,22 +1,22 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * address.h - one spelling for each mailbox, so that a rule or group matches it however the client wrote it.
+ * address.h - one canonical spelling for each mailbox, so that rules and groups match every form a client may send.
  *
  * Pure.
  *
- * RFC     5321 4.1.2: quotes that a local part does not need change nothing: <"x"@a.test> is <x@a.test>
+ * RFC     5321 4.1.2: needless quotes in a local part change nothing: <"x"@a.test> is <x@a.test>
  */
 #ifndef POLICY_RULES_ADDRESS_H
 #define POLICY_RULES_ADDRESS_H
 
 #include "core/buf.h"
 
-/* May it stand without quotes (dot-string)?  Octets above 127 may, as in RFC 6531. */
+/* Is it valid without quotes (dot-string)?  Allows octets above 127, as RFC 6531 does. */
 bool address_is_dot_string(struct slice s);
 
 /*
  * Puts the canonical form of a local part: without quotes if it is a dot-string, else quoted with only `"` and
- * `\` escaped.  A local part that has no quotes is put as it is.
+ * `\` escaped.  Leaves a local part without quotes unchanged.
  */
 void address_put_local(struct buf *out, struct slice local);
 

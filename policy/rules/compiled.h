@@ -1,17 +1,17 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * compiled.h - what the files of policy/ share about a compiled configuration.  Private to policy/.
+ * compiled.h - the compiled configuration, shared by the files of policy/.  Private to policy/.
  *
  *     policy.c      makes and frees struct policy; calls the loaders in this order:
  *                   lists_load.c -> standing_load.c -> rules_load.c (with groups.c) -> trial.c
  *     verdict.c     rules_evaluate(): pure; the engine calls it in a loop (policy/rules/verdict.h):
  *
- *         evaluate -> EVAL_NEEDS fact -> the engine asks, waits, sets the fact -> evaluate ... -> EVAL_DONE
+ *         evaluate -> EVAL_NEEDS fact -> the engine looks it up, waits, sets it -> evaluate ... -> EVAL_DONE
  *
- * Facts as the rules see them are numbered 0..FACT_COUNT-1 (facts.h), then FACT_COUNT + i for
- * `reputation.NAME` of the i-th entry of reputation.lists, in the order of the file.
+ * Rules number the facts 0..FACT_COUNT-1 (facts.h), then FACT_COUNT + i for `reputation.NAME` of the i-th entry of
+ * reputation.lists, in the order of the file.
  *
- * The whole is immutable after policy_compile() and shared by all workers of a generation.
+ * Immutable after policy_compile(); all workers of a generation share it.
  */
 #ifndef POLICY_RULES_COMPILED_H
 #define POLICY_RULES_COMPILED_H
@@ -36,13 +36,13 @@ struct policy {
     struct reputation reputation; /* lists_load.h; all in the arena */
     struct remembered remembered; /* standing_load.h */
     struct rule_watch *watch;     /* watch.c; NULL: policy_watch was not called */
-    const char **tag_names;       /* of fields that rules and headers.add write, each once */
+    const char **tag_names;       /* of fields that rules and headers.add write, no duplicates */
     size_t tag_name_count;
     struct dmarc_psl *psl; /* dmarc.org_domain: psl; NULL: the tree walk */
-    uint64_t files_read;   /* policy_files_now() at that time */
+    uint64_t files_read;   /* policy_files_now() when they were read */
 };
 
-/* Reports that there is no group of this name, at the key of the file that names it. */
+/* Reports a reference to a missing group, at the key in the file that names it. */
 void rules_group_missing(const struct policy *p, struct config_errors *errs, const char *key,
                          struct slice name);
 

@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * cond_load.c - `when`: from a mapping to a tree of conditions.
+ * cond_load.c - `when`: converts a mapping to a tree of conditions.
  *
- * A mapping is `all` of its entries in the order of the file.  Each value is read as the type of its fact
- * wants it; what a fact can never be is an error here, and not a rule that never matches.
+ * A mapping is `all` of its entries in the order of the file.  The type of its fact decides how a value is read.  A
+ * value that the fact can never have is an error here, instead of a rule that never matches.
  */
 #include "policy/rules/match.h"
 #include "policy/rules/rules_priv.h"
 
-#define WANTED_MAX 200 /* octets of the values in words */
+#define WANTED_MAX 200 /* octets of the values as a phrase */
 
 struct term { /* being read */
     struct rules_load *l;
@@ -51,7 +51,7 @@ const char *rules_nearest_fact(struct slice name, struct nearest *near)
 
     nearest_init(near, name);
     offer_facts(near, SLICE_NONE);
-    if (slice_empty(near->best) && !slice_empty(prefix)) { /* "helo.x": those of HELO, if there are few */
+    if (slice_empty(near->best) && !slice_empty(prefix)) { /* "helo.x": offer HELO facts if there are few */
         nearest_init(near, name);
         offer_facts(near, prefix);
     }
@@ -88,7 +88,7 @@ static const char *what_of(const struct rules_load *l)
     return l->block == BLOCK_COUNT ? "test" : "rule";
 }
 
-/* A key of `when` may be meant for any, all or not. */
+/* Suggests what a key of `when` was meant to be: a fact, or any, all, not. */
 static const char *nearest_term(const struct rules_load *l, struct slice name, struct nearest *near)
 {
     static const char *const words[] = { "any", "all", "not" };
@@ -101,7 +101,7 @@ static const char *nearest_term(const struct rules_load *l, struct slice name, s
     return slice_empty(near->best) ? rules_nearest_fact(name, near) : nearest_words(near);
 }
 
-/* RULE_NO_FACT after reporting: there is no such fact. */
+/* RULE_NO_FACT after an error: there is no such fact. */
 static unsigned find_fact(struct rules_load *l, const struct config_node *at, struct slice name)
 {
     unsigned fact = fact_by_name(name);
@@ -229,7 +229,7 @@ static void take_word(struct term *t, const struct config_node *at)
     }
 }
 
-/* One of the words that the fact can have; empty: it has none. */
+/* Takes one of the words that the fact can have; empty: it has none. */
 static void take_member(struct term *t, const struct config_node *at)
 {
     if (!slice_empty(at->text) && fact_word_index((enum fact_id)t->c->fact, at->text) < 0) {
@@ -253,7 +253,7 @@ static void take_list_name(struct term *t, const struct config_node *at)
     }
 }
 
-/* A set of domains holds names in A-labels; empty: there is none. */
+/* Takes a name for a set of domains, in A-labels; empty: there is none. */
 static void take_domain(struct term *t, const struct config_node *at)
 {
     char mem[400];
@@ -322,7 +322,7 @@ static void take_range(struct term *t, const struct config_node *at)
                           : "a number such as 5, or one behind <, <=, >, >=, or 3..7");
     } else if (range.high < 0 && !negative_ok) {
         expected(t, at, "a value that it can have: it is never below 0");
-    } else if (duration && range.low == range.high) { /* to the millisecond: it would never hold */
+    } else if (duration && range.low == range.high) { /* equality to the millisecond would never hold */
         expected(t, at, "a span of time, such as < 24h, >= 24h or 1h..24h");
     } else {
         set_add_range(t->c->set, range.low, range.high);
@@ -433,7 +433,7 @@ static struct cond *new_group(struct rules_load *l, enum cond_kind kind)
     return c;
 }
 
-/* *end: where the next child of the group is linked in. */
+/* *end: the link for the next child of the group. */
 static void add_child(struct cond ***end, struct cond *child)
 {
     if (child != NULL) {

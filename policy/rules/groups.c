@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * groups.c - named sets: inline entries and files, then sets of what the rules ask of them.
+ * groups.c - named sets: reads inline entries and files, then builds the sets that the rules need.
  *
- * A group is written once and used by facts of several types: entries are kept as written until all rules
- * are read; then each entry goes into the sets of the uses it fits.  An entry that fits none is an error,
- * since it would silently do nothing.
+ * Facts of several types may use the same group.  So entries are kept as written until all rules are read; then each
+ * entry goes into every set that it fits.  An entry that fits none is an error, since it would have no
+ * effect.
  *
- * Files        one entry a line; `#` or `;` at the start of a line or after a blank begins a comment.  One that cannot
- *              be used makes its group unread: who is not in the rest of it is unknown.
+ * Files        one entry a line; `#` or `;` at the start of a line or after a blank begins a comment.  An unusable
+ *              file makes its group unread: values that are not in the loaded part are unknown.
  * until=DATE   the last day on which an entry counts (UTC); inline and in files.
  * Limits       GROUP_ENTRIES_MAX entries a group, TEXTFILE_MAX, ten errors a group.
  */
@@ -27,7 +27,7 @@ static const char *const standing[] = {
 struct source { /* a group being read */
     struct rules_load *l;
     struct group *g;
-    const struct config_node *node; /* the place of messages */
+    const struct config_node *node; /* the position for messages */
     const char *file;
     size_t line;
     unsigned errors;
@@ -43,7 +43,7 @@ struct group *rules_group(const struct rules *r, struct slice name)
     return NULL;
 }
 
-/* The end of the sentence that there is no such group (nearest_words). */
+/* The end of the message for an unknown group (nearest_words). */
 static const char *nearest_group(const struct rules *r, struct slice name, struct nearest *near)
 {
     nearest_init(near, name);
@@ -129,7 +129,7 @@ static bool parse_date(struct slice text, int32_t *day_no)
     return true;
 }
 
-/* One warning a group: old entries of a file would fill the screen. */
+/* Warns once for each group: a file may have many old entries. */
 static void warn_ended(struct source *s, struct slice text)
 {
     struct quoted q, name;
@@ -192,7 +192,7 @@ static struct rules_file *find_file(const struct rules *r, const char *path)
     return NULL;
 }
 
-/* As it is now, or as the snapshot in force has it.  The reason if it cannot be read now; else NULL. */
+/* Reads the file, or takes it from the snapshot in force.  Returns the reason if it cannot be read now; else NULL. */
 static const char *read_file(struct rules_load *l, struct rules_file *f)
 {
     const struct policy *old = config_keeps(l->errs, MATERIAL_GROUPS) ? l->errs->previous->policy : NULL;
@@ -450,7 +450,7 @@ static void build(struct rules_load *l, struct group *g)
     set_seal(&g->set);
 }
 
-/* Groups that are asked without a rule: for STARTTLS, and for exemption from rates and bans. */
+/* Marks groups that are used without a rule: for STARTTLS, and for exemption from rates and bans. */
 static void use_elsewhere(struct rules_load *l)
 {
     struct slice tls = slice_str(l->conf->tls.not_offered_to);
@@ -463,7 +463,7 @@ static void use_elsewhere(struct rules_load *l)
     rules_group(l->r, SLICE("allow_clients"))->uses |= USE(FACT_IP) | USE(FACT_NAME);
 }
 
-/* A group that nothing uses may be a standing one with a slip in its name. */
+/* The standing group whose name is nearest to that of an unused group. */
 static const char *nearest_standing(struct slice name, struct nearest *near)
 {
     nearest_init(near, name);

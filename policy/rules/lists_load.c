@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * lists_load.c - the lists of the configuration, ready to be asked: slots, bounds, who waits for whom
+ * lists_load.c - prepares the configured lists for queries: slots, bounds, which of them rules wait for
  * (reputation.h).
  *
- * What an entry of the file means is config/reputation.c's.
+ * config/reputation.c defines the entries of the file.
  */
 #include "policy/rules/lists_load.h"
 
-/* What a hit may bring at the best and at the worst. */
+/* Finds the lowest and highest weight of a hit. */
 static void find_bounds(struct reputation_list *list)
 {
     for (size_t i = 0; i < list->answer_count; i++) {
@@ -51,7 +51,7 @@ static void give_slots(struct reputation *rep)
         struct reputation_list *list = &rep->list[i];
 
         list->slot = rep->slot_count;
-        for (unsigned s = 0; s < SUBJECT_COUNT; s++) { /* one that is off may be set by hand */
+        for (unsigned s = 0; s < SUBJECT_COUNT; s++) { /* even if off: the operator may override that */
             if ((list->subjects & (1u << s)) != 0) {
                 rep->slot_count++;
             }

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * match.c - sets of values and the questions asked of them (match.h).
+ * match.c - builds sets of values and searches them (match.h).
  *
- * Networks     IPv4 is kept as mapped IPv6 (::ffff:0:0/96), so one sorted array serves both: it is ordered by
- *              prefix length, then base, and each length that occurs is one binary search.
- * Names        a look-up for the name and one for each of its tails that begin at a dot (at most 127).
- * Duplicates   the entry that lasts longer stays.
+ * Networks     IPv4 is kept as mapped IPv6 (::ffff:0:0/96), so one sorted array serves both.  It is ordered by prefix
+ *              length, then base; a search does one binary search for each length in use.
+ * Names        one hash lookup for the name, and one for each of its tails that begin at a dot (at most 127).
+ * Duplicates   the entry that expires later stays.
  */
 #include "policy/rules/match.h"
 
@@ -13,7 +13,7 @@
 #include "core/idna.h"
 
 #define NAME_MAX_BYTES 255
-#define ADDRESS_MAX_BYTES 2400 /* a command line, and what IDNA adds to it */
+#define ADDRESS_MAX_BYTES 2400 /* a command line, and its growth by IDNA */
 
 /* ---- filling ---- */
 
@@ -39,7 +39,7 @@ void set_fini(struct set *s)
     *s = (struct set){ .nets = NULL };
 }
 
-/* Arrays double at each power of two, so the count alone tells when. */
+/* Grows an array: it doubles at each power of two, so the count alone tells when. */
 static void *grown(void *array, size_t count, size_t size)
 {
     return (count & (count - 1)) == 0 ? xrealloc(array, (count > 0 ? 2 * count : 1) * size) : array;
@@ -146,7 +146,7 @@ void set_seal(struct set *s)
     s->net_count = kept;
 }
 
-/* ---- asking ---- */
+/* ---- search ---- */
 
 bool set_is_empty(const struct set *s, enum fact_type type)
 {
@@ -232,7 +232,7 @@ static bool has_text(const struct table *t, struct slice text, int32_t today)
     return e != NULL && container_of(e, struct set_text, entry)->until_day >= today;
 }
 
-/* The name or one of its tails ".example.com" of names in lower case; `prefix` is put before each ("@" or
+/* Is the lower-case name, or one of its tails ".example.com", in the table?  `prefix` is put before each ("@" or
  * ""). */
 static bool has_tail(const struct table *t, struct slice name, bool after_at, int32_t today)
 {
@@ -279,7 +279,7 @@ bool set_has_name(const struct set *s, struct slice name, int32_t today)
         return false;
     }
     if (slice_starts(lower, SLICE("."))) {
-        return false; /* no name begins like this, but an entry does */
+        return false; /* an entry form that no name has */
     }
     return has_text(&s->names, lower, today) || has_tail(&s->names, lower, false, today);
 }
@@ -295,7 +295,7 @@ bool set_has_address(const struct set *s, struct slice address, int32_t today)
     }
     at = slice_rfind(lower, '@');
     if (at == 0 && lower.len > 0) {
-        return false; /* has no local part, so it is no address; an entry looks like this */
+        return false; /* an entry form: without a local part it is no address */
     }
     return has_text(&s->addresses, lower, today) ||
            (at < lower.len && (has_text(&s->addresses, slice_skip(lower, at), today) ||
@@ -415,12 +415,12 @@ bool entry_parse_address(struct slice text, struct buf *out)
     }
     buf_put_char(out, '@');
     if (!slice_empty(local) && slice_starts(slice_skip(text, at + 1), SLICE("."))) {
-        return false; /* only "@.example.com" has a meaning */
+        return false; /* only "@.example.com" is valid */
     }
     return entry_parse_name(slice_skip(text, at + 1), out);
 }
 
-/* "192.0.2.5/24": the network that has this address in it. */
+/* "192.0.2.5/24": puts the network that contains this address. */
 static bool put_network(struct slice text, struct buf *out)
 {
     struct slice bits = text, base = slice_cut(&bits, '/');

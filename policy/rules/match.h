@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * match.h - one value against one set: addresses in networks, names below domains, numbers in ranges.
+ * match.h - matches a value against a set: addresses in networks, names below domains, numbers in ranges.
  *
- * A set (rules.h) is filled, sealed once, and then only asked.  Sets of addresses are sorted and searched by
- * prefix length; names, mail addresses and texts are hashed; so a group of a million entries costs no more
- * than one of ten.
+ * A set (rules.h) is filled, sealed once, and read-only from then on.  Addresses are sorted and searched by prefix
+ * length; names, mail addresses and texts are hashed.  So a group of a million entries costs no more than one of
+ * ten.
  */
 #ifndef POLICY_RULES_MATCH_H
 #define POLICY_RULES_MATCH_H
@@ -13,7 +13,7 @@
 
 #define SET_FOR_EVER INT32_MAX
 
-/* Three values, and "nobody has asked yet". */
+/* Three truth values, and "not looked up yet". */
 enum truth {
     TRUTH_FALSE = 0,
     TRUTH_TRUE,
@@ -26,20 +26,20 @@ void set_fini(struct set *s);
 
 /*
  * Add to an unsealed set; until_day is the last day the entry counts.  Texts are borrowed for the life of the
- * set. False: no memory left in the arena.
+ * set.  False: no memory left in the arena.
  */
 bool set_add_net(struct set *s, const struct cidr *net, int32_t until_day) MUST_USE;
 bool set_add_name(struct set *s, struct arena *a, struct slice name, int32_t until_day) MUST_USE;
 bool set_add_address(struct set *s, struct arena *a, struct slice address, int32_t until_day) MUST_USE;
 bool set_add_text(struct set *s, struct arena *a, struct slice text, int32_t until_day) MUST_USE;
 void set_add_range(struct set *s, int64_t low, int64_t high);
-void set_add_regex(struct set *s, struct regex *re); /* taken */
+void set_add_regex(struct set *s, struct regex *re); /* takes ownership */
 void set_seal(struct set *s);
 
-/* Can nothing of this type ever be in it? */
+/* Can it never match a value of this type? */
 bool set_is_empty(const struct set *s, enum fact_type type);
 
-/* The same of a group; one that was not read may have anything in it. */
+/* The same for a group; an unread one may match anything. */
 static inline bool group_is_empty(const struct group *g, enum fact_type type)
 {
     return !g->unread && set_is_empty(&g->set, type);
@@ -50,19 +50,19 @@ bool set_has_name(const struct set *s, struct slice name, int32_t today);       
 bool set_has_address(const struct set *s, struct slice address, int32_t today);   /* any case */
 bool set_has_range(const struct set *s, int64_t low, int64_t high, bool *partly); /* all of low..high */
 
-/* TRUTH_UNKNOWN only where a regular expression gave up.  The value is KNOWN. */
+/* The value must be KNOWN.  TRUTH_UNKNOWN only if a regular expression gave up. */
 enum truth set_match(const struct set *s, enum fact_type type, const struct fact_value *v, int32_t today);
 
-/* ---- what an entry is, for loading ---- */
+/* ---- parsing of entries, for the loaders ---- */
 
-/* A name of a rule or group: ".example.com" or "example.com", to lower-case A-labels; false if it is none: a last label of
- * digits alone is an address that is wrong (RFC 1123 2.1). */
+/* Converts a name in a rule or group, ".example.com" or "example.com", to lower-case A-labels.  False: not a name.  A
+ * last label of only digits is a malformed address (RFC 1123 2.1). */
 bool entry_parse_name(struct slice text, struct buf *out) MUST_USE;
 
-/* "user@example.com", "@example.com", "@.example.com"; lower case.  No `*`: it would stand for itself. */
+/* "user@example.com", "@example.com", "@.example.com"; lower case.  Refuses `*`, which would match only itself. */
 bool entry_parse_address(struct slice text, struct buf *out) MUST_USE;
 
-/* What was probably meant by a text that is no entry: "; ..." in `out`, or nothing. */
+/* Suggests a correction for an invalid entry: puts "; ..." or nothing. */
 void entry_put_hint(struct slice text, struct buf *out);
 
 /* "5", ">= 5", "< 2.5", "3..7" in thousandths; the same with durations in ms. */

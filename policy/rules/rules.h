@@ -2,9 +2,9 @@
 /*
  * rules.h - the compiled rule language: groups, conditions, actions, blocks.  Private to policy/.
  *
- * Made once by rules_load() from the tree of the file (and of the embedded preset), then only read: by
- * verdict.c (evaluation), match.c (one value against one set), policy_print.c and the engine.  Everything is
- * in the arena of struct policy but hash tables and regular expressions, which rules_free() releases.
+ * rules_load() makes it once from the tree of the file and of the embedded preset.  After that it is read-only, for
+ * verdict.c (evaluation), match.c (matching), policy_print.c and the engine.  The arena of struct policy holds
+ * everything except hash tables and regular expressions, which rules_free() releases.
  */
 #ifndef POLICY_RULES_RULES_H
 #define POLICY_RULES_RULES_H
@@ -25,7 +25,7 @@
 
 struct set_net { /* sorted by family, then prefix length, then base */
     struct cidr net;
-    int32_t until_day; /* last day on which it counts, since 1970; INT32_MAX: for ever */
+    int32_t until_day; /* last day on which it counts, since 1970; INT32_MAX: no end */
 };
 
 struct set_text { /* a name, an address or any text, in a hash table */
@@ -33,7 +33,7 @@ struct set_text { /* a name, an address or any text, in a hash table */
     int32_t until_day;
 };
 
-struct set_range { /* numbers in thousandths, durations in ms; both ends belong to it */
+struct set_range { /* numbers in thousandths, durations in ms; both ends included */
     int64_t low, high;
 };
 
@@ -43,7 +43,7 @@ struct set {
     uint64_t lengths[3];    /* bit n: there is a net of n bits; IPv4 is counted as its mapped IPv6 (96 + n) */
     struct table names;     /* "example.com", ".example.com", lower case */
     struct table addresses; /* "user@example.com", "@example.com", lower case; "" */
-    struct table texts;     /* anything, exactly */
+    struct table texts;     /* any text, exact match */
     struct set_range *ranges;
     size_t range_count;
     struct regex **regexes;
@@ -53,7 +53,7 @@ struct set {
     struct set *next_made; /* rules.sets */
 };
 
-struct group_entry { /* as it was written */
+struct group_entry { /* as written in the file */
     struct slice text;
     int32_t until_day;
     int line, column; /* in the configuration: of `file:PATH` for an entry of a file */
@@ -63,22 +63,22 @@ struct group_entry { /* as it was written */
 
 struct group {
     struct slice name;
-    struct set set; /* what the uses need of the entries */
+    struct set set; /* entries in the form that the uses need */
     struct group_entry *entry;
     size_t count, cap;
-    bool ended;    /* there was an entry whose last day is over */
+    bool ended;    /* an entry has passed its last day */
     bool standing; /* one of the five that the preset uses: may be empty */
     unsigned uses; /* bit n: a term of enum fact_type n names it */
-    bool named;    /* by a rule of the file or by another section: not only by the preset */
-    bool broken;   /* an error was reported: no more about it */
-    bool unread;   /* a file of it could not be read, or not all: what is not in the set is unknown */
+    bool named;    /* by a rule of the file or another section, not only by the preset */
+    bool broken;   /* an error was reported; report no more */
+    bool unread;   /* a file was unreadable, at least in part: values outside the set are unknown */
     int line, column;
 };
 
-struct rules_file { /* of groups: watched */
+struct rules_file { /* a file of groups, watched for changes */
     const char *path;
-    struct buf text; /* as it was read: a later load may keep it */
-    bool read;       /* false: it could not be */
+    struct buf text; /* as read: a later load may reuse it */
+    bool read;       /* false: unreadable */
 };
 
 /* ---- conditions ---- */
@@ -93,14 +93,14 @@ struct cond {
     struct set *set;    /* COND_TERM: values written here */
     struct group **groups;
     size_t group_count;
-    struct slice wanted; /* COND_TERM: the values in words: "fail or softfail" */
+    struct slice wanted; /* COND_TERM: the values as a phrase: "fail or softfail" */
     int line, column;
 };
 
 /* ---- actions ---- */
 
 enum action {
-    ACTION_NONE = 0, /* only what does not end the block */
+    ACTION_NONE = 0, /* no action that ends the block */
     ACTION_ACCEPT,
     ACTION_BYPASS,
     ACTION_REJECT,
@@ -114,11 +114,11 @@ struct rule_reply {
     unsigned code;         /* 450 */
     struct slice enhanced; /* "4.1.8" */
     struct slice text;     /* template */
-    struct slice soft;     /* "4.1.8": the enhanced code once the refusal became temporary */
+    struct slice soft;     /* "4.1.8": the enhanced code if the refusal becomes temporary */
 };
 
 struct reply_choice {           /* one text, or one for each word of a fact */
-    enum fact_id by;            /* FACT_COUNT: `any` alone */
+    enum fact_id by;            /* FACT_COUNT: only `any` */
     struct rule_reply any;      /* words without a text of their own */
     struct rule_reply *word[8]; /* by index of the word; NULL: `any` */
 };
@@ -143,14 +143,14 @@ struct rule {
     bool names_recipient; /* a tag has {recipient.*} */
     bool monitor;
     unsigned share;        /* percent that is enforced */
-    bool preset;           /* of the embedded file: positions are its own */
+    bool preset;           /* from the embedded file: positions refer to that */
     bool mode_given;       /* `override` has a mode for it */
-    bool watch_starts;     /* watch.c: this machine has not run it yet */
-    int64_t watch_until_s; /* watch.c: it is monitored until then; 0: it is not */
+    bool watch_starts;     /* watch.c: new on this machine */
+    int64_t watch_until_s; /* watch.c: only monitored until then; 0: not watched */
     int line, column;
     /* for printing: the nodes in force after `override` */
     const struct config_node *node, *then_node, *reply_node, *unless_node;
-    bool then_preset, reply_preset; /* these two are of the preset */
+    bool then_preset, reply_preset; /* these two are from the preset */
 };
 
 enum rule_block { BLOCK_ENVELOPE = 0, BLOCK_MESSAGE, BLOCK_COUNT };
@@ -174,22 +174,22 @@ struct rules {
     size_t group_count;
     struct slice *lists; /* names of reputation.lists, in the order of the file */
     size_t list_count;
-    uint8_t *use;         /* enum fact_use, FACT_COUNT + list_count of them: what is worth asking at all */
+    uint8_t *use;         /* enum fact_use, FACT_COUNT + list_count of them: facts that something uses */
     enum action fallback; /* `default`: accept, reject or defer */
     enum config_reject_at reject_at;
     uint64_t budget_mail_ms, budget_message_ms;
     struct slice contact;
     const char *hostname;     /* of config, for templates */
     bool preset;              /* spf-first is in it */
-    struct set *sets;         /* all that were made, for rules_free */
+    struct set *sets;         /* all sets, for rules_free */
     struct rules_file *files; /* each path once */
     size_t file_count;
 };
 
-/* What a refusing action says without a reply of its own. */
+/* The reply of a refusing action that has no reply of its own. */
 struct rule_reply text_default(enum action a);
 
-/* Has some rule of the block a condition on reputation.*?  (rules_warn.c) */
+/* Does a rule of the block have a condition on reputation.*?  (rules_warn.c) */
 bool rules_ask_lists(const struct block *b);
 
 /* The group of this name, or NULL. */
@@ -197,7 +197,7 @@ struct group *rules_group(const struct rules *r, struct slice name);
 
 /* Is this address in the group (for settings such as tls.not_offered_to)? */
 bool group_has_ip(const struct group *g, const struct addr *ip, int64_t now_s);
-/* The same of a host's name. */
+/* The same for a host name. */
 bool group_has_name(const struct group *g, struct slice name, int64_t now_s);
 
 /*
@@ -207,7 +207,7 @@ bool group_has_name(const struct group *g, struct slice name, int64_t now_s);
 bool rules_load(struct policy *p, struct config_errors *errs) MUST_USE;
 void rules_free(struct policy *p);
 
-/* policy.tests (trial.c): a failed one is an error at its place. */
+/* Runs policy.tests (trial.c); reports a failed one as an error at its position. */
 void rules_run_tests(struct policy *p, struct config_errors *errs);
 
 #endif

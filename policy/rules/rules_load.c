@@ -1,26 +1,26 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * rules_load.c - the rules of the section `policy`, and `groups`, with the preset, to struct rules.
+ * rules_load.c - compiles the rules of the section `policy`, `groups` and the preset to struct rules.
  *
  *     before + preset (with override) + after                     or  rules          -> the envelope block
  *     message_before + preset (with override) + message_after     or  message_rules  -> the message block
  *
- * The preset is a file of the repository, policy/spf-first.yaml, embedded by the build and parsed like any
- * other text, so that nothing in it can be said that a user's file could not say.
+ * The preset is a file of the repository, policy/spf-first.yaml, embedded by the build.  It is parsed like any other
+ * text, so it can use nothing that a user's file could not.
  */
 #include "config/secret.h"
 #include "policy/rules/match.h"
 #include "policy/rules/rules_priv.h"
 
 #define MESSAGE_MAX 600
-#define PRESET_MAX 64 /* rules of it */
+#define PRESET_MAX 64 /* rules of the preset */
 #define OVERRIDE_KEYS "mode|reply|then|enforce_share|unless"
 
 /* Made by the build from policy/spf-first.yaml. */
 extern const unsigned char policy_preset_spf_first[];
 extern const size_t policy_preset_spf_first_len;
 
-/* ---- what the loaders share (rules_priv.h) ---- */
+/* ---- shared by the loaders (rules_priv.h) ---- */
 
 const char *rules_quote(struct quoted *q, struct slice s)
 {
@@ -210,7 +210,7 @@ static void mark_final(struct rules *r, const struct cond *c)
     }
 }
 
-/* The name, or NULL after reporting. */
+/* The name, or NULL after an error. */
 static const char *take_name(struct rules_load *l, const struct config_node *item)
 {
     const struct config_node *name = config_node_get(item, "name");
@@ -220,7 +220,7 @@ static const char *take_name(struct rules_load *l, const struct config_node *ite
     l->name = "";
     if (name == NULL || name->kind != NODE_SCALAR) {
         l->name = "a rule";
-        if (name != NULL || rules_check_keys(l, item, RULE_KEYS)) { /* else an unknown key is probably it */
+        if (name != NULL || rules_check_keys(l, item, RULE_KEYS)) { /* else probably an unknown key */
             rules_error(l, item, "a rule needs a name of [a-z0-9-]");
         }
         return NULL;
@@ -243,7 +243,7 @@ static const char *take_name(struct rules_load *l, const struct config_node *ite
     return name->text.ptr;
 }
 
-/* `when` of the rule, and not `unless` of its entry in `override`. */
+/* `when` of the rule, and not `unless` of its `override` entry. */
 static void load_when(struct rules_load *l, struct rule *rule, const struct config_node *when)
 {
     struct cond *no = rules_memory(l, sizeof(*no)), *all = rules_memory(l, sizeof(*all));
@@ -267,7 +267,7 @@ static void load_when(struct rules_load *l, struct rule *rule, const struct conf
     }
 }
 
-/* What an entry of `override` says beside `then`, `reply` and `unless`. */
+/* Takes the keys of an `override` entry other than `then`, `reply` and `unless`. */
 static void take_changes(struct rules_load *l, struct rule *rule, const struct config_node *changes)
 {
     bool preset = l->preset;
@@ -279,7 +279,7 @@ static void take_changes(struct rules_load *l, struct rule *rule, const struct c
     l->preset = preset;
 }
 
-/* `changes` is the entry of `override`, or NULL. */
+/* `changes` is the `override` entry, or NULL. */
 static void load_rule(struct rules_load *l, const struct config_node *item, const struct config_node *changes)
 {
     struct block *block = &l->r->block[l->block];
@@ -312,7 +312,7 @@ static void load_rule(struct rules_load *l, const struct config_node *item, cons
     take_mode(l, rule, config_node_get(item, "mode"));
     take_share(l, rule, config_node_get(item, "enforce_share"));
     load_when(l, rule, config_node_get(item, "when"));
-    if (rule->then_node == NULL && known) { /* else an unknown key is probably it */
+    if (rule->then_node == NULL && known) { /* else probably an unknown key */
         rules_error(l, item, "rule %s: `then` is missing", name);
     } else if (rule->then_node != NULL) {
         actions_load(l, rule);
@@ -349,7 +349,7 @@ static void load_list(struct rules_load *l, const struct config_node *list, cons
     }
 }
 
-/* A list of the embedded file; NULL only if it does not parse, which a test excludes. */
+/* A list of the embedded file; NULL only if that does not parse, which a test rules out. */
 static const struct config_node *preset_list(struct rules_load *l, const char *key)
 {
     struct slice text = slice_of(policy_preset_spf_first, policy_preset_spf_first_len);
@@ -538,7 +538,7 @@ static void load_list_names(struct rules_load *l)
     }
 }
 
-/* Room for all rules of the file, and for the preset's. */
+/* Reserves memory for all rules of the file and of the preset. */
 static void reserve(struct rules_load *l, const struct config_node *section)
 {
     size_t count = PRESET_MAX;

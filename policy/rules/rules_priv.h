@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * rules_priv.h - what the loaders of rules share: groups.c, cond_load.c, actions_load.c, rules_load.c,
+ * rules_priv.h - shared by the loaders of rules: groups.c, cond_load.c, actions_load.c, rules_load.c,
  * rules_warn.c.
  *
- * Loaders never stop: they report and go on, so that all errors of a file appear at once.
+ * Loaders report an error and go on, so that all errors of a file appear at once.
  */
 #ifndef POLICY_RULES_RULES_PRIV_H
 #define POLICY_RULES_RULES_PRIV_H
@@ -17,23 +17,23 @@ struct rules_load {
     struct config_errors *errs;
     const struct config *conf;
     const struct config_node *preset_root; /* NULL: not parsed yet */
-    bool preset;           /* nodes are of the embedded preset: their places mean nothing to the reader */
-    enum rule_block block; /* being loaded; BLOCK_COUNT: a test, where facts of both may stand */
+    bool preset;           /* nodes are from the embedded preset; its positions mean nothing to the reader */
+    enum rule_block block; /* being loaded; BLOCK_COUNT: a test, which may use facts of both */
     const char *name;      /* of the rule being loaded, for messages */
 };
 
-/* A text made fit for a sentence, shortened. */
+/* A text cleaned and shortened for a message. */
 struct quoted {
     char text[260];
 };
 const char *rules_quote(struct quoted *q, struct slice s);
 
-/* At the node's value; `at` may be NULL. */
+/* Reports at the position of the node's value; `at` may be NULL. */
 void rules_error(struct rules_load *l, const struct config_node *at, const char *fmt, ...) PRINTF(3, 4);
 void rules_warning(struct rules_load *l, const struct config_node *at, const char *fmt, ...) PRINTF(3, 4);
 void rules_key_error(struct rules_load *l, const struct config_node *at, const char *fmt, ...) PRINTF(3, 4);
 
-/* Zeroed; never NULL (the arena is larger than any file can fill, or the process ends). */
+/* Zeroed; never NULL (the arena holds more than any file can fill, or the process ends). */
 void *rules_memory(struct rules_load *l, size_t size);
 struct slice rules_text(struct rules_load *l, struct slice s); /* a copy with a NUL */
 
@@ -42,22 +42,22 @@ struct slice rules_text(struct rules_load *l, struct slice s); /* a copy with a 
 /* [a-z0-9-], at most 64 octets. */
 bool rules_is_name(struct slice s);
 
-/* Reports keys of the mapping that are not in "a|b|c"; false if there was one. */
+/* Reports keys of the mapping that are not in "a|b|c"; false if there are any. */
 bool rules_check_keys(struct rules_load *l, const struct config_node *node, const char *keys);
 /* The same; messages begin with "WHAT NAME", such as "rule x". */
 bool rules_check_keys_of(struct rules_load *l, const char *what, const struct config_node *node,
                          const char *keys);
 
-/* Is there such a rule, in any block, or is it `default`?  If not, `near` is ready for nearest_words(). */
+/* Does a rule of this name exist in any block, or is it `default`?  If not, prepares `near` for nearest_words(). */
 bool rules_has_rule(const struct rules *r, struct slice name, struct nearest *near) MUST_USE;
 
-/* Has a header field of this name a meaning of its own to servers and clients? (actions_load.c) */
+/* Is this a header field with a standard meaning to servers and clients? (actions_load.c) */
 bool rules_field_is_standard(struct slice name);
 
 /* ---- groups.c ---- */
 
 void groups_load(struct rules_load *l);  /* reads them, files included */
-void groups_build(struct rules_load *l); /* when all uses are known: their sets */
+void groups_build(struct rules_load *l); /* makes their sets, after all uses are known */
 struct group *groups_use(struct rules_load *l, const struct config_node *at, struct slice name);
 
 /* ---- cond_load.c ---- */
@@ -65,15 +65,15 @@ struct group *groups_use(struct rules_load *l, const struct config_node *at, str
 /* NULL for an empty mapping. */
 struct cond *cond_load(struct rules_load *l, const struct config_node *node);
 
-/* The end of the sentence that there is no such fact: which one was meant, which there are, or where they are. */
+/* The end of an unknown-fact message: the nearest name, or all names, or where they are listed. */
 const char *rules_nearest_fact(struct slice name, struct nearest *near);
-/* The same of a list of reputation.lists. */
+/* The same for a list of reputation.lists. */
 const char *rules_nearest_list(const struct rules *r, struct slice name, struct nearest *near);
 
-/* Puts "one of A, B, C": the words of the fact.  Returns the end of the sentence: which one was meant, or nothing. */
+/* Puts "one of A, B, C": the words of the fact.  Returns the end of the message: the nearest word, or nothing. */
 const char *rules_expected_word(enum fact_id fact, struct slice found, struct buf *all, struct nearest *near);
 
-/* The fact of this name, or RULE_NO_FACT after reporting at the key. */
+/* The fact of this name; or RULE_NO_FACT, after an error at the key. */
 unsigned cond_load_fact(struct rules_load *l, const struct config_node *at, struct slice name);
 
 /* ---- actions_load.c ---- */

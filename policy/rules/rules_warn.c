@@ -1,22 +1,22 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * rules_warn.c - rules that load and yet cannot do what their writer thinks: warnings.
+ * rules_warn.c - warns of rules that load but cannot work as intended:
  *
- *   - a rule below one that always ends the block, or whose words are all taken by rules above it, is never
- *     reached;
- *   - a condition on `score` where nothing above it scores;
+ *   - a rule that is never reached: a rule above it always ends the block, or rules above it take all of its
+ *     words;
+ *   - a condition on `score` if no rule above it scores;
  *   - a condition whose terms exclude each other;
- *   - a score that nothing reads;
+ *   - a score that no rule or text reads;
  *   - an exemption that the sender can write into the header section;
- *   - a list that is asked about the message, where no rule about the message asks the lists;
- *   - a condition on the subject of a client's certificate where glacis requests none.
+ *   - a list with subjects of the message, if no rule about the message uses the lists;
+ *   - a condition on the subject of a client's certificate if glacis requests none.
  *
- * Only enforced rules for all clients take anything away; a rule that is not certain to match takes nothing.
+ * Only an enforced rule for all clients that is certain to match takes values away from the rules below it.
  */
 #include "policy/rules/rules_priv.h"
 #include "policy/rules/verdict.h"
 
-/* For each fact of words or flags: the values that no rule lower down can see, and who took the last. */
+/* For each fact of words or flags: the values that no lower rule can see, and the rule that took the last. */
 struct taken {
     uint32_t words[FACT_COUNT];
     const struct rule *by[FACT_COUNT];
@@ -49,7 +49,7 @@ static uint32_t values_of(const struct cond *c)
     return fact_table[c->fact].type == FACT_FLAG ? c->set->flags : c->set->words;
 }
 
-/* The rule that leaves nothing to a rule with this condition, or NULL. */
+/* The rule that leaves no values for this condition, or NULL. */
 static const struct rule *taken_by(const struct taken *t, const struct cond *c)
 {
     const struct cond *child;
@@ -71,7 +71,7 @@ static const struct rule *taken_by(const struct taken *t, const struct cond *c)
     for (child = c->child; child != NULL; child = child->next) {
         by = taken_by(t, child);
         if ((by != NULL) == (c->kind == COND_ALL)) {
-            return by; /* all: one is enough; any: one that is left is enough */
+            return by; /* all: one child is enough; any: every child must be taken */
         }
     }
     return by;
@@ -126,7 +126,7 @@ static void warn_unreachable(struct rules_load *l, const struct block *block)
 
 /* ---- conditions that never hold ---- */
 
-/* The value or values that a term leaves to its fact, as bits; false: it is no term on words or a flag. */
+/* The values of the fact that satisfy a term, as bits; false: it is no term on words or a flag. */
 static bool bits_of(const struct cond *c, unsigned *fact, uint32_t *bits)
 {
     const struct cond *term = c->kind == COND_NOT ? c->child : c;
@@ -139,7 +139,7 @@ static bool bits_of(const struct cond *c, unsigned *fact, uint32_t *bits)
     return true;
 }
 
-/* Is one the opposite of the other, word for word? */
+/* Is one the exact opposite of the other? */
 static bool is_opposite(const struct cond *a, const struct cond *b)
 {
     const struct cond *negated = a->kind == COND_NOT ? a : b, *term = a->kind == COND_NOT ? b : a;
@@ -148,7 +148,7 @@ static bool is_opposite(const struct cond *a, const struct cond *b)
            negated->child->fact == term->fact && slice_eq(negated->child->wanted, term->wanted);
 }
 
-/* A list of one condition is that condition. */
+/* Reduces a list of one condition to that condition. */
 static const struct cond *unwrap(const struct cond *c)
 {
     while ((c->kind == COND_ALL || c->kind == COND_ANY) && c->child != NULL && c->child->next == NULL) {
@@ -169,7 +169,7 @@ static bool exclude(const struct cond *a, const struct cond *b)
                                  fact_a == fact_b && (bits_a & bits_b) == 0);
 }
 
-/* The term because of which the condition never holds, or NULL: it may hold. */
+/* The term that makes the condition impossible, or NULL: it may hold. */
 static const struct cond *why_never(const struct cond *c)
 {
     const struct cond *why = NULL;
@@ -216,15 +216,15 @@ static void warn_subject(struct rules_load *l, const struct cond *c, const struc
     }
 }
 
-/* ---- what the sender writes ---- */
+/* ---- facts that the sender controls ---- */
 
-/* A mark of the header section that only says what the sender wants it to say. */
+/* Does the sender alone control this fact of the header section? */
 static bool is_senders_word(unsigned fact)
 {
     return fact == FACT_ID_MESSAGE_IS_LIST || fact == FACT_ID_MESSAGE_BULK;
 }
 
-/* The term by which a header field that the sender adds makes the condition `wanted`, whatever else holds; or NULL. */
+/* The term by which a header field of the sender forces the condition to `wanted`, whatever else holds; or NULL. */
 static const struct cond *forced_by_sender(const struct cond *c, bool wanted)
 {
     const struct cond *by = NULL;
@@ -240,7 +240,7 @@ static const struct cond *forced_by_sender(const struct cond *c, bool wanted)
     for (const struct cond *child = c->child; child != NULL; child = child->next) {
         by = forced_by_sender(child, wanted);
         if ((by != NULL) == ((c->kind == COND_ANY) == wanted)) {
-            return by; /* one child decides; else all of them are needed */
+            return by; /* one child decides; else all of them must be forced */
         }
     }
     return by;
@@ -273,7 +273,7 @@ static bool asks_score(const struct cond *c)
     return found;
 }
 
-/* A text or a header field has the score. */
+/* Does a text or a header field show the score? */
 static bool shows_score(const struct rules_load *l)
 {
     const struct config_headers *h = &l->conf->headers;
@@ -288,7 +288,7 @@ static bool shows_score(const struct rules_load *l)
     return found;
 }
 
-/* The last rule that gives a score, unless a rule behind it or a text reads it. */
+/* Warns of the last rule that scores, unless a later rule or a text reads the score. */
 static void warn_unread_score(struct rules_load *l)
 {
     const struct rule *unread = NULL;
@@ -364,7 +364,7 @@ static void warn_score(struct rules_load *l, const struct cond *c, const struct 
 void rules_warn(struct rules_load *l)
 {
     bool requests = !slice_empty(slice_str(l->conf->tls.client_ca));
-    bool scorer = false; /* the message block goes on with the envelope's score */
+    bool scorer = false; /* the message block continues with the envelope's score */
 
     for (size_t b = 0; b < BLOCK_COUNT; b++) {
         const struct block *block = &l->r->block[b];

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * standing_load.c - settings of what is remembered (standing_load.h), as the configuration has them.
+ * standing_load.c - loads the settings of remembered history (standing_load.h).
  */
 #include "policy/rules/standing_load.h"
 
@@ -20,7 +20,7 @@ bool standing_load(struct policy *p, struct config_errors *errs)
                                          .greylist = c->greylist,
                                          .guard = c->reputation.guard,
                                          .redis = c->state.redis };
-    if (!valid) { /* no quoting: it may hold a password */
+    if (!valid) { /* not quoted: it may hold a password */
         rules_error(
             &l, config_node_find(c->root, "state.redis.url"),
             "state.redis.url: expected redis://[[user]:password@]address[:port][/database] or unix:/path; "

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * text.c - rendering of templates over facts (text.h).
+ * text.c - renders templates with facts (text.h).
  *
- * Cleaning happens to each fact's text before it joins the reply, so a fact can neither be longer than its
- * share nor bring a line break; breaks of the template itself stay.
+ * It cleans the text of each fact before adding it to the reply.  So a fact can neither exceed its share nor add a
+ * line break; line breaks of the template itself stay.
  */
 #include "policy/rules/text.h"
 
@@ -23,7 +23,7 @@ static const struct slice other_names[] = {
 
 struct rendering {
     const struct text_facts *t;
-    bool utf8;        /* of a tag, which may be encoded; a reply may not */
+    bool utf8;        /* for a tag, which may be encoded; not for a reply */
     struct buf value; /* of one fact */
 };
 
@@ -87,7 +87,7 @@ static void put_value(const struct text_facts *t, unsigned fact, struct buf *out
     if (fact < FACT_COUNT) {
         struct fact_value v = t->facts->v[fact];
 
-        if (v.state == FACT_PENDING && v.len > 0) { /* what is known so far */
+        if (v.state == FACT_PENDING && v.len > 0) { /* a partial value */
             v.state = FACT_KNOWN;
         }
         fact_put(out, (enum fact_id)fact, &v);
@@ -96,7 +96,7 @@ static void put_value(const struct text_facts *t, unsigned fact, struct buf *out
     }
 }
 
-/* Printable ASCII, and octets above 127 if `utf8`; runs of anything else become one `?`, white space one blank. */
+/* Keeps printable ASCII, and octets above 127 if `utf8`; a run of others becomes one `?`, white space one blank. */
 static void put_clean(struct buf *out, struct slice s, bool utf8)
 {
     char last = '\0';
@@ -116,7 +116,7 @@ static void put_clean(struct buf *out, struct slice s, bool utf8)
     }
 }
 
-/* A name that is no fact. */
+/* Puts a name that is no fact. */
 static void put_other(const struct text_facts *t, struct slice name, struct buf *out)
 {
     if (slice_eq(name, SLICE("server.hostname"))) {
@@ -125,7 +125,7 @@ static void put_other(const struct text_facts *t, struct slice name, struct buf 
         if (t->greylist_wait_s > 0) {
             value_put_duration(out, t->greylist_wait_s * 1000ULL);
         }
-    } else if (slice_eq(name, reply_retry)) { /* a sender that is refused for good will not come again */
+    } else if (slice_eq(name, reply_retry)) { /* nothing to retry after a permanent refusal */
         buf_put_str(out, t->code / 100 == 4 ? "your server will try again by itself" : "");
     } else {
         buf_put_slice(out, t->rules->contact);
@@ -155,12 +155,12 @@ static void render(const struct text_facts *t, struct slice text, bool utf8, str
 {
     struct rendering r = { .t = t, .utf8 = utf8 };
 
-    buf_init(&r.value, 4096); /* a longer one is cut */
+    buf_init(&r.value, 4096); /* cuts a longer one */
     template_render(text, look_up, &r, out);
     buf_fini(&r.value);
 }
 
-/* How much of a line stands before the break: up to the last blank that fits, or all that fits. */
+/* Octets before the line break: up to the last blank that fits, or all that fit. */
 static size_t break_at(struct slice line)
 {
     size_t blank;

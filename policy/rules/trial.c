@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * trial.c - `policy.tests`: facts that are given, and the verdict that is expected of them.
+ * trial.c - `policy.tests`: given facts, and the expected verdict.
  *
- * Run by `check` and before every start and reload.  A fact that is not given is unknown; what follows from a
- * given fact is derived, unless it is given itself:
+ * `check` runs it, and so does every start and reload.  A fact that is not given is unknown.  These are derived from
+ * given facts, unless they are given themselves:
  *
  *   reputation.NAME    -> reputation.lists, where true, of an enforcing list
  *   reputation.lists   -> reputation.listed, reputation.incomplete, reputation.NAME of every list
@@ -18,8 +18,8 @@
  *   message.from_domains   -> message.author_domains, message.from_ours
  *   message.name_address   -> message.name_ours
  *
- * Greylisting sees a first attempt.  A score that is given is what the rules add to.  The message block is asked where
- * the envelope accepts and a message fact is given.
+ * Greylisting sees a first attempt.  The rules add to a given score.  The message block is evaluated if the envelope
+ * block accepts and a message fact is given.
  */
 #include "policy/checks/check.h"
 #include "policy/rules/match.h"
@@ -31,7 +31,7 @@
 
 struct trial { /* one test */
     const struct reputation *rep;
-    struct rules_load l; /* its arena is the trial's */
+    struct rules_load l; /* its arena belongs to the trial */
     struct arena arena;
     struct facts facts;
     struct fact_value *lists;
@@ -39,7 +39,7 @@ struct trial { /* one test */
     bool message; /* a message fact was given */
 };
 
-/* ---- given ---- */
+/* ---- given facts ---- */
 
 static bool is_list(const struct trial *t, struct slice name)
 {
@@ -62,7 +62,7 @@ static bool parse_flag(struct slice text, bool *flag)
     return *flag || slice_eq(text, SLICE("false"));
 }
 
-/* A list of words, or one, joined by ','. */
+/* Joins a list of words, or a single one, by ','. */
 static bool join_words(struct trial *t, const struct config_node *node, struct slice *out)
 {
     const struct config_node *child;
@@ -86,7 +86,7 @@ static bool join_words(struct trial *t, const struct config_node *node, struct s
     return ok;
 }
 
-/* The first of the words that the fact can never have; empty: it can have all of them. */
+/* The first word that the fact can never have; empty: none. */
 static struct slice not_a_member(const struct trial *t, enum fact_id id, struct slice words)
 {
     bool of_lists = id == FACT_ID_REPUTATION_LISTS || id == FACT_ID_REPUTATION_MONITORED;
@@ -101,7 +101,7 @@ static struct slice not_a_member(const struct trial *t, enum fact_id id, struct 
     return SLICE_NONE;
 }
 
-/* What the fact takes, and what was meant: the sentence that `give` ends with. */
+/* The end of the message of `give`: the values that the fact takes, and the nearest one. */
 static void refuse(struct trial *t, unsigned fact, const struct config_node *node)
 {
     static const char *const wanted[] = {
@@ -144,7 +144,7 @@ static void refuse(struct trial *t, unsigned fact, const struct config_node *nod
     }
 }
 
-/* Sets a fact of the table; false if the value is of a wrong kind. */
+/* Sets a fact of the table; false if the value has the wrong type. */
 static bool set_fact(struct trial *t, enum fact_id id, const struct config_node *node)
 {
     struct slice text = node->text;
@@ -204,7 +204,7 @@ static bool set_fact(struct trial *t, enum fact_id id, const struct config_node 
     return false;
 }
 
-/* False after reporting. */
+/* False after an error. */
 static bool give(struct trial *t, const struct config_node *node)
 {
     unsigned fact;
@@ -230,7 +230,7 @@ static bool give(struct trial *t, const struct config_node *node)
     return ok;
 }
 
-/* ---- derived ---- */
+/* ---- derived facts ---- */
 
 static bool has_word(struct slice words, struct slice word)
 {
@@ -290,7 +290,7 @@ static void derive_recipient(struct trial *t)
     }
 }
 
-/* Enforcing lists that are given as hits by their names, joined by ','. */
+/* The enforcing lists that are given as hits by name, joined by ','. */
 static void derive_list_names(struct trial *t)
 {
     struct buf b;
@@ -428,7 +428,7 @@ static void derive(struct trial *t)
     }
 }
 
-/* ---- expected ---- */
+/* ---- expected verdict ---- */
 
 static void judge(struct trial *t, struct eval_result *result)
 {
@@ -532,7 +532,7 @@ static void run_test(struct trial *t, const struct config_node *test)
     bool known = rules_check_keys_of(&t->l, "test", test, "name|given|expect");
 
     if (expect == NULL && !known) {
-        return; /* an unknown key is probably it */
+        return; /* probably an unknown key */
     }
     if (expect == NULL || expect->kind != NODE_MAPPING || expect->count == 0) {
         rules_error(&t->l, expect != NULL ? expect : test,

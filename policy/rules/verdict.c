@@ -2,18 +2,18 @@
 /*
  * verdict.c - the evaluation of a block (verdict.h).
  *
- * Each condition is asked twice in one walk:
+ * Each condition has two values, computed in one walk:
  *
- *   loose     as the language says: `temperror` is a word like others
- *   strict    as if every answer that a look-up could not give were unknown: `temperror` too
+ *   loose     as the language defines it: `temperror` is a word like others
+ *   strict    as if every failed lookup, including `temperror`, were unknown
  *
- * What is loosely true and strictly not certain rests on an outage; so does an acceptance further up that is
- * not strictly false.  Either makes a refusal temporary.  The score is kept as a number (loose) and as the
- * interval in which it would be if all look-ups had answered (strict).
+ * A condition that is loosely true but not strictly true depends on an outage.  The same holds for a refusal below an
+ * acceptance that is not strictly false.  Either makes the refusal temporary.  The score is kept as a number (loose)
+ * and as the range of values it could have if all lookups had answered (strict).
  *
- * A group whose file could not be read is such an outage: who is not in what is known of it may be in the rest.
+ * An unreadable file of a group is such an outage: a value not in the loaded part may be in the rest.
  *
- * Pure: no clock, no memory but the caller's, nothing but its arguments.
+ * Pure: no clock; uses only its arguments and the caller's memory.
  */
 #include "policy/rules/verdict.h"
 
@@ -28,7 +28,7 @@ struct walk {
     struct eval_result *out;
     int32_t today;
     bool early;
-    bool final; /* the rule being asked ends the block: SOFT values are not enough for it */
+    bool final; /* the current rule ends the block: SOFT values are not enough */
     int64_t score, score_low, score_high;
     bool score_open; /* early: a rule above may still score */
     bool doubt;      /* a rule above would have accepted, but for an outage */
@@ -36,15 +36,15 @@ struct walk {
 
 struct answer {
     enum truth loose, strict;
-    const struct cond *term; /* that decided the loose one */
+    const struct cond *term; /* the one that decided `loose` */
     bool negated;
-    bool outage;   /* some term lacked a look-up */
-    unsigned open; /* first fact that can be asked now; RULE_NO_FACT: none */
+    bool outage;   /* a lookup failed for some term */
+    unsigned open; /* first fact that can be looked up now; RULE_NO_FACT: none */
 };
 
 /* ---- one term ---- */
 
-/* Can an outage of the DNS hide it?  So it can for a single list. */
+/* Can a DNS outage hide this fact?  True for each single list. */
 static bool is_lookup(unsigned fact)
 {
     return fact >= FACT_COUNT || (fact_table[fact].traits & FROM_DNS) != 0;
@@ -56,7 +56,7 @@ static bool is_temperror(unsigned fact, const struct fact_value *v)
            v->word == fact_temperror((enum fact_id)fact);
 }
 
-/* Nothing it names can ever match: then nobody is asked. */
+/* Can no value ever match?  Then the fact is not looked up. */
 static bool is_void(const struct cond *c, enum fact_type type)
 {
     for (size_t i = 0; i < c->group_count; i++) {
@@ -117,7 +117,7 @@ static enum truth truth_within(const struct set *set, int64_t low, int64_t high)
     return set_has_range(set, low, high, &partly) ? TRUTH_TRUE : partly ? TRUTH_OPEN : TRUTH_FALSE;
 }
 
-/* reputation.score before the last list has answered; false: the bounds do not tell. */
+/* Decides reputation.score before the last list has answered; false: the bounds leave it open. */
 static bool ask_bounds(const struct walk *w, const struct cond *c, struct answer *a)
 {
     const struct eval_bounds *b = &w->in->reputation;
@@ -131,7 +131,7 @@ static bool ask_bounds(const struct walk *w, const struct cond *c, struct answer
     return true;
 }
 
-/* A group whose file could not be read may have had it. */
+/* Does the term name a group with an unreadable file, which may hold the value? */
 static bool names_unread(const struct cond *c)
 {
     for (size_t i = 0; i < c->group_count; i++) {
@@ -164,7 +164,7 @@ static struct answer ask_term(const struct walk *w, const struct cond *c)
     }
     if (v != NULL && v->state == FACT_PENDING && c->fact == FACT_ID_REPUTATION_LISTS &&
         match_all(w, c, type, v) == TRUTH_TRUE) {
-        return both(c, TRUTH_TRUE); /* more lists may join, and none leaves */
+        return both(c, TRUTH_TRUE); /* more lists may be added, none removed */
     }
     if (v == NULL || v->state == FACT_UNKNOWN || (gives_up(w, c->fact) && v->state == FACT_PENDING)) {
         a = both(c, TRUTH_UNKNOWN);
@@ -194,8 +194,8 @@ static enum truth inverse(enum truth t)
 }
 
 /*
- * How strong a value is among the children: the strongest is the result.  In `all` false decides, in `any`
- * true; after that what can still be asked comes before what is unknown.
+ * Rank of a value among the children: the highest gives the result.  False decides `all`, true decides `any`;
+ * next come children that can still be looked up, then unknown ones.
  */
 static unsigned strength(enum truth t, enum cond_kind kind)
 {
@@ -239,7 +239,7 @@ static struct answer ask_children(const struct walk *w, const struct cond *c)
     return all;
 }
 
-/* As deep as the tree of the file allows. */
+/* Recursion depth is limited by that of the file's tree. */
 static struct answer ask(const struct walk *w, const struct cond *c)
 {
     struct answer a;
@@ -299,7 +299,7 @@ static const struct rule_reply *choose_reply(const struct walk *w, const struct 
     return &c->any;
 }
 
-/* 5xx to 451, with the enhanced code of the same meaning. */
+/* Turns 5xx into 451, with the matching enhanced code. */
 static void soften(struct eval_result *out)
 {
     out->reply.code = 451;
@@ -333,7 +333,7 @@ static void finish(struct walk *w, const struct rule *rule, enum action action, 
     }
 }
 
-/* What the action score does to the number, and to the interval it lies in. */
+/* Adds the action `score` to the number and to its range. */
 static void add_score(struct walk *w, const struct rule *rule, const struct answer *a)
 {
     bool may = a->strict != TRUTH_FALSE, must = a->strict == TRUTH_TRUE;
@@ -354,7 +354,7 @@ static void note_background(struct walk *w, const struct answer *a)
     }
 }
 
-/* A rule that is only recorded. */
+/* Records a monitored rule. */
 static void record(struct walk *w, const struct answer *a, struct rule_trace *t)
 {
     if (a->loose == TRUTH_OPEN) {
@@ -363,12 +363,12 @@ static void record(struct walk *w, const struct answer *a, struct rule_trace *t)
     t->outcome = a->loose == TRUTH_TRUE ? RULE_MONITORED : a->loose == TRUTH_FALSE ? RULE_NOT : RULE_UNKNOWN;
 }
 
-/* True: the walk ends here, since the rule cannot be decided yet. */
+/* True: the walk ends here, because the rule is not decided yet. */
 static bool wait_for(struct walk *w, const struct rule *rule, const struct answer *a)
 {
     if (w->early && rule->final == ACTION_NONE) {
         w->score_open = w->score_open || rule->scores;
-        return false; /* tags and delays can wait for the recipient */
+        return false; /* tags and delays are applied at the recipient */
     }
     w->out->status = a->open != RULE_NO_FACT ? EVAL_NEEDS : EVAL_LATER;
     w->out->needs = a->open;
@@ -376,7 +376,7 @@ static bool wait_for(struct walk *w, const struct rule *rule, const struct answe
     return true;
 }
 
-/* The rule matched: it ends the block while its triplet waits.  True: the walk ends here. */
+/* The rule matched: it ends the block if the triplet is greylisted.  True: the walk ends here. */
 static bool apply_greylist(struct walk *w, const struct rule *rule)
 {
     if (w->early || w->in->grey == EVAL_GREY_PASSES) {
@@ -454,7 +454,7 @@ void rules_evaluate(const struct rules *r, enum rule_block block, const struct e
         }
     }
     if (block == BLOCK_MESSAGE) {
-        finish(&w, NULL, ACTION_ACCEPT, true); /* `default` is about recipients */
+        finish(&w, NULL, ACTION_ACCEPT, true); /* `default` applies only to recipients */
     } else if (w.early) {
         out->status = EVAL_LATER;
     } else {
@@ -462,7 +462,7 @@ void rules_evaluate(const struct rules *r, enum rule_block block, const struct e
     }
 }
 
-/* ---- in words ---- */
+/* ---- phrases for people ---- */
 
 void rules_put_fact_name(const struct rules *r, unsigned fact, struct buf *out)
 {

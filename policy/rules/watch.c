@@ -1,25 +1,25 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * watch.c - rules of the preset that can refuse and are new on this machine only watch at first
+ * watch.c - refusing rules of the preset that are new on this machine only watch at first
  * (policy.watch_new_rules).
  *
- * The record, a file of state_dir, has a line for each such rule that this machine has ever had:
+ * The record, a file in state_dir, has a line for each such rule that this machine has ever had:
  *
  *     dmarc-reject 5f0e6a1d2c3b4a59 1764576000
  *
- * Name, hash of `when` and `then`, and the Unix time of its first start.  A better wording of a reply makes no new rule.
- * Commands read the record; the supervisor alone writes it, before it starts the workers, and these inherit the result.
+ * That is name, hash of `when` and `then`, and Unix time of its first start.  A new text in a reply makes no new rule.
+ * Commands read the record.  Only the supervisor writes it, before it starts the workers, which inherit the result.
  * So all processes, and a reload, agree about the end of each watch.
  *
  *     snapshot.c reads the file -> policy_watch -> rule.watch_until_s -> rule_is_monitored (verdict.c)
  *                                       `-> policy_watch_put -> supervisor_files.c writes it
  *
- * No record  a first start, or an update from a version that kept none.  The envelope rules count as known: the
- *            operator has installed glacis to have them, or had them already.  The message rules watch: their
- *            exemptions rest on standing that correspondents have yet to earn here.
- * Operators  a rule whose `then` or `mode` the file overrides does what the file says, at once.
- * Trust      the file may belong to an unprivileged user.  A line that is not exactly as above is skipped, and at most
- *            RECORD_MAX lines are kept.  Who can write it can end a watch, or prolong it.
+ * No record  a first start, or an update from a version without records.  Envelope rules count as known: the operator
+ *            installed glacis for them, or had them already.  Message rules watch: their exemptions depend on
+ *            standing that correspondents have yet to earn here.
+ * Operators  a rule with `then` or `mode` overridden in the file follows the file at once.
+ * Trust      the file may belong to an unprivileged user.  Lines in any other format are skipped, and at most
+ *            RECORD_MAX lines are kept.  A user who can write the file can end or prolong a watch.
  */
 #include "policy/rules/compiled.h"
 #include "policy/rules/rules_priv.h"
@@ -34,13 +34,13 @@ static const uint64_t hash_key[2] = { 0x676c616369732d77ull, 0x617463682d727573u
 struct seen_rule {
     struct slice name;
     uint64_t hash;
-    int64_t since_s; /* 0: known before there was a record */
+    int64_t since_s; /* 0: known before the first record */
 };
 
 struct rule_watch {
     struct seen_rule seen[RECORD_MAX];
     size_t count;
-    bool changed; /* the file lacks something */
+    bool changed; /* the file on disk is out of date */
 };
 
 /* ---- rules ---- */
@@ -57,7 +57,7 @@ static bool is_refusing(const struct config_node *action)
     return false;
 }
 
-/* As the preset has it, whatever `override` says. */
+/* Uses the preset's action, whatever `override` has. */
 static bool can_refuse(const struct rule *rule)
 {
     const struct config_node *then = config_node_get(rule->node, "then"), *child;
@@ -124,7 +124,7 @@ static bool parse_hash(struct slice s, uint64_t *hash)
     return s.len == HASH_DIGITS;
 }
 
-/* A time in the future is a clock that was wrong: the watch would not end. */
+/* A time in the future comes from a wrong clock, and would make the watch endless. */
 static void take_line(struct policy *p, struct slice line, int64_t now_s)
 {
     struct slice name = slice_token(&line), hash = slice_token(&line), since = slice_token(&line);

@@ -2,10 +2,10 @@
 /*
  * spf.c - one SPF evaluation from its input to its verdict: new, step, feed, free.
  *
- * Owns       an arena that holds the input and the facts and nothing else; SPF_ARENA_MAX at most, far above
- *            what an honest evaluation needs (about 4 KiB).  A name that does not fit has no answer:
+ * Owns       an arena that holds only the input and the facts, of at most SPF_ARENA_MAX; that is far above the 4 KiB
+ *            or so of an honest evaluation.  A name that does not fit counts as unanswered:
  *            temperror.
- * Cost       a step walks the records again; ten terms with ten hosts each bound the steps to about eighty.
+ * Cost       each step walks the records again; ten terms with ten hosts each limit it to about eighty steps.
  * RFC        7208 2.3, 2.4, 4.1, 4.3, 7.2
  */
 #include "policy/spf/spf.h"
@@ -15,14 +15,14 @@
 
 enum {
     STEPS_MAX = 96,
-    MACRO_BUDGET = 64 * 1024, /* octets that macros may handle in one run */
-    INPUT_MAX = 512,          /* octets of HELO and MAIL FROM that are looked at */
+    MACRO_BUDGET = 64 * 1024, /* octets that macros may process in one run */
+    INPUT_MAX = 512,          /* octets of HELO and MAIL FROM that are used */
     NIBBLES = 32,
     EVALUATIONS_KEPT = 64,
 };
 
-/* Of the thread (an exception to "no globals"): an evaluation has no owner but its caller.  It is too large
- * for what malloc() keeps ready.  Name NULL: not made yet. */
+/* One for each thread (an exception to "no globals"): an evaluation has no owner but its caller, and is larger than
+ * what malloc() caches.  Name NULL: not made yet. */
 static _Thread_local struct slab evaluations;
 
 const char *spf_result_text(enum spf_result result)
@@ -55,7 +55,7 @@ uint8_t spf_weak_v6_bits(uint8_t v4_bits)
     return v4_bits == 0 ? 0 : (uint8_t)(v4_bits + 8);
 }
 
-/* A copy in the arena of what was put; the arena is large enough for all input. */
+/* Copies the buffer to the arena, which is large enough for all input. */
 static struct slice keep(struct spf *e, struct buf *b)
 {
     return arena_slice(&e->arena, buf_slice(b));
@@ -66,7 +66,7 @@ static struct slice keep_slice(struct spf *e, struct slice s)
     return arena_slice(&e->arena, slice_take(s, INPUT_MAX));
 }
 
-/* IPv4-mapped IPv6 addresses are IPv4, however they got here. */
+/* Treats IPv4-mapped IPv6 addresses as IPv4, whatever their source. */
 static struct addr unmap(struct addr a)
 {
     static const uint8_t prefix[12] = { [10] = 0xff, [11] = 0xff };
@@ -120,7 +120,7 @@ static void put_v6_names(struct spf *e, struct buf *b)
     e->reverse = keep(e, b);
 }
 
-/* RFC 7208 4.3: what cannot have a record is not asked for; nor is an address that stands as a name. */
+/* RFC 7208 4.3: no lookup for a name that cannot have a record, or for an address in place of a name. */
 static struct slice checked_domain(struct spf *e, struct slice domain)
 {
     struct spf_name name;
@@ -144,7 +144,7 @@ static struct slice checked_domain(struct spf *e, struct slice domain)
     return numeric ? SLICE_NONE : arena_slice(&e->arena, spf_name_slice(&name));
 }
 
-/* Which name is checked, and what the macros s, l, o say about it. */
+/* Determines the name to check and the macros s, l, o. */
 static void set_sender(struct spf *e, const struct spf_input *in, struct buf *b)
 {
     bool helo = in->identity == SPF_HELO || slice_empty(in->sender);
@@ -177,7 +177,7 @@ struct spf *spf_new(const struct spf_input *in)
     arena_init_counted(&e->arena, SPF_ARENA_MAX);
     e->in = *in;
     e->in.client = unmap(in->client);
-    e->in.sender = SLICE_NONE; /* borrowed: not to be looked at again */
+    e->in.sender = SLICE_NONE; /* borrowed: must not be used again */
     e->in.helo = SLICE_NONE;
     e->in.receiver = SLICE_NONE;
     if (!spf_engine_built(in->engine)) {
@@ -207,7 +207,7 @@ void spf_free(struct spf *e)
     }
 }
 
-/* Text of a record into the verdict: printable, for the record was checked. */
+/* Copies text of a record to the verdict; it is printable, because the record was checked. */
 static void report(char *out, struct slice text)
 {
     struct buf b;
@@ -216,7 +216,7 @@ static void report(char *out, struct slice text)
     buf_put_slice(&b, slice_take(text, SPF_MECHANISM_MAX));
 }
 
-/* More addresses than a network of the allowed size has. */
+/* Is it more than the addresses of a network of the allowed size? */
 static bool is_wide(const struct spf *e, double size)
 {
     bool v4 = e->in.client.family == ADDR_V4;
@@ -265,7 +265,7 @@ static void conclude(struct spf *e, const struct spf_run *run, enum spf_result r
     }
 }
 
-/* One run of the engine; false: answers are missing. */
+/* Runs the engine once; false: answers are missing. */
 static bool run_once(struct spf *e)
 {
     struct spf_run run = { .e = e, .match = spf_match_native, .budget = MACRO_BUDGET };

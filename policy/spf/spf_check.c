@@ -2,12 +2,12 @@
 /*
  * spf_check.c - the asynchronous driver of an SPF evaluation.
  *
- * Owns       the evaluation, one request a wanted name, the deadline.  The names lie in the evaluation and
- *            do not move; the next step is taken when the last of them has been answered.
+ * Owns       the evaluation, one request for each wanted name, the deadline.  The names belong to the evaluation and
+ *            do not move.  The next step follows the last pending answer.
  */
 #include "policy/spf/spf_check.h"
 
-/* One name that is out. */
+/* One pending lookup. */
 struct question {
     struct spf_check *check;
     struct dns_req *req; /* NULL: answered */
@@ -18,9 +18,9 @@ struct spf_check {
     struct dns_asker who;
     struct spf *e;
     struct timer deadline;
-    struct deferred finished; /* the verdict is there */
+    struct deferred finished; /* the verdict is ready */
     struct loop *loop;
-    size_t pending; /* questions without an answer */
+    size_t pending; /* lookups without an answer */
     struct question questions[SPF_WANTS_MAX];
     spf_check_cb cb;
     void *arg;
@@ -90,7 +90,7 @@ static void on_answer(struct dns_answer *ans, const struct dns_had *had, void *a
     }
 }
 
-/* Runs the evaluation on; at its end the callback is left to the loop. */
+/* Continues the evaluation; at its end leaves the callback to the loop. */
 static void proceed(struct spf_check *c)
 {
     const struct spf_want *wants;
@@ -108,7 +108,7 @@ static void proceed(struct spf_check *c)
     }
 }
 
-/* Everything that could still call back. */
+/* Stops everything that could still call back. */
 static void stop(struct spf_check *c)
 {
     for (size_t i = 0; i < ARRAY_LEN(c->questions); i++) {

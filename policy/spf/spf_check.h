@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * spf_check.h - one SPF check over the resolver: asks for what the evaluation wants, under a deadline.
+ * spf_check.h - one SPF check over the resolver: sends the queries that the evaluation wants, under a deadline.
  *
  *     spf_check_start --- spf_step --> 0 ---------------------------- loop --> callback
  *                            ^         n: dns_query, all at once                  ^
@@ -26,7 +26,7 @@ typedef void (*spf_check_cb)(const struct spf_verdict *verdict, void *arg);
 
 struct spf_check_setup {
     struct loop *loop;
-    struct dns_asker who; /* on whose account: copied */
+    struct dns_asker who; /* the client charged for the queries: copied */
     uint64_t timeout_ms;  /* of the whole check; 0: SPF_CHECK_TIMEOUT_MS */
     struct spf_input in;  /* copied */
 };

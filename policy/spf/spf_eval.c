@@ -2,12 +2,12 @@
 /*
  * spf_eval.c - check_host() of RFC 7208 over the table of facts, and the native engine.
  *
- * One record is walked term by term; an include is a call, a redirect a turn of the loop.  Whatever is not
- * in the table ends the run at once (run->missing), except that hosts of an mx and names of a client are
- * noted two at a time.  Depth is bounded by the ten terms.
+ * Walks a record term by term; an include is a recursive call, a redirect an iteration.  A missing answer ends the
+ * run at once (run->missing), except that hosts of an mx and names of a client are wanted two at a time.  The ten
+ * terms limit the depth.
  *
- * Departures an mx goes on behind one host whose address could not be had: another may match.  Hosts are asked by
- *            preference and name: the order of MX answers is random, and results should not be.
+ * Departures an mx continues after a host whose address lookup failed: another may match.  Hosts are looked up by
+ *            preference and name, because MX answers arrive in random order and results must be stable.
  * RFC        7208 4, 5, 6.1
  */
 #include "policy/spf/spf_eval.h"
@@ -23,13 +23,13 @@ static double network_size(const struct spf *e, unsigned bits)
     return size;
 }
 
-/* The prefix length that counts for this client. */
+/* The prefix length for the client's family. */
 unsigned spf_term_bits(const struct spf *e, const struct spf_term *t)
 {
     return e->in.client.family == ADDR_V4 ? t->v4_bits : t->v6_bits;
 }
 
-/* The target of a term that asks DNS; counts the term. */
+/* Expands the target of a term that queries DNS, and counts the term. */
 enum spf_match spf_take_target(struct spf_run *run, const struct spf_term *t, const struct spf_frame *fr,
                                struct spf_name *out)
 {
@@ -42,7 +42,7 @@ enum spf_match spf_take_target(struct spf_run *run, const struct spf_term *t, co
     return SPF_MATCH_YES;
 }
 
-/* One lookup of a term's own name: no match, or SPF_MATCH_YES if there is an answer to look at. */
+/* Looks up a term's own name: SPF_MATCH_YES if there is an answer to examine, else no match. */
 static enum spf_match ask(struct spf_run *run, enum spf_type type, const struct spf_name *name,
                           const struct spf_fact **out)
 {
@@ -81,7 +81,7 @@ static enum spf_match match_exists(struct spf_run *run, const struct spf_term *t
     struct spf_name target;
     enum spf_match m = spf_take_target(run, t, fr, &target);
 
-    return m == SPF_MATCH_YES ? ask(run, SPF_TYPE_A, &target, &f) : m; /* A also for IPv6: RFC 7208 5.7 */
+    return m == SPF_MATCH_YES ? ask(run, SPF_TYPE_A, &target, &f) : m; /* A even for IPv6: RFC 7208 5.7 */
 }
 
 static enum spf_match match_mx(struct spf_run *run, const struct spf_term *t, const struct spf_frame *fr)
@@ -181,7 +181,7 @@ enum spf_match spf_match_native(struct spf_run *run, const struct spf_term *t, c
     return SPF_MATCH_NO;
 }
 
-/* Notes which mechanism decided; an include was noted by what is inside of it. */
+/* Records which mechanism decided; for an include its inner mechanism is already recorded. */
 static void note_match(struct spf_run *run, const struct spf_term *t, const struct spf_frame *fr)
 {
     if (t->kind != SPF_INCLUDE) {
@@ -211,7 +211,7 @@ static enum spf_result result_of(char qualifier)
     }
 }
 
-/* Walks the mechanisms; false: none matched, and redirect= or the default is next. */
+/* Walks the mechanisms; false: none matched, so redirect= or the default follows. */
 static bool walk(struct spf_run *run, const struct spf_fact *f, const struct spf_frame *fr,
                  enum spf_result *out)
 {
@@ -254,7 +254,7 @@ enum spf_result spf_check_host(struct spf_run *run, struct spf_frame frame)
         if (result != SPF_PASS) {
             return result == SPF_NONE && redirected ? SPF_PERMERROR : result; /* RFC 7208 6.1 */
         }
-        frame.domain = f->want.name; /* as long-lived as the evaluation */
+        frame.domain = f->want.name; /* lives as long as the evaluation */
         if (frame.top) {
             run->exp = f->summary.exp;
             run->exp_domain = frame.domain;

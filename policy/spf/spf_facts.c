@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * spf_facts.c - the table under an SPF evaluation: names, answers, and what is counted about them.
+ * spf_facts.c - the table under an SPF evaluation: names, answers and their limits.
  *
- * Both engines come through here for every answer, so the limits of RFC 7208 4.6.4, the selection of the
- * record (4.5), validated names (5.5), macro expansion (7) and explanations (6.2) exist once.
+ * Both engines get every answer here.  So the limits of RFC 7208 4.6.4, the selection of the record (4.5), validated
+ * names (5.5), macro expansion (7) and explanations (6.2) exist only once.
  *
- * The table is a list: an evaluation that needs 130 names is hostile, a common one needs three.
+ * The table is a list: a common evaluation needs three names, and only a hostile one needs 130.
  *
  * RFC        7208 4.3 to 4.8, 5, 5.5, 6.2, 7
  */
@@ -14,7 +14,7 @@
 static const struct spf_fact nothing = { .known = true, .status = SPF_ANSWER_NXDOMAIN };
 static const struct spf_fact too_much = { .known = true, .status = SPF_ANSWER_TEMPFAIL };
 
-/* FNV-1a: only saves comparing; a collision costs one comparison. */
+/* FNV-1a: only saves comparisons; a collision costs one. */
 static uint32_t hash_of(enum spf_type type, struct slice name)
 {
     uint32_t h = 2166136261U ^ (uint32_t)type;
@@ -159,7 +159,7 @@ bool spf_target(struct spf_run *run, struct slice spec, struct slice domain, str
     return true;
 }
 
-/* ---- what is kept of an answer ---- */
+/* ---- the kept part of an answer ---- */
 
 static bool keep_data(struct spf *e, struct spf_fact *f, size_t at, struct slice data)
 {
@@ -173,7 +173,7 @@ static bool make_records(struct spf *e, struct spf_fact *f, size_t count)
     return f->records != NULL;
 }
 
-/* RFC 7208 4.5: one record or none.  A record that is too long is cut, and so is seen to be too long. */
+/* RFC 7208 4.5: one record or none.  Truncates a record that is too long; its length still shows that. */
 static bool keep_spf_record(struct spf *e, struct spf_fact *f, const struct spf_answer *answer)
 {
     struct slice found = SLICE_NONE;
@@ -202,7 +202,7 @@ static bool keep_explanation_text(struct spf *e, struct spf_fact *f, const struc
            (make_records(e, f, 1) && keep_data(e, f, 0, slice_take(answer->records[0].data, SPF_RECORD_MAX)));
 }
 
-/* How many leading bits an address shares with the client's. */
+/* Number of leading bits that an address shares with the client's. */
 static unsigned shared_bits(const struct spf *e, const uint8_t *ip, size_t len)
 {
     for (size_t i = 0; i < len; i++) {
@@ -215,11 +215,11 @@ static unsigned shared_bits(const struct spf *e, const uint8_t *ip, size_t len)
     return (unsigned)(8 * len);
 }
 
-/* The one that matches if any does, whatever the prefix length. */
+/* The nearest address: it matches if any does, whatever the prefix length. */
 static bool keep_nearest(struct spf *e, struct spf_fact *f, const struct spf_answer *answer)
 {
     size_t len = f->want.type == SPF_TYPE_A ? 4 : 16;
-    bool comparable = f->want.type == spf_client_type(e); /* `exists` asks A also for a client of IPv6 */
+    bool comparable = f->want.type == spf_client_type(e); /* `exists` queries A even for an IPv6 client */
     struct slice best = SLICE_NONE;
     unsigned most = 0;
 
@@ -262,7 +262,7 @@ static void sort_records(struct spf_record_data *r, size_t count)
     }
 }
 
-/* Of PTR the first ten are kept (RFC 7208 4.6.4), of an MX with more of them none: it is an error. */
+/* Keeps the first ten names of PTR (RFC 7208 4.6.4).  An MX with more than ten is an error: keeps none. */
 static bool keep_names(struct spf *e, struct spf_fact *f, const struct spf_answer *answer)
 {
     size_t kept = min_size(answer->count, SPF_HOSTS_MAX);
@@ -384,7 +384,7 @@ bool spf_name_within(struct slice name, struct slice domain)
 
 /* ---- hosts of an mx, names of the client ---- */
 
-/* Looks up the next two that are of interest; false: missing. */
+/* Looks up the next two candidates; false: missing. */
 static bool ask_two(struct spf_run *run, const struct spf_fact *names, struct slice within,
                     struct spf_hosts *h)
 {
@@ -401,7 +401,7 @@ static bool ask_two(struct spf_run *run, const struct spf_fact *names, struct sl
     return !run->missing;
 }
 
-/* A host that is only missing AAAA is no void look-up: most hosts have none, and IPv6 clients ask for nothing else. */
+/* A host that lacks only AAAA is no void lookup: most hosts have none, and for IPv6 clients we query only AAAA. */
 static bool count_host(struct spf_run *run, const struct spf_fact *host)
 {
     return (host->want.type == SPF_TYPE_AAAA && host->status == SPF_ANSWER_NODATA) ||
@@ -482,7 +482,7 @@ bool spf_validated(struct spf_run *run, struct slice domain, struct slice within
 
 /* ---- explanations ---- */
 
-/* Only printable ASCII may go on; anything else is as if there were no explanation (RFC 7208 6.2). */
+/* Keeps only printable ASCII; any other explanation counts as absent (RFC 7208 6.2). */
 static void keep_explanation(struct spf *e, struct slice text)
 {
     struct buf b;

@@ -2,25 +2,25 @@
 /*
  * spf_libspf2.c - the second engine: libspf2 matches the directives.  Built with GLACIS_HAVE_LIBSPF2 only.
  *
- * libspf2 dies, hangs or errs on records that anybody can publish (CVE-2023-42118 among others), so
- * nothing a peer wrote reaches it but numbers:
+ * Published records can make libspf2 crash, hang or err (CVE-2023-42118 among others).  So nothing a peer wrote
+ * reaches it except numbers:
  *
- *   - our parser has accepted the whole record before (RFC 7208 4.6);
- *   - each directive is rewritten, with names of ours ("t.invalid", "h3.invalid") in the place of
- *     targets, hosts and names of the client, and given to the library as a record of its own; our
- *     expander makes the target;
- *   - its look-ups are answered from the table, where everything it may ask for is before it runs;
- *   - its view of an include is the result that check_host() had for the included record;
- *   - redirect=, exp= and unknown modifiers never reach it; the limits are ours.
+ *   - our parser has accepted the whole record first (RFC 7208 4.6);
+ *   - each directive is rewritten with our own names ("t.invalid", "h3.invalid") in place of targets, hosts and
+ *     names of the client, and given to the library as a separate record; our expander makes the
+ *     target;
+ *   - its lookups are answered from the table, which holds every possible answer before it runs;
+ *   - it sees an include as the result that check_host() had for the included record;
+ *   - redirect=, exp= and unknown modifiers never reach it; we enforce the limits.
  *
  *       "-mx:%{d2}/24"  ->  "v=spf1 -mx:t.invalid/24"     MX of t.invalid:  h0.invalid, h1.invalid
  *                                                         A of h0.invalid:  the addresses in the table
  *
- * A run of the library costs some microseconds, and each step walks the records again; so an ip4 or ip6 that
- * did not match is noted in the fact of its record and not tried again.
+ * A run of the library costs a few microseconds, and each step walks the records again.  So the fact of a record
+ * notes each ip4 or ip6 that did not match, and it is not tried again.
  *
- * What it does then is compile the directive, compare addresses and names, and map results.  It refuses
- * the prefix length 0, which becomes `all` here, or an answer that matches.
+ * The library only compiles the directive, compares addresses and names, and maps results.  It refuses the prefix
+ * length 0; we use `all` or a matching answer instead.
  *
  * Owns       one SPF_server_t a run, freed by spf_libspf2_end()
  * RFC        7208 5
@@ -35,17 +35,17 @@
 #include <spf2/spf.h>
 
 enum {
-    DIRECTIVE_MAX = 128, /* octets of a rewritten record: "v=spf1 ~ip6:" and 45 of an address at most */
+    DIRECTIVE_MAX = 128, /* octets of a rewritten record: at most "v=spf1 ~ip6:" and 45 of an address */
 };
 
-/* What the library is looking at: the hook of its DNS layer. */
+/* The directive that the library evaluates: the hook of its DNS layer. */
 struct view {
     struct spf_run *run;
     const struct spf_term *term;
     const struct spf_frame *frame;
     struct spf_name target;
     const struct spf_fact *fact; /* of the target; of the client's names for ptr */
-    struct spf_hosts hosts;      /* of an mx, or names of the client, that were asked */
+    struct spf_hosts hosts;      /* looked-up hosts of an mx, or names of the client */
 };
 
 struct library {
@@ -81,7 +81,7 @@ static void add_data(SPF_dns_rr_t *rr, const void *data, size_t len)
     rr->num_rr++;
 }
 
-/* Addresses of a target or host.  With /0 any address stands for the client's. */
+/* Addresses of a target or host.  With /0 the client's address replaces each of them. */
 static SPF_dns_rr_t *answer_addresses(SPF_dns_server_t *dns, const struct view *v, const char *name,
                                       const struct spf_fact *f)
 {
@@ -107,7 +107,7 @@ static void add_host(SPF_dns_rr_t *rr, size_t i, const char *suffix)
     add_data(rr, mem, b.len + 1);
 }
 
-/* Hosts of an mx: those without an answer last, so that one that matches is found (as in spf_eval.c). */
+/* Hosts of an mx, with failed lookups last, so that it finds a matching one (as in spf_eval.c). */
 static SPF_dns_rr_t *answer_hosts(SPF_dns_server_t *dns, const struct view *v, const char *name)
 {
     SPF_dns_rr_t *rr = new_answer(dns, name, ns_t_mx, herrno_of(v->fact));
@@ -136,7 +136,7 @@ static SPF_dns_rr_t *answer_names(SPF_dns_server_t *dns, const struct view *v, c
     return rr;
 }
 
-/* Never NULL: the library aborts then.  All names are ours; what is not known to us does not exist. */
+/* Never NULL, which would abort the library.  All names are ours; an unknown name does not exist. */
 static SPF_dns_rr_t *on_lookup(SPF_dns_server_t *dns, const char *name, ns_type type, int should_cache)
 {
     const struct view *v = dns->hook;
@@ -159,7 +159,7 @@ static SPF_dns_rr_t *on_lookup(SPF_dns_server_t *dns, const char *name, ns_type 
     return new_answer(dns, name, type, HOST_NOT_FOUND);
 }
 
-/* The record of an include: one that has the result of ours. */
+/* The record of an include: one that yields our own result. */
 static SPF_errcode_t on_get_spf(SPF_server_t *server, SPF_request_t *request, SPF_response_t *response,
                                 SPF_record_t **out)
 {
@@ -173,7 +173,7 @@ static SPF_errcode_t on_get_spf(SPF_server_t *server, SPF_request_t *request, SP
     const char *text = NULL;
 
     (void)request;
-    dns->hook = v; /* directives of the included record have set their own */
+    dns->hook = v; /* directives of the included record have replaced it */
     *out = NULL;
     switch (result) {
     case SPF_PASS:
@@ -214,7 +214,7 @@ static void put_network(struct buf *b, const struct view *v, bool v4_term)
     buf_putf(b, "%s:%s/%u", v4_term ? "ip4" : "ip6", text, bits == 0 ? 1 : bits);
 }
 
-/* Name and prefix length of a or mx; none is the full one. */
+/* Puts name and prefix length of a or mx; no prefix means full length. */
 static void put_hosts(struct buf *b, const struct view *v)
 {
     unsigned bits = spf_term_bits(v->run->e, v->term);
@@ -253,7 +253,7 @@ static void put_directive(struct buf *b, const struct view *v)
     case SPF_REDIRECT:
     case SPF_EXP:
     case SPF_UNKNOWN_MODIFIER:
-        break; /* matched by nobody: see spf_match_libspf2() */
+        break; /* never matched here: see spf_match_libspf2() */
     }
 }
 
@@ -271,13 +271,13 @@ static SPF_request_t *new_request(const struct library *lib, const struct spf *e
     } else {
         (void)SPF_request_set_ipv6(request, v6);
     }
-    (void)SPF_request_set_helo_dom(request, "helo.invalid"); /* goes into comments that nobody reads */
+    (void)SPF_request_set_helo_dom(request, "helo.invalid"); /* used only in comments that we discard */
     (void)SPF_request_set_env_from(request, "postmaster@from.invalid");
     request->cur_dom = request->env_from_dp;
     return request;
 }
 
-/* Loopback clients too: the shorter SPF_request_query_mailfrom() lets them pass unseen. */
+/* Handles loopback clients too: the shorter SPF_request_query_mailfrom() always passes them. */
 static enum spf_match interpret(struct library *lib, const struct view *v, const char *text)
 {
     SPF_request_t *request = new_request(lib, v->run->e);
@@ -321,7 +321,7 @@ static struct library *get_library(struct spf_run *run)
     return lib;
 }
 
-/* Hosts of an mx, or names of the client; the library then sees those that were asked. */
+/* Looks up hosts of an mx, or names of the client; the library then sees those. */
 static enum spf_match ask_hosts(struct view *v)
 {
     struct spf_run *run = v->run;
@@ -335,7 +335,7 @@ static enum spf_match ask_hosts(struct view *v)
     return m == SPF_MATCH_MISSING || m == SPF_MATCH_PERM ? m : SPF_MATCH_YES;
 }
 
-/* Has everything in the table that the library is going to ask for; SPF_MATCH_YES: it has. */
+/* Puts every answer that the library will need into the table; SPF_MATCH_YES: all are there. */
 static enum spf_match prepare(struct view *v)
 {
     struct spf_run *run = v->run;
@@ -350,7 +350,7 @@ static enum spf_match prepare(struct view *v)
         return m;
     }
     if (kind == SPF_PTR && v->target.len == 0) {
-        return SPF_MATCH_NO; /* nothing is below a name that cannot be */
+        return SPF_MATCH_NO; /* nothing is below an impossible name */
     }
     if (kind == SPF_PTR) {
         v->fact = spf_lookup(run, SPF_TYPE_PTR, run->e->reverse);
@@ -377,7 +377,7 @@ static enum spf_match prepare(struct view *v)
     return SPF_MATCH_YES;
 }
 
-/* The note of this term; NULL: it is not one that gets a note. */
+/* The note of this term; NULL: it has none. */
 static uint64_t *note_of(const struct spf_term *t, const struct spf_frame *fr)
 {
     bool network = t->kind == SPF_IP4 || t->kind == SPF_IP6;
@@ -418,7 +418,7 @@ enum spf_match spf_match_libspf2(struct spf_run *run, const struct spf_term *t, 
         *note |= bit;
     }
     if (m == SPF_MATCH_NO && t->kind == SPF_INCLUDE) {
-        run->matched = false; /* what decided inside does not decide here */
+        run->matched = false; /* a decision inside does not decide here */
     }
     return m;
 }

@@ -1,18 +1,18 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * spf_macro.c - macro-strings: one walk over the text serves checking, looking for %{p} and expanding.
+ * spf_macro.c - macro-strings: the same walk over the text checks it, finds %{p} and expands it.
  *
- * A macro is %{ letter digits r delimiters }.  Its value is cut into parts at the delimiters, turned
- * round, reduced to the last `digits` parts and joined with dots; a capital letter then escapes what a URL
- * must not hold.  A record of 8 KiB can ask for megabytes of expansion, so every octet handled is charged to
- * the budget of the run; and names keep their right end only, which is all that RFC 7208 7.3 lets them keep.
+ * A macro is %{ letter digits r delimiters }.  Its value is split at the delimiters, reversed, reduced to the last
+ * `digits` parts and joined with dots.  A capital letter then escapes characters that a URL must not hold.  A record
+ * of 8 KiB can demand megabytes of expansion, so every octet processed is charged to the budget of the run.  Names
+ * keep only their right end (RFC 7208 7.3).
  *
  * RFC        7208 7.1 to 7.3, 12
  */
 #include "policy/spf/spf_macro.h"
 
 enum {
-    PARTS_MAX = 128, /* of a value; more than any legal use has, the rest stays one part */
+    PARTS_MAX = 128, /* of a value; more than any legal use needs, the rest stays one part */
 };
 
 struct macro {
@@ -23,7 +23,7 @@ struct macro {
     struct slice delims; /* empty: the dot */
 };
 
-/* What the walk found. */
+/* The kind of piece that the walk found. */
 enum piece {
     PIECE_END = 0,
     PIECE_LITERAL, /* one octet in *literal */
@@ -44,7 +44,7 @@ static bool is_delimiter(char c)
     return c == '.' || c == '-' || c == '+' || c == ',' || c == '/' || c == '_' || c == '=';
 }
 
-/* The part between "%{" and "}"; *s moves behind the brace. */
+/* Parses the part between "%{" and "}"; moves *s past the brace. */
 static bool parse_macro(struct slice *s, struct macro *m)
 {
     size_t i = 1;
@@ -101,7 +101,7 @@ static enum piece next_piece(struct walk *w)
     return w->fixed != NULL ? PIECE_ESCAPE : PIECE_BAD;
 }
 
-/* "." toplabel [ "." ], where `tail` is what follows the last macro. */
+/* "." toplabel [ "." ], where `tail` follows the last macro. */
 static bool ends_in_toplabel(struct slice tail)
 {
     bool not_numeric = false;
@@ -176,7 +176,7 @@ static struct slice value_of(char letter, const struct spf_macro_values *v)
     }
 }
 
-/* Where expanded octets go. */
+/* Destination of expanded octets. */
 struct sink {
     struct buf *out;
     size_t keep; /* 0: stop when full; else drop from the left and keep at least so many */
@@ -198,7 +198,7 @@ static void put_octet(struct sink *k, char c)
     buf_put_char(k->out, c);
 }
 
-/* RFC 3986 2.3 unreserved characters stay. */
+/* Leaves RFC 3986 2.3 unreserved characters as they are. */
 static void put_escaped(struct sink *k, char c)
 {
     static const char hex[] = "0123456789ABCDEF";
@@ -273,7 +273,7 @@ static bool expand(struct sink *k, struct slice text, const struct spf_macro_val
         charge(k, 1);
         switch (next_piece(&w)) {
         case PIECE_END:
-        case PIECE_BAD: /* cannot be: spf_macro_valid() came first */
+        case PIECE_BAD: /* impossible after spf_macro_valid() */
             return !k->dry;
         case PIECE_LITERAL:
             put_octet(k, w.literal);
@@ -291,7 +291,7 @@ static bool expand(struct sink *k, struct slice text, const struct spf_macro_val
 bool spf_macro_valid(struct slice text, enum spf_macro_place place)
 {
     struct walk w = { .rest = text };
-    struct slice tail = text; /* literals behind the last macro */
+    struct slice tail = text; /* literals after the last macro */
     bool macro_last = false;
 
     for (;;) {

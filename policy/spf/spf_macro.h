@@ -7,7 +7,7 @@
 
 #include "core/buf.h"
 
-/* Where a macro-string stands. */
+/* The context of a macro-string. */
 enum spf_macro_place {
     SPF_MACRO_DOMAIN = 0, /* domain-spec: c r t are not allowed, and it must end in a toplabel or a macro */
     SPF_MACRO_ANY,        /* value of an unknown modifier */
@@ -31,16 +31,16 @@ struct spf_macro_values {
     struct slice now;       /* t */
 };
 
-/* True if the text contains %{p}: only then need `validated` be known. */
+/* Does the text contain %{p}?  Only then is `validated` needed. */
 bool spf_macro_uses_p(struct slice text);
 
 /*
- * Expands a text that spf_macro_valid() accepted; *budget is lowered by the octets that were handled.
+ * Expands a text that spf_macro_valid() accepted; lowers *budget by the octets processed.
  *
- * name   keeps the last `keep` octets or more of the result, for names are cut at their left (RFC 7208 7.3);
- *        the buffer must be a fixed one of at least twice that
+ * name   keeps at least the last `keep` octets of the result, because names are cut on their left (RFC 7208
+ *        7.3); the buffer must be a fixed one of at least twice that
  * text   stops when the buffer is full
- * return false when the budget is used up
+ * Both return false when the budget is used up.
  */
 bool spf_macro_name(struct buf *out, struct slice text, const struct spf_macro_values *v,
                     size_t *budget) MUST_USE;

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * spf_record.c - terms of an SPF record: one is taken at a time, nothing is stored.
+ * spf_record.c - takes terms off an SPF record one at a time, and stores none.
  *
- * A record is walked twice: once to check it whole (errors anywhere make it useless, RFC 7208 4.6), once to
- * evaluate it.  Terms are short and the walk is cheap, so no list of terms is kept, and a record of 512
- * terms costs no memory.
+ * A record is walked twice: once to check all of it (an error anywhere makes it useless, RFC 7208 4.6), once to
+ * evaluate it.  The walk is cheap, so no list of terms is kept, and a record of 512 terms costs no
+ * memory.
  *
  * Limits     8 KiB and 512 terms (spf.h); prefix lengths and octets of addresses have no leading zeros
  * RFC        7208 4.5, 4.6, 5, 6, 12
@@ -20,7 +20,7 @@ static const struct slice version = SLICE_INIT("v=spf1");
 /* What may and must follow the name of a mechanism. */
 enum {
     TAKES_SPEC = 1, /* ":" domain-spec */
-    NEEDS_SPEC = 2, /* ... and it must be there */
+    NEEDS_SPEC = 2, /* ... which is mandatory */
     TAKES_CIDR = 4, /* dual-cidr-length */
     TAKES_IP = 8,   /* ":" network */
 };
@@ -80,7 +80,7 @@ static bool parse_bits(struct slice digits, uint8_t max, uint8_t *out)
     return true;
 }
 
-/* If s ends in "/" and digits: cuts them off and gives the digits. */
+/* If s ends in "/" and digits: cuts them off and returns the digits. */
 static bool cut_digits(struct slice *s, struct slice *digits)
 {
     size_t i = s->len;
@@ -97,8 +97,8 @@ static bool cut_digits(struct slice *s, struct slice *digits)
 }
 
 /*
- * Takes [ "/" bits ] [ "//" bits ] off the end.  "/" is also legal inside of a domain-spec, so only what is
- * digits to the very end counts as a prefix length.
+ * Takes [ "/" bits ] [ "//" bits ] off the end.  "/" is also legal inside a domain-spec, so only digits up to the very
+ * end count as a prefix length.
  */
 static bool cut_dual_cidr(struct slice *s, struct spf_term *t)
 {
@@ -121,7 +121,7 @@ static bool cut_dual_cidr(struct slice *s, struct spf_term *t)
     return parse_bits(digits, 32, &t->v4_bits);
 }
 
-/* ip4-network [ "/" bits ], and the same of ip6. */
+/* ip4-network [ "/" bits ], and the same for ip6. */
 static bool parse_network(struct slice s, struct spf_term *t)
 {
     char text[64];
@@ -143,7 +143,7 @@ static bool parse_network(struct slice s, struct spf_term *t)
     t->v6_bits = v4 ? 0 : bits;
     buf_init_fixed(&b, text, sizeof(text));
     buf_put_slice(&b, s);
-    /* inet_pton() takes the four octets of an IPv4 address in decimal without leading zeros, no less. */
+    /* inet_pton() accepts an IPv4 address only as four decimal octets without leading zeros. */
     return buf_ok(&b) && inet_pton(v4 ? AF_INET : AF_INET6, text, t->ip) == 1;
 }
 
@@ -254,7 +254,7 @@ static double network_size(unsigned host_bits)
     return size;
 }
 
-/* False if a modifier is there for the second time (RFC 7208 6). */
+/* False if a modifier occurs twice (RFC 7208 6). */
 static bool note_term(const struct spf_term *t, struct spf_summary *out)
 {
     struct slice *once = t->kind == SPF_REDIRECT ? &out->redirect : &out->exp;

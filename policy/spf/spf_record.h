@@ -34,11 +34,11 @@ struct spf_term {
 /* True for `v=spf1`, alone or before a blank (RFC 7208 4.5). */
 bool spf_record_is(struct slice txt);
 
-/* What follows the version. */
+/* The text after the version. */
 struct slice spf_record_terms(struct slice record);
 
 /*
- * Takes the next term from *rest.  SPF_TERM_END leaves *out unset; SPF_TERM_BAD says why in *problem (a
+ * Takes the next term from *rest.  SPF_TERM_END leaves *out unset; SPF_TERM_BAD sets *problem to the reason (a
  * literal).
  */
 enum spf_term_status {
@@ -48,11 +48,11 @@ enum spf_term_status {
 };
 enum spf_term_status spf_term_next(struct slice *rest, struct spf_term *out, const char **problem);
 
-/* What a whole record says about itself. */
+/* Summary of a whole record. */
 struct spf_summary {
     const char *problem;   /* a syntax error: the domain's result is permerror; NULL: none */
     bool has_all;          /* redirect= is then ignored (RFC 7208 6.1) */
-    struct slice redirect; /* their domain-specs; empty: not there */
+    struct slice redirect; /* their domain-specs; empty: absent */
     struct slice exp;
     size_t terms;
     double v4_size; /* addresses in `+` ip4 terms, and ip6 */

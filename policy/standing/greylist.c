@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * greylist.c - who comes back passes: triplets keyed by the SPF-pass domain or the network.
+ * greylist.c - a sender that retries passes: triplets keyed by the SPF-pass domain or the network.
  *
- * Large senders retry from other addresses of the same SPF domain, so these pass at the second try wherever
- * they come from; without an SPF pass the network of the client must be the same.
+ * Large senders retry from other addresses of the same SPF domain, so these pass at the second try from any
+ * address.  Without an SPF pass the retry must come from the same network.
  */
 #include "policy/standing/standing.h"
 

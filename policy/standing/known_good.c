@@ -2,9 +2,9 @@
 /*
  * known_good.c - good standing: accepted on so many days, with no refusal since.
  *
- * Standing belongs to identities that no other client can have: a domain that says by SPF who sends for it, and the very
- * address with its own name.  Neighbours in a network and machines of one owner are strangers to each other: a
- * hoster's customers share both.  A refusal of the content or of the sender ends it.
+ * Standing belongs to identities that no other client can have: a domain whose SPF record names its senders, and the
+ * exact address with its own name.  It does not extend to neighbours in a network or machines of one owner: a
+ * hoster's customers share both.  A refusal because of the content or the sender ends it.
  */
 #include "policy/standing/standing.h"
 

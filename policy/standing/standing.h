@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * standing.h - what follows from what is remembered: good standing, greylisting, suspicion of the first day.
+ * standing.h - decisions from remembered history: good standing, greylisting, zero-day suspicion.
  *
- * Pure: settings, records of state/memory.h and a time in, a decision out; tested on a virtual clock.  The
- * engine asks the memory and applies what is decided here.  A record that could not be had proves nothing:
- * not in good standing, not fresh, no burst, and a triplet passes.
+ * Pure: takes settings, records of state/memory.h and a time, and returns a decision; tested on a virtual clock.  The
+ * engine does the lookups in memory and applies the decisions.  A record whose lookup failed proves nothing: no good
+ * standing, not fresh, no burst, and a triplet passes.
  */
 #ifndef POLICY_STANDING_STANDING_H
 #define POLICY_STANDING_STANDING_H
@@ -14,38 +14,38 @@
 #include "core/metrics.h"
 #include "state/memory.h"
 
-#define STANDING_SEEN_KEEP_S (60u * 86400u) /* first_seen is forgotten this long after the last time */
+#define STANDING_SEEN_KEEP_S (60u * 86400u) /* first_seen is forgotten this long after the last visit */
 
 /* ---- known_good.c ---- */
 
 bool known_good_is(const struct config_known_good *s, const struct memory_record *r, int64_t now_s);
 
 /*
- * Enough to bear witness against a list, if it is the record of a domain: in good standing, and for a week already (or
- * half of the history, if that is younger), so that a fresh set of domains cannot be raised to it in two days.
+ * Is a domain's record good enough for a witness against a list?  It must be in good standing, and for a week already
+ * (or half of the history, if that is younger), so that a spammer cannot build up a fresh set of domains in two days.
  */
 bool known_good_is_established(const struct config_known_good *s, const struct memory_record *r,
                                int64_t history_s, int64_t now_s);
 
 /*
- * Identities, to which standing belongs: the domain of an SPF pass (MEMORY_DOMAIN), and the very address (IPv6: /64)
- * with its verified name.  The caller leaves out generic names: each next customer of the address has them too.
+ * The identities that can earn standing: the domain of an SPF pass (MEMORY_DOMAIN), and the exact address (IPv6: /64)
+ * with its verified name.  The caller leaves out generic names: the next customer with that address has the same name.
  */
 struct memory_key standing_key_host(const struct addr *ip, struct slice name);
 
 /*
- * No identities, and good for less.  The address alone has what its name earned: it is known at connect, where rates
- * and shares of connections are decided.  The network (/24, /64) only shortens the greeting delay.
+ * These are no identities, and give fewer benefits.  The address alone inherits what its name earned: it is known at
+ * connect, when rates and shares of connections are decided.  The network (/24, /64) only shortens the greeting delay.
  */
 struct memory_key standing_key_address(const struct addr *ip);
 struct memory_key standing_key_network(const struct addr *ip);
 
-/* Tells networks apart (/24, /48) where many of them are evidence; not 0. */
+/* A hash of the network (/24, /48), for evidence that counts distinct networks; not 0. */
 uint32_t standing_key_network_hash(const struct addr *ip);
 
 /*
- * The part of a domain or host name that stands for its owner: the last two labels, three where the second-last is a
- * short or generic one (co.uk, com.au).  Good enough to count owners; standing never belongs to one.
+ * The part of a domain or host name that stands for its owner: the last two labels, or three if the second-last is
+ * short or generic (co.uk, com.au).  Accurate enough to count owners; standing never belongs to it.
  */
 struct slice standing_key_owner(struct slice host);
 
@@ -53,7 +53,7 @@ struct slice standing_key_owner(struct slice host);
 
 enum grey { GREY_PASSES = 0, GREY_WAITS };
 
-/* *learn: note MEMORY_PASSED; *wait_s: until it would pass. */
+/* *learn: note MEMORY_PASSED; *wait_s: seconds until it would pass. */
 enum grey greylist_decide(const struct config_greylist *s, const struct memory_record *r, int64_t now_s,
                           bool *learn, uint32_t *wait_s);
 
@@ -72,8 +72,8 @@ struct memory_key greylist_key(const struct config_greylist *s, const struct gre
 /* ---- zero_day.c ---- */
 
 struct zero_day_seen {
-    const struct memory_record *domain, *client; /* MEMORY_SEEN; NULL: not asked */
-    const struct memory_record *burst[3];        /* MEMORY_BURST of domain, HELO, sender; NULL: not asked */
+    const struct memory_record *domain, *client; /* MEMORY_SEEN; NULL: not looked up */
+    const struct memory_record *burst[3];        /* MEMORY_BURST of domain, HELO, sender; NULL: no lookup */
     int64_t history_s;                           /* memory_history_since() */
 };
 
@@ -84,7 +84,7 @@ struct zero_day {
 struct zero_day zero_day_decide(const struct config_zero_day *s, const struct zero_day_seen *seen,
                                 int64_t now_s);
 
-/* Which of the three may look like a burst at all? */
+/* The inputs that decide which of the three names can count as a burst. */
 struct burst_ask {
     bool spf_pass; /* of MAIL FROM */
     bool helo_spf_pass;
@@ -92,7 +92,7 @@ struct burst_ask {
     struct slice domain, helo, sender, rdns; /* empty: there is none */
 };
 
-/* Fills up to three questions in the order domain, HELO, sender; `which` says which; returns how many. */
+/* Fills up to three lookups in the order domain, HELO, sender; `which` identifies each; returns their number. */
 size_t zero_day_burst_questions(const struct config_zero_day *s, const struct burst_ask *ask,
                                 const struct addr *ip, struct memory_question q[3], unsigned which[3]);
 

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * zero_day.c - what looks like the first hours of a wave: never seen before, or suddenly from everywhere.
+ * zero_day.c - detects the first hours of a wave: never seen before, or suddenly from many networks.
  *
- * Fresh    proves nothing before the history is learn_for old: then everybody is new.
- * Burst    one sender domain, HELO or sender from many networks.  Not asked where something ties the name to
- *          its networks: an SPF pass, for the HELO also a verified name of the same owner, or good standing.
- *          So a newsletter or a large provider, that sends from many networks under its own name, does not
- *          look like a botnet, and whoever forges a domain cannot make its real mail suspect.
+ * Fresh    proves nothing before the history is learn_for old: until then every client is new.
+ * Burst    one sender domain, HELO or sender from many networks.  Not checked if the name is tied to its networks:
+ *          by an SPF pass, for the HELO also by a verified name of the same owner, or by good standing.
+ *          So a newsletter or a large provider that sends from many networks under its own name is no
+ *          suspect, and a spammer who forges a domain cannot make its real mail suspect.
  */
 #include "policy/standing/standing.h"
 

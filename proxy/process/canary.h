@@ -2,11 +2,11 @@
 /*
  * canary.h - a new stack canary for each forked process.
  *
- * A child inherits the supervisor's canary, and so does the process that replaces a crashed child.  An attacker who can
+ * A child inherits the supervisor's canary, as does the process that replaces a crashed child.  An attacker who can
  * crash workers could guess it octet by octet (blind ROP).  So each child sets a new canary before it reads from any
- * peer.  docs/internals/decisions.md says why children are not started by exec instead.
+ * peer.  docs/internals/decisions.md explains why children are not started by exec instead.
  *
- * Limits  Works on x86_64, where the canary lies at a fixed offset of the thread control block.  On aarch64 it is a
+ * Limits  Works on x86_64, where the canary is at a fixed offset of the thread control block.  On aarch64 it is a
  *         read-only variable of the dynamic linker, so children keep the supervisor's.
  */
 #ifndef PROXY_PROCESS_CANARY_H
@@ -24,8 +24,8 @@ static inline uint64_t canary_new(void)
 }
 
 /*
- * Call it only where neither the caller nor any function above it returns in this process, because their frames hold
- * the old canary.  Threads made later inherit the new one.
+ * Call it only if neither the caller nor any function above it returns in this process: their frames hold the old
+ * canary.  Later threads inherit the new one.
  */
 static inline __attribute__((always_inline)) void canary_set(uint64_t value)
 {

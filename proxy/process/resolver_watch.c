@@ -7,7 +7,7 @@
 #include "dns/dns.h"
 #include "policy/policy.h"
 
-#define FIRST_MS 1000 /* after start: the first mail comes first */
+#define FIRST_MS 1000 /* after start, so that the first mail comes first */
 
 struct resolver_watch {
     struct worker *worker;
@@ -55,7 +55,7 @@ static void on_time(void *arg)
     struct resolver_watch *t = arg;
     struct slice zones[DNS_SELFTEST_LISTS_MAX], names[DNS_SELFTEST_LISTS_MAX];
     struct dns_selftest_settings settings = {
-        .known = SLICE("org"),      /* its NS are asked for */
+        .known = SLICE("org"),      /* the test looks up its NS */
         .absent = SLICE("invalid"), /* never exists (RFC 6761 6.4) */
         .lists = zones,
         .list_names = names,

@@ -2,8 +2,8 @@
 /*
  * resolver_watch.h - is the resolver fit for lists and SPF?  (DESIGN 6)
  *
- * One worker of a generation, the first, tests it at start and every dns.self_test; each finding that is not well is
- * one log line (`resolver_test`), and the worst grade is a gauge.
+ * The first worker of a generation tests it at start and at each dns.self_test interval.  Each problem is
+ * one log line (`resolver_test`), and a gauge holds the worst grade.
  */
 #ifndef PROXY_PROCESS_RESOLVER_WATCH_H
 #define PROXY_PROCESS_RESOLVER_WATCH_H

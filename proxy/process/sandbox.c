@@ -1,17 +1,17 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * sandbox.c - giving up privileges, in one place.
+ * sandbox.c - all code that drops privileges.
  *
- * Started as root, workers and recorder become server.user; started as anyone else, the user stays.  The
- * supervisor stays root, because a reload may bind new ports and read new keys, but without the capabilities
- * that it has no use for.  Workers and recorder keep none, even when server.user is root.
+ * If started as root, workers and recorder become server.user; otherwise the user stays.  The supervisor stays
+ * root, because a reload may bind new ports and read new keys, but it drops the capabilities that it does not
+ * need.  Workers and recorder keep none, even if server.user is root.
  *
  *                 capabilities   processes  files          core   dumpable  executable memory
  *     supervisor  of_supervisor  forks      any            0      no        libraries of the user database
  *     recorder    none           threads    any            0      no        none new
  *     worker      none           NPROC 0    FSIZE = spool  0      no        none new
  *
- * System calls: seccomp.c.  RLIMIT_NPROC holds for a user other than root only, and not in sanitizer builds.
+ * System calls: seccomp.c.  RLIMIT_NPROC works only for a user other than root, and is not set in sanitizer builds.
  */
 #include "proxy/process/sandbox.h"
 
@@ -72,10 +72,10 @@ static bool change_user(const struct sandbox_user *u)
         setresuid(u->uid, u->uid, u->uid) != 0) {
         return false;
     }
-    return setuid(0) != 0; /* there must be no way back */
+    return setuid(0) != 0; /* regaining root must fail */
 }
 
-/* Of every set of this process; what it does not have cannot be given to it again. */
+/* Applies to every set of this process; it can never regain a dropped capability. */
 static bool keep_capabilities(uint64_t kept)
 {
     struct __user_cap_header_struct head = { _LINUX_CAPABILITY_VERSION_3, 0 };
@@ -109,8 +109,8 @@ static void limit(int resource, rlim_t value)
 }
 
 /*
- * Memory holds keys and mail.  So the process writes no core file, and other processes of its user can neither read its
- * memory nor trace it.
+ * Memory holds keys and mail.  So the process writes no core file, and other processes of its user can neither read
+ * its memory nor trace it.
  */
 static void hide_memory(void)
 {
@@ -124,7 +124,7 @@ static void limit_resources(const struct config *conf, enum seccomp_role role)
     if (role != SECCOMP_WORKER) {
         return;
     }
-    (void)signal(SIGXFSZ, SIG_IGN); /* an error of write() instead */
+    (void)signal(SIGXFSZ, SIG_IGN); /* write() then returns an error instead */
     if (conf->limits.spool != CONFIG_OFF) {
         limit(RLIMIT_FSIZE, (rlim_t)conf->limits.spool);
     }
@@ -158,7 +158,7 @@ void sandbox_seal(const struct config *conf, enum seccomp_role role)
         return;
     }
     if (role != SECCOMP_SUPERVISOR && !seccomp_is_widened() && !seccomp_is_watched()) {
-        (void)prctl(PR_SET_MDWE, PR_MDWE_REFUSE_EXEC_GAIN, 0, 0, 0); /* Linux 6.3; the filter says the same */
+        (void)prctl(PR_SET_MDWE, PR_MDWE_REFUSE_EXEC_GAIN, 0, 0, 0); /* Linux 6.3; the filter does too */
     }
     switch (seccomp_enter(role)) {
     case SECCOMP_OK:
@@ -174,8 +174,8 @@ void sandbox_seal(const struct config *conf, enum seccomp_role role)
 }
 
 /*
- * Binding ports, becoming server.user, giving files to it and signalling it.  DAC_OVERRIDE: the state folder
- * belongs to server.user, and the control socket and the last good file are made there by root.
+ * For binding ports, and for switching to server.user, giving it files and signalling it.  DAC_OVERRIDE: the state
+ * folder belongs to server.user, and root creates the control socket and the last good file there.
  */
 static uint64_t of_supervisor(void)
 {

@@ -1,25 +1,25 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * seccomp.c - one filter a role, made by libseccomp; the only file that speaks to it.
+ * seccomp.c - one filter for each role, made with libseccomp; the only file that uses it.
  *
  *     a call in the lists of the role     runs
- *     clone3                              ENOSYS: the C library then uses clone, whose flags can be judged
+ *     clone3                              ENOSYS: the C library then uses clone, whose flags a filter can check
  *     any other                           SIGSYS -> on_denied(): the call returns EPERM, is counted, and
- *                                         remembered for seccomp_report()
+ *                                         recorded for seccomp_report()
  *     a call in `deadly`, a foreign ABI   the whole process is killed (signal 31 in process_died)
  *
- * Filters are inherited and the strictest answer of all wins, so the supervisor's lists hold those of its
- * children.  Arguments are judged where one call does good and evil: socket families, PROT_EXEC, the flags
- * of clone, whom a signal may reach, which settings prctl may touch.  Calls without such conditions are
- * answered from the kernel's bitmap (5.11 and later), so the filter costs next to nothing.
+ * Filters are inherited and the strictest result wins, so the supervisor's lists include those of its children.
+ * Arguments are checked for calls with both good and bad uses: socket families, PROT_EXEC, the flags of clone,
+ * signal targets, prctl settings.  The kernel's bitmap (5.11 and later) handles calls without such conditions, so
+ * the filter costs almost nothing.
  *
- * Sanitizer builds: the leak check at the end of a process clones a tracer that uses ptrace, and symbols are
- * read by its own means; these calls are allowed there and ptrace is not deadly.  Under valgrind there is no
- * filter, since the calls of valgrind itself would be judged.
+ * Sanitizer builds: the leak check at the end of a process clones a tracer that uses ptrace, and it reads
+ * symbols itself.  These calls are allowed there and ptrace does not kill.  Under valgrind there is no
+ * filter, because it would also check valgrind's own calls.
  *
- * Owns the two sets of refused calls: process-wide, since a signal handler has no other way to reach them.
- * Limits: x86_64 and aarch64; elsewhere a refused call gets EPERM without being counted.  After a kernel or C
- * library brings new calls, the counter tells which list lacks one.
+ * Owns the two sets of refused calls: process-wide, because a signal handler cannot reach them otherwise.
+ * Limits: x86_64 and aarch64; elsewhere a refused call gets EPERM without being counted.  If a new kernel or C
+ * library uses new calls, the counter shows which list lacks one.
  */
 #include "proxy/process/seccomp.h"
 
@@ -58,7 +58,7 @@
 #endif
 
 #ifndef SYS_SECCOMP
-#define SYS_SECCOMP 1 /* si_code; the C library does not name it yet */
+#define SYS_SECCOMP 1 /* si_code; the C library does not define it yet */
 #endif
 #ifndef PR_SET_VMA
 #define PR_SET_VMA 0x53564d41
@@ -76,12 +76,12 @@
 #define ACT_DENY SCMP_ACT_ERRNO(EPERM)
 #endif
 
-#define CALLS_MAX 512u /* numbers above share the last place */
+#define CALLS_MAX 512u /* higher numbers share the last entry */
 #define NAMESPACES                                                                                           \
     (CLONE_NEWNS | CLONE_NEWCGROUP | CLONE_NEWUTS | CLONE_NEWIPC | CLONE_NEWUSER | CLONE_NEWPID |            \
      CLONE_NEWNET)
 
-#define INT UINT32_MAX /* an argument of which the kernel looks at 32 bits */
+#define INT UINT32_MAX /* for an argument of which the kernel reads 32 bits */
 #define S(name) SCMP_SYS(name)
 
 /* ---- the lists ---- */
@@ -104,7 +104,7 @@ static const int for_all[] = {
     S(select), S(pselect6), S(epoll_create1), S(epoll_create), S(epoll_ctl), S(epoll_wait), S(epoll_pwait),
     S(epoll_pwait2), S(eventfd2), S(pipe2), S(pipe), S(signalfd4), S(getrandom), S(splice), S(tee),
     S(sendfile),
-    /* sockets; families are judged apart */
+    /* sockets; families are checked separately */
     S(connect), S(accept), S(accept4), S(getsockname), S(getpeername), S(getsockopt), S(setsockopt),
     S(sendto), S(sendmsg), S(sendmmsg), S(recvfrom), S(recvmsg), S(recvmmsg), S(shutdown),
     /* files: resolv.conf, zone of time, spool */
@@ -126,17 +126,17 @@ static const int for_supervisor[] = {
     /* its children */
     S(fork), S(vfork), S(clone), S(wait4), S(waitid), S(kill), S(tgkill), S(pidfd_open), S(pidfd_send_signal),
     S(setpgid), S(getpgid), S(getpgrp), S(setsid), S(getsid),
-    /* what they give up */
+    /* dropping privileges */
     S(setuid), S(setgid), S(setreuid), S(setregid), S(setresuid), S(setresgid), S(setgroups), S(setfsuid),
     S(setfsgid), S(capget), S(capset), S(prctl), S(seccomp), S(setrlimit), S(prlimit64), S(setpriority),
     S(getpriority), S(sched_setaffinity), S(sched_getscheduler), S(sched_setscheduler), S(sched_getparam),
     /* listening */
     S(socket), S(socketpair), S(bind), S(listen),
-    /* files that it makes and hands over */
+    /* creating files and giving them away */
     S(chmod), S(chown), S(lchown), S(fchownat), S(link), S(linkat), S(symlink), S(symlinkat), S(truncate),
     S(mknod), S(mknodat), S(chdir), S(fchdir), S(getxattr), S(lgetxattr), S(fgetxattr), S(memfd_create),
     S(name_to_handle_at),
-    /* the user database may bring libraries */
+    /* the user database may load libraries */
     S(mmap), S(mprotect), S(mlock), S(munlock), S(mincore), S(ioctl), S(getitimer), S(setitimer), S(alarm)
 };
 
@@ -144,7 +144,7 @@ static const int for_sanitizers[] = {
     /* shadow memory, reading /proc/self */
     S(mmap), S(mprotect), S(pkey_mprotect), S(mincore), S(getdents64), S(getdents), S(ioctl), S(prctl),
     S(prlimit64), S(setrlimit), S(sched_getparam), S(sched_getscheduler),
-    /* the tracer that looks for leaks */
+    /* the tracer of the leak check */
     S(ptrace), S(clone), S(fork), S(wait4), S(kill), S(tgkill), S(tkill)
 };
 
@@ -195,7 +195,7 @@ static void allow(struct making *m, const int *calls, size_t count)
     }
 }
 
-/* What workers and the recorder may do in part. */
+/* Calls that workers and the recorder may make only with certain arguments. */
 static void allow_in_part(struct making *m)
 {
     static const int families[] = { AF_UNIX, AF_INET, AF_INET6 };
@@ -210,7 +210,7 @@ static void allow_in_part(struct making *m)
         rule_if(m, S(ioctl), 1, INT, controls[i]);
     }
     if (WIDENED) {
-        return; /* the rest is allowed whole */
+        return; /* the other calls are allowed without conditions */
     }
     for (size_t i = 0; i < ARRAY_LEN(options); i++) {
         rule_if(m, S(prctl), 0, INT, options[i]);
@@ -221,7 +221,7 @@ static void allow_in_part(struct making *m)
     rule_if(m, S(prlimit64), 2, UINT64_MAX, 0);        /* reading limits */
 }
 
-/* Threads, but no processes; and whether a worker still is there. */
+/* Allows threads but no processes, and checking whether a worker still exists. */
 static void allow_threads(struct making *m)
 {
     if (WIDENED) {
@@ -257,12 +257,12 @@ static void add_rules(struct making *m, enum seccomp_role role, uint32_t act_kil
     }
 }
 
-/* The newest kernels and libraries know all of these; an older one goes without. */
+/* The newest kernels and libraries know all of these; older ones run without some. */
 static void set_attributes(struct making *m, uint32_t act_kill)
 {
     note(m, seccomp_attr_set(m->ctx, SCMP_FLTATR_ACT_BADARCH, act_kill));
     (void)seccomp_attr_set(m->ctx, SCMP_FLTATR_CTL_OPTIMIZE, 2); /* a tree instead of a chain */
-    (void)seccomp_attr_set(m->ctx, SCMP_FLTATR_CTL_SSB, 1); /* no foreign code runs here: keep full speed */
+    (void)seccomp_attr_set(m->ctx, SCMP_FLTATR_CTL_SSB, 1);      /* all code here is ours: keep full speed */
 }
 
 /* ---- what is refused ---- */
@@ -271,7 +271,7 @@ static _Atomic uint64_t refused[CALLS_MAX / 64]; /* set by the handler */
 static _Atomic uint64_t said[CALLS_MAX / 64];    /* set by seccomp_report() */
 
 #ifdef RESULT
-/* May run between any two instructions: nothing but atomics. */
+/* May run between any two instructions, so it uses only atomics. */
 static void on_denied(int sig, siginfo_t *info, void *context)
 {
     ucontext_t *uc = context;
@@ -279,7 +279,7 @@ static void on_denied(int sig, siginfo_t *info, void *context)
 
     (void)sig;
     if (info->si_code != SYS_SECCOMP) {
-        return; /* somebody else's kill() */
+        return; /* a kill() from another process */
     }
     call = call < CALLS_MAX ? call : CALLS_MAX - 1;
     atomic_fetch_or_explicit(&refused[call / 64], UINT64_C(1) << (call % 64), memory_order_relaxed);
@@ -360,7 +360,7 @@ enum seccomp_status seccomp_enter(enum seccomp_role role)
     }
     act_kill = seccomp_api_get() >= 3 ? SCMP_ACT_KILL_PROCESS : SCMP_ACT_KILL;
     for (size_t i = 0; i < ARRAY_LEN(refused); i++) {
-        refused[i] = said[i] = 0; /* those of the process that forked us */
+        refused[i] = said[i] = 0; /* inherited from the parent process */
     }
     m.ctx = seccomp_init(ACT_DENY);
     if (m.ctx == NULL) {

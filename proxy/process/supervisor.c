@@ -2,14 +2,13 @@
 /*
  * supervisor.c - start, the poll loop, signals, stop.
  *
- * A plain poll() over a signalfd and the control socket: it must go on when everything else is broken, it
- * forks (so it must not own an event loop that children would share), and it reads nothing from the network.
+ * It runs a plain poll() over a signalfd and the control socket, because it must continue when all else is broken.
+ * It forks, so it must not own an event loop that children would share.  It reads nothing from the network.
  *
  *     SIGHUP   reload            SIGTERM, SIGINT   drain and end; the second time at once
  *     SIGUSR1  log file again    SIGCHLD           reap and replace
  *
- * Errors of the start are said on standard error, in sentences; from the moment the recorder runs everything
- * goes through the log.
+ * Errors of the start go to standard error, as sentences.  Once the recorder runs, everything goes to the log.
  */
 #include "proxy/process/supervisor.h"
 
@@ -53,7 +52,7 @@ static void print_errors(const struct config_errors *errs, const char *path)
     buf_fini(&b);
 }
 
-/* The file is bad: the last good one takes its place, if there is one, loudly. */
+/* The file is invalid: uses the last good one instead, if there is one, and logs that. */
 static struct config *fall_back(struct supervisor *sup, const struct config_errors *errs)
 {
     const char *path = sup->options.config_path;
@@ -78,7 +77,7 @@ static struct config *fall_back(struct supervisor *sup, const struct config_erro
     return conf;
 }
 
-/* Loads the first configuration; NULL with the exit status after printing why.  text: the file, if it was good. */
+/* Loads the first configuration; NULL with the exit status after printing why.  text: the file, if it was valid. */
 static struct config *load_first(struct supervisor *sup, struct buf *text, int *status)
 {
     struct config_errors errs = { .lenient = MATERIAL_ALL };
@@ -102,14 +101,14 @@ static struct config *load_first(struct supervisor *sup, struct buf *text, int *
 }
 
 /*
- * Workers whose supervisor was killed close their listeners at once, but a restart may be faster.  So bind again for a
- * moment if an address is in use.
+ * Workers whose supervisor was killed close their listeners at once, but a restart may be faster.  So if an address is
+ * in use, retry the bind for a moment.
  */
 static bool bind_first(struct supervisor *sup, const struct config *conf, struct buf *why)
 {
     const struct timespec pause = { 0, BIND_PAUSE_MS * 1000000L };
 
-    buf_reset(why); /* files_go_without() has logged what it held */
+    buf_reset(why); /* files_go_without() has logged its text */
     for (unsigned tries = 0; !sockets_bind(&sup->sockets, conf, why); tries++) {
         if (errno != EADDRINUSE || tries == BIND_TRIES) {
             return false;
@@ -120,7 +119,7 @@ static bool bind_first(struct supervisor *sup, const struct config *conf, struct
     return true;
 }
 
-/* Takes addresses and folders, then keeps the file as the last good one.  Returns 0 or the exit status. */
+/* Binds addresses and prepares folders, then keeps the file as the last good one.  Returns 0 or the exit status. */
 static int take_place(struct supervisor *sup, struct config *conf, struct slice text)
 {
     struct buf why;
@@ -149,7 +148,7 @@ static bool open_signals(struct supervisor *sup)
     (void)signal(SIGPIPE, SIG_IGN);
     sigemptyset(&set);
     for (size_t i = 0; i < ARRAY_LEN(wanted); i++) {
-        (void)signal(wanted[i], SIG_DFL); /* an ignored one would never be seen */
+        (void)signal(wanted[i], SIG_DFL); /* an ignored signal would never arrive */
         sigaddset(&set, wanted[i]);
     }
     sigprocmask(SIG_SETMASK, &set, NULL);
@@ -193,7 +192,7 @@ static struct config *prepare(struct supervisor *sup, int *status)
     return conf;
 }
 
-/* Everything up to the first fork; 0, or the exit status after having said why. */
+/* Does everything up to the first fork; 0, or the exit status after printing why. */
 static int start(struct supervisor *sup)
 {
     int status = 0;
@@ -217,13 +216,13 @@ static int start(struct supervisor *sup)
         status = EXIT_SOFTWARE;
     }
     sockets_keep(&sup->sockets, (const struct config *const[]){ conf },
-                 1); /* inherited ones that nobody names */
+                 1); /* inherited ones that the file does not name */
     return status;
 }
 
 /* ---- stop ---- */
 
-/* Nobody may stay for ever, whatever it waits for. */
+/* No process may stay forever, whatever it waits for. */
 static uint64_t longest_drain_ms(const struct supervisor *sup)
 {
     uint64_t longest = 0;
@@ -308,7 +307,7 @@ static void read_signals(struct supervisor *sup)
             on_stop_signal(sup);
             break;
         default:
-            break; /* SIGCHLD: generations_reap() looks every turn */
+            break; /* SIGCHLD: generations_reap() checks every turn */
         }
     }
 }
@@ -330,7 +329,7 @@ static void wait_for_events(struct supervisor *sup)
 
     p[0] = (struct pollfd){ sup->signal_fd, POLLIN, 0 };
     p[1] = (struct pollfd){ sup->control.fd, POLLIN, 0 };
-    for (size_t i = 0; i < CONTROL_CLIENTS; i++) { /* one that only waits for an answer is not looked at */
+    for (size_t i = 0; i < CONTROL_CLIENTS; i++) { /* skip clients that only wait for an answer */
         int fd = sup->client[i].waits_for == 0 ? sup->client[i].fd : -1;
 
         p[2 + i] = (struct pollfd){ fd, POLLIN, 0 };

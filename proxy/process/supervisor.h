@@ -8,13 +8,12 @@
 #include "core/base.h"
 
 struct supervisor_options {
-    const char *config_path; /* NULL: no file, the environment says all (GLACIS_UPSTREAM) */
+    const char *config_path; /* NULL: no file, the environment holds the configuration (GLACIS_UPSTREAM) */
     const char *ready_file;  /* NULL: none */
-    bool beside;             /* start although another glacis has the addresses or state_dir: an upgrade */
+    bool beside;             /* start although another glacis uses the addresses or state_dir: an upgrade */
 };
 
-/* The whole life of the supervisor; returns the exit status (sysexits).  Says errors of the start on stderr.
- */
+/* Runs the supervisor until it ends and returns the exit status (sysexits).  Prints start errors on stderr. */
 int supervisor_run(const struct supervisor_options *options);
 
 #endif

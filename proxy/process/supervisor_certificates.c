@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * supervisor_certificates.c - certificates live: files that have changed become a new generation.
+ * supervisor_certificates.c - certificates live: changed files become a new generation.
  *
- * Every CHECK_MS the contents are compared, not the names or times, so a link that was turned around counts
- * and a touched file does not.  The configuration in force is loaded again from the text it was made of, so an
- * edit of the file still waits for a reload.  A pair that cannot be taken (a key that does not
- * match yet, no right to read it) is logged when it begins or changes, and every SAID_AGAIN_MS; what is held in memory
- * serves on in its place.  An expired one is taken, and said once a day.
+ * Every CHECK_MS it compares the contents, not names or times.  So a redirected link counts as a change and a
+ * touched file does not.  It loads the configuration in force again from its own text, so an edit of the file
+ * still waits for a reload.  If a pair cannot be loaded (the key does not match yet, no read permission), it logs that
+ * when the fault begins or changes, and every SAID_AGAIN_MS; the pair in memory stays in force.  An expired
+ * certificate is loaded, and logged once a day.
  */
 #include "proxy/process/supervisor_priv.h"
 #include "tls/tls.h"
@@ -92,12 +92,12 @@ static void settled(struct supervisor *sup)
     gauge_set(M_CERT_REFUSED_NOW, 0);
     sup->certificates.said_ms = 0;
     if (sup->certificates.refusal.since_s != 0) {
-        sup->recheck_ms = sup->now_ms; /* a reload may have been refused because of them */
+        sup->recheck_ms = sup->now_ms; /* they may be the reason why a reload was refused */
     }
     refusal_clear(&sup->certificates.refusal);
 }
 
-/* Each pair that can be taken is; for another one what serves now stays. */
+/* Takes each pair that can be loaded; the others stay as they are. */
 static void renew(struct supervisor *sup, const struct config *old)
 {
     struct config_errors errs = { .lenient = MATERIAL_BIT(MATERIAL_TLS) };
@@ -132,7 +132,7 @@ void certificates_tick(struct supervisor *sup)
     }
     sup->certificates.next_ms = sup->now_ms + CHECK_MS;
     if (sup->pending != NULL || generation_in(sup, GENERATION_STARTING) != NULL) {
-        return; /* it brings its own */
+        return; /* a pending reload loads them itself */
     }
     if (g->conf->tls_material == NULL) {
         gauge_set(M_CERT_EXPIRED_NOW, 0);

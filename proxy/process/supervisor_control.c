@@ -6,10 +6,10 @@
  *     processes   the bare process table; "processes json": the same as JSON
  *
  * The recorder answers everything else (supervisor_unix.c).  The process table is for a recorder that is dead or
- * hangs.  Of the memory that workers can write the table shows only numbers.
+ * hangs.  From memory that workers can write, the table shows only numbers.
  *
- * Only the user who started glacis can reach it (mode 0600).  Clients are few, bounded, and have a deadline;
- * an answer that does not fit the socket's buffer at once is cut, so nothing here waits.
+ * Only the user who started glacis can connect (mode 0600).  Clients are few and have a deadline.  An answer that
+ * does not fit the socket's buffer at once is truncated, so nothing here blocks.
  */
 #include <errno.h>
 #include <sys/socket.h>
@@ -63,7 +63,7 @@ void control_accept(struct supervisor *sup)
 
 void control_answer(struct supervisor *sup, struct control_client *c, struct slice text)
 {
-    facts_publish(sup); /* so that the recorder already shows what this answer says */
+    facts_publish(sup); /* the recorder then shows the same as this answer */
     if (c->fd >= 0) {
         (void)send(c->fd, text.ptr, text.len, MSG_NOSIGNAL | MSG_DONTWAIT);
     }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * supervisor_facts.c - publishes what only the supervisor knows, for the recorder to show (struct state_facts).
+ * supervisor_facts.c - publishes facts that only the supervisor knows, for the recorder to show (struct state_facts).
  *
  * The supervisor publishes on every change.  The recorder cannot ask, because the supervisor takes no requests from
  * unprivileged processes.

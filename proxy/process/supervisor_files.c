@@ -1,10 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * supervisor_files.c - the state directory, the key of hashes, the last good configuration, the ready file.
+ * supervisor_files.c - the state directory, the hash key, the last good configuration, the ready file.
  *
- * The state directory belongs to the unprivileged user, so as root nothing in it is followed or trusted:
- * files are made under a new name and renamed, links are not followed, and a last good file counts only if it
- * is our own.
+ * The state directory belongs to the unprivileged user, so root trusts nothing in it.  It creates files under a
+ * new name and renames them, follows no links, and accepts a last good file only if we own it.
  */
 #include <dirent.h>
 #include <errno.h>
@@ -67,8 +66,8 @@ bool files_read(const char *path, bool plain, struct buf *out)
 }
 
 /*
- * Under a new name in the same folder, on the disk, then renamed: a reader sees the old one or the new one, after a
- * loss of power too.
+ * Writes a new file in the same folder, syncs it, then renames it.  A reader sees the old or the new file, even after
+ * a power failure.
  */
 static bool write_file(const char *path, struct slice text, mode_t mode)
 {
@@ -97,8 +96,8 @@ static bool write_file(const char *path, struct slice text, mode_t mode)
 }
 
 /*
- * Reads a file of the state directory that only we can have written: not followed, plain, ours, and closed to others.
- * As root that matters, because the folder belongs to the unprivileged user.
+ * Reads a file of the state directory that only we can have written: not a link, regular, ours, and closed to others.
+ * That matters for root, because the folder belongs to the unprivileged user.
  */
 static bool read_own(const char *path, mode_t forbidden, struct buf *out)
 {
@@ -133,7 +132,7 @@ static bool make_parents(const char *path)
     return ok;
 }
 
-/* Empty, or with what an earlier run as root left there: then it may be handed over. */
+/* Is the folder empty, or does it contain files of an earlier run?  Then we may give it away. */
 static bool looks_like_ours(int fd)
 {
     DIR *d = fdopendir(dup(fd));
@@ -216,7 +215,7 @@ bool files_make_log(const struct config *conf)
         return false;
     }
     if (lstat(conf->log.file, &st) == 0 && (S_ISFIFO(st.st_mode) || S_ISCHR(st.st_mode))) {
-        return true; /* leave it alone: open() would wait for a reader, and close() would send him end of file */
+        return true; /* open() of a pipe would wait for a reader; close() would send it end of file */
     }
     fd = open(conf->log.file, O_WRONLY | O_CREAT | O_APPEND | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK, 0640);
     if (fd < 0) {
@@ -231,7 +230,7 @@ bool files_make_log(const struct config *conf)
 
 /* ---- the key of hashes ---- */
 
-/* A key of 256 bits in hexadecimal, and a line end. */
+/* Makes a key of 256 bits in hexadecimal, with a line end. */
 static void make_key(struct buf *out)
 {
     static const char digits[] = "0123456789abcdef";
@@ -246,8 +245,8 @@ static void make_key(struct buf *out)
 }
 
 /*
- * state.hash_key, if the file gives none and something is hashed: that of the state directory, made once.  A key that
- * cannot be kept serves until the next reload, since hashes without a key would be worth nothing.
+ * If the file has no state.hash_key and something is hashed: uses the key in the state directory, created once.  A key
+ * that cannot be stored serves until the next reload, because hashes without a key are worthless.
  */
 static void load_hash_key(struct config *conf)
 {

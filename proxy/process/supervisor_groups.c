@@ -2,12 +2,11 @@
 /*
  * supervisor_groups.c - group files that change on the disk.
  *
- * Every LOOK_MS the place, size and time of each file that a group was read from are looked at.  When they
- * have changed, and have stopped changing, the configuration that serves is built again with the new files
- * and becomes the next generation.  Files that cannot be loaded change nothing and are logged once; `glacis status`
- * shows them until they are mended.
+ * Every LOOK_MS it checks inode, size and time of each file that a group was read from.  After a change that has
+ * settled, it builds the serving configuration again with the new files, as the next generation.  Files that
+ * cannot be loaded change nothing and are logged once; `glacis status` shows them until they are repaired.
  *
- * Limits     a change that leaves inode, size and time (to the nanosecond) as they were is not seen: reload
+ * Limits     it cannot see a change that leaves inode, size and time (to the nanosecond) the same: reload
  *            then.
  */
 #include "core/slice.h"
@@ -32,7 +31,7 @@ static void note_good(struct supervisor *sup)
 {
     sup->groups.refused = 0;
     refusal_clear(&sup->groups.refusal);
-    sup->recheck_ms = sup->now_ms; /* a reload may have been refused because of them */
+    sup->recheck_ms = sup->now_ms; /* they may be the reason why a reload was refused */
 }
 
 static void take(struct supervisor *sup, const struct config *old)
@@ -62,12 +61,12 @@ void groups_tick(struct supervisor *sup)
         return;
     }
     if (sup->pending != NULL || generation_in(sup, GENERATION_STARTING) != NULL) {
-        return; /* it brings its own */
+        return; /* a pending reload loads them itself */
     }
     sup->groups.next_ms = sup->now_ms + LOOK_MS;
     now = policy_files_now(g->conf->policy);
     if (now != sup->groups.seen) {
-        sup->groups.seen = now; /* perhaps it is still being written */
+        sup->groups.seen = now; /* it may still be being written */
         sup->groups.settled = false;
     } else if (now == policy_files_read(g->conf->policy)) {
         if (!sup->groups.settled) {

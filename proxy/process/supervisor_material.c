@@ -1,20 +1,20 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * supervisor_material.c - what the file names and is not the file: certificates, group files, lists of recipients,
+ * supervisor_material.c - material that the file only names: certificates, group files, lists of recipients,
  * trust anchors.
  *
- * While glacis serves, a change of one kind is taken with that kind alone (material_load): a broken file of another kind
- * stays as it was read and delays no other.  supervisor_certificates.c and supervisor_groups.c watch theirs.
+ * While glacis serves, a change of one kind loads that kind alone (material_load).  A broken file of another kind
+ * keeps its old contents and delays no other.  supervisor_certificates.c and supervisor_groups.c watch theirs.
  *
- * A start goes on without what cannot be used (glacis(8), MATERIAL).  Every CHECK_MS it is tried again here, and as soon
- * as less is missing a new generation takes it; until then it is shouted about, every SAID_AGAIN_MS.
+ * A start goes on without unusable material (glacis(8), MATERIAL).  Every CHECK_MS this file tries it again, and
+ * makes a new generation as soon as less is missing.  Until then it logs an error every SAID_AGAIN_MS.
  */
 #include "proxy/process/supervisor_priv.h"
 
 #define CHECK_MS 30000
 #define SAID_AGAIN_MS (60 * 60 * 1000)
 
-/* Hashes of addresses stay the same: the text may lack the key, which files_prepare() took from the state directory. */
+/* Keeps hashes of addresses the same: the text may lack the key that files_prepare() took from the state directory. */
 static void keep_hash_key(struct config *conf, const struct config *old)
 {
     char *copy;
@@ -67,7 +67,7 @@ void material_say(struct supervisor *sup, const struct config *conf)
         n);
 }
 
-/* Another try with the kinds that lack something. */
+/* Tries again to load the kinds that lack something. */
 static void try_again(struct supervisor *sup, const struct config *old)
 {
     struct config_errors errs = { .count = 0 };
@@ -107,7 +107,7 @@ void material_tick(struct supervisor *sup)
         return;
     }
     if (sup->pending != NULL || generation_in(sup, GENERATION_STARTING) != NULL) {
-        return; /* it brings its own */
+        return; /* a pending reload loads it itself */
     }
     sup->material.next_ms = sup->now_ms + CHECK_MS;
     if (total(g->conf->missing) > 0) {

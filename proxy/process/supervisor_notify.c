@@ -2,7 +2,7 @@
 /*
  * supervisor_notify.c - systemd's notification protocol: one datagram of KEY=VALUE lines to a unix socket.
  *
- * Nothing happens when the program was not started by systemd.  A lost datagram is not worth waiting for.
+ * It does nothing unless systemd started the program.  It never waits to send a datagram: losing one is harmless.
  * STATUS= is the line that `systemctl status` shows.
  */
 #include <sys/socket.h>
@@ -18,7 +18,7 @@ void notify_open(struct supervisor *sup)
 
     sup->notify_fd = -1;
     if (slice_to_u64(slice_str(getenv("WATCHDOG_USEC")), UINT64_MAX / 2, &usec)) {
-        sup->watchdog_ms = usec / 3000; /* three times within the limit */
+        sup->watchdog_ms = usec / 3000; /* three times in each timeout */
     }
     memset(&sa, 0, sizeof(sa));
     sa.sun_family = AF_UNIX;

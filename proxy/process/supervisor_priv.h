@@ -4,7 +4,7 @@
  *
  *   supervisor.c          start, the poll loop, signals, stop
  *   supervisor_workers.c  forks, reaps, replaces; generations from starting to drained
- *   supervisor_reload.c   a new file: loaded, refused or made the next generation
+ *   supervisor_reload.c   loads a new file: refuses it or makes it the next generation
  *   supervisor_certificates.c  certificates that change on the disk
  *   supervisor_groups.c   group files that change on the disk
  *   supervisor_material.c what the file names, one kind at a time; what a start could not use
@@ -16,7 +16,7 @@
  *   supervisor_notify.c   systemd's notification socket
  *
  * A generation's life:   STARTING -- all workers beat --> CURRENT -- a newer one is --> DRAINING --> freed
- *                            +-- they do not come up: abandoned, the current one stays
+ *                            +-- its workers fail to start: abandoned, the current one stays
  */
 #ifndef PROXY_PROCESS_SUPERVISOR_PRIV_H
 #define PROXY_PROCESS_SUPERVISOR_PRIV_H
@@ -51,7 +51,7 @@ enum {
 
 struct bound {          /* the sockets of one address */
     struct addr wanted; /* as in the file */
-    struct addr real;   /* with the port that the kernel gave */
+    struct addr real;   /* with the port that the kernel assigned */
     unsigned ordinal;   /* of listeners with the same `wanted` (port 0 twice) */
     bool admin;
     int fd[CONFIG_MAX_WORKERS];
@@ -64,23 +64,23 @@ struct sockets {
     bool beside; /* --beside */
 };
 
-/* Takes what systemd passed (LISTEN_FDS); matched by address in sockets_bind(). */
+/* Takes the sockets from systemd (LISTEN_FDS); sockets_bind() matches them by address. */
 void sockets_inherit(struct sockets *s);
 /*
  * Binds the addresses that are not bound yet.  False with errno: nothing has changed, and `why` names address and
- * cause.  An address where another program listens is shared only with s->beside, and only if that program allows it
+ * cause.  It shares an address with another program only with s->beside, and only if that program allows it
  * (SO_REUSEPORT, same user).
  */
 bool sockets_bind(struct sockets *s, const struct config *c, struct buf *why) MUST_USE;
-/* Closes what none of these snapshots (NULLs allowed) names. */
+/* Closes the sockets that none of these snapshots (NULLs allowed) names. */
 void sockets_keep(struct sockets *s, const struct config *const *confs, size_t count);
 void sockets_close_all(struct sockets *s);
-/* Those of worker `index`; returns how many. */
+/* The sockets of worker `index`; returns their number. */
 size_t sockets_of_worker(const struct sockets *s, const struct config *c, unsigned index,
                          struct worker_socket out[WORKER_SOCKETS]);
-/* In a child: closes all but these. */
+/* In a child: closes all sockets but these. */
 void sockets_close_others(struct sockets *s, const struct worker_socket *mine, size_t count, int admin_fd);
-/* Of listener i of the file; NULL if its family was skipped. */
+/* The sockets of listener i of the file; NULL if its family was skipped. */
 const struct bound *sockets_find(const struct sockets *s, const struct config *c, size_t listener);
 const struct bound *sockets_find_admin(const struct sockets *s, const struct config *c);
 
@@ -90,9 +90,9 @@ struct child {
     pid_t pid; /* 0: not running */
     int slot;  /* -1: none */
     uint64_t started_ms;
-    uint64_t restart_ms; /* when it is to be forked again; 0: not */
-    unsigned crashes;    /* in a row, each soon after its start */
-    bool killed;         /* by us, because it hung */
+    uint64_t restart_ms; /* when to fork it again; 0: not pending */
+    unsigned crashes;    /* consecutive deaths soon after the start */
+    bool killed;         /* we killed it because it hung */
 };
 
 enum generation_phase { GENERATION_STARTING = 0, GENERATION_CURRENT, GENERATION_DRAINING };
@@ -103,7 +103,7 @@ struct generation {
     struct config *conf;
     struct child worker[CONFIG_MAX_WORKERS];
     size_t workers;
-    unsigned failures; /* workers that ended before the generation was up */
+    unsigned failures; /* workers that died before the generation was up */
     uint64_t since_ms;
 };
 
@@ -112,15 +112,15 @@ struct control_client {
     char line[CONTROL_LINE];
     size_t len;
     uint64_t deadline_ms;
-    unsigned waits_for; /* generation whose start it wants to hear of; 0: none */
+    unsigned waits_for; /* generation whose start the client waits for; 0: none */
 };
 
 struct unix_socket { /* in state_dir */
-    int fd;          /* -1: making it failed */
+    int fd;          /* -1: creation failed */
     char *path;
     dev_t dev;
     ino_t ino;
-    uint64_t said_ms; /* last log line about a foreign socket there; 0: none */
+    uint64_t said_ms; /* when a foreign socket there was last logged; 0: none */
 };
 
 struct supervisor {
@@ -134,10 +134,10 @@ struct supervisor {
     bool recorder_stopping;
     uint64_t recorder_kill_ms;
     int signal_fd;
-    int alive[2]; /* a pipe nobody writes: its end of file tells the children that we are gone */
+    int alive[2]; /* a pipe without writers: end of file tells the children that the supervisor is gone */
     struct unix_socket control, query;
-    uint64_t look_ms; /* when the two are next checked */
-    int to_recorder;  /* a replacement for `query` is sent there; -1: no recorder */
+    uint64_t look_ms; /* when to check both sockets next */
+    int to_recorder;  /* carries a replacement for `query`; -1: no recorder */
     struct control_client client[CONTROL_CLIENTS];
     int notify_fd; /* -1: not under systemd */
     uint64_t watchdog_ms, watchdog_next_ms;
@@ -146,33 +146,33 @@ struct supervisor {
     struct { /* certificates */
         uint64_t next_ms, warn_ms;
         uint64_t said_ms;         /* when a refusal was last logged; 0: nothing is refused */
-        uint8_t said[SHA256_LEN]; /* of that refusal's text */
+        uint8_t said[SHA256_LEN]; /* hash of the logged text */
         struct state_refusal refusal;
     } certificates;
-    struct { /* what a start could not use */
+    struct { /* material that a start could not use */
         uint64_t next_ms, said_ms;
     } material;
-    struct { /* files of groups (policy_files_now): as last looked at, as last refused */
+    struct { /* files of groups (policy_files_now): as last seen, as last refused */
         uint64_t next_ms, seen, refused;
-        bool settled; /* at the last check they were the ones in force */
+        bool settled; /* the last check found the files in force */
         struct state_refusal refusal;
     } groups;
-    struct state_refusal refused; /* of the file at the last reload or start */
-    bool last_good;               /* the last good file of an earlier run is in force */
+    struct state_refusal refused; /* why the last reload or start refused the file */
+    bool last_good;               /* runs with the last good file of an earlier run */
     uint64_t recheck_ms;          /* when supervisor_recheck() tries the refused file again */
     struct state_facts facts;     /* as last published */
     uint64_t death_ms[DEATHS_KEPT];
-    size_t deaths;         /* of workers and recorders, since the start */
-    struct dns_pace *pace; /* of all workers and generations (dns.per_client) */
-    size_t clients;        /* the size of the table of them, chosen at the start */
-    bool sandbox;          /* server.sandbox of the start, which holds for the supervisor */
+    size_t deaths;         /* deaths of workers and recorders since the start */
+    struct dns_pace *pace; /* shared by all workers and generations (dns.per_client) */
+    size_t clients;        /* size of its client table, chosen at the start */
+    bool sandbox;          /* server.sandbox at the start; valid for the supervisor's life */
     bool ready, stopping, at_once;
     uint64_t stop_kill_ms;
     int exit_status;
 };
 
 uint64_t supervisor_clock(void);
-/* How large a table of clients these limits want. */
+/* The size of the client table that these limits need. */
 size_t supervisor_clients(const struct config *conf);
 
 /* supervisor_workers.c */
@@ -180,46 +180,46 @@ struct generation *generation_in(const struct supervisor *sup, enum generation_p
 bool generation_start(struct supervisor *sup, struct config *conf);
 void generations_reap(struct supervisor *sup);
 void generations_tick(struct supervisor *sup);
-void generations_drain(struct supervisor *sup); /* all of them: a stop */
+void generations_drain(struct supervisor *sup); /* drains all generations: a stop */
 void generations_signal(struct supervisor *sup, int sig);
 bool generations_alive(const struct supervisor *sup);
 unsigned generations_draining(const struct supervisor *sup);
 void recorder_stop(struct supervisor *sup);
-/* Prints log lines that no recorder wrote on standard error, so that a failed start shows its reasons. */
+/* Prints unwritten log lines on standard error, so that a failed start shows its reasons. */
 void supervisor_last_words(struct supervisor *sup);
 
 /* supervisor_reload.c */
 struct config *supervisor_load(struct supervisor *sup, struct config_errors *errs, struct buf *text);
-/* With certificates and policy; frees it and gives NULL if they are not good. */
+/* Adds certificates and policy.  Frees the snapshot and returns NULL if they are invalid. */
 struct config *supervisor_complete(struct config *conf, struct config_errors *errs);
 void supervisor_log_errors(const struct config_errors *errs, const char *path);
-/* Puts the first of these errors that is not a warning, as a line; false if there is none. */
+/* Puts the first error that is not a warning, as a line.  False if there is none. */
 bool supervisor_first_error(const struct supervisor *sup, const struct config_errors *errs, struct buf *line);
-/* For status and metrics: the file is refused, by `errs` or, if that is NULL, by one sentence. */
+/* Records for status and metrics that the file is refused, with `errs` or, if NULL, with one sentence. */
 void supervisor_note_refused(struct supervisor *sup, const struct config_errors *errs, struct slice sentence);
 /*
  * If the text of a refused file is the one in force, the fault was in a file that it names (groups, certificates,
- * recipients).  Loads it again once a minute, or when such a file was mended, and ends the refusal if that works.
+ * recipients).  Loads it again once a minute, or when such a file was repaired, and ends the refusal on success.
  */
 void supervisor_recheck(struct supervisor *sup);
 void supervisor_note_taken(struct supervisor *sup);
-/* Makes it the next generation, now or when an older one has drained.  Takes it. */
+/* Makes the snapshot the next generation, now or after an older one has drained.  Takes it. */
 void supervisor_reloaded(struct supervisor *sup, struct config *conf, struct control_client *client);
-/* client: who asked by the control socket, or NULL. */
+/* client: the client of the control socket that requested it, or NULL. */
 void supervisor_reload(struct supervisor *sup, struct control_client *client);
 void supervisor_reload_pending(struct supervisor *sup);
-/* Called when a generation has become the current one, or was given up. */
+/* Call when a generation has become the current one, or was abandoned. */
 void supervisor_generation_up(struct supervisor *sup, struct generation *g);
 void supervisor_generation_failed(struct supervisor *sup, struct generation *g);
 
 /* supervisor_material.c */
 /*
- * The file in force, from its text, with the material of these kinds (MATERIAL_BITs) as it is on the disk and the other
- * kinds as `old` has them.  errs->lenient is the caller's.
+ * Builds a snapshot from the text of the file in force.  Material of these kinds (MATERIAL_BITs) is read from the
+ * disk; the other kinds come from `old`.  The caller sets errs->lenient.
  */
 struct config *material_load(struct supervisor *sup, const struct config *old, unsigned kinds,
                              struct config_errors *errs);
-void material_say(struct supervisor *sup, const struct config *conf); /* if anything is missing */
+void material_say(struct supervisor *sup, const struct config *conf); /* logs missing material */
 void material_tick(struct supervisor *sup);
 
 /* supervisor_certificates.c */
@@ -239,7 +239,7 @@ void unix_sockets_close_in_child(struct supervisor *sup, bool keep_query);
 
 /* supervisor_facts.c */
 enum state_phase facts_phase(const struct supervisor *sup);
-void facts_note_death(struct supervisor *sup); /* a worker or recorder died unexpectedly */
+void facts_note_death(struct supervisor *sup); /* after an unexpected death of a worker or recorder */
 void facts_publish(struct supervisor *sup);    /* if a fact has changed */
 /* Keeps since_s of an earlier refusal. */
 void refusal_set(struct state_refusal *r, size_t errors, struct slice first);
@@ -252,19 +252,20 @@ void control_answer(struct supervisor *sup, struct control_client *c, struct sli
 void control_drop_all(struct supervisor *sup);
 void control_tick(struct supervisor *sup);
 void control_generation(struct supervisor *sup, unsigned number,
-                        struct slice text); /* to those who wait for it */
+                        struct slice text); /* to clients that wait for this generation */
 
 /* supervisor_files.c */
 bool files_prepare(struct config *conf, struct buf *why) MUST_USE;
-/* files_prepare() has failed at a start: may it go on?  Not without the user; without folders and log file, loudly. */
+/* files_go_without() decides whether a start may continue after files_prepare() failed.  Never without the user.
+ * Without folders or the log file it continues and logs an error. */
 bool files_go_without(const struct config *conf, struct slice why) MUST_USE;
 bool files_make_log(const struct config *conf);
-/* plain: fails with EINVAL unless it is a regular file, because reading a pipe or a terminal could block for ever. */
+/* plain: fails with EINVAL unless it is a regular file, because reading a pipe or a terminal could block forever. */
 bool files_read(const char *path, bool plain, struct buf *out) MUST_USE;
 void files_keep_good(const struct config *conf, struct slice text);
-/* Keeps which rules of the preset this machine has had (policy_watch_put). */
+/* Stores which rules of the preset this machine has had (policy_watch_put). */
 void files_keep_rules(const struct config *conf);
-/* The last good file beside this one; false if there is none that can be trusted. */
+/* Reads the last good file for this one.  False if there is no trustworthy one. */
 bool files_last_good(const char *config_path, struct buf *text) MUST_USE;
 bool files_write_ready(const struct supervisor *sup, const struct config *conf) MUST_USE;
 

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * supervisor_reload.c - a new file becomes the next generation, or changes nothing and says why.
+ * supervisor_reload.c - makes a new file the next generation, or changes nothing and reports why.
  *
- * The file is loaded and judged here, its new addresses are bound here; only then are workers started.  While
- * an older generation starts, or two drain, the newest good file waits; one that comes later takes its place.
+ * It loads and checks the file and binds new addresses first; only then does it start workers.  While an older
+ * generation starts, or two drain, the newest good file waits.  A later file replaces it.
  */
 #include <errno.h>
 
@@ -30,7 +30,7 @@ static struct config *load(const char *path, bool first, struct config_errors *e
         config_errors_add(errs, false, 0, 0, "not a plain file: a reload cannot read it");
         return NULL;
     }
-    return config_load(path, errs); /* says what is wrong with the path */
+    return config_load(path, errs); /* reports what is wrong with the path */
 }
 
 struct config *supervisor_complete(struct config *conf, struct config_errors *errs)
@@ -67,7 +67,7 @@ void supervisor_log_errors(const struct config_errors *errs, const char *path)
 void supervisor_note_taken(struct supervisor *sup)
 {
     refusal_clear(&sup->refused);
-    refusal_clear(&sup->groups.refusal); /* loading has read all files that it names */
+    refusal_clear(&sup->groups.refusal); /* loading has read all files that the configuration names */
     refusal_clear(&sup->certificates.refusal);
     sup->last_good = false;
     gauge_set(M_CONFIG_REFUSED_NOW, 0);
@@ -151,7 +151,7 @@ static void answer(struct supervisor *sup, struct control_client *client, struct
     }
 }
 
-/* Loaded, its user known, its addresses bound; NULL if not, and then all is said. */
+/* Loads the file, finds its user, binds its addresses; NULL after reporting every error. */
 static struct config *load_and_bind(struct supervisor *sup, struct buf *said)
 {
     struct config_errors errs = { 0 };
@@ -273,7 +273,7 @@ static void note(struct buf *said, const char *text)
     buf_putf(said, "%s\n", text);
 }
 
-/* What the supervisor has made of the file of its start, and cannot make anew. */
+/* Notes settings that the supervisor applied at its start and cannot change now. */
 static void note_what_stays(const struct supervisor *sup, const struct config *conf, struct buf *said)
 {
     if (conf->server.sandbox != sup->sandbox) {
@@ -294,7 +294,7 @@ void supervisor_generation_up(struct supervisor *sup, struct generation *g)
     struct buf said;
 
     sup->ready = true;
-    facts_publish(sup); /* so that status says "serving" as soon as the ready file is there */
+    facts_publish(sup); /* status then says "serving" as soon as the ready file exists */
     if (!files_write_ready(sup, g->conf)) {
         log_msg(LOG_LEVEL_ERROR, "ready_file", "%s cannot be written: %s", sup->options.ready_file,
                 strerror(errno));

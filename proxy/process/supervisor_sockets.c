@@ -13,8 +13,8 @@
  * With SO_REUSEPORT two programs of one user could share an address by mistake, and each would get half of the
  * connections.  So the first socket of an address is bound without the option, which fails if another program
  * listens there.  It gets the option once it listens itself, and the other sockets follow.  --beside skips this check.
- * So does an address whose port we already hold on another address (0.0.0.0 and 192.0.2.1), because the bind would
- * conflict with our own socket.
+ * An address whose port we already hold on another address (0.0.0.0 and 192.0.2.1) skips it too, because the bind
+ * would conflict with our own socket.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -57,7 +57,7 @@ static unsigned ordinal_of(const struct config *c, size_t listener)
 
 const struct bound *sockets_find(const struct sockets *s, const struct config *c, size_t listener)
 {
-    struct sockets *all = (struct sockets *)(uintptr_t)s; /* find() serves both */
+    struct sockets *all = (struct sockets *)(uintptr_t)s; /* find() is for both const and non-const */
 
     return find(all, &c->server.listen[listener].address, ordinal_of(c, listener), false);
 }
@@ -131,7 +131,7 @@ static bool bind_all(struct bound *b, size_t sockets, bool alone)
             errno = saved;
             return false;
         }
-        b->real = addr_of_socket(b->fd[0]); /* port 0 is resolved once, by the first */
+        b->real = addr_of_socket(b->fd[0]); /* the first socket resolves port 0 for all */
     }
     return true;
 }
@@ -261,7 +261,7 @@ bool sockets_bind(struct sockets *s, const struct config *c, struct buf *why)
 
 /* ---- inherited ---- */
 
-/* A decimal number of the environment; 0 if it is not there or not a number. */
+/* A decimal number from the environment; 0 if it is missing or invalid. */
 static uint64_t number_of_environment(const char *name)
 {
     uint64_t n = 0;

@@ -2,10 +2,10 @@
 /*
  * supervisor_unix.c - the sockets `control` and `query`: makes, restores, moves and removes them.
  *
- * Both lie in the state directory.  It belongs to server.user, so any process of that user can remove or replace them.
- * Once a second the supervisor checks that they are still its own.  It leaves the socket of another glacis alone, which
- * is one where root or our user listens (an upgrade with --beside), and replaces anything else.  At the end it removes
- * only its own.
+ * Both are in the state directory.  It belongs to server.user, so any process of that user can remove or replace them.
+ * Once a second the supervisor checks that they are still its own.  If root or our user listens on one, it belongs
+ * to another glacis (an upgrade with --beside), and the supervisor leaves it alone.  It replaces anything else.
+ * At the end it removes only its own.
  *
  * The recorder inherits `query`.  The supervisor sends a replacement over a socket pair, from which it never reads.
  */
@@ -158,7 +158,7 @@ static void say_shared(struct supervisor *sup, struct unix_socket *u, pid_t pid)
             u->path);
 }
 
-/* Restores one socket; true if it was made again. */
+/* Restores one socket; true if it was created again. */
 static bool look_after(struct supervisor *sup, struct unix_socket *u)
 {
     pid_t pid;

@@ -2,12 +2,12 @@
 /*
  * supervisor_workers.c - processes and generations: fork, watch, reap, replace, drain.
  *
- * A worker that dies is replaced at once; one that keeps dying soon after its start waits longer and longer.
- * A worker whose heartbeat stops is killed, which makes it one that died.  A new generation becomes the
- * current one when all its workers beat; until then the old one serves, and if they do not come up it goes on
+ * A worker that dies is replaced at once; if it keeps dying soon after its start, the delay grows.
+ * A worker whose heartbeat stops is killed and then counts as dead.  A new generation becomes the
+ * current one when all its workers beat.  Until then, and if they fail to start, the old one keeps
  * serving.
  *
- * There is one reader of the log rings at a time: a new recorder is forked when the old one has been reaped.
+ * The log rings have one reader at a time: a new recorder is forked after the old one has been reaped.
  */
 #include <errno.h>
 #include <signal.h>
@@ -29,11 +29,11 @@
 #define HEARTBEAT_MAX_MS 30000
 #define START_MAX_MS 30000
 #define START_FAILURES 3
-#define SOON_MS 1000   /* a death so soon after the start counts as a crash loop */
-#define CRASHES_FREE 2 /* that many are replaced without waiting */
+#define SOON_MS 1000   /* a death this soon after the start counts as a crash loop */
+#define CRASHES_FREE 2 /* replaced without delay */
 #define BACKOFF_MS 100
 #define BACKOFF_MAX_MS 5000
-#define RECORDER_STOP_MS 12000 /* more than recorder_main() may take at its end */
+#define RECORDER_STOP_MS 12000 /* more than recorder_main() may need to end */
 #define LAST_WORDS_S 5
 
 uint64_t supervisor_clock(void)
@@ -69,8 +69,7 @@ static void sink_to_ring(enum log_level level, enum log_class cls, struct slice 
     state_log(arg, cls, line);
 }
 
-/* First thing in every child: signals as a new program has them, and nothing of the supervisor's left open.
- */
+/* Runs first in every child: resets signals to the defaults, and closes the supervisor's descriptors. */
 static void become_child(struct supervisor *sup, const char *role, unsigned index, int slot)
 {
     static const int ignored[] = { SIGHUP, SIGINT, SIGUSR1, SIGUSR2, SIGPIPE };
@@ -80,9 +79,9 @@ static void become_child(struct supervisor *sup, const char *role, unsigned inde
         (void)signal(ignored[i], SIG_IGN);
     }
     sigemptyset(&none);
-    sigaddset(&none, SIGTERM); /* stays blocked until the process has its own way to hear of it */
+    sigaddset(&none, SIGTERM); /* stays blocked until the process has its own way to receive it */
     sigprocmask(SIG_SETMASK, &none, NULL);
-    (void)setpgid(0, 0); /* a signal to the group is the supervisor's: twice would mean "at once" */
+    (void)setpgid(0, 0); /* only the supervisor handles signals to the group: two would mean "at once" */
     close(sup->signal_fd);
     close(sup->alive[1]);
     control_drop_all(sup);
@@ -207,7 +206,7 @@ static void start_recorder(struct supervisor *sup)
         return;
     }
     if (socketpair(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, pair) != 0) {
-        pair[0] = pair[1] = -1; /* then a replacement for `query` needs a new recorder */
+        pair[0] = pair[1] = -1; /* a replacement for `query` then needs a new recorder */
     }
     sup->to_recorder = pair[0];
     pid = fork();
@@ -371,8 +370,8 @@ void generations_drain(struct supervisor *sup)
 }
 
 /*
- * What nobody names any more is closed and forgotten; who drains accepts nothing, so its addresses are not kept:
- * a client would wait there for nobody.
+ * Closes and drops sockets that no snapshot names.  A draining generation accepts nothing, so its addresses are not
+ * kept: a client would wait there forever.
  */
 static void sweep(struct supervisor *sup)
 {
@@ -402,13 +401,12 @@ static void free_generation(struct supervisor *sup, size_t place)
     }
 }
 
-/* All its workers beat: the one before drains, the recorder is replaced by one with the new settings. */
+/* All its workers beat: drains the previous generation and replaces the recorder, for the new settings. */
 static void make_current(struct supervisor *sup, struct generation *g)
 {
     struct generation *old = generation_in(sup, GENERATION_CURRENT);
 
-    state_generation_set(sup->state,
-                         g->number); /* first: by this the old workers know that they are replaced */
+    state_generation_set(sup->state, g->number); /* first: it tells the old workers that they are replaced */
     gauge_set(M_GENERATION, g->number);
     if (old != NULL) {
         drain(old);
@@ -542,7 +540,7 @@ static void find_dead(struct supervisor *sup, pid_t pid, int status)
             }
         }
     }
-    /* Not ours: as process 1 of a container we reap the orphans of others, too. */
+    /* Not our child: as process 1 of a container we also reap orphans. */
 }
 
 void generations_reap(struct supervisor *sup)
@@ -628,7 +626,7 @@ static void set_gauges(const struct supervisor *sup)
 void generations_tick(struct supervisor *sup)
 {
     if (sup->tick_ms != 0 && sup->now_ms > sup->tick_ms + HEARTBEAT_MAX_MS / 6) {
-        sup->grace_until_ms = sup->now_ms + HEARTBEAT_MAX_MS; /* we slept ourselves: so may have the others */
+        sup->grace_until_ms = sup->now_ms + HEARTBEAT_MAX_MS; /* all processes may have slept */
     }
     sup->tick_ms = sup->now_ms;
     tick_recorder(sup);

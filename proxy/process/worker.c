@@ -2,10 +2,10 @@
 /*
  * worker.c - one worker process: builds everything on the snapshot, serves, drains, ends.
  *
- * Once a second it beats (the supervisor kills who does not), looks at the load of all workers and
- * decides whether time-outs are shortened; what large messages have freed is given back when none come any
- * more.  A drain stops accepting, tells idle sessions, lets the others finish, and at drain_timeout ends all
- * but those that wait for a final reply, whose own deadlines hold (DESIGN 3).
+ * Once a second it beats (the supervisor kills a worker that does not), checks the load of all workers and
+ * decides whether to shorten timeouts.  It also frees memory of large messages after they have stopped coming.
+ * A drain stops accepting, tells idle sessions, and lets the others finish.  At drain_timeout it ends all but
+ * those that wait for a final reply, whose own deadlines apply (DESIGN 3).
  *
  * Order of the end: listeners, sessions, lingering replies, upstreams, loop.
  */
@@ -36,17 +36,17 @@
 #define TURN_WINDOW 10 /* ticks for which the longest turn stays visible */
 #define SESSIONS_KEPT 1024
 
-#define MAPPED_FROM (4 << 20) /* octets: larger pieces of memory are mapped by themselves */
+#define MAPPED_FROM (4 << 20) /* octets: malloc maps larger blocks separately */
 #define FREED_KEPT (64 << 20)
-#define QUIET_KEPT ((size_t)8 << 20) /* of it, once there were no large messages for a while */
+#define QUIET_KEPT ((size_t)8 << 20) /* octets kept after a while without large messages */
 #define QUIET_TICKS 10
 
-#define CACHE_PART_OF 8          /* limits.memory by this: the DNS cache has no more */
+#define CACHE_PART_OF 8          /* divisor of limits.memory: maximum for the DNS cache */
 #define QUIET_MESSAGES (1 << 20) /* octets of all messages at one tick */
 
 #define EXIT_CONFIG 78
 
-struct process { /* the worker and what only this file needs */
+struct process { /* the worker and data of this file */
     struct worker w;
     struct watch signals, supervisor;
     int signal_fd;
@@ -70,7 +70,7 @@ static void measure_load(struct worker *w)
         limits_short(w, M_MEMORY_HELD, lim->memory) || limits_short(w, M_SPOOL_USED, lim->spool);
     gauge_set(M_STRESS, w->stress || w->spool_stress ? 1 : 0);
     if ((w->stress && !stress) || (w->spool_stress && !spool_stress)) {
-        session_each(w, session_rearm); /* those that are silent already have the long time-out */
+        session_each(w, session_rearm); /* silent sessions still have the long timeout */
     }
 }
 
@@ -85,7 +85,7 @@ static void measure_turn(struct process *p, uint64_t now)
     p->next_turn_ms = now + TURN_WINDOW * TICK_MS;
 }
 
-/* What large messages have freed is kept for the next ones, and given back when none come any more. */
+/* Keeps freed memory of large messages for the next ones, and returns it to the kernel after they have stopped. */
 static void give_memory_back(struct process *p)
 {
     if (metric_get(M_MEMORY_USED) > QUIET_MESSAGES) {
@@ -162,7 +162,7 @@ static void on_signal(unsigned ready, void *arg)
     (void)ready;
     while (read(p->signal_fd, &info, sizeof(info)) == (ssize_t)sizeof(info)) {
         if (p->w.draining) {
-            _exit(0); /* the second time: at once; nothing here was promised to anyone */
+            _exit(0); /* the second time: end at once; this process promised nothing to a client */
         }
         drain(p);
     }
@@ -190,7 +190,7 @@ static int open_signals(void)
 
 _Static_assert(TLS_TICKET_SHARE <= STATE_TLS_SHARE, "the ticket keys must fit the shared memory");
 
-/* The supervisor has tried the same before; if it fails here all the same, STARTTLS is answered 454. */
+/* The supervisor has already done the same successfully; if it fails here, STARTTLS gets 454. */
 static void make_tls(struct worker *w)
 {
     struct config_errors errs = { 0 };
@@ -205,7 +205,7 @@ static void make_tls(struct worker *w)
     config_errors_fini(&errs);
 }
 
-/* Its cache is one worker's share of what the file allows, and of an eighth of limits.memory, which it counts in. */
+/* The cache gets one worker's share of the configured size, at most an eighth of limits.memory, which counts it. */
 static struct resolver *make_resolver(const struct worker *w, struct dns_pace *pace)
 {
     const struct config *c = w->conf;
@@ -262,8 +262,8 @@ static void finish(struct process *p)
     free(p);
 }
 
-/* Buffers of a message come and go with each one: fetched from the kernel anew, every page of them costs a
- * fault. */
+/* Message buffers are allocated and freed all the time.  New memory from the kernel would cost a page fault for
+ * every page. */
 static void keep_freed_memory(void)
 {
     (void)mallopt(M_MMAP_THRESHOLD, MAPPED_FROM);

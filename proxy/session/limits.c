@@ -2,12 +2,12 @@
 /*
  * limits.c - admission by client address and by number.
  *
- * A client on a private address that came through no trusted proxy is exempt by default: a NAT in front
- * hides everyone behind one address, and judging it would refuse the world.  It is counted, and said once
- * a minute.
+ * A client on a private address that came through no trusted proxy is exempt by default: a NAT in front of us
+ * gives all clients one address, and limits on it would refuse them all.  Such a client is counted, and logged
+ * once a minute.
  *
- * A client in allow_clients or in good standing is exempt from rates and bans, not from the number of connections.  Any
- * other one's network gets no more than its share near limits.connections: see network_share.h.
+ * A client in allow_clients or in good standing is exempt from rates and bans, not from the number of connections.
+ * Near limits.connections, the network of any other client gets no more than its share: see network_share.h.
  */
 #include "proxy/session/limits.h"
 
@@ -17,11 +17,11 @@
 #include "state/slots.h"
 
 #define RESERVED_DESCRIPTORS 128
-#define NAME_ADDRESSES 4 /* of an upstream server that is a name, before it is looked up */
+#define NAME_ADDRESSES 4 /* addresses of an upstream server configured by name, before its lookup */
 #define FLOOD_PERCENT 110
-#define FLOOD_LEAST 64    /* above a small limit */
-#define NETWORK_SHARE 8   /* of limits.connections, under stress */
-#define NETWORK_CLIENTS 4 /* of one network that may each have all they may */
+#define FLOOD_LEAST 64    /* at least so many connections above the limit */
+#define NETWORK_SHARE 8   /* divisor of limits.connections, under stress */
+#define NETWORK_CLIENTS 4 /* clients of one network that may all reach their own limit */
 
 static bool is_exempt(struct worker *w, const struct addr *client)
 {
@@ -81,7 +81,7 @@ bool limits_short(const struct worker *w, enum metric used, uint64_t limit)
     return percent > 0 && limit != CONFIG_OFF && state_gauge_sum(w->state, used) >= most;
 }
 
-/* Of one network, when the house is nearly full: an eighth of it, and never fewer than a few clients may have. */
+/* Limit for one network near the connection limit: an eighth, but enough for a few clients at their own limits. */
 static size_t network_share(const struct worker *w)
 {
     const struct config_limits *lim = &w->conf->limits;
@@ -94,8 +94,8 @@ static size_t network_share(const struct worker *w)
 }
 
 /*
- * Counts it in its network too; that of a favoured client is never too large.  The sessions are counted anew and
- * w->stress is not asked: a flood fills the house between two ticks.
+ * Counts the client in its network too; the network of a favoured client is never too large.  Counts the sessions anew
+ * instead of reading w->stress: a flood can use up the limit between two ticks.
  */
 static void enter_network(struct worker *w, const struct addr *client, struct limits_admission *a)
 {
@@ -119,7 +119,7 @@ void limits_leave(struct worker *w, const struct addr *client)
     network_share_leave(&w->networks, client);
 }
 
-/* As the client's own entry says, in the mode of the file. */
+/* Applies the client's own entry, in the mode of the file. */
 static void enter_client(struct worker *w, const struct addr *client, struct limits_admission *a)
 {
     const struct config_limits *lim = &w->conf->limits;
@@ -156,7 +156,7 @@ enum limits_total limits_total(const struct worker *w)
 {
     uint64_t limit = w->conf->limits.connections;
     uint64_t sessions = state_gauge_sum(w->state, M_SESSIONS_NOW);
-    /* 421 said and not yet read, or no PROXY header yet: descriptors all the same */
+    /* 421 sent but unread, or no PROXY header yet: these use descriptors too */
     uint64_t closing = stream_lingering() + w->proxy_wait_count;
 
     if (w->session_count + closing >= w->session_max) {
@@ -165,7 +165,7 @@ enum limits_total limits_total(const struct worker *w)
     if (limit == CONFIG_OFF || sessions < limit) {
         return LIMITS_ROOM;
     }
-    /* Each worker sees its own lingering ones only, and takes them as typical. */
+    /* Each worker sees only its own lingering connections and assumes the same for the others. */
     if (sessions + closing * w->conf->server.workers >=
         limit + limit / 100 * (FLOOD_PERCENT - 100) + FLOOD_LEAST) {
         return LIMITS_FLOOD;
@@ -192,5 +192,5 @@ size_t limits_session_max(const struct config *conf, size_t descriptors)
     }
     upstream = min_size(upstream, descriptors / 4) + RESERVED_DESCRIPTORS;
     left = descriptors > upstream ? descriptors - upstream : 0;
-    return max_size(left / 4 * 3, 16); /* the fourth quarter is for spool files */
+    return max_size(left / 4 * 3, 16); /* the last quarter is for spool files */
 }

@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * listener.c - accept, refuse readably, pause when out of descriptors.
+ * listener.c - accepts clients, sends refusals they can read, pauses when out of descriptors.
  *
- * A few connections a turn, so that sessions are not kept waiting behind a flood (L13).  Most come alone, and to
- * ask for a second one costs a system call: where there was none, the poll is left to tell for a while.
+ * It accepts a few connections a turn, so that sessions do not wait behind a flood (L13).  Most connections come
+ * alone, and a second accept() costs a system call.  So after one that found none, it relies on the poll for a while.
  *
- * A refusal is a whole reply that lingers until it was read (LIM-13); only far above the limit is a connection
- * closed without a word (GRT-06).  With no descriptor left, one kept in reserve is let go for a moment to tell one
- * client, and the listener pauses (LIM-15): the rest waits in the kernel's queue.
+ * A refusal is a whole reply that lingers until the client reads it (LIM-13).  Only far above the limit does it
+ * close a connection without a reply (GRT-06).  With no descriptor left, it briefly closes a reserved one to refuse
+ * one client, then pauses (LIM-15): the other clients wait in the kernel's queue.
  */
 #include "proxy/session/listener.h"
 
@@ -55,7 +55,7 @@ static void log_refusal(struct listener *l, const struct addr *peer, const char 
     log_end(&line);
 }
 
-/* A complete reply, then a close that lets it be read.  A TLS client could not read it: it gets the close. */
+/* Sends a complete reply, then closes so that it can be read.  A TLS client cannot read it and only sees the close. */
 static void refuse(struct listener *l, int fd, enum reply_id id)
 {
     static const struct stream_events no_events = { 0 };
@@ -71,7 +71,7 @@ static void refuse(struct listener *l, int fd, enum reply_id id)
     stream_linger(&s, LINGER_MS);
 }
 
-/* Is there room at all?  If not, the descriptor is gone. */
+/* Is there room?  If not, closes the descriptor. */
 static bool room_for(struct listener *l, int fd, const struct addr *peer)
 {
     switch (limits_total(l->worker)) {
@@ -91,7 +91,7 @@ static bool room_for(struct listener *l, int fd, const struct addr *peer)
     return true;
 }
 
-/* A peer that may name another client itself is not counted under its own address. */
+/* A peer that may name another client does not count under its own address. */
 static bool is_trusted(const struct config_listener *lc, const struct addr *peer)
 {
     for (size_t i = 0; (lc->proxy_protocol || lc->xclient) && i < lc->trusted_count; i++) {
@@ -146,7 +146,7 @@ static void take_client(struct listener *l, int fd, const struct addr *peer)
     }
 }
 
-/* Tells one waiting client by means of the descriptor in reserve. */
+/* Refuses one waiting client through the reserved descriptor. */
 static void refuse_by_reserve(struct listener *l)
 {
     static const char text[] = "421 4.3.2 Too many connections, please try again later\r\n";
@@ -217,7 +217,7 @@ static void on_acceptable(unsigned ready, void *arg)
             return;
         }
         if (fd < 0) {
-            continue; /* this client is gone already (ECONNABORTED and the like) */
+            continue; /* this client has already gone (ECONNABORTED and the like) */
         }
         peer = addr_from_sockaddr((struct sockaddr *)&sa);
         take_client(l, fd, &peer);
@@ -234,7 +234,7 @@ static void on_close(void *arg)
     l->fd = -1;
 }
 
-/* Bound to no address in particular: then each client may have reached another one. */
+/* A wildcard address: each client may then have reached a different local address. */
 static bool is_any(const struct addr *a)
 {
     static const uint8_t zero[sizeof(a->ip)];
@@ -253,7 +253,7 @@ void listener_open(struct listener *l, struct worker *w, const struct worker_soc
     l->reserve = open("/dev/null", O_RDONLY | O_CLOEXEC);
     l->local = addr_of_socket(l->fd);
     l->any = is_any(&l->local);
-    (void)setsockopt(l->fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on)); /* whom it accepts inherits it */
+    (void)setsockopt(l->fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on)); /* accepted sockets inherit it */
     timer_init(&l->pause, w->loop, on_pause_over, l);
     timer_init(&l->closing, w->loop, on_close, l);
     watch_init(&l->watch, w->loop, l->fd, on_acceptable, l);

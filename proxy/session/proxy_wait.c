@@ -2,14 +2,12 @@
 /*
  * proxy_wait.c - reads the PROXY header of a connection, and not one octet more.
  *
- * The octets are looked at in the kernel's queue (MSG_PEEK) and only those of the header are taken out, so
- * what follows in the same segment is there for the session: early talk, or a ClientHello (PXY-09).  An
- * incomplete header is taken out as it comes; all of it belongs to the header then, so the poll does not
- * spin.
+ * It peeks at the octets in the kernel's queue (MSG_PEEK) and takes out only the header.  So octets after it in
+ * the same segment stay for the session: early talk, or a ClientHello (PXY-09).  It takes out an incomplete
+ * header as it arrives, so that the poll does not spin; all those octets belong to the header.
  *
- * A second header is the client's text and a bad command (PXY-08).  A bad one, none within WAIT_MS, or the
- * end of file closes the connection without a word (PXY-05, PXY-11): whoever it is, it is no balancer that
- * works.
+ * A second header is the client's text and a bad command (PXY-08).  A bad header, none within WAIT_MS, or an
+ * end of file closes the connection without a reply (PXY-05, PXY-11): the peer is not a working balancer.
  */
 #include "proxy/session/proxy_wait.h"
 
@@ -22,7 +20,7 @@
 struct proxy_wait {
     struct list_node link; /* on worker.announced */
     struct listener *listener;
-    struct session_client client; /* the socket's own addresses, until the header is there */
+    struct session_client client; /* the socket's own addresses, until the header is complete */
     int fd;
     struct watch watch;
     struct timer deadline;
@@ -31,7 +29,7 @@ struct proxy_wait {
     char head[PROXY_HEADER_MAX];
 };
 
-/* Takes it off everything; the descriptor stays open. */
+/* Unlinks and frees it; the descriptor stays open. */
 static int release(struct proxy_wait *a)
 {
     struct worker *w = a->listener->worker;
@@ -63,7 +61,7 @@ static void give_up(struct proxy_wait *a, enum metric why, const char *text)
     close(release(a));
 }
 
-/* Does the header announce another client?  HAProxy's v1 checks send TCP4 with the connection's own end: v1 has no LOCAL. */
+/* Does the header announce another client?  v1 has no LOCAL, so HAProxy's v1 checks send TCP4 with its own address. */
 static bool is_for_client(const struct proxy_wait *a, const struct proxy_header *h)
 {
     const struct addr *own = &a->client.peer;

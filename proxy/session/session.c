@@ -2,10 +2,10 @@
 /*
  * session.c - the life of a session: accept, phases, pump, timers, replies, close.
  *
- * session_pump() is the heart: while nothing is awaited it takes one line (or a piece of content) after the
- * other out of the stream and hands it on.  Octets that arrive while something is awaited stay in the
- * stream's bounded buffer, so pipelining needs no code of its own and an early talker is a non-empty buffer
- * in BANNER.  Next file: session_cmds.c.
+ * session_pump() is the center.  While no answer is pending, it takes one line (or piece of content) after the
+ * other from the stream and passes it on.  Otherwise new octets stay in the stream's bounded buffer.  So
+ * pipelining needs no code of its own, and an early talker is a non-empty buffer in BANNER.
+ * Next file: session_cmds.c.
  */
 #include "proxy/session/session_priv.h"
 
@@ -14,17 +14,17 @@
 #include "smtp/line.h"
 #include "state/clients.h"
 
-#define REPLIES_MAX 16384        /* unread replies: above, no line is taken (LIM-07) */
-#define LINES_A_TURN 64          /* then other sessions get their turn (L13) */
-#define LINGER_MS 2000           /* long enough for the last reply to be read (LIM-13) */
-#define FAREWELL_MS 1000         /* for a reset behind an end that came before its 250 */
-#define CONTENT_MAX (256u << 10) /* content is taken in larger pieces, and does not wait */
-#define REST_MS 500              /* silence between transactions, then the judge is packed */
-#define FRESH_MS 5000            /* a session without a message is idle after it (reload) */
+#define REPLIES_MAX 16384        /* octets of unsent replies; above this, take no line (LIM-07) */
+#define LINES_A_TURN 64          /* then other sessions run (L13) */
+#define LINGER_MS 2000           /* time for the client to read the last reply (LIM-13) */
+#define FAREWELL_MS 1000         /* wait for an RST after a half-close too early to have read the 250 */
+#define CONTENT_MAX (256u << 10) /* content comes in larger pieces and does not wait */
+#define REST_MS 500              /* silence between transactions before the judge is packed */
+#define FRESH_MS 5000            /* after this time, a session without a message is idle (reload) */
 #define TLS_HANDSHAKE 0x16       /* first octet of a ClientHello on the wrong port (GRT-10) */
 
-/* Bare newlines have no points: sloppy scripts send them, their messages are refused, and a ban would keep the
- * well-formed mail of their address out as well. */
+/* Bare newlines have no points: sloppy scripts send them, and their messages are refused.  A ban would also block
+ * the well-formed mail of their address. */
 static const struct {
     enum metric metric;
     unsigned points;
@@ -82,8 +82,7 @@ static uint64_t command_due(const struct session *s)
     return min_u64(due, session_later(s->started, lim->session_timeout_ms));
 }
 
-/* The next time to pack what nobody needs while the client is silent; what is asked may take longer than
- * that. */
+/* When to try next to pack data that a silent client does not need.  A pending lookup may delay that. */
 static uint64_t rest_due(const struct session *s)
 {
     uint64_t since = s->rest_tried > s->idle_since ? s->rest_tried : s->idle_since;
@@ -91,13 +90,13 @@ static uint64_t rest_due(const struct session *s)
     return s->judge == NULL ? CONFIG_OFF : session_later(since, REST_MS);
 }
 
-/* After a reload: from then on it is as idle as any other. */
+/* After a reload: from then on the session counts as idle like any other. */
 static uint64_t fresh_due(const struct session *s)
 {
     return s->draining && session_may_begin(s) ? session_later(s->idle_since, FRESH_MS) : CONFIG_OFF;
 }
 
-/* The nearest deadline of the phase; CONFIG_OFF while somebody else owes us an answer under his own. */
+/* The nearest deadline of the phase; CONFIG_OFF while an answer is pending that has its own deadline. */
 static uint64_t next_due(const struct session *s)
 {
     const struct config *conf = s->worker->conf;
@@ -138,7 +137,7 @@ void session_rearm(struct session *s)
         timer_stop(&s->timer);
     } else if (!timer_active(&s->timer) || s->timer.due > due) {
         timer_start_at(&s->timer, due);
-    } /* an earlier alarm finds nothing due and sets itself again: cheaper than moving it each time */
+    } /* an early alarm finds nothing due and sets itself again: cheaper than moving it each time */
 }
 
 void session_greet(struct session *s)
@@ -168,7 +167,7 @@ static void end_greet_delay(struct session *s)
     }
 }
 
-/* The kernel knows of a reset although nobody reads any more. */
+/* The kernel reports a reset even after reading has stopped. */
 static bool was_reset(const struct session *s)
 {
     int err = 0;
@@ -256,7 +255,7 @@ void session_reset(struct session *s)
     }
 }
 
-/* A message that was begun and is given up by its client: it had a recipient, so its fate is told. */
+/* Logs a message that its client began and abandoned: it had a recipient, so it needs a record. */
 static void tell_abandoned(struct session *s)
 {
     if (s->txn != NULL && s->txn->env.rcpt_count > 0) {
@@ -292,14 +291,14 @@ void session_reply(struct session *s, const struct reply *r, bool ours)
     struct slice suffix = SLICE_NONE;
 
     if (s->stream == NULL) {
-        return; /* the client is gone, the relay went on without it */
+        return; /* the client is gone; the relay continued without it */
     }
     if (ours && r->code >= 400) {
         buf_init_fixed(&tail, id, sizeof(id));
         reply_put_suffix(&tail, s->id);
         suffix = buf_slice(&tail);
     }
-    if (r->text.len < 400 && slice_find(r->text, '\n') == r->text.len) { /* else as many lines as octets */
+    if (r->text.len < 400 && slice_find(r->text, '\n') == r->text.len) { /* else up to a line an octet */
         buf_init_fixed(&b, mem, sizeof(mem));
     } else {
         buf_init(&b, 4 * REPLY_UPSTREAM_BYTES);
@@ -325,8 +324,8 @@ enum cmd_result session_say(struct session *s, enum reply_id id)
     return CMD_REPLIED;
 }
 
-/* Has the client read all our replies, and sent nothing behind its command?  Then nothing can overtake the
- * last reply, and closing at once loses none; TLS has its own farewell. */
+/* Has the client read all our replies and sent nothing after its command?  Then nothing can overtake the last reply,
+ * and an immediate close loses none.  TLS has its own close. */
 static bool is_in_step(const struct session *s)
 {
     return s->stream != NULL && !s->tls && stream_queued(s->stream) == 0 &&
@@ -389,7 +388,7 @@ void session_abuse(struct session *s, enum abuse what)
 
 /* ---- pump ---- */
 
-/* True if a line was dealt with and more may follow. */
+/* True if it handled a line and more may follow. */
 static bool take_line(struct session *s)
 {
     char mem[LINE_MAX_OCTETS];
@@ -404,7 +403,7 @@ static bool take_line(struct session *s)
     }
     status = line_next(in, &s->skipping, &line, &used);
     if (status == LINE_READY) {
-        memcpy(mem, line.ptr, line.len); /* a command may outlive its place in the buffer */
+        memcpy(mem, line.ptr, line.len); /* the handler may need the line after the buffer drops it */
         line.ptr = mem;
     }
     stream_consume(s->stream, used);
@@ -463,9 +462,9 @@ void session_pump(struct session *s)
         return;
     }
     if (!more && s->eof && takes_input(s) && s->unconfirmed_set) {
-        s->farewell = true; /* does a reset follow?  Then it has not read its 250 (RFC 1047) */
+        s->farewell = true; /* if an RST follows, the client has not read its 250 (RFC 1047) */
     } else if (!more && s->eof && takes_input(s)) {
-        stream_linger(&s->stream, LINGER_MS); /* all that was complete has been answered (L10a) */
+        stream_linger(&s->stream, LINGER_MS); /* every complete command has its reply (L10a) */
         session_close(s, REASON_LOST);
         return;
     }
@@ -496,7 +495,7 @@ static void on_input(void *arg)
         session_abuse(s, ABUSE_PREGREET);
         return;
     }
-    s->unconfirmed_set = false; /* it goes on talking: it has read its 250 */
+    s->unconfirmed_set = false; /* the client continues, so it has read its 250 */
     session_pump(s);
 }
 
@@ -507,10 +506,10 @@ static void on_eof(void *arg)
 
     s->eof = true;
     if (s->phase == PHASE_RELAY) {
-        return; /* a complete message is processed and answered (PIP-13) */
+        return; /* process and answer a complete message (PIP-13) */
     }
     if (s->phase == PHASE_BANNER || s->phase == PHASE_TLS || (s->waits != 0 && nothing_left)) {
-        session_close(s, REASON_LOST); /* nobody will read the answer: cancel what was asked */
+        session_close(s, REASON_LOST); /* the client cannot read a reply: cancel pending work */
         return;
     }
     session_pump(s);
@@ -522,7 +521,7 @@ static void on_error(void *arg, int err UNUSED)
 
     session_unconfirmed(s);
     if (s->phase == PHASE_RELAY && session_relay_goes_on(s)) {
-        stream_close(&s->stream); /* the dot is out: the outcome is recorded without the client (RFC 1047) */
+        stream_close(&s->stream); /* the dot is out: record the outcome without the client (RFC 1047) */
         return;
     }
     session_close(s, s->phase == PHASE_TLS ? REASON_TLS : REASON_LOST);
@@ -572,7 +571,7 @@ void session_each(struct worker *w, void (*f)(struct session *s))
     }
 }
 
-/* May it name the client?  Asked of the address that holds now: behind PROXY that is the announced one. */
+/* May it name the client?  Checks the current address: after PROXY, the announced one. */
 static bool is_trusted(const struct config_listener *lc, const struct addr *peer)
 {
     for (size_t i = 0; lc->xclient && i < lc->trusted_count; i++) {
@@ -611,7 +610,7 @@ void session_accept(struct worker *w, const struct config_listener *lc, int fd,
     gauge_add(M_SESSIONS_NOW, 1);
     session_log_connect(s);
     session_policy_open(s);
-    /* a client that is not judged by address gets the banner at once: a health check may allow two seconds in all */
+    /* send the banner at once to a client not judged by address: a health check may allow only two seconds in all */
     s->undelayed = w->conf->server.greet_delay_ms == 0 || s->exempt || c->trusted || s->known ||
                    policy_greets_at_once(w->judges, &s->peer);
     if (lc->tls == TLS_MODE_IMPLICIT) {
@@ -687,7 +686,7 @@ void session_expire(struct session *s)
         return;
     }
     if (s->phase == PHASE_TLS) {
-        session_close(s, REASON_SHUTDOWN); /* there is nothing in which a reply could be said */
+        session_close(s, REASON_SHUTDOWN); /* no reply is possible without TLS */
         return;
     }
     session_end(s, REPLY_SHUTDOWN, REASON_SHUTDOWN);

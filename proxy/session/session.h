@@ -2,12 +2,12 @@
 /*
  * session.h - one client connection: the interface for the listener and the worker.
  *
- * A session begins with session_accept() and ends by itself: session_close() takes it off worker.sessions, and
- * worker_session_gone() follows.  Its memory stays valid to the end of that turn of the loop.  Others only look at it as
- * a link of worker.sessions, and tell it that the worker drains.
+ * session_accept() starts a session, and the session ends itself: session_close() unlinks it from worker.sessions,
+ * then calls worker_session_gone().  Its memory stays valid to the end of that loop turn.  Other files only see it as
+ * a link of worker.sessions and tell it to drain.
  *
  * Ownership  the worker owns sessions; a session owns its stream and its transaction (txn.h).
- * Next       session_priv.h: the phases, struct session, and what its files say to each other.
+ * Next       session_priv.h: the phases, struct session, and the interface between its files.
  */
 #ifndef PROXY_SESSION_SESSION_H
 #define PROXY_SESSION_SESSION_H
@@ -18,19 +18,19 @@
 struct session;
 
 struct session_client {
-    struct addr peer;  /* the client as sessions, logs and rules see it */
-    struct addr local; /* our end */
-    struct addr via;   /* the balancer that announced it; family NONE: no balancer */
+    struct addr peer;  /* the client, as sessions, logs and rules see it */
+    struct addr local; /* our end of the connection */
+    struct addr via;   /* the balancer that named the client; family NONE: no balancer */
     bool counted;      /* state_client_enter counted it */
-    bool exempt;       /* a private client to which nothing by address applies */
-    bool trusted;      /* a trusted peer on its own behalf: PROXY LOCAL, or before XCLIENT */
+    bool exempt;       /* a private client: no limit by address applies */
+    bool trusted;      /* a trusted peer that has not named a client: PROXY LOCAL, or before XCLIENT */
 };
 
 /* Takes an accepted, non-blocking descriptor. */
 void session_accept(struct worker *w, const struct config_listener *lc, int fd,
                     const struct session_client *c);
 
-/* A stop or reload: an idle session gets 421 4.3.2 now, any other at its next quiet moment. */
+/* At a stop or reload: an idle session gets 421 4.3.2 now, any other as soon as it is idle. */
 void session_drain(struct session *s);
 
 /* The drain timeout: ends it now, except when it waits for the final reply. */

@@ -2,8 +2,8 @@
 /*
  * session_cmds.c - the command table: one row and one cmd_ function a verb.
  *
- * Legality, argument and position are decided from the row, once, before the handler runs, so a handler holds
- * only its own business (T2).  MAIL and RCPT are in session_rcpt.c, DATA and BDAT in session_data.c.
+ * The row decides legality, argument and position once, before the handler runs.  So a handler contains only
+ * its own work (T2).  MAIL and RCPT are in session_rcpt.c, DATA and BDAT in session_data.c.
  * STARTTLS is in session_tls.c, XCLIENT in session_xclient.c.
  * RFC 5321 4.1, 2920 (pipelining), 3207 (STARTTLS), 1869/5321 4.1.1.1 (EHLO).
  */
@@ -16,16 +16,16 @@
 #define ANYWHERE (IN(HELO) | IN(READY) | IN(ENVELOPE))
 
 enum {
-    CMD_NO_ARG = 1,  /* anything behind the verb is 501 */
+    CMD_NO_ARG = 1,  /* any argument gets 501 */
     CMD_SYNC = 2,    /* must be the last of a pipelined group (RFC 2920 3.1) */
     CMD_IDLE = 4,    /* no progress towards a message: counted */
-    CMD_CLEAR = 8,   /* goes without TLS even where tls.mode is required (RFC 3207 4) */
-    CMD_SECRET = 16, /* what stands behind it is not logged */
+    CMD_CLEAR = 8,   /* works without TLS even if tls.mode is required (RFC 3207 4) */
+    CMD_SECRET = 16, /* never log its argument */
 };
 
 struct command {
     struct slice verb;
-    unsigned phases; /* where it is legal; elsewhere 503 */
+    unsigned phases; /* phases where it is legal; elsewhere 503 */
     unsigned flags;
     enum cmd_result (*run)(struct session *s, struct slice arg);
 };
@@ -37,7 +37,7 @@ static void put_keyword(struct buf *b, const char *word)
     buf_put_str(b, "\r\n");
 }
 
-/* What this session is offered: ours, and what every possible upstream takes (1.12). */
+/* Computes the offer for this session: ours, and the extensions that all possible upstreams take (1.12). */
 static void make_offer(struct session *s)
 {
     struct relay_keywords k;
@@ -166,7 +166,7 @@ static enum cmd_result cmd_help(struct session *s, struct slice arg UNUSED)
     return session_say(s, REPLY_HELP);
 }
 
-/* Known, and not for the Internet: never forwarded whatever the upstream offers (CMD-09, RLY-12). */
+/* Known commands that are not for the Internet: never forwarded, whatever the upstream offers (CMD-09, RLY-12). */
 static enum cmd_result cmd_refused(struct session *s, struct slice arg UNUSED)
 {
     return session_say(s, REPLY_NOT_IMPLEMENTED);
@@ -214,7 +214,7 @@ static enum cmd_result unknown_command(struct session *s, struct slice verb)
         session_abuse(s, ABUSE_NON_SMTP);
         return session_end(s, REPLY_NOT_SMTP, REASON_ABUSE);
     }
-    if (s->suspicious > 0 && --s->suspicious == 0) { /* content is being read as commands (PIP-02, BDT-23) */
+    if (s->suspicious > 0 && --s->suspicious == 0) { /* we are reading content as commands (PIP-02, BDT-23) */
         session_abuse(s, ABUSE_PIPELINING);
         return session_end(s, REPLY_PIPELINED_DATA, REASON_ABUSE);
     }
@@ -233,7 +233,7 @@ bool session_idles(struct session *s)
 
 enum cmd_result session_fault(struct session *s, enum reply_id id)
 {
-    if (reply_table[id].code < 500 && ++s->idle_commands > IDLE_COMMANDS_MAX) { /* ours: no points */
+    if (reply_table[id].code < 500 && ++s->idle_commands > IDLE_COMMANDS_MAX) { /* our limit: no points */
         return session_end(s, REPLY_TOO_MANY_IDLE_COMMANDS, REASON_LIMIT);
     }
     s->errors += reply_table[id].code >= 500 && !session_counts_error(reply_table[id].code);
@@ -261,7 +261,7 @@ enum cmd_result session_command(struct session *s, struct slice line)
         return session_say(s, REPLY_SYNTAX);
     }
     if ((c->flags & CMD_SYNC) && !slice_empty(stream_input(s->stream))) {
-        s->violations++; /* DATA with content behind it is dealt with by cmd_data */
+        s->violations++; /* cmd_data handles DATA with content behind it */
         count(M_ABUSE_PIPELINING);
     }
     if ((c->flags & CMD_IDLE) && session_idles(s)) {

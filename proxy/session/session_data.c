@@ -2,33 +2,33 @@
 /*
  * session_data.c - DATA and BDAT into the spool, and the final reply to the message, from any source.
  *
- * Each final reply to a message is written here, in finish(): for limits of ours, the duplicate guard, the rules
- * (on_decision) and the upstream (on_final_answer).
+ * finish() writes each final reply to a message: for our limits, the duplicate guard, the rules (on_decision) and
+ * the upstream (on_final_answer).
  *
- * Content is always taken to its real end before it is refused, so that the client stays in step (DAT-33,
- * SIZ-04); then either one of our replies ends it, or it goes to the relay and the upstream's final reply is
- * ours.  RFC 5321 4.1.1.4, RFC 3030 (BDAT), RFC 1047.
+ * Before a refusal, content is always read to its real end, so that the client stays in step (DAT-33, SIZ-04).
+ * Then either one of our replies ends the message, or the relay gets it and we pass on the upstream's final reply.
+ * RFC 5321 4.1.1.4, RFC 3030 (BDAT), RFC 1047.
  *
- * Content of DATA that a bare CR or LF has refused may have no real end: a client that ends its lines with LF never
- * sends CRLF.CRLF.  It is dropped until any dot alone on a line, REFUSED_SILENCE_MS of silence, the client's end of
- * file, or twice the size limit; then 550 5.6.11, and the session closes without reading another command (DAT-26).
+ * DATA content refused for a bare CR or LF may have no real end: a client that ends its lines with LF never sends
+ * CRLF.CRLF.  We discard it until any dot alone on a line, REFUSED_SILENCE_MS of silence, the client's end of
+ * file, or twice the size limit.  Then we send 550 5.6.11 and close without reading another command (DAT-26).
  *
- * BDAT: whether a chunk is taken or dropped is decided before its octets are read, and they are always
- * consumed; a chunk whose length is not known closes the connection (BDT-13).
+ * BDAT: the decision to take or discard a chunk precedes its octets, which are always consumed.  A chunk of
+ * unknown length closes the connection (BDT-13).
  */
 #include "policy/policy.h"
 #include "proxy/session/session_priv.h"
 #include "smtp/header.h"
 #include "state/duplicates.h"
 
-#define PACE_OCTETS 16384 /* in each limits.stress.command_timeout, while room for messages is short */
-#define OWN_HOPS_MAX 5    /* our own Received lines that make a loop (RCV-07) */
+#define PACE_OCTETS 16384 /* octets in each limits.stress.command_timeout, while room for messages is short */
+#define OWN_HOPS_MAX 5    /* as many of our own Received lines mean a loop (RCV-07) */
 
-#define REFUSED_SILENCE_MS 5000 /* ends content that is refused anyway (DAT-26) */
+#define REFUSED_SILENCE_MS 5000 /* ends content that is already refused (DAT-26) */
 
 static void find_section(struct txn *t);
 
-/* The judge sees the message as it was received, from the end of the header section on. */
+/* Passes the message to the judge as it was received, from the end of the header section on. */
 static void tell_judge(struct txn *t, struct slice data)
 {
     const struct header_section *head = &t->body.head;
@@ -83,16 +83,16 @@ static void hash_envelope(struct txn *t)
     sha256_update(t->hash, "\n\n", 2);
 }
 
-/* Is this refused DATA, which is read only to find its end? */
+/* Is DATA already refused, and read only to find its end? */
 static bool drops_content(const struct txn *t)
 {
     return t->content == CONTENT_DATA && body_reader_refused(&t->body);
 }
 
 /*
- * A message holds memory, and perhaps a file, until it is complete.  While there is room each may take its time; when
- * limits.memory or limits.spool is nearly used up, whoever does not keep a modest pace is ended, or a few hundred
- * clients that stop in the middle would keep everybody else's mail out until limits.data_deadline.
+ * A message holds memory, and perhaps a file, until it is complete.  While there is room, slow clients are harmless.
+ * When limits.memory or limits.spool is nearly used up, a client below a modest pace is disconnected.  Otherwise a few
+ * hundred stalled clients would block all other mail until limits.data_deadline.
  */
 uint64_t session_content_due(const struct session *s)
 {
@@ -141,8 +141,8 @@ static void begin_content(struct session *s, enum body_mode mode)
 
 /* ---- the end ---- */
 
-/* Has the content a dot that a lenient reader takes for the end of data, and more behind it?  A script that ends its
- * lines with LF ends its message that way too, but then it waits for the reply. */
+/* Does the content contain a dot that a lenient reader takes for the end of data, with more after it?  A script that
+ * ends its lines with LF ends its message that way too, but then waits for the reply. */
 static bool looks_smuggled(const struct session *s)
 {
     const struct body_reader *r = &s->txn->body;
@@ -154,13 +154,12 @@ static bool looks_smuggled(const struct session *s)
     return r->n.smuggling > (r->lenient_end && behind.len == 0 ? 1 : 0);
 }
 
-/* Bare newlines alone are counted but give no points: honest scripts send them, and their messages are refused. */
+/* Counts bare newlines without points if they are the only fault: honest scripts send them and are refused. */
 static void count_newlines(struct session *s)
 {
     const struct body_counts *n = &s->txn->body.n;
 
-    if (s->txn->body.mode ==
-        BODY_BDAT) { /* framed by length: it cannot smuggle, and honest servers send it so */
+    if (s->txn->body.mode == BODY_BDAT) { /* framed by length: cannot smuggle; honest servers send it */
         return;
     }
     if (looks_smuggled(s)) {
@@ -172,13 +171,13 @@ static void count_newlines(struct session *s)
     }
 }
 
-/* Does anything of ours refuse the complete message?  REPLY_OK: no. */
+/* Does one of our checks refuse the complete message?  REPLY_OK: no. */
 static enum reply_id judge_content(struct session *s)
 {
     const struct config_limits *lim = &s->worker->conf->limits;
     struct txn *t = s->txn;
 
-    if (body_reader_refused(&t->body)) { /* first: it may have ended where only such content ends */
+    if (body_reader_refused(&t->body)) { /* first: refused content may have a false end */
         return REPLY_BARE_NEWLINE;
     }
     if (t->too_big) {
@@ -196,15 +195,15 @@ static enum reply_id judge_content(struct session *s)
         count(M_LIMIT_HEADERS);
         return REPLY_HEADERS_TOO_BIG;
     }
-    if (t->body.head.received > lim->hops) { /* so many may be there */
+    if (t->body.head.received > lim->hops) { /* the limit itself is allowed */
         count(M_ABUSE_LOOP);
         return REPLY_LOOP;
     }
     return REPLY_OK;
 }
 
-/* The header section as one slice, and at least an octet of what follows: header_rewrite must see that it is no empty
- * line.  The spool keeps it in memory unless limits.spool_memory is smaller than it. */
+/* Finds the header section as one slice, plus at least one octet after it: header_rewrite must see that no empty
+ * line follows.  The spool keeps it in memory unless limits.spool_memory is smaller. */
 static void find_section(struct txn *t)
 {
     struct slice head = spool_head(t->spool);
@@ -231,7 +230,7 @@ static void find_section(struct txn *t)
     t->section = buf_slice(copy);
 }
 
-/* Most mail has too few Received fields of any host: then its section is not read for this. */
+/* Most mail has too few Received fields in all, so this skips reading its section. */
 static bool has_looped(const struct txn *t, struct slice hostname)
 {
     return t->body.head.received >= OWN_HOPS_MAX && header_own_hops(t->section, hostname) >= OWN_HOPS_MAX;
@@ -270,7 +269,7 @@ static void finish(struct session *s, const struct reply *r, bool ours, enum txn
     }
 }
 
-/* Ends the message with words of ours or of a rule. */
+/* Ends the message with one of our replies or a rule's. */
 static void refuse_with(struct session *s, const struct reply *r)
 {
     bool for_good = reply_is(r, 5);
@@ -279,7 +278,7 @@ static void refuse_with(struct session *s, const struct reply *r)
     finish(s, r, true, for_good ? TXN_REJECTED : TXN_DEFERRED);
 }
 
-/* One of our own refusals ends the message. */
+/* Ends the message with one of our own refusals. */
 static void refuse_message(struct session *s, enum reply_id id)
 {
     refuse_with(s, &reply_table[id]);
@@ -310,7 +309,7 @@ static enum txn_outcome count_outcome(struct session *s, enum relay_outcome outc
     return TXN_DEFERRED;
 }
 
-/* A 250 that its client may never read: kept until the client shows that it did (RFC 1047). */
+/* Remembers a 250 that its client may never read, until the client shows that it did (RFC 1047). */
 static void note_unconfirmed(struct session *s)
 {
     if (!s->txn->digest_set) {
@@ -381,8 +380,7 @@ static bool answered_before(struct session *s)
     return true;
 }
 
-/* The relay of the transaction; of a diverted message, one to the other upstream, which was asked nothing
- * yet. */
+/* The relay of the transaction.  For a diverted message: a new one to the other upstream, still unused. */
 static struct relay *relay_of(struct session *s)
 {
     struct txn *t = s->txn;
@@ -403,7 +401,7 @@ static bool policy_adds(const void *arg, struct slice name)
     return judges != NULL && policy_adds_field(judges, name);
 }
 
-/* Hands the message to the relay; false: refused, for want of memory. */
+/* Passes the message to the relay.  False: refused for lack of memory. */
 static bool send_message(struct session *s)
 {
     struct txn *t = s->txn;
@@ -414,7 +412,7 @@ static bool send_message(struct session *s)
     bool whole;
 
     judge_message_taken(session_judge(s));
-    buf_init(&added, SIZE_MAX / 2); /* its parts have their limits: tags, recipients, headers.add */
+    buf_init(&added, SIZE_MAX / 2); /* its parts are limited: tags, recipients, headers.add */
     session_tags(s, &added);
     msg = (struct relay_message){
         .skip = header_rewrite(t->section, buf_slice(&added), &rules, &t->head),
@@ -425,7 +423,7 @@ static bool send_message(struct session *s)
     msg.head = buf_slice(&t->head);
     whole = buf_ok(&added) && buf_ok(&t->head);
     buf_fini(&added);
-    if (!whole) { /* a header section that lack of memory has cut must not go out */
+    if (!whole) { /* never send a header section truncated by lack of memory */
         refuse_with(s, &reply_table[REPLY_NO_MEMORY]);
         return false;
     }
@@ -434,7 +432,7 @@ static bool send_message(struct session *s)
     return true;
 }
 
-/* The rules have been asked about the message. */
+/* The rules have decided about the message. */
 static void on_decision(struct session *s, const struct decision *d)
 {
     struct txn *t = s->txn;
@@ -456,7 +454,7 @@ static void on_decision(struct session *s, const struct decision *d)
     }
 }
 
-/* The end was seen: judge, and hand over or refuse. */
+/* The content is complete: judge it, then relay or refuse it. */
 static void message_complete(struct session *s)
 {
     struct txn *t = s->txn;
@@ -499,7 +497,7 @@ enum cmd_result cmd_data(struct session *s, struct slice arg)
         session_abuse(s, ABUSE_PIPELINING);
         return session_end(s, REPLY_PIPELINED_DATA, REASON_ABUSE);
     }
-    s->suspicious = 1; /* if it is refused, and content follows all the same */
+    s->suspicious = 1; /* in case it is refused and content follows */
     if (!slice_empty(arg)) {
         return session_say(s, REPLY_SYNTAX);
     }
@@ -569,7 +567,7 @@ static enum cmd_result drop_chunk(struct session *s, uint64_t size, enum reply_i
 
     if (most != CONFIG_OFF && size / 2 > most) {
         session_abuse(s, ABUSE_BDAT);
-        return session_end(s, id, REASON_ABUSE); /* nobody waits for that much refused content */
+        return session_end(s, id, REASON_ABUSE); /* the refused content is too long to read to its end */
     }
     if (s->txn != NULL) {
         s->txn->content = CONTENT_FAILED;
@@ -588,7 +586,7 @@ static void chunk_done(struct session *s)
     struct buf text;
     struct reply r = { 250, SLICE("2.0.0"), SLICE_NONE };
 
-    s->suspicious = 2; /* what follows a chunk that was announced too small is content (BDT-23) */
+    s->suspicious = 2; /* octets beyond a chunk's declared size are content (BDT-23) */
     if (t->bdat_last) {
         body_reader_finish(&t->body, put_content, t);
         message_complete(s);

@@ -2,12 +2,12 @@
 /*
  * session_early.c - verdicts before RCPT, with policy.reject_at: earliest.
  *
- * At the banner and at MAIL the envelope rules are asked with what is known then; a refusal that no later
- * fact can change is said at once: 554 or 421 instead of the banner (RFC 5321 3.1), or the rule's own words
- * to MAIL. Anything else says nothing, and the recipients are judged as ever.
+ * At the banner and at MAIL it evaluates the envelope rules with the facts known so far.  If no later fact can
+ * change a refusal, it replies at once: 554 or 421 instead of the banner (RFC 5321 3.1), or the rule's own reply
+ * to MAIL.  Otherwise it sends nothing, and recipients are judged as usual.
  *
- * drop       at MAIL it answers what is in the input buffer too and closes; reject and defer end the
- *            transaction alone.  At the banner all three close: there is nothing that the session could do.
+ * drop       at MAIL it also replies to the commands in the input buffer and closes; reject and defer end only the
+ *            transaction.  At the banner all three close, because the session has nothing left to do.
  */
 #include "policy/policy.h"
 #include "policy/verdict_reply.h"
@@ -54,7 +54,7 @@ static void on_mail_verdict(void *arg, const struct verdict *v)
     session_log_refused(s, &r);
     session_reply(s, &r, true);
     if (closes) {
-        session_drop(s, &r); /* before the transaction goes: the words lie in its judge */
+        session_drop(s, &r); /* before the transaction is freed: its judge owns the text */
         return;
     }
     session_reset(s);

@@ -4,18 +4,18 @@
  * at the level debug also each command and reply.
  *
  * The keys and their order are part of the interface (glacis-metrics(7)); `txn` explains one message completely.
- * Addresses obey log.addresses: full, the domain alone (nothing of one without a domain), or a keyed hash that the
- * same address always gives (state.hash_key); words with an address in the text of a reply are masked unless it is full.
+ * Addresses obey log.addresses: full, the domain alone (empty without a domain), or a keyed hash, always the same for
+ * one address (state.hash_key).  Unless it is full, words with an address in a reply's text are masked.
  */
 #include "policy/policy.h"
 #include "proxy/session/session_priv.h"
 #include "smtp/field.h"
 
-#define RCPTS_LOGGED 20 /* of one message; the count is always there */
+#define RCPTS_LOGGED 20 /* of one message; the count is always logged */
 #define HASH_DIGITS 16
 #define REPLY_TEXT_LOGGED 200 /* octets */
 
-/* An address as log.addresses wants it. */
+/* Formats an address as log.addresses demands. */
 static struct slice shown(const struct session *s, struct slice address, struct buf *b)
 {
     static const char digits[] = "0123456789abcdef";
@@ -55,7 +55,7 @@ static void put_address(const struct session *s, struct log_line *l, const char 
     log_str(l, key, shown(s, address, &b));
 }
 
-/* Many replies quote the address that they are about: where addresses are hidden, such a word says only that. */
+/* Many replies quote their address.  If addresses are hidden, such a word is replaced. */
 static void put_reply_text(const struct session *s, struct log_line *l, struct slice text)
 {
     char mem[REPLY_TEXT_LOGGED + 1];
@@ -80,7 +80,7 @@ static void put_reply(const struct session *s, struct log_line *l, const struct 
     put_reply_text(s, l, r->text);
 }
 
-/* Who said that this is the client: a balancer or an XCLIENT peer. */
+/* The peer that named the client: a balancer or an XCLIENT peer. */
 static void put_via(const struct session *s, struct log_line *l)
 {
     if (s->via.family != ADDR_NONE) {
@@ -88,14 +88,14 @@ static void put_via(const struct session *s, struct log_line *l)
     }
 }
 
-/* Under which configuration it was judged. */
+/* The configuration generation that judged it. */
 static void put_generation(const struct session *s, struct log_line *l)
 {
     log_num(l, "generation", s->worker->conf->generation);
     log_text(l, "mode", s->worker->conf->mode == MODE_MONITOR ? "monitor" : "enforce");
 }
 
-/* The client, its verified name ("" if it has none or DNS has not said), its HELO. */
+/* The client, its verified name ("" if it has none or the lookup has not finished), its HELO. */
 static void put_client(struct session *s, struct log_line *l)
 {
     log_ip(l, "client", &s->peer);
@@ -104,7 +104,7 @@ static void put_client(struct session *s, struct log_line *l)
     log_str(l, "helo", slice_str(s->helo));
 }
 
-/* Blanks and folds at both ends are gone. */
+/* Removes blanks and folds at both ends. */
 static struct slice unfolded(struct slice value)
 {
     while (value.len > 0 && (unsigned char)value.ptr[0] <= ' ') {
@@ -251,7 +251,7 @@ void session_log_txn(struct session *s, const struct reply *r, enum txn_outcome 
     bool taken = outcome == TXN_ACCEPTED || outcome == TXN_DUPLICATE;
     struct log_line l;
 
-    /* of an unknown one: an operator may have to look for the message at the server */
+    /* for an unknown outcome: an operator may have to look for the message at the server */
     if (!log_begin(&l, outcome == TXN_UNKNOWN ? LOG_LEVEL_WARN : LOG_LEVEL_INFO, "txn")) {
         return;
     }
@@ -289,7 +289,7 @@ static const char *const phase_name[PHASE_COUNT] = {
     [PHASE_ENVELOPE] = "envelope", [PHASE_DATA] = "data", [PHASE_RELAY] = "relay", [PHASE_CLOSED] = "closed",
 };
 
-/* At trace with its argument, where that holds no secret and addresses may be seen. */
+/* At trace, adds the argument, unless it holds a secret or addresses are hidden. */
 void session_log_command(struct session *s, struct slice verb, struct slice arg, bool secret)
 {
     struct log_line l;

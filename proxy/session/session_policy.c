@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * session_policy.c - asks policy/, and turns a verdict into a decision.
+ * session_policy.c - calls policy/ and turns a verdict into a decision.
  *
- *     session_rcpt.c, session_data.c --ask--> judge --verdict--> decide() --decision--> the file that asked acts
+ *     session_rcpt.c, session_data.c --ask--> judge --verdict--> decide() --decision--> the calling file acts
  *                                                                   | hold
  *                                                                   +--> tarpit timer --> decide() once more
  *
- * This file writes no reply and changes no phase.  Each question names the function that acts on the decision: only
- * session_rcpt.c answers RCPT, only session_data.c ends a message.  session_early.c has the verdicts before RCPT.
+ * This file writes no reply and changes no phase.  Each call names the function that acts on the decision: only
+ * session_rcpt.c replies to RCPT, only session_data.c ends a message.  session_early.c has the verdicts before RCPT.
  *
  * With mode: monitor the verdict is recorded, and the decision is to go on.
  */
@@ -46,7 +46,7 @@ static void act(struct session *s, const struct decision *d)
     s->txn->act(s, d);
 }
 
-/* The tarpit is over: what it held back is decided now. */
+/* The tarpit is over: decides the delayed verdict now. */
 static void on_tarpit(void *arg)
 {
     struct txn *t = arg;
@@ -55,7 +55,7 @@ static void on_tarpit(void *arg)
     act(t->session, &d);
 }
 
-/* Keeps a copy of the verdict until its time; false: there is no room for one. */
+/* Keeps a copy of the verdict until its time; false: no memory for one. */
 static bool hold_back(struct txn *t, const struct verdict *v)
 {
     struct verdict *held = arena_alloc(&t->arena, sizeof(*held));
@@ -91,7 +91,7 @@ static void on_verdict(void *arg, const struct verdict *v)
 
 /* ---- for the other files ---- */
 
-/* The client as rules and logs see it now; the same for as long as the judge lives: XCLIENT makes a new one. */
+/* The client as rules and logs see it.  It is constant for the judge's life: XCLIENT makes a new judge. */
 static struct judge_client client_of(const struct session *s)
 {
     return (struct judge_client){

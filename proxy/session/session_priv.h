@@ -11,22 +11,22 @@
  *    |                                     +---- reply sent, transaction freed <---+---------------+
  *    +-- 421, 521 --> CLOSED <-- from any phase: QUIT, timeout, end of file, shutdown
  *
- * READY means "greeted, no transaction"; ENVELOPE means "s->txn exists".  Waiting is not a phase: while the
- * upstream, a check or TLS owes an answer a bit in s->waits is set and no line is taken, but octets are still
- * read (so an end of file is seen).  session_pump() alone takes lines; session_enter() alone changes phase.
+ * READY means "greeted, no transaction"; ENVELOPE means "s->txn exists".  Waiting is not a phase: while an answer
+ * from the upstream, a check or TLS is pending, a bit in s->waits is set.  The session then takes no line but still
+ * reads octets, to notice an end of file.  Only session_pump() takes lines; only session_enter() changes the phase.
  *
  * Files      session.c       life: accept, enter, pump, timers, replies, close
  *            session_cmds.c  the command table: one row and one cmd_ function a verb
  *            session_rcpt.c  MAIL and RCPT: from the parsed path to the reply, from any source
- *            session_policy.c asks policy/, and turns its verdicts into decisions
- *            session_early.c  those before RCPT (policy.reject_at: earliest)
+ *            session_policy.c  calls policy/ and turns its verdicts into decisions
+ *            session_early.c  decisions before RCPT (policy.reject_at: earliest)
  *            session_data.c  DATA and BDAT into the spool, and the final reply to the message, from any source
- *            session_tags.c  the header block put on top: Received, tags, headers.add
- *            session_tls.c   STARTTLS and implicit TLS, from the command to the forgotten EHLO
+ *            session_tags.c  the header block added on top: Received, tags, headers.add
+ *            session_tls.c   STARTTLS and implicit TLS, from the command to the discarded EHLO
  *            session_xclient.c  a trusted peer names the client
  *            session_log.c   the records: connect, refused recipients, txn, close
  * Ownership  the worker owns sessions; a session owns its stream and its transaction (txn.h).
- * Limits     sizeof(struct session) < 1 KiB: an idle connection is this and a stream.
+ * Limits     sizeof(struct session) < 1 KiB: an idle connection costs this and a stream.
  */
 #ifndef PROXY_SESSION_SESSION_PRIV_H
 #define PROXY_SESSION_SESSION_PRIV_H
@@ -40,24 +40,24 @@
 #include "smtp/smtp_reply.h"
 
 enum phase {
-    PHASE_BANNER = 0, /* accepted; nothing said; greet_delay runs */
-    PHASE_HELO,       /* 220 sent; EHLO or HELO wanted; command timeout */
-    PHASE_TLS,        /* STARTTLS answered; the handshake runs; handshake timeout */
+    PHASE_BANNER = 0, /* accepted; nothing sent; greet_delay runs */
+    PHASE_HELO,       /* 220 sent; expects EHLO or HELO; command timeout */
+    PHASE_TLS,        /* STARTTLS accepted; handshake runs; handshake timeout */
     PHASE_READY,      /* greeted, no transaction; command timeout */
     PHASE_ENVELOPE,   /* a transaction is open; command timeout */
-    PHASE_DATA,       /* content comes in (DATA, or within a BDAT chunk); data timeouts */
-    PHASE_RELAY,      /* the message is complete and goes upstream; the relay's own deadlines */
+    PHASE_DATA,       /* receives content (DATA, or within a BDAT chunk); data timeouts */
+    PHASE_RELAY,      /* the message is complete and goes upstream; the relay has its own deadlines */
     PHASE_CLOSED,     /* unlinked, everything cancelled; memory valid to the end of the turn */
     PHASE_COUNT,
 };
 
 enum {
-    WAIT_UPSTREAM = 1, /* relay_rcpt or relay_message owes its callback */
+    WAIT_UPSTREAM = 1, /* the callback of relay_rcpt or relay_message is pending */
     WAIT_TLS = 2,      /* the handshake */
-    WAIT_POLICY = 4,   /* a verdict */
+    WAIT_POLICY = 4,   /* a verdict is pending */
 };
 
-/* Protocol abuse that gives points (limits.ban); the points are in session.c and glacis.yaml(5). */
+/* Protocol abuse that costs points (limits.ban); session.c and glacis.yaml(5) list the points. */
 enum abuse {
     ABUSE_PREGREET = 0,
     ABUSE_PIPELINING,
@@ -77,12 +77,12 @@ enum abuse {
 enum close_reason {
     REASON_QUIT = 0,
     REASON_LOST,     /* end of file or reset by the client */
-    REASON_TIMEOUT,  /* silence, a trickle, or the session's whole time */
+    REASON_TIMEOUT,  /* silence, a trickle, or the session's total time */
     REASON_ABUSE,    /* protocol abuse that ends a session */
     REASON_ERRORS,   /* too many errors */
-    REASON_LIMIT,    /* a limit of ours */
-    REASON_POLICY,   /* a rule dropped it */
-    REASON_TLS,      /* no handshake */
+    REASON_LIMIT,    /* one of our limits */
+    REASON_POLICY,   /* a rule dropped the session */
+    REASON_TLS,      /* the TLS handshake failed */
     REASON_SHUTDOWN, /* stop or reload */
     REASON_COUNT,
 };
@@ -93,8 +93,7 @@ enum cmd_result {
     CMD_CLOSED,      /* the session is closed; its memory is still valid in this turn */
 };
 
-#define COMMANDS_MAX                                                                                         \
-    16384 /* octets of pipelined commands that are kept while an answer is awaited (PIP-14) */
+#define COMMANDS_MAX 16384 /* octets of pipelined commands kept while a reply is pending (PIP-14) */
 
 #define SESSION_MAGIC 0x5e551011u
 #define SESSION_DEAD 0xdeadbeefu
@@ -105,62 +104,60 @@ struct session {
     struct list_node link; /* on worker.sessions */
     struct worker *worker;
     const struct config_listener *listener;
-    struct stream *stream; /* NULL once the client is gone and only the relay goes on */
-    struct judge *judge;   /* facts and verdicts, by session_judge() only; made at accept, again at XCLIENT */
-    struct judge_packed *resting; /* it, packed, while the session is silent: then judge is NULL */
+    struct stream *stream;        /* NULL after the client has gone and only the relay continues */
+    struct judge *judge;          /* facts and verdicts; use session_judge(); new at accept and at XCLIENT */
+    struct judge_packed *resting; /* the packed judge while the session is silent; judge is then NULL */
     struct txn *txn;              /* "in a transaction" is txn != NULL */
     struct timer timer;           /* the nearest deadline of this phase */
     union {
         struct deferred resume; /* runs session_pump in the next turn */
-        struct grave grave;     /* once it is closed */
+        struct grave grave;     /* after close */
     };
-    struct addr peer, local; /* the client as everybody sees it, and our end */
-    struct addr via;         /* who named it by PROXY or XCLIENT; family NONE: nobody */
+    struct addr peer, local; /* the client as all code sees it, and our end */
+    struct addr via;         /* the peer that named the client by PROXY or XCLIENT; family NONE: none */
 
     unsigned waits;  /* WAIT_ bits */
-    bool counted;    /* in the client table: leave it at close */
-    bool exempt;     /* a private client: nothing by address */
+    bool counted;    /* counted in the client table: leave it at close */
+    bool exempt;     /* a private client: no limit by address applies */
     bool esmtp;      /* EHLO, not HELO */
-    bool eof;        /* the client ended its half */
-    bool skipping;   /* the tail of a too long line is to be dropped */
-    bool draining;   /* end at the next quiet moment */
-    bool pregreet;   /* talked before the banner */
-    bool known;      /* in good standing, or in allow_clients: by its address alone */
-    bool undelayed;  /* the banner comes at once */
-    bool farewell;   /* its end came before it can have read its 250: a reset would show that it has not */
+    bool eof;        /* the client closed its half */
+    bool skipping;   /* discard the rest of a line that is too long */
+    bool draining;   /* ends as soon as it is idle */
+    bool pregreet;   /* the client sent before the banner */
+    bool known;      /* good standing or allow_clients, by its address alone */
+    bool undelayed;  /* send the banner at once */
+    bool farewell;   /* the client half-closed right after our 250; an RST means the 250 was never read */
     bool tls;        /* the stream is encrypted */
-    bool trusted;    /* XCLIENT is offered */
-    bool rdns_given; /* XCLIENT named the client: announced_name; it is not looked up */
+    bool trusted;    /* offer XCLIENT */
+    bool rdns_given; /* XCLIENT gave the name (announced_name): no lookup */
 
     uint64_t started;               /* ms */
-    uint64_t idle_since;            /* last line taken or reply written */
-    uint64_t rest_tried;            /* to pack the judge; 0: not yet */
-    uint64_t line_since;            /* first octet of the incomplete line; 0: none */
-    uint64_t data_since, data_last; /* DATA: start, last octet */
-    uint64_t paced_since;           /* DATA: PACE_OCTETS ago, or the start of the chunk */
+    uint64_t idle_since;            /* when the last line was taken or the last reply written */
+    uint64_t rest_tried;            /* when packing the judge was tried; 0: not yet */
+    uint64_t line_since;            /* when the incomplete line began; 0: no such line */
+    uint64_t data_since, data_last; /* DATA: times of the start and of the last octet */
+    uint64_t paced_since;           /* DATA: time PACE_OCTETS ago, or of the chunk's start */
 
     unsigned errors;          /* 500-504, 555, and each other 5xx of session_fault() */
     unsigned idle_commands;   /* NOOP, RSET, VRFY, EHLO since the last message */
-    unsigned refused_rcpt;    /* for good, since the last accepted message */
+    unsigned refused_rcpt;    /* permanently refused since the last accepted message */
     unsigned asked_rcpt;      /* RCPT commands since the last message */
-    unsigned messages;        /* begun (MAIL accepted) in this session */
-    unsigned ended, accepted; /* of them: with complete content and a final reply; with a 250 */
+    unsigned messages;        /* messages begun (MAIL accepted) in this session */
+    unsigned ended, accepted; /* messages with complete content and a final reply; messages with a 250 */
     unsigned violations;      /* protocol.violations */
-    unsigned paced;           /* octets of content since then */
-    unsigned
-        suspicious; /* content may follow a refused DATA or a BDAT: so much junk closes; 0: none expected */
+    unsigned paced;           /* octets of content since paced_since */
+    unsigned suspicious;      /* lines after a refused DATA or BDAT before we close; 0: no content expected */
 
-    char *helo;                           /* as said, heap; NULL before EHLO */
+    char *helo;                           /* name in the client's command, heap; NULL before EHLO */
     char *announced_name;                 /* by XCLIENT NAME, heap; NULL: none */
-    char *announced_helo;                 /* by XCLIENT HELO, heap: wins over what the peer itself says */
+    char *announced_helo;                 /* from XCLIENT HELO, heap; overrides the peer's own name */
     struct list_node tls_link;            /* on worker.handshakes while the handshake runs */
     const char *tls_version, *tls_cipher; /* "TLS1.3", "TLS_AES_..."; NULL in clear */
-    struct smtp_offer offer;              /* what EHLO offered */
-    bool eating;                          /* octets of a refused BDAT chunk are dropped */
-    enum reply_id eat_reply;              /* what it is answered, behind its last octet */
+    struct smtp_offer offer;              /* extensions that EHLO offered */
+    bool eating;                          /* discards octets of a refused BDAT chunk */
+    enum reply_id eat_reply;              /* the reply after the chunk's last octet */
     uint64_t eat_left;
-    uint8_t *
-        unconfirmed; /* duplicate guard: SHA256_LEN of the message whose 250 may not arrive, heap; NULL: none yet */
+    uint8_t *unconfirmed; /* duplicate guard: hash of a message whose 250 may be lost, heap; or NULL */
     bool unconfirmed_set;
     char id[ULID_LEN + 1];
 };
@@ -175,13 +172,13 @@ static inline struct session *session_of(void *arg)
     return s;
 }
 
-/* A deadline; CONFIG_OFF: none. */
+/* A deadline; CONFIG_OFF means none. */
 static inline uint64_t session_later(uint64_t from, uint64_t delay)
 {
     return delay == CONFIG_OFF || from > CONFIG_OFF - delay ? CONFIG_OFF : from + delay;
 }
 
-/* Replies of ours that count for limits.errors by themselves. */
+/* Our replies that count for limits.errors by themselves. */
 static inline bool session_counts_error(unsigned code)
 {
     return (code >= 500 && code <= 504) || code == 555;
@@ -190,8 +187,8 @@ static inline bool session_counts_error(unsigned code)
 /* ---- within the session's files ---- */
 
 /*
- * After a reload whoever has just come may still bring a first message: a new certificate must not cost a
- * session.  At a stop there is no such grace.
+ * After a reload, a client that has just connected may still send a first message: a new certificate must not cost a
+ * session.  A stop has no such grace.
  */
 bool session_may_begin(const struct session *s);
 
@@ -200,33 +197,34 @@ void session_pump(struct session *s);
 
 void session_reply(struct session *s, const struct reply *r, bool ours);
 enum cmd_result session_say(struct session *s,
-                            enum reply_id id); /* session_reply of a table row; CMD_REPLIED or CMD_CLOSED */
+                            enum reply_id id); /* sends a table row's reply; CMD_REPLIED or CMD_CLOSED */
 
-/* One of our replies, then close so that it is read. */
+/* Sends one of our replies, then closes so that the client can read it. */
 enum cmd_result session_end(struct session *s, enum reply_id id, enum close_reason reason);
 
-/* Nothing more is said; what is queued still goes out, then the session is closed. */
+/* Sends the queued replies, then closes the session. */
 void session_finish(struct session *s, enum close_reason reason);
 
-/* Cancels and releases everything, in one order; nothing is said to the client.  Idempotent. */
+/* Cancels and frees everything, in a fixed order, without a reply to the client.  Idempotent. */
 void session_close(struct session *s, enum close_reason reason);
 
 /*
- * session_say of a refusal that is the command's own fault (5xx: one more error, whatever its code) or ours (4xx: one
- * more command without progress).  Not for recipients, which have limits of their own.
+ * session_say of a refusal: a 5xx is the command's fault (one more error, whatever its code), a 4xx is ours (one more
+ * command without progress).  Not for recipients: they have their own limits.
  */
 enum cmd_result session_fault(struct session *s, enum reply_id id);
 
-/* One more command that brings no message nearer.  True: it was one too many, and the session has ended. */
+/* Counts one more command without progress.  True: it exceeded the limit, and the session has ended. */
 bool session_idles(struct session *s);
 
-/* Points, a counter and a log line.  A ban that it leads to holds for later connections: whether this session
- * ends is the caller's business. */
+/* Adds points, a counter and a log line.  A resulting ban applies to later connections; the caller decides whether
+ * this session ends. */
 void session_abuse(struct session *s, enum abuse what);
 
 /* Ends the open transaction, if any, and returns to READY (or HELO). */
 void session_reset(struct session *s);
-/* The same for a message its client gives up (RSET, EHLO, STARTTLS): one with a recipient leaves a txn record. */
+/* session_reset() for a message that its client abandons (RSET, EHLO, STARTTLS).  With a recipient: logs a txn
+ * record. */
 void session_abandon(struct session *s);
 
 enum cmd_result session_command(struct session *s, struct slice line); /* session_cmds.c */
@@ -237,68 +235,67 @@ enum cmd_result cmd_bdat(struct session *s, struct slice arg);
 enum cmd_result cmd_starttls(struct session *s, struct slice arg); /* session_tls.c */
 enum cmd_result cmd_xclient(struct session *s, struct slice arg);  /* session_xclient.c */
 
-/* 220 and the banner: at the start, and after XCLIENT. */
+/* Sends 220 and the banner: at the start, and after XCLIENT. */
 void session_greet(struct session *s);
-void session_say_banner(struct session *s); /* at the start: and on to HELO */
+void session_say_banner(struct session *s); /* at the start; enters HELO */
 
-/* Nothing that was said before counts any more: EHLO, transaction, offer (RFC 3207 4.2). */
+/* Discards all earlier input: EHLO, transaction, offer (RFC 3207 4.2). */
 void session_forget(struct session *s);
 
 bool session_tls_offered(const struct session *s);
 void session_tls_implicit(struct session *s); /* before the banner; may close the session */
-void session_tls_flushed(struct session *s);  /* the 220 is out */
+void session_tls_flushed(struct session *s);  /* the 220 has been sent */
 void session_tls_open(struct session *s);     /* the handshake is done */
-void session_tls_facts(struct session *s);    /* to the judge, if there is TLS */
-void session_tls_failed(struct session *s, enum close_reason reason); /* the session ends within it */
+void session_tls_facts(struct session *s);    /* passes TLS facts to the judge, if there is TLS */
+void session_tls_failed(struct session *s, enum close_reason reason); /* ends the session */
 
-/* When the content that comes in has come too slowly; see session_data.c. */
+/* Deadline for slow content; see session_data.c. */
 uint64_t session_content_due(const struct session *s);
-/* Answers content that is too slow: 421, or 550 where a bare newline has refused it.  Closes the session. */
+/* Replies to content that is too slow: 421, or 550 if a bare newline already refused it.  Closes the session. */
 void session_content_late(struct session *s);
-/* Takes content from the stream; true: go on pumping, false: nothing to do now. */
+/* Takes content from the stream.  True: continue pumping; false: nothing to do now. */
 bool session_take_content(struct session *s);
-/* The client vanished while a message was with the relay: does the relay go on without it? */
+/* The client vanished while the relay had its message: does the relay continue without it? */
 bool session_relay_goes_on(struct session *s);
 
-/* ---- session_policy.c: asks the judge ---- */
+/* ---- session_policy.c: calls the judge ---- */
 
 enum decision_kind {
     DECISION_GO_ON = 0,
     DECISION_REFUSE,
     DECISION_DROP, /* refuse, then close the connection */
-    DECISION_HOLD, /* a tarpit runs: only session_policy.c sees it */
+    DECISION_HOLD, /* a tarpit runs; only session_policy.c sees this value */
 };
 
-struct decision { /* valid during the call that acts on it */
+struct decision { /* valid only during the call that acts on it */
     enum decision_kind kind;
-    struct reply reply;                   /* REFUSE, DROP: the rule's words, borrowed from the judge */
-    const struct config_upstream *divert; /* GO_ON: the mail goes there instead; NULL: no */
-    bool bypass;                          /* GO_ON: the message rules are not asked */
-    bool alone;                           /* GO_ON: no other recipient may be in the transaction */
+    struct reply reply;                   /* REFUSE, DROP: the rule's reply, borrowed from the judge */
+    const struct config_upstream *divert; /* GO_ON: send the mail to this upstream instead; NULL: no */
+    bool bypass;                          /* GO_ON: skip the message rules */
+    bool alone;                           /* GO_ON: the transaction may have no other recipient */
 };
 
-void session_policy_open(struct session *s); /* rDNS and early lists may be asked from here on */
+void session_policy_open(struct session *s); /* allows lookups of rDNS and early lists from here on */
 void session_policy_close(struct session *s);
-struct judge *session_judge(struct session *s); /* awake */
-void session_policy_rest(
-    struct session *s); /* silent between transactions: packed, unless something is asked */
+struct judge *session_judge(struct session *s); /* unpacked */
+void session_policy_rest(struct session *s);    /* packs the judge, unless a lookup runs */
 void session_policy_txn(struct txn *t);
-void session_policy_mail(struct session *s); /* the transaction is open: SPF may be asked */
-/* Ask about a recipient, about the complete message.  `act_on` gets the decision from the loop, once, and not after the
- * transaction has ended. */
+void session_policy_mail(struct session *s); /* the transaction is open: allows SPF lookups */
+/* Start a decision about a recipient or about the complete message.  The loop calls `act_on` once with it, and never
+ * after the transaction has ended. */
 void session_policy_rcpt(struct session *s, struct recipient *rcpt, session_act act_on);
 void session_policy_message(struct session *s, session_act act_on);
-/* session_rcpt.c: answers what is already in the input buffer as behind a drop by `r`, and closes. */
+/* session_rcpt.c: replies to the commands already in the input buffer as after a drop by `r`, then closes. */
 void session_drop(struct session *s, const struct reply *r);
-/* session_early.c: true while the banner waits for a verdict, which then says it, or refuses. */
+/* session_early.c: true while the banner waits for a verdict.  The verdict then sends the banner or a refusal. */
 bool session_early_banner(struct session *s);
 enum cmd_result session_early_mail(struct session *s); /* the reply to MAIL */
 
-/* Drops octets of a refused BDAT chunk; true: go on pumping. */
+/* Discards octets of a refused BDAT chunk.  True: continue pumping. */
 bool session_eat(struct session *s);
-/* The lines that go on top of the message: Received, Authentication-Results, tags, headers.add. */
+/* Writes the lines added on top of the message: Received, Authentication-Results, tags, headers.add. */
 void session_tags(struct session *s, struct buf *out);
-/* The client is gone without having read its 250: remembered for limits.duplicate_guard (RFC 1047). */
+/* The client left without reading its 250: limits.duplicate_guard remembers the message (RFC 1047). */
 void session_unconfirmed(struct session *s);
 
 void session_log_command(struct session *s, struct slice verb, struct slice arg, bool secret);
@@ -307,7 +304,7 @@ void session_log_connect(struct session *s);
 void session_log_close(struct session *s, enum close_reason reason);
 void session_log_rcpt(struct session *s, const struct recipient *rcpt, struct slice said,
                       const struct reply *r, const char *by);
-/* A refusal before there was a recipient. */
+/* Logs a refusal before the first recipient. */
 void session_log_refused(struct session *s, const struct reply *r);
 /* r: the final reply; NULL: none was given. */
 void session_log_txn(struct session *s, const struct reply *r, enum txn_outcome outcome, bool from_upstream);

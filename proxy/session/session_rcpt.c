@@ -2,17 +2,17 @@
 /*
  * session_rcpt.c - MAIL and RCPT: from the command's argument to the reply, from any source.
  *
- * MAIL is answered here: the upstream hears of it with the first good recipient (lazy lease).  Each reply to RCPT is
- * written in this file.  A recipient passes, in this order:
+ * This file replies to MAIL; the upstream gets it with the first good recipient (lazy lease).  This file also
+ * writes each reply to RCPT.  A recipient passes, in this order:
  *
  *     cmd_rcpt      limits, syntax, relay control (smtp/recipient.h)
  *     on_decision   the rules (session_policy.c), then the transaction's class and the message rate
- *     on_rcpt_answer   the upstream's answer, which is our answer
+ *     on_rcpt_answer   the upstream's reply, which becomes ours
  *
- * Class      a transaction has one upstream, one divert and one answer to "are the message rules asked": the
- *            first accepted recipient decides, one of another class gets 452 4.5.3.
- * drop       answers this recipient and what is already in the input buffer, then the connection is closed; a
- *            transaction that has an accepted recipient is finished first.
+ * Class      a transaction has one upstream, one divert, and the message rules either on or off.  The first
+ *            accepted recipient sets its class; one of another class gets 452 4.5.3.
+ * drop       replies to this recipient and to the commands in the input buffer, then closes the connection.  A
+ *            transaction with an accepted recipient is finished first.
  * RFC        5321 4.1.1.2, 4.1.1.3
  */
 #include "policy/policy.h"
@@ -20,8 +20,8 @@
 #include "smtp/recipient.h"
 #include "state/clients.h"
 
-#define DROPPED_MAX 1000 /* commands in the buffer that still get their answer behind a drop */
-#define ASKED_TIMES 50U /* RCPT commands between two messages, in times of what may be accepted and refused */
+#define DROPPED_MAX 1000 /* buffered commands that still get a reply after a drop */
+#define ASKED_TIMES 50U  /* RCPT commands between two messages, as a multiple of the two limits */
 
 /* ---- MAIL ---- */
 
@@ -74,7 +74,7 @@ enum cmd_result cmd_mail(struct session *s, struct slice arg)
 
 /* ---- drop ---- */
 
-/* One buffered command behind a drop: RCPT the same words, BDAT with its octets eaten, all else 503. */
+/* Replies to one buffered command after a drop: RCPT gets the same text, BDAT loses its octets, all else gets 503. */
 static bool answer_dropped(struct session *s, const struct reply *r)
 {
     bool skipping = false, last;
@@ -110,8 +110,8 @@ void session_drop(struct session *s, const struct reply *r)
 /* ---- refusals of recipients ---- */
 
 /*
- * After any refusal of a recipient: a dictionary attack has only refusals.  Those for good count on into the next
- * transaction; one that is only put off (greylisting) may be one message each.
+ * Call after any refusal of a recipient, because a dictionary attack has only refusals.  Permanent refusals keep
+ * counting in the next transaction; a temporary one (greylisting) may be one for each message.
  */
 static enum cmd_result count_refused(struct session *s, bool for_good)
 {
@@ -126,7 +126,7 @@ static enum cmd_result count_refused(struct session *s, bool for_good)
     return CMD_REPLIED;
 }
 
-/* Logged and counted, but not said yet. */
+/* Logs and counts a refusal; sends nothing yet. */
 static void note_refused(struct session *s, const struct recipient *rcpt, struct slice said,
                          const struct reply *r)
 {
@@ -134,7 +134,7 @@ static void note_refused(struct session *s, const struct recipient *rcpt, struct
     count(reply_is(r, 5) ? M_RCPT_REJECTED : M_RCPT_DEFERRED);
 }
 
-/* Before the rules were asked: a fault of the command counts for limits.errors, too. */
+/* For a refusal before the rules: a fault in the command also counts for limits.errors. */
 static enum cmd_result refuse_command(struct session *s, const struct recipient *rcpt, struct slice said,
                                       enum reply_id id)
 {
@@ -216,10 +216,10 @@ static void ask_upstream(struct session *s, struct recipient *rcpt)
     struct txn *t = s->txn;
 
     if (t->relay != NULL && t->upstream != rcpt->home->upstream) {
-        relay_free(&t->relay); /* all before were refused: the class is still open */
+        relay_free(&t->relay); /* all earlier recipients were refused: the class is still open */
     }
     if (t->relay == NULL) {
-        t->env.rdns = judge_rdns(session_judge(s)); /* what has come since MAIL */
+        t->env.rdns = judge_rdns(session_judge(s)); /* may have arrived since MAIL */
         t->upstream = rcpt->home->upstream;
         t->relay = relay_new(s->worker->upstreams, t->upstream, &t->env);
     }
@@ -231,8 +231,8 @@ static void ask_upstream(struct session *s, struct recipient *rcpt)
 
 /* ---- the decision of the rules ---- */
 
-/* Counts one message of the client's rate, once a transaction.  After the verdict, because what SPF and good standing
- * say exempts from it.  Monitor mode only counts. */
+/* Counts one message towards the client's rate, once a transaction.  Called after the verdict, because SPF and good
+ * standing exempt from it.  Monitor mode only counts. */
 static bool over_message_rate(struct session *s)
 {
     const struct config *conf = s->worker->conf;
@@ -284,7 +284,7 @@ static void refuse_or_drop(struct session *s, struct recipient *rcpt, const stru
     bool closes = d->kind == DECISION_DROP;
 
     if (closes && s->txn->env.rcpt_count > 0 && r.code == 421) {
-        r.code = 451; /* it acts as defer: 421 would say that the connection ends here */
+        r.code = 451; /* acts as defer: 421 would announce that the connection ends here */
     }
     if (refuse(s, rcpt, &r) == CMD_CLOSED) {
         return;
@@ -311,8 +311,8 @@ static void on_decision(struct session *s, const struct decision *d)
 /* ---- RCPT ---- */
 
 /*
- * No more recipients for this message: it has as many as it may, or those refused since the last message are
- * more than a list of old addresses has, and the accepted one is there to hide a dictionary.
+ * No more recipients for this message: it has reached the limit, or too many refusals since the last message for a
+ * list of old addresses.  The accepted recipient may then only hide a dictionary attack.
  */
 static bool is_full(const struct session *s)
 {
@@ -322,7 +322,7 @@ static bool is_full(const struct session *s)
            s->refused_rcpt >= (uint64_t)lim->refused_recipients + lim->recipients;
 }
 
-/* Too many RCPT commands, whatever the replies: a repeated recipient, or one too many, costs work as well. */
+/* Too many RCPT commands, whatever the replies: repeated recipients and those over the limit also cost work. */
 static bool is_endless(struct session *s)
 {
     const struct config_limits *lim = &s->worker->conf->limits;
@@ -330,7 +330,7 @@ static bool is_endless(struct session *s)
     return ++s->asked_rcpt > ASKED_TIMES * ((uint64_t)lim->refused_recipients + lim->recipients);
 }
 
-/* Answers at once, or sets *out to a recipient for the rules to judge. */
+/* Replies at once, or sets *out to a recipient for the rules to judge. */
 static enum cmd_result take_rcpt(struct session *s, struct slice arg, struct recipient **out)
 {
     struct txn *t = s->txn;
@@ -378,7 +378,7 @@ enum cmd_result cmd_rcpt(struct session *s, struct slice arg)
     }
     mark = arena_mark(&t->arena);
     said = take_rcpt(s, arg, &rcpt);
-    if (said == CMD_REPLIED && rcpt == NULL) { /* repeated, or refused: it leaves nothing behind */
+    if (said == CMD_REPLIED && rcpt == NULL) { /* repeated or refused: free its memory */
         arena_rewind(&t->arena, &mark);
     }
     if (rcpt == NULL) {

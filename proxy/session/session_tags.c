@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * session_tags.c - the block put on top of a message: Received, tags, headers.add.
+ * session_tags.c - the block added on top of a message: Received, tags, headers.add.
  *
- * One block, our own Received first (RFC 5321 4.4); foreign fields of the same names were stripped by
- * header.c.  Every value is ours or reduced by field_put.
+ * One block, our own Received first (RFC 5321 4.4).  header.c has removed foreign fields of the same names.
+ * Every value is ours or reduced by field_put.
  */
 #include "policy/policy.h"
 #include "proxy/session/session_priv.h"
@@ -17,7 +17,7 @@ static void put_received(struct session *s, struct buf *out)
     struct buf b, clause;
     struct received r = {
         .helo = t->env.helo,
-        .rdns = judge_rdns(session_judge(s)), /* at MAIL it may have been on its way */
+        .rdns = judge_rdns(session_judge(s)), /* the lookup may still have been running at MAIL */
         .client = s->peer,
         .hostname = slice_str(s->worker->conf->server.hostname),
         .esmtp = s->esmtp,
@@ -42,8 +42,7 @@ static void put_received(struct session *s, struct buf *out)
     header_put_received(out, &r);
 }
 
-/* A diverted message carries what its envelope was: the other upstream's people must be able to give it back.
- */
+/* Adds the envelope to a diverted message, so that the other upstream's staff can return the message. */
 static void put_diverted(const struct session *s, struct buf *out)
 {
     const struct envelope *env = &s->txn->env;
@@ -70,7 +69,7 @@ void session_tags(struct session *s, struct buf *out)
     if (h->verdict) {
         field_put(out, SLICE("X-Glacis-Session"), slice_str(s->id), false);
     }
-    if (s->exempt) { /* nothing was judged by address: whoever reads the message must be able to see it */
+    if (s->exempt) { /* no check by address: the message must show that to its reader */
         field_put(out, SLICE("X-Glacis-Private"), SLICE("yes"), false);
     }
     if (s->txn->divert != NULL) {

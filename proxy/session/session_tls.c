@@ -1,22 +1,22 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * session_tls.c - TLS of a client: STARTTLS and implicit, from the command to the forgotten EHLO.
+ * session_tls.c - TLS of a client: STARTTLS and implicit, from the command to the discarded EHLO.
  *
  *     STARTTLS --> nothing behind it? --> 220 --> flushed --> handshake --> HELO
  *                  reading is paused from here on            accept, implicit: here, then BANNER
  *
- * Nothing survives the switch (CVE-2011-0411).  Octets behind STARTTLS that have been read, a whole command
- * or half of one, end the session; those not read yet stay in the kernel and are taken for the ClientHello
- * that they are not.  The stream refuses a handshake with anything in its buffers as well.
+ * Nothing survives the switch (CVE-2011-0411).  Octets already read after STARTTLS, a whole command or half of
+ * one, end the session.  Unread octets stay in the kernel; the handshake then fails because they are no
+ * ClientHello.  The stream also refuses a handshake while its buffers hold anything.
  *
- * Where TLS is opportunistic, a client whose handshake finds nothing in common with ours, twice, is not offered
- * STARTTLS for an hour (state/handshakes.c): it would try again for days, and its mail would wait.
+ * Where TLS is opportunistic, a client with two handshakes that found no common parameters is not offered STARTTLS
+ * for an hour (state/handshakes.c).  It would otherwise retry for days, and its mail would wait.
  *
  * RFC        3207, 8314 3.3, 8446.
  * Limits     tls.handshake_timeout from the command, or from accept.  HANDSHAKES_MAX at once in a worker, and
  *            HANDSHAKES_CLIENT of one client (an IPv6 /64), because a stalled handshake holds more memory
- *            than any other idle session: above that 454, or a close where TLS is implicit.  How often a
- *            client may shake hands is bounded by limits.connection_rate, since a session does it once.
+ *            than any other idle session.  Above that: 454, or a close if TLS is implicit.  A session has
+ *            one handshake, so limits.connection_rate also limits a client's handshakes.
  */
 #include "policy/policy.h"
 #include "proxy/session/session_priv.h"
@@ -44,7 +44,7 @@ static bool has_room(const struct session *s)
     return same < HANDSHAKES_CLIENT;
 }
 
-/* Takes a place among the handshakes. */
+/* Takes one of the handshake places. */
 static void begin(struct session *s)
 {
     list_push_back(&s->worker->handshakes, &s->tls_link);
@@ -62,7 +62,7 @@ static void end(struct session *s)
     s->waits &= ~(unsigned)WAIT_TLS;
 }
 
-/* May its failures end the offer?  Not where mail needs TLS, not of a NAT, and not of a proxy that names clients. */
+/* May its failures end the offer?  Not where mail needs TLS, not for a NAT, and not for a proxy that names clients. */
 static bool is_counted(const struct session *s)
 {
     return !s->worker->conf->tls.required && s->listener->tls == TLS_MODE_STARTTLS && !s->exempt &&
@@ -166,7 +166,7 @@ void session_tls_open(struct session *s)
     session_tls_facts(s);
     s->idle_since = loop_now(s->worker->loop);
     if (s->listener->tls == TLS_MODE_IMPLICIT) {
-        session_enter(s, PHASE_BANNER); /* what is left of greet_delay, then the banner */
+        session_enter(s, PHASE_BANNER); /* the rest of greet_delay, then the banner */
         return;
     }
     stream_resume(s->stream);
@@ -174,7 +174,7 @@ void session_tls_open(struct session *s)
     session_pump(s);
 }
 
-/* No shared version, cipher or group: after the second time the client is not offered STARTTLS. */
+/* No common version, cipher or group: after the second time we no longer offer the client STARTTLS. */
 static void note_mismatch(struct session *s)
 {
     struct log_line l;

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * session_xclient.c - XCLIENT: a trusted peer names the client, and the session begins anew.
+ * session_xclient.c - XCLIENT: a trusted peer names the client, and the session starts over.
  *
  * From then on the announced address is the client everywhere: limits, points, facts, logs, Received,
- * identity towards the upstream.  It is counted like one that connected itself, and a private one is not
- * exempt: the peer vouches for it.  What the peer does not know stays as it was.  The trust is in the peer,
- * so it may name the next client in the same session.
+ * identity towards the upstream.  It counts like a client that connected itself.  A private one is not
+ * exempt, because the peer vouches for it.  Attributes that the peer does not know stay unchanged.  We trust
+ * the peer, so it may name the next client in the same session.
  *
  * RFC: none; Postfix XCLIENT_README.
  */
@@ -42,7 +42,7 @@ static void replace(char **text, bool given, const char *value)
     *text = given && value[0] != '\0' ? xstrdup(value) : NULL;
 }
 
-/* The client's place in the tables is given up and the new one's taken; not ADMIT_OK: there is none. */
+/* Leaves the client's entry in the tables and enters the new client.  Not ADMIT_OK: it has no entry. */
 static enum admit move(struct session *s, const struct addr *to)
 {
     struct limits_admission a;
@@ -106,9 +106,9 @@ enum cmd_result cmd_xclient(struct session *s, struct slice arg)
         return session_end(s, refusals[admitted], REASON_LIMIT);
     }
     session_forget(s);
-    session_policy_close(s); /* another client: nothing that was known of the one before holds */
+    session_policy_close(s); /* another client: discard all facts of the previous one */
     session_policy_open(s);
-    session_tls_facts(s); /* of this connection: they have not changed */
+    session_tls_facts(s); /* TLS belongs to this connection and has not changed */
     session_enter(s, PHASE_HELO);
     session_greet(s);
     return CMD_REPLIED;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * txn.c - making and unmaking the transaction; see txn.h.
+ * txn.c - creates and frees the transaction; see txn.h.
  */
 #include "proxy/session/txn.h"
 
@@ -37,7 +37,7 @@ void txn_free(struct txn **tp)
     }
     *tp = NULL;
     timer_stop(&t->tarpit);
-    relay_free(&t->relay); /* first what could still call back */
+    relay_free(&t->relay); /* first, because it could still call back */
     spool_free(&t->spool);
     sha256_free(t->hash);
     buf_fini(&t->head);
@@ -49,7 +49,7 @@ void txn_free(struct txn **tp)
 
 void txn_add_recipient(struct txn *t, struct recipient *rcpt)
 {
-    if (t->env.rcpt_count == t->rcpt_room) { /* bounded by limits.recipients, asked before */
+    if (t->env.rcpt_count == t->rcpt_room) { /* the caller has checked limits.recipients */
         t->rcpt_room = t->rcpt_room == 0 ? 4 : t->rcpt_room * 2;
         t->env.rcpt = xrealloc(t->env.rcpt, t->rcpt_room * sizeof(struct recipient *));
     }

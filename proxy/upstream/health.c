@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * health.c - probes: is a server there, and what does it offer?
+ * health.c - probes: is a server reachable, and what does it offer?
  *
- * A probe is a connection like any other, with a ticket, that says EHLO, STARTTLS where wanted, QUIT.  One
- * worker does each: whoever moves the server's next time in the shared state.  What connections for mail meet
- * counts the same.  With `health: off` nothing is ever marked down, and probes only learn the keywords.
+ * A probe is a normal connection with a ticket.  It sends EHLO, STARTTLS if wanted, and QUIT.  One worker runs
+ * each: the one that advances the server's next time in the shared state.  Results of mail connections count
+ * the same.  With `health: off` no server is ever marked down, and probes only learn the keywords.
  *
  * upstreams_keywords(): the keywords common to all servers that ever answered, also before a restart.  A server
  * that never answered has no vote; if none ever answered, none of these keywords is offered (CAP-09, CAP-10).
@@ -12,12 +12,12 @@
 #include "proxy/upstream/upstream.h"
 #include "state/servers.h"
 
-#define LEARN_MS 300000U     /* health off: keywords again */
-#define RETRY_FIRST_MS 1000U /* while nothing is known; doubles */
+#define LEARN_MS 300000U     /* health off: interval to learn keywords again */
+#define RETRY_FIRST_MS 1000U /* while no keywords are known; doubles */
 #define RETRY_MOST_MS 60000U
 #define SLEEP_LEAST_MS 20U
 #define SLEEP_MOST_MS 30000U
-#define SIZE_ALLOWANCE 4096U /* what we add to a message */
+#define SIZE_ALLOWANCE 4096U /* octets that we add to a message */
 
 static bool health_off(const struct pool_server *s)
 {
@@ -37,7 +37,7 @@ static uint64_t interval_of(const struct pool_server *s)
                    min_u64(RETRY_MOST_MS, (uint64_t)RETRY_FIRST_MS << (s->tries < 6 ? s->tries : 6)));
 }
 
-/* Without health a probe is only for the keywords: a connection for mail may have brought them. */
+/* Without health a probe only learns keywords, and a mail connection may already have learned them. */
 static bool nothing_to_learn(const struct pool_server *s, uint64_t now)
 {
     struct state_keywords k;
@@ -51,7 +51,7 @@ static void probe(struct pool_server *s)
     int ticket = pool_tickets_gone(s) ? -1 : pool_take_ticket(s);
 
     if (ticket < 0) {
-        return; /* all connections are at work: that is an answer too */
+        return; /* all connections are in use: so the server works */
     }
     count(M_UP_PROBES);
     s->tries++;
@@ -98,7 +98,7 @@ static void on_probe_time(void *arg)
     timer_start(&ups->probe, sleep_ms(ups, now));
 }
 
-/* A generation before may have had a longer interval. */
+/* An earlier generation may have had a longer interval. */
 static void hasten(struct upstreams *ups)
 {
     uint64_t now = loop_now(ups->loop);
@@ -214,7 +214,7 @@ static bool vote(const struct state_keywords *k, struct relay_keywords *out)
     return k->known;
 }
 
-/* True: at least one server ever answered.  Before the first look-up the keywords from state_dir count. */
+/* True: at least one server ever answered.  Before the first lookup the keywords from state_dir count. */
 static bool add_pool(const struct pool *p, struct relay_keywords *out)
 {
     struct state_keywords k;

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * pool.c - the connections of a worker: made, kept, cleaned up; what upstream.c reports.
+ * pool.c - the connections of a worker: opens, keeps and resets them; handles upstream.c's reports.
  *
- * Every connection is on one list of its server and holds one of the server's tickets from before its connect
- * until it is closed, QUIT included.  A connection that becomes free goes to the idle list first; the
- * dispatch, later in the turn, gives it to a waiter, keeps it, or says QUIT.
+ * Every connection is on one list of its server.  It holds one of the server's tickets from before its connect
+ * until it is closed, QUIT included.  A free connection goes to the idle list first.  Later in the turn, the
+ * dispatch gives it to a waiting lease, keeps it, or sends QUIT.
  *
  * Owns: connections, the servers' envelope tickets through leases.
  * Limits: max_age, max_messages, keep_idle, refusals and RSETs of a connection.
@@ -19,7 +19,7 @@
 #include "tls/tls.h"
 
 #define WAIT_POLL_MS 50U
-#define MESSAGES 100U /* over one connection, with `auto` */
+#define MESSAGES 100U /* for one connection, with `auto` */
 #define EXIM_MESSAGES 10U
 
 /* After ten errors Postfix delays each reply by a second.  It counts each RSET after the hundredth as an error. */
@@ -86,7 +86,7 @@ static unsigned most_messages(const struct upstream *u)
     return most != 0 ? most : u->is_exim ? EXIM_MESSAGES : MESSAGES;
 }
 
-/* After so many refusals the server slows the connection down, and the next client would wait. */
+/* After this many refusals the server delays its replies, and the next client would wait. */
 static bool is_worn(const struct upstream *u)
 {
     return u->warned || u->refused_envelopes >= REFUSED_ENVELOPES || u->refusals >= REFUSED_REPLIES ||
@@ -208,7 +208,7 @@ void pool_refuses_us(struct pool_server *s, const struct upstream_failure *failu
     log_path_failure(s, failure);
 }
 
-/* Worse than unreachable is what somebody must act upon. */
+/* Failures that an administrator must fix rank worse than an unreachable server. */
 static enum lease_status status_of(enum up_why why, enum lease_status before)
 {
     if (why == UP_WHY_REFUSES_US) {
@@ -223,7 +223,7 @@ static enum lease_status status_of(enum up_why why, enum lease_status before)
     return before;
 }
 
-/* The server is there, and has mail in clear from now on: the lease tries the same one again. */
+/* The server works and gets mail in clear from now on: the lease tries it again. */
 static void without_tls(struct pool_server *s, struct lease *l)
 {
     count(M_UP_TLS_CLEAR);
@@ -236,7 +236,7 @@ static void without_tls(struct pool_server *s, struct lease *l)
     }
 }
 
-/* The lease, if there is one, goes on to the next server. */
+/* Moves the lease, if there is one, on to the next server. */
 static void path_failed(struct pool_server *s, struct lease *l, const struct upstream_failure *f,
                         uint64_t spent_ms)
 {
@@ -296,7 +296,7 @@ void pool_greeted(struct upstream *u)
     struct lease *l = u->lease;
     struct state_keywords heard = u->ext;
 
-    heard.known = true; /* HELO alone is an answer too: it has none */
+    heard.known = true; /* HELO alone counts too: it offers nothing */
     heard.at_ms = loop_now(ups->loop);
     state_keywords_set(ups->state, s->index, &heard);
     health_observe(s, true);
@@ -366,7 +366,7 @@ void pool_lost(struct upstream *u, const struct upstream_failure *f)
 
 /* ---- the dispatch: first the queue, then what is left over ---- */
 
-/* An older waiter in another process needs a ticket more than we need this connection. */
+/* An older lease in another process needs a ticket more than we need this connection. */
 static bool others_first(const struct pool_server *s)
 {
     const struct pool *p = s->pool;
@@ -378,7 +378,7 @@ static bool others_first(const struct pool_server *s)
 
 static void give_way(struct pool_server *s)
 {
-    struct list_node *last = s->list[POOL_IDLE].prev; /* the one that was idle longest */
+    struct list_node *last = s->list[POOL_IDLE].prev; /* the longest idle one */
 
     if (last != &s->list[POOL_IDLE] && others_first(s)) {
         say_quit(upstream_at(last));
@@ -502,7 +502,7 @@ static void on_idle_poll(void *arg)
 
 /* ---- the whole ---- */
 
-/* It comes with a checked configuration; without, and without anchors, `verify` has no TLS and so no mail. */
+/* The checked configuration supplies it.  Without it and without anchors, `verify` has no TLS and sends no mail. */
 static struct tls_client *make_tls(const struct config_upstream *conf)
 {
     struct config_errors errs = { 0 };

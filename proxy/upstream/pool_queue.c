@@ -1,22 +1,22 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * pool_queue.c - leases: who waits, whose turn it is, on which server.
+ * pool_queue.c - leases: the order of waiting clients, and the choice of the server.
  *
- * Leases whose server failed, or whose connection was dead, are tried first, then complete bodies, then
- * envelopes; within a kind the clients take turns.  One failed attempt for lack of room ends the round for
- * its kind: nobody overtakes.  Delivering a lease runs its owner's code, which may change every list here, so
- * the search begins anew after each.
+ * First come leases whose server failed or whose connection was dead, then complete bodies, then envelopes.
+ * Within a kind the clients take turns.  One failed attempt for lack of room ends the round for its kind, so no
+ * lease overtakes another.  Delivering a lease runs its owner's code, which may change every list here, so the
+ * search starts again after each.
  *
- * Turns alone are fair to addresses, of which a crowd has thousands: an old correspondent would wait for one of
- * each.  So those in good standing have GOOD_TURNS turns for each of a stranger's.  It takes days of accepted mail
- * to get there, one refusal ends it, and strangers keep a quarter at least, whoever comes.  One client may be both
- * (two senders, of whom one is known): then it is two clients here.
+ * Turns alone are fair to addresses, and a crowd has thousands: a known client would wait for one turn of each.
+ * So clients in good standing get GOOD_TURNS turns for each turn of a stranger.  Good standing takes days of
+ * accepted mail and ends with one refusal.  Strangers always keep at least a quarter.  A client with a known and an
+ * unknown sender counts as two clients here.
  *
- * Who holds a connection for a silent client is told of waiters: after a dispatch has left somebody waiting
- * here, and with the idle poll of waiters elsewhere.  So a holder needs no clock of its own.
+ * Holders of a connection for a silent client get a callback about waiting leases: after a dispatch that left
+ * a lease waiting here, and from the idle poll for leases elsewhere.  So a holder needs no timer of its own.
  *
  * Limits: an envelope needs one of half the server's `connections` (at least one), counted over all processes
- * by tickets of their own, and its client may have two here.
+ * by tickets of their own.  A client may have two here.
  */
 #include "proxy/upstream/pool.h"
 #include "proxy/upstream/upstream.h"
@@ -27,13 +27,13 @@
 #define CONNECT_ALL_MS 25000U
 #define PATH_MS 120000U /* all attempts of one lease, greetings included */
 #define REQUEUE_MS 1000U
-#define QUEUE_MOST_MS 3600000U /* queue_wait, if it is longer or off */
+#define QUEUE_MOST_MS 3600000U /* limit for queue_wait, also if it is off */
 
 enum try {
     TRY_DONE = 0, /* served, or ended */
-    TRY_FULL,     /* no connection, or no share */
-    TRY_LATER,    /* the rate */
-    TRY_NOBODY,   /* waits here, or may have one now */
+    TRY_FULL,     /* no free connection or share */
+    TRY_LATER,    /* the rate forbids it now */
+    TRY_NOBODY,   /* no lease waits here, or none may have one now */
 };
 
 /* ---- clients ---- */
@@ -204,7 +204,7 @@ void pool_unhold(struct lease *l)
     list_remove(&l->hold);
 }
 
-/* Told from a list of their own: each may give its lease back, or hold it again. */
+/* Uses a separate list: each holder may release its lease, or hold it again. */
 static void tell_holders(struct list_node *told)
 {
     struct list_node *n;
@@ -269,8 +269,7 @@ static uint64_t balance_rank(const struct pool_server *s)
     return s->rank;
 }
 
-/* Smaller comes first; `up` ones before all others, the shunned behind them, then those with the next probe.
- */
+/* Smaller comes first: servers that are up, then shunned ones, then by next probe. */
 static uint64_t rank_of(const struct pool_server *s, bool down, uint64_t next_probe_ms)
 {
     if (down) {
@@ -284,11 +283,11 @@ static uint32_t bit_of(const struct pool_server *s)
     return 1U << (s - s->pool->server);
 }
 
-/* The servers to try, in order.  Those that are down only if all are. */
+/* The servers to try, in order.  Includes servers that are down only if all are. */
 static size_t candidates(struct pool *p, const struct lease *l,
                          struct pool_server *out[STATE_UPSTREAM_SERVERS])
 {
-    uint64_t rank[STATE_UPSTREAM_SERVERS]; /* by the place in order, as down is */
+    uint64_t rank[STATE_UPSTREAM_SERVERS]; /* by position in order, like down */
     bool down[STATE_UPSTREAM_SERVERS];
     bool all_down = true;
     size_t n = 0;
@@ -297,7 +296,8 @@ static size_t candidates(struct pool *p, const struct lease *l,
         struct state_health h;
 
         state_health_get(p->ups->state, p->order[i]->index, &h);
-        down[i] = h.down && p->conf->health.interval_ms != CONFIG_OFF; /* marked by a generation before */
+        down[i] = h.down &&
+                  p->conf->health.interval_ms != CONFIG_OFF; /* an earlier generation may have marked it */
         all_down = all_down && h.down;
         rank[i] = rank_of(p->order[i], down[i], h.next_probe_ms);
     }
@@ -345,7 +345,7 @@ static void lend(struct upstream *u, struct lease *l)
     lease_end(l, LEASE_OK);
 }
 
-/* The client's next lease of this kind comes after those of the others. */
+/* Puts the client's next lease of this kind behind those of the others. */
 static void rotate(struct lease *l)
 {
     struct pool_client *c = l->client;
@@ -397,7 +397,7 @@ static enum try try_lease(struct pool *p, struct lease *l)
     enum try result = TRY_FULL;
 
     if (n == 0 && p->resolving > 0) {
-        return TRY_FULL; /* just started: the names of its servers are being looked up */
+        return TRY_FULL; /* just started: the lookups of its servers' names still run */
     }
     if (n == 0 || l->connect_ms >= CONNECT_ALL_MS || loop_now(p->ups->loop) >= l->path_until_ms) {
         lease_end(l, l->worst);
@@ -447,7 +447,7 @@ static bool serve_kind(struct pool *p, size_t kind)
     return result == TRY_DONE;
 }
 
-/* True: one lease was served or ended, and the lists may be others now. */
+/* True: it served or ended one lease, and the lists may have changed. */
 static bool serve_one(struct pool *p)
 {
     struct list_node *n, *tmp;
@@ -482,7 +482,7 @@ static void on_queue_deadline(void *arg)
     lease_end(l, LEASE_BUSY);
 }
 
-/* Out of the pool, with all it counts for; the connection was taken care of before. */
+/* Removes the lease from the pool and all counts; the caller has already handled the connection. */
 static void forget(struct lease *l)
 {
     struct pool_client *c = l->client;
@@ -536,7 +536,7 @@ void pool_lease(struct pool *p, struct lease *l, const struct lease_wish *wish)
     l->kind = wish->kind;
     l->fresh = wish->fresh;
     l->worst = LEASE_UNREACHABLE;
-    l->rated = wish->fresh; /* the stale connection's message was counted */
+    l->rated = wish->fresh; /* the message was counted with the stale connection */
     l->again = false;
     l->env = wish->env;
     l->tried = 0;

@@ -1,20 +1,20 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * pool_servers.c - which addresses are the servers of an upstream, in which order, and with how many tickets.
+ * pool_servers.c - the servers of an upstream: their addresses, their order, and their tickets.
  *
  *     configured address ------+
  *     name: A and AAAA --------+--> wanted, in the order of `servers`, each address once --> pool.order
  *     (upstream_names.c)       |
- *     no longer wanted --------+--> leaving: gets no lease, closes its idle connections, and gives its record
- *                                   back with the last connection
+ *     no longer wanted --------+--> leaving: gets no lease, closes its idle connections, and frees its record
+ *                                   with the last connection
  *
- * The place of a server in pool.server is that of its record in the shared area of the upstream, so it holds
- * for as long as this worker uses the record.  An address under two names belongs to the name that is
- * configured first: its TLS name is verified.
+ * A server's index in pool.server is that of its record in the upstream's shared area.  It stays valid while this
+ * worker uses the record.  An address under two names belongs to the name that is configured first: that name
+ * is the one verified in TLS.
  *
- * Two upstreams may have a server at the same address.  Health and keywords are then their own, because TLS and
- * identity may differ, but the connections of both count when one asks for a ticket: the server counts them
- * together too.
+ * Two upstreams may have a server at the same address.  Each keeps its own health and keywords, because TLS and
+ * identity may differ.  But a ticket request counts the connections of both, because the server also counts them
+ * together.
  *
  * Limits: STATE_UPSTREAM_SERVERS addresses an upstream; more are left out, with a log line.
  */
@@ -81,9 +81,9 @@ void pool_log_server(struct log_line *l, const struct pool_server *s)
 /* ---- the servers of a pool ---- */
 
 struct wanted {
-    const struct config_upstream_server *conf; /* the first that has the address */
+    const struct config_upstream_server *conf; /* the first with this address */
     struct addr address;
-    uint64_t label[STATE_SERVER_LABELS]; /* of all that have it */
+    uint64_t label[STATE_SERVER_LABELS]; /* labels of all entries with this address */
     size_t labels;
 };
 
@@ -112,7 +112,7 @@ static size_t add_wanted(struct wanted *list, size_t n, const struct config_upst
     return n;
 }
 
-/* How many there are: may be more than the list has room for. */
+/* Returns the number of addresses, which may exceed the list's size. */
 static size_t collect(const struct pool *p, struct wanted *list)
 {
     size_t n = 0;
@@ -222,7 +222,7 @@ static void mark_twins(struct upstreams *ups)
     }
 }
 
-/* Marks all servers as leaving; the caller adopts those that stay. */
+/* Marks all servers as leaving; the caller adopts those that remain. */
 static void disband(struct pool *p)
 {
     struct pool_server *s;
@@ -378,7 +378,7 @@ static int try_ticket(struct pool_server *s)
     return ticket;
 }
 
-/* The idle connection that is given up for a new one: of this server, or of another upstream's at its address. */
+/* The idle connection to close for a new one: of this server, or of another upstream's at its address. */
 static struct upstream *find_idle(struct pool_server *s)
 {
     struct upstreams *ups = s->pool->ups;

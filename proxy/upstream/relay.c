@@ -1,16 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * relay.c - one transaction at one upstream: what is asked, what is repeated, what the client is told.
+ * relay.c - one transaction at one upstream: sends and repeats commands, and makes the client's replies.
  *
  *   relay_rcpt ----> lease (envelope) -> MAIL + RCPT ---> answer -+-> RCPT on the same connection ...
  *                                                                 +-> `hold` is over: given back
  *   relay_message -> still held, and exactly env->rcpt accepted on it: DATA
  *                    else: the whole envelope again, on it or on a new lease (body): DATA, or 451
  *
- * A connection that dies while nothing is asked of it is as if it had been given back.  One that was dead
- * already when it was lent is replaced by a new one, once, and nobody hears of it.
+ * A connection that dies while no reply is pending counts as released.  If a leased connection was dead
+ * already, a new one replaces it, once; the session does not notice.
  *
- * Answers are given from the loop: what is known at once waits in `pending` for a deferred call.
+ * Replies come from the loop: one that is known at once waits in `pending` for a deferred call.
  *
  * Owns: the lease, copies of replies.  Memory lasts until the end of the turn in which it is freed.
  */
@@ -21,9 +21,9 @@
 #include "proxy/upstream/upstream.h"
 #include "state/servers.h"
 
-#define SIZE_ALLOWANCE 4096U /* what we add to a message of which only the declared size is known */
-#define TURN_RCPTS 20U       /* asked in one turn while others wait for the connection */
-#define HOLD_CROWDED_MS 10U  /* patience with a client while others wait for the connection */
+#define SIZE_ALLOWANCE 4096U /* octets added to a message whose size is only declared */
+#define TURN_RCPTS 20U       /* recipients in one turn while others wait for the connection */
+#define HOLD_CROWDED_MS 10U  /* wait for the client while others wait for the connection */
 #define NO_END UINT64_MAX    /* `hold: off` */
 
 enum relay_op {
@@ -32,10 +32,10 @@ enum relay_op {
     OP_MESSAGE,
 };
 
-/* A copy of an answer, that outlives the upstream's reply. */
+/* A copy of a reply that outlives the upstream's own. */
 struct kept_answer {
     struct relay_answer answer; /* its reply points into: */
-    struct reply *copy;         /* NULL: nothing is kept */
+    struct reply *copy;         /* NULL: holds no reply */
 };
 
 struct relay {
@@ -46,32 +46,32 @@ struct relay {
     struct lease lease;
     struct timer hold;
     uint64_t silent_since_ms, hold_until_ms;
-    struct timer late; /* OP_MESSAGE: the client waits no longer */
+    struct timer late; /* OP_MESSAGE: the client's timeout has passed */
 
     enum relay_op op;
-    bool starting; /* inside relay_rcpt or relay_message: answers must wait */
+    bool starting; /* inside relay_rcpt or relay_message: replies must wait */
     relay_cb cb;
     void *arg;
     struct deferred later;
-    struct kept_answer pending;    /* the answer that waits */
+    struct kept_answer pending;    /* the waiting reply */
     const struct recipient *asked; /* OP_RCPT */
     struct relay_message msg;      /* OP_MESSAGE */
 
-    const struct recipient **open; /* accepted in the open transaction of the held connection */
+    const struct recipient **open; /* accepted in the held connection's open transaction */
     size_t open_count, open_cap;
-    unsigned turn;                   /* recipients asked on this lease, the refused ones too */
-    struct kept_answer mail_refusal; /* the answer to each RCPT from then on */
-    bool asked_live;                 /* at least one recipient was asked at RCPT */
-    bool strict;                     /* another upstream has accepted them: relay_strict() */
-    bool replaced;                   /* a dead connection was: not again */
+    unsigned turn;                   /* recipients sent on this lease, refused ones included */
+    struct kept_answer mail_refusal; /* the reply to each later RCPT */
+    bool asked_live;                 /* at least one recipient was checked at RCPT */
+    bool strict;                     /* another upstream accepted them: relay_strict() */
+    bool replaced;                   /* already replaced a dead connection: not again */
 
-    size_t refused; /* of the repeated envelope */
+    size_t refused; /* recipients of the repeated envelope */
     struct kept_answer first_refusal;
-    bool mixed;    /* some are for good, others are not */
-    bool about_us; /* one of them was */
+    bool mixed;    /* some refusals are permanent, others temporary */
+    bool about_us; /* at least one refusal was about us */
 
     struct slice server;
-    struct addr server_address; /* family NONE: its label says it */
+    struct addr server_address; /* family NONE: the label names it */
     char tls[UP_TLS_TEXT];
     unsigned attempts;
     struct grave grave;
@@ -114,7 +114,7 @@ static void on_later(void *arg)
     drop_kept(&k);
 }
 
-/* Others wait for the connection: the client has a moment more from its last answer on. */
+/* Others wait for the connection: gives the client a short time from its last reply on. */
 static void on_wanted(void *arg)
 {
     struct relay *r = arg;
@@ -122,7 +122,7 @@ static void on_wanted(void *arg)
     timer_start_at(&r->hold, min_u64(r->silent_since_ms + HOLD_CROWDED_MS, r->hold_until_ms));
 }
 
-/* The client is waited for until `hold` is over, and no longer than a moment while others wait. */
+/* Waits for the client until `hold` is over, or only briefly while others wait. */
 static void wait_for_client(struct relay *r)
 {
     if (pool_waited_for(&r->lease)) {
@@ -187,8 +187,8 @@ static void on_hold(void *arg)
 }
 
 /*
- * Queue, connect, envelope and a server that takes the content slowly have used up the client's patience: the
- * dot would only make a duplicate.  Once it is out, its own deadline holds.
+ * Queue, connect, envelope and a slow server have used up the client's timeout, so sending the dot would only create a
+ * duplicate.  After the dot, its own deadline applies.
  */
 static void on_late(void *arg)
 {
@@ -234,7 +234,7 @@ static void add_open(struct relay *r, const struct recipient *rcpt)
     r->open[r->open_count++] = rcpt;
 }
 
-/* Has the open transaction exactly the recipients that the client was told are accepted? */
+/* Does the open transaction have exactly the recipients that were accepted towards the client? */
 static bool open_is_complete(const struct relay *r)
 {
     if (r->open_count != r->env->rcpt_count) {
@@ -248,7 +248,7 @@ static bool open_is_complete(const struct relay *r)
     return true;
 }
 
-/* The client has said BODY=7BIT, and so have we, and then it sent other octets: they are not changed (DAT-36). */
+/* Client and relay declared BODY=7BIT, but the content has other octets.  They are passed unchanged (DAT-36). */
 static bool says_7bit_wrongly(const struct relay *r)
 {
     return r->env->body == BODY_7BIT && r->msg.eight_bit && r->lease.u->ext.eightbitmime;
@@ -256,7 +256,7 @@ static bool says_7bit_wrongly(const struct relay *r)
 
 /* ---- RCPT ---- */
 
-/* Where another server takes such addresses the client may try again, by an offer that is true by then. */
+/* If another server takes such addresses, the client may retry; by then our offer is correct. */
 static enum reply_id no_utf8(const struct relay *r)
 {
     return upstreams_any_utf8(r->ups) ? REPLY_UTF8_ELSEWHERE : REPLY_NEEDS_UTF8;
@@ -270,7 +270,7 @@ static void ask_rcpt(struct relay *r)
     r->turn++;
     if ((r->asked->utf8 || r->env->sender_utf8) && !u->ext.smtputf8) {
         if (r->env->sender_utf8) {
-            give_back(r); /* of no use for this envelope */
+            give_back(r); /* unusable for this envelope */
         }
         answer_with(r, no_utf8(r));
         return;
@@ -311,7 +311,7 @@ static bool any_rcpt_utf8(const struct envelope *env)
     return false;
 }
 
-/* Can this server take it?  If not, the client has its answer. */
+/* Can this server take it?  If not, replies to the client. */
 static bool refuse_content(struct relay *r)
 {
     const struct state_keywords *ext = &r->lease.u->ext;
@@ -319,12 +319,12 @@ static bool refuse_content(struct relay *r)
 
     if (!ext->smtputf8 && (r->env->sender_utf8 || any_rcpt_utf8(r->env))) {
         no = map_ours(&reply_table[no_utf8(r)]);
-        no.reply.code = no.outcome == RELAY_REJECTED ? 554 : 451; /* it answers no parameter here */
+        no.reply.code = no.outcome == RELAY_REJECTED ? 554 : 451; /* no parameter to reply to here */
     } else if (!ext->smtputf8 && r->msg.utf8_headers && r->env->smtputf8) {
         no = map_ours(&reply_table[REPLY_NEEDS_UTF8_HEADERS]);
     } else {
         if (r->msg.eight_bit && !ext->eightbitmime) {
-            count(M_UP_EIGHT_BIT); /* passed as it is, as Postfix does (CAP-02) */
+            count(M_UP_EIGHT_BIT); /* passed unchanged, as Postfix does (CAP-02) */
         }
         return false;
     }
@@ -340,7 +340,7 @@ static uint64_t message_size(const struct relay *r)
     return r->msg.head.len + (spooled > r->msg.skip ? spooled - r->msg.skip : 0);
 }
 
-/* The whole envelope, from the start. */
+/* Sends the whole envelope again. */
 static void repeat_envelope(struct relay *r)
 {
     struct up_envelope op = {
@@ -379,9 +379,9 @@ static void take_repeated_refusal(struct relay *r, size_t i, const struct up_ans
 }
 
 /*
- * All recipients are answered.  One that is refused now was accepted towards the client, so the message
- * cannot be refused for ever, and never goes to a subset; only if nobody was asked at RCPT and all are
- * refused alike is that the answer.
+ * All recipients have replies.  The client already has a 250 for a recipient that is refused now.  So the refusal
+ * cannot be permanent, and the message never goes to a subset.  Exception: none was checked at RCPT, and all are
+ * refused alike.
  */
 static void end_repeat(struct relay *r)
 {
@@ -411,7 +411,7 @@ static void begin_message(struct relay *r)
     end_wait(r);
     if (!r->lease.held) {
         take_lease(r, false);
-    } else if (!pool_promote(&r->lease)) { /* the rate: not while a connection is held for it */
+    } else if (!pool_promote(&r->lease)) { /* over the rate: do not hold a connection meanwhile */
         give_back(r);
         take_lease(r, false);
     } else if (u->state != UP_STATE_OPEN || !open_is_complete(r) || says_7bit_wrongly(r)) {
@@ -516,7 +516,7 @@ static void log_unknown(const struct relay *r, const struct upstream_failure *f)
     }
 }
 
-/* The lease is gone already. */
+/* The lease has already ended. */
 static void on_failed(void *arg, const struct upstream_failure *f)
 {
     struct relay *r = arg;
@@ -526,7 +526,7 @@ static void on_failed(void *arg, const struct upstream_failure *f)
     r->open_count = 0;
     r->turn = 0;
     if (r->op == OP_NONE || r->pending.copy != NULL) {
-        return; /* nothing was asked of it: the next question takes another */
+        return; /* no reply was pending: the next command uses another connection */
     }
     if (f->why == UP_WHY_STALE && !r->replaced) {
         r->replaced = true;
@@ -578,7 +578,7 @@ static void begin(struct relay *r, enum relay_op op, relay_cb cb, void *arg)
     r->arg = arg;
 }
 
-/* A hundred recipients are no reason to make others wait for as long: this envelope goes on behind theirs. */
+/* Ends the turn of an envelope with many recipients, so that others do not wait for all of them. */
 static void end_turn(struct relay *r)
 {
     if (r->lease.held && r->turn >= TURN_RCPTS && pool_waited_for(&r->lease)) {

@@ -1,25 +1,25 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * relay.h - joins one transaction to one upstream: whose reply goes where.
+ * relay.h - joins one transaction to one upstream and decides which reply the client gets.
  *
  * The session's only view of the upstream side.  Behind it: pool.c lends connections, upstream.c speaks
  * SMTP on them, upstream_body.c writes the message, health.c probes.
  *
- *   RCPT      -> relay_rcpt     the first one leases a connection and says MAIL (lazily); the answer to each
- *                               RCPT is the upstream's own (validate: live), or is given here (file, none).
- *   waiting   -> (inside)       a connection that waits for the client longer than `hold`, from the first RCPT
- *                               reply on, goes back to the pool, and as soon as others wait for one; nothing
- *                               of it is seen by the session.
- *   message   -> relay_message  the complete, judged message: on the connection still held, or on a new lease with
- *                               the whole envelope repeated, pipelined; then DATA, content, dot, final reply.
+ *   RCPT      -> relay_rcpt     the first one leases a connection and sends MAIL.  The reply to each RCPT is
+ *                               the upstream's own (validate: live) or is made here (file, none).
+ *   waiting   -> (inside)       From the first RCPT reply on, a connection that waits for the client longer than
+ *                               `hold` goes back to the pool, or as soon as others wait for one.  The session
+ *                               does not notice.
+ *   message   -> relay_message  sends the complete, judged message on the connection still held, or on a new lease
+ *                               with the whole envelope again, pipelined; then DATA, content, dot, final reply.
  *
- * Answers  A callback gets what the client must be told, and what it means, as one value: an upstream's reply as it
- *          is (code, enhanced, text), or one of ours (451 4.4.1, 451 4.3.5 ...).  relay_map.c decided the meaning; no
- *          holder looks at codes or texts for it.  The reply is borrowed until the callback returns.  The lost final
- *          reply is 451 4.4.2 (REPLY_UP_UNKNOWN), never 250 (RFC 1047).
+ * Answers  A callback gets the client's reply and its meaning as one value: an upstream's reply unchanged (code,
+ *          enhanced, text), or one of ours (451 4.4.1, 451 4.3.5 ...).  relay_map.c decides the meaning; no other file
+ *          looks at codes or texts for it.  The reply is borrowed until the callback returns.  A lost final
+ *          reply becomes 451 4.4.2 (REPLY_UP_UNKNOWN), never 250 (RFC 1047).
  * Callbacks  run from the loop, exactly once, never inside the starting call, and not after relay_free.
- * Deadlines  are the relay's own: every operation ends within queue_wait, connect, command and final_reply times;
- *            a message whose dot is not out after final_reply is given up: its client is gone by then.
+ * Deadlines  belong to the relay: every operation ends within queue_wait, connect, command and final_reply times.
+ *            If the dot is not out after final_reply, the relay gives up: the client has gone by then.
  * Ownership  the transaction owns the relay; the envelope, the spool and the added header are borrowed from
  *            the transaction until relay_free.
  */
@@ -43,28 +43,28 @@ enum relay_outcome {
 struct relay_answer {
     enum relay_outcome outcome;
     struct reply reply;
-    bool from_upstream; /* the reply is the upstream's own; else ours */
-    bool remembered;    /* RCPT: refused from memory, by what the upstream said earlier */
+    bool from_upstream; /* the reply is the upstream's own, not ours */
+    bool remembered;    /* RCPT: refused from the cache of the upstream's earlier refusals */
 };
 
 typedef void (*relay_cb)(void *arg, const struct relay_answer *answer);
 
-/* For one transaction at one upstream.  Does nothing yet.  Never NULL. */
+/* For one transaction at one upstream.  Starts nothing yet.  Never NULL. */
 struct relay *relay_new(struct upstreams *ups, const struct config_upstream *to,
                         const struct envelope *env) MUST_USE;
 
-/* The recipients were accepted elsewhere (a diverted message): any refusal of the envelope is 451 4.3.0. */
+/* Another upstream accepted the recipients (a diverted message): any refusal of the envelope becomes 451 4.3.0. */
 void relay_strict(struct relay *r);
 
 /*
- * Asks about one more recipient (not yet in env->rcpt; the session adds it after a 2xx).  One question at a
- * time.  `validate` is the domain's: LIVE asks; FILE and NONE answer 250 here (FILE was already looked up).
+ * Checks one more recipient (not yet in env->rcpt; the session adds it after a 2xx).  One call at a time.  `validate`
+ * is the domain's: LIVE sends RCPT; FILE and NONE reply 250 here (FILE was already looked up).
  */
 void relay_rcpt(struct relay *r, const struct recipient *rcpt, enum config_validate validate, relay_cb cb,
                 void *arg);
 
 struct relay_message {
-    struct slice head; /* the rewritten header section with all that was added, canonical; replaces ... */
+    struct slice head; /* the rewritten header section with all additions, canonical; replaces ... */
     uint64_t skip;     /* ... this many octets at the front of the spool */
     struct spool *spool;
     bool eight_bit;    /* content has octets above 127 */
@@ -80,11 +80,10 @@ void relay_message(struct relay *r, const struct relay_message *msg, relay_cb cb
  */
 bool relay_committed(const struct relay *r);
 
-/* What the log says of it: the server's label and the milliseconds since the last start; "" if none was used. */
+/* For the log: the server's label and the milliseconds since the last start; "" if no server was used. */
 struct slice relay_server(const struct relay *r);
-struct addr
-relay_address(const struct relay *r); /* of a server that is a name; family NONE: its label says it */
-unsigned relay_attempts(const struct relay *r); /* connections used, replaced ones included */
+struct addr relay_address(const struct relay *r); /* family NONE: the label names it */
+unsigned relay_attempts(const struct relay *r);   /* connections used, replaced ones included */
 const char *
 relay_tls(const struct relay *r); /* of the last connection: "TLS1.3 TLS_AES_256_GCM_SHA384"; "" in clear */
 

@@ -2,11 +2,10 @@
 /*
  * relay_map.c - the table of protocol 1.10 and RPL-15.
  *
- * The code distinguishes a refusal of us from a refusal of the mail, at MAIL and RCPT only: a wrong connector
- * must not bounce the world's mail, and after DATA every reply is about the message.  521 (to MAIL) and 556 say
- * that a host or a domain never takes mail (RFC 7504): of one that we are told to deliver to, that is about us
- * too (ADR-10).  5.5.1 is a protocol error of ours only with 503, or to MAIL: at RCPT many servers put it behind
- * a 550 that is about the recipient.
+ * The code separates a refusal of us from a refusal of the mail, at MAIL and RCPT only.  A misconfigured connector
+ * must not bounce all mail, and after DATA every reply is about the message.  521 (to MAIL) and 556 mean that a host
+ * or domain never takes mail (RFC 7504).  For a configured upstream that is about us too (ADR-10).  5.5.1 means our
+ * own protocol error only with 503, or to MAIL: at RCPT many servers send it with a 550 about the recipient.
  */
 #include "proxy/upstream/relay_map.h"
 
@@ -38,7 +37,7 @@ static bool is_acceptance(enum up_state state, const struct reply *r)
                                   : reply_accepts(r); /* content never goes out as commands (UPF-32) */
 }
 
-/* Only unambiguous codes, because unknown_rcpt.c remembers such recipients. */
+/* Only unambiguous codes, because unknown_rcpt.c caches such recipients. */
 static bool says_no_such_user(const struct reply *r)
 {
     return r->code == 550 &&
@@ -94,7 +93,7 @@ struct relay_answer map_answer(const struct up_answer *answer)
     case MAP_REJECTED:
         a.outcome = RELAY_REJECTED;
         break;
-    case MAP_REFUSES_US: /* the server's words are in the log, these are ours */
+    case MAP_REFUSES_US: /* the log has the server's text; this one is ours */
         a.from_upstream = false;
         a.reply = reply_table[REPLY_UP_REFUSES_US];
         break;
@@ -149,7 +148,7 @@ static enum reply_id reply_for(const struct upstream_failure *f)
     return REPLY_UP_LOST;
 }
 
-/* The dot is out, and no reply to it can be read: the upstream may have the message. */
+/* The dot is out, and its reply is lost or unreadable: the upstream may have the message. */
 static bool loses_outcome(const struct upstream_failure *f)
 {
     return f->state == UP_STATE_FINAL &&
@@ -161,8 +160,7 @@ struct relay_answer map_failure(const struct upstream_failure *f)
     struct relay_answer a = map_ours(&reply_table[reply_for(f)]);
 
     if (f->reply != NULL && (f->why == UP_WHY_GOES_AWAY || f->why == UP_WHY_EARLY)) {
-        struct up_answer said =
-            map_reply(UP_STATE_FINAL, f->reply); /* 4xx and 5xx as they are, 421 as busy */
+        struct up_answer said = map_reply(UP_STATE_FINAL, f->reply); /* 4xx and 5xx unchanged, 421 as busy */
 
         a = map_answer(&said);
     }

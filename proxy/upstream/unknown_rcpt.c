@@ -2,8 +2,8 @@
 /*
  * unknown_rcpt.c - a table of (upstream, address) with an age list.
  *
- * Owns its entries; at most `max`, the oldest remembered is dropped for a new one.  Expired entries go when
- * they are met or pushed out.
+ * Owns its entries, at most `max`: a new one replaces the oldest.  Expired entries are freed when found or
+ * replaced.
  */
 #include "proxy/upstream/unknown_rcpt.h"
 
@@ -23,7 +23,7 @@ struct entry {
 
 struct unknown_rcpt {
     struct table table;
-    struct list_node ages; /* the one remembered first in front */
+    struct list_node ages; /* the oldest first */
     size_t max;
     struct buf key; /* scratch */
 };
@@ -66,7 +66,7 @@ void unknown_rcpt_free(struct unknown_rcpt **u)
     *u = NULL;
 }
 
-/* Built in the scratch buffer; empty if the address is too long. */
+/* Builds it in the scratch buffer; empty if the address is too long. */
 static struct slice make_key(struct unknown_rcpt *u, unsigned upstream, struct slice address)
 {
     uint32_t number = (uint32_t)upstream;

@@ -2,10 +2,10 @@
 /*
  * upstream.c - the SMTP client: upstream_enter() sends, on_reply() decides (the diagram is in upstream.h).
  *
- * One deadline at a time, that of the state.  A command is sent only while nothing unread has come in
- * (RPL-08), except where replies are owed to pipelined ones.  Whatever goes wrong ends in fail(), once: the
- * stream is closed, the pool told.  A connection whose holder left in the middle of an envelope reads what it
- * is still owed, resets the transaction and goes back to the pool by itself.
+ * It has one deadline at a time, that of the state.  It sends a command only if there is no unread input
+ * (RPL-08), except while replies to pipelined commands are pending.  Every failure ends in fail(), once, which
+ * closes the stream and tells the pool.  If the holder leaves in the middle of an envelope, the connection reads
+ * the pending replies, resets the transaction and returns to the pool by itself.
  *
  * RFC: 5321 3.3, 4.1.1, 4.5.3.2; 2920 3.1.  EHLO, TLS and XCLIENT are in upstream_hello.c.
  */
@@ -50,7 +50,7 @@ static void free_upstream(void *obj)
 
 /* ---- the end ---- */
 
-/* Closes and reports; u is buried.  Content without its dot is cut off by a reset, never ended. */
+/* Closes and reports; u is freed after this turn.  Content without its dot is cut off by a reset, never ended. */
 static void finish(struct upstream *u, const struct upstream_failure *f)
 {
     struct loop *l = u->server->pool->ups->loop;
@@ -84,7 +84,7 @@ static void count_failure(enum up_why why)
     case UP_WHY_REFUSAL:
     case UP_WHY_REFUSES_US:
     case UP_WHY_NO_TLS:
-    case UP_WHY_TLS_FAILED: /* where it is logged */
+    case UP_WHY_TLS_FAILED: /* counted where it is logged */
     case UP_WHY_UNTRUSTED:
     case UP_WHY_EARLY:
     case UP_WHY_SPOOL:
@@ -111,7 +111,7 @@ void upstream_fail(struct upstream *u, enum up_why why, int err, const struct re
         return;
     }
     f.why = dead_from_the_start(u, why) ? UP_WHY_STALE : upstream_tls_cause(u, why);
-    if (u->mail_refusal && u->lease) { /* the answer is known; that the connection is gone changes nothing */
+    if (u->mail_refusal && u->lease) { /* the reply is known, so the lost connection does not matter */
         struct up_answer refusal = { .result = u->mail_result, .reply = u->mail_refusal };
 
         u->lease->ev->on_mail_refused(u->lease->arg, &refusal);
@@ -163,7 +163,7 @@ static void begin_body(struct upstream *u)
 
 /* ---- the two switches ---- */
 
-/* With PIPELINING, what waits goes in the same write. */
+/* With PIPELINING, the waiting commands go in the same write. */
 static void enter_rset(struct upstream *u, uint64_t deadline_ms)
 {
     u->op_sent = u->op_waits && u->ext.pipelining && !upstream_must_announce(u) && !upstream_must_hello(u);
@@ -263,7 +263,7 @@ void upstream_enter(struct upstream *u, enum up_state state)
     }
 }
 
-/* MAIL and RCPT are answered completely, and MAIL was refused or nobody is interested any more. */
+/* MAIL and RCPT have all replies, and MAIL was refused or the holder has left. */
 static void end_envelope(struct upstream *u)
 {
     struct reply *refusal = u->mail_refusal;
@@ -287,7 +287,7 @@ static void end_envelope(struct upstream *u)
     reply_free(&refusal);
 }
 
-/* The server counts its refusals and slows the connection down, also for the next client. */
+/* The server counts its refusals and delays replies, also for the next client. */
 static void note_refusal(struct upstream *u)
 {
     u->refusals++;
@@ -295,7 +295,7 @@ static void note_refusal(struct upstream *u)
     u->envelope_refused = true;
 }
 
-/* Fails the connection if the reply ends it, whatever the command was. */
+/* Fails the connection if the reply ends it, whatever the command. */
 static bool ends_connection(struct upstream *u, const struct up_answer *answer)
 {
     if (answer->result == MAP_GOES_AWAY) {
@@ -331,11 +331,11 @@ static void on_mail_reply(struct upstream *u, const struct reply *r)
     if (u->owed == 0) {
         end_envelope(u);
     } else {
-        u->state = UP_STATE_RCPT; /* the answers to what went with it are of no interest */
+        u->state = UP_STATE_RCPT; /* ignore the replies to the commands pipelined with it */
     }
 }
 
-/* An answer to op.rcpt[i] that counts. */
+/* Handles a reply to op.rcpt[i] that counts. */
 static void take_rcpt_answer(struct upstream *u, const struct up_answer *answer)
 {
     size_t i = u->rcpt_answered++;
@@ -406,7 +406,7 @@ static void on_message_reply(struct upstream *u, const struct reply *r)
     }
     u->msg = NULL;
     u->forwarded =
-        u->forwarded && was == UP_STATE_DATA; /* a final reply ends the transaction, and it with that */
+        u->forwarded && was == UP_STATE_DATA; /* a final reply ends the transaction and its XFORWARD */
     upstream_enter(u, was == UP_STATE_DATA ? UP_STATE_OPEN : UP_STATE_READY);
     u->lease->ev->on_final(u->lease->arg, &answer);
 }
@@ -459,7 +459,7 @@ static void on_reply(struct upstream *u, const struct reply *r)
     case UP_STATE_XFORWARD:
         upstream_hello_reply(u, r);
         break;
-    case UP_STATE_HANDSHAKE: /* nothing was asked */
+    case UP_STATE_HANDSHAKE: /* no reply is pending */
     case UP_STATE_READY:
     case UP_STATE_OPEN:
         upstream_fail(u, r->code == 421 ? UP_WHY_GOES_AWAY : UP_WHY_MALFORMED, 0, r->code == 421 ? r : NULL);
@@ -477,7 +477,7 @@ static void on_reply(struct upstream *u, const struct reply *r)
     case UP_STATE_FINAL:
         on_message_reply(u, r);
         break;
-    case UP_STATE_BODY: /* before the dot: only a refusal makes sense, and then the connection is of no use */
+    case UP_STATE_BODY: /* before the dot: only a refusal makes sense, and it makes the connection unusable */
         if (reply_is(r, 4) || reply_is(r, 5)) {
             upstream_fail(u, UP_WHY_EARLY, 0, r);
         } else {
@@ -492,7 +492,7 @@ static void on_reply(struct upstream *u, const struct reply *r)
 
 /* ---- from the stream ---- */
 
-/* Takes all complete replies. */
+/* Reads all complete replies. */
 static void pump(struct upstream *u)
 {
     while (u->state != UP_STATE_CLOSED && stream_input(u->stream).len > 0) {
@@ -650,7 +650,7 @@ void upstream_let_go(struct upstream *u)
     case UP_STATE_FINAL:
         finish(u, NULL);
         break;
-    case UP_STATE_CONNECT: /* goes on by itself */
+    case UP_STATE_CONNECT: /* it continues without us */
     case UP_STATE_GREETING:
     case UP_STATE_EHLO:
     case UP_STATE_HELO:
@@ -689,8 +689,8 @@ bool upstream_usable(struct upstream *u)
         stream_at_eof(u->stream)) {
         return false;
     }
-    /* What the kernel has and the loop has not: one look is cheaper than a transaction on a dead connection.
-     */
+    /* The kernel may have input that the loop has not read: a check costs less than a transaction on a dead
+     * connection. */
     return fd < 0 ||
            (recv(fd, &octet, 1, MSG_PEEK | MSG_DONTWAIT) < 0 && (errno == EAGAIN || errno == EWOULDBLOCK));
 }

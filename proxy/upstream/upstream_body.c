@@ -2,15 +2,15 @@
 /*
  * upstream_body.c - the only writer of message octets: head, spool, dots, the final dot (S6).
  *
- * A window of pieces is filled and given to the kernel in one call: what fits goes out as head, body and
- * final dot in one writev.  Nothing is copied.  A line that begins with a dot gets its second one by sending
- * the octet twice: one piece ends with it, the next begins with it.
+ * It fills a window of pieces and passes it to the kernel in one call.  A small message leaves as head, body and
+ * final dot in one writev.  Nothing is copied.  To double the dot at the start of a line, it sends the
+ * octet twice: one piece ends with it, the next begins with it.
  *
  *      head | spool ...\r\n.  | .hidden dot ...  | \r\n.\r\n
  *      piece 0    piece 1       piece 2            the end
  *
- * What the spool gives is valid until its next read, so a window holds one read of it at most.  Content is
- * canonical (line.h), so a line begins where an LF ended one; if its last line had no end, it gets one.
+ * Octets from the spool are valid until its next read, so a window holds at most one read.  Content is
+ * canonical (line.h), so a line begins after an LF.  A last line without an end gets one.
  *
  * RFC: 5321 4.5.2, 4.1.1.4.
  */
@@ -30,8 +30,8 @@ static void place(struct body_writer *b, struct slice piece)
     b->count++;
 }
 
-/* Where the first line after the front of s begins with a dot, or s.len.  A dot is looked for and not a line
- * end, because most bodies have few: in base64 there is none. */
+/* Finds the first line after the front of s that begins with a dot, or s.len.  It searches for dots, not line ends,
+ * because most bodies have few dots: base64 has none. */
 static size_t find_dot_line(struct slice s)
 {
     size_t at = 1;
@@ -61,14 +61,14 @@ static void remember_end(struct body_writer *b, struct slice s)
     }
 }
 
-/* Puts as much of the chunk into the window as there are pieces for; two places are left for the end. */
+/* Puts as much of the chunk into the window as the pieces allow; two pieces stay free for the end. */
 static void place_chunk(struct body_writer *b)
 {
     while (b->chunk.len && b->count < BODY_WRITER_IOVS - 2) {
         size_t dot;
 
         if (b->chunk.ptr[0] == '.' && b->last[1] == '\n') {
-            place(b, slice_take(b->chunk, 1)); /* only at the front of a chunk: else the loop below did it */
+            place(b, slice_take(b->chunk, 1)); /* front of a chunk; the loop below handles others */
             b->last[1] = '.';
             continue;
         }
@@ -80,12 +80,12 @@ static void place_chunk(struct body_writer *b)
         } else {
             place(b, slice_take(b->chunk, dot + 1));
             b->chunk = slice_skip(b->chunk, dot);
-            b->last[1] = '.'; /* sent once; now the line itself */
+            b->last[1] = '.'; /* first copy sent; the line itself follows */
         }
     }
 }
 
-/* The next chunk; false at the end of the message, or if the window must go out first. */
+/* Gets the next chunk.  False at the end of the message, or if the window must leave first. */
 static bool next_chunk(struct body_writer *b, enum spool_status *status)
 {
     if (!b->head_taken) {
@@ -98,7 +98,7 @@ static bool next_chunk(struct body_writer *b, enum spool_status *status)
     }
     b->chunk = spool_read(b->msg->spool, b->offset, SPOOL_STEP, status);
     if (b->chunk.len == 0 && *status == SPOOL_OK) {
-        *status = SPOOL_IO; /* shorter than it said */
+        *status = SPOOL_IO; /* shorter than its declared size */
     }
     b->offset += b->chunk.len;
     b->chunk_lent = true;

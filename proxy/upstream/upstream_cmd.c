@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * upstream_cmd.c - MAIL and RCPT as they are sent, and what an EHLO reply says.
+ * upstream_cmd.c - writes MAIL and RCPT, and parses an EHLO reply.
  *
- * Pure.  Commands are made from the envelope, never copied from the client; a parameter is sent only if
+ * Pure.  Commands are made from the envelope, never copied from the client.  A parameter is sent only if
  * this connection's EHLO offered it (CAP-02 to CAP-04, SIZ-06).  RFC: 5321 4.1.1, 1870, 3461, 6152, 6531.
  */
 #include "proxy/upstream/upstream.h"
@@ -87,7 +87,7 @@ static void learn_line(struct slice line, struct state_keywords *out)
 
         out->size_offered = true;
         if (!slice_to_u64(number, UINT64_MAX - 1, &out->size)) {
-            out->size = 0; /* bare SIZE, or nonsense: no fixed limit (SIZ-08) */
+            out->size = 0; /* SIZE without a valid number: no fixed limit (SIZ-08) */
         }
     }
 }
@@ -95,7 +95,7 @@ static void learn_line(struct slice line, struct state_keywords *out)
 void upstream_learn(struct slice ehlo_text, struct state_keywords *out)
 {
     *out = (struct state_keywords){ .known = true };
-    (void)slice_cut(&ehlo_text, '\n'); /* its name and greeting */
+    (void)slice_cut(&ehlo_text, '\n'); /* skip its name and greeting */
     while (!slice_empty(ehlo_text)) {
         learn_line(slice_cut(&ehlo_text, '\n'), out);
     }

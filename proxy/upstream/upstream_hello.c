@@ -2,16 +2,16 @@
 /*
  * upstream_hello.c - from the connection to READY: PROXY header, EHLO, STARTTLS; XCLIENT, XFORWARD later.
  *
- * TLS        offered and wanted: STARTTLS, handshake, EHLO again; what was said in clear is forgotten.  One
- *            reply line, and nothing behind it, may come before the handshake (UTL-02, UTL-08).
- *            `opportunistic` goes on in clear: on this connection where STARTTLS was refused, on a new one
- *            where anything else went wrong up to the EHLO in TLS, and the server is not asked again for some
+ * TLS        if offered and wanted: STARTTLS, handshake, EHLO again; the offer in clear is discarded.  Exactly one
+ *            reply line may precede the handshake (UTL-02, UTL-08).
+ *            `opportunistic` continues in clear: on this connection if STARTTLS was refused, on a new one
+ *            after any other failure up to the EHLO in TLS.  It then skips STARTTLS with this server for some
  *            minutes.  `required` and `verify` never do (UTL-03).
  * Name       in EHLO: ours, or the client's (`ehlo`).  Before a connection serves another client, EHLO is sent
  *            again with that client's name.
- * Identity   XCLIENT must be accepted: else the server would judge our own address (XCL-04).  XFORWARD is for
- *            its log, and mail goes on without.  A server that offers neither gets mail without, and a loud
- *            log line.
+ * Identity   XCLIENT must be accepted: else the server would judge our own address (XCL-04).  XFORWARD is only for
+ *            its log, and mail continues without it.  A server that offers neither still gets mail, and we log
+ *            an error.
  *
  * Limits: a handshake has the command timeout, at most 60 s.  RFC: 3207, 7435.
  */
@@ -99,7 +99,7 @@ static const char *odd_text(enum up_why why)
     return "no single, plain reply to STARTTLS";
 }
 
-/* Under `opportunistic` any failure here means "no TLS"; else only a cut connection does. */
+/* Under `opportunistic` any failure here means "no TLS"; otherwise only a lost connection does. */
 static bool is_about_tls(const struct upstream *u, enum up_why why)
 {
     bool inside = (u->state == UP_STATE_EHLO || u->state == UP_STATE_HELO) && !u->greeted && !is_plain(u);
@@ -185,7 +185,7 @@ static void after_hello(struct upstream *u)
         upstream_enter(u, UP_STATE_STARTTLS);
         return;
     }
-    if (demands_tls(u) && is_plain(u)) { /* mail that must go through TLS never goes in clear */
+    if (demands_tls(u) && is_plain(u)) { /* mail that requires TLS never goes in clear */
         upstream_fail(u, UP_WHY_NO_TLS, 0, NULL);
         return;
     }
@@ -275,14 +275,14 @@ void upstream_announce(struct upstream *u)
     }
     if (env && env->client.family != ADDR_NONE) {
         proxy_put(b, conf_of(u)->identity == IDENTITY_PROXY_V2 ? 2 : 1, &env->client, &env->local);
-    } else { /* a probe: the client is ourselves */
+    } else { /* a probe: we are the client */
         proxy_put(b, conf_of(u)->identity == IDENTITY_PROXY_V2 ? 2 : 1, &ours, server);
     }
     stream_write(u->stream, buf_slice(b));
     buf_reset(b);
 }
 
-/* Whom the server knows by XCLIENT already is not announced to it again. */
+/* The server already knows this client from XCLIENT, so do not announce it again. */
 static bool is_known(const struct upstream *u, struct slice commands)
 {
     return conf_of(u)->identity == IDENTITY_XCLIENT && u->identity_sent == u->identity.len &&
@@ -360,13 +360,13 @@ static void on_xclient(struct upstream *u, const struct reply *r)
     }
 }
 
-/* What the relay has decided by, and is no longer offered. */
+/* An extension that the relay relies on is no longer offered. */
 static bool utf8_is_lost(const struct upstream *u, const struct state_keywords *now)
 {
     return u->op.utf8 && u->ext.smtputf8 && !now->smtputf8;
 }
 
-/* EHLO behind XCLIENT, or by the name of the next client. */
+/* EHLO after XCLIENT, or with the name of the next client. */
 static void on_next_hello(struct upstream *u, const struct reply *r)
 {
     struct state_keywords ext;
@@ -383,7 +383,7 @@ static void on_next_hello(struct upstream *u, const struct reply *r)
     upstream_learn(r->text, &ext);
     identity_learn(r->text, &offer);
     if ((offer.xclient & u->offer.xclient) != u->offer.xclient) {
-        u->bound = true; /* it could not be told of another client */
+        u->bound = true; /* it cannot announce another client */
     }
     if (u->lease && utf8_is_lost(u, &ext)) {
         upstream_fail(u, UP_WHY_MALFORMED, 0, NULL);

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * upstream_identity.c - XCLIENT and XFORWARD commands, as we send them.
+ * upstream_identity.c - builds the XCLIENT and XFORWARD commands.
  *
- * One table of attributes in the order in which they are sent: ADDR and NAME come last, so that a server that
- * decides by them knows the rest already (XCL-06).
+ * One table of attributes in sending order.  ADDR and NAME come last, so that a server that decides by them
+ * already knows the others (XCL-06).
  *
  * RFC: 3461 4 (xtext).  XCLIENT and XFORWARD are Postfix's.
  */
@@ -72,7 +72,7 @@ void identity_learn(struct slice ehlo_text, struct identity_offer *out)
 
 /* ---- values ---- */
 
-/* Nothing is put for what is not known. */
+/* Puts nothing for an unknown address. */
 static void put_address(struct buf *out, const struct addr *a)
 {
     if (a->family == ADDR_V6) {
@@ -127,7 +127,7 @@ static void put_value(struct buf *out, enum attribute a, const struct envelope *
 
 /* ---- commands ---- */
 
-/* " NAME=value"; a value that no command has room for is as good as unknown. */
+/* " NAME=value"; a value too long for any command counts as unknown. */
 static void put_attribute(struct buf *out, enum attribute a, const struct envelope *env, size_t room)
 {
     char mem[IDENTITY_COMMAND_MAX];

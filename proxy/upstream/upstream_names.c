@@ -1,18 +1,18 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * upstream_names.c - for each configured name: asks the DNS for A and AAAA, sleeps until the TTL is over, asks again.
+ * upstream_names.c - for each configured name: looks up A and AAAA, waits for the TTL, looks them up again.
  *
- * Order    IPv4 before IPv6, each by its octets.  The DNS rotates its answers, and failover must mean the same
+ * Order    IPv4 before IPv6, each by its octets.  DNS servers rotate records, but failover must mean the same
  *          server to all workers at all times.
- * Kept     If one type fails (time-out, SERVFAIL), its last addresses stay.  If both types are empty or the name
+ * Kept     If one lookup fails (timeout, SERVFAIL), its last addresses stay.  If both types are empty or the name
  *          does not exist, all last addresses stay: a mistake in a zone must not stop mail, and probes find a
  *          server that is really gone.
- * Routes   An address without a route from this machine is left out while another one has a route.  Else a host
+ * Routes   An address without a route from this machine is left out while another one has a route.  Otherwise a host
  *          without IPv6 would have a server that is always down.  connect() on a UDP socket finds the route and
  *          sends no packet.
  *
- * Owns its requests and timers.  Limits: POOL_NAME_ADDRESSES of a name; at least 10 s and at most 5 minutes
- * between two questions, 5 s after a failure.
+ * Owns its lookups and timers.  Limits: POOL_NAME_ADDRESSES of a name; at least 10 s and at most 5 minutes
+ * between two lookups, 5 s after a failure.
  */
 #include "proxy/upstream/upstream_names.h"
 
@@ -30,10 +30,10 @@ struct question {
     struct name *name;
     enum dns_type type;
     struct dns_req *req;
-    enum dns_status status; /* of the last answer */
+    enum dns_status status; /* of the last reply */
     enum dns_why why;
     uint32_t ttl_s;
-    struct addr address[POOL_NAME_ADDRESSES]; /* the last ones, in order */
+    struct addr address[POOL_NAME_ADDRESSES]; /* the last addresses, in order */
     size_t count;
     bool cut; /* there were more */
 };
@@ -45,8 +45,8 @@ struct name {
     struct pool *pool;
     size_t which; /* in pool->conf->server */
     struct question q[Q_COUNT];
-    unsigned open; /* questions that are out */
-    bool answered; /* once */
+    unsigned open; /* pending lookups */
+    bool answered; /* at least once */
     struct timer again;
     struct log_limit log, cut_log, route_log;
 };
@@ -132,7 +132,7 @@ static size_t add_all(struct name *n, const struct question *q, struct addr *lis
     return count;
 }
 
-/* Those without a route go, unless all would. */
+/* Drops addresses without a route, unless all would go. */
 static size_t drop_unroutable(struct name *n, struct addr *list, size_t count)
 {
     struct addr kept[POOL_NAME_ADDRESSES];
@@ -168,7 +168,7 @@ static uint64_t next_ms(const struct name *n)
     return 1000 * max_size(ttl_s, AGAIN_LEAST_S);
 }
 
-/* Both questions are answered. */
+/* Both lookups have finished. */
 static void settle(struct name *n)
 {
     struct addr list[POOL_NAME_ADDRESSES];

@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * upstream_send.c - commands on their way: one write a group, never over unread input.
+ * upstream_send.c - sends commands: one write a group, never over unread input.
  *
  * With PIPELINING a group is MAIL and all RCPT, or RSET and XFORWARD before them; without it a group is one
- * command (PIP-11, PIP-12).  RPL-08: when no reply is owed, nothing may have come in; otherwise the
- * connection fails and the command is not sent.
+ * command (PIP-11, PIP-12).  RPL-08: if there is unread input while no reply is pending, the connection fails
+ * and the command is not sent.
  */
 #include "proxy/upstream/upstream.h"
 
-/* Sends what is in the scratch buffer: so many commands.  False: the connection has failed over it. */
+/* Sends the scratch buffer, which holds this many commands.  False: the connection has failed. */
 static bool send_scratch(struct upstream *u, unsigned commands)
 {
     struct buf *b = &u->server->pool->ups->scratch;
@@ -53,7 +53,7 @@ static unsigned put_rcpts(struct upstream *u, struct buf *b)
     return n;
 }
 
-/* XFORWARD, all of it, where it goes with MAIL. */
+/* All of XFORWARD, if it goes with MAIL. */
 static unsigned put_identity(struct upstream *u, struct buf *b)
 {
     struct slice rest = slice_skip(buf_slice(&u->identity), u->identity_sent);
@@ -84,7 +84,7 @@ void upstream_send_identity(struct upstream *u, uint64_t deadline_ms)
     }
 }
 
-/* MAIL alone, or with PIPELINING all that can go in one write. */
+/* MAIL alone, or with PIPELINING all commands that fit in one write. */
 void upstream_send_envelope(struct upstream *u, bool with_rset)
 {
     struct buf *b = &u->server->pool->ups->scratch;
