@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * apply.c - walks a mapping of the file beside the table of keys and sets what it finds.
+ * apply.c - walks a mapping of the file with the table of keys and sets the fields.
  *
- * Knows the shape of the file (mappings, `off` for a mapping, required keys, what is not in this version)
- * and nothing of single types: those are the setters' (scalars.c, sequences.c, upstreams.c, domains.c).
- * Every key of the file ends in exactly one of: set, one error.
+ * Handles the structure of the file: mappings, `off` for a mapping, required keys, keys of later versions.  The setters
+ * (scalars.c, sequences.c, upstreams.c, domains.c) handle the types.  Every key of the file is either set or gets
+ * exactly one error.
  */
 #include "config/load_priv.h"
 
@@ -182,7 +182,7 @@ static void put_mapping_of(struct slice path, struct buf *out)
     }
 }
 
-/* What stands there may be the secret that belongs below it, and is then not shown. */
+/* Hides the value if the section has a secret key, because it may be that secret. */
 static void report_no_mapping(struct load *l, const struct value *v, const char *path, const char *or_else)
 {
     char mem[PATH_TEXT_MAX];
@@ -196,7 +196,7 @@ static void report_no_mapping(struct load *l, const struct value *v, const char 
     load_expected(l, &shown, v->node, mem);
 }
 
-/* `off` where a mapping stands: it is meant for keys below it, or (no `choices`) as if it were not there. */
+/* Applies `off` in place of a mapping: to the keys in `choices`, or (NULL) as if the mapping were absent. */
 static void apply_switch(struct load *l, const struct value *v, const char *path)
 {
     char mem[PATH_TEXT_MAX];
@@ -230,7 +230,7 @@ static bool is_key_name(struct slice s)
     return ok;
 }
 
-/* "limits.hops", as manuals name it, for "limits: {hops: ...}": then what to write is in `out`. */
+/* Is the name a dotted path as in manuals, "limits.hops" for "limits: {hops: ...}"?  Then `out` gets the right form. */
 static bool is_path_of_key(const struct place *at, struct slice name, struct buf *out)
 {
     char mem[PATH_TEXT_MAX];
@@ -255,7 +255,7 @@ static bool is_path_of_key(const struct place *at, struct slice name, struct buf
     return true;
 }
 
-/* "; did you mean `hops`?", where else such a key stands, or which ones there are here; nothing if they are many. */
+/* Puts "; did you mean `hops`?", the place of such a key, or the keys of this section unless they are many. */
 static void put_unknown_hint(const struct place *at, const struct config_node *child, struct buf *out)
 {
     char near_mem[PATH_TEXT_MAX], names_mem[PATH_TEXT_MAX];
@@ -288,13 +288,13 @@ static void report_unknown(struct load *l, const struct place *at, const struct 
                       load_quote(&q, child->key), at->shown[0] != '\0' ? " in " : "", at->shown, mem);
 }
 
-/* What stands between the place and one of its keys, for people. */
+/* The separator between the place and one of its keys, for messages. */
 static const char *joint_of(const struct place *at)
 {
     return at->shown[0] == '\0' ? "" : at->is_sentence ? ": " : ".";
 }
 
-/* "limits:" with all its keys commented out: an empty mapping. */
+/* Is it an empty section, such as "limits:" with all its keys commented out? */
 static bool is_nothing(const struct config_node *n)
 {
     return n->kind == NODE_SCALAR && slice_empty(n->text) && !n->bad;
@@ -332,7 +332,7 @@ static void apply_child(struct load *l, const struct place *at, const struct con
     }
 }
 
-/* Is the row a key directly in this mapping?  Then `name` is its own name. */
+/* Is the row a key directly in this mapping?  Sets *name to its own name. */
 static bool is_key_of(const struct key *k, const struct place *at, struct slice *name)
 {
     struct slice full = slice_str(k->path), path = slice_str(at->path);
@@ -345,7 +345,7 @@ static bool is_key_of(const struct key *k, const struct place *at, struct slice 
     return slice_find(*name, '.') == name->len;
 }
 
-/* Has an unknown key of the mapping been reported that probably means this one? */
+/* Does the mapping have an unknown key that probably means this one? */
 static bool is_misspelt(const struct place *at, const struct config_node *node, struct slice name)
 {
     const struct config_node *child;

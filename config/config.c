@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * config.c - from a file to a snapshot, and its end.
+ * config.c - makes a snapshot from a file, and frees it.
  *
- * Order: tree, defaults, keys in the order of the file (domains last, since they name upstreams), what is
- * derived (hostname, spool_dir, banner, authserv_id), rules that span keys, files that the file names.
+ * Order: tree, defaults, keys in the order of the file (domains last, since they name upstreams), derived
+ * values (hostname, spool_dir, banner, authserv_id), rules that span keys, files that the file names.
  * The snapshot and everything in it is one xcalloc and one arena; config_free() drops both.
  */
 #include "config/load_priv.h"
@@ -62,7 +62,7 @@ void config_attach(struct config *c, void *obj, void (*free_fn)(void *obj))
     c->own->attached[c->own->attached_count++].free_fn = free_fn;
 }
 
-/* GLACIS_HOSTNAME and the machine's name come where the file says nothing. */
+/* Uses GLACIS_HOSTNAME or the machine's name if the file sets none. */
 static void set_hostname(struct load *l)
 {
     char mem[400];
@@ -92,7 +92,7 @@ static void set_hostname(struct load *l)
         made_mem);
 }
 
-/* It must fit a reply line of 512 octets (RFC 5321 4.5.3.1.5) and begin with the host's name (4.3.1). */
+/* The banner must fit a reply line of 512 octets (RFC 5321 4.5.3.1.5) and begin with the host's name (4.3.1). */
 static void set_banner(struct load *l)
 {
     struct config_server_section *s = &l->c->server;
@@ -115,7 +115,7 @@ static void set_banner(struct load *l)
     s->banner = load_text(l, buf_slice(&b));
 }
 
-/* postmaster@ the first domain that takes mail itself, not only below it (RFC 5321 4.5.1); empty without any. */
+/* postmaster@ the first entry that is not for subdomains only, else the first one (RFC 5321 4.5.1); may be empty. */
 static void set_contact(struct load *l)
 {
     const struct config_domain *home = config_postmaster_home(l->c);
@@ -179,7 +179,7 @@ static void fill(struct load *l, const struct config_node *root)
         l->c->tls.pair_count = 0;
     }
     if (l->errs->fatal == 0) {
-        derive(l); /* asks the resolver of the system: not for a file that is refused anyway */
+        derive(l); /* may read other files, so skip it for a refused file */
     }
     validate(l);
     load_recipients(l);
@@ -206,7 +206,7 @@ struct config *config_load_text(const char *path, struct slice text, struct conf
     return c;
 }
 
-/* Everything of the descriptor; false with errno. */
+/* Reads the descriptor to its end; false with errno. */
 static bool read_all(int fd, struct buf *out)
 {
     char block[16384];
@@ -218,7 +218,7 @@ static bool read_all(int fd, struct buf *out)
         }
         buf_put(out, block, n > 0 ? (size_t)n : 0);
         if (!buf_ok(out)) {
-            return true; /* too long: said by the caller */
+            return true; /* too long: the caller reports it */
         }
     }
     return true;

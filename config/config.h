@@ -2,11 +2,11 @@
 /*
  * config.h - every setting: unit, default, limits and why it exists.  Read this file first.
  *
- * The file format is YAML (glacis.yaml(5)); a snapshot is loaded completely or not at all, with all its
- * errors, and is immutable for the life of a process: a reload is a new generation of workers.
+ * The file format is YAML (glacis.yaml(5)).  A snapshot loads completely or not at all, and a failed load reports
+ * all errors.  A snapshot is immutable for the life of a process; a reload starts a new generation of workers.
  *
- * Durations are milliseconds, sizes octets; CONFIG_OFF (no limit, never) is the word `off`.  All text is
- * NUL-terminated and owned by the snapshot; "" means not set unless a field says otherwise.
+ * Durations are milliseconds, sizes are octets.  CONFIG_OFF (no limit, never) is the word `off`.  The snapshot
+ * owns all texts; they end with NUL.  "" means not set unless a field says otherwise.
  */
 #ifndef CONFIG_CONFIG_H
 #define CONFIG_CONFIG_H
@@ -33,7 +33,7 @@ struct config_listener {
     bool proxy_protocol;
     bool xclient;
     enum config_tls_mode tls;
-    struct cidr *trusted; /* who may speak PROXY or XCLIENT here */
+    struct cidr *trusted; /* peers that may send PROXY or XCLIENT here */
     size_t trusted_count;
     int line; /* in the file; 0 for a default */
 };
@@ -98,7 +98,7 @@ enum config_identity {
 struct config_upstream_server {
     const char *text;    /* as written: "10.1.1.10:25" or "mail.corp:25"; its label in logs and metrics */
     const char *host;    /* the name, or the address without port */
-    bool is_name;        /* to be resolved by our own resolver */
+    bool is_name;        /* our own resolver looks it up */
     struct addr address; /* family NONE while is_name; the port is always set */
     int line;
 };
@@ -119,7 +119,7 @@ struct config_upstream {
     enum config_identity identity;
     unsigned connections;         /* per server, over all workers and generations, probes included */
     uint64_t size;                /* largest message; CONFIG_OFF */
-    uint64_t remember_unknown_ms; /* CONFIG_OFF: remember nothing */
+    uint64_t remember_unknown_ms; /* how long to cache unknown recipients; CONFIG_OFF: not at all */
     unsigned keep_idle;           /* per server, over all workers */
     uint64_t hold_ms;             /* longest wait of the upstream for a client */
     uint64_t queue_wait_ms;
@@ -175,7 +175,7 @@ struct config_limits {
     unsigned hops;           /* Received lines, then 554 5.4.6 */
     uint64_t memory;         /* octets over all workers: messages, envelopes, judgements, DNS caches */
     uint64_t spool_memory;   /* of one message; beyond it a file */
-    bool spool_memory_exact; /* not the default: never more, though there be plenty */
+    bool spool_memory_exact; /* spool_memory is not the default: never exceed it, even if memory is free */
     uint64_t spool;          /* all files together */
     unsigned ban_points;     /* 0: off */
     uint64_t ban_within_ms;
@@ -188,8 +188,8 @@ struct config_limits {
 
 struct config_header_add {
     const char *name;
-    const char *
-        value; /* a template: {client.ip} {client.rdns} {helo.name} {sender.address} {session.id} {server.hostname} ... */
+    const char
+        *value; /* a template: {client.ip} {client.rdns} {helo.name} {sender.address} {server.hostname} ... */
     int line;
 };
 
@@ -229,8 +229,8 @@ struct config_dns { /* the resolver's settings (dns/dns.h copies them) */
     uint64_t cache_memory;  /* octets; the heap of the cache and its table */
     uint64_t cache_min_ttl_ms, cache_max_ttl_ms, cache_negative_ttl_ms, cache_failure_ttl_ms;
     unsigned in_flight;
-    struct config_rate client_questions; /* that one client network may cause; beyond: temperror */
-    struct config_rate client_failed;    /* of them: that came to nothing */
+    struct config_rate client_questions; /* lookups that one client network may cause; then temperror */
+    struct config_rate client_failed;    /* failed ones of these */
     uint64_t self_test_ms;               /* CONFIG_OFF: never */
 };
 
@@ -258,7 +258,7 @@ struct config_dmarc {
     enum config_org_domain org_domain;
 };
 
-/* ---- what is remembered, and what follows from it (policy/standing) ---- */
+/* ---- memory of clients and senders, and its use (policy/standing) ---- */
 
 #define CONFIG_MAX_GOOD_DAYS 8 /* as many as a record holds: state/memory.h */
 #define CONFIG_MAX_BURST 16
@@ -335,9 +335,9 @@ struct config_list { /* an entry of reputation.lists */
     enum list_mode mode;
     enum list_ask ask;
     uint64_t timeout_ms;
-    enum list_reason reason; /* does its text go into replies? */
+    enum list_reason reason; /* whether replies quote its TXT record */
     bool zero_day;           /* a hit is zero_day.listed */
-    enum list_probe probe;   /* has it the test entries of RFC 5782? */
+    enum list_probe probe;   /* whether it has the test entries of RFC 5782 */
     int line, column;
 };
 
@@ -365,7 +365,7 @@ struct config_reputation {
     struct config_guard guard;
 };
 
-/* ---- the section `policy` without its rules, which policy/rules compiles from the tree ---- */
+/* ---- the section `policy`, except its rules: policy/rules compiles those from the tree ---- */
 
 enum config_preset { PRESET_SPF_FIRST = 0, PRESET_NONE };
 enum config_fallback { FALLBACK_ACCEPT = 0, FALLBACK_REJECT, FALLBACK_DEFER };
@@ -373,9 +373,9 @@ enum config_reject_at { REJECT_AT_RECIPIENT = 0, REJECT_AT_EARLIEST };
 
 struct config_policy_section {
     enum config_preset preset;
-    enum config_fallback fallback; /* policy.default: where no rule ends */
+    enum config_fallback fallback; /* policy.default: applies if no rule decides */
     enum config_reject_at reject_at;
-    uint64_t budget_mail_ms, budget_message_ms; /* the longest a stage waits for look-ups */
+    uint64_t budget_mail_ms, budget_message_ms; /* longest time that a stage waits for lookups */
     uint32_t watch_new_rules_s;                 /* 0: off */
     const char *contact; /* resolved: postmaster@ the first domain by default; "" without one */
 };
@@ -400,11 +400,10 @@ struct config_redis {
 };
 
 /*
- * Material is what the file names and is not the file itself.  `check` and a reload refuse a file whose material cannot
- * be used.  A start has nothing older that could serve on, so it is lenient: it loads without, each loader says what
- * takes the place of what is missing, and the errors are shown but are not fatal.  While glacis serves, files of one
- * kind that have changed are read again and the others kept as they are in force, so that a broken one does not delay
- * the others.
+ * Material is the content of other files that the configuration names.  `check` and a reload refuse a file with
+ * unusable material.  A start has no older snapshot to fall back on, so it is lenient: errors of material are shown
+ * but not fatal, and each loader reports its substitute.  A running glacis reloads changed files of one kind and keeps
+ * the other kinds in force, so that a broken file does not delay the others.
  */
 enum config_material {
     MATERIAL_TLS = 0,    /* tls.certificate, private_key, more, client_ca */
@@ -458,27 +457,27 @@ struct config {
     const struct config_node *root; /* lives as long as the snapshot: policy/ compiles its sections from it */
     const struct policy *policy;    /* compiled by policy/ (admin/setup.c); NULL before */
     struct tls_material *tls_material; /* read by tls/; NULL without `tls:`, or if no pair can be used */
-    unsigned missing[MATERIAL_COUNT];  /* what of its material cannot be used: errors, by kind */
+    unsigned missing[MATERIAL_COUNT];  /* errors of unusable material, by kind */
     struct config_private_data *own;   /* memory of the snapshot */
 };
 
-/* What is wrong with a file, or worth a warning; in file order. */
+/* An error or a warning about a file; lists are in file order. */
 struct config_error {
     bool warning;
-    int line, column; /* 0 where no place can be named */
+    int line, column; /* 0: it has no place in the file */
     char *text;       /* a sentence for people, without the position */
 };
 
 struct config_errors {
     struct config_error *list;
     size_t count;
-    size_t fatal;                     /* of them are errors, not warnings */
+    size_t fatal;                     /* number of errors, without warnings */
     bool unreadable;                  /* the file itself could not be read */
     unsigned missing[MATERIAL_COUNT]; /* errors of material, fatal or not */
 
     /* set before a load */
     unsigned lenient;              /* MATERIAL_BITs whose errors are not fatal */
-    unsigned kept;                 /* MATERIAL_BITs that are not read but taken from `previous` */
+    unsigned kept;                 /* MATERIAL_BITs to take from `previous` instead of reading files */
     const struct config *previous; /* in force; NULL: nothing is kept */
 };
 
@@ -488,25 +487,25 @@ void config_errors_add(struct config_errors *errs, bool warning, int line, int c
 void config_errors_material(struct config_errors *errs, enum config_material kind, int line, int column,
                             const char *fmt, ...) PRINTF(5, 6);
 
-/* Is material of this kind taken from `previous`? */
+/* Does this load take material of this kind from `previous`? */
 static inline bool config_keeps(const struct config_errors *errs, enum config_material kind)
 {
     return errs->previous != NULL && (errs->kept & MATERIAL_BIT(kind)) != 0;
 }
 
-/* "FILE:LINE:COLUMN: error: text", one a line, in file order. */
+/* Prints "FILE:LINE:COLUMN: error: text", one per line, in file order. */
 void config_errors_print(const struct config_errors *errs, const char *path, struct buf *out);
 
 /*
- * Loads a snapshot.  NULL if there was any error; `errs` (initialised to zeros by the caller) then holds
- * all of them.  Warnings do not prevent loading.  Blocking: not for a running loop's process (the
- * supervisor does it).  path "-" reads standard input.
+ * Loads a snapshot.  Returns NULL on any error; `errs` then holds all of them.  The caller must zero `errs` first.
+ * Warnings do not prevent loading.  This blocks, so a process with a running loop must not call it; the
+ * supervisor does.  path "-" reads standard input.
  */
 struct config *config_load(const char *path, struct config_errors *errs) MUST_USE;
 
 /*
- * Without a file: one upstream, the servers of GLACIS_UPSTREAM ("10.1.1.10:25"), for the domains of
- * GLACIS_DOMAINS ("example.com, .example.com").  Errors are about the environment then.
+ * Makes a snapshot without a file: one upstream with the servers of GLACIS_UPSTREAM ("10.1.1.10:25"), for the
+ * domains of GLACIS_DOMAINS ("example.com, .example.com").  Its errors are about the environment.
  */
 struct config *config_load_default(struct config_errors *errs) MUST_USE;
 
@@ -515,32 +514,32 @@ struct config *config_load_text(const char *path, struct slice text, struct conf
 
 void config_free(struct config *c);
 
-/* Something made from the snapshot that lives as long as it: config_free calls free_fn(obj), the last one first. */
+/* Ties an object to the life of the snapshot: config_free() calls free_fn(obj), the last attached one first. */
 void config_attach(struct config *c, void *obj, void (*free_fn)(void *obj));
 
 /*
- * The effective configuration as YAML that loads again to the same; secrets are masked.  A room that compiles a part
- * of the tree may print its keys in its own way: `put` gets the path of a key, and true says that it wrote its lines,
- * or that there are none.  NULL: all is printed as it was in the file.
+ * Prints the effective configuration as YAML that loads to an equal snapshot, with secrets masked.  `put` lets a
+ * folder that compiles a part of the tree print its own keys.  It gets a key's path and returns true if it wrote the
+ * key's lines or the key has none.  With put NULL those keys appear as in the file.
  */
 typedef bool (*config_put_fn)(const struct config *c, const char *path, struct buf *out);
 void config_print(const struct config *c, config_put_fn put, struct buf *out);
 
-/* The file format as a JSON Schema, on one line. */
+/* Writes the file format as a JSON Schema, on one line. */
 void config_schema(struct buf *out);
 
-/* ---- questions asked of a snapshot ---- */
+/* ---- lookups in a snapshot ---- */
 
 /*
- * Which entry of `domains` takes mail for this domain (lower-case A-labels, no final dot)?  The exact name
- * wins over subdomain entries, the longest of those over the others.  NULL: not ours (RLY-01, RLY-09).
+ * Finds the entry of `domains` for this domain (lower-case A-labels, no final dot).  An exact name wins over
+ * subdomain entries, and the longest of those over shorter ones.  NULL: not our domain (RLY-01, RLY-09).
  */
 const struct config_domain *config_route(const struct config *c, struct slice domain);
 
-/* The home of <postmaster>: the first domain of the file.  NULL if there is none. */
+/* The home of <postmaster>: the first domain of the file.  NULL if the file has none. */
 const struct config_domain *config_postmaster_home(const struct config *c);
 
-/* VALIDATE_FILE: is this address (local part as it came, domain lower-case) in the list? */
+/* VALIDATE_FILE: is this address in the list?  The local part is as received, the domain in lower case. */
 bool config_recipient_known(const struct config_domain *d, struct slice local, struct slice domain);
 
 #endif

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * domains.c - the mapping of domains: where mail for whom goes, and the question config_route().
+ * domains.c - loads the mapping of domains to upstreams, and looks domains up for config_route().
  *
- * One hash table holds both kinds of entries: "example.com" for the domain itself and ".example.com" for
- * all below it.  A route looks for the name, then for its tails that begin at a dot, the longest first;
- * tails are at most 126, and each is one look-up.
+ * One hash table holds both kinds of entries: "example.com" for the domain itself and ".example.com" for its
+ * subdomains.  config_route() looks up the name, then its tails that begin at a dot, longest first.  A name has
+ * at most 126 tails, each one lookup.
  *
  * Limits: CONFIG_MAX_DOMAINS.
  */
@@ -18,7 +18,7 @@ const struct config_domain *config_route(const struct config *c, struct slice do
     size_t dot;
 
     if (slice_starts(domain, SLICE("."))) {
-        return NULL; /* no name begins like this, but an entry does */
+        return NULL; /* a name has no leading dot, but an entry may */
     }
     while (e == NULL && !slice_empty(domain)) {
         dot = slice_find(slice_skip(domain, 1), '.');
@@ -35,7 +35,7 @@ const struct config_domain *config_postmaster_home(const struct config *c)
     return c->domain_count > 0 ? &c->domains[0] : NULL;
 }
 
-/* In lower-case A-labels, with the leading dot; empty after reporting. */
+/* The name in lower-case A-labels, with its leading dot.  Empty: invalid, and reported. */
 static struct slice take_name(struct load *l, struct slice name, int line, int column)
 {
     struct slice host = slice_starts(name, SLICE(".")) ? slice_skip(name, 1) : name;
@@ -54,7 +54,7 @@ static struct slice take_name(struct load *l, struct slice name, int line, int c
     return slice_of(load_text(l, buf_slice(&ascii)), ascii.len);
 }
 
-/* The new entry, or NULL after reporting.  Its name is with the dot. */
+/* Adds an entry.  NULL: invalid, and reported.  The table's key keeps the dot. */
 static struct config_domain *add_domain(struct load *l, struct slice text, int line, int column)
 {
     struct config *c = l->c;
@@ -110,7 +110,7 @@ static void take_entry(struct load *l, const struct config_node *node)
     }
 }
 
-/* "example.com, .example.com": everything to the only upstream. */
+/* Takes "example.com, .example.com" and routes all to the only upstream. */
 static void take_listed(struct load *l, const struct value *v, const struct config_node *item)
 {
     struct config_domain *d;

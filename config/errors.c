@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * errors.c - what is wrong with a file: collected in any order, shown in the file's.
+ * errors.c - collects the errors of a file in any order, and prints them in file order.
  *
- * Limits: ERRORS_MAX kept; one more says that there were more.
+ * Limits: keeps ERRORS_MAX errors, plus one that reports the overflow.
  */
 #include "config/config.h"
 
@@ -18,7 +18,7 @@ void config_errors_fini(struct config_errors *errs)
     *errs = (struct config_errors){ .count = 0 };
 }
 
-/* Where it belongs: behind all of the same place or before it; those without a place are last. */
+/* The index for a new error: after all errors at the same or an earlier place.  Errors without a place are last. */
 static size_t place_of(const struct config_errors *errs, int line, int column)
 {
     size_t i = errs->count;

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * key_find.c - questions asked of the table of keys (keys.h).
+ * key_find.c - lookups in the table of keys (keys.h).
  *
- * Pure.  The table has some hundred rows and is asked while a file is loaded: each question walks all of it.
+ * Pure.  The table has a few hundred rows, and only a load uses it, so each lookup walks all of it.
  */
 #include "config/keys.h"
 
@@ -102,7 +102,7 @@ void key_put_names(struct slice path, struct buf *out)
         struct slice one = key_name_in(&table[i], path);
 
         if (!slice_empty(one) && !key_refused(&table[i]) && (n == 0 || !slice_eq(name[n - 1], one))) {
-            name[n++] = one; /* rows of a section stand together */
+            name[n++] = one; /* rows of a section are adjacent */
         }
     }
     for (size_t i = 0; i < n && n <= NAMES_SHOWN; i++) {

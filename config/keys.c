@@ -3,7 +3,7 @@
  * keys.c - THE table of keys (keys.h): path, type, default, limits, help.
  *
  * A new key is a field in config.h, a row here, a line in glacis.reference.yaml and a paragraph in
- * glacis.yaml.5 (tests compare the three).  A section's rows stand together: printing opens each once.
+ * glacis.yaml.5 (tests compare the three).  Keep a section's rows together, because printing opens each once.
  */
 #include "config/keys.h"
 
@@ -394,7 +394,7 @@ static const struct key table[] = {
     { "reputation.guard.sample", KEY_PERCENT, KEY_OFF_ZERO, AT(reputation.guard.sample_percent),
       "1%", 0, 100, NULL, "of clients with an SPF pass, for whom late lists are asked too" },
 
-    /* what is remembered */
+    /* known_good, zero_day, greylist */
     { "known_good", KEY_SWITCH, 0, 0,
       NULL, 0, 0, "messages", "good standing" },
     { "known_good.messages", KEY_COUNT, KEY_OFF_ZERO, AT(known_good.messages),

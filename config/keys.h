@@ -2,9 +2,9 @@
 /*
  * keys.h - the table of keys: one row for every key of the file (C3).
  *
- * Private to config/ and its tests.  Parser, defaults, printing, the reference file and the man page are
- * made from it or compared with it.  A path is the keys joined by dots; `*` stands for a name of the user's
- * (upstreams.*.tls) and `[]` for the entries of a list of mappings (server.listen[].tls).
+ * Private to config/ and its tests.  Parser, defaults and printing use the table; tests compare the reference file
+ * and the man page with it.  A path joins keys by dots.  `*` means a name that the user chose (upstreams.*.tls), `[]`
+ * an entry of a list of mappings (server.listen[].tls).
  */
 #ifndef CONFIG_KEYS_H
 #define CONFIG_KEYS_H
@@ -27,8 +27,8 @@ enum key_type {
     KEY_TEXT,            /* const char * */
     KEY_PATH,            /* const char *, absolute, "" for none */
     KEY_HOSTNAME,        /* const char *, lower case, with a dot */
-    KEY_SECRET,          /* const char *, masked wherever it is shown */
-    KEY_URL,             /* const char *, its user and password are masked wherever it is shown */
+    KEY_SECRET,          /* const char *, masked in all output */
+    KEY_URL,             /* const char *, user and password masked in all output */
     KEY_LIST_NAME,       /* const char *, [a-z0-9-] */
     KEY_LIST_PRESET,     /* an enum, 0 for none, then the position in `choices` */
     KEY_REDIS_PREFIX,    /* const char *, without blanks and % */
@@ -65,14 +65,14 @@ enum key_type {
     KEY_UPSTREAMS,       /* the mapping of upstreams */
     KEY_DOMAINS,         /* the mapping of domains */
     KEY_SWITCH,          /* a mapping, or `off`: for its keys named in `choices`, or (NULL) all of it */
-    KEY_TREE,            /* kept as it is for policy/ */
+    KEY_TREE,            /* left in the tree for policy/ */
     KEY_LATER,           /* not in this version */
 };
 
 enum key_flags {
     KEY_OFF_ZERO = 1,  /* `off` is allowed and is 0 */
     KEY_OFF_MAX = 2,   /* `off` is allowed and is CONFIG_OFF or UINT_MAX */
-    KEY_REQUIRED = 4,  /* where the mapping around it is given */
+    KEY_REQUIRED = 4,  /* if the mapping around it is given */
     KEY_AUTO_ZERO = 8, /* `auto` is allowed and is 0 */
 };
 
@@ -89,36 +89,36 @@ struct key {
 
 const struct key *key_table(size_t *count);
 
-/* NULL if there is none. */
+/* NULL if no key has this path. */
 const struct key *key_find(struct slice path);
 
-/* Is it the path of a mapping with keys of its own? */
+/* Is this the path of a mapping that has rows of its own? */
 bool key_is_section(struct slice path);
 
-/* Is it a key of a later version, and so refused whatever its value? */
+/* Does this version refuse the key, whatever its value? */
 bool key_refused(const struct key *k);
 
-/* Is it printed as the file has it, because its text holds more than its value, or something to be masked? */
+/* Must config_print() copy the key from the file, because the text holds more than the value or must be masked? */
 bool key_as_written(const struct key *k);
 
 /*
- * The part of a path that names the struct its offset is in: "upstreams.*.timeouts.connect" gives
+ * The part of a path that names the struct for the key's offset: "upstreams.*.timeouts.connect" gives
  * "upstreams.*" (struct config_upstream), "limits.hops" gives "" (struct config).
  */
 struct slice key_scope(const char *path);
 
-/* The key's own name in the section `path`: the next part of the row's path; empty if it is not below. */
+/* The key's own name in the section `path`, the next part of the row's path.  Empty if the row is not below it. */
 struct slice key_name_in(const struct key *k, struct slice path);
 
 /* Is a key below the section a secret? */
 bool key_has_secret(struct slice path);
 
-/* "at and command_timeout": the keys right below the section, in the table's order; empty if they are many. */
+/* Puts "at and command_timeout": the keys directly below the section, in table order.  Nothing if they are many. */
 void key_put_names(struct slice path, struct buf *out);
 
 /*
- * What may have been meant by the unknown `name` in the section `path` ("" for the top): a key beside it,
- * or the full path of a key of that very name elsewhere.  NULL if nothing comes near.
+ * Suggests a key for the unknown `name` in the section `path` ("" for the top): a similar key of the section,
+ * or the full path of a key with exactly that name elsewhere.  NULL if no key is similar.
  */
 const char *key_nearest(struct slice path, struct slice name, struct buf *out);
 

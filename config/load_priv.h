@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * load.h - one load of a file in progress: what the files of config/ share.  Private to config/.
+ * load_priv.h - the state of one load, shared by the files of config/.  Private to config/.
  *
- *     config.c -> yaml.c (tree) -> apply.c (walks tree and table) -> scalars.c, sequences.c, upstreams.c, reputation.c (set)
+ *     config.c -> yaml.c (tree) -> apply.c (tree, table) -> scalars.c, sequences.c, upstreams.c, reputation.c (set)
  *              -> domains.c -> validate.c (rules that span keys)
  *
- * Setters never stop the load: they report and leave the default in place.
+ * Setters never stop the load.  They report an error and leave the default in place.
  */
 #ifndef CONFIG_LOAD_PRIV_H
 #define CONFIG_LOAD_PRIV_H
@@ -14,15 +14,15 @@
 #include "config/tree.h"
 #include "core/table.h"
 
-#define LOAD_TREE_MAX ((size_t)128 << 20)  /* the tree: said to be too large beyond it */
-#define LOAD_ARENA_MAX ((size_t)512 << 20) /* with what is made from it, whose counts are all limited */
+#define LOAD_TREE_MAX ((size_t)128 << 20)  /* of the tree; a larger one is an error */
+#define LOAD_ARENA_MAX ((size_t)512 << 20) /* of the tree and all that the load makes from it */
 
 struct domain_entry {
     struct table_entry entry; /* key: "example.com" or ".example.com" */
     const struct config_domain *domain;
 };
 
-/* What a snapshot owns beside its struct. */
+/* All memory that a snapshot owns besides its struct. */
 #define CONFIG_ATTACHED_MAX 8
 
 struct config_private_data {
@@ -40,16 +40,15 @@ struct load {
     struct config *c;
     struct config_errors *errs;
     struct arena *arena;
-    bool
-        upstreams_wrong; /* reported: which names there are is not known, so nothing is said of names that are not */
+    bool upstreams_wrong; /* reported: the names are unknown, so do not report unknown names */
 };
 
 struct place {          /* a mapping with keys of the table */
     const char *path;   /* in the table: "upstreams.*" */
-    const char *shown;  /* to people: "upstreams.exchange" */
+    const char *shown;  /* in messages: "upstreams.exchange" */
     void *base;         /* the struct its keys are in */
-    bool is_sentence;   /* `shown` is words: ": " comes behind it, not a dot */
-    const char *filled; /* a required key below it that has a value already; may be NULL */
+    bool is_sentence;   /* `shown` is words: follow it by ": ", not by a dot */
+    const char *filled; /* required key that already has a value; may be NULL */
 };
 
 struct value { /* one key with its value */
@@ -59,13 +58,13 @@ struct value { /* one key with its value */
     void *base;                     /* the struct of the key's scope */
 };
 
-/* Where the key's field is. */
+/* The key's field in its struct. */
 static inline void *value_field(const struct value *v)
 {
     return (char *)v->base + v->key->offset;
 }
 
-/* A text from a file made fit for a sentence, shortened. */
+/* A text from a file, quoted and shortened for a sentence. */
 struct quoted {
     char text[260];
 };
@@ -78,33 +77,33 @@ void load_error(struct load *l, const struct config_node *at, const char *fmt, .
 /* "KEY: expected WHAT, found `TEXT`". */
 void load_expected(struct load *l, const struct value *v, const struct config_node *found, const char *what);
 
-/* A NUL-terminated copy that lives with the snapshot. */
+/* A NUL-terminated copy that lives as long as the snapshot. */
 const char *load_text(struct load *l, struct slice s);
 void *load_memory(struct load *l, size_t size); /* zeroed */
 
 void apply_defaults(struct load *l, const char *scope, void *base);
 void apply_mapping(struct load *l, const struct place *at, const struct config_node *node);
 
-/* Sets one key from text, as if the file had it at `at` (presets). */
+/* Sets one key from text, as if the file contained it at `at` (presets). */
 void apply_text(struct load *l, const struct place *at, const char *name, const char *text);
 
 /* ---- scalars.c: keys with one text ---- */
 
-/* False with what is expected in `why`. */
+/* False: `why` has the expected form. */
 bool load_set_scalar(struct load *l, const struct value *v, struct slice text, struct buf *why) MUST_USE;
 
-/* The file's text for what is set: what load_set_scalar reads back to the same. */
+/* Writes the field as text that load_set_scalar() reads back to the same value. */
 void load_put_scalar(const struct key *k, const void *base, struct buf *out);
 
 bool load_is_scalar_key(enum key_type type);
 
-/* A number as the type of the key is written. */
+/* Writes a number in the notation of the key's type. */
 void load_put_limit(const struct key *k, uint64_t n, struct buf *out);
 
-/* Replaces {server.hostname}; "{{" is a brace.  False with what is expected in `why`. */
+/* Replaces {server.hostname}; "{{" is a brace.  False: `why` has the expected form. */
 bool load_expand_banner(struct slice text, const char *hostname, struct buf *out, struct buf *why) MUST_USE;
 
-/* Is a template of headers.add in order?  False with what is expected in `why`. */
+/* Is a template of headers.add valid?  False: `why` has the expected form. */
 bool load_check_added_header(struct slice text, struct buf *why) MUST_USE;
 
 /* ---- sequences.c, upstreams.c, domains.c ---- */
@@ -123,37 +122,37 @@ void load_set_upstreams(struct load *l, const struct value *v);
 
 void load_set_lists(struct load *l, const struct value *v);
 
-/* Keys of an entry that are more than one field of it. */
+/* Keys of a list entry that fill more than one field. */
 bool load_is_list_entry_key(enum key_type type);
 void load_set_list_entry_key(struct load *l, const struct value *v);
 
-/* After the upstreams are known. */
+/* Call after the upstreams are loaded. */
 void load_domains(struct load *l, const struct config_node *node);
 
-/* domains.*.validate with file:PATH: reads the files.  All texts of `domains` are set. */
+/* Reads the files of domains.*.validate (file:PATH).  Call after all texts of `domains` are set. */
 void load_recipients(struct load *l);
 void load_free_recipients(struct config_recipients *r);
 
-/* The upstream of this name; NULL after reporting, with the nearest name. */
+/* The upstream of this name.  NULL: unknown, and reported with the nearest name. */
 const struct config_upstream *load_find_upstream(struct load *l, const char *shown,
                                                  const struct config_node *name);
 
-/* Calls `take` for each entry of a list of texts; a scalar is split at commas. */
+/* Calls `take` for each entry of a list of texts.  Splits a scalar at commas. */
 typedef void (*item_fn)(struct load *l, const struct value *v, const struct config_node *item);
 void load_each_text(struct load *l, const struct value *v, item_fn take);
 
 /* ---- machine.c ---- */
 
-/* GLACIS_HOSTNAME, else the FQDN of the kernel or of /etc/hosts; lower case.  "" if nothing usable is known. */
+/* GLACIS_HOSTNAME, else the FQDN of the kernel or of /etc/hosts; lower case.  "" if none of them is usable. */
 const char *machine_hostname(struct load *l);
 
-/* The first name with a dot in a line of a hosts file that has `name` too; in `hosts`, or empty. */
+/* The first name with a dot on a line of a hosts file that also has `name`.  A part of `hosts`, or empty. */
 struct slice machine_name_in_hosts(struct slice hosts, struct slice name);
 
 /* The name without a domain, or "localhost". */
 const char *machine_shortname(struct load *l);
 
-/* What `workers: auto` is: min(CPU affinity, cgroup quota rounded up, 8), at least 1. */
+/* The value of `workers: auto`: min(CPU affinity, cgroup quota rounded up, 8), at least 1. */
 unsigned machine_workers(void);
 
 /* ---- validate.c ---- */

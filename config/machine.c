@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * machine.c - what the machine says about itself: its name and how many processors we may use.
+ * machine.c - finds the machine's name and the number of processors that we may use.
  *
- * The full name is what the kernel says or the hosts file adds to it.  DNS is not asked: a reload must not wait
- * for it, and the name in the banner must not depend on whether a server answered at the start.
+ * The full name comes from the kernel or the hosts file, never from DNS.  A reload must not wait for DNS, and the
+ * name in the banner must not depend on whether a server answered at the start.
  *
- * Reads small files, and so for the load only.
+ * Reads small files, so only a load may call it.
  */
 #include "config/load_priv.h"
 
@@ -97,7 +97,7 @@ const char *machine_hostname(struct load *l)
     char name[NAME_MAX_LEN];
 
     if (given != NULL && given[0] != '\0') {
-        return lowered(l, slice_str(given)); /* judged as if it were in the file */
+        return lowered(l, slice_str(given)); /* validated as if it were in the file */
     }
     if (!read_own_name(name)) {
         return "";
@@ -108,7 +108,7 @@ const char *machine_hostname(struct load *l)
     return name_by_hosts(l, slice_str(name));
 }
 
-/* The content of a small file of the kernel; empty if there is none. */
+/* Reads a small file of the kernel; empty if that fails. */
 static struct slice read_small(const char *path, char *mem, size_t size)
 {
     int fd = open(path, O_RDONLY | O_CLOEXEC);
@@ -121,7 +121,7 @@ static struct slice read_small(const char *path, char *mem, size_t size)
     return slice_of(mem, n > 0 ? (size_t)n : 0);
 }
 
-/* cgroup v2 cpu.max: "QUOTA PERIOD" or "max PERIOD".  Rounded up; `most` where there is none. */
+/* Reads cgroup v2 cpu.max: "QUOTA PERIOD" or "max PERIOD".  Rounds up; returns `most` without a quota. */
 static unsigned quota_of(const char *path, unsigned most)
 {
     char mem[64];
@@ -136,7 +136,7 @@ static unsigned quota_of(const char *path, unsigned most)
     return (unsigned)min_u64(most, quota / period + (quota % period != 0));
 }
 
-/* The smallest quota of our group and of those around it. */
+/* The smallest quota of our cgroup and its ancestors. */
 static unsigned cgroup_quota(unsigned most)
 {
     char mem[4096], path[4200];

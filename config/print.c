@@ -2,10 +2,10 @@
 /*
  * print.c - the effective configuration as YAML that loads to an equal snapshot.
  *
- * Walks the table of keys in its order and opens a mapping whenever the path says so; every key that this
- * version accepts appears, with its value.  What policy/ compiles, and what may hold a key or a password, is printed as
- * it was in the file, with ${NAME} unreplaced.  Secrets are masked; a masked value does not load,
- * so a printed configuration never silently lacks its token.
+ * Walks the table of keys in its order and opens a mapping when the path enters one.  Prints every key that this
+ * version accepts, with its value.  Copies keys that policy/ compiles, and keys that may hold a secret, from the file
+ * with ${NAME} unreplaced.  Masks secrets.  A masked value does not load, so a printed configuration never silently
+ * lacks its token.
  */
 #include "config/load_priv.h"
 
@@ -14,10 +14,10 @@
 struct printer {
     struct buf *out;
     config_put_fn put;            /* may be NULL */
-    const char *scope;            /* rows of this scope are printed */
+    const char *scope;            /* prints the rows of this scope */
     const void *base;             /* its struct */
     unsigned indent;              /* of the scope, in steps of two blanks */
-    struct slice open[DEPTH_MAX]; /* names of the mappings that are open */
+    struct slice open[DEPTH_MAX]; /* names of the open mappings */
     size_t depth;
 };
 
@@ -28,7 +28,7 @@ static void put_indent(struct buf *out, unsigned steps)
     }
 }
 
-/* Opens the mappings above the last name of `path`, which is relative to the scope; returns that name. */
+/* Opens the mappings above the last name of `path`, which is relative to the scope.  Returns that name. */
 static struct slice open_sections(struct printer *p, struct slice path)
 {
     size_t depth = 0;
@@ -51,7 +51,7 @@ static struct slice open_sections(struct printer *p, struct slice path)
 
 static void put_scope(struct printer *p, const struct config *c);
 
-/* An entry of a list of mappings: "- " instead of the first indent. */
+/* Puts an entry of a list of mappings, with "- " instead of the first indent. */
 static void put_entry(struct buf *out, const char *scope, const void *base, const struct config *c)
 {
     struct buf text;
@@ -143,7 +143,7 @@ static void put_value(struct printer *p, const struct key *k, const struct confi
     }
 }
 
-/* Is there anything to print for the row? */
+/* Does the row have a value to print? */
 static bool is_printed(const struct key *k, const struct config *c)
 {
     if (key_refused(k) || k->type == KEY_SWITCH) {
@@ -158,7 +158,7 @@ static bool is_printed(const struct key *k, const struct config *c)
     return c->tls.enabled || !slice_starts(slice_str(k->path), SLICE("tls."));
 }
 
-/* A key that is printed, of which `put` wants nothing. */
+/* Puts a key that `put` did not handle. */
 static void put_key(struct printer *p, const struct key *k, struct slice name, const struct config *c)
 {
     const struct config_node *written = key_as_written(k) ? config_node_find(c->root, k->path) : NULL;

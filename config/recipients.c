@@ -1,22 +1,21 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * recipients.c - files of known recipients (domains.*.validate: file:PATH) and the look-up in them.
+ * recipients.c - loads files of known recipients (domains.*.validate: file:PATH) and looks recipients up.
  *
- * One entry a line: an address, or @domain for every address in it; blanks around it and what follows a `#` or `;`
- * at the start of a line or after a blank are ignored.  Kept as the file's text in lower case with a hash
- * table over it: local parts are compared without regard to ASCII case, as the servers behind do, and to quotes
- * ("bob"@example.com is bob@example.com: RFC 5321 4.1.2).
+ * One entry a line: an address, or @domain for all its addresses.  Ignores blanks around it and comments (`#` or `;`
+ * at the start of a line or after a blank).  Keeps the file's text in lower case with a hash table over it.  Compares
+ * local parts without ASCII case, as the upstream servers do, and without quotes ("bob"@example.com is
+ * bob@example.com: RFC 5321 4.1.2).
  *
- * A file that cannot be used at a start is as if `validate: live` stood there: without the recipients glacis must
- * not refuse them for good.
+ * If a file is unusable at a start, glacis validates live: without the list it must not refuse recipients for good.
  *
- * Owns: text, entries and table of each file, until the last config_free() of those that hold it.
+ * Owns: text, entries and table of each file, until config_free() of the last snapshot that holds it.
  * Limits: RECIPIENTS_MAX entries, TEXTFILE_MAX octets, ADDRESS_MAX_BYTES a line; ten errors a file.
  */
 #include "config/load_priv.h"
 #include "config/textfile.h"
 
-#define ADDRESS_MAX_BYTES 2400 /* a command line (CMD-15) and what IDNA adds to it */
+#define ADDRESS_MAX_BYTES 2400 /* a command line (CMD-15), with room for A-labels */
 #define RECIPIENTS_MAX 1000000
 #define ERRORS_PER_FILE 10
 
@@ -46,7 +45,7 @@ static void report(struct source *s, const char *sentence, struct slice found)
     }
 }
 
-/* The local part as it is compared: in lower case, without quotes and the backslashes in them. */
+/* Puts the local part for comparison: in lower case, without quotes and the backslashes in them. */
 static void put_local(struct buf *out, struct slice local)
 {
     bool quoted = local.len >= 2 && local.ptr[0] == '"' && local.ptr[local.len - 1] == '"';
@@ -70,7 +69,7 @@ static bool is_entry(struct slice s)
     return ok;
 }
 
-/* Its key takes the entry's own place in the text: it is never longer. */
+/* Adds an entry.  Its key replaces the entry in the text, because it is never longer. */
 static void add_entry(struct config_recipients *r, struct slice entry)
 {
     char mem[ADDRESS_MAX_BYTES + 1];
@@ -107,7 +106,7 @@ static void complain(struct load *l, const struct config_domain *d, const char *
                            d->subdomains ? "." : "", d->name, d->validate_file, what, why);
 }
 
-/* False: it cannot be used, and that was said. */
+/* False: unusable, and reported. */
 static bool read_file(struct load *l, const struct config_domain *d, struct config_recipients *r)
 {
     struct source s = { l, d, 0, 0 };
@@ -142,7 +141,7 @@ static struct config_recipients *load_file(struct load *l, const struct config_d
     return r;
 }
 
-/* What the snapshot in force holds of this file. */
+/* The recipients that the snapshot in force has from this file. */
 static struct config_recipients *keep_file(const struct config *previous, const char *path)
 {
     for (size_t i = 0; i < previous->domain_count; i++) {

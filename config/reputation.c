@@ -2,12 +2,11 @@
 /*
  * reputation.c - the entries of reputation.lists: presets of public lists, zones, answers and their weights.
  *
- * Order for each: the table's defaults, its preset, then the keys that are given.  What follows from an entry (slots,
- * bounds, who waits for whom) is policy/rules/lists_load.c's.
+ * Order for each: the table's defaults, its preset, then the keys of the file.  policy/rules/lists_load.c derives
+ * slots, bounds and waits from the entries.
  *
- * Keys        the zone of a list may hold a query key.  What is shown in its place: `***` for every part that
- *             came from ${NAME}, and for every label that may be a key (secret.h) in front of the known zone of the
- *             preset, or of the last two labels.
+ * Keys        the zone of a list may hold a query key.  Output shows `***` for every part from ${NAME}, and for every
+ *             label that may be a key (secret.h) before the known zone of the preset, or before the last two labels.
  */
 #include "config/load_priv.h"
 
@@ -23,14 +22,14 @@
 static const char subject_words[] = "client|helo|sender|rdns|from|dkim"; /* enum list_subject */
 
 #define ERRORS "127.255.255.0-255"
-#define VOIDS "127.255.255.252" /* the name is not one that could be listed */
+#define VOIDS "127.255.255.252" /* the name cannot be listed */
 
-/* What is known about public lists, by enum config_list_preset.  NULL: as without a preset. */
+/* Properties of public lists, by enum config_list_preset.  NULL: as without a preset. */
 static const struct preset {
-    const char *zone;             /* NULL: every user has one of his own */
+    const char *zone;             /* NULL: each user has their own zone */
     const char *answers, *errors; /* "range weight, range weight" */
     const char *voids;            /* about the question itself */
-    const char *known;            /* zones of this list, which are no secret, "a|b" */
+    const char *known;            /* public zones of this list, "a|b" */
     const char *looks_up, *families, *reason, *zero_day, *probe;
 } presets[] = {
     [LIST_PRESET_NONE] = { .answers = "127.0.0.2-254 1", .errors = ERRORS, .voids = VOIDS, .known = "" },
@@ -135,7 +134,7 @@ static bool parse_weight(struct slice s, int64_t *out)
     return value_parse_decimal(s, out) && *out >= -CONFIG_MAX_WEIGHT && *out <= CONFIG_MAX_WEIGHT;
 }
 
-/* The ranges of a preset, which are right. */
+/* Parses the ranges of a preset, which are valid. */
 static void preset_ranges(struct load *l, const char *text, struct list_ranges *out)
 {
     struct slice rest = slice_str(text);
@@ -189,9 +188,9 @@ static void take_error_answer(struct load *l, const struct value *v, const struc
     }
 }
 
-/* ---- zones and what may be seen of them ---- */
+/* ---- zones and their public parts ---- */
 
-/* Octets at the end of the zone that are no secret: the preset's zone, else the last two labels. */
+/* Octets of the public end of the zone: the preset's zone, else the last two labels. */
 static size_t public_tail(const struct config_list *list, struct slice zone)
 {
     struct slice known = slice_str(presets[list->preset].known);
@@ -207,7 +206,7 @@ static size_t public_tail(const struct config_list *list, struct slice zone)
     return secret_zone_tail(zone);
 }
 
-/* The written form with `***` for ${...}. */
+/* Puts the text as written, with `***` for ${...}. */
 static void put_without_environment(struct buf *out, struct slice raw)
 {
     while (!slice_empty(raw)) {
@@ -237,7 +236,7 @@ static bool is_zone(struct slice text)
     return ok && label > 0;
 }
 
-/* What people add to a domain. */
+/* The common mistake in a zone, for the message. */
 static const char *fault_of_zone(struct slice text)
 {
     static const struct {
@@ -371,7 +370,7 @@ void load_set_list_entry_key(struct load *l, const struct value *v)
     } else if (v->key->type == KEY_ANSWERS) {
         set_answers(l, v);
     } else if (v->key->type == KEY_ERROR_ANSWERS) {
-        load_each_text(l, v, take_error_answer); /* beside those of the preset */
+        load_each_text(l, v, take_error_answer); /* in addition to the preset's */
     } else {
         set_families(l, v);
     }
@@ -379,7 +378,7 @@ void load_set_list_entry_key(struct load *l, const struct value *v)
 
 /* ---- one list ---- */
 
-/* What the keys below it have without a word of the file. */
+/* Sets the preset's values for the keys below it. */
 static void apply_preset(struct load *l, const struct place *at)
 {
     struct config_list *list = at->base;

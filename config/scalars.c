@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * scalars.c - keys with one text: from the file into the snapshot's field, and back for printing.
+ * scalars.c - keys with one text: parses the file's text into the snapshot's field, and prints it back.
  *
- * load_set_scalar() and load_put_scalar() are inverse: what one writes the other reads to the same field.  `why` gets
- * what was expected, in the words of the manual.
+ * load_set_scalar() and load_put_scalar() are inverse: reading the printed text gives the same field.  `why` gets
+ * the expected form, in the words of the manual.
  */
 #include "config/load_priv.h"
 
@@ -235,7 +235,7 @@ static bool check_path(const struct key *k, struct slice text, struct buf *why)
     return false;
 }
 
-/* More than its login (state/ knows what it can use) is not looked at here. */
+/* Checks only the login of the URL; state/ checks the rest. */
 static bool check_url(const struct key *k, struct slice text, struct buf *why)
 {
     if (secret_is_masked(secret_of_url(text))) {
@@ -301,7 +301,7 @@ static bool check_group(struct slice text, struct buf *why)
     return false;
 }
 
-/* The texts of which only a copy is kept. */
+/* Sets the types that only copy their text. */
 static bool set_text(struct load *l, const struct value *v, struct slice text, struct buf *why)
 {
     const struct key *k = v->key;
@@ -427,7 +427,7 @@ static bool set_upstream_name(struct load *l, const struct value *v)
     struct config_domain *d = v->base;
 
     d->upstream = load_find_upstream(l, v->shown, v->node);
-    return true; /* it has reported */
+    return true; /* already reported */
 }
 
 bool load_set_scalar(struct load *l, const struct value *v, struct slice text, struct buf *why)
@@ -530,7 +530,7 @@ static void put_text(const struct key *k, const void *field, struct buf *out)
     const char *text = *(const char *const *)field;
     struct buf banner;
 
-    if (k->type == KEY_BANNER) { /* it is expanded: its braces are braces */
+    if (k->type == KEY_BANNER) { /* already expanded: escape its braces */
         buf_init(&banner, CONFIG_TREE_MAX_SCALAR);
         for (size_t i = 0; text[i] != '\0'; i++) {
             buf_put_char(&banner, text[i]);

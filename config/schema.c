@@ -2,11 +2,11 @@
 /*
  * schema.c - the table of keys as a JSON Schema (draft 2020-12), for editors: `glacis check --schema`.
  *
- * A schema cannot say all that the loader checks: ranges of durations and sizes, and what spans keys, stand in
- * descriptions or nowhere.  It refuses no file that loads, but for one thing: whatever the type of a value, ${NAME} may
- * stand in its place, so each scalar may also be a text with "${".
+ * A schema cannot express all checks of the loader.  Ranges of durations and sizes, and rules that span keys, are in
+ * descriptions or missing.  It must accept every file that loads.  So each scalar may also be a text with "${",
+ * because ${NAME} may replace a value of any type.
  *
- * One object a section: put_section() walks the rows below a path and comes back to itself for the sections in it.
+ * Each section is one object: put_section() walks the rows below a path and recurses into inner sections.
  */
 #include "config/load_priv.h"
 
@@ -31,7 +31,7 @@ static void put_pattern(struct buf *out, const char *pattern)
     buf_put_char(out, '}');
 }
 
-/* Words that YAML reads as a number or a boolean are there as both. */
+/* Puts words that YAML reads as a number or a boolean in both forms. */
 static void put_words(struct buf *out, const char *choices)
 {
     struct slice rest = slice_str(choices);
@@ -60,7 +60,7 @@ static void put_integer(struct buf *out, const struct key *k)
              (k->flags & KEY_OFF_ZERO) != 0 ? 0 : k->min, k->max);
 }
 
-/* The forms of one value, without those that every value has. */
+/* Puts the forms of one value, without those common to all values. */
 static void put_number_form(struct buf *out, const struct key *k)
 {
     switch ((int)k->type) {
@@ -145,7 +145,7 @@ static void put_scalar_form(struct buf *out, const struct key *k)
     buf_put_str(out, ",{\"$ref\":\"#/$defs/environment\"}");
 }
 
-/* A mapping of names of the user's to sections, or to texts. */
+/* Puts a mapping from user-chosen names to sections or texts. */
 static void put_named(struct buf *out, const struct key *k)
 {
     char mem[PATH_MAX_LEN];
@@ -166,7 +166,7 @@ static void put_named(struct buf *out, const struct key *k)
     }
 }
 
-/* A list, or one text with commas. */
+/* Puts a list, or one text with commas. */
 static void put_list_form(struct buf *out, const struct key *k)
 {
     char mem[PATH_MAX_LEN];
@@ -255,7 +255,7 @@ static void put_property(struct buf *out, struct slice path)
     }
     buf_put_char(out, '{');
     put_description(out, k);
-    if (k->type != KEY_TREE) { /* of the language of rules: the loader knows it */
+    if (k->type != KEY_TREE) { /* the loader checks the language of rules */
         put_default(out, k);
         buf_put_str(out, ",\"anyOf\":[");
         put_forms(out, k, path);
@@ -303,11 +303,11 @@ static void put_properties(struct buf *out, struct slice path)
         put_quoted(out, name);
         buf_put_char(out, ':');
         put_property(out, buf_slice(&below));
-        last = name; /* rows of a section stand together */
+        last = name; /* rows of a section are adjacent */
     }
 }
 
-/* A section whose keys are all commented out is nothing to YAML; where keys are required, it is an error. */
+/* YAML reads a section with all keys commented out as null.  If keys are required, that is an error. */
 static void put_section(struct buf *out, struct slice path)
 {
     char mem[1000];

@@ -50,7 +50,7 @@ bool secret_is_masked(struct slice text)
     return text.len > 0 && memmem(text.ptr, text.len, SECRET_MASK, sizeof(SECRET_MASK) - 1) != NULL;
 }
 
-/* Takes a label off *rest, with the dot behind it if there is one.  Dots within ${...} end no label. */
+/* Takes a label off *rest, and a dot after it.  Dots within ${...} do not end a label. */
 static struct slice take_label(struct slice *rest, bool *dot)
 {
     struct slice all = *rest;
@@ -74,7 +74,7 @@ static size_t default_len(struct slice variable)
     return variable.len > colon + sizeof(":-}") - 1 ? variable.len - colon - (sizeof(":-}") - 1) : 0;
 }
 
-/* Octets of a label that stand in the file: without ${NAME}, with the default of one. */
+/* Octets of a label that the file contains: without ${NAME}, but with its default. */
 static size_t literal_len(struct slice label)
 {
     size_t n = 0;
@@ -109,7 +109,7 @@ size_t secret_zone_tail(struct slice zone)
 
     for (size_t i = zone.len; i > 0; i--) {
         if (zone.ptr[i - 1] == '}') {
-            return zone.len - i; /* what ${NAME} holds is not known here */
+            return zone.len - i; /* the value of ${NAME} is unknown here */
         }
         dots += zone.ptr[i - 1] == '.';
         if (dots == 2) {

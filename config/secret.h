@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * secret.h - what must not be shown of a value of the file: passwords in URLs, query keys in zones of lists.
+ * secret.h - finds and masks the secrets in values of the file: passwords in URLs, query keys in zones of lists.
  *
  * Pure.  All code that shows such a value (check --print, errors, the log, explain) uses these functions.
  * policy/ may include this.
@@ -13,30 +13,30 @@
 #define SECRET_MASK "***"
 
 /*
- * The user and password of a URL that stands alone: all between `//` and the last `@`.  For http and https only within
- * the authority (RFC 3986 3.2), since an `@` behind it is no end of a password.  Empty if there is none.
+ * The user and password of a text that is one URL: all between `//` and the last `@`.  For http and https only the
+ * authority counts (RFC 3986 3.2), since an `@` after it does not end a password.  Empty if the URL has none.
  */
 struct slice secret_of_url(struct slice text);
 
-/* The value with SECRET_MASK for what secret_of_url() finds. */
+/* Puts the text with SECRET_MASK in place of secret_of_url(). */
 void secret_put_url(struct buf *out, struct slice text);
 
-/* The same in a sentence: quoted, `max` octets at most (buf_put_quoted). */
+/* The same for a sentence: quoted, at most `max` octets (buf_put_quoted). */
 void secret_put_quoted(struct buf *out, struct slice text, size_t max);
 
-/* A mask where the secret should be: the text came from a printed configuration. */
+/* Does the text have a mask in place of the secret, because it was copied from a printed configuration? */
 bool secret_is_masked(struct slice text);
 
 /*
- * A zone with SECRET_MASK for each label of 16 or more octets, wherever it stands, but for the last `tail` octets, which
- * are public.  ${NAME} is no label: it is kept as it is written.
+ * Puts a zone with SECRET_MASK in place of each label of 16 or more octets.  Leaves the last `tail` octets, which are
+ * public, and ${NAME}, which is not a label.
  */
 void secret_put_zone(struct buf *out, struct slice zone, size_t tail);
 
-/* Octets of the last two labels: what is public of an unknown zone. */
+/* Octets of the last two labels, which are the public part of an unknown zone. */
 size_t secret_zone_tail(struct slice zone);
 
-/* Does the text repeat a label of `zone` that `shown`, made from it, does not show?  Case makes no difference. */
+/* Does the text contain a label of `zone` that its masked form `shown` hides?  Ignores case. */
 bool secret_repeated(struct slice zone, struct slice shown, struct slice text);
 
 #endif

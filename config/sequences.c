@@ -2,8 +2,8 @@
 /*
  * sequences.c - keys with a list of texts, and the two lists of mappings (server.listen, tls.more).
  *
- * A list of texts may also be written as one text with commas, so that one variable of the environment can
- * fill it.  A list that is given replaces the default.
+ * A list of texts may also be one text with commas, so that one environment variable can fill it.  A list in the
+ * file replaces the default.
  */
 #include "config/load_priv.h"
 
@@ -93,7 +93,7 @@ static void take_listener(struct load *l, const struct value *v, const struct co
     }
 }
 
-/* Every address of both families at port 25: the default, also when it is written out (print.c does). */
+/* Is it the default, every address of both families at port 25, even if written out (as print.c does)? */
 static bool is_default_pair(const struct config_server_section *server)
 {
     static const struct addr v4 = { .family = ADDR_V4, .port = 25 }, v6 = { .family = ADDR_V6, .port = 25 };
@@ -240,7 +240,7 @@ static void take_identity(struct load *l, const struct value *v, const struct co
     }
 }
 
-/* As a browser writes it into Host: a name or an address, without the port. */
+/* Takes a name or an address without the port, as in a browser's Host field. */
 static void take_admin_name(struct load *l, const struct value *v, const struct config_node *item)
 {
     struct config_admin *admin = &l->c->admin;

@@ -6,7 +6,7 @@
 
 enum piece_kind { PIECE_TEXT = 0, PIECE_NAME, PIECE_OPTIONAL, PIECE_BROKEN };
 
-/* Octets up to the brace that ends an optional part; text.len: there is none, or another part begins in it. */
+/* Octets up to the brace that ends an optional part; text.len: no such brace, or another part begins before it. */
 static size_t optional_end(struct slice text)
 {
     for (size_t i = 0; i < text.len; i++) {
@@ -27,7 +27,7 @@ static size_t optional_end(struct slice text)
     return text.len;
 }
 
-/* The part of *text between the `skip` octets in front and the brace at `end`; *text then begins behind it. */
+/* Takes the part of *text from `skip` to the brace at `end`; *text then begins after the brace. */
 static enum piece_kind take_braced(struct slice *text, size_t skip, size_t end, struct slice *piece)
 {
     struct slice whole = *text;
@@ -42,7 +42,7 @@ static enum piece_kind take_braced(struct slice *text, size_t skip, size_t end, 
     return skip == 2 ? PIECE_OPTIONAL : PIECE_NAME;
 }
 
-/* Takes the next piece of *text, which is not empty: literal text, a name, or what an optional part holds. */
+/* Takes the next piece of *text, which must not be empty: literal text, a name, or the content of an optional part. */
 static enum piece_kind next_piece(struct slice *text, struct slice *piece)
 {
     size_t brace = slice_find(*text, '{');

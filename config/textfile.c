@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * textfile.c - small files that administrators write, read whole and line by line (textfile.h).
+ * textfile.c - reads small text files and takes them apart line by line (textfile.h).
  */
 #include "config/textfile.h"
 

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * texts.c - the names that the banner and the texts of headers.add may hold in braces.
+ * texts.c - the names that the banner and the texts of headers.add may have in braces.
  *
- * The proxy renders headers.add for each message; here its names are only checked, so that a mistyped name is an error of
- * the file and never a hole in a header.  template.h reads and renders the texts.
+ * The proxy renders headers.add for each message.  This file only checks the names, so that a mistyped name is an error
+ * in the file and never a gap in a header.  template.h parses and renders the texts.
  */
 #include "config/load_priv.h"
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * tree.c - walking the parsed file, and the two directions of a scalar: environment in, YAML text out.
+ * tree.c - walks the parsed file, expands the environment in scalars, and writes scalars as YAML text.
  *
  * Pure but for getenv().  Nothing here allocates.
  */
@@ -64,7 +64,7 @@ bool config_node_is(const struct config_node *node, const char *word)
     return node != NULL && node->kind == NODE_SCALAR && slice_eq(node->text, slice_str(word));
 }
 
-/* *rest begins behind "${"; moves it behind the "}". */
+/* Expands one variable.  *rest begins after "${" and then after the "}". */
 static bool expand_one(struct slice *rest, struct buf *out, struct buf *why)
 {
     struct slice inner = slice_take(*rest, slice_find(*rest, '}'));
@@ -126,7 +126,7 @@ bool config_expand(struct slice text, struct buf *out, struct buf *why)
     return buf_ok(out);
 }
 
-/* Letters, digits and inner signs that YAML never takes for its own. */
+/* Does the text have only letters, digits and inner signs without a meaning in YAML? */
 static bool is_plain(struct slice s)
 {
     bool plain = s.len > 0 && (ascii_is_alpha(s.ptr[0]) || ascii_is_digit(s.ptr[0]) || s.ptr[0] == '/');
@@ -163,7 +163,7 @@ void config_node_put_scalar(struct buf *out, struct slice text)
     buf_put_char(out, '"');
 }
 
-/* Is the password of a URL all from the environment: "user:${PASSWORD}"?  A default is not: "${NAME:-secret}". */
+/* Does the password of a URL come from the environment alone: "user:${PASSWORD}", not "${NAME:-secret}"? */
 static bool is_from_environment(struct slice secret)
 {
     struct slice password = slice_skip(secret, min_size(slice_find(secret, ':') + 1, secret.len));
@@ -173,7 +173,7 @@ static bool is_from_environment(struct slice secret)
            (slice_empty(rest) || slice_eq(rest, SLICE(":-}")));
 }
 
-/* The scalar as it was written, and what must not be shown of it masked. */
+/* Puts the scalar as written, with its secrets masked. */
 static void put_shown(struct buf *out, const struct config_node *node)
 {
     if (slice_eq(node->key, SLICE("zone"))) {

@@ -2,7 +2,7 @@
 /*
  * upstreams.c - the mapping of upstreams: presets of their kinds, their servers.
  *
- * Order for each: the table's defaults, the preset of its kind, then the keys that are given.
+ * Order for each: the table's defaults, the preset of its kind, then the keys of the file.
  */
 #include "config/load_priv.h"
 
@@ -14,7 +14,7 @@ struct preset {
     const char *text;
 };
 
-/* What these servers can take, and what they need, as they are delivered; the manual says why. */
+/* Settings that these servers need in their default installation; the manual has the reasons. */
 static const struct preset presets[] = {
     { KIND_EXCHANGE, "connections", "18" }, /* its receive connectors allow 20 from one address */
     { KIND_EXCHANGE, "size", "36MiB" },
@@ -141,7 +141,7 @@ static void take_upstream(struct load *l, const struct value *v, const struct co
     }
 }
 
-/* Keys of an upstream beside its name instead of below it: reported at the first one. */
+/* Are keys of an upstream next to its name instead of below it?  Reports the first one. */
 static bool has_keys_for_names(struct load *l, const struct config_node *section)
 {
     const struct config_node *child, *name = section->first;
@@ -201,7 +201,7 @@ const struct config_upstream *load_find_upstream(struct load *l, const char *sho
         }
         nearest_offer(&near, slice_str(c->upstreams[i].name));
     }
-    if (c->upstream_count > 0 && !l->upstreams_wrong) { /* else that has been said */
+    if (c->upstream_count > 0 && !l->upstreams_wrong) { /* otherwise already reported */
         load_error(l, name, "%s: there is no upstream `%s`%s", shown, load_quote(&q, name->text),
                    nearest_words(&near));
     }

@@ -2,8 +2,8 @@
 /*
  * validate.c - rules that span keys.
  *
- * Runs also after errors, so that all of them appear at once; what it needs from a broken key is at its
- * default then.  Errors are for what cannot work, warnings for what works otherwise than expected.
+ * Runs even after errors, so that all of them appear at once; a broken key then has its default.  Reports settings
+ * that cannot work as errors, and settings with surprising effects as warnings.
  */
 #include "config/load_priv.h"
 
@@ -12,7 +12,7 @@
 #define SIZE_EVERYBODY_TAKES 65536u /* RFC 5321 4.5.3.1.7 */
 #define SIZE_TOO_SMALL "less than the 64KiB that everybody has to take (RFC 5321 4.5.3.1.7)"
 
-/* Where to point: the node at the path, or the nearest section around it that is in the file. */
+/* The place for an error: the node at the path, or the nearest enclosing section in the file. */
 static const struct config_node *place_of(struct load *l, const char *path)
 {
     struct slice rest = slice_str(path);
@@ -97,7 +97,7 @@ static void check_listeners(struct load *l)
     }
 }
 
-/* It is written as it is at the head of Authentication-Results: a token (RFC 8601 2.5, RFC 2045 5.1). */
+/* Authentication-Results begins with the id, unquoted, so it must be a token (RFC 8601 2.5, RFC 2045 5.1). */
 static void check_authserv_id(struct load *l)
 {
     static const struct slice separators = SLICE_INIT("()<>@,;:\\\"/[]?= ");
@@ -131,7 +131,7 @@ static bool is_ourselves(const struct config *c, const struct addr *server)
     return false;
 }
 
-struct on_upstream { /* an upstream and where to point */
+struct on_upstream { /* an upstream and the place for errors */
     const struct config_upstream *u;
     const struct config_node *node;
 };
@@ -171,7 +171,7 @@ static void check_patience(struct load *l, const struct on_upstream *on)
     }
 }
 
-/* Does some rule divert to it?  As deep as a tree may be. */
+/* Does any rule divert to it?  Recursion ends at CONFIG_TREE_MAX_DEPTH. */
 static bool diverted_to(const struct config_node *node, const char *name)
 {
     const struct config_node *child;

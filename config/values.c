@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * values.c - parsing and writing the values of the file (values.h).
+ * values.c - parses and writes the values of the file (values.h).
  */
 #include "config/values.h"
 
@@ -18,7 +18,7 @@ static const struct unit time_units[] = {
 };
 
 static const struct unit size_units[] = {
-    /* the larger first; what is written uses the first four and "" */
+    /* larger first; value_put_size() uses the first four and "" */
     { SLICE_INIT("TiB"), 1ull << 40 },
     { SLICE_INIT("GiB"), 1ull << 30 },
     { SLICE_INIT("MiB"), 1ull << 20 },

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * yaml.c - libyaml's events into a tree (tree.h); the only file that sees libyaml.
+ * yaml.c - builds a tree from libyaml's events (tree.h); the only file that uses libyaml.
  *
- * One pass, a stack of open collections, no recursion.  The subset is on purpose: one document, scalars,
- * lists and mappings.  Anchors, aliases and tags are refused, so a small file cannot unfold into a large
- * one.  An error of YAML itself ends the reading, since what follows cannot be trusted; everything else
- * (duplicate keys, unset variables, refused features) is noted and the reading goes on.
+ * One pass, a stack of open collections, no recursion.  Takes only one document with scalars, lists and
+ * mappings.  Refuses anchors, aliases and tags, so a small file cannot expand into a large one.  A syntax error
+ * of YAML ends the parse, because the rest is unreliable.  After other errors (duplicate keys, unset variables,
+ * refused features) the parse continues.
  *
  * Limits: CONFIG_TREE_MAX_* of tree.h, and the arena's maximum.
  */
@@ -23,9 +23,9 @@ struct keyed_node { /* a node and its entry in the keys of the mapping around it
 
 struct frame { /* an open collection */
     struct config_node *node;
-    struct config_node *last; /* child so far */
+    struct config_node *last; /* newest child */
     struct table keys;        /* of a mapping */
-    struct slice key;         /* of the value to come */
+    struct slice key;         /* of the next value */
     int key_line, key_column;
     bool has_key;
 };
@@ -75,7 +75,7 @@ static bool has_control(struct slice s)
     return false;
 }
 
-/* The scalar as written, then with the environment in it. */
+/* Takes the scalar as written, then expands the environment in it. */
 static bool take_text(struct builder *b, const yaml_event_t *e, struct config_node *n)
 {
     struct slice given = slice_of(e->data.scalar.value, e->data.scalar.length);
@@ -112,7 +112,7 @@ static bool take_text(struct builder *b, const yaml_event_t *e, struct config_no
     return n->text.ptr != NULL;
 }
 
-/* A new node below the open collection, or the root. */
+/* Adds a node to the open collection, or as the root. */
 static struct config_node *add_node(struct builder *b, enum config_node_kind kind, const yaml_event_t *e)
 {
     struct frame *up = top_of(b);
@@ -316,7 +316,7 @@ static void read_events(struct builder *b, yaml_parser_t *p)
     }
 }
 
-/* UTF-8 as a whole?  libyaml reads in blocks, and would name the line where it was when it read one. */
+/* Is the whole text UTF-8?  libyaml reads in blocks and would report the line at which it read the block. */
 static bool is_text(struct slice text, struct config_errors *errs)
 {
     size_t line, column;
@@ -345,8 +345,7 @@ const struct config_node *config_tree_parse(struct slice text, struct arena *are
         return NULL;
     }
     if (slice_starts(text, SLICE("\xef\xbb\xbf"))) {
-        text = slice_skip(text,
-                          3); /* a byte order mark: some editors write one, and it means nothing in UTF-8 */
+        text = slice_skip(text, 3); /* a byte order mark: some editors write one, and UTF-8 needs none */
     }
     if (!is_text(text, errs)) {
         return NULL;

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * yaml_words.c - errors of YAML in words for people (yaml_words.h).
+ * yaml_words.c - explains syntax errors of YAML (yaml_words.h).
  *
- * One function a cause, tried in order; the first that recognises its cause writes the sentence.  For what none of
- * them knows the words of libyaml stay.
+ * One function per cause, tried in order; the first that recognises its cause writes the sentence.  If none does, the
+ * sentence uses libyaml's words.
  */
 #include "config/yaml_words.h"
 
@@ -13,7 +13,7 @@
 #define NO_KEY "is no key with a value: `key: value`, with a blank behind the colon"
 #define QUOTE_BRACKETS "an address in brackets needs quotes, such as \"[::]:25\""
 
-/* The n-th line, from 1, without its end; empty behind the last. */
+/* The n-th line, from 1, without its end; empty after the last. */
 static struct slice line_at(struct slice source, size_t n)
 {
     struct slice line = SLICE_NONE;
@@ -25,7 +25,7 @@ static struct slice line_at(struct slice source, size_t n)
     return line;
 }
 
-/* The last line in front of `n` that is no comment and not empty; *number is its number, 0 if there is none. */
+/* The last line before `n` that is neither empty nor a comment.  *number is its number, or 0 if there is none. */
 static struct slice line_before(struct slice source, size_t n, size_t *number)
 {
     struct slice found = SLICE_NONE;
@@ -59,7 +59,7 @@ static bool has(struct slice text, const char *word)
     return text.len >= len && memmem(text.ptr, text.len, word, len) != NULL;
 }
 
-/* Position of the first colon with a blank behind it, or at the end; text.len: none. */
+/* Position of the first colon before a blank or the end; text.len: none. */
 static size_t find_colon(struct slice text)
 {
     for (size_t i = 0; i < text.len; i++) {
@@ -113,7 +113,7 @@ static bool escape(struct buf *out, struct slice source, const struct yaml_probl
     return true;
 }
 
-/* "key: a: b", or a key behind a line whose value is on it, or a line before without the blank behind its colon. */
+/* "key: a: b", or a key below a line that already has a value, or a line above without a blank after its colon. */
 static bool second_colon(struct buf *out, struct slice source, const struct yaml_problem *p)
 {
     struct slice line = line_at(source, p->line), before;
@@ -166,7 +166,7 @@ static bool dedent(struct buf *out, struct slice source, const struct yaml_probl
     return true;
 }
 
-/* @ and ` begin nothing, * an alias, & an anchor, % a directive. */
+/* @ and ` cannot begin a value; * begins an alias, & an anchor, % a directive. */
 static bool reserved(struct buf *out, struct slice source, const struct yaml_problem *p)
 {
     struct slice line = line_at(source, p->line);
@@ -175,7 +175,7 @@ static bool reserved(struct buf *out, struct slice source, const struct yaml_pro
     if (!has(slice_str(p->problem), "cannot start any token") && !has(slice_str(p->problem), "alphabetic")) {
         return false;
     }
-    /* libyaml may be one further, or at the end of the line */
+    /* libyaml may point one octet too far, or at the end of the line */
     while (at.ptr > line.ptr && (slice_empty(at) || slice_find(SLICE("*&@`%"), at.ptr[0]) == 5)) {
         at = slice_of(at.ptr - 1, at.len + 1);
     }

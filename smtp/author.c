@@ -2,18 +2,18 @@
 /*
  * author.c - the addresses of From fields (author.h).
  *
- * A mailbox is read from the left, word by word.  What stands before '@' or '<' tells what the words were:
+ * The parser reads a mailbox from the left, word by word.  The next '@' or '<' decides what the words were:
  *
  *     Joe Q. Doe <joe@a.test>      words, then '<': a display name, then the address
  *     joe . doe @ a.test           words with dots between, then '@': a local part, then a domain
  *     joe@a.test <doe@b.test>      an address, then '<': it was a display name
  *     joe@a.test doe@b.test        an address, then words and '@': a comma is missing, there are two authors
- *     Doe, Joe <joe@a.test>        words and no address: nobody
+ *     Doe, Joe <joe@a.test>        words and no address: not an author
  *
- * A mailbox ends at a comma, or at a semicolon, which ends a group too.  After something unreadable reading goes
- * on behind the next one.
+ * A mailbox ends at a comma, or at a semicolon, which also ends a group.  After unreadable text the parser resumes
+ * after the next one.
  *
- * Limits  AUTHOR_PART_MAX octets for local part and domain; a longer display name is cut.
+ * Limits  AUTHOR_PART_MAX octets for local part and domain; truncates a longer display name.
  */
 #include "smtp/author.h"
 
@@ -29,18 +29,18 @@ enum {
 
 enum token_kind {
     TOKEN_END = 0,
-    TOKEN_WORD,    /* atom, or what is in the place of one */
+    TOKEN_WORD,    /* atom, or other text in its place */
     TOKEN_QUOTED,  /* quoted string */
     TOKEN_LITERAL, /* [...] */
     TOKEN_MARK,    /* one of <>:;@,. */
-    TOKEN_BAD,     /* a comment, quoted string or literal without an end: nothing behind it can be read */
+    TOKEN_BAD,     /* a comment, quoted string or literal without an end: the rest is unreadable */
 };
 
 struct token {
     enum token_kind kind;
     char mark;
-    bool blank;       /* blanks or comments were in front */
-    bool glued;       /* comments were, and no blank next to either side: some readers see one word */
+    bool blank;       /* blanks or comments precede it */
+    bool glued;       /* comments precede it without blanks around them: some readers see one word */
     struct slice raw; /* as written */
 };
 
@@ -67,7 +67,7 @@ static size_t literal_len(struct slice s)
 
 static size_t word_len(struct slice s)
 {
-    size_t n = 1; /* a control in front is taken, too: it is in no address */
+    size_t n = 1; /* takes a control too: no address has one */
 
     while (n < s.len && !ends_word(s.ptr[n])) {
         n++;
@@ -145,7 +145,7 @@ static bool is_atom(struct slice s)
     return true;
 }
 
-/* Some readers decode an encoded word in an address, and then see another address (RFC 2047 5). */
+/* False for an encoded word: some readers decode it and then see another address (RFC 2047 5). */
 static bool fits_local(const struct token *t)
 {
     if (t->kind == TOKEN_QUOTED) {
@@ -194,7 +194,7 @@ static bool ends_domain(struct slice s)
     return next.kind == TOKEN_END || (next.blank && !next.glued);
 }
 
-/* A domain behind '@': atoms with dots between, perhaps a final dot; or a literal. */
+/* Takes a domain after '@': atoms joined by dots, perhaps with a final dot; or a literal. */
 static bool take_domain(struct slice *s, struct buf *out)
 {
     struct token t = next_token(s, NULL), next;
@@ -222,7 +222,7 @@ static bool take_domain(struct slice *s, struct buf *out)
     return buf_ok(out) && ends_domain(*s);
 }
 
-/* "@a,@b:" in front of an address is a route, which nobody follows (RFC 5322 4.4). */
+/* Skips a route "@a,@b:" before an address; routes are obsolete (RFC 5322 4.4). */
 static bool skip_route(struct slice *s)
 {
     struct token t = peek(*s);
@@ -239,7 +239,7 @@ static bool skip_route(struct slice *s)
     return true;
 }
 
-/* The address behind '<', up to its '>' or the end of the field. */
+/* Takes the address after '<', up to its '>' or the end of the field. */
 static bool take_angle(struct slice *s, struct buf *local, struct buf *domain)
 {
     bool dotted = true; /* a word may follow */
@@ -270,14 +270,14 @@ static bool take_angle(struct slice *s, struct buf *local, struct buf *domain)
 
 struct mailbox {
     struct author_reader *r;
-    struct slice words;   /* the field from the words on that may be a local part; empty: there are none */
+    struct slice words;   /* the field from the words that may be a local part; empty: no words */
     struct slice comment; /* the first */
-    bool fits;            /* they may be one */
-    bool dotted;          /* the last of them was a dot: the next word belongs to them */
+    bool fits;            /* the words may be a local part */
+    bool dotted;          /* the last was a dot: the next word belongs to them */
     bool found;           /* an address */
-    bool odd;             /* it cannot be read: none, unless it turns out to be a display name */
-    bool angled;          /* it stood in <> */
-    bool bad;             /* nothing can be read up to the next comma */
+    bool odd;             /* unreadable, unless it turns out to be a display name */
+    bool angled;          /* it was in <> */
+    bool bad;             /* unreadable up to the next comma */
 };
 
 static void put_name(struct mailbox *m, const struct token *t)
@@ -288,7 +288,7 @@ static void put_name(struct mailbox *m, const struct token *t)
     }
 }
 
-/* A word or a dot: of a display name or a local part, that will be seen. */
+/* Takes a word or a dot.  Later tokens decide whether it belongs to a display name or a local part. */
 static void on_word(struct mailbox *m, const struct token *t, struct slice at)
 {
     bool dot = is_marked(t, '.');
@@ -308,13 +308,13 @@ static void on_word(struct mailbox *m, const struct token *t, struct slice at)
     }
 }
 
-/* '@' outside of <>; true: the mailbox is over. */
+/* Takes '@' outside of <>.  True: the mailbox ends. */
 static bool on_at(struct mailbox *m, const struct token *t)
 {
     struct author_reader *r = m->r;
     struct slice behind = r->body;
 
-    if (m->found && !slice_empty(m->words)) { /* the next author, and no comma between */
+    if (m->found && !slice_empty(m->words)) { /* the next author, without a comma */
         r->body = m->words;
         return true;
     }
@@ -332,7 +332,7 @@ static bool on_at(struct mailbox *m, const struct token *t)
     return false;
 }
 
-/* '<'; true: the mailbox is over. */
+/* Takes '<'.  True: the mailbox ends. */
 static bool on_angle(struct mailbox *m, struct slice at)
 {
     struct author_reader *r = m->r;
@@ -349,7 +349,7 @@ static bool on_angle(struct mailbox *m, struct slice at)
     return m->bad;
 }
 
-/* "Name:" begins a group; its members are authors like others. */
+/* Takes the ':' of "Name:", which begins a group.  Its members are authors like others. */
 static bool on_colon(struct mailbox *m)
 {
     m->bad = m->found;
@@ -359,7 +359,7 @@ static bool on_colon(struct mailbox *m)
     return m->bad;
 }
 
-/* One token; true: the mailbox is over. */
+/* Takes one token.  True: the mailbox ends. */
 static bool on_token(struct mailbox *m, const struct token *t, struct slice at)
 {
     switch (t->kind) {
@@ -393,7 +393,7 @@ static bool on_token(struct mailbox *m, const struct token *t, struct slice at)
     }
 }
 
-/* Goes on behind the next comma or semicolon. */
+/* Skips to after the next comma or semicolon. */
 static void resync(struct slice *s)
 {
     struct token t;
@@ -403,7 +403,7 @@ static void resync(struct slice *s)
     } while (t.kind != TOKEN_END && t.kind != TOKEN_BAD && !is_marked(&t, ',') && !is_marked(&t, ';'));
 }
 
-/* Takes one mailbox; true: it has an address, or something unreadable in its place. */
+/* Takes one mailbox.  True: it has an address, or unreadable text in its place. */
 static bool take_mailbox(struct author_reader *r, struct author *out)
 {
     struct mailbox m = { .r = r };

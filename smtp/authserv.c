@@ -1,15 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * authserv.c - who wrote an Authentication-Results field, as strict and careless readers see it (authserv.h).
+ * authserv.c - the authserv-id of an Authentication-Results field, as strict and careless readers see it (authserv.h).
  *
- * Three readings, of the value as it is and with its encoded words decoded:
+ * Three readings, each of the raw value and of the value with its encoded words decoded:
  *
  *   strict    comments and blanks skipped, then a token or a quoted string (RFC 8601 2.2)
- *   front     odd octets skipped, then our id, then anything that no host name goes on with
+ *   front     odd octets skipped, then our id, then an octet that cannot continue a host name
  *   reduced   all before the first ';', without comments, blanks, quotes and odd octets, and without a version
  *
- * Octets above 127 are odd, unless they make a name of IDNA: then it is compared as such, so that a foreign name
- * with an umlaut is not taken for ours without it.
+ * Octets above 127 are odd, unless they form an IDNA name.  Then the names are compared as IDNA, so that a foreign name
+ * with an umlaut does not match our name without it.
  */
 #include "smtp/authserv.h"
 
@@ -66,7 +66,7 @@ static void read_front(struct authserv_reading *r, struct slice value)
     r->front = value;
 }
 
-/* A final dot would make the same name to somebody. */
+/* Some readers ignore a final dot. */
 static bool begins_with(struct slice s, struct slice id)
 {
     if (!slice_starts_nocase(s, id)) {
@@ -84,13 +84,13 @@ static bool begins_with(struct slice s, struct slice id)
 struct reducing {
     struct buf plain; /* octets of host names only */
     struct buf high;  /* and those above 127 */
-    size_t gap;       /* octets of `plain` before the last blank that something follows */
+    size_t gap;       /* octets of `plain` before the last inner blank */
     size_t high_gap;
 };
 
 static void reduce(struct reducing *r, struct slice value)
 {
-    bool open = false; /* a comment has no end: its parenthesis is an odd octet like others */
+    bool open = false; /* a comment has no end: its parenthesis is an odd octet */
     bool blank = false;
 
     while (value.len > 0 && value.ptr[0] != ';' && buf_ok(&r->high)) {
@@ -116,7 +116,7 @@ static void reduce(struct reducing *r, struct slice value)
     }
 }
 
-/* Digits behind a blank are a version. */
+/* Removes digits after a blank, which are a version. */
 static struct slice without_version(const struct buf *b, size_t gap)
 {
     struct slice s = buf_slice(b);
@@ -151,7 +151,7 @@ static void read_reduced(struct authserv_reading *r, struct slice value)
     }
 }
 
-/* ---- all of them ---- */
+/* ---- all readings ---- */
 
 static void read_value(struct authserv_reading *r, struct slice value)
 {
@@ -167,7 +167,7 @@ bool authserv_read(struct authserv *a, struct slice value)
 
     read_value(&a->as_is, value);
     a->has_decoded = slice_find(value, '?') < value.len;
-    if (a->has_decoded) { /* its beginning is enough: an id stands in front */
+    if (a->has_decoded) { /* truncation is harmless: the id is at the front */
         buf_init_fixed(&decoded, a->decoded_mem, sizeof(a->decoded_mem));
         lex_put_decoded(&decoded, slice_take(value, sizeof(a->decoded_mem) - 1));
         read_value(&a->decoded, buf_slice(&decoded));

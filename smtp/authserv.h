@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * authserv.h - could a reader behind us take an Authentication-Results field for one of ours?
+ * authserv.h - could a downstream mail reader mistake an Authentication-Results field for ours?
  *
- * Pure.  A reader believes a field by its authserv-id, and readers differ in what they tolerate in front of it, in
- * it and behind it.  A field is ours if any of them could see our id; a field that every reader sees as another
- * server's is left alone.
+ * Pure.  A mail reader trusts a field by its authserv-id.  Readers differ in what they tolerate before, in and after
+ * the id.  We treat a field as ours if any of them could see our id, and leave it alone if every reader sees another
+ * server's.
  *
- * Owns    the copies of what is read; the value must live as long.
+ * Owns    copies of the decoded parts; the value must live as long as struct authserv.
  * RFC     8601 2.2, 2.5, 5; 2045 5.1 (token); 2047 2
  */
 #ifndef SMTP_AUTHSERV_H
@@ -17,9 +17,9 @@
 #define AUTHSERV_ID_MAX 512 /* a longer id is not ours: ours have at most 253 octets */
 
 struct authserv_reading { /* one way to read the value; see authserv.c */
-    struct slice strict;  /* empty: there is no id */
+    struct slice strict;  /* empty: no id */
     struct slice front;   /* the value from the first octet of a host name on */
-    struct slice reduced; /* empty: it is no id */
+    struct slice reduced; /* empty: not an id */
     char strict_mem[AUTHSERV_ID_MAX], reduced_mem[AUTHSERV_ID_MAX];
 };
 
@@ -29,10 +29,10 @@ struct authserv {
     char decoded_mem[2048];
 };
 
-/* Reads the value of a field.  False: it has no id, or one behind a comment or quote without an end. */
+/* Reads the value of a field.  False: it has no id, or an unterminated comment or quote before the id. */
 bool authserv_read(struct authserv *a, struct slice value) MUST_USE;
 
-/* Could it be `id`? */
+/* Could any reader take the field's id for `id`? */
 bool authserv_may_be(const struct authserv *a, struct slice id);
 
 #endif

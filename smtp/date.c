@@ -2,7 +2,7 @@
 /*
  * date.c - reads "Mon, 1 Dec 2025 10:00:00 +0100 (CET)" (date.h).
  *
- * The day of the week is skipped unread: senders get it wrong, and it adds nothing.
+ * The parser ignores the day of the week, because senders get it wrong and it adds nothing.
  *
  * Limits  years from 1900 to 9999; each octet is read a bounded number of times.
  */
@@ -20,7 +20,7 @@ static bool is_alnum(char c)
     return ascii_is_alpha(c) || ascii_is_digit(c);
 }
 
-/* Takes a word of letters, or of digits, behind blanks and comments; empty if there is none. */
+/* Skips blanks and comments and takes a word of letters or of digits, or an empty word. */
 static struct slice take_word(struct slice *s)
 {
     size_t n = 0;
@@ -68,7 +68,7 @@ static bool take_month(struct slice *s, unsigned *month)
     return false;
 }
 
-/* RFC 5322 4.3: two digits are 1950 to 2049, three are counted from 1900. */
+/* RFC 5322 4.3: two digits mean 1950 to 2049, three digits count from 1900. */
 static bool take_year(struct slice *s, unsigned *year)
 {
     struct slice word = take_word(s);
@@ -82,7 +82,7 @@ static bool take_year(struct slice *s, unsigned *year)
     return *year >= YEAR_MIN;
 }
 
-/* An old name of a zone: its minutes east of UTC.  Military letters were used wrongly, so they say nothing. */
+/* Minutes east of UTC for an obsolete zone name.  Military letters are unreliable and count as UTC. */
 static bool named_zone(struct slice word, int *minutes)
 {
     static const struct {
@@ -149,5 +149,5 @@ bool date_parse(struct slice value, int64_t *unix_s)
                       .tm_min = (int)minute,
                       .tm_sec = second < 60 ? (int)second : 59 };
     *unix_s = (int64_t)timegm(&tm) - zone * 60;
-    return day > 0 && tm.tm_mon == (int)month; /* else timegm went on into the next month */
+    return day > 0 && tm.tm_mon == (int)month; /* else timegm rolled over into the next month */
 }

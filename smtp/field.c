@@ -1,15 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * field.c - header fields taken from a section, and written from a value of any origin (field.h).
+ * field.c - reads header fields from a section, and writes fields from a value of any origin (field.h).
  *
- * Reading: a field is a line with a name, perhaps blanks, and a colon, and the lines behind it that begin
- * with a blank.  A name is anything without blanks, line ends and colons, even nothing at all or octets above
- * 127: what a lenient reader behind us might take for a field must not hide a forged one (HDR-14).
+ * Reading: a field is a line with a name, perhaps blanks, and a colon, plus the next lines that begin with a
+ * blank.  A name is any text without blanks, line ends and colons, even empty or with octets above 127.
+ * Otherwise a line that only a lenient downstream reader takes for a field could hide a forged one (HDR-14).
  *
- * Writing: the value is reduced to one unfolded text, which is then folded anew or, if it is not ASCII and
- * may not stay so, RFC 2047-encoded.
+ * Writing: unfolds and cleans the value, then folds it anew.  Encodes it by RFC 2047 if it is not ASCII and
+ * `utf8` is false.
  *
- * Limits     FOLD_AT wished, HARD_MAX at most, without CRLF.
+ * Limits     Lines have FOLD_AT octets where possible, HARD_MAX at most, without CRLF.
  */
 #include "smtp/field.h"
 
@@ -24,7 +24,7 @@
 enum place {
     PLACE_START = 0,
     PLACE_NAME,
-    PLACE_BLANK, /* behind a name, before the colon */
+    PLACE_BLANK, /* after a name, before the colon */
     PLACE_CR,    /* the line began with CR */
 };
 
@@ -38,7 +38,7 @@ static bool ends_name(char c)
     return c == ':' || c == '\r' || c == '\n' || is_blank(c);
 }
 
-/* Odd octets are left out, as in header_name_is(). */
+/* Skips odd octets, as header_name_is() does. */
 static void keep_name(struct header_line *l, struct slice part)
 {
     for (size_t i = 0; i < part.len && l->kept < HEADER_NAME_KEPT; i++) {
@@ -48,7 +48,7 @@ static void keep_name(struct header_line *l, struct slice part)
     }
 }
 
-/* Takes the part of the name that is there. */
+/* Takes the part of the name that `s` has. */
 static size_t take_name(struct header_line *l, struct slice s)
 {
     size_t n = 0;
@@ -63,7 +63,7 @@ static size_t take_name(struct header_line *l, struct slice s)
     return n;
 }
 
-/* Is the name exactly one that a mailbox puts in front of a message?  Only a blank and other text may follow it. */
+/* Is the name exactly one that the mbox format puts before a message?  Only a blank and other text may follow it. */
 static bool is_mbox_name(const struct header_line *l)
 {
     struct slice name = slice_of(l->name, l->kept);
@@ -124,7 +124,7 @@ size_t header_line_put(struct header_line *l, struct slice s)
 
 /* ---- a section in memory ---- */
 
-/* Octets of the line in front, LF included; all of it if there is no LF. */
+/* Octets of the first line, with its LF; all of `s` if it has no LF. */
 static size_t line_len(struct slice s)
 {
     return min_size(slice_find(s, '\n') + 1, s.len);
@@ -190,7 +190,7 @@ bool header_only(struct slice head, struct slice name, struct header_field *out)
     return fields == 1;
 }
 
-/* How many octets of the wanted name are there in order; *left becomes true if the name goes on. */
+/* Counts the octets of the wanted name that match in order.  Sets *left if the name is longer. */
 static size_t name_match(struct slice name, struct slice want, bool *left)
 {
     size_t n = 0;
@@ -211,7 +211,7 @@ static size_t name_match(struct slice name, struct slice want, bool *left)
     return n;
 }
 
-/* Most names differ in their first octet: bit 5 is the case of a letter. */
+/* Compares the first octets without bit 5, the case of a letter: most names differ there. */
 static bool differs_at_once(struct slice name, struct slice want)
 {
     return name.len > 0 && want.len > 0 && ascii_is_print(name.ptr[0]) &&
@@ -232,9 +232,9 @@ bool header_name_starts(struct slice name, struct slice want)
     return !differs_at_once(name, want) && name_match(name, want, &left) == want.len;
 }
 
-/* ---- a section that is coming in ---- */
+/* ---- a section while it is received ---- */
 
-/* The kind of the line is known. */
+/* Call once the kind of the line is known. */
 static void on_line_kind(struct header_section *h)
 {
     switch (h->line.kind) {
@@ -258,11 +258,11 @@ static void on_line_kind(struct header_section *h)
         break;
     }
     if (h->ended && h->line.kind != HEADER_LINE_EMPTY) {
-        h->octets -= h->line_octets; /* this line is body already */
+        h->octets -= h->line_octets; /* this line belongs to the body */
     }
 }
 
-/* Octets at the front of `s` that belong to the line. */
+/* Takes the octets at the front of `s` that belong to the line, and returns their number. */
 static size_t take_piece(struct header_section *h, struct slice s)
 {
     return h->line.kind == HEADER_LINE_UNKNOWN ? header_line_put(&h->line, s) : line_len(s);
@@ -296,7 +296,7 @@ void header_section_put(struct header_section *h, struct slice s)
 
 /* ---- writing ---- */
 
-/* One line of printable text: controls and folds become one blank, octets that are not UTF-8 '?'. */
+/* Puts one line of printable text.  Controls and folds become one blank, octets that are not UTF-8 become '?'. */
 static void put_clean(struct buf *out, struct slice value)
 {
     while (value.len > 0) {
@@ -315,7 +315,7 @@ static void put_clean(struct buf *out, struct slice value)
     }
 }
 
-/* A line of the field: what is on it, to know when to fold. */
+/* The current line of the field, to know when to fold. */
 struct fold {
     struct buf *out;
     size_t column;
@@ -333,7 +333,7 @@ static void put_piece(struct fold *f, struct slice s)
     f->column += s.len;
 }
 
-/* A word, cut only where a line would pass the hard limit. */
+/* Puts a word.  Cuts it only at the hard limit of a line. */
 static void put_word(struct fold *f, struct slice word)
 {
     while (word.len > 0) {
@@ -352,8 +352,8 @@ static void put_word(struct fold *f, struct slice word)
 }
 
 /*
- * Folds before blanks only, so that unfolding gives the same text (RFC 5322 2.2.3).  Words of one line are
- * written together.
+ * Folds only before blanks, so that unfolding restores the text (RFC 5322 2.2.3).  Writes the words of one line
+ * together.
  */
 static void put_folded(struct fold *f, struct slice text)
 {
@@ -438,7 +438,7 @@ static void put_encoded(struct fold *f, struct slice text)
 void field_put(struct buf *out, struct slice name, struct slice value, bool utf8)
 {
     struct fold f = { .out = out };
-    bool plain = slice_plain(value) == value.len; /* nearly always: then it is clean as it is */
+    bool plain = slice_plain(value) == value.len; /* the usual case: nothing to clean */
     struct buf clean;
     struct slice text = slice_trim(value);
 

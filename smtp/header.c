@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * header.c - the header section stripped and put together anew.
+ * header.c - strips and rewrites the header section.
  *
- * smtp/field.c reads the fields.  The section ends at the first line that is neither field nor continuation;
- * header_rewrite puts an empty line there, so that everybody agrees about where it ended (HDR-10).
+ * smtp/field.c reads the fields.  The section ends at the first line that is neither field nor continuation.
+ * header_rewrite() puts an empty line there, so that all readers agree about its end (HDR-10).
  *
  * Pure; owns nothing.  RFC: 5322 2.2, 3.6.7; 8601 5.
  */
@@ -11,10 +11,9 @@
 
 #include "smtp/authserv.h"
 
-/* ---- what is to be taken out ---- */
+/* ---- fields to strip ---- */
 
-/* Could a reader believe that we wrote this Authentication-Results field?  One without an id is nobody's and goes
- * too. */
+/* Could a reader believe that we wrote this Authentication-Results field?  True also for a field without an id. */
 static bool claims_our_id(struct slice value, const struct header_rules *rules)
 {
     const struct config_headers *conf = rules->conf;
@@ -32,7 +31,7 @@ static bool claims_our_id(struct slice value, const struct header_rules *rules)
     return false;
 }
 
-/* A name, or its beginning followed by '*'. */
+/* The pattern is a name, or the beginning of one and '*'. */
 static bool name_matches(struct slice name, struct slice pattern)
 {
     if (pattern.len > 0 && pattern.ptr[pattern.len - 1] == '*') {
@@ -53,7 +52,7 @@ bool header_stripped(const struct header_field *f, const struct header_rules *ru
         }
     }
     if (rules->conf->received_spf && header_name_is(f->name, SLICE("Received-SPF"))) {
-        return true; /* ours is the one that counts behind us */
+        return true; /* downstream must see only ours */
     }
     if (rules->adds != NULL && rules->adds(rules->adds_arg, f->name)) {
         return true;
@@ -77,7 +76,7 @@ size_t header_rewrite(struct slice head, struct slice added, const struct header
         }
     }
     if (rest.len > 0 && !slice_starts(rest, SLICE("\r\n"))) {
-        buf_put_str(out, "\r\n"); /* what follows is body, for everybody */
+        buf_put_str(out, "\r\n"); /* for every reader the body begins here */
     }
     return head.len - rest.len;
 }
@@ -99,7 +98,7 @@ static struct slice next_word(struct slice *s)
     return word;
 }
 
-/* "by <hostname>", and "id" somewhere behind it. */
+/* Has the value "by <hostname>" and a later "id"? */
 static bool is_own_hop(struct slice value, struct slice hostname)
 {
     bool by = false, ours = false;

@@ -2,8 +2,8 @@
 /*
  * lexical.c - the small parts of structured header fields (lexical.h).
  *
- * Readers of mail differ in what they tolerate.  Where it matters the callers try more than one reading; the
- * functions here do what RFC 5322 says, obsolete syntax included.
+ * Mail readers differ in what they tolerate.  Where it matters the callers try several readings.  The functions
+ * here follow RFC 5322, with its obsolete syntax.
  */
 #include "smtp/lexical.h"
 
@@ -14,7 +14,7 @@ static bool is_white(char c)
     return c == ' ' || c == '\t' || c == '\r' || c == '\n';
 }
 
-/* Octets of the comment in front, nested ones included; 0: it has no end. */
+/* Octets of the comment at the front, with nested ones; 0: it has no end. */
 static size_t comment_len(struct slice s)
 {
     size_t depth = 0;
@@ -77,7 +77,7 @@ bool lex_is_atext(char c)
 
 /* ---- encoded words ---- */
 
-#define ENCODED_MAX 500 /* RFC 2047 allows 75; bounds how often an octet is looked at */
+#define ENCODED_MAX 500 /* RFC 2047 allows 75; bounds how often we read an octet */
 
 struct encoded_word {
     struct slice text;
@@ -141,7 +141,7 @@ static void put_q(struct buf *out, struct slice s)
     }
 }
 
-/* The encoded word in front: "=?charset?Q?text?="; false: there is none.  A charset has no blank and no '?'. */
+/* Takes an encoded word "=?charset?Q?text?=" from the front, if there is one.  A charset has no blank and no '?'. */
 static bool take_encoded(struct slice *s, struct encoded_word *word)
 {
     struct slice rest = slice_skip(*s, 2);

@@ -2,28 +2,26 @@
 /*
  * line.c - what ends a line, for commands and for message octets; leading dots.
  *
- * One definition for everything behind it (header firewall, facts, spool, writer): CR* CR LF and bare LF end a
- * line and come out as CRLF; any other CR comes out as a blank, so it never begins, ends or empties a field.
- * Dots are taken from the front of every line.  Only CRLF.CRLF ends DATA; a lone dot with any other ends
- * around it is content.
+ * One definition for all later code (header firewall, facts, spool, writer): CR* CR LF and bare LF end a line and
+ * become CRLF.  Any other CR becomes a blank, so it never begins, ends or empties a field.  The reader removes
+ * leading dots from every line.  Only CRLF.CRLF ends DATA; a lone dot with other line ends around it is content.
  *
- * body_reader_feed() has two gears.  The fast one looks at blocks of 64 octets (scan.h) and goes on as long as
- * every CR is followed by LF and every LF preceded by CR; what it passes is put in one piece, many lines at
- * once, up to a dot at the beginning of a line, which it leaves out if text follows.  At anything else the
- * slow one takes a few octets one by one through the states below.  Both give the same for every cut.
+ * body_reader_feed() has two paths.  The fast one scans blocks of 64 octets (scan.h) while every CR is followed by
+ * LF and every LF preceded by CR.  It puts many lines in one piece, up to a dot at the beginning of a line; it drops
+ * the dot if text follows.  At anything else the slow path takes a few octets one by one through the states below.
+ * Both give the same output however the input is split.
  *
- *   BOL     behind CRLF or at the beginning        DOT     the front of a line, then '.' (held back)
- *   LF_BOL  behind a bare LF: a line begins        DOT_CR  DOT, then CRs: behind BOL and one CR, LF ends DATA
+ *   BOL     after CRLF or at the beginning         DOT     the front of a line, then '.' (held back)
+ *   LF_BOL  after a bare LF: a line begins         DOT_CR  DOT, then CRs: after BOL and one CR, LF ends DATA
  *   TEXT    within a line                          END     DATA has ended
- *   CR      behind CRs that may be part of a line end
- *   SOFT    behind a bare CR, where only a lenient reader sees the beginning of a line; then SOFT_DOT
- *   ODD     behind NUL where a line begins, for readers that drop NUL; ODD_DOT: a dot alone, with NUL or blanks
+ *   CR      after CRs that may be part of a line end
+ *   SOFT    after a bare CR, where only a lenient reader sees the beginning of a line; then SOFT_DOT
+ *   ODD     after NUL at the beginning of a line, for readers that drop NUL; ODD_DOT: a lone dot, with NUL or blanks
  *
- * SOFT, ODD and their dots exist for counting attempts at smuggling and for the end of refused content; they
- * drop nothing.  smtp/field.c follows the header section in what is given out, so that the two gears need not know of it.
+ * SOFT, ODD and their dots only count smuggling attempts and find the end of refused content; they drop nothing.
+ * smtp/field.c finds the header section in the output, so neither path needs to know it.
  *
- * RFC: 5321 2.3.8, 4.1.1.4, 4.5.2; 3030.  Limits: LINE_MAX_OCTETS, CR_RUN_MAX; nothing of a message is kept
- * here.
+ * RFC: 5321 2.3.8, 4.1.1.4, 4.5.2; 3030.  Limits: LINE_MAX_OCTETS, CR_RUN_MAX.  Keeps no message content.
  */
 #include "smtp/line.h"
 
@@ -31,7 +29,7 @@
 
 /* ---- command lines ---- */
 
-/* Drops octets up to CRLF; a CR at the very end stays, as its LF may come.  True: it is through. */
+/* Drops octets up to CRLF.  Keeps a CR at the very end, because its LF may follow.  True: reached the CRLF. */
 static bool skip_line(struct slice in, size_t *used)
 {
     size_t from = 0;
@@ -106,17 +104,17 @@ enum body_state {
     BODY_END,
 };
 
-/* So many CRs are held back for an LF; the first ones of a longer run become blanks. */
+/* CRs to hold back for an LF; the first ones of a longer run become blanks. */
 #define CR_RUN_MAX 1000
 
-/* After a surprise so many octets are taken singly before the next block is tried. */
+/* Octets to take singly before the fast path tries the next block. */
 #define SLOW_OCTETS 16
 
 struct feed { /* one call of body_reader_feed */
     struct body_reader *r;
     body_put put;
     void *arg;
-    const char *start, *end; /* input to be put as it is, not put yet */
+    const char *start, *end; /* input still to be put unchanged */
 };
 
 void body_reader_init(struct body_reader *r, enum body_mode mode, bool normalize)
@@ -154,7 +152,7 @@ static void flush(struct feed *f)
     f->start = f->end;
 }
 
-/* The octet at p goes out as it is. */
+/* Puts the octet at p unchanged. */
 static void keep(struct feed *f, const char *p)
 {
     if (f->end != p) {
@@ -168,7 +166,7 @@ static void keep(struct feed *f, const char *p)
     }
 }
 
-/* A line ends here with CRLF, whatever the input has there. */
+/* Ends a line with CRLF, whatever line end the input has. */
 static void put_crlf(struct feed *f)
 {
     flush(f);
@@ -176,7 +174,7 @@ static void put_crlf(struct feed *f)
     f->r->line_begun = false;
 }
 
-/* The LF of a CRLF at p; the CR before it may be in this input or in an earlier one. */
+/* Takes the LF of a CRLF at p.  Its CR may be in this input or in an earlier one. */
 static void keep_crlf(struct feed *f, const char *p, const char *begin)
 {
     if (p == begin) {
@@ -209,7 +207,7 @@ static void put_bare_crs(struct feed *f)
     r->state = BODY_SOFT;
 }
 
-/* Ends a line as RFC 5321 does not allow it: with a bare LF, or with several CRs before the LF. */
+/* Ends a line that violates RFC 5321: with a bare LF, or with several CRs before the LF. */
 static void wrong_line_end(struct feed *f, int next)
 {
     struct body_reader *r = f->r;
@@ -245,7 +243,7 @@ static int behind_nul(int state)
     return BODY_TEXT;
 }
 
-/* Holds a dot back at the front of a line of DATA; puts it elsewhere.  The next state. */
+/* Holds back a dot at the front of a line of DATA, and puts any other.  Returns the next state. */
 static int plain_dot(struct feed *f, const char *p)
 {
     struct body_reader *r = f->r;
@@ -259,7 +257,7 @@ static int plain_dot(struct feed *f, const char *p)
     return state == BODY_SOFT ? BODY_SOFT_DOT : state == BODY_ODD ? BODY_ODD_DOT : BODY_TEXT;
 }
 
-/* Takes the octet at p while no CR is held back.  A held-back dot is dropped here: text follows it (RFC 5321
+/* Takes the octet at p while no CR is held back.  Drops a held-back dot, because text follows it (RFC 5321
  * 4.5.2). */
 static void plain_octet(struct feed *f, const char *p)
 {
@@ -274,7 +272,7 @@ static void plain_octet(struct feed *f, const char *p)
     case '\n':
         wrong_line_end(f, BODY_LF_BOL);
         return;
-    case '\0': /* a reader that drops NUL sees the next octet in its place: DAT-18, DAT-19 */
+    case '\0': /* a reader that drops NUL sees the next octet instead: DAT-18, DAT-19 */
         r->n.nul++;
         keep(f, p);
         r->state = behind_nul(r->state);
@@ -308,7 +306,7 @@ static void lenient_end(struct body_reader *r)
     r->lenient_end = r->mode == BODY_DATA && !r->normalize;
 }
 
-/* Puts the held-back dot: its line holds nothing else, so it is content and no dot of transparency. */
+/* Puts the held-back dot: it is alone on its line, so it is content and not dot-stuffing. */
 static void put_lone_dot(struct feed *f)
 {
     lenient_end(f->r);
@@ -316,7 +314,7 @@ static void put_lone_dot(struct feed *f)
     give(f, ".", 1);
 }
 
-/* Takes the octet at p while CRs are held back.  False: the CRs were no line end, and the octet is not taken. */
+/* Takes the octet at p while CRs are held back.  False: the CRs were no line end, and it did not take the octet. */
 static bool behind_crs(struct feed *f, const char *p, const char *begin)
 {
     struct body_reader *r = f->r;
@@ -349,7 +347,7 @@ static bool behind_crs(struct feed *f, const char *p, const char *begin)
     return true;
 }
 
-/* One octet through the states. */
+/* Takes one octet through the states. */
 static void slow_octet(struct feed *f, const char *p, const char *begin)
 {
     struct body_reader *r = f->r;
@@ -393,13 +391,13 @@ static void slow_octet(struct feed *f, const char *p, const char *begin)
     plain_octet(f, p);
 }
 
-/* Does the octet behind a dot at the beginning of a line show that the dot is only to be dropped? */
+/* Does the octet after a leading dot show that the reader only has to drop the dot? */
 static bool behind_dot_is_text(char c)
 {
     return c != '\r' && c != '\n' && c != '\0' && c != ' ' && c != '\t';
 }
 
-/* Gives what comes before the dot at p, and leaves the dot out. */
+/* Puts the input before the dot at p, and drops the dot. */
 static const char *drop_dot(struct feed *f, const char *p)
 {
     f->end = p;
@@ -409,9 +407,9 @@ static const char *drop_dot(struct feed *f, const char *p)
 }
 
 /*
- * Blocks from p on while they are clean but for dots at the beginning of ordinary lines; returns where it
- * stopped.  Begun in BOL or TEXT, ends in BOL, TEXT or CR.  f->start..f->end grows by what was passed, but
- * for a CR at its end.
+ * Scans blocks from p on while they are clean, except for leading dots of ordinary lines.  Returns where it
+ * stopped.  Begins in BOL or TEXT, ends in BOL, TEXT or CR.  Adds the scanned input to f->start..f->end, without
+ * a CR at its end.
  */
 static inline __attribute__((always_inline)) const char *
 clean_blocks(struct feed *f, const char *p, const char *limit,
@@ -508,7 +506,7 @@ void body_reader_finish(struct body_reader *r, body_put put, void *arg)
 {
     struct feed f = { .r = r, .put = put, .arg = arg };
 
-    if (r->state == BODY_CR) { /* a line end that lost its LF, as good as one of the client's */
+    if (r->state == BODY_CR) { /* a line end without its LF counts as one */
         r->n.bare_cr += r->crs;
         put_crlf(&f);
         r->state = BODY_BOL;

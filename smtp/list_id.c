@@ -2,8 +2,8 @@
 /*
  * list_id.c - the id in the last angle brackets of List-Id (list_id.h).
  *
- * The phrase in front is free text and may have brackets in quotes or comments; the id is what stands in the last pair.
- * Without brackets the whole value is taken for the id: some senders write it so.
+ * The phrase before the id is free text and may have brackets in quotes or comments, so the id is in the last pair.
+ * Without brackets the whole value is the id, because some senders omit them.
  */
 #include "smtp/list_id.h"
 

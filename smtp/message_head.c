@@ -2,8 +2,8 @@
 /*
  * message_head.c - reads a header section once (message_head.h).
  *
- * Display names are decoded as careless readers decode them (lexical.h), and any '@' with a host name behind it makes
- * an address: what matters is what a person sees, and mail programs show the name and hide the address.
+ * Decodes display names like a careless reader (lexical.h), and takes any '@' followed by a host name for an address.
+ * Mail programs show the name and hide the address, so what matters is what a person sees.
  */
 #include "smtp/message_head.h"
 
@@ -49,7 +49,7 @@ const char *head_field_name(enum head_field f)
     return names[f].ptr;
 }
 
-/* The name joins the list unless it is there; false: it is there. */
+/* Adds the name to the list.  False: the list already has it. */
 static bool join_name(struct buf *list, struct slice name)
 {
     struct slice rest = buf_slice(list);
@@ -66,7 +66,7 @@ static bool join_name(struct buf *list, struct slice name)
 
 /* ---- addresses in display names ---- */
 
-/* Octets of '@' in front, or of a character that looks like one (U+FF20, U+FE6B); 0: something else. */
+/* Octets of a leading '@', or of a character that looks like one (U+FF20, U+FE6B); 0: something else. */
 static size_t at_sign_len(struct slice s)
 {
     if (s.len > 0 && s.ptr[0] == '@') {
@@ -94,7 +94,7 @@ static size_t domain_len(struct slice s, bool ascii)
     return n;
 }
 
-/* The host name in front, of two labels or more.  A typographic quotation mark behind it is no part of it. */
+/* Puts the leading host name of two or more labels, without a typographic quotation mark after it. */
 static bool put_domain(struct slice s, struct buf *out)
 {
     return (idna_to_ascii(slice_take(s, domain_len(s, false)), out) ||
@@ -112,7 +112,7 @@ static void find_addresses(struct message_head *h, struct slice text)
          i++) {
         size_t at = at_sign_len(slice_skip(text, i));
 
-        if (at == 0 || (unsigned char)text.ptr[i - 1] <= ' ') { /* a local part must be in front */
+        if (at == 0 || (unsigned char)text.ptr[i - 1] <= ' ') { /* a local part must precede it */
             continue;
         }
         h->name_addresses++;
@@ -182,7 +182,7 @@ static void read_from(struct message_head *h, struct slice value)
 
 /* ---- other fields ---- */
 
-/* "<id>" without what is around and between. */
+/* Reads "<id>" without brackets, blanks and controls. */
 static void read_id(struct message_head *h, struct slice value)
 {
     for (size_t i = 0; i < value.len && h->id.len < HEAD_ID_MAX; i++) {
@@ -194,7 +194,7 @@ static void read_id(struct message_head *h, struct slice value)
     }
 }
 
-/* The first word of the value, behind comments. */
+/* The first word of the value, after comments. */
 static struct slice first_word(struct slice value)
 {
     size_t n = 0;

@@ -2,9 +2,9 @@
 /*
  * proxy_header.c - the parser of PROXY v1 lines and v2 blocks.
  *
- * A header may come in pieces, so each step first asks whether what is there can still become one; an octet
- * that cannot belong to a header ends it at once (PXY-06), whatever might follow.  TLVs are walked, because a
- * block whose pieces do not add up is no header, and believed in nothing (PXY-15).
+ * A header may arrive in pieces, so each step first checks whether the octets so far can still become one.  The
+ * first octet that cannot belong to a header ends the parse (PXY-06).  The parser checks the lengths of TLVs, because a
+ * block whose parts do not add up is not a header, and ignores their content (PXY-15).
  */
 #include "smtp/proxy_header.h"
 
@@ -14,7 +14,7 @@ static const char v2_signature[] = "\r\n\r\n\0\r\nQUIT\n";
 #define V2_SIGNATURE_LEN 12
 static const struct slice v1_start = SLICE_INIT("PROXY ");
 
-enum { /* second octet of v2 behind the signature: version and command, then family and protocol */
+enum { /* octets of v2 after the signature: version and command, then family and protocol */
        V2_LOCAL = 0x20,
        V2_PROXY = 0x21,
        V2_UNSPEC = 0x00,
@@ -26,7 +26,7 @@ enum { /* second octet of v2 behind the signature: version and command, then fam
 #define V2_TCP6_LEN 36
 #define TLV_HEAD 3
 
-/* Is one the beginning of the other? */
+/* Is either one the beginning of the other? */
 static bool agrees(struct slice in, struct slice start)
 {
     return in.len < start.len ? slice_starts(start, in) : slice_starts(in, start);
@@ -34,7 +34,7 @@ static bool agrees(struct slice in, struct slice start)
 
 /* ---- version 1 ---- */
 
-/* A number without sign and leading zeros. */
+/* Parses a number without sign and leading zeros. */
 static bool parse_port(struct slice text, uint16_t *port)
 {
     uint64_t n;
@@ -54,7 +54,7 @@ static bool parse_v1_ip(struct slice text, bool v6, struct addr *out)
     return has_colon == v6 && addr_parse_ip(text, out);
 }
 
-/* "192.0.2.1 192.0.2.2 56324 25": exactly one blank between, nothing before or behind. */
+/* Parses "192.0.2.1 192.0.2.2 56324 25": exactly one blank between parts, nothing before or after. */
 static bool parse_v1_addresses(struct slice text, bool v6, struct proxy_header *out)
 {
     struct slice word[4];
@@ -139,14 +139,14 @@ static struct addr v6_at(struct slice block, size_t ip, size_t port)
     return addr_from_sockaddr((const struct sockaddr *)&sa);
 }
 
-/* Can the octets behind the signature that are there already be those of a header we take? */
+/* Can the octets received after the signature belong to a header that we accept? */
 static bool v2_head_good(struct slice in)
 {
     unsigned command = in.len > 12 ? (unsigned char)in.ptr[12] : V2_LOCAL;
     unsigned family = in.len > 13 ? (unsigned char)in.ptr[13] : V2_UNSPEC;
 
     if (command == V2_LOCAL) {
-        return true; /* family and length are whatever they are */
+        return true; /* LOCAL: any family and length */
     }
     return command == V2_PROXY && (family == V2_UNSPEC || family == V2_TCP4 || family == V2_TCP6);
 }
@@ -165,7 +165,7 @@ static bool parse_v2_block(struct slice block, unsigned family, struct proxy_hea
         out->source = v6_at(block, 0, 32);
         out->destination = v6_at(block, 16, 34);
     } else {
-        return true; /* UNSPEC: nothing in it is for us */
+        return true; /* UNSPEC: ignore the content */
     }
     out->announced = true;
     return tlvs_add_up(slice_skip(block, addresses));

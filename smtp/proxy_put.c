@@ -33,7 +33,7 @@ static void put_u16(struct buf *out, unsigned n)
     buf_put_char(out, (char)(n & 0xff));
 }
 
-/* Signature, version and command, family, length, addresses and ports in network order. */
+/* Writes signature, version and command, family, length, then addresses and ports in network order. */
 static void put_v2(struct buf *out, const struct addr *from, const struct addr *to)
 {
     size_t octets = from->family == ADDR_V4 ? 4 : 16;

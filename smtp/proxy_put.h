@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * proxy_put.h - the header of the PROXY protocol, as we send it to servers behind.
+ * proxy_put.h - writes the header of the PROXY protocol for upstream servers.
  *
  * Pure.  Both versions announce an address (TCP4, TCP6), never UNKNOWN or LOCAL: Postfix and Haraka refuse those.
  * HAProxy defines the protocol.
@@ -12,8 +12,8 @@
 #include "core/buf.h"
 
 /*
- * Version 1 or 2, for a connection from `from` (of a family) to `to`.  An IPv4 and an IPv6 end are both written as
- * IPv6; an end of no family as the unspecified address.
+ * Writes version 1 or 2, for a connection from `from` (which must have a family) to `to`.  If the families differ,
+ * writes both as IPv6.  Writes a `to` without a family as the unspecified address.
  */
 void proxy_put(struct buf *out, unsigned version, const struct addr *from, const struct addr *to);
 

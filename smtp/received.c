@@ -2,8 +2,8 @@
 /*
  * received.c - our own Received line, and dates.
  *
- * Nothing a peer said gets out of its place: names are reduced to the characters of host names, and an address is
- * left out that could confuse a reader of the line.
+ * A peer's text cannot break out of its place: names are reduced to the characters of host names, and an address that
+ * could confuse a reader of the line is omitted.
  *
  * RFC: 5321 4.4, 5322 3.3, 3848 (with), 6531 4.3, 8314 7.4 (tls).
  */
@@ -20,7 +20,7 @@ static bool is_host_char(char c)
     return ascii_is_alpha(c) || ascii_is_digit(c) || c == '.' || c == ':' || c == '_' || c == '-';
 }
 
-/* What the client calls itself: a literal if it is one, else host characters, else '_' (RCV-04). */
+/* Puts the client's own name: a literal in canonical form, or host characters with '_' for others (RCV-04). */
 static void put_host(struct buf *out, struct slice name)
 {
     struct addr literal;
@@ -54,12 +54,12 @@ static const char *protocol_of(const struct received *r)
         return r->tls ? "UTF8SMTPS" : "UTF8SMTP";
     }
     if (!r->esmtp) {
-        return "SMTP"; /* RFC 3848 knows no SMTPS */
+        return "SMTP"; /* RFC 3848 has no SMTPS */
     }
     return r->tls ? "ESMTPS" : "ESMTP";
 }
 
-/* The address of the only recipient, unless it could confuse a reader of the field. */
+/* May we name the only recipient?  Not if its address could confuse a reader of the field. */
 static bool can_name(const struct received *r)
 {
     struct slice s = r->single_rcpt;
@@ -82,7 +82,7 @@ static bool is_suite(struct slice word)
     return slice_starts(word, SLICE("TLS_"));
 }
 
-/* The words of the clause that are a cipher suite (or that are none), blanks between. */
+/* Puts the words of the clause that are cipher suites (or those that are not), separated by blanks. */
 static void put_clause_words(struct buf *out, struct slice clause, bool suites)
 {
     bool first = true;
@@ -101,7 +101,7 @@ static void put_clause_words(struct buf *out, struct slice clause, bool suites)
     }
 }
 
-/* "tls TLS_AES_128_GCM_SHA256 (TLS1.3)"; names that are no registered suite stay in the comment. */
+/* Puts "tls TLS_AES_128_GCM_SHA256 (TLS1.3)".  Names that are not a registered suite stay in the comment. */
 static void put_tls(struct buf *out, struct slice clause)
 {
     char suite_mem[128], note_mem[128];
@@ -157,7 +157,7 @@ void header_put_received(struct buf *out, const struct received *r)
 
 #define DAY_S 86400
 
-/* The Gregorian calendar, years counted from March so that the odd day is the last one of a year. */
+/* Gregorian calendar, with years that begin in March, so that a leap day is the last day of a year. */
 static void civil_date(int64_t days, int64_t *year, unsigned *month, unsigned *day)
 {
     int64_t shifted = days + 719468; /* since 0000-03-01 */

@@ -2,8 +2,8 @@
 /*
  * recipient.c - relay control (recipient.h).
  *
- * glacis takes mail for `domains` and for nothing else (RFC 5321 3.6.2): literals, percent and bang paths, quoted @ and
- * (limits.encapsulated) addresses within local parts never pass, because the server behind might expand them.
+ * glacis takes mail only for `domains` (RFC 5321 3.6.2).  It refuses literals, percent and bang paths, quoted @ and
+ * (limits.encapsulated) addresses within local parts, because the upstream might expand them.
  */
 #include "smtp/recipient.h"
 
@@ -46,7 +46,7 @@ static enum reply_id route(const struct config *conf, struct arena *a, struct re
     return REPLY_RCPT_OK;
 }
 
-/* Is it missing in the list of its domain (validate: file)? */
+/* Does the list of its domain (validate: file) lack the recipient? */
 static bool is_unlisted(const struct recipient *rcpt)
 {
     return rcpt->home->validate == VALIDATE_FILE &&

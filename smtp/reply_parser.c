@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * reply_parser.c - what an upstream answers, taken apart strictly.
+ * reply_parser.c - a strict parser for the replies of an upstream.
  *
- * All octets of a reply are taken as they come; the line that is not complete yet waits at the end of
- * p->text, behind the texts of the lines before it, and is reduced to its own text in place when its LF is
- * there.  Lines may end with LF alone (RPL-06), because nothing is decided by where such a line ends; codes
- * are not negotiable: three digits, 2..5 first, the same in all lines, followed by nothing, a blank or a
- * hyphen (RPL-05, RPL-10).  Whatever else comes is no reply, and never an acceptance.
+ * The parser takes all octets of a reply as they arrive.  It keeps an incomplete line at the end of p->text, after
+ * the texts of earlier lines, and reduces it to its text in place once its LF has arrived.  Lines may end with LF
+ * alone (RPL-06), because nothing depends on the line end.  Codes must be exact: three digits, the first 2..5, the
+ * same in all lines, followed by nothing, a blank or a hyphen (RPL-05, RPL-10).  Anything else is not a reply, and
+ * never an acceptance.
  *
  * Owns: the text.  Limits: REPLY_UPSTREAM_LINE, _LINES and _BYTES (RPL-09).  RFC: 5321 4.2, 3463 2.
  */
@@ -51,7 +51,7 @@ static unsigned code_of(struct slice line)
            (unsigned)(line.ptr[2] - '0');
 }
 
-/* 1..3 digits at position `at`; how many, or 0. */
+/* The number of digits at position `at`, 1..3, or 0. */
 static size_t number_at(struct slice s, size_t at)
 {
     size_t n = 0;
@@ -62,7 +62,7 @@ static size_t number_at(struct slice s, size_t at)
     return n <= 3 ? n : 0;
 }
 
-/* Length of an enhanced code in front that is followed by a blank or nothing; 0: there is none. */
+/* Length of a leading enhanced code that a blank or nothing follows; 0: none. */
 static size_t enhanced_len(struct slice s)
 {
     size_t a, b, end;
@@ -79,7 +79,7 @@ static size_t enhanced_len(struct slice s)
     return b > 0 && (end == s.len || s.ptr[end] == ' ') ? end : 0;
 }
 
-/* The enhanced code leaves the text; the first one is remembered. */
+/* Removes the enhanced code from the text, and stores the first one. */
 static struct slice take_enhanced(struct reply_parser *p, struct slice text)
 {
     size_t n = enhanced_len(text);
@@ -95,7 +95,7 @@ static struct slice take_enhanced(struct reply_parser *p, struct slice text)
     return text.len > 0 ? slice_skip(text, 1) : text;
 }
 
-/* No control character stays: a raw CR could look like another reply to somebody (RPL-07). */
+/* Replaces control characters: some client could take a raw CR for the end of the reply (RPL-07). */
 static char clean(char c)
 {
     if (c == '\r' || c == '\t') {
@@ -104,7 +104,7 @@ static char clean(char c)
     return (unsigned char)c < 0x20 || c == 0x7f ? '?' : c;
 }
 
-/* Puts the text of a line where the line was; it is shorter than the line by the code at least. */
+/* Replaces a line by its text, which is shorter by at least the code. */
 static void keep_text(struct reply_parser *p, struct slice text)
 {
     char *to = p->text.ptr + p->line_start;
@@ -131,7 +131,7 @@ static enum reply_status finish(struct reply_parser *p, enum reply_status status
     return status;
 }
 
-/* A complete line lies behind line_start. */
+/* Takes the complete line at line_start. */
 static enum reply_status take_line(struct reply_parser *p, struct reply *out)
 {
     struct slice line = slice_skip(buf_slice(&p->text), p->line_start);
@@ -160,7 +160,7 @@ static enum reply_status take_line(struct reply_parser *p, struct reply *out)
 enum reply_status reply_parser_feed(struct reply_parser *p, struct slice in, size_t *used, struct reply *out)
 {
     *used = 0;
-    if (p->over) { /* the one before was taken; this is a new reply */
+    if (p->over) { /* the last reply was returned; this is a new one */
         reply_parser_reset(p);
     }
     while (in.len > 0) {

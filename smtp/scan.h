@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * scan.h - where the interesting octets of a block are: one bit an octet, 64 octets at a time.
+ * scan.h - finds CR, LF, dots, NUL and octets above 127 in a block of 64 octets: one bit per octet.
  *
- * Private to line.c and its test.  With SSE2 (every x86-64) a block costs about a hundred instructions, with
- * AVX2, where the processor has it, half of that; the plain way takes eight octets at a time in a 64-bit word
- * and works everywhere.  All give the same masks.
+ * Private to line.c and its test.  With SSE2 (every x86-64) a block costs about a hundred instructions; AVX2, if the
+ * processor has it, halves that.  The plain version takes eight octets at a time in a 64-bit word and runs
+ * everywhere.  All versions give the same masks.
  */
 #ifndef SMTP_SCAN_H
 #define SMTP_SCAN_H
@@ -24,7 +24,7 @@ struct scan_masks { /* bit i is octet i */
     uint64_t high; /* octets above 127 */
 };
 
-/* 0x80 in each octet of the word that equals `c`, exactly. */
+/* Returns 0x80 in each octet of the word that equals `c`, and 0 in all others. */
 static inline uint64_t scan_equal(uint64_t word, unsigned char c)
 {
     const uint64_t low7 = UINT64_C(0x7f7f7f7f7f7f7f7f);
@@ -33,7 +33,7 @@ static inline uint64_t scan_equal(uint64_t word, unsigned char c)
     return ~(((x & low7) + low7) | x | low7);
 }
 
-/* The top bits of eight octets as eight bits, the first octet lowest. */
+/* Packs the top bits of eight octets into eight bits, the first octet lowest. */
 static inline uint64_t scan_gather(uint64_t tops)
 {
     return ((tops >> 7) * UINT64_C(0x0102040810204080)) >> 56;

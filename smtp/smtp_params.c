@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * smtp_params.c - ESMTP parameters: a table of keywords a command, each with its own check.
+ * smtp_params.c - ESMTP parameters: one table of keywords per command, each keyword with its own check.
  *
- * A keyword is known only if its extension was offered (ADR-07); each may be given once (CMD-30).  AUTH= is accepted
- * from every client and ignored (RLY-12).
+ * A keyword is known only if we offered its extension (ADR-07), and may occur once (CMD-30).  We accept AUTH= from
+ * every client and ignore it (RLY-12).
  *
- * Notifications (RFC 3461) are about the mail and never cost it.  A plainly wrong value is refused (DSN-03: RET=SOME,
- * NOTIFY=SOMETIMES or NEVER,SUCCESS, ORCPT without a type); an odd but clear value is written canonically;
- * the rest is dropped, as is everything from clients to which DSN was not offered.
+ * A problem with notification parameters (RFC 3461) should not cost the mail.  We refuse only plainly wrong values
+ * (DSN-03: RET=SOME, NOTIFY=SOMETIMES or NEVER,SUCCESS, ORCPT without a type) and rewrite an odd but clear value
+ * canonically.  We drop the rest, and every parameter of a client to which we did not offer DSN.
  *
  * RFC: 5321 4.1.1.11, 4.1.2; 1870 (SIZE), 6152 (BODY), 6531 (SMTPUTF8), 3461 (RET ENVID NOTIFY ORCPT),
  * 4954 (AUTH), 6533 (ORCPT in UTF-8).
@@ -18,23 +18,23 @@
 
 struct param {
     struct slice key, value;
-    bool has_value; /* there was a '=' */
+    bool has_value; /* it has a '=' */
 };
 
-struct params { /* everything either command can fill; the other one's is NULL */
+struct params { /* targets of both commands; the other command's is NULL */
     const struct smtp_offer *offer;
     struct mail_params *mail;
     struct rcpt_params *rcpt;
-    bool utf8; /* raw UTF-8 is allowed in ORCPT */
+    bool utf8; /* ORCPT may have raw UTF-8 */
 };
 
-/* True if the value is what this keyword may have; then *p is filled. */
+/* True: the value is valid for this keyword, and *p is filled. */
 typedef bool (*param_check)(struct slice value, struct params *p);
 
 enum keyword_kind {
     WITH_VALUE = 0,
     WITHOUT_VALUE,
-    TOLERANT,     /* any value or none, judged by its check alone */
+    TOLERANT,     /* any value or none; only its check decides */
     NOTIFICATION, /* the same, and known whether offered or not */
 };
 
@@ -75,7 +75,7 @@ bool xtext_valid(struct slice s)
     return true;
 }
 
-/* As xtext must be: hex digits in upper case, a bare '=' encoded.  False: it is none, or stands for a control. */
+/* Puts valid xtext: hex digits in upper case, a bare '=' encoded.  False: not xtext, or it encodes a control. */
 static bool xtext_tidy(struct buf *out, struct slice s)
 {
     for (size_t i = 0; i < s.len; i++) {
@@ -179,8 +179,8 @@ static void put_upper(struct buf *out, struct slice word)
 }
 
 /*
- * NEVER alone, or some of the three others (RFC 3461 4.1).  SUCCESS is for clients that we know: a forged sender would
- * get a report for each recipient that takes the mail.
+ * Takes NEVER alone, or some of the three others (RFC 3461 4.1).  Passes on SUCCESS only for known clients: a forged
+ * sender would get a report for each recipient that accepts the mail.
  */
 static bool check_notify(struct slice value, struct params *p)
 {
@@ -206,7 +206,7 @@ static bool check_notify(struct slice value, struct params *p)
     return (seen & 1) == 0 || seen == 1;
 }
 
-/* UTF-8 without blanks, controls (the C1 ones, too) and '='. */
+/* Is it UTF-8 without blanks, controls (also C1) and '='? */
 static bool is_raw_utf8(struct slice s)
 {
     while (s.len > 0) {
@@ -231,7 +231,7 @@ static bool is_address_type(struct slice s)
     return ok;
 }
 
-/* addr-type ";" xtext (RFC 3461 4.2); with SMTPUTF8 also "utf-8;" and text as it is (RFC 6533 3). */
+/* Takes addr-type ";" xtext (RFC 3461 4.2); with SMTPUTF8 also "utf-8;" and raw UTF-8 (RFC 6533 3). */
 static bool check_orcpt(struct slice value, struct params *p)
 {
     struct buf *out = &p->rcpt->orcpt;
@@ -271,7 +271,7 @@ static const struct keyword rcpt_keywords[] = {
 
 /* ---- the list ---- */
 
-/* esmtp-keyword ["=" esmtp-value], RFC 5321 4.1.2; the value is its keyword's business. */
+/* Splits esmtp-keyword ["=" esmtp-value], RFC 5321 4.1.2.  The check of the keyword validates the value. */
 static bool split_param(struct slice word, struct param *out)
 {
     size_t eq = slice_find(word, '=');
@@ -295,7 +295,7 @@ struct keywords {
     size_t count;
 };
 
-/* Position in the list, or its count if the keyword is not known or was not offered. */
+/* Position in the list, or its count if the keyword is unknown or we did not offer it. */
 static size_t find_keyword(const struct keywords *known, struct slice key, const struct smtp_offer *offer)
 {
     for (size_t i = 0; i < known->count; i++) {

@@ -16,11 +16,11 @@ struct mail_params {
     uint64_t size;
     enum body_type body;
     enum dsn_ret ret;
-    struct buf envid; /* canonical xtext; empty: none, or none that can be passed on */
+    struct buf envid; /* canonical xtext; empty: not given, or not fit to pass on */
     char envid_mem[ENVID_MAX + 1];
 };
 
-/* `rest`: what follows the path.  PARSE_OK, _BAD_PARAM, _UNKNOWN_PARAM or _UTF8_NEEDED. */
+/* `rest`: the text after the path.  Returns PARSE_OK, _BAD_PARAM, _UNKNOWN_PARAM or _UTF8_NEEDED. */
 enum parse_status params_mail(struct slice rest, const struct smtp_offer *offer,
                               struct mail_params *out) MUST_USE;
 

@@ -2,14 +2,14 @@
 /*
  * smtp_parse.c - command lines: verbs, paths, BDAT.  Parameters are in smtp_params.c.
  *
- * A path is read by its grammar, left to right, and written anew: domain in lower-case A-labels, address
- * literals in one spelling, source routes gone, the local part as it came with its quotes.  Nothing that is
- * not understood is passed on.
+ * The parser reads a path by its grammar and writes it anew: domain in lower-case A-labels, address literals in
+ * one spelling, no source route, the local part unchanged with its quotes.  It passes on nothing that it does not
+ * understand.
  *
- * Laxer than RFC 5321 4.1.2 in three places, for mail that exists: blanks and tabs behind "FROM:" and between
- * parameters (CMD-21); dots at the ends of a local part or side by side (some large carriers gave out such
- * addresses); local parts of any length that the line has room for, because tagged senders (BATV, SRS of VERP) and
- * encapsulated X.500 addresses are long: the server behind knows which of them exist (ADR-04, DSN-09).
+ * It is laxer than RFC 5321 4.1.2 in three places, for existing mail.  It allows blanks and tabs after "FROM:" and
+ * between parameters (CMD-21).  It allows dots side by side or at the ends of a local part, because some large
+ * carriers assigned such addresses.  It allows local parts of any length that fits the line, because tagged senders
+ * (BATV, SRS of VERP) and encapsulated X.500 addresses are long; the upstream knows which exist (ADR-04, DSN-09).
  *
  * RFC: 5321 2.3.11, 4.1.1, 4.1.2, 4.1.3, appendix C; 6531 3.3; 3030 2.
  * Limits: IDNA_NAME_MAX; memory from the arena.
@@ -20,18 +20,18 @@
 #include "core/utf8.h"
 #include "smtp/smtp_params.h"
 
-/* A path as it was read.  The slices are of the command line, but for `domain`. */
+/* A parsed path.  The slices point into the command line, except `domain`. */
 struct path {
     struct slice local;
     struct slice domain; /* canonical, in domain_mem */
     char domain_mem[IDNA_NAME_MAX + 1];
     bool is_null;     /* <> */
-    bool routed;      /* a source route was there */
+    bool routed;      /* it had a source route */
     bool local_8bit;  /* octets above 127 */
     bool domain_8bit; /* the same, before it became A-labels */
 };
 
-/* What is wrong with a path. */
+/* The error in a path. */
 enum path_error {
     PATH_OK = 0,
     PATH_BAD,
@@ -106,7 +106,7 @@ bool local_part_routes(struct slice local)
     return false;
 }
 
-/* Wide and small forms of @ % ! |, which a server that folds them reads as such. */
+/* Is it a wide or small form of @ % ! |, which some servers fold to the ASCII character? */
 static bool is_wide_route(uint32_t c)
 {
     static const uint32_t wide[] = { 0xff20, 0xfe6b, 0xff05, 0xfe6a, 0xff01, 0xfe57, 0xfe15, 0xff5c };
@@ -119,7 +119,7 @@ static bool is_wide_route(uint32_t c)
     return false;
 }
 
-/* In any case; a backslash within quotes hides nothing. */
+/* Ignores case, and backslashes within quotes. */
 static bool begins_with(struct slice local, struct slice tag)
 {
     bool quoted = local.len > 0 && local.ptr[0] == '"';
@@ -174,7 +174,7 @@ static bool is_atext(char c)
            slice_find(specials, c) < specials.len;
 }
 
-/* Octets of an unquoted local part in front. */
+/* Octets of a leading unquoted local part. */
 static size_t dot_string(struct slice s)
 {
     size_t n = 0;
@@ -185,7 +185,7 @@ static size_t dot_string(struct slice s)
     return n;
 }
 
-/* Octets of a quoted string in front, quotes included; 0: it has no end, or holds what it must not. */
+/* Octets of a leading quoted string, with its quotes; 0: it has no end, or a forbidden character. */
 static size_t quoted_string(struct slice s)
 {
     for (size_t i = 1; i < s.len; i++) {
@@ -207,7 +207,7 @@ static size_t quoted_string(struct slice s)
     return 0;
 }
 
-/* UTF-8 without C1 controls, some of which are line ends elsewhere. */
+/* Is it UTF-8 without C1 controls?  Some software takes those for line ends. */
 static bool is_clean_utf8(struct slice s)
 {
     while (s.len > 0) {
@@ -222,7 +222,7 @@ static bool is_clean_utf8(struct slice s)
     return true;
 }
 
-/* "@a,@b:" in front (RFC 5321 appendix C: ignored, but only if it is one). */
+/* Skips a leading "@a,@b:" if it is a valid source route (RFC 5321 appendix C). */
 static bool skip_route(struct slice *rest)
 {
     for (;;) {
@@ -272,7 +272,7 @@ static enum path_error read_domain(struct slice s, struct path *out)
     return buf_ok(&b) ? PATH_OK : PATH_BAD;
 }
 
-/* What is between < and >; `s` begins behind the <.  *rest: behind the >. */
+/* Reads the text between < and >; `s` begins after the <.  *rest begins after the >. */
 static enum path_error read_mailbox(struct slice s, struct path *out, struct slice *rest)
 {
     size_t n, end;
@@ -296,13 +296,13 @@ static enum path_error read_mailbox(struct slice s, struct path *out, struct sli
     }
     *rest = slice_skip(s, end + 1);
     if (end == 0) {
-        out->domain = SLICE_NONE; /* the caller knows whether that is allowed */
+        out->domain = SLICE_NONE; /* the caller decides whether this is allowed */
         return PATH_OK;
     }
     return s.ptr[0] == '@' ? read_domain(slice_take(slice_skip(s, 1), end - 1), out) : PATH_BAD;
 }
 
-/* "<path>"; *rest then begins with a blank or a tab, or is empty. */
+/* Reads "<path>".  *rest then begins with a blank or a tab, or is empty. */
 static enum path_error read_path(struct slice s, struct path *out, struct slice *rest)
 {
     enum path_error error = PATH_OK;
@@ -324,8 +324,8 @@ static enum path_error read_path(struct slice s, struct path *out, struct slice 
     return error;
 }
 
-/* Behind "FROM:" or "TO:", blanks skipped.  No other control character than a tab may follow anywhere (ADR-03); within
- * a path a tab is refused there. */
+/* Takes "FROM:" or "TO:" and blanks after it.  The rest may have no control character but tab (ADR-03); the parser of
+ * the path refuses tabs there. */
 static bool take_keyword(struct slice arg, struct slice keyword, struct slice *rest)
 {
     for (size_t i = 0; i < arg.len; i++) {
@@ -343,7 +343,7 @@ static bool copy_slice(struct arena *a, struct slice s, struct slice *out)
     return s.len == 0 || out->ptr != NULL;
 }
 
-/* local@domain in the arena, and its halves as parts of it. */
+/* Copies local@domain into the arena; its halves are parts of the copy. */
 static bool copy_address(struct arena *a, const struct path *p, struct slice out[3])
 {
     size_t at = p->domain.len > 0, len = p->local.len + at + p->domain.len;
@@ -368,7 +368,7 @@ static bool copy_address(struct arena *a, const struct path *p, struct slice out
     return true;
 }
 
-/* Octets above 127: allowed at all, and well-formed? */
+/* Are octets above 127 allowed, and well-formed? */
 static enum parse_status judge_utf8(const struct path *p, enum path_error error, bool utf8)
 {
     if ((p->local_8bit || p->domain_8bit) && !utf8) {

@@ -2,12 +2,11 @@
 /*
  * smtp_reply.c - our own replies as a table, and the one function that writes any reply.
  *
- * A reply from an upstream passes through here as well, so this is where a client is kept from seeing
- * control characters, lines over 512 octets, or an enhanced code that contradicts the reply code.  What the
- * upstream's octets mean is reply_parser.c's business.
+ * Upstream replies pass through here too.  So this code keeps control characters, lines over 512 octets, and
+ * enhanced codes that contradict the reply code from the client.  reply_parser.c parses the upstream's octets.
  *
  * RFC: 5321 4.2, 4.5.3.1.5; 2034 and 3463 (enhanced codes); 6531 3.7.4.1 (UTF-8 in replies).
- * Limits: REPLY_LINE_MAX octets a line, REPLY_UPSTREAM_LINES lines; a text beyond is cut.
+ * Limits: REPLY_LINE_MAX octets a line, REPLY_UPSTREAM_LINES lines; longer text is truncated.
  */
 #include "smtp/smtp_reply.h"
 
@@ -75,13 +74,13 @@ void reply_free(struct reply **r)
     *r = NULL;
 }
 
-/* The class digit of an enhanced code, or 0 if it is none. */
+/* The class digit of an enhanced code, or 0 if `s` is not one. */
 static unsigned enhanced_class(struct slice s)
 {
     return s.len >= 5 && s.len <= 9 && s.ptr[1] == '.' ? (unsigned)(s.ptr[0] - '0') : 0;
 }
 
-/* "550 5.1.1 " or "550-": everything in front of the text. */
+/* Puts everything before the text: "550 5.1.1 " or "550-". */
 static void put_start(struct buf *line, const struct reply *r, bool last, bool with_enhanced)
 {
     unsigned class = r->code / 100;
@@ -100,7 +99,7 @@ static void put_start(struct buf *line, const struct reply *r, bool last, bool w
     buf_put_char(line, ' ');
 }
 
-/* As much of the text as fits `room`, every octet fit for a client (RPL-13). */
+/* Puts as much of the text as fits `room`, with octets unfit for a client replaced (RPL-13). */
 static void put_text(struct buf *line, struct slice text, size_t room, bool utf8)
 {
     while (text.len > 0) {
@@ -129,7 +128,7 @@ static void put_text(struct buf *line, struct slice text, size_t room, bool utf8
     }
 }
 
-/* RFC 5321 allows no text at all, but there are clients that do not. */
+/* RFC 5321 allows an empty text, but some clients do not. */
 static struct slice text_of(const struct reply *r)
 {
     if (r->text.len > 0) {

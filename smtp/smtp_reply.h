@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * smtp_reply.h - replies: ours as a table, the upstream's parsed, all of them written by one function.
+ * smtp_reply.h - a table of our own replies, a parser for the upstream's, and one writer for both.
  *
  * RFC 5321 4.2, RFC 2034 / 3463 (enhanced codes).
  */
@@ -21,7 +21,7 @@ struct reply {
     struct slice text;     /* lines joined by '\n', without codes; may be empty */
 };
 
-/* A heap copy that outlives its source; reply_free frees it and clears the pointer. */
+/* A heap copy that outlives its source.  reply_free() frees it and clears the pointer. */
 struct reply *reply_copy(const struct reply *r) MUST_USE;
 void reply_free(struct reply **r);
 
@@ -30,21 +30,21 @@ static inline bool reply_is(const struct reply *r, unsigned digit)
     return r->code / 100 == digit;
 }
 
-/* 25x: accepted.  220 and 221 answer other commands, so here they mean that replies are out of step. */
+/* Is it 25x?  220 and 221 answer other commands, so here they would mean that replies are out of step. */
 static inline bool reply_accepts(const struct reply *r)
 {
     return r->code / 10 == 25;
 }
 
 /*
- * Writes "code[-| ]enhanced text CRLF" for each line of the text: printable ASCII only (UTF-8 kept if
- * `utf8`), lines cut at 512 octets, at most 200 lines.  An enhanced code of another class than the reply's
- * is replaced by x.0.0 (RPL-03, RPL-04); `enhanced` false writes none (HELO sessions keep them; greeting,
- * EHLO and 354 never have one).  suffix: " [ULID]" put behind the last line, or empty.
+ * Writes "code[-| ]enhanced text CRLF" for each line of the text: only printable ASCII (and UTF-8 if `utf8`), lines cut
+ * at 512 octets, at most 200 lines.  Replaces an enhanced code of another class than the reply's by x.0.0 (RPL-03,
+ * RPL-04).  with_enhanced false writes none: greeting, EHLO and 354 have none, HELO sessions do.  suffix: " [ULID]" to
+ * append to the last line, or empty.
  */
 void reply_write(struct buf *out, const struct reply *r, bool with_enhanced, bool utf8, struct slice suffix);
 
-/* ---- our own replies: one table, so that every text is in one place ---- */
+/* ---- our own replies, with all their texts ---- */
 
 /*  X(NAME, code, "enhanced", "text") */
 #define REPLY_LIST(X)                                                                                        \
@@ -130,10 +130,10 @@ enum reply_id {
 
 extern const struct reply reply_table[REPLY_COUNT];
 
-/* The answer to a command that could not be read; REPLY_OK for one that could. */
+/* Our reply to a parse error; REPLY_OK for PARSE_OK. */
 enum reply_id reply_of_parse(enum parse_status status);
 
-/* Our refusals end with the session's id: " [ULID]". */
+/* Puts the session's id, which ends our refusals: " [ULID]". */
 void reply_put_suffix(struct buf *out, const char *session_id);
 
 /* ---- the upstream's replies ---- */
@@ -144,23 +144,23 @@ struct reply_parser {
     unsigned lines;
     size_t bytes;
     char enhanced[12];
-    bool bad;          /* malformed: reported once the last line or a limit is reached */
-    bool over;         /* a reply was given out: the next feed begins another */
-    size_t line_start; /* in text: where the line begins that is not complete yet */
+    bool bad;          /* malformed: reported at the last line or a limit */
+    bool over;         /* a reply was returned: the next feed begins another */
+    size_t line_start; /* in text: start of the incomplete line */
 };
 
 enum reply_status {
     REPLY_MORE = 0, /* needs more octets */
     REPLY_DONE,     /* *out is filled; its slices live until the next feed or reset */
-    REPLY_BAD,      /* not a reply (RPL-05, -09, -10): give up the connection */
+    REPLY_BAD,      /* not a reply (RPL-05, -09, -10): close the connection */
 };
 
 void reply_parser_init(struct reply_parser *p);
 void reply_parser_fini(struct reply_parser *p);
 void reply_parser_reset(struct reply_parser *p);
 
-/* Takes octets; *used says how many belong to this reply (stops behind its last line).  With REPLY_MORE all
- * of them were taken: an incomplete line is kept here and is not to be fed again. */
+/* Takes octets; *used is the number that belong to this reply, up to the end of its last line.  REPLY_MORE: took all
+ * octets and keeps an incomplete line, so do not feed them again. */
 enum reply_status reply_parser_feed(struct reply_parser *p, struct slice in, size_t *used,
                                     struct reply *out) MUST_USE;
 

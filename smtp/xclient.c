@@ -2,10 +2,9 @@
 /*
  * xclient.c - the parser of XCLIENT's argument.
  *
- * Every attribute is a row; its function takes the decoded value, or NULL where the peer says that it does
- * not know.  An unknown attribute, one that comes twice, or a bad value makes the whole command 501: half an
- * identity is none.  LOGIN and PROTO are checked and change nothing here: there is no AUTH, and the client's
- * own EHLO or HELO follows.
+ * Every attribute is a row; its function takes the decoded value.  An unknown or repeated attribute or a bad value
+ * makes the whole command fail with 501, because half an identity is useless.  LOGIN and PROTO are checked and
+ * otherwise ignored: we offer no AUTH, and the client's own EHLO or HELO follows.
  */
 #include "smtp/xclient.h"
 
@@ -25,7 +24,7 @@ static int hex_value(char c)
     return ascii_is_digit(c) ? c - '0' : c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
 }
 
-/* xtext (RFC 3461 4), into at most VALUE_MAX octets; no control characters come out of it. */
+/* Decodes xtext (RFC 3461 4) into at most VALUE_MAX octets.  False if that yields control characters. */
 static bool decode(struct slice in, struct buf *out)
 {
     for (size_t i = 0; i < in.len; i++) {

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * xclient.h - the argument of XCLIENT: who the client is, as a trusted peer says.
+ * xclient.h - parses the argument of XCLIENT: the client's identity, announced by a trusted peer.
  *
  * Pure.  The command is Postfix's extension (XCLIENT_README): NAME=value pairs, values in xtext,
- * "[UNAVAILABLE]" and "[TEMPUNAVAIL]" where the peer does not know, "IPV6:" before an IPv6 address.
+ * "[UNAVAILABLE]" and "[TEMPUNAVAIL]" for values unknown to the peer, "IPV6:" before an IPv6 address.
  */
 #ifndef SMTP_XCLIENT_H
 #define SMTP_XCLIENT_H
@@ -11,7 +11,7 @@
 #include "core/addr.h"
 #include "core/slice.h"
 
-/* As it stands in the EHLO reply. */
+/* Its line in the EHLO reply. */
 #define XCLIENT_KEYWORD "XCLIENT NAME ADDR PORT PROTO HELO LOGIN DESTADDR DESTPORT"
 
 #define XCLIENT_NAME_MAX 255
@@ -21,14 +21,14 @@ struct xclient {
     struct addr destination; /* DESTADDR, the same */
     bool port_given, destination_port_given;
     uint16_t port, destination_port;
-    bool name_given;     /* NAME; `name` is "" where the peer knows that there is none, or not which */
-    bool name_temporary; /* [TEMPUNAVAIL]: another time there may be one */
+    bool name_given;     /* NAME; `name` is "" if the client has none or the peer does not know it */
+    bool name_temporary; /* [TEMPUNAVAIL]: a later lookup may find one */
     bool helo_given;
     char name[XCLIENT_NAME_MAX + 1];
     char helo[XCLIENT_NAME_MAX + 1];
 };
 
-/* False: not one word of it holds; *out is then without meaning. */
+/* False: ignore the whole command; *out is invalid. */
 bool xclient_parse(struct slice arg, struct xclient *out) MUST_USE;
 
 #endif

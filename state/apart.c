@@ -1,16 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * apart.c - a memory for `glacis explain`, which leaves no trace (memory.h).
+ * apart.c - a memory for `glacis explain`, which must not change the records (memory.h).
  *
  * `glacis explain` judges like a worker.  It has small private tables that start empty: each client, domain and triplet
- * is new there, as in a fresh installation.  With a source, which asks the running proxy, each answer is the one that a
- * worker would get.  The private tables end with the process.
+ * is new there, as in a fresh installation.  A source asks the running proxy, so each answer is the one that a worker
+ * would get.  The private tables end with the process.
  *
  * Counterpart: memory_peek() reads the real tables and changes nothing in them.
  */
 #include "state/memory_priv.h"
 
-#define SHARE 256 /* tables of this fraction of their real size */
+#define SHARE 256 /* divides the sizes of the tables */
 
 struct memory *memory_new_apart(struct loop *loop, const struct memory_source *source)
 {

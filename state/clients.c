@@ -1,18 +1,18 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * clients.c - what is known of each client address: connections, rates, abuse points, bans.
+ * clients.c - connections, rates, abuse points and bans of each client address.
  *
- * A table of fixed size: a seeded hash names a set of eight entries, a shard of sets has one lock.
- * Nothing waits for a lock: after a bounded number of tries the caller goes on without the table, counted.
- * A shard whose owner died is cleared, because its entries may be half written.
+ * A table of fixed size: a seeded hash selects a set of eight entries, and each shard of sets has one lock.
+ * No call waits for a lock.  After a bounded number of tries the caller proceeds without the table and counts that.
+ * A process that finds the lock of a dead owner clears the shard, because its entries may be half written.
  *
- * Connections are counted apart, by slot: one array for each process, indexed like the entries and
- * written by that process alone.  So a killed worker's connections vanish by dropping its array, and leaving
- * needs no lock: an entry that has connections is never given to another client, so the entry with our
- * key and a count of ours is the right one even if its neighbours change while we look.
+ * Connections have counts of their own: one array for each slot, indexed like the entries, with one writer.
+ * So dropping the array of a killed worker drops its connections, and leaving needs no lock.  An entry with
+ * connections is never reused, so the entry with our key and a count of ours is the right one even if its
+ * neighbours change meanwhile.
  *
- * Limits  An entry is recycled when it has neither connections nor a ban, the longest unused first; so
- *         under a flood from very many addresses rates and points of the oldest are forgotten.
+ * Limits  A full set reuses the longest unused entry that has neither connections nor a ban.  So a flood from
+ *         very many addresses evicts the oldest rates and points.
  */
 #include "state/shared_priv.h"
 
@@ -99,7 +99,7 @@ static bool lock_place(struct state *s, const struct place *p)
     return true;
 }
 
-/* The client's entry; NULL if it has none. */
+/* The client's entry, or NULL. */
 static struct client *find(struct state *s, const struct place *p, size_t *entry)
 {
     for (size_t i = 0; i < CLIENT_WAYS; i++) {
@@ -111,7 +111,7 @@ static struct client *find(struct state *s, const struct place *p, size_t *entry
     return NULL;
 }
 
-/* The client's entry, new if need be; NULL if all of its set are in use. */
+/* Finds or makes the client's entry; NULL if all entries of its set are in use. */
 static struct client *find_or_make(struct state *s, const struct place *p, uint64_t now_ms, size_t *entry)
 {
     struct client *c = find(s, p, entry);
@@ -146,8 +146,8 @@ static struct client *find_or_make(struct state *s, const struct place *p, uint6
 }
 
 /*
- * GCRA: `count` at once, then one each per/count.  What a slower rate has left, from before a reload, weighs no
- * more than all that this one allows.
+ * GCRA: allows `count` at once, then one each per/count.  A time left by a slower rate, from before a reload, costs no
+ * more than the whole allowance of this rate.
  */
 static bool rate_allows(uint64_t *tat_us, const struct config_rate *rate, uint64_t now_ms)
 {
@@ -171,7 +171,7 @@ static uint64_t ban_end(const struct config_limits *lim, uint64_t now_ms)
     return lim->ban_for_ms > UINT64_MAX - now_ms ? UINT64_MAX : now_ms + lim->ban_for_ms;
 }
 
-/* A ban never lasts longer than one that begins now: a reload may have shortened bans, or the value is forged. */
+/* Caps a ban at the length of a new one: a reload may have shortened bans, or the value may be forged. */
 static bool is_banned(struct client *c, const struct config_limits *lim, uint64_t now_ms)
 {
     c->ban_until_ms = min_u64(c->ban_until_ms, ban_end(lim, now_ms));
@@ -211,7 +211,7 @@ out:
     return result;
 }
 
-/* Another process may clear the shard at any moment: what has become zero stays zero. */
+/* Never goes below zero, because another process may clear the shard at any moment. */
 static void count_down(_Atomic uint16_t *n)
 {
     uint16_t seen = *n;
@@ -261,8 +261,8 @@ bool state_client_message(struct state *s, const struct addr *client, const stru
 }
 
 /*
- * Points lie in buckets of a seventh of the window, eight of them: what is not older than the window always
- * counts, what is older than eight sevenths of it never.
+ * Eight buckets hold points, each for a seventh of the window.  Points within the window always count; points older
+ * than eight sevenths of it never do.
  */
 static unsigned add_points(struct client *c, unsigned points, uint64_t within_ms, uint64_t now_ms)
 {
@@ -330,7 +330,7 @@ void clients_release_slot(struct state *s, int slot)
 {
     char *array = s->connections + (size_t)slot * s->connections_stride;
 
-    /* Pages that were never touched stay untouched. */
+    /* Does not allocate pages that were never written. */
     if (madvise(array, s->connections_stride, MADV_REMOVE) != 0) {
         memset(array, 0, s->connections_stride);
     }

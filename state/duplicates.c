@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * duplicates.c - hashes of messages whose 250 was lost, and the reply that was meant (RFC 1047).
+ * duplicates.c - hashes of messages whose 250 was lost, with the lost reply (RFC 1047).
  *
- * A small table: sets of eight, one lock a shard, the entry that ends first gives way.  A hash
- * that could not be stored or found means one delivery more, never one less.
+ * A small table: sets of eight, one lock per shard.  A full set drops the entry that would expire first.  A failed
+ * store or lookup causes a duplicate delivery, never a lost message.
  */
 #include "state/duplicates.h"
 #include "state/shared_priv.h"

@@ -2,7 +2,7 @@
 /*
  * duplicates.h - messages whose 250 may not have reached the client (RFC 1047), by a 32-octet hash.
  *
- * For limits.duplicate_guard.  An entry lasts until its time; in a full set the one that ends first gives way.
+ * For limits.duplicate_guard.  An entry lasts until until_ms.  A full set drops the entry that would expire first.
  * File   duplicates.c.
  */
 #ifndef STATE_DUPLICATES_H

@@ -1,11 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * embedded.c - the contract of memory.h on the tables: every question is answered at once.
+ * embedded.c - the contract of memory.h on the tables, with immediate answers.
  *
- * Worth       what is kept longest when a set is full: a client or domain seen on several days before one
- *             seen once, a triplet that passed before one that waits, many days of standing before few.  So
- *             a flood of new keys pushes out new keys.
- * Clock       times later than now (a clock that went back) are taken for now.
+ * Worth       A full set keeps a client or domain seen on several days over one seen once, a triplet that passed
+ *             over one that waits, many days of standing over few.  So a flood of new keys evicts new keys.
+ * Clock       A time later than now (a clock that went back) counts as now.
  */
 #include "state/tables_priv.h"
 
@@ -86,7 +85,7 @@ static void ask_burst(struct place *p, const struct memory_question *q, int64_t 
 
     e = (struct entry_burst *)place_make(p, &q->key, now_s, &made);
     place_write_begin(p, &e->e);
-    for (size_t i = 0; i < MEMORY_BURST_MAX; i++) { /* its own place, or the oldest one */
+    for (size_t i = 0; i < MEMORY_BURST_MAX; i++) { /* its own element, or the oldest */
         if (e->seen[i].at_s != 0 && e->seen[i].member == q->member) {
             at = i;
             break;
@@ -106,7 +105,7 @@ static void ask_burst(struct place *p, const struct memory_question *q, int64_t 
     place_write_end(p);
 }
 
-/* Two whole minutes: what of the last one still lies within sixty seconds is estimated by its share. */
+/* Keeps two whole minutes.  Estimates the part of the last minute within sixty seconds by its share. */
 static void ask_rate(struct place *p, const struct memory_question *q, int64_t now_s,
                      struct memory_record *out)
 {
@@ -153,7 +152,7 @@ void tables_ask(struct tables *t, const struct memory_question *q, int64_t now_s
     place_unlock(&p);
 }
 
-/* One acceptance more. */
+/* Counts one more accepted message. */
 static void accept_today(struct memory_standing *s, int64_t now_s)
 {
     uint16_t today = (uint16_t)(now_s / DAY_S);
@@ -302,7 +301,7 @@ void standing_join(struct memory_standing *s, const struct memory_standing *othe
 
 /* ---- lists ---- */
 
-/* A killed owner leaves counters that are at worst one off: only what must hold together is looked at. */
+/* A killed owner leaves counters at most one off, so this repairs only invariants. */
 static bool lock_list(struct tables *t, size_t n)
 {
     struct memory_list *l = &t->h->list[n];
@@ -350,12 +349,12 @@ struct memory_list *tables_list_take(struct tables *t, struct slice name)
             memset(l, 0, sizeof(*l));
             memcpy(l->name + 1, name.ptr + 1, name.len - 1);
             atomic_thread_fence(memory_order_seq_cst);
-            l->name[0] = name.ptr[0]; /* last: only now is it there */
+            l->name[0] = name.ptr[0]; /* last: this publishes the record */
         }
         if (is_named(l, name)) {
             return l;
         }
-        shard_unlock(&t->h->list_lock[n].lock); /* somebody else's just now */
+        shard_unlock(&t->h->list_lock[n].lock); /* another process took the record meanwhile */
     }
     return NULL;
 }

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * facts.h - what only the supervisor knows: the configuration in force, files that were refused, listening sockets.
+ * facts.h - facts that only the supervisor knows: the configuration in force, refused files, listening sockets.
  *
- * The supervisor publishes all facts at once; every process reads a whole set, never a mixture.  The recorder shows them
- * (`glacis status`).  No other process can write this part, so readers trust it.
+ * The supervisor publishes all facts at once; every process reads a whole set, never a mixture.  The recorder shows
+ * them (`glacis status`).  No other process can write this part, so readers trust it.
  * File   processes.c.
  */
 #ifndef STATE_FACTS_H
@@ -18,7 +18,7 @@
 enum state_phase { STATE_STARTING = 0, STATE_SERVING, STATE_STOPPING };
 
 struct state_refusal {      /* of a file that could not be loaded */
-    int64_t since_s;        /* 0: there is none */
+    int64_t since_s;        /* 0: no refusal */
     uint32_t errors;        /* 0: not counted */
     char first[STATE_TEXT]; /* of the errors: FILE:LINE:COLUMN: error: ... */
 };
@@ -40,7 +40,7 @@ struct state_facts {
     uint32_t listeners;
     struct state_listener listener[STATE_LISTENERS];
 };
-/* Supervisor: publishes all facts at once; called when one has changed. */
+/* Publishes all facts at once.  The supervisor calls this when one has changed. */
 void state_facts_set(struct state *s, const struct state_facts *facts);
 /* False (and zeros) before the first state_facts_set(). */
 bool state_facts_get(const struct state *s, struct state_facts *out) MUST_USE;

@@ -1,16 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * handshakes.c - clients whose TLS has nothing in common with ours: after two failures STARTTLS is not offered to
- * them for an hour.
+ * handshakes.c - clients whose TLS has nothing in common with ours.  After two failures we do not offer them STARTTLS
+ * for an hour.
  *
  *     word   [ tag 32 | failures 2 | second 30 ]     0: free
  *
- * A table of fixed size without locks: a seeded hash of the address names a set of words and gives the tag, and a word
- * is replaced by compare-and-swap.  The loser of a race gives up, so one failure may go uncounted.  A hostile process
- * that writes here can keep a client in clear, or offer it STARTTLS again, and nothing else.
+ * A table of fixed size without locks.  A seeded hash of the address selects a set of words and gives the tag.  A
+ * compare-and-swap replaces a word.  The loser of a race gives up, so one failure may go uncounted.  A hostile process
+ * that writes here can only keep a client in clear or offer it STARTTLS again.
  *
- * Limits   HANDSHAKE_SETS x HANDSHAKE_WAYS clients.  In a full set the one with the fewest failures gives way, of
- *          these the oldest: clients with one failure cannot evict one with two.
+ * Limits   HANDSHAKE_SETS x HANDSHAKE_WAYS clients.  A full set drops the client with the fewest failures, and of these
+ *          the oldest, so clients with one failure cannot evict one with two.
  */
 #include "state/shared_priv.h"
 
@@ -53,11 +53,11 @@ static _Atomic uint64_t *set_of(const struct state *s, const struct addr *client
     struct addr a = addr_client(client);
     uint64_t hash = siphash(s->seed, a.ip, sizeof(a.ip)) ^ a.family;
 
-    *tag = (uint32_t)(hash >> 32) | 1u; /* never 0: that is a free word */
+    *tag = (uint32_t)(hash >> 32) | 1u; /* never 0, which marks a free word */
     return s->sh->handshake[hash % HANDSHAKE_SETS];
 }
 
-/* The client's word, or the one that gives way to it. */
+/* The client's word, or the one to replace by it. */
 static _Atomic uint64_t *place_of(_Atomic uint64_t *set, uint32_t tag, uint32_t now)
 {
     _Atomic uint64_t *worst = NULL;

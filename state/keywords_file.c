@@ -1,16 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * keywords_file.c - the keywords of upstream servers over a restart: the file `keywords` of state_dir.
+ * keywords_file.c - keeps the keywords of upstream servers over a restart, in the file `keywords` of state_dir.
  *
  *     corp 10.1.1.10:25 1733044800 PIPELINING 8BITMIME SIZE=37748736
  *
  * Upstream, address, time of the last EHLO (Unix time), keywords.  The supervisor reads the file into its own memory
  * when it starts a generation, and each child has a copy.  A worker that fills a record takes the keywords from this
- * copy.  The recorder's thread writes a new file and renames it when something has changed.
+ * copy.  If keywords changed, the recorder's thread writes a new file and renames it.
  *
  * Trust   the file belongs to an unprivileged user.  So we read only a plain file, at most FILE_MAX octets of it,
  *         skip every line that is not exactly as above, and never log its content.
- * Limits  STATE_UPSTREAM_SERVERS addresses of an upstream, the oldest gives way; KEEP_S after the last EHLO.
+ * Limits  STATE_UPSTREAM_SERVERS addresses of an upstream (drops the oldest); KEEP_S after the last EHLO.
  */
 #include "core/loop.h"
 #include "state/servers.h"
@@ -24,7 +24,7 @@
 #define FILE_NAME "keywords"
 #define FILE_MAX (512u * 1024u)
 #define KEEP_S (30 * 86400)
-#define REFRESH_S 86400 /* a line that says the same is written again */
+#define REFRESH_S 86400 /* when to rewrite an unchanged line */
 
 static const struct {
     struct slice word;
@@ -76,7 +76,7 @@ void keywords_recall(const struct state *s, int upstream, struct server *sv, con
             continue;
         }
         sv->keywords_size = r->size;
-        (void)atomic_compare_exchange_strong(&sv->keywords, &unknown, r->bits); /* an EHLO may be faster */
+        (void)atomic_compare_exchange_strong(&sv->keywords, &unknown, r->bits); /* an EHLO may come first */
     }
 }
 
@@ -96,7 +96,7 @@ bool state_keywords_recalled(const struct state *s, int upstream, size_t i, stru
 
 /* ---- reading ---- */
 
-/* "SIZE=50" or "DSN"; false: no such word. */
+/* Takes "SIZE=50" or "DSN".  False: unknown word. */
 static bool take_word(struct slice word, struct recalled *r)
 {
     struct slice name = slice_cut(&word, '=');
@@ -259,7 +259,7 @@ static bool write_file(const char *path, struct slice text)
     return ok;
 }
 
-/* Complete or not at all. */
+/* Replaces the file completely or not at all. */
 static bool replace_file(const char *state_dir, struct slice text)
 {
     struct buf path, beside;

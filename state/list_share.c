@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * list_share.c - the evidence about a list as one proxy tells it to the others (memory.h): packed, added up.
+ * list_share.c - packs and sums the evidence about a list that proxies exchange (memory.h).
  *
- * A proxy sends what it counted itself and adds up what the others sent; nobody passes on what he heard.  It
- * counts only among those who have the same standing of the list: evidence from before a demotion or a return
- * that not all have heard of would demote it again.
+ * A proxy sends only its own counts and sums those of the others; it forwards none.  It skips counts from proxies
+ * that have another standing of the list.  Otherwise evidence from before a demotion or a return that some have not
+ * seen yet would demote the list again.
  *
- * Format  struct packed as it lies in memory.  Another size or mark (another version, another machine) is
- *         passed over, so mixed versions share standing but not evidence.
+ * Format  struct packed as in memory.  A reader skips another size or mark (another version or machine), so mixed
+ *         versions share standing but not evidence.
  */
 #include "state/memory.h"
 
@@ -70,7 +70,7 @@ void memory_minute_add_clients(struct memory_minute *to, const struct memory_min
     to->bad_yes += m->bad_yes;
 }
 
-/* Sums of one minute; an older one in its place gives way. */
+/* Adds one minute, and replaces an older minute in its place. */
 static void add_minute(struct memory_minute *to, const struct memory_minute *m)
 {
     if (m->minute > to->minute) {

@@ -2,8 +2,8 @@
 /*
  * log_ring.h - complete lines from each process to the recorder.
  *
- * One ring a slot: its process is the only writer, the recorder the only reader.  A full ring drops the line and counts
- * it; no writer ever waits.  A line from a worker is hostile input to the recorder.
+ * Each slot has one ring.  The process in the slot is the only writer, the recorder the only reader.  A full ring drops
+ * the line and counts it; a writer never waits.  The recorder treats a worker's lines as hostile input.
  * File   ring.c.
  */
 #ifndef STATE_LOG_RING_H
@@ -17,6 +17,6 @@ void state_log(struct state *s, enum log_class cls, struct slice line); /* a com
 /* Takes the next line of any slot into out; false if all are empty.  Recorder only. */
 bool state_log_read(struct state *s, struct buf *out);
 bool state_log_waits(const struct state *s); /* some ring holds a line */
-int state_log_fd(const struct state *s);     /* eventfd: readable when something may be there */
+int state_log_fd(const struct state *s);     /* eventfd: readable when a ring may hold a line */
 
 #endif

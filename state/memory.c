@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * memory.c - the front of memory.h: keys, handles, the way to the tables and to the shared backend.
+ * memory.c - implements memory.h: keys, handles, dispatch to the tables and the shared backend.
  */
 #include "state/memory.h"
 
@@ -8,7 +8,7 @@
 #include "state/memory_priv.h"
 #include "state/shared_priv.h"
 
-#define KEY_TEXT_MAX 1024 /* longer texts are cut; the longest triplet is shorter */
+#define KEY_TEXT_MAX 1024 /* truncates longer texts; the longest triplet is shorter */
 
 struct memory_key memory_key(enum memory_kind kind, struct slice text)
 {
@@ -83,7 +83,7 @@ static void on_ready(void *arg)
     memory_op_done(arg);
 }
 
-/* The tables answered; what the shared backend would have said is not to be had. */
+/* Ends with the tables' answer, because the shared backend did not reply in time. */
 static void on_timeout(void *arg)
 {
     struct memory_op *op = arg;
@@ -187,7 +187,7 @@ void memory_list_copy(struct memory_list *out, const struct memory_list *l)
 
 bool memory_list_claim(struct memory_list *l, uint32_t *due_s, int64_t now_s, uint32_t interval_s)
 {
-    (void)l; /* it is taken: that is why one caller alone comes here */
+    (void)l; /* the caller holds the lock, so there is only one */
     if (now_s < (int64_t)*due_s && (int64_t)*due_s - now_s <= (int64_t)interval_s) {
         return false;
     }

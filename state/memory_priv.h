@@ -2,8 +2,8 @@
 /*
  * memory_priv.h - the front of the contract and its shared backend.  Private to state/.
  *
- * memory.c answers every question from the tables first; with a shared backend redis.c is given the operation
- * beside that, may make its records better, and ends it with memory_op_done(), at the latest after its timeout.
+ * memory.c answers every question from the tables first.  With a shared backend it also gives the operation to redis.c,
+ * which may improve the records.  redis.c ends the operation with memory_op_done(), at the latest after its timeout.
  */
 #ifndef STATE_MEMORY_PRIV_H
 #define STATE_MEMORY_PRIV_H
@@ -34,14 +34,14 @@ struct memory_op {
     bool shared;            /* the shared backend answered */
     struct deferred ready;  /* embedded: answers in this turn */
     struct timer timeout;   /* shared */
-    size_t waiting;         /* replies that are to come */
+    size_t waiting;         /* replies still expected */
     struct list_node asked; /* redis.c: its requests, by request.link */
 };
 
 /* Answers and frees the operation; from the loop only. */
 void memory_op_done(struct memory_op *op);
 
-/* apart.c: the source's record in place of *r, if it has an answer. */
+/* apart.c: replaces *r by the source's record, if the source has one. */
 void memory_ask_source(struct memory *m, const struct memory_question *q, struct memory_record *r);
 
 /* ---- redis_address.c ---- */
@@ -55,8 +55,8 @@ struct redis_address {
     unsigned db;
 };
 
-/* redis://[[user]:password@]address[:port][/db] or unix:/path; addresses and `localhost` only: nothing here
- * blocks. */
+/* redis://[[user]:password@]address[:port][/db] or unix:/path.  Takes only addresses and `localhost`, because no call
+ * here may block. */
 bool redis_address_parse(struct redis_address *a, struct slice url) MUST_USE;
 void redis_address_fini(struct redis_address *a);
 
@@ -67,9 +67,9 @@ struct redis *redis_new(struct memory *m,
 void redis_free(struct redis **r);
 bool redis_up(const struct redis *r);
 
-/* False: it is away or full; nothing was begun.  Else memory_op_done() will be called. */
+/* False: Redis is not connected or its pipeline is full, and nothing was started.  True: memory_op_done() will run. */
 bool redis_ask(struct redis *r, struct memory_op *op) MUST_USE;
-void redis_forget(struct memory_op *op); /* its requests go on without it */
+void redis_forget(struct memory_op *op); /* detaches its requests; they continue without it */
 void redis_note(struct redis *r, enum memory_event event, const struct memory_key *key, uint32_t keep_s,
                 int64_t now_s);
 

@@ -3,9 +3,8 @@
  * owned.c - memory in which each process can write only its own slot; the supervisor can write all of it.
  *
  * The memory is a sealed memfd, mapped twice.  All processes read through one mapping, which the kernel never makes
- * writable again (F_SEAL_FUTURE_WRITE).  The other mapping was made before the seal and is writable.  A child keeps
- * only the pages of its own slot of it and unmaps the rest.  It cannot map them again, because no process has a
- * descriptor of the memfd.
+ * writable again (F_SEAL_FUTURE_WRITE).  The other mapping is older than the seal and writable.  A child unmaps it
+ * except for the pages of its own slot.  It cannot map them again, because no process has a descriptor of the memfd.
  *
  * A compromised worker can therefore forge its own heartbeat, numbers and log lines.  It can neither declare another
  * process dead nor write in its name.

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * peek.c - reads the tables and changes nothing in them: the answers of embedded.c without its writes.
+ * peek.c - reads the tables without changing them: the answers of embedded.c without its writes.
  *
- * Each function is the reading half of its namesake ask_ there.  A test asks both and compares.
+ * Each function is the reading half of the ask_ function with the same name there.  A test compares the two.
  */
 #include "state/tables_priv.h"
 
@@ -31,7 +31,7 @@ static void peek_grey(const struct entry *e, int64_t now_s, struct memory_record
     out->passed = grey != NULL && grey->passed_s != 0;
 }
 
-/* The member counts as if it had just been seen: in its own place, a free one, or that of the oldest. */
+/* Counts the member as just seen: in its own element, a free one, or the oldest one's. */
 static void peek_burst(const struct entry *e, const struct memory_question *q, int64_t now_s,
                        struct memory_record *out)
 {

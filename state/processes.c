@@ -25,7 +25,7 @@ int state_slot_take(struct state *s, enum state_role role, unsigned generation, 
         if (p->role != ROLE_FREE) {
             continue;
         }
-        clients_release_slot(s, i); /* it holds nothing yet, whatever a hostile process wrote in its name */
+        clients_release_slot(s, i); /* a new process holds none; a hostile one may have forged some */
         servers_release_slot(s, i);
         s->mine->of[i].slot.draining = 0;
         s->mine->of[i].slot.heartbeat_ms = 0;

@@ -1,25 +1,25 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * redis.c - what several proxies know together: hiredis on our loop, the connection and the questions.
- * redis_lists.c exchanges what concerns reputation lists; only these two speak to hiredis.
+ * redis.c - the backend that several proxies share: hiredis on our loop, the connection, the questions.
+ * redis_lists.c exchanges the data of reputation lists; only these two files use hiredis.
  *
- *     AWAY --retry--> DIALING --AUTH, SELECT, history--> UP <--> SLOW (a reply is late: nothing new is asked)
+ *     AWAY --retry--> DIALING --AUTH, SELECT, history--> UP <--> SLOW (a reply is late: no new requests)
  *       ^                |                               |         |
  *       +----------------+--- error, closed, too late ---+---------+     back-off 1 s, doubling to 30 s
  *
- * Every operation was answered by the tables before it came here (memory.c); a reply makes its records
- * better, and is copied into the tables, so that these know nearly the same when Redis is gone.  Nothing
- * waits longer than `timeout`; while AWAY or SLOW nothing waits at all.
+ * memory.c answers every operation from the tables before it calls this file.  A reply improves the records and is
+ * copied into the tables, so that these are nearly up to date when Redis is gone.  No operation waits longer than
+ * `timeout`; while AWAY or SLOW none waits at all.
  *
  *     PREFIXs:KEY   string  first seen, seconds
- *     PREFIXg:KEY   string  waits since; "p" and seconds once it passed
+ *     PREFIXg:KEY   string  first tried, seconds; after it passed, "p" and seconds
  *     PREFIXk:KEY   hash    day -> accepted; s: first one; r: newest refusal
  *     PREFIXl:NAME  hash    standing of a reputation list; the newest `changed` wins
- *     PREFIXe:NAME  hash    proxy -> what it counted about the list (list_share.c)
- *     PREFIXhistory string  since when anything is remembered
+ *     PREFIXe:NAME  hash    proxy -> its counts for the list (list_share.c)
+ *     PREFIXhistory string  when recording started
  *
- * Limits  PIPELINE_MAX requests are out at once; more are answered by the tables.  Every key expires; no TLS.
- *         A reply is one flat array of ELEMENTS_MAX at most, and REPLY_MAX octets unread: what says more is given up.
+ * Limits  PIPELINE_MAX requests in flight; beyond that the tables answer alone.  Every key expires; no TLS.
+ *         A reply is one flat array of at most ELEMENTS_MAX, with REPLY_MAX octets unread.  More closes the connection.
  */
 #include "state/redis_priv.h"
 
@@ -34,9 +34,9 @@
 #define ELEMENTS_MAX 4096
 #define REPLY_MAX (1u << 20)
 
-struct request { /* one question of an operation; lives until hiredis answers or gives up */
+struct request { /* one question of an operation; lives until hiredis calls back */
     struct list_node link;
-    struct memory_op *op; /* NULL: it did not wait for it */
+    struct memory_op *op; /* NULL: the operation ended before */
     struct redis *r;
     size_t index;
 };
@@ -84,7 +84,7 @@ static void clean_up(void *arg)
     r->wanted = 0;
 }
 
-/* hiredis makes room for as many elements as a peer announces, before one of them has come. */
+/* Limits arrays, because hiredis allocates as many elements as a peer announces before one has arrived. */
 static void *make_array(const redisReadTask *task, array_size elements)
 {
     const struct redis *r = task->privdata;
@@ -107,7 +107,7 @@ static void on_ready(unsigned ready, void *arg)
     redisAsyncContext *ac = r->ac;
     char octet;
 
-    if (ac != NULL && (ready & WATCH_READ) != 0) { /* hiredis asserts that no reply comes unasked */
+    if (ac != NULL && (ready & WATCH_READ) != 0) { /* hiredis asserts that no reply is unsolicited */
         if (r->unanswered == 0 && recv(ac->c.fd, &octet, 1, MSG_PEEK | MSG_DONTWAIT) > 0) {
             go_away(r, "it said what nobody had asked for");
         } else {
@@ -140,7 +140,7 @@ static void become_up(struct redis *r)
     timer_stop(&r->retry);
 }
 
-/* hiredis answers every request that is out with nothing, so its operation ends with the tables' answer. */
+/* hiredis calls back every request in flight with a NULL reply, so each operation ends with the tables' answer. */
 static void go_away(struct redis *r, const char *why)
 {
     redisAsyncContext *ac = r->ac;
@@ -165,7 +165,7 @@ static void go_away(struct redis *r, const char *why)
     }
 }
 
-/* Once for each reply, first.  False: what follows it was not asked for. */
+/* Call first, once for each reply.  False: an unsolicited reply follows. */
 static bool settle(struct redis *r, const redisAsyncContext *ac, const redisReply *reply)
 {
     if (ac != r->ac || reply == NULL || --r->unanswered > 0 || ac->c.reader->pos == ac->c.reader->len) {
@@ -205,7 +205,7 @@ bool redis_reply_good(struct redis *r, const redisAsyncContext *ac, const redisR
         return true;
     }
     if (ac != r->ac) {
-        return false; /* of a connection that we gave up */
+        return false; /* of a connection that we closed */
     }
     buf_init_fixed(&b, why, sizeof(why));
     if (reply != NULL) {
@@ -365,7 +365,7 @@ struct slice redis_element(const redisReply *reply, size_t i)
     return i < reply->elements ? reply_text(reply->element[i]) : SLICE_NONE;
 }
 
-/* A refusal elsewhere ends what we know from before it; else the two views are joined. */
+/* A refusal by another proxy voids our older record; otherwise this merges the two. */
 static void merge_standing(struct memory_record *rec, const redisReply *reply)
 {
     struct memory_standing theirs = { 0 };
@@ -479,7 +479,7 @@ static void send_question(struct redis *r, struct memory_op *op, size_t i)
     int status;
 
     if (q->what == MEMORY_BURST || q->what == MEMORY_RATE) {
-        return; /* each proxy counts its own (memory.h) */
+        return; /* each proxy keeps its own count (memory.h) */
     }
     req = xcalloc(1, sizeof(*req));
     *req = (struct request){ .op = op, .r = r, .index = i };
@@ -490,7 +490,7 @@ static void send_question(struct redis *r, struct memory_op *op, size_t i)
         status = redis_command(r, on_reply, req, "HGETALL %s", key_text(r, 'k', &q->key, key));
     } else {
         (void)key_text(r, q->what == MEMORY_SEEN ? 's' : 'g', &q->key, key);
-        redis_command(r, NULL, NULL, "SET %s %lld NX EX %u", key, /* Redis may have lost what we know */
+        redis_command(r, NULL, NULL, "SET %s %lld NX EX %u", key, /* Redis may have lost our record */
                       (long long)(op->record[i].known ? op->record[i].since_s : op->now_s),
                       q->keep_s > 0 ? q->keep_s : 1);
         if (q->what == MEMORY_SEEN) {
@@ -498,7 +498,7 @@ static void send_question(struct redis *r, struct memory_op *op, size_t i)
         }
         status = redis_command(r, on_reply, req, "GET %s", key);
     }
-    if (status != REDIS_OK) { /* on its way down: on_disconnected follows */
+    if (status != REDIS_OK) { /* disconnecting: on_disconnected() follows */
         list_remove(&req->link);
         free(req);
         op->waiting--;
@@ -565,7 +565,7 @@ void redis_note(struct redis *r, enum memory_event event, const struct memory_ke
     }
 }
 
-/* ---- made and ended ---- */
+/* ---- life cycle ---- */
 
 struct redis *redis_new(struct memory *m, const struct config_redis *conf)
 {

@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * redis_address.c - state.redis.url taken apart (memory_priv.h).
+ * redis_address.c - parses state.redis.url (memory_priv.h).
  *
- * Names are not looked up: a look-up would block, and a Redis that is reached by way of the DNS would be away
- * whenever the DNS is.
+ * Does not look up names: a lookup would block, and an outage of the DNS would also cut off Redis.
  */
 #include "core/addr.h"
 #include "state/memory_priv.h"
@@ -21,7 +20,7 @@ static char *address_of(struct slice host)
     return addr_parse_ip(host, &ip) ? slice_dup(host) : NULL;
 }
 
-/* "[::1]:6379", "192.0.2.1:6379", "192.0.2.1" */
+/* Takes the port off "[::1]:6379", "192.0.2.1:6379" or "192.0.2.1". */
 static struct slice take_port(struct slice *host)
 {
     struct slice port = DEFAULT_PORT;
@@ -37,7 +36,7 @@ static struct slice take_port(struct slice *host)
     return port.len > 0 ? port : DEFAULT_PORT;
 }
 
-/* "user:password" or ":password"; a user alone could not log in. */
+/* Takes "user:password" or ":password"; a user without a password could not log in. */
 static bool take_login(struct redis_address *a, struct slice login)
 {
     size_t colon = slice_find(login, ':');

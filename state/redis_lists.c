@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * redis_lists.c - what several proxies know together of reputation lists, every LISTS_EVERY_MS.
+ * redis_lists.c - exchanges the state of reputation lists between proxies, every LISTS_EVERY_MS.
  *
- * Standing    demotion, return and override of a list: the newest change wins, either way.  With a demotion go
- *             what was found against the list and its numbers; what shows that it is well (the trial) each
- *             proxy sees for itself, and one that has seen enough believes it again for all.
- * Evidence    what each proxy counted (list_share.c); one worker of a proxy at a time tells it.
+ * Standing    demotion, return and override of a list; the newest change wins.  A demotion carries the reasons
+ *             against the list and its numbers.  Each proxy runs the trial for a return itself; the first one
+ *             that has enough evidence restores the list for all.
+ * Evidence    the counts of each proxy (list_share.c); one worker of a proxy at a time sends them.
  *
- * Nothing here is on the way of a session, and nothing waits.
+ * No session depends on this code, and it never waits.
  */
 #include "core/table.h"
 #include "state/redis_priv.h"
@@ -40,7 +40,7 @@ static uint64_t field_of(const redisReply *reply, const char *name)
     return slice_to_u64(text_of(reply, name), UINT64_MAX, &n) ? n : 0;
 }
 
-/* Above 0: theirs is newer.  Of two changes in one moment all proxies must choose the same. */
+/* Above 0: theirs is newer.  All proxies must choose the same of two changes with equal times. */
 static int compare(const redisReply *reply, const struct memory_list *l)
 {
     const uint64_t theirs[] = { field_of(reply, "changed"), field_of(reply, "demoted"),
@@ -73,8 +73,8 @@ static void send_list(struct redis *r, const struct memory_list *l, const char *
 }
 
 /*
- * Demoted, accused anew or believed by another: what was seen here before proves nothing any more, whatever the
- * other's clock says.
+ * Takes a demotion, a new reason or a return from another proxy.  Our older evidence is void then, whatever the other's
+ * clock says.
  */
 static void take_standing(struct memory_list *l, const redisReply *reply)
 {
@@ -102,7 +102,7 @@ static void take_list(struct memory_list *l, const redisReply *reply)
     l->last_restored_s = (uint32_t)field_of(reply, "restored");
     l->override = override <= OVERRIDE_OFF ? (uint8_t) override : 0;
     l->override_until_s = (uint32_t)field_of(reply, "until");
-    memory_list_forget(l); /* it was about what was before */
+    memory_list_forget(l); /* the evidence is about the old standing */
 }
 
 static void on_list(redisAsyncContext *ac, void *answer, void *arg)
@@ -144,7 +144,7 @@ out:
 
 /* ---- evidence ---- */
 
-/* Which of the proxies is this?  Another one after a restart. */
+/* The id of this proxy, a new one after each restart. */
 static uint64_t proxy_id(const struct redis *r)
 {
     return siphash(r->m->tables->seed, "proxy", 5);
@@ -180,7 +180,7 @@ static void on_evidence(redisAsyncContext *ac, void *answer, void *arg)
     free(req);
 }
 
-/* The record is taken, so what is sent is copied first. */
+/* The caller holds the record's lock, so this copies the data before it sends. */
 static void exchange_evidence(struct redis *r, const char *name, const char *packed, size_t len)
 {
     struct list_request *req = xcalloc(1, sizeof(*req));

@@ -35,28 +35,28 @@ struct redis {
     struct watch watch;
     unsigned wanted;
     bool watching;
-    size_t pending;    /* requests that are out */
-    size_t unanswered; /* commands; a reply beyond them would be an assertion in hiredis */
+    size_t pending;    /* requests in flight */
+    size_t unanswered; /* commands in flight; one reply too many would trip an assertion in hiredis */
     uint64_t backoff_ms;
     struct timer retry; /* AWAY: dial again; DIALING, SLOW: give up */
     struct timer lists;
     struct log_limit said;
-    bool said_up; /* the newest word about it in the log */
+    bool said_up; /* the newest log line says "up" */
 };
 
 /*
- * Sends a command, format as for hiredis (%b: octets and their number); fn may be NULL: the answer is of no
- * interest.  Every command goes through here, because replies are counted.
+ * Sends a command; format as for hiredis (%b: octets and their number).  fn may be NULL: the reply is ignored.
+ * Every command must go through here, because this counts the replies.
  */
 int redis_command(struct redis *r, redisCallbackFn *fn, void *arg, const char *format, ...);
 
-/* In a callback, first: a request that was counted in `pending` has its reply, or will have none. */
+/* Call first in a callback: a request counted in `pending` got its reply, or will get none. */
 void redis_reply_came(struct redis *r);
 
-/* Then: is the reply fit for use?  If not the connection is given up, or was already. */
+/* Call second: is the reply usable?  If not, this closes the connection unless it is closed already. */
 bool redis_reply_good(struct redis *r, const redisAsyncContext *ac, const redisReply *reply);
 
-/* The text of the i-th element; empty if there is none. */
+/* The text of the i-th element; empty if the reply has none. */
 struct slice redis_element(const redisReply *reply, size_t i);
 
 /* redis_lists.c: exchanges standing and evidence of all lists with the other proxies; the callback of r->lists. */

@@ -1,18 +1,17 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * ring.c - log rings: one writer, one reader, no lock, nobody waits.
+ * ring.c - log rings with one writer, one reader, no lock and no waiting.
  *
  *         tail (recorder)                 head (the slot's process)
  *          v                               v
  *     ....[len|line........][len|line.....]............
  *
- * A record is a 32-bit length and a line.  The head moves only after the record is complete, so a writer
- * that is killed in the middle leaves nothing behind; the tail moves only after the record was
- * copied out, so a killed reader's successor goes on with the first line that was not taken.
+ * A record is a 32-bit length and a line.  The head moves only after the record is complete, so a killed writer
+ * leaves no partial record.  The tail moves only after the record was copied out, so the successor of a killed
+ * reader continues with the first unread line.
  *
- * The eventfd is written only when the ring was empty: the writer publishes the head and then looks at
- * the tail, the reader publishes the tail and then looks at the head, both in one total order, so one
- * of them always sees the other.
+ * The writer signals the eventfd only if the ring was empty.  The writer publishes the head and then reads the tail;
+ * the reader publishes the tail and then reads the head.  Both use one total order, so one always sees the other.
  *
  * Hostile   The reader bounds the head and each length, and replaces control octets in a line.  So a compromised
  *           worker can lie in its own lines, but it cannot add lines or send escapes to a terminal.
@@ -73,7 +72,7 @@ void state_log(struct state *s, enum log_class cls, struct slice line)
     }
 }
 
-/* One record stays one line, whatever the process wrote into it. */
+/* Replaces control octets, so that a record stays one line. */
 static void clean(char *line, size_t len)
 {
     for (size_t i = 0; i < len; i++) {
@@ -88,7 +87,7 @@ static bool ring_empty(const struct state *s, unsigned slot)
     return s->owned->of[slot].slot.head == s->owned->of[RECORDER_SLOT].slot.tail[slot];
 }
 
-/* One record of this ring into out; false if it is empty. */
+/* Reads one record of this ring into out; false if it is empty. */
 static bool read_ring(struct state *s, int slot, struct buf *out)
 {
     _Atomic uint64_t *taken = &s->mine->of[RECORDER_SLOT].slot.tail[slot];
@@ -104,7 +103,7 @@ static bool read_ring(struct state *s, int slot, struct buf *out)
         ring_get(ring, tail, &len, sizeof(len));
     }
     if (len == 0 || len > LOG_LINE_MAX || len > head - tail - RECORD_HEAD) {
-        *taken = head; /* cannot be: the writer's memory went wrong; start again behind it */
+        *taken = head; /* impossible length: the writer is corrupt; resume at its head */
         return false;
     }
     ring_get(ring, tail + RECORD_HEAD, line, len);
@@ -119,7 +118,7 @@ bool state_log_read(struct state *s, struct buf *out)
     for (unsigned i = 0; i < STATE_SLOTS; i++) {
         unsigned slot = (s->next_ring + i) % STATE_SLOTS;
 
-        if (!ring_empty(s, slot) && read_ring(s, (int)slot, out)) { /* nearly all of them are */
+        if (!ring_empty(s, slot) && read_ring(s, (int)slot, out)) { /* most rings are empty */
             s->next_ring = (slot + 1) % STATE_SLOTS; /* a noisy process must not starve the others */
             return true;
         }

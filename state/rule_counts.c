@@ -2,7 +2,7 @@
 /*
  * rule_counts.c - how often each rule of the policy matched, over all processes and generations.
  *
- * The supervisor makes one record for each name before the fork.  The names lie in the memory of each process
+ * The supervisor makes one record for each name before the fork.  The names are in the memory of each process
  * (struct names); the counts are shared.  Records are never freed, so that a counter continues when a rule
  * leaves the file and returns.
  *

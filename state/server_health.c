@@ -103,7 +103,7 @@ void state_health_get(const struct state *s, int server, struct state_health *ou
     out->next_probe_ms = sv->next_probe_ms;
 }
 
-/* What the observation makes of it; true if up or down changed. */
+/* Applies the observation.  True: the server went up or down. */
 static bool health_observe(struct state_health *h, bool ok, unsigned fall, unsigned rise)
 {
     bool was_down = h->down;
@@ -197,7 +197,7 @@ uint64_t state_server_rate(struct state *s, int server, unsigned n, uint64_t per
     old = sv->rate_tat_us;
     do {
         tat = old > now_us ? old : now_us;
-        if (tat > now_us + per_ms * 1000) { /* left by a slower rate, from before a reload */
+        if (tat > now_us + per_ms * 1000) { /* from a slower rate before a reload */
             (void)atomic_compare_exchange_strong(&sv->rate_tat_us, &old, now_us + per_ms * 1000);
             tat = now_us + per_ms * 1000;
         }

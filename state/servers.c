@@ -15,8 +15,8 @@
  * (a place in between became free), the address has two records, and up to twice its connections, until one of
  * the records is freed.
  *
- * A ticket is the right to hold one connection; it names the slot of its owner, so the tickets of a killed
- * process are found and given back.  Health and keywords are in server_health.c.
+ * A ticket is the right to hold one connection.  It names the slot of its owner, so the supervisor can return the
+ * tickets of a killed process.  Health and keywords are in server_health.c.
  *
  * Trust  a compromised worker can write anything here.  Loops end at constants, widths are cut to STATE_TICKETS,
  *        and an address is shown only if it matches its key.  The supervisor never waits.
@@ -32,7 +32,7 @@ enum { /* server_place.key */
        PLACE_FIRST_KEY = PLACE_EMPTYING + STATE_SLOTS, /* digests are not below */
 };
 
-/* No secret: names and addresses come from the configuration and its DNS. */
+/* Not secret: names and addresses come from the configuration and its DNS. */
 static const uint64_t digest_key[2] = { 0x676c616369730001ULL, 0x7365727665727321ULL };
 
 /* ---- areas ---- */
@@ -161,7 +161,7 @@ static uint64_t my_bit(const struct state *s)
     return 1ULL << s->my_slot;
 }
 
-/* Joins a record that another process filled; false: that process is just emptying it. */
+/* Joins a record that another process filled.  False: a process is emptying it. */
 static bool enter_place(const struct state *s, struct server_place *p, uint64_t key)
 {
     atomic_fetch_or(&p->users, my_bit(s));
@@ -195,7 +195,7 @@ static bool has_tickets(const struct tickets *t)
     return false;
 }
 
-/* Frees a record that no process uses and that has no ticket out; else it stays as it is. */
+/* Frees a record that has no users and no tickets; leaves any other as it is. */
 static void empty_place(struct state *s, struct upstream_area *area, size_t i)
 {
     struct server_place *p = &area->place[i];
@@ -224,7 +224,7 @@ static int find_place(const struct upstream_area *area, uint64_t key)
     return -1;
 }
 
-/* The place in which this process now is, or -1. */
+/* Enters a place and returns its number, or -1. */
 static int take_place(struct state *s, struct upstream_area *area, uint64_t key)
 {
     int found = find_place(area, key);
@@ -375,7 +375,7 @@ static int take_ticket(const struct state *s, struct tickets *t, unsigned cap)
     return -1;
 }
 
-/* Is it really this process's own? */
+/* Does this process own the ticket? */
 static bool is_mine(const struct state *s, const struct tickets *t, int ticket)
 {
     return ticket >= 0 && ticket < STATE_TICKETS && s->my_slot >= 0 &&
@@ -421,7 +421,7 @@ bool state_ticket_idle(struct state *s, int server, int ticket, unsigned keep_id
     if (count_tickets(&sv->connections, TICKET_IDLE) <= keep_idle) {
         return true;
     }
-    *t = my_mark(s); /* two at a time: one too few is better than one too many */
+    *t = my_mark(s); /* after a race, one too few is better than one too many */
     return false;
 }
 
@@ -465,7 +465,7 @@ void state_waiting_since(struct state *s, int upstream, uint64_t oldest_ms)
     }
 }
 
-/* The worker's slot with the oldest waiter, `but` left out; -1 if none waits.  Supervisor and recorder never wait. */
+/* The worker slot with the oldest waiter, except `but`; -1 if none.  Supervisor and recorder never wait. */
 static int oldest_waiter(const struct state *s, int upstream, int but, uint64_t *since_ms)
 {
     uint64_t slots = living(s);
@@ -523,12 +523,12 @@ void state_wake_drain(struct state *s)
         return;
     }
     r = read(s->wake_fd[s->my_slot], &n, sizeof(n));
-    (void)r; /* EAGAIN: nothing was there */
+    (void)r; /* EAGAIN: the counter is 0 */
 }
 
-/* ---- a process is gone ---- */
+/* ---- release after a process has ended ---- */
 
-/* The ticket belongs to no worker: its owner is gone, or a hostile process forged it. */
+/* Does the ticket belong to no worker?  Its owner is gone, or a hostile process forged it. */
 static bool is_orphan(const struct state *s, uint8_t ticket)
 {
     unsigned owner = ticket & (uint8_t)~TICKET_IDLE;
@@ -536,7 +536,7 @@ static bool is_orphan(const struct state *s, uint8_t ticket)
     return ticket != 0 && (owner == 0 || owner > STATE_SLOTS || !(living(s) & 1ULL << (owner - 1)));
 }
 
-/* True: there were some.  The width can be forged, so all of them are looked at. */
+/* Frees all orphaned tickets; true if it found any.  Checks every ticket, because the width can be forged. */
 static bool release_orphans(const struct state *s, struct tickets *t)
 {
     bool freed = false;
@@ -551,7 +551,7 @@ static bool release_orphans(const struct state *s, struct tickets *t)
     return freed;
 }
 
-/* The process that was to wipe the record is gone. */
+/* Is the process that was wiping the record gone? */
 static bool is_left_emptying(const struct state *s, uint64_t key)
 {
     return key >= PLACE_EMPTYING && key < PLACE_FIRST_KEY && !(living(s) & 1ULL << (key - PLACE_EMPTYING));
@@ -559,7 +559,7 @@ static bool is_left_emptying(const struct state *s, uint64_t key)
 
 /*
  * The record stays, with health and keywords, for the process that replaces the dead one.  True: it had tickets.
- * It also clears what no living worker owns, so that a reload mends what a hostile process forged.
+ * Also clears everything that no live worker owns, so that a reload repairs forged data.
  */
 static bool release_place(struct state *s, struct upstream_area *area, size_t i)
 {

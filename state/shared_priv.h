@@ -2,7 +2,7 @@
 /*
  * shared.h - the layout of the memory that processes share; private to state/.
  *
- * There are three mappings, which differ in who may write:
+ * The three mappings differ in their writers:
  *
  *     owned           The supervisor writes the process table.  The process in a slot writes the slot and its log
  *                     ring; the supervisor resets them.  All processes read all of it (owned.c).
@@ -12,8 +12,8 @@
  *
  * Hostile   A compromised worker can write anything into the last two mappings and into its own slot, at any
  *           moment.  So every index, length, divisor and text is read once (READ_ONCE, or an atomic load) and
- *           bounded by its constant where it is read.  Names, seeds and sizes are not in shared memory: they lie
- *           in struct state, which each process inherits by fork.
+ *           bounded by its constant where it is read.  Names, seeds and sizes are not in shared memory but in
+ *           struct state, which each process inherits by fork.
  * Killed    A process may die between any two instructions.  So each datum is one atomic word, or is published by
  *           one, or is cleared with its shard by the process that finds the lock of the dead owner.
  */
@@ -99,7 +99,7 @@ void owned_confine(struct state *s, int slot);
 /* ---- shared ---- */
 
 struct tickets {
-    _Atomic uint32_t widest;               /* largest cap ever asked for: no ticket lies behind it */
+    _Atomic uint32_t widest;               /* largest cap ever requested: all tickets are below it */
     _Atomic uint8_t ticket[STATE_TICKETS]; /* 0 free; else slot + 1, and TICKET_IDLE */
 };
 
@@ -203,14 +203,14 @@ struct locker {
 /* Names of records.  The supervisor makes them before the fork, so each process has a copy of its own. */
 struct names {
     char (*rule)[STATE_RULE_NAME_MAX + 1];
-    int rules; /* how many may be in use, from the first */
+    int rules; /* number of records that may be in use, from the first */
 };
 
 struct tables; /* tables.h */
 
 struct state {
     struct shared *sh;
-    struct tables *tables;     /* what is remembered: a mapping of its own */
+    struct tables *tables;     /* of memory.h, in a mapping of their own */
     const struct owned *owned; /* read-only */
     struct owned *mine; /* the same memory, writable: all of it in the supervisor, one slot elsewhere */
     const struct process_table *processes; /* &owned->processes */
@@ -219,7 +219,7 @@ struct state {
     struct locker locker;
     struct names names;
     size_t mapped;
-    uint64_t seed[2];   /* of the client table: peers must not choose their set */
+    uint64_t seed[2];   /* of the client table: a peer must not be able to choose its set */
     size_t client_sets; /* a multiple of CLIENT_SHARDS; each of CLIENT_WAYS entries */
     struct client *clients;
     char *connections; /* STATE_SLOTS arrays of uint16_t, connections_stride octets each */
@@ -246,8 +246,8 @@ static inline int next_slot(uint64_t *set)
 }
 
 /* servers.c */
-struct server *server_at(const struct state *s, int server); /* NULL: there is no such number */
-void servers_release_slot(struct state *s, int slot);        /* gives back what no living worker holds */
+struct server *server_at(const struct state *s, int server); /* NULL: no such number */
+void servers_release_slot(struct state *s, int slot);        /* frees all that no live worker holds */
 
 static inline bool slot_valid(int slot)
 {
@@ -257,7 +257,7 @@ static inline bool slot_valid(int slot)
 /* server_health.c */
 void keywords_unpack(uint64_t bits, struct state_keywords *out);
 
-/* keywords_file.c: a record that is new has the keywords that its address had before the restart. */
+/* keywords_file.c: gives a new record the keywords that its address had before the restart. */
 void keywords_recall(const struct state *s, int upstream, struct server *sv, const struct addr *a);
 
 /* clients.c */
@@ -267,13 +267,13 @@ void clients_release_slot(struct state *s, int slot);
 void ring_enter(struct state *s);
 
 /*
- * Takes a shard's lock without waiting: false after LOCK_TRIES.  *owner_died: the last owner was killed
- * while it held the lock, so the caller must clear the shard before it uses it.  The supervisor must not call it.
+ * Takes a shard's lock without waiting; false after LOCK_TRIES.  If *owner_died, the last owner was killed while it
+ * held the lock, so the caller must clear the shard before using it.  The supervisor must not call this.
  */
 bool shard_lock(const struct locker *who, struct shard_lock *l, bool *owner_died) MUST_USE;
 void shard_unlock(struct shard_lock *l);
 
-/* Writes 1 to an eventfd; a full counter is fine, it is readable then anyway. */
+/* Writes 1 to an eventfd.  A full counter is no error: the eventfd is readable then. */
 void ring_wake(int fd);
 
 #endif

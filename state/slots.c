@@ -1,17 +1,17 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * slots.c - one slot a process: its heartbeat, its numbers.
+ * slots.c - heartbeat, counters and gauges of the process in each slot.
  *
- * Only the process in a slot writes it; the process table says which one that is (processes.c).  The counters
- * of a slot are never zeroed: the next process continues where the last one died, so that the sum over all
- * slots is the sum over all processes that ever ran.
+ * Only the process in a slot writes it; the process table names that process (processes.c).  The counters of a
+ * slot are never zeroed: the next process continues where the last one ended, so that the sum over all slots is
+ * the sum over all processes that ever ran.
  *
- * Hostile   Slots hold only numbers.  A process that forges its own can make sums wrong and nothing else.
+ * Hostile   Slots hold only numbers.  A process that forges its own can only falsify sums.
  */
 #include "state/slots.h"
 #include "state/shared_priv.h"
 
-/* Gauges of which the largest one, not the sum, is what people want to see. */
+/* Should status show the largest value of the gauge instead of the sum? */
 static bool takes_maximum(enum metric m)
 {
     return m == M_STRESS || m == M_LONGEST_TURN_US || m == M_RESOLVER_GRADE;

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * slots.h - which process is in which slot, and the numbers that each of them counts.
+ * slots.h - which process is in which slot, and its counters and gauges.
  *
- * A slot belongs to one process: supervisor, recorder or a worker.  The supervisor takes and releases slots; the process
- * in a slot is the only writer of its counters, gauges, heartbeat and log ring.  A released slot gives up what its
- * process held: the gauges are zeroed, its counters stay in the sum.
+ * A slot belongs to one process: supervisor, recorder or a worker.  The supervisor takes and releases slots.  The
+ * process in a slot is the only writer of its counters, gauges, heartbeat and log ring.  Releasing a slot frees all
+ * that its process held and zeroes its gauges; its counters stay in the sum.
  *
  * Trust  The supervisor writes the process table, and all others can only read it.  `draining` and the heartbeat are
  *        claims of the process itself: bound them.
@@ -23,12 +23,12 @@ enum state_role { ROLE_FREE = 0, ROLE_SUPERVISOR, ROLE_RECORDER, ROLE_WORKER };
 /* Takes a free slot for a process about to be forked; -1 if none is free. */
 int state_slot_take(struct state *s, enum state_role role, unsigned generation, unsigned index);
 void state_slot_pid(struct state *s, int slot, pid_t pid);
-/* The process is gone: gauges, tickets, its connections in the client table.  Counters stay in the sum. */
+/* Call when the process is gone.  Clears its gauges, tickets and connections in the client table, not its counters. */
 void state_slot_release(struct state *s, int slot);
 /* The number of the configuration in force, 0 at first. */
 void state_generation_set(struct state *s, unsigned generation);
 
-/* In the process itself, after fork: from here on it counts, locks and logs as the process of this slot. */
+/* Call in the process itself, after fork.  From here on it counts, locks and logs as the process of this slot. */
 void state_slot_enter(struct state *s, int slot);
 
 struct state_slot_info {
@@ -49,7 +49,7 @@ uint64_t state_slot_metric(const struct state *s, int slot, enum metric m);
 int state_my_slot(const struct state *s);
 void state_heartbeat(struct state *s, uint64_t now_ms);
 
-/* Sum over all live slots (gauges) and all that ever were (counters). */
+/* Sums gauges over live slots, and counters over all slots that ever lived. */
 void state_metrics_sum(const struct state *s, uint64_t out[METRIC_COUNT]);
 uint64_t state_gauge_sum(const struct state *s, enum metric gauge);
 

@@ -1,18 +1,18 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * sqlite.c - the tables on disk: read at start, written each minute.  The only file that speaks to SQLite.
+ * sqlite.c - reads the tables from disk at start and writes them each minute.  The only file that uses SQLite.
  *
  *     entries   tab, key, until, gen, data   live entries of the tables that outlive a restart; data is the
  *                                            entry as it is in memory, so user_version must be TABLES_LAYOUT
  *     lists     name and its standing        one row a reputation list
- *     meta      history                      since when anything is remembered
+ *     meta      history                      when recording started
  *
- * Passes      A full one when this process did not read the database itself (the recorder was replaced:
- *             what the killed one had taken as written may not be) and each day: rows that it did not write
- *             are gone from the tables, so they go from the disk too.  In between only what changed.
- * Killed      WAL: at any moment the last transaction that ended is there.
- * Broken      not a database, damaged, another layout: renamed and begun anew, said loudly.
- * Removed     noticed at the next pass, and made anew with all that is in the tables.
+ * Passes      A full pass writes all live entries and deletes all other rows, because those left the tables.  It runs
+ *             each day, and when this process did not read the database itself: a killed recorder may have lost
+ *             entries it had marked as written.  Other passes write only changed entries.
+ * Killed      WAL: the last committed transaction is always intact.
+ * Broken      Not a database, damaged, or another layout: renames it, starts a new one, and logs that.
+ * Removed     The next pass notices and makes a new file with all entries of the tables.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -25,7 +25,7 @@
 #include "state/tables_priv.h"
 
 #define EVERY_S 60
-#define KEYWORDS_S 1 /* keywords of upstream servers, which lie in a file of their own */
+#define KEYWORDS_S 1 /* keywords of upstream servers, in a file of their own */
 #define FULL_S 86400
 #define ROWS_A_TRANSACTION 20000
 #define BUSY_MS 2000
@@ -42,7 +42,7 @@ struct snapshot {
     pthread_mutex_t mutex;
     pthread_cond_t wake;
     bool stop, done;
-    /* what the main thread shall log */
+    /* for the main thread to log */
     bool has_message;
     enum log_level level;
     char message[MESSAGE_MAX];
@@ -50,7 +50,7 @@ struct snapshot {
     int64_t full_s; /* when the next full pass is due */
     int64_t gen;
     bool keywords_failed;
-    struct stat file; /* what is open */
+    struct stat file; /* the open file */
     unsigned waits;   /* for locks, in this pass */
 };
 
@@ -109,7 +109,7 @@ static void close_db(struct snapshot *s)
     s->db = NULL;
 }
 
-/* The file and its companions get another name. */
+/* Renames the file and its companions. */
 static void set_aside(struct snapshot *s, const char *why)
 {
     static const char *const parts[] = { "", "-wal", "-shm" };
@@ -167,17 +167,17 @@ static int prepare_db(struct snapshot *s)
     return err == SQLITE_OK ? run_sql(s, pragma) : err;
 }
 
-/* Who writes to whom is nobody else's business: SQLite gives its other files the mode of this one. */
+/* Makes the database private, because it shows who writes to whom.  SQLite gives its other files the same mode. */
 static void make_private(const char *path)
 {
     int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
 
     if (fd >= 0) {
-        close(fd); /* nobody has the database open yet, so no lock goes with it */
+        close(fd); /* the database is not open yet, so this close drops no lock */
     }
 }
 
-/* Twice: what cannot be read is set aside, and then there is none. */
+/* Tries twice: it renames an unreadable file and then makes a new one. */
 static bool open_db(struct snapshot *s)
 {
     for (int i = 0; i < 2 && s->db == NULL; i++) {
@@ -244,7 +244,7 @@ static void take_list(struct snapshot *s, sqlite3_stmt *q)
     if (l == NULL) {
         return;
     }
-    if (l->changed_ms == 0) { /* else somebody decided since */
+    if (l->changed_ms == 0) { /* otherwise the record is newer */
         l->demoted_s = (uint32_t)sqlite3_column_int64(q, 1);
         l->evil_s = (uint32_t)sqlite3_column_int64(q, 2);
         l->reason = (uint8_t)sqlite3_column_int(q, 3);
@@ -283,7 +283,7 @@ static bool load_lists(struct snapshot *s)
     return err == SQLITE_DONE;
 }
 
-/* A history that cannot be read begins now. */
+/* Starts the history now if it is unreadable. */
 static void load(struct snapshot *s, int64_t now_s)
 {
     int64_t rows = 0, history = 0, theirs = s->t->h->history_s;
@@ -439,7 +439,7 @@ static int write_all(struct snapshot *s, bool full, int64_t now_s)
         err = write_lists(s);
     }
     if (err == SQLITE_OK && full &&
-        s->waits < BUSY_WAITS) { /* else sets may be missing: their old rows stay */
+        s->waits < BUSY_WAITS) { /* otherwise sets may be missing: keep their old rows */
         err = finish_full(s);
     }
     buf_init(&sql, 200);
@@ -453,7 +453,7 @@ static int write_all(struct snapshot *s, bool full, int64_t now_s)
     return err;
 }
 
-/* Somebody removed or replaced the file: what is written to the one that is open would be lost. */
+/* Was the file removed or replaced?  Writes to the open one would be lost. */
 static bool is_gone(const struct snapshot *s)
 {
     struct stat now;
@@ -485,7 +485,7 @@ static void write_pass(struct snapshot *s)
         return;
     }
     count(M_SNAPSHOT_ERRORS);
-    s->full_s = 0; /* what was taken as written was not */
+    s->full_s = 0; /* entries marked as written were not */
     if (is_damage(err)) {
         set_aside(s, sqlite3_errstr(err));
     } else {
@@ -508,7 +508,7 @@ static void write_keywords(struct snapshot *s)
 
 /* ---- the thread ---- */
 
-/* True: to be ended. */
+/* True: the thread must end. */
 static bool wait_s(struct snapshot *s, unsigned seconds)
 {
     struct timespec until;

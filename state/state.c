@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * state.c - the shared mapping: made, divided, given back; names, wake-ups.
+ * state.c - makes, divides and frees the shared mapping; wakes processes.
  *
- * The mapping is anonymous and shared: it lives exactly as long as the processes that inherited it, and
- * memory that nobody touched costs nothing, so the tables may be generous.
+ * The mapping is anonymous and shared, and lives exactly as long as the processes that inherited it.  Untouched
+ * pages cost no memory, so the tables may be large.
  */
 #include "state/state.h"
 

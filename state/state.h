@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * state.h - what the processes share, and nothing else is: the handle.
+ * state.h - the handle of all memory that the processes share.
  *
  * Each subject has a header with its contract: slots.h, facts.h, log_ring.h, servers.h, rule_counts.h, clients.h,
  * handshakes.h, duplicates.h, memory.h.
@@ -10,19 +10,19 @@
  *   processes  which process is in which slot, and facts that only the supervisor knows.  The supervisor writes
  *              this part and the others can only read it, so it is the only part to trust.
  *   slots      one a process (supervisor, recorder, workers): counters, gauges, heartbeat, log ring.
- *              One writer each.  The supervisor zeroes the gauges of a slot whose process is gone, so
- *              nothing leaks with a killed process; its counters are kept as part of the sum.
+ *              One writer each.  The supervisor zeroes the gauges of a slot whose process is gone, so a
+ *              killed process leaks nothing.  Its counters stay in the sum.
  *   upstreams  an area for each upstream, laid out before the fork, with a record for each address of its
  *              servers: connection tickets (each names its owner's slot), health, the keywords of its last
  *              EHLO.  Workers fill and free the records.
  *   rules      a record for each name of a rule: how often it matched.
  *   clients    a fixed-size table keyed by client address: connections now (by slot), rates, abuse points,
- *              bans.  Shards with locks that are tried a few times and then done without (counted).
+ *              bans.  Each shard has a lock.  If it stays busy, the caller proceeds without it and counts that.
  *   handshakes a word for each client whose TLS does not work with ours; no lock.
- *   duplicates hashes of messages whose 250 was lost (RFC 1047), when that guard is on.
- *   memory     what is remembered beyond a session: memory.h, in a mapping of its own.
+ *   duplicates hashes of messages whose 250 was lost (RFC 1047), when limits.duplicate_guard is on.
+ *   memory     records that outlive a session: memory.h, in a mapping of its own.
  *
- * Nothing here waits: no call blocks or makes a system call, but for the eventfd that wakes a reader.
+ * No call blocks.  The only system call is the write to the eventfd that wakes a reader.
  *
  * Trust: a compromised worker can write anything into the shared part.  Supervisor, recorder and the other
  * workers bound every count, index, length and text where they read it (shared.h).  The supervisor takes no
@@ -47,7 +47,7 @@
 
 struct state; /* handle of a process: the mapping and which slot is ours */
 
-/* Supervisor, before the first fork.  NULL with a log line if memory cannot be had.  `clients`: entries of the client
+/* Supervisor, before the first fork.  NULL with a log line if there is no memory.  `clients`: entries of the client
  * table. */
 struct state *state_new(size_t clients) MUST_USE;
 void state_free(struct state *s);

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * tables.c - the tables themselves: mapped, locked, found, given up, repaired, copied out.
+ * tables.c - the tables: mapping, locks, lookup, eviction, repair, copies for the snapshot.
  *
- * Untouched pages of the mapping cost nothing (MAP_NORESERVE), so the sizes are generous.  A set is chosen by
- * SipHash under a secret seed over the 128-bit key, so that no outsider can aim at a set.
+ * Untouched pages of the mapping cost nothing (MAP_NORESERVE), so the tables are large.  SipHash of the 128-bit key
+ * under a secret seed selects the set, so that an outsider cannot aim at one.
  */
 #include "state/tables_priv.h"
 
@@ -138,7 +138,7 @@ struct entry *place_find(struct place *p, const struct memory_key *key, int64_t 
     return NULL;
 }
 
-/* Is `a` the better one to give up? */
+/* Should the set drop `a` rather than `b`? */
 static bool gives_way(const struct entry *a, const struct entry *b, int64_t now_s)
 {
     bool dead_a = (int64_t)a->until_s <= now_s, dead_b = (int64_t)b->until_s <= now_s;
@@ -162,7 +162,7 @@ struct entry *place_make(struct place *p, const struct memory_key *key, int64_t 
     }
     for (size_t i = 0; i < TABLE_WAYS; i++) {
         e = entry_at(p->t, p->id, p->first + i);
-        if (is_key(e, key)) { /* expired, but never two of one key */
+        if (is_key(e, key)) { /* expired; reuse it, so that a key never has two entries */
             victim = e;
             break;
         }
@@ -179,7 +179,7 @@ struct entry *place_make(struct place *p, const struct memory_key *key, int64_t 
     return victim;
 }
 
-/* Of the sets that tables_collect() takes together. */
+/* The bit of the sets that tables_collect() takes together. */
 static uint64_t bit_of(const struct tables *t, enum table_id id, size_t set)
 {
     return UINT64_C(1) << set % (t->table[id].sets / TABLE_SHARDS) / TABLE_COLLECT_SETS;

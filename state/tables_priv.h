@@ -5,11 +5,10 @@
  *     table    sets of TABLE_WAYS entries; a seeded hash of the key names the set; TABLE_SHARDS locks
  *     entry    struct entry (key, expiry, worth), then the payload of its table
  *
- * Killed      Before an entry is written its number goes into shard.writing, after it 0: whoever finds the
- *             dead owner's lock clears that one entry, so a kill costs at most one record.
- * Full        An expired entry goes first, then the one of least worth (entry.worth), then the longest
- *             unused.
- * Locks       tried a bounded number of times, never waited for (M_MEMORY_BUSY); the snapshot takes a few
+ * Killed      A writer puts the entry's number into shard.writing before it writes, and 0 after.  The process
+ *             that finds a dead owner's lock clears that one entry, so a kill costs at most one record.
+ * Full        A set drops an expired entry first, then the one of least worth, then the longest unused.
+ * Locks       Callers try a bounded number of times and never wait (M_MEMORY_BUSY).  The snapshot locks a few
  *             sets at a time.
  */
 #ifndef STATE_TABLES_PRIV_H
@@ -67,8 +66,8 @@ struct entry_rate {
 struct table_shard {
     struct shard_lock lock;
     _Atomic uint64_t writing; /* entry + 1 */
-    /* bit n: in the n-th TABLE_COLLECT_SETS sets of this shard something was written, ever; since the last
-     * snapshot.  What was never written is not read: reading would give it memory. */
+    /* Bit n: an entry in the n-th TABLE_COLLECT_SETS sets of this shard was written, ever or since the last
+     * snapshot.  The snapshot skips sets never written, because reading them would allocate their pages. */
     _Atomic uint64_t used, changed;
 };
 
@@ -83,7 +82,7 @@ struct tables_header {
 
 struct tables {
     struct tables_header *h;
-    const struct locker *who; /* the identity with which locks are taken: tables_lock_as() */
+    const struct locker *who; /* the identity that takes the locks: tables_lock_as() */
     uint64_t seed[2];
     size_t mapped;
     struct {
@@ -95,10 +94,10 @@ struct tables {
 
 extern const char *const table_names[TABLE_COUNT];
 
-/* `share`: sizes are divided by it (tests); 1 is the real thing.  NULL with errno. */
+/* `share` divides the sizes, for tests; production passes 1.  NULL with errno. */
 struct tables *tables_new(unsigned share) MUST_USE;
 void tables_free(struct tables *t);
-/* Before this call locks are taken as a process without a slot (tests). */
+/* Sets the identity for locks.  Before this call it is a process without a slot (tests). */
 void tables_lock_as(struct tables *t, const struct locker *who);
 
 struct place { /* an entry under its shard's lock */
@@ -108,24 +107,23 @@ struct place { /* an entry under its shard's lock */
     size_t first; /* entry: of its set */
 };
 
-/* Locks the key's set; false: not to be had. */
+/* Locks the key's set.  False: the lock is busy. */
 bool place_lock(struct tables *t, enum table_id id, const struct memory_key *key, struct place *p) MUST_USE;
 void place_unlock(struct place *p);
 
 /* The live entry of the key, or NULL. */
 struct entry *place_find(struct place *p, const struct memory_key *key, int64_t now_s);
 
-/* The key's entry, or a cleared one in place of the least valuable; `*made`. */
+/* Returns the key's entry.  If the key has none, clears the least valuable entry for it and sets *made. */
 struct entry *place_make(struct place *p, const struct memory_key *key, int64_t now_s, bool *made);
 
-/* Around every change of an entry. */
+/* Call these around every change of an entry. */
 void place_write_begin(struct place *p, struct entry *e);
 void place_write_end(struct place *p);
 
 /*
- * Copies the live dirty entries (all: also those that are not) of sets [*set, ...) to `out` until `room`
- * entries or a few sets are through; *set moves on.  Marks them clean.  Returns how many; *set == number of
- * sets: done.
+ * Copies live dirty entries (`all`: clean ones too) to `out` and marks them clean.  Starts at set *set, reads a few
+ * sets and advances *set.  Returns the number of entries.  *set == number of sets: done.
  */
 size_t tables_collect(struct tables *t, enum table_id id, size_t *set, bool all, int64_t now_s, char *out);
 
@@ -135,22 +133,22 @@ size_t tables_collect_end(const struct tables *t, enum table_id id, size_t set);
 /* Puts a stored entry back unless the key has one; keeps the older first time of the two. */
 void tables_restore(struct tables *t, enum table_id id, const struct entry *stored, int64_t now_s);
 
-/* ---- embedded.c: the contract on the tables, at once ---- */
+/* ---- embedded.c: the contract of memory.h on the tables, without a callback ---- */
 
 void tables_ask(struct tables *t, const struct memory_question *q, int64_t now_s, struct memory_record *out);
 void tables_note(struct tables *t, enum memory_event event, const struct memory_key *key, uint32_t keep_s,
                  int64_t now_s);
 
-/* The answer that tables_ask() would give, without a trace (peek.c). */
+/* Gives the answer that tables_ask() would give, and changes nothing (peek.c). */
 void tables_peek(struct tables *t, const struct memory_question *q, int64_t now_s, struct memory_record *out);
 
-/* What another proxy knows: the first time, days of standing, passed. */
+/* Merges another proxy's record: first time, days of standing, passed. */
 void tables_learn(struct tables *t, const struct memory_question *q, const struct memory_record *r,
                   int64_t now_s);
 
-/* So many on that day; kept are the newest MEMORY_DAYS. */
+/* Raises that day's count to n, if it is lower.  Keeps the newest MEMORY_DAYS. */
 void standing_put_day(struct memory_standing *s, uint16_t day, uint64_t n);
-/* What both know together. */
+/* Merges *other into *s. */
 void standing_join(struct memory_standing *s, const struct memory_standing *other);
 
 struct memory_list *tables_list_take(struct tables *t, struct slice name);
