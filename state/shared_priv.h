@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * shared.h - the layout of the memory that processes share; private to state/.
+ * shared_priv.h - the layout of the memory that processes share; private to state/.
  *
  * The three mappings differ in their writers:
  *
@@ -8,7 +8,7 @@
  *                     ring; the supervisor resets them.  All processes read all of it (owned.c).
  *     shared          All processes write: servers, rules, duplicates, clients, and for each slot a page-aligned
  *                     array of its connections.
- *     memory tables   All processes write: tables.h.
+ *     memory tables   All processes write: tables_priv.h.
  *
  * Hostile   A compromised worker can write anything into the last two mappings and into its own slot, at any
  *           moment.  So every index, length, divisor and text is read once (READ_ONCE, or an atomic load) and
@@ -206,7 +206,7 @@ struct names {
     int rules; /* number of records that may be in use, from the first */
 };
 
-struct tables; /* tables.h */
+struct tables; /* tables_priv.h */
 
 struct state {
     struct shared *sh;

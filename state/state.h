@@ -25,7 +25,7 @@
  * No call blocks.  The only system call is the write to the eventfd that wakes a reader.
  *
  * Trust: a compromised worker can write anything into the shared part.  Supervisor, recorder and the other
- * workers bound every count, index, length and text where they read it (shared.h).  The supervisor takes no
+ * workers bound every count, index, length and text where they read it (shared_priv.h).  The supervisor takes no
  * lock there and follows no length or text.
  */
 #ifndef STATE_STATE_H

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * tables.h - fixed-size expiring hash tables in shared memory.  Private to state/ and its tests.
+ * tables_priv.h - fixed-size expiring hash tables in shared memory.  Private to state/ and its tests.
  *
  *     table    sets of TABLE_WAYS entries; a seeded hash of the key names the set; TABLE_SHARDS locks
  *     entry    struct entry (key, expiry, worth), then the payload of its table
