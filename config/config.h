@@ -300,8 +300,8 @@ enum list_subject {
     SUBJECT_COUNT = SUBJECT_DKIM + LIST_SIGNERS
 };
 #define SUBJECTS_OF_DKIM (((1u << LIST_SIGNERS) - 1) << SUBJECT_DKIM) /* as bits */
-enum list_mode { LIST_ENFORCE = 0, LIST_MONITOR, LIST_OFF };
-enum list_ask { LIST_EARLY = 0, LIST_LATE, LIST_BACKGROUND };
+enum list_mode { LIST_MODE_ENFORCE = 0, LIST_MODE_MONITOR, LIST_MODE_OFF };
+enum list_ask { LIST_ASK_EARLY = 0, LIST_ASK_LATE, LIST_ASK_BACKGROUND };
 enum list_reason { LIST_REASON_TXT = 0, LIST_REASON_NONE };
 enum list_probe { LIST_PROBE_RFC5782 = 0, LIST_PROBE_OFF };
 enum config_list_preset {

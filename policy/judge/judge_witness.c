@@ -17,7 +17,7 @@ static bool is_hit(const struct judge *j, size_t list)
 {
     int64_t weight;
 
-    return reputation_list_state(j->run, list, &weight) == LIST_LISTED;
+    return reputation_list_state(j->run, list, &weight) == LIST_STATE_LISTED;
 }
 
 /* Does another list that counts against clients have it, too? */
@@ -26,8 +26,8 @@ static bool listed_elsewhere(const struct judge *j, size_t list)
     const struct reputation *rep = &j->pw->policy->reputation;
 
     for (size_t i = 0; i < rep->count; i++) {
-        if (i != list && rep->list[i].weight_max > 0 && guard_run_mode(j->pw->guard, i) == LIST_ENFORCE &&
-            is_hit(j, i)) {
+        if (i != list && rep->list[i].weight_max > 0 &&
+            guard_run_mode(j->pw->guard, i) == LIST_MODE_ENFORCE && is_hit(j, i)) {
             return true;
         }
     }
@@ -62,10 +62,10 @@ void judge_bear_witness(const struct judge *j, bool established)
         int64_t weight;
         enum list_state state = reputation_list_state_raw(j->run, i, &weight);
 
-        if (state != LIST_LISTED && state != LIST_NOT_LISTED) {
+        if (state != LIST_STATE_LISTED && state != LIST_STATE_NOT_LISTED) {
             continue;
         }
-        w.listed = state == LIST_LISTED;
+        w.listed = state == LIST_STATE_LISTED;
         w.overlap = listed_elsewhere(j, i);
         w.unique = !w.overlap;
         w.bad = w.overlap || source_is_word(j, FACT_ID_SPF, "fail");

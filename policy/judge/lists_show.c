@@ -25,14 +25,15 @@ struct view { /* of one list: a copy of its record, and what follows */
 };
 
 static const char *const mode_words[] = {
-    [LIST_ENFORCE] = "enforce", [LIST_MONITOR] = "monitor", [LIST_OFF] = "off"
+    [LIST_MODE_ENFORCE] = "enforce", [LIST_MODE_MONITOR] = "monitor", [LIST_MODE_OFF] = "off"
 };
 static const char *const override_words[] = { "auto", "enforce", "monitor", "off" };
 
 static struct guard_list about(const struct reputation_list *list, enum list_mode mode)
 {
-    return (
-        struct guard_list){ .allows = list->weight_max <= 0, .probe = list->probe, .off = mode == LIST_OFF };
+    return (struct guard_list){ .allows = list->weight_max <= 0,
+                                .probe = list->probe,
+                                .off = mode == LIST_MODE_OFF };
 }
 
 /* A worker holds it for microseconds, but the kernel may suspend it meanwhile. */
@@ -117,7 +118,7 @@ static void put_demotion(struct buf *out, const struct view *v)
 
 static bool has_no_effect(const struct view *v)
 {
-    return v->l->useless_s != 0 && v->mode != LIST_OFF;
+    return v->l->useless_s != 0 && v->mode != LIST_MODE_OFF;
 }
 
 static void put_last_error(struct buf *out, const struct memory_list *l)
@@ -513,7 +514,7 @@ void policy_list_modes(const struct policy *p, struct state *st, struct buf *out
 
 static int64_t value_enforced(const struct view *v)
 {
-    return v->mode == LIST_ENFORCE;
+    return v->mode == LIST_MODE_ENFORCE;
 }
 
 static int64_t value_demoted(const struct view *v)
@@ -618,8 +619,8 @@ size_t policy_lists_degraded(const struct policy *p, struct state *st, struct bu
         if (!view_make(&v, p, m, i)) {
             continue;
         }
-        broken = v.l->broken_since_s != 0 && v.mode != LIST_OFF;
-        demoted = v.l->demoted_s != 0 && v.list->mode == LIST_ENFORCE;
+        broken = v.l->broken_since_s != 0 && v.mode != LIST_MODE_OFF;
+        demoted = v.l->demoted_s != 0 && v.list->mode == LIST_MODE_ENFORCE;
         if (has_no_effect(&v)) {
             buf_putf(out, "list " SLICE_FMT " has no effect: ", SLICE_ARG(v.list->name));
             put_why_useless(out, v.l);

@@ -22,10 +22,10 @@ bool policy_set_list_mode(struct policy *p, struct slice name, struct slice mode
         if (!slice_eq(list->name, name) || !value_parse_choice(mode, "enforce|monitor|off", &index)) {
             continue;
         }
-        if (index == LIST_MONITOR) {
-            list->ask = LIST_BACKGROUND;
-        } else if (index == LIST_ENFORCE && list->mode == LIST_MONITOR) {
-            list->ask = LIST_EARLY; /* as reputation.c does for an override */
+        if (index == LIST_MODE_MONITOR) {
+            list->ask = LIST_ASK_BACKGROUND;
+        } else if (index == LIST_MODE_ENFORCE && list->mode == LIST_MODE_MONITOR) {
+            list->ask = LIST_ASK_EARLY; /* as reputation.c does for an override */
         }
         list->mode = (enum list_mode)index;
         return true;

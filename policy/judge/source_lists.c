@@ -38,7 +38,7 @@ static void set_no_lists(struct judge *j)
     j->score_bounds = (struct eval_bounds){ .known = false };
     for (size_t i = 0; i < rep->count; i++) {
         j->lists[i] =
-            (struct fact_value){ .state = rep->list[i].mode == LIST_OFF ? FACT_UNKNOWN : FACT_KNOWN };
+            (struct fact_value){ .state = rep->list[i].mode == LIST_MODE_OFF ? FACT_UNKNOWN : FACT_KNOWN };
     }
 }
 
@@ -48,19 +48,19 @@ static void derive_list(struct judge *j, const struct lists_state *lists, size_t
     struct fact_value *v = &j->lists[i];
     int64_t weight;
     enum list_state state = reputation_list_state(j->run, i, &weight);
-    bool off = reputation_mode(j->run, i) == LIST_OFF;
+    bool off = reputation_mode(j->run, i) == LIST_MODE_OFF;
     enum list_ask ask = reputation_ask(j->run, i);
     bool later = (subjects_out(j) & list->subjects) != 0; /* its subject is not known yet */
-    bool awaited = reputation_list_awaited(j->run, i) || (later && ask != LIST_BACKGROUND);
+    bool awaited = reputation_list_awaited(j->run, i) || (later && ask != LIST_ASK_BACKGROUND);
 
-    *v = (struct fact_value){ .state = FACT_KNOWN, .flag = state == LIST_LISTED };
-    if (off || state == LIST_FAILED) {
+    *v = (struct fact_value){ .state = FACT_KNOWN, .flag = state == LIST_STATE_LISTED };
+    if (off || state == LIST_STATE_FAILED) {
         v->state = FACT_UNKNOWN;
-    } else if (state == LIST_PENDING || (later && state != LIST_LISTED)) {
+    } else if (state == LIST_STATE_PENDING || (later && state != LIST_STATE_LISTED)) {
         v->state = awaited ? FACT_PENDING : FACT_UNKNOWN;
-    } else if (state == LIST_UNASKED && ask == LIST_LATE && !lists->late_asked) {
+    } else if (state == LIST_STATE_UNASKED && ask == LIST_ASK_LATE && !lists->late_asked) {
         v->state = FACT_SOFT;
-    } else if (state == LIST_UNASKED && !lists->asked) {
+    } else if (state == LIST_STATE_UNASKED && !lists->asked) {
         v->state = FACT_IDLE;
     }
 }
@@ -460,12 +460,12 @@ static void prepare(struct policy_worker *pw)
     pw->message_lists = rules_ask_lists(&pw->policy->rules.block[BLOCK_MESSAGE]);
     for (size_t i = 0; i < rep->count; i++) {
         const struct reputation_list *list = &rep->list[i];
-        bool enforce = list->mode == LIST_ENFORCE;
+        bool enforce = list->mode == LIST_MODE_ENFORCE;
 
         /* includes lists that are off: the operator may override that */
-        pw->zero_day_lists = pw->zero_day_lists || (list->mode != LIST_MONITOR && list->zero_day);
+        pw->zero_day_lists = pw->zero_day_lists || (list->mode != LIST_MODE_MONITOR && list->zero_day);
         pw->lists_wanted[i] = !enforce || sum || pw->used[FACT_COUNT + i] || (zero_day && list->zero_day);
-        pw->any_list = pw->any_list || (list->mode != LIST_OFF && pw->lists_wanted[i]);
+        pw->any_list = pw->any_list || (list->mode != LIST_MODE_OFF && pw->lists_wanted[i]);
     }
 }
 

@@ -492,15 +492,15 @@ enum list_mode guard_mode(const struct memory_list *l, enum list_mode configured
     bool overridden = l->override_until_s == 0 || now_s < (int64_t)l->override_until_s;
 
     if (overridden && l->override == OVERRIDE_ENFORCE) {
-        return LIST_ENFORCE;
+        return LIST_MODE_ENFORCE;
     }
     if (overridden && l->override == OVERRIDE_MONITOR) {
-        return LIST_MONITOR;
+        return LIST_MODE_MONITOR;
     }
     if (overridden && l->override == OVERRIDE_OFF) {
-        return LIST_OFF;
+        return LIST_MODE_OFF;
     }
-    return configured == LIST_ENFORCE && l->demoted_s != 0 ? LIST_MONITOR : configured;
+    return configured == LIST_MODE_ENFORCE && l->demoted_s != 0 ? LIST_MODE_MONITOR : configured;
 }
 
 void guard_override(struct memory_list *l, enum memory_override o, uint32_t until_s, uint64_t now_ms)

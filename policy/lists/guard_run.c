@@ -60,7 +60,7 @@ static struct guard_list about(const struct guard_run *g, size_t i)
 
     return (struct guard_list){ .allows = l->weight_max <= 0,
                                 .probe = l->probe,
-                                .off = g->now[i].mode == LIST_OFF };
+                                .off = g->now[i].mode == LIST_MODE_OFF };
 }
 
 /* ---- log lines ---- */
@@ -233,9 +233,10 @@ static void end_probe(struct probe *p)
 
 static void on_probe(struct dns_answer *ans, const struct dns_had *had, void *arg)
 {
-    static const enum guard_outcome outcomes[] = {
-        [LIST_NO] = GUARD_NO, [LIST_HIT] = GUARD_YES, [LIST_ERROR] = GUARD_ERROR, [LIST_VOID] = GUARD_VOID
-    };
+    static const enum guard_outcome outcomes[] = { [LIST_RESULT_NO] = GUARD_NO,
+                                                   [LIST_RESULT_HIT] = GUARD_YES,
+                                                   [LIST_RESULT_ERROR] = GUARD_ERROR,
+                                                   [LIST_RESULT_VOID] = GUARD_VOID };
     struct probe_question *q = arg;
     struct probe *p = q->probe;
     struct list_finding f = reputation_judge(&p->g->s.rep->list[p->list], ans);
@@ -380,14 +381,14 @@ static void on_tick(void *arg)
         bool due;
 
         if (l != NULL) {
-            due = interval > 0 && guard_mode(l, g->s.rep->list[i].mode, now_s) != LIST_OFF &&
+            due = interval > 0 && guard_mode(l, g->s.rep->list[i].mode, now_s) != LIST_MODE_OFF &&
                   memory_list_claim(l, &l->probe_at_s, now_s, interval);
             give(g, i, l, guard_tick(l, g->s.settings, &list, now_s));
             if (due) {
                 start_probe(g, i);
             }
         }
-        awake = awake || (g->s.rep->list[i].mode == LIST_OFF && g->now[i].mode != LIST_OFF);
+        awake = awake || (g->s.rep->list[i].mode == LIST_MODE_OFF && g->now[i].mode != LIST_MODE_OFF);
     }
     g->awake = awake;
 }
@@ -406,7 +407,7 @@ struct guard_run *guard_run_new(const struct guard_run_setup *setup)
         if (l != NULL) {
             give(g, i, l, 0);
         }
-        g->awake = g->awake || (setup->rep->list[i].mode == LIST_OFF && g->now[i].mode != LIST_OFF);
+        g->awake = g->awake || (setup->rep->list[i].mode == LIST_MODE_OFF && g->now[i].mode != LIST_MODE_OFF);
     }
     timer_init(&g->tick, setup->loop, on_tick, g);
     timer_start(&g->tick, TICK_MS);

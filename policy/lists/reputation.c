@@ -21,7 +21,7 @@ unsigned run_kind_of(const struct slot *s)
 {
     enum list_ask ask = s->run->force[s->index].ask;
 
-    return ask == LIST_EARLY ? RUN_EARLY : ask == LIST_LATE ? RUN_LATE : RUN_BACKGROUND;
+    return ask == LIST_ASK_EARLY ? RUN_EARLY : ask == LIST_ASK_LATE ? RUN_LATE : RUN_BACKGROUND;
 }
 
 /* Demoted: like a monitoring list.  Enforced by the operator: like an enforcing one, whatever the file has.
@@ -35,10 +35,10 @@ static struct force force_of(const struct reputation_setup *setup, size_t i)
         return f;
     }
     f.mode = guard_run_mode(setup->guard, i);
-    if (f.mode == LIST_MONITOR) {
-        f.ask = LIST_BACKGROUND;
-    } else if (f.mode == LIST_ENFORCE && list->mode == LIST_MONITOR) {
-        f.ask = LIST_EARLY;
+    if (f.mode == LIST_MODE_MONITOR) {
+        f.ask = LIST_ASK_BACKGROUND;
+    } else if (f.mode == LIST_MODE_ENFORCE && list->mode == LIST_MODE_MONITOR) {
+        f.ask = LIST_ASK_EARLY;
     }
     return f;
 }
@@ -73,10 +73,10 @@ static void on_answer(struct dns_answer *ans, const struct dns_had *had, void *a
         enum slot_failure failure;
         enum guard_outcome outcome;
     } results[] = {
-        [LIST_NO] = { LIST_NOT_LISTED, FAILURE_NONE, GUARD_NO },
-        [LIST_HIT] = { LIST_LISTED, FAILURE_NONE, GUARD_YES },
-        [LIST_ERROR] = { LIST_FAILED, FAILURE_ERROR, GUARD_ERROR },
-        [LIST_VOID] = { LIST_NOT_LISTED, FAILURE_NONE, GUARD_VOID },
+        [LIST_RESULT_NO] = { LIST_STATE_NOT_LISTED, FAILURE_NONE, GUARD_NO },
+        [LIST_RESULT_HIT] = { LIST_STATE_LISTED, FAILURE_NONE, GUARD_YES },
+        [LIST_RESULT_ERROR] = { LIST_STATE_FAILED, FAILURE_ERROR, GUARD_ERROR },
+        [LIST_RESULT_VOID] = { LIST_STATE_NOT_LISTED, FAILURE_NONE, GUARD_VOID },
     };
     struct slot *s = arg;
 
@@ -89,7 +89,7 @@ static void on_answer(struct dns_answer *ans, const struct dns_had *had, void *a
 
 static void on_timeout(void *arg)
 {
-    finish(arg, LIST_FAILED, FAILURE_TIMEOUT);
+    finish(arg, LIST_STATE_FAILED, FAILURE_TIMEOUT);
     tell_guard(arg, GUARD_TIMEOUT);
 }
 
@@ -111,8 +111,8 @@ static void ask(struct slot *s, struct slice name, bool trial)
 
     s->sampled = (run->kinds & run_kind_of(s)) == 0;
     s->trial = trial;
-    s->state = LIST_PENDING;
-    s->found = (struct list_finding){ .result = LIST_NO };
+    s->state = LIST_STATE_PENDING;
+    s->found = (struct list_finding){ .result = LIST_RESULT_NO };
     s->origin = (struct origin){ .asked = true };
     s->started_us = loop_now_us();
     timer_start(&s->timeout, s->list->timeout_ms);
@@ -128,21 +128,21 @@ static void start_slot(struct slot *s)
 
     bool sampled = run->sampling && run_kind_of(s) == RUN_LATE;
 
-    if (s->state != LIST_UNASKED || !run->subject[s->subject].known || !run->setup.wanted[s->index] ||
-        run->force[s->index].mode == LIST_OFF || ((run->kinds & run_kind_of(s)) == 0 && !sampled)) {
+    if (s->state != LIST_STATE_UNASKED || !run->subject[s->subject].known || !run->setup.wanted[s->index] ||
+        run->force[s->index].mode == LIST_MODE_OFF || ((run->kinds & run_kind_of(s)) == 0 && !sampled)) {
         return;
     }
     run->version++;
     buf_init_fixed(&name, mem, sizeof(mem));
     if (!run_put_question(s, &name)) {
-        s->state = LIST_NOT_LISTED;
+        s->state = LIST_STATE_NOT_LISTED;
         return;
     }
     if (run->setup.guard != NULL) {
         may = guard_run_may_ask(run->setup.guard, s->index);
     }
     if (may == GUARD_ASK_NOT) {
-        s->state = LIST_FAILED; /* the breaker is open: do not wait */
+        s->state = LIST_STATE_FAILED; /* the breaker is open: do not wait */
         s->failure = FAILURE_SKIPPED;
         return;
     }
@@ -161,9 +161,9 @@ static void forget_slot(struct slot *s)
     s->run->version++;
     timer_stop(&s->timeout);
     dns_cancel(&s->req);
-    s->state = LIST_UNASKED;
+    s->state = LIST_STATE_UNASKED;
     s->sampled = s->trial = false;
-    s->found = (struct list_finding){ .result = LIST_NO };
+    s->found = (struct list_finding){ .result = LIST_RESULT_NO };
     s->failure = FAILURE_NONE;
     s->origin = (struct origin){ .asked = false };
 }
@@ -202,7 +202,7 @@ void run_make_slots(struct reputation_run *run)
 
     for (size_t i = 0; i < rep->count; i++) {
         run->force[i].first = run->count;
-        for (unsigned s = 0; s < SUBJECT_COUNT && run->force[i].mode != LIST_OFF; s++) {
+        for (unsigned s = 0; s < SUBJECT_COUNT && run->force[i].mode != LIST_MODE_OFF; s++) {
             if ((rep->list[i].subjects & (1u << s)) != 0) {
                 struct slot *slot = &run->slot[run->count++];
 
@@ -313,7 +313,7 @@ void reputation_expire(struct reputation_run *run)
 {
     for (size_t i = 0; i < run->count; i++) {
         if (run_awaits(&run->slot[i])) {
-            finish(&run->slot[i], LIST_FAILED, FAILURE_TIMEOUT);
+            finish(&run->slot[i], LIST_STATE_FAILED, FAILURE_TIMEOUT);
         }
     }
     run_expire_reason(run);
@@ -329,7 +329,7 @@ bool reputation_busy(const struct reputation_run *run)
     bool busy = run->reason_state == REASON_PENDING || list_linked(&run->changed.node);
 
     for (size_t i = 0; i < run->count; i++) {
-        busy = busy || run->slot[i].state == LIST_PENDING;
+        busy = busy || run->slot[i].state == LIST_STATE_PENDING;
     }
     return busy;
 }

@@ -63,14 +63,14 @@ struct reputation {
     size_t slot_count;
 };
 
-enum list_result { LIST_NO = 0, LIST_HIT, LIST_ERROR, LIST_VOID };
+enum list_result { LIST_RESULT_NO = 0, LIST_RESULT_HIT, LIST_RESULT_ERROR, LIST_RESULT_VOID };
 
 struct list_finding { /* the meaning of one answer of a list */
     enum list_result result;
-    int64_t weight; /* LIST_HIT: the largest of the answers that are in a range */
+    int64_t weight; /* LIST_RESULT_HIT: the largest of the answers that are in a range */
     bool answered;  /* the answer held an address: `answer`, the one that decided */
     uint8_t answer[4];
-    bool ours; /* LIST_ERROR: not sent, because of our own query limit or the client's */
+    bool ours; /* LIST_RESULT_ERROR: not sent, because of our own query limit or the client's */
 };
 
 /* Pure. */
@@ -135,8 +135,14 @@ uint32_t reputation_version(const struct reputation_run *run);
 /* Is any query pending, even one that no rule waits for? */
 bool reputation_busy(const struct reputation_run *run);
 
-/* LIST_FAILED: no answer, an error, or not queried because its breaker is open. */
-enum list_state { LIST_UNASKED = 0, LIST_PENDING, LIST_NOT_LISTED, LIST_LISTED, LIST_FAILED };
+/* LIST_STATE_FAILED: no answer, an error, or not queried because its breaker is open. */
+enum list_state {
+    LIST_STATE_UNASKED = 0,
+    LIST_STATE_PENDING,
+    LIST_STATE_NOT_LISTED,
+    LIST_STATE_LISTED,
+    LIST_STATE_FAILED
+};
 
 /* The state of one list, over all its subjects. */
 enum list_state reputation_list_state(const struct reputation_run *run, size_t list, int64_t *weight);

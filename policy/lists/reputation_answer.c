@@ -64,20 +64,21 @@ static bool in_any(const struct list_range *r, size_t count, const uint8_t ip[4]
 /* Judges this address alone. */
 static struct list_finding judge_one(const struct reputation_list *list, const struct addr *a)
 {
-    struct list_finding f = { .result = LIST_NO, .answered = a->family == ADDR_V4 };
+    struct list_finding f = { .result = LIST_RESULT_NO, .answered = a->family == ADDR_V4 };
     const uint8_t *ip = a->ip;
 
     memcpy(f.answer, ip, sizeof(f.answer));
     if (!f.answered || ip[0] != 127) {
-        f.result = LIST_ERROR;
+        f.result = LIST_RESULT_ERROR;
     } else if (in_any(list->voids, list->void_count, ip)) {
-        f.result = LIST_VOID;
+        f.result = LIST_RESULT_VOID;
     } else if ((ip[1] == 255 && ip[2] == 255) || in_any(list->errors, list->error_count, ip)) {
-        f.result = LIST_ERROR;
+        f.result = LIST_RESULT_ERROR;
     }
-    for (size_t i = 0; f.result <= LIST_HIT && i < list->answer_count; i++) {
-        if (in_range(&list->answers[i], ip) && (f.result == LIST_NO || list->answers[i].weight > f.weight)) {
-            f.result = LIST_HIT;
+    for (size_t i = 0; f.result <= LIST_RESULT_HIT && i < list->answer_count; i++) {
+        if (in_range(&list->answers[i], ip) &&
+            (f.result == LIST_RESULT_NO || list->answers[i].weight > f.weight)) {
+            f.result = LIST_RESULT_HIT;
             f.weight = list->answers[i].weight;
         }
     }
@@ -88,15 +89,15 @@ static struct list_finding judge_one(const struct reputation_list *list, const s
 static bool outweighs(const struct list_finding *f, const struct list_finding *best)
 {
     return f->result != best->result ? f->result > best->result
-                                     : f->result == LIST_HIT && f->weight > best->weight;
+                                     : f->result == LIST_RESULT_HIT && f->weight > best->weight;
 }
 
 struct list_finding reputation_judge(const struct reputation_list *list, const struct dns_answer *ans)
 {
-    struct list_finding best = { .result = LIST_NO };
+    struct list_finding best = { .result = LIST_RESULT_NO };
 
     if (ans->status == DNS_TEMPFAIL) {
-        return (struct list_finding){ .result = LIST_ERROR,
+        return (struct list_finding){ .result = LIST_RESULT_ERROR,
                                       .ours = ans->why == DNS_WHY_OVERLOAD || ans->why == DNS_WHY_PACE };
     }
     for (size_t i = 0; ans->status == DNS_OK && i < ans->count; i++) {

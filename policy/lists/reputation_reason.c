@@ -82,8 +82,8 @@ const struct slot *run_named_slot(const struct reputation_run *run)
     for (size_t i = 0; i < run->count; i++) {
         const struct slot *s = &run->slot[i];
 
-        if (s->state != LIST_LISTED || s->found.weight <= 0 || s->sampled ||
-            run->force[s->index].mode != LIST_ENFORCE) {
+        if (s->state != LIST_STATE_LISTED || s->found.weight <= 0 || s->sampled ||
+            run->force[s->index].mode != LIST_MODE_ENFORCE) {
             continue;
         }
         if (s->list->reason) {

@@ -18,8 +18,8 @@ struct slot {
     enum list_state state;
     struct dns_req *req;
     struct timer timeout;
-    struct list_finding found; /* LIST_LISTED, LIST_FAILED */
-    enum slot_failure failure; /* LIST_FAILED */
+    struct list_finding found; /* LIST_STATE_LISTED, LIST_STATE_FAILED */
+    enum slot_failure failure; /* LIST_STATE_FAILED */
     uint64_t started_us;
     struct origin origin;
     bool sampled; /* queried for the guard alone */
@@ -78,8 +78,8 @@ bool run_put_question(const struct slot *s, struct buf *out) MUST_USE; /* false:
 /* Do rules wait for its answer? */
 static inline bool run_awaits(const struct slot *s)
 {
-    return s->state == LIST_PENDING && s->run->force[s->index].ask != LIST_BACKGROUND && !s->sampled &&
-           !s->trial;
+    return s->state == LIST_STATE_PENDING && s->run->force[s->index].ask != LIST_ASK_BACKGROUND &&
+           !s->sampled && !s->trial;
 }
 
 /* ---- reputation_reason.c ---- */

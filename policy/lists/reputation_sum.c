@@ -15,9 +15,10 @@ static enum list_state state_of(const struct reputation_run *run, size_t list, b
 {
     /* of several subjects the strongest one counts: LISTED, then PENDING, FAILED, NOT_LISTED, UNASKED */
     static const unsigned rank[] = {
-        [LIST_UNASKED] = 0, [LIST_NOT_LISTED] = 1, [LIST_FAILED] = 2, [LIST_PENDING] = 3, [LIST_LISTED] = 4,
+        [LIST_STATE_UNASKED] = 0, [LIST_STATE_NOT_LISTED] = 1, [LIST_STATE_FAILED] = 2,
+        [LIST_STATE_PENDING] = 3, [LIST_STATE_LISTED] = 4,
     };
-    enum list_state state = LIST_UNASKED;
+    enum list_state state = LIST_STATE_UNASKED;
 
     *weight = 0;
     for (size_t i = run->force[list].first; i < run->count && run->slot[i].index == list; i++) {
@@ -26,7 +27,7 @@ static enum list_state state_of(const struct reputation_run *run, size_t list, b
         if (s->sampled && !with_samples) {
             continue;
         }
-        if (s->state == LIST_LISTED && (state != LIST_LISTED || s->found.weight > *weight)) {
+        if (s->state == LIST_STATE_LISTED && (state != LIST_STATE_LISTED || s->found.weight > *weight)) {
             *weight = s->found.weight;
         }
         state = rank[s->state] > rank[state] ? s->state : state;
@@ -65,8 +66,8 @@ static bool is_absent(const struct slot *s)
 
 static enum list_outlook slot_outlook(const struct slot *s, struct reputation_open open)
 {
-    bool unasked = s->state == LIST_UNASKED || s->sampled,
-         background = s->run->force[s->index].ask == LIST_BACKGROUND;
+    bool unasked = s->state == LIST_STATE_UNASKED || s->sampled,
+         background = s->run->force[s->index].ask == LIST_ASK_BACKGROUND;
 
     if (unasked && !is_absent(s) && s->run->setup.wanted[s->index]) {
         if (open.late && run_kind_of(s) == RUN_LATE) {
@@ -77,7 +78,7 @@ static enum list_outlook slot_outlook(const struct slot *s, struct reputation_op
     if (run_awaits(s)) {
         return OUTLOOK_AWAITED;
     }
-    return !s->sampled && (s->state == LIST_FAILED || (s->state == LIST_PENDING && s->trial))
+    return !s->sampled && (s->state == LIST_STATE_FAILED || (s->state == LIST_STATE_PENDING && s->trial))
                ? OUTLOOK_FAILED
                : OUTLOOK_SETTLED;
 }
@@ -101,7 +102,7 @@ static void add_list(const struct reputation_run *run, size_t i, struct reputati
 {
     const struct reputation_list *list = &run->setup.rep->list[i];
     int64_t weight;
-    bool hit = reputation_list_state(run, i, &weight) == LIST_LISTED;
+    bool hit = reputation_list_state(run, i, &weight) == LIST_STATE_LISTED;
     enum list_outlook outlook = outlook_of(run, i, hit, open);
     bool comes = outlook == OUTLOOK_AWAITED || outlook == OUTLOOK_LATE;
 
@@ -122,7 +123,7 @@ void reputation_sum(const struct reputation_run *run, struct reputation_open ope
 {
     *out = (struct reputation_sum){ .outlook = OUTLOOK_SETTLED };
     for (size_t i = 0; i < run->setup.rep->count; i++) {
-        if (run->force[i].mode == LIST_ENFORCE) {
+        if (run->force[i].mode == LIST_MODE_ENFORCE) {
             add_list(run, i, open, out);
         }
     }
@@ -138,8 +139,8 @@ void reputation_put_lists(const struct reputation_run *run, bool monitored, stru
     for (size_t i = 0; i < rep->count; i++) {
         enum list_mode mode = run->force[i].mode;
 
-        if (mode == (monitored ? LIST_MONITOR : LIST_ENFORCE) &&
-            reputation_list_state(run, i, &weight) == LIST_LISTED && weight > 0) {
+        if (mode == (monitored ? LIST_MODE_MONITOR : LIST_MODE_ENFORCE) &&
+            reputation_list_state(run, i, &weight) == LIST_STATE_LISTED && weight > 0) {
             buf_put_str(out, out->len > 0 ? "," : "");
             buf_put_slice(out, rep->list[i].name);
         }
@@ -154,7 +155,9 @@ static const struct slot *telling_slot(const struct reputation_run *run, size_t 
 
     for (size_t i = run->force[list].first; i < run->count && run->slot[i].index == list; i++) {
         const struct slot *s = &run->slot[i];
-        unsigned rank = s->state == LIST_LISTED ? 3 : s->state == LIST_FAILED ? 2 : s->found.answered;
+        unsigned rank = s->state == LIST_STATE_LISTED   ? 3
+                        : s->state == LIST_STATE_FAILED ? 2
+                                                        : s->found.answered;
 
         if (rank > most || (rank == 3 && most == 3 && s->found.weight > best->found.weight)) {
             best = s;

@@ -22,7 +22,7 @@ _Static_assert(REPUTATION_REASON_MAX <= UINT8_MAX && CONFIG_MAX_LISTS * SUBJECT_
 /* The part that the log and the score still need. */
 static bool has_finding(const struct slot *s)
 {
-    return s->state == LIST_LISTED || s->state == LIST_FAILED;
+    return s->state == LIST_STATE_LISTED || s->state == LIST_STATE_FAILED;
 }
 
 static void fold_slots(const struct reputation_run *run, struct buf *out)

@@ -34,7 +34,7 @@ static void take_list(struct reputation_list *list, const struct config_list *co
         .ipv4 = conf->ipv4,
         .ipv6 = conf->ipv6,
         .mode = conf->mode,
-        .ask = conf->mode == LIST_MONITOR ? LIST_BACKGROUND : conf->ask,
+        .ask = conf->mode == LIST_MODE_MONITOR ? LIST_ASK_BACKGROUND : conf->ask,
         .timeout_ms = conf->timeout_ms,
         .reason = conf->reason == LIST_REASON_TXT,
         .zero_day = conf->zero_day,
@@ -81,7 +81,7 @@ size_t policy_probe_zones(const struct policy *p, struct slice *zones, struct sl
     for (size_t i = 0; i < rep->count && n < max; i++) {
         const struct reputation_list *list = &rep->list[i];
 
-        if (list->probe && list->mode != LIST_OFF && (list->subjects & (1u << SUBJECT_CLIENT)) != 0) {
+        if (list->probe && list->mode != LIST_MODE_OFF && (list->subjects & (1u << SUBJECT_CLIENT)) != 0) {
             zones[n] = list->zone;
             names[n++] = list->name;
         }

@@ -300,7 +300,8 @@ static void derive_list_names(struct trial *t)
     }
     buf_init(&b, 65536);
     for (size_t i = 0; i < t->rep->count; i++) {
-        if (t->rep->list[i].mode == LIST_ENFORCE && t->lists[i].state == FACT_KNOWN && t->lists[i].flag) {
+        if (t->rep->list[i].mode == LIST_MODE_ENFORCE && t->lists[i].state == FACT_KNOWN &&
+            t->lists[i].flag) {
             buf_put_str(&b, b.len > 0 ? "," : "");
             buf_put_slice(&b, t->l.r->lists[i]);
         }

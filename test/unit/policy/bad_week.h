@@ -419,7 +419,8 @@ struct found {
 static void ask_lists(struct world *w, const struct caller *c, struct found *f)
 {
     for (size_t i = 0; i < LISTS; i++) {
-        enum list_mode mode = w->guarded ? guard_mode(w->list[i], LIST_ENFORCE, w->now) : LIST_ENFORCE;
+        enum list_mode mode =
+            w->guarded ? guard_mode(w->list[i], LIST_MODE_ENFORCE, w->now) : LIST_MODE_ENFORCE;
         enum guard_ask may = w->guarded ? guard_may_ask(w->list[i], w->now) : GUARD_ASK;
         enum guard_outcome outcome;
 
@@ -428,12 +429,12 @@ static void ask_lists(struct world *w, const struct caller *c, struct found *f)
             continue;
         }
         f->outcome[i] = outcome = ask_list(w, i, c);
-        w->waits += outcome == GUARD_TIMEOUT && mode == LIST_ENFORCE && may == GUARD_ASK;
+        w->waits += outcome == GUARD_TIMEOUT && mode == LIST_MODE_ENFORCE && may == GUARD_ASK;
         note_answer(w, i, c, outcome, may == GUARD_ASK_TRIAL);
         if (outcome == GUARD_YES && w->allow[i]) {
-            f->vouched = f->vouched || mode == LIST_ENFORCE;
+            f->vouched = f->vouched || mode == LIST_MODE_ENFORCE;
         } else if (outcome == GUARD_YES) {
-            f->listed = f->listed || mode == LIST_ENFORCE;
+            f->listed = f->listed || mode == LIST_MODE_ENFORCE;
             f->listed_bare = true;
         }
     }

@@ -52,7 +52,7 @@ static void a_yes_to_nearly_everybody_demotes_by_itself(void **st)
     assert_int_equal(all_listed(&l, 119, &stranger), 50);
     assert_int_equal(l.reason, GUARD_UNIVERSAL);
     assert_string_equal(l.why, "50 of 50 clients");
-    assert_int_equal(guard_mode(&l, LIST_ENFORCE, NOW + 60), LIST_MONITOR);
+    assert_int_equal(guard_mode(&l, LIST_MODE_ENFORCE, NOW + 60), LIST_MODE_MONITOR);
 }
 
 static void one_client_that_comes_again_and_again_is_one(void **st)
@@ -137,7 +137,7 @@ static void it_returns_with_proof_only(void **st)
     assert_int_equal(guard_canaries(&l, &settings, &blocks, &clean, now + 10), 0);
     assert_int_equal(guard_tick(&l, &settings, &blocks, now + HALF_HOUR - 1), 0);
     assert_int_equal(guard_tick(&l, &settings, &blocks, now + HALF_HOUR), GUARD_RESTORED);
-    assert_int_equal(guard_mode(&l, LIST_ENFORCE, now + HALF_HOUR), LIST_ENFORCE);
+    assert_int_equal(guard_mode(&l, LIST_MODE_ENFORCE, now + HALF_HOUR), LIST_MODE_ENFORCE);
 }
 
 /* That the largest correspondents are not listed says nothing of those who were. */
@@ -233,13 +233,13 @@ static void what_others_counted_counts(void **st)
 /* Over the file and over the guard, both ways; then the file's mode again. */
 static void the_operators_word_wins(void **st)
 {
-    static const enum list_mode files[] = { LIST_ENFORCE, LIST_MONITOR, LIST_OFF };
+    static const enum list_mode files[] = { LIST_MODE_ENFORCE, LIST_MODE_MONITOR, LIST_MODE_OFF };
     static const struct {
         enum memory_override word;
         enum list_mode mode;
-    } words[] = { { OVERRIDE_ENFORCE, LIST_ENFORCE },
-                  { OVERRIDE_MONITOR, LIST_MONITOR },
-                  { OVERRIDE_OFF, LIST_OFF } };
+    } words[] = { { OVERRIDE_ENFORCE, LIST_MODE_ENFORCE },
+                  { OVERRIDE_MONITOR, LIST_MODE_MONITOR },
+                  { OVERRIDE_OFF, LIST_MODE_OFF } };
 
     (void)st;
     for (size_t f = 0; f < ARRAY_LEN(files); f++) {

@@ -178,7 +178,7 @@ static void judge_it(struct memory_list *l, const struct config_guard *s, unsign
     (void)guard_canaries(l, s, &list, &c, now);
     (void)guard_tick(l, s, &list, now + 7200);
     (void)guard_may_ask(l, now);
-    (void)guard_mode(l, LIST_ENFORCE, now);
+    (void)guard_mode(l, LIST_MODE_ENFORCE, now);
 }
 
 static void is_fit_for_people(void)
