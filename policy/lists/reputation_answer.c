@@ -61,20 +61,30 @@ static bool in_any(const struct list_range *r, size_t count, const uint8_t ip[4]
     return false;
 }
 
+/* What the address means before the list's answers are compared: LIST_RESULT_NO if it may be one of them. */
+static enum list_result kind_of(const struct reputation_list *list, const struct addr *a)
+{
+    const uint8_t *ip = a->ip;
+
+    if (a->family != ADDR_V4 || ip[0] != 127) {
+        return LIST_RESULT_ERROR;
+    }
+    if (in_any(list->voids, list->void_count, ip)) {
+        return LIST_RESULT_VOID;
+    }
+    if ((ip[1] == 255 && ip[2] == 255) || in_any(list->errors, list->error_count, ip)) {
+        return LIST_RESULT_ERROR;
+    }
+    return LIST_RESULT_NO;
+}
+
 /* Judges this address alone. */
 static struct list_finding judge_one(const struct reputation_list *list, const struct addr *a)
 {
-    struct list_finding f = { .result = LIST_RESULT_NO, .answered = a->family == ADDR_V4 };
+    struct list_finding f = { .result = kind_of(list, a), .answered = a->family == ADDR_V4 };
     const uint8_t *ip = a->ip;
 
     memcpy(f.answer, ip, sizeof(f.answer));
-    if (!f.answered || ip[0] != 127) {
-        f.result = LIST_RESULT_ERROR;
-    } else if (in_any(list->voids, list->void_count, ip)) {
-        f.result = LIST_RESULT_VOID;
-    } else if ((ip[1] == 255 && ip[2] == 255) || in_any(list->errors, list->error_count, ip)) {
-        f.result = LIST_RESULT_ERROR;
-    }
     for (size_t i = 0; f.result <= LIST_RESULT_HIT && i < list->answer_count; i++) {
         if (in_range(&list->answers[i], ip) &&
             (f.result == LIST_RESULT_NO || list->answers[i].weight > f.weight)) {
