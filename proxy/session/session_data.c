@@ -42,6 +42,7 @@ static void tell_judge(struct txn *t, struct slice data)
         t->head_told = true;
         find_section(t);
         judge_head(j, slice_take(t->section, (size_t)head->octets), t->env.smtputf8);
+        t->section = SLICE_NONE; /* the spool moves its memory as it grows: found again at the end */
     }
     if (head->octets > at) {
         data = slice_skip(data, (size_t)min_u64(head->octets - at, data.len));
