@@ -188,8 +188,8 @@ def machine_rows():
 def process_rows():
     for how in ("garbage", "cut", "gone", "key of another", "key gone"):
         yield Row("certificate broken", how + ", reload", lambda rig, how=how: f.certificate_broken(rig, how))
-    yield Row("reload storm", "every 50 ms", f.reload_storm, on=(2.5, 6))
-    yield Row("reload storm", "every 5 ms, half of them broken", lambda rig: f.reload_storm(rig, 0.005, True), on=(2, 6))
+    yield Row("reload storm", "every 50 ms", f.reload_storm, on=(2.5, 20))
+    yield Row("reload storm", "every 5 ms, half of them broken", lambda rig: f.reload_storm(rig, 0.005, True), on=(2, 20))
     yield Row("worker killed", "one, every 0.3 s", lambda rig: f.killed(rig, "glacis-worker"), kills=True, on=(2, 6))
     yield Row("worker killed", "all, every second", lambda rig: f.killed(rig, "glacis-worker", 1, True), kills=True, on=(2, 6))
     yield Row("worker stopped", "for 1.5 s", lambda rig: f.stopped(rig, "glacis-worker"), on=(1.5, 1.6))
